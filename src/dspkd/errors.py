@@ -1,0 +1,33 @@
+"""Errors that a user can cause. Each message says where, what came, and what would do.
+
+DspkdError
+├── DataError        a table, an image or a split
+├── RecipeError      a recipe, an option of a method, a name
+├── WeightsError     a file of weights
+├── RunError         a run folder: missing, of another recipe, unfinished
+└── TrainingError    training went wrong: a loss that is not finite
+"""
+
+
+class DspkdError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class DataError(DspkdError):
+    """A table, an image or a split is not as it must be."""
+
+
+class RecipeError(DspkdError):
+    """A recipe, one of its values, or a name in it is not valid."""
+
+
+class WeightsError(DspkdError):
+    """A file of weights does not fit the network."""
+
+
+class RunError(DspkdError):
+    """A run folder is missing, unfinished, or belongs to another recipe."""
+
+
+class TrainingError(DspkdError):
+    """Training cannot go on; what was saved stays."""

@@ -1,0 +1,23 @@
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("dspkd", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("dspkd")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The read-only folder of real data and golden vectors beside the checkout; tests that need it skip without it."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared beside the checkout: real images, golden vectors")
+    return SHARED
