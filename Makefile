@@ -1,0 +1,53 @@
+# Every target builds .venv when it is missing or unfinished and reuses it otherwise. `make help` lists them.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Written when everything is installed, so a .venv without it is half-built and is made afresh.
+STAMP := $(VENV)/installed
+PIP := $(BIN)/python -m pip
+PROJECT := --editable '.[tensorboard]' --group dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint format constraints
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Distil on synthetic lesions, start to end, and write a report into runs/demo
+	$(BIN)/dspkd demo --out runs/demo
+
+# A file's tests stay on one worker, which then builds what they share (a small trained run, say) once.
+test: $(STAMP) ## Run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+check: lint test ## Everything a change must pass: format, lint, types, import layers, tests
+
+lint: $(STAMP) ## The checks that run nothing: format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Put the code into its format and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+constraints: $(STAMP) ## Move .venv to the newest versions that pyproject.toml admits and pin them
+	$(PIP) install --upgrade --upgrade-strategy eager pip setuptools $(PROJECT)
+	@{ sed -n '/^#/p' constraints.txt; $(PIP) freeze --all --exclude-editable | LC_ALL=C sort --ignore-case; } > constraints.new
+	@mv constraints.new constraints.txt
+	@touch $(STAMP)
+
+# An update that fails (no network, say) leaves the old state in force; one that is killed does not.
+$(STAMP): pyproject.toml constraints.txt
+	@if test -f $(STAMP); then mv $(STAMP) $(VENV)/before; \
+	else echo "Building $(VENV); torch brings some 2.7 GB"; $(PYTHON) -m venv --clear $(VENV); fi
+	$(PIP) install --quiet --constraint constraints.txt --upgrade pip setuptools && \
+	$(PIP) install --quiet --constraint constraints.txt $(PROJECT) || \
+	{ test ! -f $(VENV)/before || mv $(VENV)/before $(STAMP); exit 1; }
+	@rm -f $(VENV)/before
+	@touch $(STAMP)

@@ -1,0 +1,142 @@
+"""Names to objects: the only place where the strings of a recipe become classes, networks and tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from dspkd import data, methods, recipe
+from dspkd.data import split as splits
+from dspkd.data.split import Split
+from dspkd.data.table import Table
+from dspkd.data.transforms import Augmentation
+from dspkd.distiller import Distiller, Teacher
+from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.models import zoo
+from dspkd.models.tapped import Tapped
+from dspkd.recipe import Recipe, Stage
+from dspkd.seed import seed_for
+from dspkd.teacher.live import LiveTeacher
+from dspkd.types import Spec
+
+
+def check(wanted: Recipe) -> None:
+    """Check all that can be known before any data are read: names, options, and that a teacher is there if needed.
+
+    Raises
+    ------
+    RecipeError
+        Names the place in the recipe.
+    """
+    with torch.device("meta"):
+        zoo.make(wanted.model.name, classes=2)
+    for s, stage in enumerate(wanted.stages):
+        for t, term in enumerate(stage.terms):
+            try:
+                method = methods.find(term.method)
+                methods.check_options(term.method, term.options)
+            except RecipeError as error:
+                raise RecipeError(f"stages.{s}.terms.{t}: {error}") from None
+            if method.needs_teacher and wanted.teacher is None:
+                raise RecipeError(
+                    f"stages.{s}.terms.{t}: {term.method!r} learns from a teacher; name its run folder: teacher = \"runs/...\""
+                )
+
+
+def table(images: recipe.Data) -> Table:
+    """Return the table of the images that a recipe names."""
+    return data.read(images.layout, Path(images.path), group=images.group)
+
+
+def split(wanted: recipe.Split, images: Table) -> Split:
+    """Return the split of `images` that the recipe asks for, made or read from its file."""
+    if wanted.file is not None:
+        return splits.load(Path(wanted.file), images, by=wanted.by)
+    return splits.split(images, val=wanted.val, test=wanted.test, seed=wanted.seed, by=wanted.by)
+
+
+def augmentation(pictures: recipe.Pictures) -> Augmentation:
+    """Return what makes training pictures."""
+    return Augmentation(
+        size=pictures.size,
+        min_area=pictures.min_area,
+        rotation=pictures.rotation,
+        flips=pictures.flips,
+        num_ops=pictures.randaugment.num_ops,
+        magnitude=pictures.randaugment.magnitude,
+    )
+
+
+def student(model: recipe.Model, classes: int, *, seed: int) -> Tapped:
+    """Return the network that learns, initialised as every run with this seed initialises it."""
+    torch.manual_seed(seed_for(seed, "student"))
+    return zoo.make(model.name, classes=classes, weights=model.weights)
+
+
+def trained(run: Path) -> tuple[Tapped, Recipe, tuple[str, ...]]:
+    """Return the network of a finished run, its recipe, and its classes.
+
+    Raises
+    ------
+    RunError
+        There is no finished run in the folder.
+    """
+    if not (run / "model.safetensors").exists():
+        raise RunError(f"{run}: no finished run (no model.safetensors); make it with: dspkd train RECIPE --out {run}")
+    made_by = recipe.load(run / "recipe.toml")
+    classes = tuple(json.loads((run / "data.json").read_text(encoding="utf-8"))["classes"])
+    network = zoo.make(made_by.model.name, classes=len(classes), weights=str(run / "model.safetensors"))
+    return network, made_by, classes
+
+
+def teacher(run: Path, images: Table, parts: Split) -> LiveTeacher:
+    """Return the network of the finished run in folder `run` as a teacher for these images.
+
+    Raises
+    ------
+    RunError
+        The run is not finished.
+    DataError
+        It has other classes, or in another order, or was trained on lesions by which the student is to be judged.
+    """
+    network, _, classes = trained(run)
+    if classes != images.classes:
+        raise DataError(f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}")
+    taught = splits.trained_groups(run / "split.csv")
+    leaked = sorted({images.groups[row] for part in ("val", "test") for row in parts.rows(part)} & taught)
+    if leaked:
+        raise DataError(
+            f"teacher {run}: was trained on {len(leaked)} of the lesions or patients that are to judge its student, e.g. "
+            f"{leaked[0]}; split both runs alike (same data, split.seed, val and test), or give both split.file"
+        )
+    return LiveTeacher(network, network.spec)
+
+
+def distiller(
+    stage: Stage, learner: Tapped, teacher: Teacher | None, class_counts: tuple[int, ...], *, seed: int
+) -> Distiller:
+    """Return the stage's objective; layers of its terms are initialised as every run with this seed does it."""
+    torch.manual_seed(seed_for(seed, stage.name, "terms"))
+    spec = learner.spec
+    spec = Spec(spec.classes, spec.pooled, spec.channels, class_counts)
+    terms = []
+    for term in stage.terms:
+        used = sum(name.split("#")[0] == term.method for name, _, _ in terms)
+        name = f"{term.method}#{used + 1}" if used else term.method
+        made = methods.find(term.method)(spec, teacher.spec if teacher else None, **term.options)
+        terms.append((name, term.weight, made))
+    return Distiller(learner, teacher, terms)
+
+
+def device(machine: recipe.Machine) -> torch.device:
+    """Return the device that the recipe asks for; `auto` takes a GPU where there is one."""
+    if machine.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        wanted = torch.device(machine.device)
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise RecipeError(f"machine.device = {machine.device!r}: {str(error).splitlines()[0]}") from None
+    return wanted

@@ -1,0 +1,125 @@
+"""Batches of pictures out of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dspkd.data.images import decode
+from dspkd.data.order import epoch_order
+from dspkd.data.table import Table
+from dspkd.data.transforms import Augmentation, CentreCrop
+from dspkd.types import Batch
+
+Key = tuple[int, int]
+"""(row of the table, view): what names a picture."""
+
+
+class Pictures(Dataset[tuple[Tensor, int, int, int]]):
+    """The pictures of a table, each a pure function of (row, view).
+
+    Parameters
+    ----------
+    table
+        Whose images.
+    transform
+        What makes a picture of an image.
+    seed
+        Of the transform's random draws.
+    """
+
+    def __init__(self, table: Table, transform: Augmentation | CentreCrop, *, seed: int = 0) -> None:
+        self.table, self.transform, self.seed = table, transform, seed
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, int, int, int]:
+        row, view = key
+        image = decode(self.table.paths[row], short_side=self.transform.decode_side)
+        picture = self.transform(image, name=self.table.ids[row], view=view, seed=self.seed)
+        return picture, int(self.table.labels[row]), row, view
+
+
+class TrainBatches:
+    """Batches for training, one epoch at a time.
+
+    Parameters
+    ----------
+    table
+        All images.
+    rows
+        Those to train on.
+    transform, seed
+        Make the pictures; the seed also orders them.
+    batch_size
+        Pictures in a batch. Those left over at the end of an epoch are not shown (a batch of one would upset
+        batch normalisation), unless there are fewer than one batch in all.
+    balance
+        See `dspkd.data.order.epoch_order`.
+    workers
+        Processes that make pictures; 0 makes them in this one. Results do not depend on it.
+    pin
+        Hand out batches in page-locked memory, for a GPU.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        rows: NDArray[np.int64],
+        transform: Augmentation,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        balance: float = 0.0,
+        workers: int = 0,
+        pin: bool = False,
+    ) -> None:
+        self.rows, self.labels = rows, table.labels[rows]
+        self.batch_size, self.seed, self.balance = min(batch_size, len(rows)), seed, balance
+        self._keys: list[list[Key]] = []
+        self._loader = _loader(Pictures(table, transform, seed=seed), self._keys, workers, pin)
+
+    def __len__(self) -> int:
+        return len(self.rows) // self.batch_size
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of epoch `number`, counted over all stages."""
+        positions, views = epoch_order(self.labels, seed=self.seed, epoch=number, balance=self.balance)
+        keys = list(zip(self.rows[positions].tolist(), views.tolist(), strict=True))
+        self._keys[:] = [keys[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))]
+        yield from self._loader
+
+
+def in_order(
+    table: Table,
+    rows: Sequence[int] | NDArray[np.int64],
+    transform: CentreCrop,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    pin: bool = False,
+) -> DataLoader[Batch]:
+    """Return batches of the images in `rows`, in that order, as a network is judged by them."""
+    keys = [(int(row), 0) for row in rows]
+    return _loader(
+        Pictures(table, transform), [keys[i : i + batch_size] for i in range(0, len(keys), batch_size)], workers, pin
+    )
+
+
+def _loader(pictures: Pictures, batches: list[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:
+    return DataLoader(
+        pictures,
+        batch_sampler=batches,  # type: ignore[arg-type]  # read anew at each epoch, here and not in the workers
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin,
+        collate_fn=_collate,
+    )
+
+
+def _collate(items: list[tuple[Tensor, int, int, int]]) -> Batch:
+    pictures, labels, index, views = zip(*items, strict=True)
+    return Batch(torch.stack(pictures), torch.tensor(labels), torch.tensor(index), torch.tensor(views))

@@ -1,0 +1,52 @@
+"""Which images an epoch shows, in which order, and which view of each."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dspkd.seed import seed_for
+
+
+def epoch_order(
+    labels: NDArray[np.int64], *, seed: int, epoch: int, balance: float = 0.0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    r"""Return the positions in `labels` to show in one epoch, and the view of each, both ``[N]``.
+
+    An epoch shows as many pictures as there are images, class c in proportion to
+
+    .. math:: N_c^{1-\beta}, \qquad \beta = \mathtt{balance},
+
+    so 0 shows each image once and 1 all classes equally often. A class that needs more pictures than it has images
+    goes through all of them before it repeats one. A repeated image is shown in another view, so that no
+    picture is ever seen twice: pass p of epoch e shows view :math:`eP + p`, where P is the most passes any
+    class needs.
+
+    A pure function of its arguments; `epoch` counts over all stages of a run, so that runs with equal numbers
+    of epochs see the same pictures however these are divided into stages.
+    """
+    draw = np.random.default_rng(seed_for(seed, "order", epoch))
+    counts = np.bincount(labels)
+    present = np.flatnonzero(counts)
+    wanted = counts[present] ** (1.0 - balance)
+    quotas = _whole_shares(len(labels) * wanted / wanted.sum())
+    passes = int(np.max(-(-quotas // counts[present])))
+    rows, views = [], []
+    for c, quota in zip(present, quotas, strict=True):
+        members = np.flatnonzero(labels == c)
+        for number in range(-(-int(quota) // len(members))):
+            shown = draw.permutation(members)[: int(quota) - number * len(members)]
+            rows.append(shown)
+            views.append(np.full(len(shown), epoch * passes + number))
+    shuffled = draw.permutation(len(labels))
+    return np.concatenate(rows)[shuffled], np.concatenate(views)[shuffled]
+
+
+def _whole_shares(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Round `shares` to whole numbers of the same sum, largest remainders up; none of them to 0."""
+    whole = np.floor(shares).astype(np.int64)
+    whole[np.argsort(whole - shares, kind="stable")[: round(shares.sum()) - whole.sum()]] += 1
+    while (whole == 0).any():
+        whole[np.argmin(whole)] += 1
+        whole[np.argmax(whole)] -= 1
+    return whole

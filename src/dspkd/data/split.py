@@ -1,0 +1,229 @@
+"""Which images train, which choose the epoch, and which judge: no lesion or patient in two of these parts."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dspkd.data.csv_table import read_rows
+from dspkd.data.table import Table, first_few, hint
+from dspkd.errors import DataError
+from dspkd.seed import seed_for
+
+PARTS = ("train", "val", "test")
+"""The parts of a split."""
+
+Counts: TypeAlias = dict[str, dict[str, list[int]]]
+"""``{part: {class: [images, groups]}}``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The part that each image of a table is in.
+
+    Attributes
+    ----------
+    parts
+        ``[N]`` text, out of `PARTS`, in the order of the table's rows.
+    """
+
+    parts: NDArray[np.str_]
+
+    def rows(self, part: str) -> NDArray[np.int64]:
+        """Return the rows of the table that are in a part, ascending."""
+        return np.flatnonzero(self.parts == part)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of the parts; it names the split together with the digest of its table."""
+        return hashlib.sha256("\n".join(self.parts.tolist()).encode()).hexdigest()
+
+    def save(self, path: Path, table: Table) -> None:
+        """Write the split of `table` as CSV: ``id,group,label,part``, one row an image."""
+        names = (table.classes[label] for label in table.labels)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("id", "group", "label", "part"))
+            writer.writerows(zip(table.ids, table.groups, names, self.parts.tolist(), strict=True))
+
+
+def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -> Split:
+    """Read the split of `table` that `Split.save` wrote; the order of its rows does not matter.
+
+    Parameters
+    ----------
+    path
+        A CSV with the columns ``id``, ``group``, ``label`` (name of the class) and ``part``.
+    table
+        The images that it splits.
+    by
+        "group" refuses a split in which a group is in two parts; "image" takes it, as `split` would make it.
+
+    Raises
+    ------
+    DataError
+        The images are not those of the table, a label or a group has changed, a part is unknown, or a group
+        crosses parts.
+    """
+    rows = read_rows(path)
+    row_of = rows.unique("id")
+    unsplit, unknown = [i for i in table.ids if i not in row_of], sorted(row_of.keys() - set(table.ids))
+    if unsplit or unknown:
+        raise DataError(
+            f"{path}: is not a split of {table.root}: {len(unsplit)} images of the data set are not in the split "
+            f"({first_few(unsplit)}), {len(unknown)} of the split are not in the data set ({first_few(unknown)})"
+        )
+    order = [row_of[i] for i in table.ids]
+    has = {"label": [table.classes[label] for label in table.labels], "group": table.groups}
+    for column, now in has.items():
+        then = rows.column(column)
+        for row, here in zip(order, now, strict=True):
+            if then[row] != here:
+                raise DataError(
+                    f"{path}, line {rows.lines[row]}: the {column} is {then[row]!r}, but {here!r} in {table.root}; "
+                    "split this data set anew, or read the one that was split"
+                )
+    parts = rows.column("part")
+    for part, line in zip(parts, rows.lines, strict=True):
+        if part not in PARTS:
+            raise DataError(f"{path}, line {line}: there is no part {part!r}; {hint(part, PARTS)}")
+    made = Split(np.array([parts[row] for row in order]))
+    if by == "group":
+        _refuse_crossing(path, table, made)
+    return made
+
+
+def _refuse_crossing(path: Path, table: Table, split: Split) -> None:
+    """Raise DataError if a group is in two parts."""
+    parts_of: dict[str, set[str]] = {}
+    for group, part in zip(table.groups, split.parts.tolist(), strict=True):
+        parts_of.setdefault(group, set()).add(part)
+    crossing = [group for group, parts in parts_of.items() if len(parts) > 1]
+    if crossing:
+        raise DataError(
+            f"{path}: {len(crossing)} lesions or patients are in more than one part: {first_few(crossing)}; "
+            "split by group, or say by = 'image' if that is meant"
+        )
+
+
+def trained_groups(path: Path) -> set[str]:
+    """Return the groups in the training part of a saved split."""
+    rows = read_rows(path)
+    return {g for g, part in zip(rows.column("group"), rows.column("part"), strict=True) if part == "train"}
+
+
+def split(
+    table: Table, *, val: float = 0.15, test: float = 0.2, seed: int = 0, by: Literal["group", "image"] = "group"
+) -> Split:
+    r"""Split a table so that every class has its share in every part, and no group is in two parts.
+
+    Groups are taken in an order drawn from the hash of the seed and the group's name, and each goes to the part
+    that lacks most of its class. The order of rows does not matter. Groups that mix classes come first; each goes
+    where :math:`\sum_c w_c n_{gc} d_{pc}` is largest, with :math:`n_{gc}` its images of class c, :math:`d_{pc}`
+    what part p lacks of the images dealt so far, and :math:`w_c = 1/Q_c`, :math:`Q_c = \sum_g n_{gc}^2` over these
+    groups. Groups are not sorted by size: the largest would all end in the largest part, and lesions
+    photographed once would fill the test set.
+
+    Parameters
+    ----------
+    val, test
+        Wanted shares of the images, at least 0, below 1 together; the rest trains. 0 leaves the part empty.
+    seed
+        Another seed gives another split.
+    by
+        "image" takes every image for a group of its own. Only to imitate papers that did: see `leak_share`.
+
+    Raises
+    ------
+    DataError
+        A share is out of range, or a class is left without a training image.
+
+    Notes
+    -----
+    With N_c images of class c and share f_p, part p gets :math:`f_p N_c` of them, give or take at most
+
+    - :math:`(1 - 1/P)\,s_c` images if no group mixes classes, where s_c is the largest group of the class and P
+      the number of parts that are not to be empty: at most 2/3 of one group, or one image by image;
+    - :math:`\max(s_c, M_c)` images otherwise, with s_c the largest group of class c alone and
+      :math:`M_c^2 = (1 - 1/P)(1 - \sum_p f_p^2)\,K Q_c`, K the number of classes in mixed groups. Random
+      assignment would stay within it on average; the choice above is never worse than that average.
+
+    A class of few groups may so be absent from "val" or "test": see `report` and `gaps`.
+    """
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise DataError(f"split: val and test must be at least 0 and below 1 together, got val = {val}, test = {test}")
+    if by not in ("group", "image"):
+        raise DataError(f"split: there is no by = {by!r}; {hint(by, ('group', 'image'))}")
+    keys = table.groups if by == "group" else table.ids
+    names = sorted(set(keys), key=lambda name: (seed_for(seed, "split", name), name))
+    number = {name: g for g, name in enumerate(names)}
+    group_N = np.array([number[key] for key in keys], dtype=np.int64)
+    counts_GK = np.zeros((len(names), len(table.classes)), dtype=np.int64)
+    np.add.at(counts_GK, (group_N, table.labels), 1)
+    part_G = _dealt(counts_GK, np.array([1 - val - test, val, test]))
+    made = Split(np.array(PARTS)[part_G[group_N]])
+    require_training_images(table, made)
+    return made
+
+
+def _dealt(counts_GK: NDArray[np.int64], share_P: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return ``[G]`` the part of each group, dealt in the order given; see `split` for rule and bound."""
+    part_G = np.zeros(len(counts_GK), dtype=np.int64)
+    lacks_PK = np.zeros((len(share_P), counts_GK.shape[1]))
+    mixes_G = (counts_GK > 0).sum(axis=1) > 1
+    weight_K = 1 / np.maximum((counts_GK[mixes_G] ** 2).sum(axis=0), 1)
+    for g in np.flatnonzero(mixes_G):
+        lacks_PK += np.outer(share_P, counts_GK[g])
+        part_G[g] = np.argmax(lacks_PK @ (weight_K * counts_GK[g]))
+        lacks_PK[part_G[g]] -= counts_GK[g]
+    # Unlike a mixed group's, these images are all owed from the start: parts then close in on their shares at the end.
+    lacks_PK += np.outer(share_P, counts_GK[~mixes_G].sum(axis=0))
+    class_G, size_G = counts_GK.argmax(axis=1), counts_GK.max(axis=1, initial=0)
+    for g in np.flatnonzero(~mixes_G):
+        part_G[g] = np.argmax(lacks_PK[:, class_G[g]])
+        lacks_PK[part_G[g], class_G[g]] -= size_G[g]
+    return part_G
+
+
+def require_training_images(table: Table, split: Split) -> None:
+    """Raise DataError, naming it, if a class has no image in training."""
+    trained = report(table, split)["train"]
+    for name, (images, groups) in table.counts().items():
+        if not images:
+            raise DataError(f"{table.root}: class {name!r} has no image; remove the class or add images of it")
+        if not trained[name][0]:
+            raise DataError(
+                f"{table.root}: class {name!r} has no image in training: its {images} images are {groups} group(s), "
+                "too few; add images, or try smaller val and test or another seed"
+            )
+
+
+def report(table: Table, split: Split) -> Counts:
+    """Return the images and groups of each class in each part; a group that mixes classes counts for each."""
+    return {
+        part: {name: list(counts) for name, counts in table.take(split.rows(part)).counts().items()} for part in PARTS
+    }
+
+
+def gaps(table: Table, split: Split) -> tuple[str, ...]:
+    """Return a sentence for each class that is absent from a part that has images: no metric can judge it there."""
+    groups_of = {name: groups for name, (_, groups) in table.counts().items()}
+    return tuple(
+        f"{part}: no image of class {name!r}, which has {groups_of[name]} group(s) in all"
+        for part, classes in report(table, split).items()
+        for name, (images, _) in classes.items()
+        if not images and len(split.rows(part))
+    )
+
+
+def leak_share(split: Split, table: Table) -> float:
+    """Return the share of test images whose group is also in training, in [0, 1]; 0 where nothing is tested."""
+    trained = {table.groups[row] for row in split.rows("train")}
+    tested = [table.groups[row] for row in split.rows("test")]
+    return sum(group in trained for group in tested) / max(len(tested), 1)

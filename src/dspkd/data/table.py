@@ -1,0 +1,140 @@
+"""A data set as rows: which image, which class, which lesion or patient."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dspkd.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Labelled images, one a row, N rows in all.
+
+    Attributes
+    ----------
+    classes
+        Names of the K classes; a label is a position in it.
+    ids
+        N names of images, no two alike; they stay the same when the data set moves to another folder.
+    paths
+        N image files.
+    labels
+        ``[N]`` int64, in [0, K).
+    groups
+        N names of lesions or patients: images of one group are near-copies and must stay together in a split.
+        An image of unknown group is a group of its own, see `group_or_own`.
+    attributes
+        ``{column: N cells}``, whatever else the data set says of an image, such as sex or age; "" is unknown.
+    root
+        The folder that the data set was read from.
+
+    Raises
+    ------
+    DataError
+        Columns differ in length, an id occurs twice, or a label is no position in `classes`.
+    """
+
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    groups: tuple[str, ...]
+    attributes: Mapping[str, tuple[str, ...]]
+    root: Path
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in ("ids", "paths", "labels", "groups")}
+        lengths |= {name: len(cells) for name, cells in self.attributes.items()}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"{self.root}: the columns of a table must be of one length, got {lengths}")
+        twice = repeated(self.ids)
+        if twice:
+            raise DataError(f"{self.root}: ids must differ; given more than once: {first_few(twice)}")
+        if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise DataError(
+                f"{self.root}: labels must lie in [0, {len(self.classes)}), "
+                f"got {self.labels.min()} to {self.labels.max()}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | Sequence[int]) -> Table:
+        """Return the table of these rows, in this order; the classes stay, also those left without an image."""
+        kept = np.arange(len(self))[rows].tolist()
+        return Table(
+            classes=self.classes,
+            ids=tuple(self.ids[row] for row in kept),
+            paths=tuple(self.paths[row] for row in kept),
+            labels=self.labels[kept],
+            groups=tuple(self.groups[row] for row in kept),
+            attributes={name: tuple(cells[row] for row in kept) for name, cells in self.attributes.items()},
+            root=self.root,
+        )
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return ``{class: (images, groups)}``; a group that mixes classes counts for each of them."""
+        groups: dict[int, list[str]] = {number: [] for number in range(len(self.classes))}
+        for label, group in zip(self.labels.tolist(), self.groups, strict=True):
+            groups[label].append(group)
+        return {name: (len(groups[k]), len(set(groups[k]))) for k, name in enumerate(self.classes)}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of classes, ids, labels and groups: what a split and a score depend on, not the folder."""
+        said = [self.classes, self.ids, self.labels.tolist(), self.groups]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def group_or_own(groups: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the groups, where an empty one is replaced by ``image:<id>``: such an image is a group of its own."""
+    return tuple(group or f"image:{name}" for group, name in zip(groups, ids, strict=True))
+
+
+def refuse_missing(paths: Sequence[Path], source: Path) -> None:
+    """Raise DataError if image files that `source` names are not there, with their number and the first few."""
+    listed = {folder: {file.name for file in folder.glob("*")} for folder in {path.parent for path in paths}}
+    missing = [str(path) for path in paths if path.name not in listed[path.parent]]
+    if missing:
+        raise DataError(f"{source}: {len(missing)} of {len(paths)} image files are missing: {first_few(missing)}")
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """Return the names that occur more than once, each once, in order of their second occurrence."""
+    seen: set[str] = set()
+    twice: dict[str, None] = {}
+    for name in names:
+        if name in seen:
+            twice[name] = None
+        seen.add(name)
+    return list(twice)
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Return up to three of the names for a message, and how many there are beyond.
+
+    >>> first_few(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    beyond = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {beyond} more" if beyond > 0 else "")
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return what to tell a user who wrote `name` where one of `known` was wanted: the nearest, else all.
+
+    >>> hint("lesion", ("image", "lesion_id"))
+    "did you mean 'lesion_id'?"
+    """
+    known = tuple(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

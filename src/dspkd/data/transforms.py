@@ -1,0 +1,114 @@
+"""From a decoded image to the square picture that a network sees.
+
+A training picture is a pure function of (image, view, seed): what is drawn at random is drawn from a hash of
+these. Loader processes, batch order and resumption then cannot change it, and a teacher's answer to it can be kept.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision import transforms
+from torchvision.transforms import v2
+
+from dspkd.seed import seed_for
+
+RGB = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random-resized crop, rotation, flips and RandAugment.
+
+    Crop, rotation and flips are one affine map from picture to image, so that pixels are interpolated once (bilinear)
+    and a turned crop shows what lies around it in the image instead of black corners, as far as there is any.
+
+    Parameters
+    ----------
+    size
+        Side of the picture, pixels.
+    min_area
+        Least share of the image's area that the crop covers, in (0, 1]; its aspect lies between 3:4 and 4:3.
+    rotation
+        Largest angle, degrees; drawn uniformly either way, about the crop's centre. What lies outside the image is black.
+    flips
+        Mirror left-right and top-bottom, each with probability 1/2.
+    num_ops, magnitude
+        RandAugment's; 0 operations leave it out. The paper names RandAugment and gives no numbers.
+
+    Notes
+    -----
+    `decode_side` is the short side at which an image should be decoded for this: 1.5 times the picture, so that a
+    crop of less than half the image is not blown up, and the largest is not shrunk so far that it aliases.
+
+    Source: Cubuk et al., *RandAugment: Practical automated data augmentation with a reduced search space*, 2020;
+    random-resized crop: Szegedy et al., *Going deeper with convolutions*, 2015.
+    """
+
+    size: int
+    min_area: float = 0.3
+    rotation: float = 180.0
+    flips: bool = True
+    num_ops: int = 2
+    magnitude: int = 9
+
+    @property
+    def decode_side(self) -> int:
+        """Return the short side, in pixels, at which to decode."""
+        return self.size * 3 // 2
+
+    def __call__(self, image: RGB, *, name: str, view: int, seed: int) -> Tensor:
+        """Return view `view` of the image called `name`: ``[3, size, size]`` float32 in [0, 1]."""
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(seed_for(seed, "augment", name, view))
+            picture = Image.fromarray(image).transform(
+                (self.size, self.size), Image.Transform.AFFINE, self._draw_map(image), Image.Resampling.BILINEAR
+            )
+            if self.num_ops:
+                picture = v2.RandAugment(num_ops=self.num_ops, magnitude=self.magnitude)(picture)
+        return to_unit(np.array(picture))
+
+    def _draw_map(self, image: RGB) -> tuple[float, ...]:
+        """Return the six numbers of the map from (column, row) of the picture to (column, row) of the image."""
+        rows, columns = image.shape[:2]
+        top, left, height, width = transforms.RandomResizedCrop.get_params(
+            torch.empty(3, rows, columns, device="meta"), scale=[self.min_area, 1.0], ratio=[3 / 4, 4 / 3]
+        )
+        turn = math.radians(self.rotation) * (2 * torch.rand(()).item() - 1)
+        mirror = torch.where(torch.rand(2) < 0.5, -1.0, 1.0).tolist() if self.flips else (1.0, 1.0)
+        across, down = width * mirror[0] / self.size, height * mirror[1] / self.size
+        a, b, d, e = across * math.cos(turn), -down * math.sin(turn), across * math.sin(turn), down * math.cos(turn)
+        middle = self.size / 2
+        return a, b, left + width / 2 - (a + b) * middle, d, e, top + height / 2 - (d + e) * middle
+
+
+@dataclass(frozen=True, kw_only=True)
+class CentreCrop:
+    """The picture of an image by which a network is judged: the short side becomes 8/7 of `size`, the middle is kept.
+
+    At 224 px this is the usual resize to 256 and crop to 224.
+    """
+
+    size: int
+
+    @property
+    def decode_side(self) -> int:
+        """Return the short side, in pixels, at which to decode."""
+        return round(self.size * 8 / 7)
+
+    def __call__(self, image: RGB, *, name: str = "", view: int = 0, seed: int = 0) -> Tensor:
+        """Return ``[3, size, size]`` float32 in [0, 1]; only `image` matters."""
+        top, left = (image.shape[0] - self.size) // 2, (image.shape[1] - self.size) // 2
+        kept = image[top : top + self.size, left : left + self.size]
+        return to_unit(kept)
+
+
+def to_unit(picture_HW3: RGB) -> Tensor:
+    """Return uint8 values 0..255, channels last, as ``[3, H, W]`` float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(picture_HW3.transpose(2, 0, 1), dtype=np.float32)).div_(255)

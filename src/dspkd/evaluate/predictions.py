@@ -1,0 +1,173 @@
+"""What a network answered about a set of images: the interface between training and everything that judges it.
+
+A file of predictions is a CSV with the columns ``id, group, label, logit_<class>, ...``. Labels are class names and
+every logit has nine significant digits, which is enough to read the same float32 back, bit for bit.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from dspkd.errors import DataError
+
+_COLUMNS = ["id", "group", "label"]
+_LOGIT = "logit_"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A network's logits for N images, with what is needed to score them.
+
+    Attributes
+    ----------
+    classes
+        The K class names, in the order of the logits.
+    ids
+        The N image names, all different.
+    groups
+        ``[N]``, what each image belongs to: its lesion or patient.
+    labels
+        ``[N]`` int64, the true class numbers, in 0..K-1.
+    logits
+        ``[N, K]`` float32, finite.
+
+    Raises
+    ------
+    DataError
+        Where lengths, types or ranges do not fit these descriptions, or there is no image at all.
+    """
+
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        self._check_shapes()
+        if repeated := _repeated(self.classes):
+            raise DataError(f"class {repeated!r} is named twice; class names must differ")
+        if repeated := _repeated(self.ids):
+            raise DataError(f"id {repeated!r} occurs twice; predict each image once")
+        for row in np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))[:1]:
+            raise DataError(f"id {self.ids[row]!r}: label {self.labels[row]} is not in 0..{len(self.classes) - 1}")
+        for row, column in np.argwhere(~np.isfinite(self.logits))[:1]:
+            raise DataError(
+                f"id {self.ids[row]!r}: the logit of {self.classes[column]!r} is {self.logits[row, column]}; "
+                "logits must be finite float32, so the network or its weights are broken"
+            )
+
+    def _check_shapes(self) -> None:
+        images = len(self.ids)
+        if images == 0:
+            raise DataError("there are no predictions; at least one image is needed")
+        if len(self.groups) != images or self.labels.shape != (images,):
+            raise DataError(f"{images} ids, {len(self.groups)} groups, labels {self.labels.shape}: lengths must agree")
+        if self.logits.shape != (images, len(self.classes)) or self.logits.dtype != np.float32:
+            raise DataError(
+                f"logits must be float32 [{images}, {len(self.classes)}], "
+                f"got {self.logits.dtype} {list(self.logits.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """``[N, K]`` softmax of the logits in float64; rows sum to 1 and large logits do not overflow."""
+        return np.asarray(softmax(self.logits.astype(np.float64), axis=1))
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """``[N]`` class numbers of the largest logits; of tied ones, the first."""
+        return np.asarray(self.logits.argmax(axis=1))
+
+    def save(self, path: Path) -> None:
+        """Write the predictions to `path`, making its folder; a reader sees the whole file or the one before it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow([*_COLUMNS, *(_LOGIT + name for name in self.classes)])
+            for image, group, label, logits in zip(self.ids, self.groups, self.labels, self.logits, strict=True):
+                rows.writerow([image, group, self.classes[label], *(f"{logit:.9g}" for logit in logits)])
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            Where the file is missing or not such a file; the message names the file and, where there is one, the line.
+        """
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                return cls(**_parse(file))
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file of predictions") from None
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path}: not a CSV in UTF-8: {error}") from None
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
+
+def _parse(lines: Iterable[str]) -> dict[str, Any]:
+    """Return the fields of `Predictions` out of the lines of a CSV."""
+    rows = csv.reader(lines)
+    classes = _classes(next(rows, []))
+    number = {name: place for place, name in enumerate(classes)}
+    ids, groups, labels, logits = [], [], [], []
+    for row in rows:
+        place = f"line {rows.line_num}"
+        if len(row) != len(_COLUMNS) + len(classes):
+            raise DataError(f"{place}: expected {len(_COLUMNS) + len(classes)} values, got {len(row)}")
+        image, group, label, *written = row
+        if label not in number:
+            near = difflib.get_close_matches(label, classes, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(classes)}"
+            raise DataError(f"{place}: no class is called {label!r}; {hint}")
+        ids.append(image)
+        groups.append(group)
+        labels.append(number[label])
+        logits.append([_number(text, place) for text in written])
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, which is refused by name
+        logits_NK = np.array(logits, dtype=np.float64).reshape(len(ids), len(classes)).astype(np.float32)
+    return {
+        "classes": classes,
+        "ids": tuple(ids),
+        "groups": tuple(groups),
+        "labels": np.array(labels, dtype=np.int64),
+        "logits": logits_NK,
+    }
+
+
+def _classes(header: list[str]) -> tuple[str, ...]:
+    """Return the class names that a header names."""
+    fixed, logits = header[: len(_COLUMNS)], header[len(_COLUMNS) :]
+    if fixed != _COLUMNS or not logits or not all(name.startswith(_LOGIT) for name in logits):
+        raise DataError(f"line 1: expected the columns id, group, label, logit_<class>, ...; got {', '.join(header)!r}")
+    return tuple(name.removeprefix(_LOGIT) for name in logits)
+
+
+def _number(text: str, place: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"{place}: a logit must be a number, got {text!r}") from None
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """Return the first of the names that occur more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)

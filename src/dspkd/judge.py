@@ -1,0 +1,96 @@
+"""Use a finished run's student: judge it on labelled images, or ask it about single ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dspkd import build, data
+from dspkd.data import images
+from dspkd.data import split as splits
+from dspkd.data.loader import in_order
+from dspkd.data.table import Table
+from dspkd.data.transforms import CentreCrop
+from dspkd.errors import DataError
+from dspkd.evaluate.metrics import Summary, summarise
+from dspkd.evaluate.predict import predict as predict_table
+from dspkd.evaluate.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions, what they amount to, and how many of the images show lesions that the student was trained on."""
+
+    predictions: Predictions
+    summary: Summary
+    known: int
+
+
+def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, group: str | None = None) -> Judged:
+    """Judge the student of a finished run.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    folder
+        Folder or CSV file of a known layout; by default the run's own images.
+    part
+        Only this part of the run's own split.
+    group
+        Column that names the lesion or patient, where the layout leaves that open.
+
+    Raises
+    ------
+    RunError, DataError
+        There is no finished run; the images cannot be read or have classes that the student does not know.
+    """
+    network, recipe, classes = build.trained(run)
+    found = build.table(recipe.data) if folder is None else data.read("auto", folder, group=group)
+    shown = _numbered_by(classes, found)
+    if part is not None:
+        if folder is not None:
+            raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
+        rows = splits.load(run / "split.csv", shown, by=recipe.split.by).rows(part)
+    else:
+        rows = np.arange(len(shown))
+    device = build.device(recipe.machine)
+    batches = in_order(shown, rows, CentreCrop(size=recipe.pictures.size), batch_size=recipe.train.batch_size)
+    predictions = predict_table(network.to(device), shown, batches, device=device)
+    trained = splits.trained_groups(run / "split.csv")
+    return Judged(predictions, summarise(predictions), sum(name in trained for name in predictions.groups))
+
+
+def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
+    """Yield each image with its class probabilities.
+
+    Raises
+    ------
+    RunError, DataError
+        There is no finished run; an image cannot be read.
+    """
+    network, recipe, classes = build.trained(run)
+    crop = CentreCrop(size=recipe.pictures.size)
+    network.eval()
+    for path in paths:
+        picture = crop(images.decode(path, short_side=crop.decode_side))
+        with torch.inference_mode():
+            probabilities = network(picture[None]).logits[0].double().softmax(0)
+        yield path, dict(zip(classes, probabilities.tolist(), strict=True))
+
+
+def _numbered_by(classes: tuple[str, ...], found: Table) -> Table:
+    """Return the table with labels that are positions in `classes`; those that have no image may be missing there."""
+    used = {found.classes[label] for label in np.unique(found.labels)}
+    unknown = sorted(used - set(classes))
+    if unknown:
+        raise DataError(
+            f"{found.root}: has images of {', '.join(unknown)}, which the student does not know; "
+            f"it knows {', '.join(classes)}"
+        )
+    number = np.array([classes.index(name) if name in classes else -1 for name in found.classes], dtype=np.int64)
+    return replace(found, classes=classes, labels=number[found.labels])

@@ -1,0 +1,113 @@
+"""The methods: one file, one `Term`; the file's name is the name that a recipe uses.
+
+Adding a file here is the whole registration. Another package offers its own through an entry point:
+
+.. code-block:: toml
+
+    [project.entry-points."dspkd.methods"]
+    my_method = "my_package.my_module:MyTerm"
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from dspkd.errors import RecipeError
+from dspkd.methods._describe import Description
+from dspkd.methods._describe import describe as _describe
+from dspkd.methods._options import Option, check, options_of
+from dspkd.methods._term import Term
+
+__all__ = ["Description", "Option", "Term", "check_options", "describe", "find", "names", "options"]
+
+GROUP = "dspkd.methods"
+"""The entry-point group in which other packages offer their methods."""
+
+
+def names() -> list[str]:
+    """Return the names of all methods, ours and those of installed packages, sorted.
+
+    Raises
+    ------
+    RecipeError
+        If two packages offer one name, or one offers a name of ours: a recipe must mean one thing.
+    """
+    return sorted({*_ours(), *_offered()})
+
+
+def find(name: str) -> type[Term]:
+    """Return the method called `name`, importing its file and no other.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such method (the nearest name is given), or if what a package offers is not a `Term`.
+    """
+    offered = _offered()
+    if name in _ours():
+        return _only_term_in(name)
+    if name in offered:
+        found = offered[name].load()
+        if not (inspect.isclass(found) and issubclass(found, Term)):
+            raise RecipeError(f"method {name!r}: {_origin(offered[name])} is not a dspkd.methods.Term")
+        return found
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names())}"
+    raise RecipeError(f"no method is called {name!r}; {hint}")
+
+
+def options(name: str) -> dict[str, Option]:
+    """Return the options of the method called `name`: its keyword-only arguments, in order."""
+    return options_of(find(name))
+
+
+def check_options(name: str, given: Mapping[str, object]) -> None:
+    """Refuse options that the method called `name` does not take, by name, type or range.
+
+    An integer will do for a float; a boolean will do for neither; no number may be infinite or NaN.
+
+    Raises
+    ------
+    RecipeError
+        Naming the option, what came, and what would do.
+    """
+    check(find(name), name, given)
+
+
+def describe(name: str) -> Description:
+    """Return what there is to say of the method called `name`; as text, what ``dspkd methods`` prints."""
+    return _describe(name, find(name))
+
+
+def _ours() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
+
+
+def _only_term_in(name: str) -> type[Term]:
+    module = import_module(f"{__name__}.{name}")
+    defined = [found for found in vars(module).values() if getattr(found, "__module__", None) == module.__name__]
+    terms = [found for found in defined if inspect.isclass(found) and issubclass(found, Term)]
+    assert len(terms) == 1, f"{module.__file__} must define exactly one Term, found {terms}"
+    return terms[0]
+
+
+def _offered() -> dict[str, EntryPoint]:
+    owners = dict.fromkeys(_ours(), "dspkd itself")
+    offered: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        if entry.name in owners:
+            both = f"{owners[entry.name]} and by {_origin(entry)}"
+            raise RecipeError(f"method {entry.name!r} is offered by {both}; uninstall one or rename its entry point")
+        owners[entry.name] = _origin(entry)
+        offered[entry.name] = entry
+    return offered
+
+
+def _origin(entry: EntryPoint) -> str:
+    package = entry.dist.name if entry.dist else "a package without metadata"
+    return f"{entry.value} of {package}"

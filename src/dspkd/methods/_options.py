@@ -1,0 +1,75 @@
+"""A method's options are the keyword-only arguments of its class: name, type with range, default."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from dspkd.errors import RecipeError
+
+Positive = Annotated[float, Field(gt=0)]
+"""A number above 0."""
+NotNegative = Annotated[float, Field(ge=0)]
+"""A number from 0 on."""
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""A number in [0, 1)."""
+Width = Annotated[int, Field(ge=1)]
+"""A number of channels, from 1 on."""
+WidthOrZero = Annotated[int, Field(ge=0)]
+"""A number of channels; what 0 stands for, the method says."""
+
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a method.
+
+    Attributes
+    ----------
+    annotation
+        Its type: float, int, bool, str, a Literal, or one of these with a range (Annotated).
+    default
+        The value when a recipe does not give it.
+    """
+
+    annotation: Any
+    default: object
+
+    @property
+    def kind(self) -> str:
+        """Return the type in words for people, e.g. ``float`` or ``'channel' | 'spatial'``."""
+        base = get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
+        if get_origin(base) is Literal:
+            return " | ".join(repr(choice) for choice in get_args(base))
+        return str(getattr(base, "__name__", base))
+
+
+def options_of(method: type) -> dict[str, Option]:
+    """Return the keyword-only arguments of the class `method`, in order."""
+    parameters = inspect.signature(method, eval_str=True).parameters.values()
+    return {p.name: Option(p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def check(method: type, name: str, given: Mapping[str, object]) -> None:
+    """Raise RecipeError if `given` holds an option that `method`, called `name`, does not take as it is."""
+    known = options_of(method)
+    for option, value in given.items():
+        if option not in known:
+            raise RecipeError(f"{name}.{option}: no such option; {_hint(option, known)}")
+        try:
+            TypeAdapter(known[option].annotation, config=_STRICT).validate_python(value)
+        except ValidationError as e:
+            wish = e.errors()[0]["msg"].removeprefix("Input ")
+            raise RecipeError(f"{name}.{option}: {wish}, got {value!r}") from None
+
+
+def _hint(option: str, known: Mapping[str, Option]) -> str:
+    if near := difflib.get_close_matches(option, known, n=1):
+        return f"did you mean {near[0]!r}?"
+    return f"it has {', '.join(known)}" if known else "it has none"

@@ -1,0 +1,128 @@
+"""MGD with shallow and deep maps of the student fused into the one that is masked. The first stage of DSP-KD."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dspkd.methods._align import LEVELS, align, averaged, projection, stretched
+from dspkd.methods._fusion import Attention, Concat, Sum
+from dspkd.methods._masking import MaskKind, draw_mask, generator, squared_error
+from dspkd.methods._options import Share, Width, WidthOrZero
+from dspkd.methods._term import Term, precise
+from dspkd.types import Batch, Output, Spec
+
+_FUSIONS = {"concat": Concat, "sum": Sum, "abf": Attention}
+
+
+class HierarchicalFusion(Term):
+    r"""Generate the teacher's last map from the student's, enriched with the student's own shallower maps and masked.
+
+    .. math:: U_l = \mathrm{resize}(\mathrm{BN}(\mathrm{conv}_{1\times1}(S_l))), \qquad
+              F = A(S_L) + \gamma\, P(U_1, \dots), \qquad
+              L = \frac1B \sum_b \big\| G(F_b \odot M_b) - T_b \big\|_2^2
+
+    with :math:`A`, :math:`G` and :math:`M` those of `mgd`, :math:`P` the fusion, and :math:`\gamma` learnt.
+
+    The paper names this module and says what it is for; its equations are not public. **Everything here but MGD is
+    inferred**, as are all defaults but `mask` and `mask_ratio`, which are MGD's. At :math:`\gamma = 0`, where it
+    starts, the term *is* `mgd`, bit for bit, in every order of masking: its own layers are initialised and its own
+    masks are drawn after those of MGD.
+
+    Parameters
+    ----------
+    student, teacher
+        Shapes of the networks.
+    levels
+        The maps that are fused into the last one: ``"last3"`` those of stride 8, 16 and 32, ``"all"`` also stride 4.
+    fuse
+        P: ``"concat"`` stacks the levels, conv1x1 + BN; ``"sum"`` adds them, conv1x1 + BN; ``"abf"`` fuses them one
+        after another by attention as in knowledge review, conv3x3 + BN.
+    mask_order
+        ``"fuse_then_mask"`` masks F alone; ``"mask_then_fuse"`` masks :math:`A(S_L)` and each :math:`U_l` by masks
+        of their own and F no more; ``"both"`` masks each :math:`U_l` and F.
+    mask, mask_ratio
+        Kind and drop probability of every mask, as in `mgd`.
+    width
+        Channels of each :math:`U_l`.
+    hidden
+        Width of G, as in `mgd`.
+    gate
+        Where :math:`\gamma` starts. At 0 the gradient reaches :math:`\gamma` alone in the first step, and the levels
+        from the second step on.
+
+    Raises
+    ------
+    RecipeError
+        If the student does not offer a level, or either network no ``last`` map.
+
+    Notes
+    -----
+    Maps ``[B, C, H, W]``; reduction, types and random numbers as in `mgd`. Levels are resized to the grid of the
+    teacher's last map by adaptive average pooling. In training mode the batch normalisations keep running
+    statistics; a batch of one value per channel is normalised with those.
+
+    Source: name and purpose, *DSP-KD: Dual-Stage Progressive Knowledge Distillation for Skin Disease Classification*,
+    section 3.2.2; Yang et al., *Masked Generative Distillation*, ECCV 2022; Chen et al., *Distilling Knowledge via
+    Knowledge Review*, CVPR 2021 (``"abf"``).
+    """
+
+    inferred: ClassVar[str] = "All but MGD itself: the paper says what the module is for, its equations are not public."
+
+    def __init__(
+        self,
+        student: Spec,
+        teacher: Spec,
+        *,
+        levels: Literal["last3", "all"] = "last3",
+        fuse: Literal["concat", "sum", "abf"] = "concat",
+        mask_order: Literal["fuse_then_mask", "mask_then_fuse", "both"] = "fuse_then_mask",
+        mask: MaskKind = "channel",
+        mask_ratio: Share = 0.15,
+        width: Width = 128,
+        hidden: WidthOrZero = 0,
+        gate: float = 0.0,
+    ) -> None:
+        super().__init__(
+            student,
+            teacher,
+            levels=levels,
+            fuse=fuse,
+            mask_order=mask_order,
+            mask=mask,
+            mask_ratio=mask_ratio,
+            width=width,
+            hidden=hidden,
+            gate=gate,
+        )
+        self.mask_order = mask_order
+        self.mask = mask
+        self.mask_ratio = mask_ratio
+        channels = self.channels("teacher", teacher, "last", "levels")
+        # First the layers of MGD, so that they are initialised as MGD's are.
+        self.align = align(self.channels("student", student, "last", "levels"), channels)
+        self.generation = generator(channels, hidden)
+        asked = f"levels = {levels!r}"
+        taps = LEVELS[levels]
+        self.laterals = nn.ModuleDict(
+            {tap: projection(self.channels("student", student, tap, asked), width) for tap in taps}
+        )
+        self.fusion = _FUSIONS[fuse](len(taps), width, channels)
+        self.gate = nn.Parameter(torch.tensor(float(gate)))
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
+        """Return the loss; see the class."""
+        true_BCHW = teacher.maps["last"].detach()
+        aligned_BCHW = stretched(self.align(precise(student.maps["last"])), true_BCHW)
+        mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio)
+        levels = [averaged(lateral(precise(student.maps[tap])), true_BCHW) for tap, lateral in self.laterals.items()]
+        if self.mask_order != "fuse_then_mask":
+            levels = [level * draw_mask(level, self.mask, self.mask_ratio) for level in levels]
+        added_BCHW = self.gate * self.fusion(levels)
+        if self.mask_order == "mask_then_fuse":
+            fused_BCHW = aligned_BCHW * mask + added_BCHW
+        else:
+            fused_BCHW = (aligned_BCHW + added_BCHW) * mask
+        return squared_error(self.generation(fused_BCHW), true_BCHW)

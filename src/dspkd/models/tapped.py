@@ -1,0 +1,104 @@
+"""The one shape in which every network is met: pixels in, logits, pooled vector and maps out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from dspkd.models.weights import Loaded
+from dspkd.types import Output, Spec
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+Walk = Callable[[Any, Tensor], Output]
+"""Runs a library's network on a normalised picture, stage by stage, and keeps the maps that it passes."""
+
+Download = Callable[[], Mapping[str, Tensor]]
+"""Fetches the library's own ImageNet weights: ``{name: tensor}`` with the library's names, 1000 classes."""
+
+
+class Tapped(nn.Module):
+    """A library's network that normalises its input for itself and shows its maps.
+
+    Taps are references to tensors that the network computes anyway: they cost no time, and no memory beyond what
+    the caller keeps alive. There are no hooks, so the module can be exported, compiled, copied and wrapped.
+
+    Parameters
+    ----------
+    network
+        The library's network, its classifier ending in `classes` logits.
+    walk
+        Runs `network` on a normalised picture; see `Walk`.
+    name
+        What the zoo and recipes call it.
+    mean, std
+        Of R, G, B in [0, 1], as the library's weights expect them.
+    head
+        Name of the classifier inside `network`, such as ``fc``: the one layer whose shape follows the class count.
+    size
+        Rows and columns of the picture on which the shape is read off; the size that the library's weights expect.
+    download
+        Fetches the library's ImageNet weights; None where there are none.
+
+    Attributes
+    ----------
+    spec
+        Classes, pooled width and channels per tap, read off one dry run on the meta device (no arithmetic, no memory).
+    loaded
+        Where the weights came from and what stayed fresh; set by `dspkd.models.zoo.make`.
+
+    Notes
+    -----
+    Images ``[B, 3, H, W]`` float in [0, 1] -> `Output`. Mean and std are buffers that are not saved: `state_dict`
+    holds ``network.<the library's name>`` and nothing else, and `library_state` the library's own names, which load
+    into the bare torchvision or timm network.
+    A batch of one works in evaluation; batch normalisation refuses it in training where a map is 1 x 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        walk: Walk,
+        *,
+        name: str,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        head: str = "fc",
+        size: tuple[int, int] = (224, 224),
+        download: Download | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.head = name, head
+        self.network, self._walk, self.download = network, walk, download
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.spec = self._dry_run(size)
+        self.loaded: Loaded | None = None
+
+    def forward(self, images_B3HW: Tensor) -> Output:
+        """Return logits, pooled vector and maps of pictures in [0, 1]."""
+        return self._walk(self.network, (images_B3HW - self.mean) / self.std)
+
+    def library_state(self) -> dict[str, Tensor]:
+        """Return the weights under the library's own names, as ``model.safetensors`` holds them."""
+        return self.network.state_dict()
+
+    def _dry_run(self, size: tuple[int, int]) -> Spec:
+        ghosts = {name: t.to("meta") for name, t in chain(self.named_parameters(), self.named_buffers())}
+        self.eval()
+        with torch.no_grad():
+            answer = functional_call(self, ghosts, (torch.empty(1, 3, *size, device="meta"),))
+        self.train()
+        return Spec(
+            classes=answer.logits.shape[1],
+            pooled=answer.pooled.shape[1],
+            channels={tap: m_BCHW.shape[1] for tap, m_BCHW in answer.maps.items()},
+        )

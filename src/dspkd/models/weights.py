@@ -1,0 +1,130 @@
+"""Starting weights: none, the library's ImageNet weights, or a file."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dspkd.errors import WeightsError
+
+if TYPE_CHECKING:
+    from dspkd.models.tapped import Tapped
+
+COUNTER = "num_batches_tracked"
+"""A batch normalisation's counter: read by nothing while its momentum is a number, so never counted here."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of loading.
+
+    Attributes
+    ----------
+    source
+        ``none``, ``imagenet`` or the file's path.
+    count
+        Tensors taken from the source.
+    fresh
+        Names of the tensors that the source lacks: they keep their random start.
+    """
+
+    source: str
+    count: int
+    fresh: tuple[str, ...]
+
+
+def load(tapped: Tapped, source: str | Path) -> Loaded:
+    """Give a network its starting weights.
+
+    The classifier stays fresh where its class count is another one. Every other tensor of the source must have a
+    place of its own shape; tensors that the source lacks stay fresh and are reported. Half precision is cast.
+
+    Parameters
+    ----------
+    tapped
+        The network, changed in place.
+    source
+        ``none``; ``imagenet``, the library's own download; or a file: ``.safetensors``, or a state dict in ``.pt`` or
+        ``.pth``, unpickled with ``weights_only=True``. Names in a file are the library's own.
+
+    Raises
+    ------
+    WeightsError
+        The file or the download is missing, cannot be read, or does not fit.
+    """
+    if str(source) == "none":
+        state: Mapping[str, Tensor] = {}
+    elif str(source) == "imagenet":
+        state = _downloaded(tapped)
+    else:
+        state = _read(Path(source))
+    return _fit(tapped, state, str(source))
+
+
+def _downloaded(tapped: Tapped) -> Mapping[str, Tensor]:
+    if tapped.download is None:
+        raise WeightsError(
+            f"model {tapped.name!r} has no ImageNet weights to download; "
+            "use weights = 'none', or a file of weights for this network"
+        )
+    try:
+        return tapped.download()
+    except (OSError, RuntimeError) as error:  # no network, no such weights, a broken download
+        raise WeightsError(
+            f"ImageNet weights of {tapped.name!r} could not be downloaded ({error}); "
+            "go online once to fill the cache, or use weights = 'none' or a file of weights"
+        ) from error
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise WeightsError(f"weights {str(path)!r}: no such file, and neither 'none' nor 'imagenet'")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if path.suffix in (".pt", ".pth"):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            raise WeightsError(f"weights {path}: {path.suffix or 'no suffix'!r}; give a .safetensors, .pt or .pth file")
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"weights {path}: cannot be read as tensors alone ({reason}); save a state dict") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        held = f"a dict of {_few(state)}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
+        raise WeightsError(f"weights {path}: holds {held}, not tensors by name; save network.state_dict() alone")
+    return state
+
+
+def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str) -> Loaded:
+    place = f"weights {source!r} for model {tapped.name!r}"
+    own = tapped.library_state()
+    names = [name for name in own if not name.endswith(COUNTER)]
+    if state and not state.keys() & set(names):
+        raise WeightsError(f"{place}: nothing fits; its tensors are {_few(state)}, wanted are {_few(names)}")
+    if unknown := [name for name in state if name not in own]:
+        raise WeightsError(f"{place}: {len(unknown)} tensors have no place in this network: {_few(unknown)}")
+    taken = {name: t for name, t in state.items() if not _is_other_head(tapped, name, t.shape, own[name].shape)}
+    for name, tensor in taken.items():
+        if tensor.shape != own[name].shape:
+            raise WeightsError(f"{place}: {name} is {list(tensor.shape)}, wanted is {list(own[name].shape)}")
+    tapped.network.load_state_dict(taken, strict=False)
+    fresh = tuple(name for name in names if name not in taken)
+    return Loaded(source, len(names) - len(fresh), fresh)
+
+
+def _is_other_head(tapped: Tapped, name: str, came: torch.Size, wanted: torch.Size) -> bool:
+    """Tell whether a tensor belongs to a classifier of another class count, and of the same width."""
+    return name.rpartition(".")[0] == tapped.head and came[1:] == wanted[1:] and came != wanted
+
+
+def _few(names: Mapping[str, object] | list[str]) -> str:
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:4]) + (f" and {len(listed) - 4} more" if len(listed) > 4 else "")

@@ -1,0 +1,278 @@
+"""A recipe: everything that a run depends on, as strict, frozen, typed data read from TOML.
+
+An unknown key, a wrong type or a number out of range is a `RecipeError` that names the place. There is no
+inheritance between recipes: one file is the whole experiment, so its digest names the result. Options of a
+method are checked against the method itself, by `dspkd.build`, since a recipe knows no method.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from dspkd.errors import RecipeError
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Data:
+    """Which pictures: a folder (or CSV file) of a known layout."""
+
+    path: str
+    layout: Literal["auto", "isic2019", "folder", "csv"] = "auto"
+    group: str | None = None
+    """Column that names the lesion or patient, for layouts where it has no fixed name."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Split:
+    """Which pictures train, choose the epoch, and judge; or a file that says so."""
+
+    val: Share = 0.15
+    test: Share = 0.2
+    seed: int = 0
+    by: Literal["group", "image"] = "group"
+    """`image` lets photographs of one lesion fall into several parts; only to imitate papers that did so."""
+    file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Model:
+    """The network that is trained."""
+
+    name: str
+    weights: str = "none"
+    """`none`, `imagenet` (downloaded by the network's own library) or a file of weights."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RandAugment:
+    """RandAugment (Cubuk et al. 2020), named by the paper; its numbers are not (2 and 9 are torchvision's, inferred)."""
+
+    num_ops: Annotated[int, Field(ge=0)] = 2
+    magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Pictures:
+    """How an image becomes a square picture. The defaults are inferred: the paper gives no numbers."""
+
+    size: Count = 224
+    """Side of the picture in pixels."""
+    min_area: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Least share of the image that a training crop covers."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 180.0
+    """Training pictures are turned by up to this many degrees either way."""
+    flips: bool = True
+    randaugment: RandAugment = Field(default_factory=RandAugment)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Train:
+    """What all stages share."""
+
+    batch_size: Count = 64
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """0 draws each image once an epoch; 1 draws all classes equally often; between, in proportion to N_c^(1-balance)."""
+    clip: Annotated[float, Field(gt=0)] = 5.0
+    """Largest gradient norm."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto`: bfloat16 autocast on a GPU, float32 elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Term:
+    """One part of a stage's loss."""
+
+    method: str
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Stage:
+    """A stretch of training with one objective and one fresh optimiser."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    epochs: Count
+    lr: Annotated[float, Field(gt=0)]
+    terms: Annotated[tuple[Term, ...], Field(min_length=1)]
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """`sgd` has momentum 0.9 and no Nesterov step."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs over which the learning rate rises linearly; then it falls to 0 along a cosine."""
+    start: Literal["previous", "initial"] = "previous"
+    """Whose student: the best of the stage before (in the first stage, the initial one), or the initial one again."""
+
+    @model_validator(mode="after")
+    def _warmup_ends_within_the_stage(self) -> Self:
+        if self.warmup >= self.epochs:
+            raise ValueError(f"warmup of {self.warmup} epochs leaves none of the {self.epochs} for the cosine")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Machine:
+    """Where and how a run is computed. Not part of the digest: a run may be resumed on another machine."""
+
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` ..."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load pictures; results do not depend on their number."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads for arithmetic; 0 leaves torch's choice."""
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Recipe:
+    """A whole experiment. A teacher is a run too: of a recipe without a teacher."""
+
+    name: str
+    data: Data
+    model: Model
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    seed: int = 0
+    teacher: str | None = None
+    """The teacher's run folder, relative to where the command runs."""
+    split: Split = Field(default_factory=Split)
+    pictures: Pictures = Field(default_factory=Pictures)
+    train: Train = Field(default_factory=Train)
+    machine: Machine = Field(default_factory=Machine)
+
+    @model_validator(mode="after")
+    def _stages_have_names_of_their_own(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"stage names must differ, got {names}")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Return 12 hex digits that change whenever any setting does that can change the result."""
+        settings = dataclasses.asdict(self)
+        del settings["machine"]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def epochs(self) -> int:
+        """Return the epochs of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+
+def load(path: Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
+    """Return the recipe in the TOML file `path`, with `overrides` such as ``stages.0.epochs=2`` applied.
+
+    Raises
+    ------
+    RecipeError
+        The file cannot be read, is not TOML, or says something that no recipe can say.
+    """
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from error
+    for override in overrides:
+        _override(settings, override)
+    return parse(settings, place=str(path))
+
+
+def parse(settings: dict[str, Any], *, place: str = "recipe") -> Recipe:
+    """Return the recipe that `settings`, as read from TOML, describe; `place` begins each message."""
+    try:
+        return TypeAdapter(Recipe).validate_json(json.dumps(settings))
+    except TypeError as error:  # a TOML date
+        raise RecipeError(f"{place}: {error}; dates and times mean nothing in a recipe") from error
+    except ValidationError as error:
+        raise RecipeError("\n".join(f"{place}: {_tell(e)}" for e in error.errors(include_url=False))) from None
+
+
+def dump(recipe: Recipe) -> str:
+    """Return the recipe as TOML with every default written out; `parse` gives it back."""
+    return tomli_w.dumps(_without_none(dataclasses.asdict(recipe)))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def _tell(error: Any) -> str:
+    """Return one line for one of pydantic's findings: place, what is wrong, what would do."""
+    place = [str(part) for part in error["loc"]]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "unexpected_keyword_argument":
+        known = _keys_beside(place)
+        near = difflib.get_close_matches(place[-1], known, n=1)
+        message = "no such key; " + (f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}")
+    elif error["type"] != "value_error" and not isinstance(error["input"], dict | list):
+        message += f", got {error['input']!r}"
+    return f"{'.'.join(place)}: {message}" if place else message
+
+
+_SECTIONS: dict[str, type] = {
+    "data": Data,
+    "split": Split,
+    "model": Model,
+    "pictures": Pictures,
+    "randaugment": RandAugment,
+    "train": Train,
+    "machine": Machine,
+    "stages": Stage,
+    "terms": Term,
+}
+
+
+def _keys_beside(place: list[str]) -> list[str]:
+    sections = [part for part in place[:-1] if part in _SECTIONS]
+    section = _SECTIONS[sections[-1]] if sections else Recipe
+    return [field.name for field in dataclasses.fields(section)]
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    """Apply ``stages.0.epochs=2`` to `settings` in place; the right side is TOML."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {override}: must be written key=value, e.g. stages.0.epochs=2")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise RecipeError(
+            f"--set {override}: {value!r} is not a TOML value; a string needs quotes: --set '{key}=\"{value}\"'"
+        ) from None
+    *parents, last = key.strip().split(".")
+    target: Any = settings
+    for part in parents:
+        target = _item(target, part, override) if isinstance(target, list) else target.setdefault(part, {})
+    if isinstance(target, list):
+        _item(target, last, override)
+        target[int(last)] = parsed
+    elif isinstance(target, dict):
+        target[last] = parsed
+    else:
+        raise RecipeError(f"--set {override}: {'.'.join(parents)} is a value, it has no {last!r}")
+
+
+def _item(items: list[Any], part: str, override: str) -> Any:
+    if not part.isdigit() or int(part) >= len(items):
+        raise RecipeError(f"--set {override}: index out of range: {part!r}; there are {len(items)}, numbered from 0")
+    return items[int(part)]

@@ -1,0 +1,38 @@
+"""The recipes that come with the package, one TOML file each; the file's header says what it claims."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from dspkd.errors import RecipeError
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Return the names of all embedded recipes, such as ``demo/dsp_kd``, sorted."""
+    return sorted(path.relative_to(_FOLDER).with_suffix("").as_posix() for path in _FOLDER.rglob("*.toml"))
+
+
+def find(name: str | Path) -> Path:
+    """Return the file of the recipe `name`: a path to a TOML file, or the name of an embedded recipe.
+
+    Raises
+    ------
+    RecipeError
+        There is neither; names the nearest.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    embedded = Path(name).with_suffix("").as_posix()
+    if embedded in names():
+        return _FOLDER / f"{embedded}.toml"
+    near = difflib.get_close_matches(embedded, names(), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"embedded are {', '.join(names())}"
+    raise RecipeError(f"no recipe {str(name)!r}: neither a file nor an embedded recipe; {hint}")
+
+
+def headline(path: Path) -> str:
+    """Return the first line of the recipe's header comment."""
+    return path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")

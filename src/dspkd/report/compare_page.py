@@ -1,0 +1,81 @@
+"""Several runs as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from dspkd.report import figures, paper, prose
+from dspkd.report.comparison import Contender, agreement, contenders, unanimity
+from dspkd.report.page import render
+from dspkd.report.sources import read
+
+
+def compare(runs: Sequence[Path], out: Path) -> Path:
+    """Write one page about several runs; those of the same name are one recipe with several seeds.
+
+    Parameters
+    ----------
+    runs
+        Run folders, tested on the same images.
+    out
+        The page to write; its folder is made if missing.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    RunError, DataError
+        Where a run is unfinished or broken, or the runs do not compare; see `contenders`.
+    """
+    sources = [read(run) for run in runs]
+    ranked = contenders(sources)
+    present = [number for number, row in enumerate(ranked[0].tests[0].per_class) if row.images]
+    recalls = {number: [contender.recall(number) for contender in ranked] for number in present}
+    agreements = [[agreement(one, other) for other in ranked] for one in ranked]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with paper.style():
+        curves = _curves(ranked)
+    return render(
+        "compare.html",
+        out,
+        ranked=ranked,
+        runs=sources,
+        data=sources[0].data,
+        synthetic=any(run.data.synthetic for run in sources),
+        recalls=recalls,
+        recall_shades=_shades([[recall.mean for recall in row] for row in recalls.values()]),
+        agreements=agreements,
+        agreement_shades=_shades(agreements),
+        unanimity=unanimity(sources),
+        verdict=prose.comparison(ranked),
+        disclaimer=prose.DISCLAIMER,
+        curves=curves,
+    )
+
+
+def _shades(table: Sequence[Sequence[float | None]]) -> list[list[float]]:
+    """Return how strongly each cell of a table is tinted: 0 for its least number, and for None; 1 for its greatest."""
+    known = [value for row in table for value in row if value is not None]
+    least = min(known, default=0.0)
+    span = max(known, default=0.0) - least or 1.0
+    return [[0.0 if value is None else (value - least) / span for value in row] for row in table]
+
+
+def _curves(ranked: Sequence[Contender]) -> list[Markup]:
+    """Return a panel for each contender, all with the same scale."""
+    scores = [epoch.val["balanced_accuracy"] for contender in ranked for run in contender.runs for epoch in run.epochs]
+    room = 0.05 * (max(scores) - min(scores)) + 1e-3
+    drawn = []
+    for number, contender in enumerate(ranked):
+        figure, (axes,) = paper.sheet()
+        figures.whole_run(axes, contender)
+        axes.set_ylim(min(scores) - room, max(scores) + room)
+        says = f"Validation balanced accuracy of {contender.name}, epoch by epoch, a line for each of its runs."
+        drawn.append(paper.svg(figure, name=f"curve{number}", says=says))
+    return drawn

@@ -1,0 +1,128 @@
+"""Says in plain words what a run reached, and what a reader must know before believing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dspkd.evaluate.metrics import Summary
+from dspkd.report.comparison import Contender
+from dspkd.report.sources import Run
+
+DISCLAIMER = (
+    "This is a research result, not a diagnosis. The model has not been assessed as a medical device; its answers "
+    "must not decide anyone's care. A skin change that worries you is for a doctor to see."
+)
+
+UNPUBLISHED = (
+    "The paper that describes DSP-KD prints no training settings: picture size, learning rates, epochs, masks, "
+    "temperatures and weights in the recipe are inferred or chosen by its writer, and none is quoted from the paper."
+)
+
+_FEW = 50
+"""Test images of a class below which the step of its recall is worth a warning."""
+
+
+def verdict(run: Run, test: Summary) -> str:
+    """Return what the run reached, in one or two sentences."""
+    result = run.result
+    present = [row for row in test.per_class if row.images]
+    best = max(present, key=lambda row: row.recall)
+    worst = min(present, key=lambda row: row.recall)
+    learnt = ", distilled from a teacher," if result.teacher else ""
+    first = (
+        f"{result.model} ({parameters(result.parameters)} parameters){learnt} reaches balanced accuracy "
+        f"{test.balanced_accuracy:.3f} on {counted(test.images, 'test image')} of {counted(test.groups, 'lesion')} "
+        f"in {counted(len(present), 'class', 'classes')}; chance is {1 / len(present):.3f}."
+    )
+    if best.recall == worst.recall:
+        return f"{first} It finds every class equally often."
+    return f"{first} It finds {best.name} best (recall {best.recall:.3f}) and {worst.name} worst ({worst.recall:.3f})."
+
+
+def comparison(ranked: Sequence[Contender]) -> str:
+    """Return which recipe came first, and whether its lead is more than the spread over seeds."""
+    first = ranked[0]
+    lead = f"{first.name} has balanced accuracy {_spread(first)}"
+    if len(ranked) == 1:
+        return f"{lead}."
+    second = ranked[1]
+    gap = first.score.mean - second.score.mean
+    said = f"Of {len(ranked)} recipes, {lead}, the highest; {second.name} follows with {_spread(second)}."
+    spreads = [contender.score.sd for contender in (first, second)]
+    if None in spreads:
+        return f"{said} With a single run, nobody knows how much of the lead of {gap:.3f} is luck."
+    widest = max(sd for sd in spreads if sd is not None)
+    verb = "is more" if gap > widest else "is no more"
+    return f"{said} The lead of {gap:.3f} {verb} than the spread over seeds ({widest:.3f})."
+
+
+def _spread(contender: Contender) -> str:
+    score = contender.score
+    runs = counted(len(contender.runs), "run")
+    return f"{score.mean:.3f} in {runs}" if score.sd is None else f"{score.mean:.3f} ± {score.sd:.3f} over {runs}"
+
+
+def notes(run: Run, val: Summary, test: Summary) -> list[str]:
+    """Return what limits the numbers of a run, most general first; none of it is an error."""
+    said = [
+        f"The epochs were chosen on {counted(val.images, 'validation image')}, where the kept weights score "
+        f"{val.balanced_accuracy:.3f}; choosing makes that number optimistic."
+    ]
+    if run.result.test_openings > 1:
+        said.append(
+            f"The test images have been opened {run.result.test_openings} times; each look that led to a change makes "
+            "the test numbers more optimistic."
+        )
+    if few := [row for row in test.per_class if 0 < row.images < _FEW]:
+        steps = ", ".join(f"{row.name} by {1 / row.images:.3f}" for row in few)
+        said.append(f"Few test images: one image more or less right moves the recall of {steps}.")
+    if shared := _groups_in_several_parts(run):
+        said.append(
+            f"{counted(shared, 'lesion')} of the test images also occur among the validation images: "
+            "the parts were not split by lesion, and test numbers are too high."
+        )
+    if test.absent:
+        said.append(f"No test images, so left out of every mean: {', '.join(test.absent)}.")
+    if test.undefined:
+        said.append(f"0/0, counted as 0 (an AUC: left out): {', '.join(test.undefined)}.")
+    if test.tied:
+        said.append(
+            f"Ties: {counted(test.tied, 'test image')} with several largest logits. Counted as wrong, as ISIC does, "
+            f"balanced accuracy is {test.balanced_accuracy_isic:.3f}."
+        )
+    return said
+
+
+def parameters(number: int) -> str:
+    """Return a number of weights as people say it.
+
+    >>> parameters(1261804), parameters(950)
+    ('1.26 M', '950')
+    """
+    return f"{number / 1e6:.2f} M" if number >= 10_000 else str(number)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(42), duration(125), duration(7380)
+    ('42 s', '2 min 5 s', '2 h 3 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "lesion"), counted(1640, "image"), counted(2, "class", "classes")
+    ('1 lesion', '1,640 images', '2 classes')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _groups_in_several_parts(run: Run) -> int:
+    """Return how many groups of the test images occur among the validation images."""
+    return len(set(run.test.groups) & set(run.val.groups))

@@ -1,0 +1,279 @@
+"""A recipe becomes a run folder: the unit of resume, evaluation and export.
+
+    recipe.toml        as run, every default written out
+    environment.json   versions, machine
+    data.json          where the images are, fingerprints, counts per class and part
+    split.csv          which image trains, chooses the epoch, judges
+    metrics.jsonl      a record for each epoch
+    stages/0-NAME/     checkpoint of each stage
+    model.safetensors  the student alone, under its library's own names
+    predictions/       val.csv and test.csv: logits, label, id, group
+    result.json        what came out; written last, so a folder that has it is whole
+    report.html        all of it, to read
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from dspkd import build, recipe, report
+from dspkd.data import images as pictures_on_disk
+from dspkd.data import split as splits
+from dspkd.data.loader import TrainBatches, in_order
+from dspkd.data.split import Split
+from dspkd.data.table import Table
+from dspkd.data.transforms import CentreCrop
+from dspkd.errors import RunError
+from dspkd.evaluate.metrics import summarise
+from dspkd.evaluate.predict import predict
+from dspkd.evaluate.predictions import Predictions
+from dspkd.models.tapped import Tapped
+from dspkd.recipe import Recipe
+from dspkd.teacher.live import LiveTeacher
+from dspkd.train import loop
+from dspkd.train.allocator import keep_freed_memory
+from dspkd.train.records import Records
+
+
+class Watcher(loop.Watcher, Protocol):
+    """Is told how a run goes."""
+
+    def data(self, counts: splits.Counts) -> None:
+        """Take the counts per part and class, before training starts."""
+        ...
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def data(self, counts: splits.Counts) -> None:
+        """Ignore it."""
+
+    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
+        """Ignore it."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run computes with, made from its recipe."""
+
+    table: Table
+    split: Split
+    teacher: LiveTeacher | None
+    device: torch.device
+    half: bool
+
+
+def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
+    """Train, evaluate and report what a recipe describes; go on where an earlier, killed run in `out` stopped.
+
+    Parameters
+    ----------
+    made_from
+        The recipe.
+    out
+        Run folder; made if missing.
+    watcher
+        Is told of counts, steps and epochs.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    RecipeError, DataError, WeightsError
+        Before anything is trained.
+    RunError
+        `out` holds a run of another recipe.
+    TrainingError
+        A loss is not finite; epochs before that are saved.
+    """
+    watcher = watcher or Silent()
+    build.check(made_from)
+    _claim(made_from, out)
+    if (out / "result.json").exists():
+        return report.write(out)
+    inputs = prepare(made_from, out, watcher)
+    student = build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed)
+    stages = _train_stages(made_from, out, inputs, student.to(inputs.device, memory_format=torch.channels_last), watcher)
+    _save_student(student, out)
+    for part in ("val", "test"):
+        judged = judge(student, inputs, part, made_from)
+        judged.save(out / "predictions" / f"{part}.csv")
+    _write_json(
+        out / "result.json",
+        {
+            "name": made_from.name,
+            "model": made_from.model.name,
+            "classes": list(inputs.table.classes),
+            "parameters": sum(value.numel() for value in student.parameters()),
+            "teacher": made_from.teacher,
+            "digest": made_from.digest,
+            "seed": made_from.seed,
+            "stages": stages,
+            "seconds": round(sum(stage["seconds"] for stage in stages), 1),
+            "test_openings": 1,
+        },
+    )
+    return report.write(out)
+
+
+def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
+    """Read and check the data, split them, load the teacher; write down what they were."""
+    keep_freed_memory()
+    if made_from.machine.threads:
+        torch.set_num_threads(made_from.machine.threads)
+    device = build.device(made_from.machine)
+    table = build.table(made_from.data)
+    if (out / "split.csv").exists():
+        split = splits.load(out / "split.csv", table, by=made_from.split.by)
+    else:
+        pictures_on_disk.check(table)
+        split = build.split(made_from.split, table)
+        splits.require_training_images(table, split)
+        split.save(out / "split.csv", table)
+    counts = splits.report(table, split)
+    watcher.data(counts)
+    teacher = build.teacher(Path(made_from.teacher), table, split) if made_from.teacher else None
+    if teacher:
+        teacher.network.to(device, memory_format=torch.channels_last)
+    _write_json(
+        out / "data.json",
+        {
+            "path": made_from.data.path,
+            "layout": made_from.data.layout,
+            "synthetic": any(table.root.glob("SYNTHETIC*")),
+            "classes": list(table.classes),
+            "digest": table.digest,
+            "split_digest": split.digest,
+            "counts": counts,
+        },
+    )
+    _write_json(out / "environment.json", _environment(device))
+    half = made_from.train.precision == "bfloat16" or (made_from.train.precision == "auto" and device.type == "cuda")
+    return Inputs(table, split, teacher, device, half)
+
+
+def judge(student: nn.Module, inputs: Inputs, part: str, made_from: Recipe) -> Predictions:
+    """Return the student's logits for one part of the split."""
+    batches = in_order(
+        inputs.table,
+        inputs.split.rows(part),
+        CentreCrop(size=made_from.pictures.size),
+        batch_size=made_from.train.batch_size,
+        workers=made_from.machine.workers,
+        pin=inputs.device.type == "cuda",
+    )
+    return predict(student, inputs.table, batches, device=inputs.device, half=inputs.half)
+
+
+def _train_stages(
+    made_from: Recipe, out: Path, inputs: Inputs, student: Tapped, watcher: Watcher
+) -> list[dict[str, Any]]:
+    """Run the stages one after another on the same student; return a summary of each."""
+    rows = inputs.split.rows("train")
+    counts = tuple(images for images, _ in splits.report(inputs.table, inputs.split)["train"].values())
+    batches = TrainBatches(
+        inputs.table,
+        rows,
+        build.augmentation(made_from.pictures),
+        batch_size=made_from.train.batch_size,
+        seed=made_from.seed,
+        balance=made_from.train.balance,
+        workers=made_from.machine.workers,
+        pin=inputs.device.type == "cuda",
+    )
+    initial = {name: value.clone() for name, value in student.state_dict().items()}
+    arithmetic = loop.Arithmetic(device=inputs.device, half=inputs.half, clip=made_from.train.clip)
+    untouched = inputs.teacher.digest() if inputs.teacher else ""
+    summaries: list[dict[str, Any]] = []
+    done = 0
+    with Records(out, watcher, tensorboard=made_from.machine.tensorboard) as records:
+        for number, stage in enumerate(made_from.stages):
+            if stage.start == "initial":
+                student.load_state_dict(initial)
+            progress = loop.fit(
+                stage,
+                build.distiller(stage, student, inputs.teacher, counts, seed=made_from.seed).to(inputs.device),
+                batches,
+                partial(_score, inputs=inputs, made_from=made_from),
+                folder=out / "stages" / f"{number}-{stage.name}",
+                digest=made_from.digest,
+                seed=made_from.seed,
+                first_epoch=done,
+                arithmetic=arithmetic,
+                watcher=records,
+            )
+            done += stage.epochs
+            summaries.append(
+                {
+                    "name": stage.name,
+                    "epochs": stage.epochs,
+                    "best_epoch": progress.best_epoch,
+                    "best_score": progress.best_score,
+                    "seconds": round(sum(record["seconds"] for record in progress.history), 1),
+                }
+            )
+    if inputs.teacher and inputs.teacher.digest() != untouched:
+        raise AssertionError("the frozen teacher's weights or statistics changed while its student trained")
+    return summaries
+
+
+def _score(student: nn.Module, *, inputs: Inputs, made_from: Recipe) -> dict[str, float]:
+    """Return what an epoch is chosen by, and two figures beside it, on the validation images."""
+    summary = summarise(judge(student, inputs, "val", made_from))
+    return {
+        "balanced_accuracy": summary.balanced_accuracy,
+        "accuracy": summary.accuracy,
+        "macro_f1": summary.f1_macro,
+    }
+
+
+def _save_student(student: Tapped, out: Path) -> None:
+    weights = {name: value.detach().cpu().contiguous() for name, value in student.library_state().items()}
+    save_file(weights, out / "model.safetensors", metadata={"network": student.name})
+
+
+def _claim(made_from: Recipe, out: Path) -> None:
+    """Make the folder this recipe's, or see that it already is."""
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / "recipe.toml").exists():
+        earlier = recipe.load(out / "recipe.toml")
+        if earlier.digest != made_from.digest:
+            raise RunError(
+                f"{out}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is {made_from.digest}; "
+                "choose another --out"
+            )
+    elif any(out.iterdir()):
+        raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
+    (out / "recipe.toml").write_text(recipe.dump(made_from), encoding="utf-8")
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    packages = ("dspkd", "torch", "torchvision", "timm", "numpy")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

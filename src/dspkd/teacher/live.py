@@ -1,0 +1,43 @@
+"""A teacher that runs its network on each batch."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import nn
+
+from dspkd.types import Batch, Output, Spec
+
+
+class LiveTeacher:
+    """A frozen network that answers each batch afresh.
+
+    It is in evaluation mode for good: neither its weights nor its BatchNorm statistics change, and dropout and
+    stochastic depth are off.
+
+    Parameters
+    ----------
+    network
+        Called as ``network(images)``, answers with an `Output`. Its parameters stop requiring gradients.
+    spec
+        The network's shape.
+    """
+
+    def __init__(self, network: nn.Module, spec: Spec) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.spec = spec
+
+    def answer(self, batch: Batch) -> Output:
+        """Return the network's output for ``batch.images``, without a gradient."""
+        with torch.no_grad():
+            answered: Output = self.network(batch.images)
+        return answered
+
+    def digest(self) -> str:
+        """Return SHA-256 of all weights and statistics, in hex; the same before and after any use."""
+        hashed = hashlib.sha256()
+        for name, value in self.network.state_dict().items():
+            hashed.update(name.encode())
+            hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return hashed.hexdigest()

@@ -1,0 +1,80 @@
+"""What is saved at the end of each epoch, so that a run can be killed at any moment and lose no more than one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dspkd.errors import RunError
+
+
+@dataclass
+class Progress:
+    """Where a stage stands.
+
+    Attributes
+    ----------
+    epochs
+        Epochs finished.
+    best_epoch, best_score
+        The epoch whose student scored highest on validation, the first of several.
+    best_student
+        That student's state.
+    history
+        A record for each epoch finished.
+    """
+
+    epochs: int = 0
+    best_epoch: int = -1
+    best_score: float = float("-inf")
+    best_student: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(
+    path: Path, digest: str, progress: Progress, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write all that a resumed stage needs; the file is whole or not there at all."""
+    state = {
+        "digest": digest,
+        "progress": vars(progress),
+        "distiller": distiller.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def load(
+    path: Path, digest: str, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+) -> Progress:
+    """Restore what `save` wrote and return the progress; with no file, touch nothing and return a fresh one.
+
+    Raises
+    ------
+    RunError
+        The file is of another recipe, or cannot be read.
+    """
+    if not path.exists():
+        return Progress()
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise RunError(f"{path}: cannot be read ({error}); delete it to train this stage anew") from error
+    if state["digest"] != digest:
+        raise RunError(
+            f"{path}: of recipe {state['digest']}, but this recipe is {digest}; choose another --out, or restore the recipe"
+        )
+    distiller.load_state_dict(state["distiller"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(**state["progress"])

@@ -1,0 +1,194 @@
+"""The loop: one stage of training, resumed where it was left.
+
+An epoch is a function of (recipe, stage, epoch number, starting state): every random number in it comes from a
+seed that is a hash of these names. A run that was killed therefore ends as one that was not, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dspkd.distiller import Distiller
+from dspkd.errors import TrainingError
+from dspkd.recipe import Stage
+from dspkd.seed import seed_for
+from dspkd.train import checkpoint
+from dspkd.types import Batch
+
+Score = Callable[[nn.Module], dict[str, float]]
+"""Judges a student on the validation images; the loop keeps the epoch with the highest ``balanced_accuracy``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """How a step is computed.
+
+    Attributes
+    ----------
+    device
+        Where the distiller is and batches are sent.
+    half
+        Compute in bfloat16 where autocast thinks it safe.
+    clip
+        Largest gradient norm.
+    """
+
+    device: torch.device
+    half: bool = False
+    clip: float = 5.0
+
+
+class Batches(Protocol):
+    """Batches of one epoch at a time, always the same for the same number."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        ...
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of epoch `number`, counted over all stages."""
+        ...
+
+
+class Watcher(Protocol):
+    """Is told how training goes; shows it, or writes it down."""
+
+    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
+        """`done` of the epoch's `steps` are done."""
+        ...
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Take the record of an epoch; a resumed stage tells those of earlier epochs again."""
+        ...
+
+
+def fit(
+    stage: Stage,
+    distiller: Distiller,
+    batches: Batches,
+    score: Score,
+    *,
+    folder: Path,
+    digest: str,
+    seed: int,
+    first_epoch: int,
+    arithmetic: Arithmetic,
+    watcher: Watcher,
+) -> checkpoint.Progress:
+    """Train until the stage's last epoch, leave the best student's weights in ``distiller.student``.
+
+    Parameters
+    ----------
+    stage
+        Epochs, optimiser and learning rate.
+    distiller
+        The objective, on `device`.
+    batches, score
+        What to train on; how to choose the epoch.
+    folder, digest
+        Where checkpoints go; the recipe that they must be of.
+    seed, first_epoch
+        The run's seed; how many epochs came before this stage.
+    arithmetic
+        How a step is computed.
+    watcher
+        Is told of each step and epoch.
+
+    Raises
+    ------
+    TrainingError
+        A loss is not finite; names the terms. The checkpoint of the epoch before stays.
+    """
+    optimizer = make_optimizer(stage, distiller.trainable())
+    progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.device)
+    for record in progress.history:
+        watcher.epoch(record)
+    for epoch in range(progress.epochs, stage.epochs):
+        started = time.perf_counter()
+        torch.manual_seed(seed_for(seed, stage.name, "epoch", epoch))
+        rates = [
+            learning_rate(stage, epoch * len(batches) + step, stage.epochs * len(batches)) for step in range(len(batches))
+        ]
+        losses = _train_epoch(
+            stage.name, epoch, distiller, batches.epoch(first_epoch + epoch), optimizer, rates, arithmetic, watcher
+        )
+        distiller.eval()
+        scores = score(distiller.student)
+        best = scores["balanced_accuracy"] > progress.best_score
+        if best:
+            progress.best_epoch, progress.best_score = epoch, scores["balanced_accuracy"]
+            progress.best_student = {name: value.clone() for name, value in distiller.student.state_dict().items()}
+        record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
+        record["seconds"] = round(time.perf_counter() - started, 3)
+        progress.history.append(record)
+        progress.epochs = epoch + 1
+        checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer)
+        watcher.epoch(record)
+    distiller.student.load_state_dict(progress.best_student)
+    return progress
+
+
+def _train_epoch(
+    stage: str,
+    epoch: int,
+    distiller: Distiller,
+    batches: Iterable[Batch],
+    optimizer: torch.optim.Optimizer,
+    rates: list[float],
+    arithmetic: Arithmetic,
+    watcher: Watcher,
+) -> dict[str, float]:
+    """Take one step for each rate; return the mean of each part of the loss over the epoch's pictures."""
+    distiller.train()
+    parameters = [value for _, value in distiller.trainable()]
+    sums: dict[str, Tensor] = {}
+    seen = 0
+    for step, (rate, batch) in enumerate(zip(rates, batches, strict=True)):
+        batch = batch.to(arithmetic.device)
+        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
+            losses = distiller(batch)
+        if not math.isfinite(losses["total"].item()):
+            bad = [name for name, loss in losses.items() if not math.isfinite(loss.item())]
+            raise TrainingError(
+                f"stage {stage!r}, epoch {epoch}, step {step}: loss not finite: {', '.join(bad)}; lower the learning rate "
+                "or the term's weight. Epochs before this one are saved"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        nn.utils.clip_grad_norm_(parameters, arithmetic.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        seen += len(batch)
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach() * len(batch)
+        watcher.step(stage, epoch, step + 1, len(rates))
+    return {name: (total / seen).item() for name, total in sums.items()}
+
+
+def learning_rate(stage: Stage, step: int, steps: int) -> float:
+    """Return the rate of step `step` of `steps`: linear over the stage's warm-up epochs, then a cosine to 0."""
+    warmup = steps * stage.warmup / stage.epochs
+    if step < warmup:
+        return stage.lr * (step + 1) / (warmup + 1)
+    return stage.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def make_optimizer(stage: Stage, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+    """Return the stage's optimiser; biases, norms and other vectors do not decay."""
+    values = [value for _, value in parameters]
+    groups = [
+        {"params": [value for value in values if value.ndim > 1], "weight_decay": stage.weight_decay},
+        {"params": [value for value in values if value.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if stage.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=stage.lr, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=stage.lr)

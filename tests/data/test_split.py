@@ -1,0 +1,270 @@
+import re
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from dspkd.data import folder, isic
+from dspkd.data.split import (
+    PARTS,
+    Split,
+    gaps,
+    leak_share,
+    load,
+    report,
+    require_training_images,
+    split,
+    trained_groups,
+)
+from dspkd.data.table import Table, group_or_own
+from dspkd.errors import DataError
+
+
+def table(labels, groups, classes=None):
+    """A table of images 0, 1, 2, ..; an empty group is unknown."""
+    ids = tuple(f"I{row}" for row in range(len(labels)))
+    classes = classes or tuple(f"C{k}" for k in range(max(labels) + 1))
+    paths = tuple(Path(name) for name in ids)
+    return Table(classes, ids, paths, np.array(labels), group_or_own(groups, ids), {}, Path("somewhere"))
+
+
+def lesions(sizes_of):
+    """A table of pure groups: for each class, the sizes of its groups."""
+    rows = [(k, f"L{k}.{g}") for k, sizes in enumerate(sizes_of) for g, size in enumerate(sizes) for _ in range(size)]
+    return table(*map(list, zip(*rows, strict=True)))
+
+
+@st.composite
+def tables(draw):
+    """Any table: groups of any size that may mix classes, unknown groups, one class or several."""
+    classes = draw(st.integers(1, 5))
+    groups = draw(st.integers(1, 40))
+    # With pure groups, a group's class is a function of the group; else a patient may have several diagnoses.
+    pure = draw(st.booleans())
+    rows = draw(st.lists(st.tuples(st.integers(0, classes - 1), st.integers(-5, groups)), min_size=1, max_size=150))
+    labels = [group % classes if pure and group >= 0 else label for label, group in rows]
+    present = {label: k for k, label in enumerate(sorted(set(labels)))}
+    return table([present[label] for label in labels], [f"G{group}" if group >= 0 else "" for _, group in rows])
+
+
+SHARES = st.tuples(st.sampled_from([0.0, 0.1, 0.15, 0.3]), st.sampled_from([0.0, 0.1, 0.2, 0.4]))
+
+
+def split_or_skip(*args, **options):
+    """A split; a table that leaves a class untrained is none of the caller's matter."""
+    try:
+        return split(*args, **options)
+    except DataError as e:
+        assume("has no image in training" not in str(e))
+        raise
+
+
+def tolerances(of, wanted):
+    """How many images of each class a part may have above or below its share, as the docstring of `split` says."""
+    members = defaultdict(list)
+    for label, group in zip(of.labels.tolist(), of.groups, strict=True):
+        members[group].append(label)
+    mixed = [labels for labels in members.values() if len(set(labels)) > 1]
+    shares = [share for share in wanted.values() if share > 0]
+    fewer = 1 - 1 / len(shares)
+    mixing = len({label for labels in mixed for label in labels})
+    allowed = []
+    for k in range(len(of.classes)):
+        largest = max((len(labels) for labels in members.values() if set(labels) == {k}), default=0)
+        squares = sum(labels.count(k) ** 2 for labels in mixed)
+        random = (fewer * (1 - sum(share**2 for share in shares)) * mixing * squares) ** 0.5
+        allowed.append(max(largest, random) if mixed else fewer * largest)
+    return allowed
+
+
+@given(of=tables(), seed=st.integers(0, 10**6), shares=SHARES, by=st.sampled_from(["group", "image"]))
+def test_no_group_crosses_and_every_class_has_its_share(of, seed, shares, by):
+    val, test = shares
+    made = split_or_skip(of, val=val, test=test, seed=seed, by=by)
+    units = of if by == "group" else replace(of, groups=of.ids)
+    assert len({(group, part) for group, part in zip(units.groups, made.parts, strict=True)}) == len(set(units.groups))
+    wanted = {"train": 1 - val - test, "val": val, "test": test}
+    allowed = tolerances(units, wanted)
+    for part, share in wanted.items():
+        got = np.bincount(of.labels[made.rows(part)], minlength=len(of.classes))
+        assert share > 0 or not got.any()
+        for k, images in enumerate(np.bincount(of.labels)):
+            assert abs(got[k] - share * images) <= allowed[k] + 1e-9
+
+
+@given(of=tables(), seed=st.integers(0, 100), shuffle=st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(of, seed, shuffle):
+    order = list(range(len(of)))
+    shuffle.shuffle(order)
+    here = split_or_skip(of, seed=seed)
+    there = split(of.take(order), seed=seed)
+    assert here.parts[order].tolist() == there.parts.tolist()
+
+
+@given(of=tables(), by=st.sampled_from(["group", "image"]))
+def test_what_is_saved_is_loaded_whatever_the_order(tmp_path_factory, of, by):
+    path = tmp_path_factory.mktemp("split") / "split.csv"
+    made = split_or_skip(of, by=by)
+    made.save(path, of)
+    again = load(path, of, by=by)
+    assert again.digest == made.digest
+    backwards = list(range(len(of)))[::-1]
+    assert load(path, of.take(backwards), by=by).parts.tolist() == made.parts.tolist()[::-1]
+
+
+def test_parts_cover_the_table_once():
+    of = lesions([[3, 1, 1, 2] * 5, [1] * 30])
+    made = split(of)
+    assert sorted(np.concatenate([made.rows(part) for part in PARTS]).tolist()) == list(range(len(of)))
+
+
+def test_another_seed_gives_another_split_and_the_same_seed_the_same():
+    of = lesions([[1] * 100])
+    assert split(of, seed=3).digest == split(of, seed=3).digest
+    assert len({split(of, seed=seed).digest for seed in range(5)}) == 5
+
+
+def test_large_groups_are_spread_like_small_ones():
+    """Half the images are in groups of 10, half alone: so it must be in the test part too, on average over seeds.
+
+    The share of one split has a deviation of about 0.16 (20 groups of 10, a fifth of them drawn), so the mean of 40
+    splits lies within 4 * 0.16 / sqrt(40) = 0.1 of one half.
+    """
+    of = lesions([[10] * 20 + [1] * 200])
+    size = np.array([of.groups.count(group) for group in of.groups])
+    alone = [(size[split(of, seed=seed).rows("test")] == 1).mean() for seed in range(40)]
+    assert np.mean(alone) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_group_of_several_classes_stays_whole_and_counts_for_each():
+    of = table([0, 1] * 20, [f"P{row // 2}" for row in range(40)])
+    counts = report(of, split(of, val=0.25, test=0.25))
+    assert counts["train"]["C0"] == counts["train"]["C1"]
+    assert sum(counts[part]["C0"][0] for part in PARTS) == sum(counts[part]["C0"][1] for part in PARTS) == 20
+    # A random assignment would miss by a binomial deviation, sqrt(20 * 0.25 * 0.75) = 1.9 images.
+    assert abs(counts["val"]["C0"][0] - 5) <= 1
+
+
+def test_the_report_counts_images_and_groups_of_each_class_and_part():
+    of = table([0, 0, 0, 1, 1], ["x", "x", "y", "z", ""])
+    made = Split(np.array(["train", "train", "val", "train", "test"]))
+    assert report(of, made) == {
+        "train": {"C0": [2, 1], "C1": [1, 1]},
+        "val": {"C0": [1, 1], "C1": [0, 0]},
+        "test": {"C0": [0, 0], "C1": [1, 1]},
+    }
+    assert gaps(of, made) == (
+        "val: no image of class 'C1', which has 2 group(s) in all",
+        "test: no image of class 'C0', which has 2 group(s) in all",
+    )
+
+
+def test_a_part_that_is_meant_to_be_empty_is_no_gap():
+    of = lesions([[1] * 9, [1] * 9])
+    made = split(of, val=0, test=0)
+    assert made.rows("train").tolist() == list(range(18))
+    assert gaps(of, made) == ()
+    assert leak_share(made, of) == 0
+
+
+def test_a_class_without_training_images_is_refused_by_name():
+    of = table([0, 0, 1, 1], ["w", "x", "y", "y"])
+    made = Split(np.array(["train", "val", "test", "test"]))
+    with pytest.raises(DataError, match=r"class 'C1' has no image in training: its 2 images are 1 group\(s\), too few"):
+        require_training_images(of, made)
+    with pytest.raises(DataError, match="class 'DF' has no image; remove"):
+        split(replace(of, classes=("MEL", "NV", "DF")))
+    with pytest.raises(DataError, match="class 'C0' has no image in training"):
+        split(lesions([[1]]), val=0.3, test=0.6)
+
+
+def test_leak_share_is_the_share_of_test_images_whose_group_trains():
+    of = table([0] * 6, ["x", "x", "y", "y", "z", ""])
+    made = Split(np.array(["train", "test", "val", "test", "test", "test"]))
+    assert leak_share(made, of) == 1 / 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"val": 0.5, "test": 0.5}, "below 1 together, got val = 0.5, test = 0.5"),
+        ({"val": -0.1}, "at least 0 .* got val = -0.1"),
+        ({"test": float("nan")}, "got val = 0.15, test = nan"),
+        ({"by": "images"}, "there is no by = 'images'; did you mean 'image'"),
+    ],
+)
+def test_a_bad_wish_is_refused(options, message):
+    with pytest.raises(DataError, match=message):
+        split(lesions([[1] * 20]), **options)
+
+
+def swapped(text, pattern, replacement):
+    """The text with the first match replaced."""
+    changed = re.sub(pattern, replacement, text, count=1)
+    assert changed != text
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "message"),
+    [
+        (r"I0,.*\n", "", r"1 images of the data set are not in the split \(I0\), 0 of the split"),
+        (r"I0,", "I99,", r"not in the split \(I0\), 1 of the split are not in the data set \(I99\)"),
+        (r"(I0,.*\n)", r"\1\1", r"line 3: id 'I0' is given a second time"),
+        (r"(I1,\S+,)C0", r"\1C1", r"line 3: the label is 'C1', but 'C0' in somewhere"),
+        (r"I1,L0.0,", "I1,L0.1,", r"line 3: the group is 'L0\.1', but 'L0\.0' in somewhere"),
+        (r"train", "trian", r"line 2: there is no part 'trian'; did you mean 'train'"),
+        (r"train", "test", r"1 lesions or patients are in more than one part: L0\.0; split by group"),
+        (r"part", "prt", r"no column 'part'; did you mean 'prt'"),
+    ],
+)
+def test_a_saved_split_that_does_not_fit_is_refused(tmp_path, pattern, replacement, message):
+    of = lesions([[2] * 4, [2] * 4])
+    path = tmp_path / "split.csv"
+    Split(
+        np.array(["train"] * 4 + ["val", "val", "test", "test"] + ["train"] * 4 + ["val", "val", "test", "test"])
+    ).save(path, of)
+    assert load(path, of).rows("train").tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert trained_groups(path) == {"L0.0", "L0.1", "L1.0", "L1.1"}
+    path.write_text(swapped(path.read_text(), pattern, replacement))
+    with pytest.raises(DataError, match=message):
+        load(path, of)
+
+
+def test_all_of_isic_2019_splits_within_seconds_and_no_lesion_crosses(shared):
+    of = isic.read(shared / "data/isic2019-tables", images="unchecked")
+    started = time.perf_counter()
+    made = split(of)
+    assert time.perf_counter() - started < 10
+    parts = {part: {of.groups[row] for row in made.rows(part)} for part in PARTS}
+    assert not parts["train"] & parts["val"]
+    assert not parts["train"] & parts["test"]
+    assert not parts["val"] & parts["test"]
+    assert leak_share(made, of) == 0
+    counts = report(of, made)
+    for name, (images, groups) in of.counts().items():
+        for part, share in (("train", 0.65), ("val", 0.15), ("test", 0.2)):
+            got_images, got_groups = counts[part][name]
+            assert got_images / images == pytest.approx(share, abs=0.01)
+            # A lesion has 1 to 31 images, so lesions follow less closely: DF has 113.
+            assert got_groups / groups == pytest.approx(share, abs=0.05)
+
+
+@pytest.mark.parametrize(("test", "published"), [(0.1, 0.627), (0.2, 0.605)])
+def test_splitting_isic_2019_by_image_leaks_as_much_as_is_known(shared, test, published):
+    of = isic.read(shared / "data/isic2019-tables", images="unchecked")
+    assert leak_share(split(of, val=0, test=test, by="image"), of) == pytest.approx(published, abs=0.02)
+
+
+def test_patients_with_several_diagnoses_are_split_evenly(shared):
+    of = folder.read(shared / "data/clinical-mini")
+    for seed in range(5):
+        counts = report(of, split(of, seed=seed))
+        for name, (images, _) in of.counts().items():
+            for part, share in (("train", 0.65), ("val", 0.15), ("test", 0.2)):
+                assert abs(counts[part][name][0] - share * images) <= 3

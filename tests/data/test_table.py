@@ -1,0 +1,79 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dspkd.data.table import Table, first_few, group_or_own, hint
+from dspkd.errors import DataError
+
+ROOT = Path("somewhere")
+IDS = ("a", "b", "c", "d")
+TABLE = Table(
+    classes=("MEL", "NV", "DF"),
+    ids=IDS,
+    paths=tuple(ROOT / f"{name}.jpg" for name in IDS),
+    labels=np.array([0, 1, 1, 0]),
+    groups=("x", "y", "y", "y"),
+    attributes={"sex": ("m", "f", "", "f")},
+    root=ROOT,
+)
+
+
+def test_counts_are_of_images_and_of_groups_and_a_mixed_group_counts_for_each_class():
+    assert TABLE.counts() == {"MEL": (2, 2), "NV": (2, 1), "DF": (0, 0)}
+
+
+@pytest.mark.parametrize(
+    "rows", [[3, 1], np.array([3, 1]), np.array([False, True, False, True])], ids=["list", "array", "mask"]
+)
+def test_taken_rows_keep_their_cells_together(rows):
+    taken = TABLE.take(rows)
+    assert len(taken) == 2
+    cells = zip(taken.ids, taken.paths, taken.labels, taken.groups, taken.attributes["sex"], strict=True)
+    assert set(cells) == {("d", ROOT / "d.jpg", 0, "y", "f"), ("b", ROOT / "b.jpg", 1, "y", "f")}
+    assert taken.classes == TABLE.classes
+
+
+def test_rows_are_taken_in_the_order_asked_for():
+    assert TABLE.take([3, 1]).ids == ("d", "b")
+    assert len(TABLE.take([])) == 0
+
+
+def test_the_digest_names_what_is_learned_and_not_where_it_lies():
+    elsewhere = tuple(Path("/else") / name for name in IDS)
+    assert replace(TABLE, root=Path("/else"), paths=elsewhere, attributes={}).digest == TABLE.digest
+    changed = [
+        replace(TABLE, classes=("MEL", "NV", "AK")),
+        replace(TABLE, ids=("a", "b", "c", "e")),
+        replace(TABLE, labels=np.array([0, 1, 1, 1])),
+        replace(TABLE, groups=("x", "y", "y", "z")),
+        TABLE.take([1, 0, 2, 3]),
+    ]
+    assert len({TABLE.digest, *(table.digest for table in changed)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("ids", ("a", "b", "a", "b"), r"ids must differ; given more than once: a, b"),
+        ("groups", ("x",), r"of one length, got .*'groups': 1"),
+        ("attributes", {"sex": ("m",)}, r"of one length, got .*'sex': 1"),
+        ("labels", np.array([0, 1, 3, 0]), r"labels must lie in \[0, 3\), got 0 to 3"),
+        ("labels", np.array([0, 1, -1, 0]), r"labels must lie in \[0, 3\), got -1 to 1"),
+    ],
+)
+def test_a_table_that_cannot_be_is_refused(column, value, message):
+    with pytest.raises(DataError, match=message):
+        replace(TABLE, **{column: value})
+
+
+def test_an_image_of_unknown_group_is_a_group_of_its_own():
+    assert group_or_own(("HAM_1", "", ""), ("a", "b", "c")) == ("HAM_1", "image:b", "image:c")
+
+
+def test_messages_list_a_few_and_hint_at_the_nearest():
+    assert first_few(["a", "b", "c"]) == "a, b, c"
+    assert first_few(["a", "b", "c", "d"]) == "a, b, c and 1 more"
+    assert hint("lesionid", ("image", "lesion_id")) == "did you mean 'lesion_id'?"
+    assert hint("xyz", ("image", "lesion_id")) == "known: image, lesion_id"

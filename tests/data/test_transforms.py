@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+from dspkd.data.transforms import Augmentation, CentreCrop
+
+PLAIN = {"num_ops": 0, "rotation": 0.0, "flips": False, "min_area": 1.0}
+
+
+def gradient_image(rows=90, columns=120):
+    """Red grows with the column, green with the row, blue is constant: a crop says where it was taken."""
+    image = np.zeros((rows, columns, 3), dtype=np.uint8)
+    image[..., 0] = np.arange(columns)[None, :] * 2
+    image[..., 1] = np.arange(rows)[:, None] * 2
+    image[..., 2] = 200
+    return image
+
+
+def test_a_picture_is_a_function_of_image_view_and_seed_alone():
+    augment = Augmentation(size=48)
+    torch.manual_seed(0)
+    first = augment(gradient_image(), name="a", view=3, seed=1)
+    torch.manual_seed(99)
+    torch.rand(17)
+    assert torch.equal(first, augment(gradient_image(), name="a", view=3, seed=1))
+    for other in ({"name": "b"}, {"view": 4}, {"seed": 2}):
+        assert not torch.equal(first, augment(gradient_image(), **{"name": "a", "view": 3, "seed": 1, **other}))
+
+
+def test_making_a_picture_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    Augmentation(size=48)(gradient_image(), name="a", view=0, seed=0)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+@pytest.mark.parametrize("rows_columns", [(90, 120), (120, 90), (72, 72), (300, 80)])
+def test_pictures_are_square_float_and_in_the_unit_range(rows_columns):
+    for view in range(20):
+        picture = Augmentation(size=48)(gradient_image(*rows_columns), name="a", view=view, seed=0)
+        assert picture.shape == (3, 48, 48)
+        assert picture.dtype == torch.float32
+        assert 0 <= picture.min() <= picture.max() <= 1
+
+
+def test_without_rotation_and_flips_red_grows_to_the_right_and_green_downwards():
+    picture = Augmentation(size=48, **PLAIN)(gradient_image(), name="a", view=0, seed=0)
+    assert (picture[0].diff(dim=1) > 0).float().mean() > 0.9
+    assert picture[0].diff(dim=0).abs().max() < 0.01
+    assert (picture[1].diff(dim=0) > 0).float().mean() > 0.9
+
+
+def test_flips_turn_each_axis_about_half_the_time():
+    augment = Augmentation(size=24, **{**PLAIN, "flips": True})
+    pictures = [augment(gradient_image(), name="a", view=view, seed=0) for view in range(200)]
+    right = np.mean([float(p[0, 12, -1] > p[0, 12, 0]) for p in pictures])
+    down = np.mean([float(p[1, -1, 12] > p[1, 0, 12]) for p in pictures])
+    assert 0.4 < right < 0.6
+    assert 0.4 < down < 0.6
+
+
+def test_rotation_reaches_its_largest_angle_and_no_more():
+    """The picture's red-green gradient direction is the angle that it was turned by."""
+    augment = Augmentation(size=48, **{**PLAIN, "rotation": 30.0})
+    angles = []
+    for view in range(150):
+        picture = augment(gradient_image(200, 200), name="a", view=view, seed=0)
+        centre = picture[:, 16:32, 16:32]
+        across, down = centre[0].diff(dim=1).mean().item(), centre[0].diff(dim=0).mean().item()
+        angles.append(np.degrees(np.arctan2(-down, across)))
+    assert 25 < max(angles) < 33
+    assert -33 < min(angles) < -25
+
+
+def test_the_crop_covers_at_least_the_share_asked_for():
+    augment = Augmentation(size=48, **{**PLAIN, "min_area": 0.5})
+    for view in range(100):
+        picture = augment(gradient_image(), name="a", view=view, seed=0)
+        covered = (picture[0].max() - picture[0].min()) * 255 / 240 * (picture[1].max() - picture[1].min()) * 255 / 180
+        assert covered > 0.45
+
+
+def test_a_turned_crop_shows_the_image_around_it_not_black_corners():
+    augment = Augmentation(size=48, num_ops=0, rotation=180.0, flips=True, min_area=0.1)
+    dark = [(augment(gradient_image(), name="a", view=v, seed=0)[2] < 0.1).float().mean().item() for v in range(100)]
+    assert np.mean(dark) < 0.1
+
+
+def test_centre_crop_is_the_middle_after_the_short_side_became_eight_sevenths():
+    crop = CentreCrop(size=56)
+    assert crop.decode_side == 64
+    assert CentreCrop(size=224).decode_side == 256
+    picture = crop(gradient_image(64, 86))
+    torch.testing.assert_close(picture[0, 0], torch.arange(15, 71).float() * 2 / 255)
+    torch.testing.assert_close(picture[1, :, 0], torch.arange(4, 60).float() * 2 / 255)

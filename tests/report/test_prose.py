@@ -1,0 +1,91 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dspkd.evaluate.metrics import summarise
+from dspkd.evaluate.predictions import Predictions
+from dspkd.report import prose, sources
+from dspkd.report.comparison import contenders
+
+
+def answering(pairs, groups=None):
+    """Predictions for (true, answered) pairs of classes out of A, B, C."""
+    ids = tuple(str(n) for n in range(len(pairs)))
+    return Predictions(
+        classes=("A", "B", "C"),
+        ids=ids,
+        groups=tuple(groups or ids),
+        labels=np.array([true for true, _ in pairs]),
+        logits=np.eye(3, dtype=np.float32)[[answer for _, answer in pairs]],
+    )
+
+
+@pytest.fixture(scope="module")
+def run(fabricated):
+    return sources.read(fabricated(classes=("A", "B", "C"), images=(4, 4, 4), short=True))
+
+
+def test_the_verdict_says_score_chance_best_and_worst(run):
+    test = summarise(answering([(0, 0), (0, 0), (1, 1), (1, 0)], groups=["x", "x", "y", "z"]))
+    assert prose.verdict(run, test) == (
+        "shufflenet_v2_x1_0 (1.26 M parameters), distilled from a teacher, reaches balanced accuracy 0.750 on 4 test "
+        "images of 3 lesions in 2 classes; chance is 0.500. It finds A best (recall 1.000) and B worst (0.500)."
+    )
+
+
+def test_the_verdict_names_no_best_where_there_is_none_and_no_teacher_where_there_is_none(run):
+    alone = dataclasses.replace(run, result=dataclasses.replace(run.result, teacher=None))
+    said = prose.verdict(alone, summarise(answering([(0, 0), (1, 1)])))
+    assert "distilled" not in said
+    assert said.endswith("It finds every class equally often.")
+
+
+def notes(run, test, val=None, **changes):
+    changed = dataclasses.replace(run, test=test, val=val or run.val, result=dataclasses.replace(run.result, **changes))
+    return " ".join(prose.notes(changed, summarise(changed.val), summarise(test)))
+
+
+def test_notes_warn_of_few_images_ties_empty_classes_and_repeated_openings(run):
+    tied = answering([(0, 0), (1, 1)])
+    tied.logits[1] = 1
+    said = notes(run, tied, test_openings=3)
+    assert "moves the recall of A by 1.000, B by 1.000" in said
+    assert "1 test image with several largest logits" in said
+    assert "balanced accuracy is 0.500" in said
+    assert "left out of every mean: C." in said
+    assert "opened 3 times" in said
+
+
+def test_notes_are_quiet_where_there_is_nothing_to_say(run):
+    plenty = answering([(n % 3, n % 3) for n in range(150)])
+    said = notes(run, plenty)
+    assert said.startswith("The epochs were chosen on 9 validation images")
+    assert len(prose.notes(dataclasses.replace(run, test=plenty), summarise(run.val), summarise(plenty))) == 1
+
+
+def test_notes_tell_of_lesions_that_are_in_two_parts(run):
+    test, val = answering([(0, 0), (1, 1)], groups=["x", "y"]), answering([(0, 0), (1, 1)], groups=["y", "z"])
+    assert "1 lesion of the test images also occur" in notes(run, test, val)
+
+
+@pytest.mark.parametrize(
+    ("scores", "ending"),
+    [
+        ({"good": [8, 9], "poor": [5, 6]}, "The lead of 0.300 is more than the spread over seeds (0.071)."),
+        ({"good": [8, 10], "poor": [8, 9]}, "The lead of 0.050 is no more than the spread over seeds (0.141)."),
+        ({"good": [8], "poor": [5, 6]}, "With a single run, nobody knows how much of the lead of 0.250 is luck."),
+        ({"good": [8, 9]}, "good has balanced accuracy 0.850 ± 0.071 over 2 runs."),
+    ],
+)
+def test_a_lead_is_weighed_against_the_spread_over_seeds(run, scores, ending):
+    runs = [
+        dataclasses.replace(
+            run,
+            result=dataclasses.replace(run.result, name=name, seed=seed),
+            test=answering([(0, 0 if n < right else 1) for n in range(10)]),
+        )
+        for name, rights in scores.items()
+        for seed, right in enumerate(rights)
+    ]
+    assert prose.comparison(contenders(runs)).endswith(ending)

@@ -1,0 +1,108 @@
+import pytest
+
+from dspkd import recipe
+from dspkd.errors import RecipeError
+
+GOOD = """
+name = "dsp_kd"
+teacher = "runs/teacher"
+[data]
+path = "data"
+[model]
+name = "shufflenet_v2_x1_0"
+[[stages]]
+name = "features"
+epochs = 2
+lr = 1e-3
+terms = [{ method = "labels" }, { method = "mgd", weight = 7e-5, options = { mask_ratio = 0.15 } }]
+[[stages]]
+name = "logits"
+epochs = 3
+lr = 1e-4
+terms = [{ method = "normkd" }]
+"""
+
+
+@pytest.fixture
+def good(tmp_path):
+    path = tmp_path / "good.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_it_reads_what_the_file_says(good):
+    read = recipe.load(good)
+    assert [stage.name for stage in read.stages] == ["features", "logits"]
+    assert read.stages[0].terms[1].options == {"mask_ratio": 0.15}
+    assert read.epochs == 5
+    assert read.split == recipe.Split()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stages.0.epochs='3'", r"stages\.0\.epochs: .*integer.*'3'"),
+        ("stages.0.epochs=0", r"stages\.0\.epochs: .*greater than 0"),
+        ("stages.0.epochs=true", r"stages\.0\.epochs: .*integer"),
+        ("stages.1.epoch=3", r"stages\.1\.epoch: no such key; did you mean 'epochs'"),
+        ("stages.1.terms.0.wieght=3", r"stages\.1\.terms\.0\.wieght: no such key; did you mean 'weight'"),
+        ("pictures.randaugment.magnitud=3", r"pictures\.randaugment\.magnitud: .*'magnitude'"),
+        ("techer='x'", r"techer: no such key; did you mean 'teacher'"),
+        ("qqq=1", r"qqq: no such key; known: name, data"),
+        ("stages.1.start='best'", r"stages\.1\.start: .*'previous'"),
+        ("stages.1.name='features'", r"stage names must differ"),
+        ("stages.1.name='a/b'", r"stages\.1\.name: .*pattern"),
+        ("stages.0.warmup=2", r"warmup of 2.* leaves none of the 2"),
+        ("stages=[]", r"stages: .*at least 1"),
+        ("split.val=1.0", r"split\.val: .*less than 1"),
+        ("train.balance=2", r"train\.balance: .*less than or equal to 1"),
+        ("seed=2020-01-01", r"dates and times"),
+        ("stages.9.lr=1.0", r"index out of range.*'9'; there are 2"),
+        ("seed", r"written key=value"),
+        ("data.path=pictures", r"a string needs quotes: --set 'data\.path=\"pictures\"'"),
+        ("name.x.y=1", r"name\.x is a value|name is a value|is a value"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(good, override, message):
+    with pytest.raises(RecipeError, match=message):
+        recipe.load(good, [override])
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_refused_by_name(tmp_path):
+    with pytest.raises(RecipeError, match=r"none\.toml: cannot be read: No such file"):
+        recipe.load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("a = = 1")
+    with pytest.raises(RecipeError, match=r"bad\.toml: not TOML: .*line 1"):
+        recipe.load(tmp_path / "bad.toml")
+
+
+def test_overrides_reach_into_tables_that_the_file_leaves_out(good):
+    read = recipe.load(good, ["pictures.randaugment.num_ops=0", "stages.1.terms.0.options.t_norm=2.0", "seed=7"])
+    assert read.pictures.randaugment.num_ops == 0
+    assert read.stages[1].terms[0].options == {"t_norm": 2.0}
+    assert read.seed == 7
+
+
+def test_what_is_written_down_reads_back_as_the_same_recipe(good):
+    import tomllib
+
+    read = recipe.load(good)
+    again = recipe.parse(tomllib.loads(recipe.dump(read)))
+    assert again == read
+    assert again.digest == read.digest
+
+
+def test_the_digest_changes_with_any_setting_but_the_machine(good):
+    digest = recipe.load(good).digest
+    for override in ("seed=1", "stages.1.lr=2e-4", "train.balance=0.5", "split.seed=1", "stages.0.terms.1.options.tap='x'"):
+        assert recipe.load(good, [override]).digest != digest, override
+    for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1"):
+        assert recipe.load(good, [override]).digest == digest, override
+
+
+def test_no_torch_is_needed_to_read_a_recipe():
+    import subprocess
+    import sys
+
+    code = "import sys, dspkd.recipe, dspkd.recipes, dspkd.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
