@@ -21,3 +21,13 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("needs ../shared beside the checkout: real images, golden vectors")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def lesions(tmp_path_factory):
+    """A folder of 220 synthetic lesions in ISIC-2019 layout, 48 px."""
+    from dspkd.data.synthetic import synthesize
+
+    folder = tmp_path_factory.mktemp("synthetic") / "lesions"
+    synthesize(folder, images=220, size=48, seed=3)
+    return folder

@@ -262,17 +262,17 @@ def _override(settings: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     target: Any = settings
     for part in parents:
-        target = _item(target, part, override) if isinstance(target, list) else target.setdefault(part, {})
-    if isinstance(target, list):
-        _item(target, last, override)
-        target[int(last)] = parsed
-    elif isinstance(target, dict):
+        target = target.setdefault(part, {}) if isinstance(target, dict) else target[_place(target, part, override)]
+    if isinstance(target, dict):
         target[last] = parsed
     else:
-        raise RecipeError(f"--set {override}: {'.'.join(parents)} is a value, it has no {last!r}")
+        target[_place(target, last, override)] = parsed
 
 
-def _item(items: list[Any], part: str, override: str) -> Any:
+def _place(items: Any, part: str, override: str) -> int:
+    """Return `part` as a place in the list `items`."""
+    if not isinstance(items, list):
+        raise RecipeError(f"--set {override}: there is no {part!r} in {items!r}, which is a value")
     if not part.isdigit() or int(part) >= len(items):
         raise RecipeError(f"--set {override}: index out of range: {part!r}; there are {len(items)}, numbered from 0")
-    return items[int(part)]
+    return int(part)

@@ -65,7 +65,7 @@ def test_rotation_reaches_its_largest_angle_and_no_more():
     augment = Augmentation(size=48, **{**PLAIN, "rotation": 30.0})
     angles = []
     for view in range(150):
-        picture = augment(gradient_image(200, 200), name="a", view=view, seed=0)
+        picture = augment(gradient_image(120, 120), name="a", view=view, seed=0)
         centre = picture[:, 16:32, 16:32]
         across, down = centre[0].diff(dim=1).mean().item(), centre[0].diff(dim=0).mean().item()
         angles.append(np.degrees(np.arctan2(-down, across)))

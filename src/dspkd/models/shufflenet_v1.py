@@ -89,7 +89,7 @@ class Unit(nn.Module):
         branch = self.expand_norm(self.expand(branch))
         if self.grows:
             kept = F.avg_pool2d(x_BCHW, 3, stride=2, padding=1)
-            return F.relu(torch.cat([kept, branch], dim=1)*1)[:, torch.arange(kept.shape[1]+branch.shape[1]).flip(0)]
+            return torch.cat([kept, F.relu(branch)], dim=1)
         return F.relu(x_BCHW + branch)
 
 

@@ -59,7 +59,7 @@ def loss(axes: Axes, history: Sequence[Epoch], _: Stage) -> None:
     axes.set_title("Training loss, terms as weighted")
     low, high = axes.get_ylim()
     lines_of_legend = -(-len(axes.lines) // 3)
-    axes.set_ylim(min(0.0, low), high * (1 + 0.1 * lines_of_legend))
+    axes.set_ylim(min(0.0, low), high * (1 + 0.16 * lines_of_legend))
     axes.legend(ncols=3, loc="upper right", handlelength=1.2, columnspacing=1.0)
     _epoch_axis(axes, epochs)
 

@@ -70,7 +70,7 @@ def load(
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        raise RunError(f"{path}: cannot be read ({error}); delete it to train this stage anew") from error
+        raise RunError(f"{path}: not a readable checkpoint; delete it to train this stage anew") from error
     if state["digest"] != digest:
         raise RunError(
             f"{path}: of recipe {state['digest']}, but this recipe is {digest}; choose another --out, or restore the recipe"

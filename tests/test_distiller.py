@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from dspkd.distiller import Distiller
+from dspkd.methods import find
+from dspkd.models import zoo
+from dspkd.teacher.live import LiveTeacher
+from dspkd.types import Batch
+
+
+@pytest.fixture
+def batch():
+    draw = torch.Generator().manual_seed(0)
+    return Batch(
+        torch.rand(6, 3, 32, 32, generator=draw),
+        torch.randint(4, (6,), generator=draw),
+        torch.arange(6),
+        torch.zeros(6, dtype=torch.int64),
+    )
+
+
+def made(*parts):
+    torch.manual_seed(0)
+    student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
+    taught = LiveTeacher(teacher, teacher.spec)
+    terms = [(name, weight, find(name)(student.spec, taught.spec)) for name, weight in parts]
+    return Distiller(student, taught, terms), taught
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms(batch):
+    distiller, _ = made(("labels", 0.3), ("kd", 2.0))
+    losses = distiller(batch)
+    distiller.eval()
+    distiller.train()
+    alone = {name: made((name, 1.0))[0](batch)["total"] for name in ("labels", "kd")}
+    assert set(losses) == {"total", "labels", "kd"}
+    torch.testing.assert_close(losses["labels"], 0.3 * alone["labels"])
+    torch.testing.assert_close(losses["kd"], 2.0 * alone["kd"])
+    torch.testing.assert_close(losses["total"], losses["labels"] + losses["kd"])
+
+
+def test_the_teacher_is_not_trained_not_saved_and_stays_in_evaluation(batch):
+    distiller, teacher = made(("labels", 1.0), ("mgd", 7e-5))
+    before = teacher.digest()
+    optimizer = torch.optim.SGD([value for _, value in distiller.trainable()], lr=0.1)
+    for _ in range(3):
+        distiller.train()
+        assert not any(module.training for module in teacher.network.modules())
+        optimizer.zero_grad()
+        distiller(batch)["total"].backward()
+        optimizer.step()
+    assert teacher.digest() == before
+    mine = {name.split(".")[0] for name in distiller.state_dict()}
+    assert mine == {"student", "terms"}
+    assert all(value.grad is None for value in teacher.network.parameters())
+
+
+def test_the_digest_of_a_teacher_sees_a_weight_and_a_statistic():
+    _, teacher = made(("labels", 1.0))
+    before = teacher.digest()
+    statistic = next(value for name, value in teacher.network.named_buffers() if name.endswith("running_mean"))
+    statistic[0] += 1e-6
+    assert teacher.digest() != before
+
+
+def test_a_teacher_whom_no_term_asks_is_not_run(batch):
+    distiller, teacher = made(("labels", 1.0))
+    teacher.answer = None
+    assert distiller(batch)["total"].isfinite()
+
+
+def test_adapters_are_trained_with_the_student(batch):
+    distiller, _ = made(("labels", 1.0), ("mgd", 7e-5))
+    names = [name for name, _ in distiller.trainable()]
+    assert any(name.startswith("terms.mgd.") for name in names)
+    assert any(name.startswith("student.network.") for name in names)

@@ -1,0 +1,158 @@
+import math
+
+import pytest
+import torch
+
+from dspkd.distiller import Distiller
+from dspkd.errors import RunError, TrainingError
+from dspkd.methods import find
+from dspkd.methods._term import Term
+from dspkd.models import zoo
+from dspkd.recipe import Stage
+from dspkd.recipe import Term as TermRecipe
+from dspkd.train import loop
+from dspkd.types import Batch
+
+CPU = loop.Arithmetic(device=torch.device("cpu"))
+
+
+def stage(**settings):
+    return Stage(**{"name": "s", "epochs": 4, "lr": 0.01, "terms": (TermRecipe(method="labels"),), **settings})
+
+
+class Noise:
+    """Two batches an epoch, a function of the epoch's number."""
+
+    def __len__(self):
+        return 2
+
+    def epoch(self, number):
+        for step in range(2):
+            draw = torch.Generator().manual_seed(number * 2 + step)
+            labels = torch.randint(4, (8,), generator=draw)
+            yield Batch(torch.rand(8, 3, 32, 32, generator=draw), labels, torch.arange(8), torch.full((8,), number))
+
+
+class Heard:
+    def __init__(self):
+        self.steps, self.records = [], []
+
+    def step(self, *told):
+        self.steps.append(told)
+
+    def epoch(self, record):
+        self.records.append(record)
+
+
+def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, heard=None, digest="d"):
+    torch.manual_seed(0)
+    student = zoo.make("tiny", classes=4)
+    distiller = Distiller(student, None, [("labels", 1.0, term or find("labels")(student.spec, None))])
+    given = iter(scores)
+    heard = heard or Heard()
+    states = []
+
+    def score(judged):
+        states.append({name: value.clone() for name, value in judged.state_dict().items()})
+        return {"balanced_accuracy": next(given), "accuracy": 0.0, "macro_f1": 0.0}
+
+    progress = loop.fit(
+        the_stage or stage(), distiller, Noise(), score, folder=folder, digest=digest, seed=0, first_epoch=0,
+        arithmetic=CPU, watcher=heard,
+    )  # fmt: skip
+    return student, progress, states
+
+
+def test_the_student_left_is_that_of_the_first_best_epoch(tmp_path):
+    student, progress, states = fit(tmp_path)
+    assert (progress.best_epoch, progress.best_score) == (1, 0.4)
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, states[1][name]), name
+    assert any(not torch.equal(value, states[3][name]) for name, value in student.state_dict().items())
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last_epoch(tmp_path):
+    class Bad(Term):
+        needs_teacher = False
+        calls = 0
+
+        def forward(self, student, teacher, batch):
+            Bad.calls += 1
+            return student.logits.sum() * (math.nan if Bad.calls > 3 else 0.001)
+
+    spec = zoo.make("tiny", classes=4).spec
+    with pytest.raises(TrainingError, match=r"stage 's', epoch 1, step 1: loss not finite: total, labels"):
+        fit(tmp_path, term=Bad(spec, None))
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["progress"]["epochs"] == 1
+
+
+def test_a_stopped_stage_goes_on_and_ends_with_the_same_bits(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    class Killer(Heard):
+        def step(self, stage, epoch, done, steps):
+            if (epoch, done) == (2, 1):
+                raise Killed
+
+    whole, _, _ = fit(tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(tmp_path / "broken", heard=Killer())
+    heard = Heard()
+    resumed, progress, _ = fit(tmp_path / "broken", scores=(0.4, 0.3), heard=heard)
+    assert [record["epoch"] for record in heard.records] == [0, 1, 2, 3]
+    assert progress.best_epoch == 1
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_another_recipe_or_a_damaged_one_is_refused(tmp_path):
+    fit(tmp_path)
+    with pytest.raises(RunError, match=r"last\.pt: of recipe d, but this recipe is e"):
+        fit(tmp_path, digest="e")
+    (tmp_path / "last.pt").write_bytes(b"cut")
+    with pytest.raises(RunError, match=r"last\.pt: not a readable checkpoint; delete it"):
+        fit(tmp_path)
+
+
+def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    fit(tmp_path, the_stage=stage(epochs=1))
+    before = (tmp_path / "last.pt").read_bytes()
+
+    def half(state, file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, the_stage=stage(epochs=2))
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_the_rate_rises_linearly_then_falls_to_zero_along_a_cosine():
+    made = stage(epochs=10, lr=1.0, warmup=2.0)
+    rates = [loop.learning_rate(made, step, 100) for step in range(100)]
+    assert rates[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
+    assert rates[20] == 1.0
+    assert rates[60] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 79 / 80)))
+    assert max(rates) == rates[20]
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_vectors_do_not_decay(name):
+    network = zoo.make("tiny", classes=4)
+    optimizer = loop.make_optimizer(stage(optimizer=name, weight_decay=0.3), network.named_parameters())
+    decays = {value.ndim > 1: group["weight_decay"] for group in optimizer.param_groups for value in group["params"]}
+    assert decays == {True: 0.3, False: 0.0}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
+
+
+def test_the_gradient_is_clipped_and_the_means_are_over_pictures(tmp_path):
+    heard = Heard()
+    fit(tmp_path, heard=heard, the_stage=stage(epochs=1, lr=1e-9))
+    torch.manual_seed(0)
+    student = zoo.make("tiny", classes=4).train()
+    values = [torch.nn.functional.cross_entropy(student(b.images).logits, b.labels).item() for b in Noise().epoch(0)]
+    assert heard.records[0]["train"]["labels"] == pytest.approx(sum(values) / 2, rel=1e-4)
+    assert heard.steps == [("s", 0, 1, 2), ("s", 0, 2, 2)]
