@@ -94,7 +94,13 @@ def test_what_is_written_down_reads_back_as_the_same_recipe(good):
 
 def test_the_digest_changes_with_any_setting_but_the_machine(good):
     digest = recipe.load(good).digest
-    for override in ("seed=1", "stages.1.lr=2e-4", "train.balance=0.5", "split.seed=1", "stages.0.terms.1.options.tap='x'"):
+    for override in (
+        "seed=1",
+        "stages.1.lr=2e-4",
+        "train.balance=0.5",
+        "split.seed=1",
+        "stages.0.terms.1.options.tap='x'",
+    ):
         assert recipe.load(good, [override]).digest != digest, override
     for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1"):
         assert recipe.load(good, [override]).digest == digest, override

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from dspkd import data, methods, recipe
 from dspkd.data import split as splits
@@ -14,12 +16,15 @@ from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation
 from dspkd.distiller import Distiller, Teacher
 from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.methods import Term
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe, Stage
 from dspkd.seed import seed_for
 from dspkd.teacher.live import LiveTeacher
 from dspkd.types import Spec
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def check(wanted: Recipe) -> None:
@@ -40,9 +45,8 @@ def check(wanted: Recipe) -> None:
             except RecipeError as error:
                 raise RecipeError(f"stages.{s}.terms.{t}: {error}") from None
             if method.needs_teacher and wanted.teacher is None:
-                raise RecipeError(
-                    f"stages.{s}.terms.{t}: {term.method!r} learns from a teacher; name its run folder: teacher = \"runs/...\""
-                )
+                place = f"stages.{s}.terms.{t}"
+                raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
 
 
 def table(images: recipe.Data) -> Table:
@@ -103,13 +107,15 @@ def teacher(run: Path, images: Table, parts: Split) -> LiveTeacher:
     """
     network, _, classes = trained(run)
     if classes != images.classes:
-        raise DataError(f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}")
+        raise DataError(
+            f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}"
+        )
     taught = splits.trained_groups(run / "split.csv")
     leaked = sorted({images.groups[row] for part in ("val", "test") for row in parts.rows(part)} & taught)
     if leaked:
         raise DataError(
-            f"teacher {run}: was trained on {len(leaked)} of the lesions or patients that are to judge its student, e.g. "
-            f"{leaked[0]}; split both runs alike (same data, split.seed, val and test), or give both split.file"
+            f"teacher {run}: was trained on {len(leaked)} of the lesions or patients that are to judge its student, "
+            f"e.g. {leaked[0]}; split both runs alike (same data, split.seed, val and test), or give both split.file"
         )
     return LiveTeacher(network, network.spec)
 
@@ -121,7 +127,7 @@ def distiller(
     torch.manual_seed(seed_for(seed, stage.name, "terms"))
     spec = learner.spec
     spec = Spec(spec.classes, spec.pooled, spec.channels, class_counts)
-    terms = []
+    terms: list[tuple[str, float, Term]] = []
     for term in stage.terms:
         used = sum(name.split("#")[0] == term.method for name, _, _ in terms)
         name = f"{term.method}#{used + 1}" if used else term.method
@@ -140,3 +146,8 @@ def device(machine: recipe.Machine) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise RecipeError(f"machine.device = {machine.device!r}: {str(error).splitlines()[0]}") from None
     return wanted
+
+
+def placed(network: M, device: torch.device) -> M:
+    """Return the network on `device`, its weights laid out channels last, which convolutions compute faster."""
+    return network.to(device).to(memory_format=torch.channels_last)

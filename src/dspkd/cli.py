@@ -88,7 +88,7 @@ def train(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the report.")] = Path("runs/demo"),
 ) -> None:
-    """Run the main job on synthetic lesions: teacher, plain student, DSP-KD student, and a report that compares them."""
+    """Run the main job on synthetic lesions: teacher, plain and DSP-KD student, and a report that compares them."""
     with _told_in_one_line():
         from dspkd import demo as demo_run
         from dspkd.screen import Screen
@@ -181,7 +181,9 @@ def models() -> None:
     with _told_in_one_line():
         from dspkd.models import zoo
 
-        table = Table("name", "library", "parameters: 8 classes", "1000 classes", "paper, M", "channels of last", "note")
+        table = Table(
+            "name", "library", "parameters: 8 classes", "1000 classes", "paper, M", "channels of last", "note"
+        )
         for row in zoo.describe():
             paper = "" if row.paper_millions is None else str(row.paper_millions)
             counts = (f"{row.parameters[8]:,}", f"{row.parameters[1000]:,}")
@@ -239,12 +241,14 @@ def data_synthesize(
 def _print_results(runs: list[Path]) -> None:
     """Print what the test images said of each run."""
     from dspkd.evaluate.metrics import summarise
-    from dspkd.evaluate.predictions import load
+    from dspkd.evaluate.predictions import Predictions
 
-    table = Table("run", "parameters", "balanced accuracy", "macro F1", "accuracy", title="test images", title_justify="left")
+    table = Table(
+        "run", "parameters", "balanced accuracy", "macro F1", "accuracy", title="test images", title_justify="left"
+    )
     for run in runs:
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        summary = summarise(load(run / "predictions" / "test.csv"))
+        summary = summarise(Predictions.load(run / "predictions" / "test.csv"))
         figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
         table.add_row(result["name"], f"{result['parameters']:,}", *(f"{figure:.3f}" for figure in figures))
     out_console.print(table)
@@ -268,7 +272,9 @@ def _share(value: float | None) -> str:
 
 
 def _print_facts(facts: Facts) -> None:
-    out_console.print(f"recipe {facts.digest}: {facts.images} training images, batches of {facts.batch_size}", highlight=False)
+    out_console.print(
+        f"recipe {facts.digest}: {facts.images} training images, batches of {facts.batch_size}", highlight=False
+    )
     for role, network in (("student", facts.student), ("teacher", facts.teacher)):
         if network is not None:
             shapes = "  ".join(f"{tap} {'x'.join(map(str, shape))}" for tap, shape in network.shapes.items())

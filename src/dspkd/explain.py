@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dspkd import build
 from dspkd.data.loader import TrainBatches
 from dspkd.data.table import Table
+from dspkd.distiller import Distiller
 from dspkd.recipe import Recipe
 from dspkd.teacher.live import LiveTeacher
 from dspkd.types import Batch, Output
@@ -100,13 +103,15 @@ def explain(recipe: Recipe) -> Facts:
         student=NetworkFacts(recipe.model.name, _size(student), shown),
         teacher=_teacher_facts(teacher, batch) if teacher else None,
         stages=tuple(
-            _stage_facts(stage.name, stage.epochs, build.distiller(stage, student, teacher, counts, seed=recipe.seed), batch)
+            _stage_facts(
+                stage.name, stage.epochs, build.distiller(stage, student, teacher, counts, seed=recipe.seed), batch
+            )
             for stage in recipe.stages
         ),
     )
 
 
-def _stage_facts(name: str, epochs: int, distiller: build.Distiller, batch: Batch) -> StageFacts:
+def _stage_facts(name: str, epochs: int, distiller: Distiller, batch: Batch) -> StageFacts:
     distiller.train()
     learned = [value for value in distiller.student.parameters() if value.requires_grad]
     losses = distiller(batch)
@@ -123,7 +128,9 @@ def _stage_facts(name: str, epochs: int, distiller: build.Distiller, batch: Batc
 
 
 def _teacher_facts(teacher: LiveTeacher, batch: Batch) -> NetworkFacts:
-    return NetworkFacts(str(getattr(teacher.network, "name", "")), _size(teacher.network), _shapes(teacher.answer(batch)))
+    return NetworkFacts(
+        str(getattr(teacher.network, "name", "")), _size(teacher.network), _shapes(teacher.answer(batch))
+    )
 
 
 def _shapes(output: Output) -> dict[str, tuple[int, ...]]:
@@ -135,5 +142,5 @@ def _size(module: torch.nn.Module) -> int:
     return sum(value.numel() for value in module.parameters())
 
 
-def _counts(table: Table, rows: object) -> tuple[int, ...]:
+def _counts(table: Table, rows: NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(images for images, _ in table.take(rows).counts().values())

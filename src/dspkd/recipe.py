@@ -60,7 +60,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RandAugment:
-    """RandAugment (Cubuk et al. 2020), named by the paper; its numbers are not (2 and 9 are torchvision's, inferred)."""
+    """RandAugment (Cubuk et al. 2020). The paper names it without numbers; 2 and 9 are torchvision's (inferred)."""
 
     num_ops: Annotated[int, Field(ge=0)] = 2
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
@@ -86,7 +86,8 @@ class Train:
 
     batch_size: Count = 64
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """0 draws each image once an epoch; 1 draws all classes equally often; between, in proportion to N_c^(1-balance)."""
+    """0 draws each image once an epoch, 1 all classes equally often; between, class c in proportion to
+    N_c^(1-balance)."""
     clip: Annotated[float, Field(gt=0)] = 5.0
     """Largest gradient norm."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

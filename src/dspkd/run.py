@@ -1,15 +1,15 @@
 """A recipe becomes a run folder: the unit of resume, evaluation and export.
 
-    recipe.toml        as run, every default written out
-    environment.json   versions, machine
-    data.json          where the images are, fingerprints, counts per class and part
-    split.csv          which image trains, chooses the epoch, judges
-    metrics.jsonl      a record for each epoch
-    stages/0-NAME/     checkpoint of each stage
-    model.safetensors  the student alone, under its library's own names
-    predictions/       val.csv and test.csv: logits, label, id, group
-    result.json        what came out; written last, so a folder that has it is whole
-    report.html        all of it, to read
+recipe.toml        as run, every default written out
+environment.json   versions, machine
+data.json          where the images are, fingerprints, counts per class and part
+split.csv          which image trains, chooses the epoch, judges
+metrics.jsonl      a record for each epoch
+stages/0-NAME/     checkpoint of each stage
+model.safetensors  the student alone, under its library's own names
+predictions/       val.csv and test.csv: logits, label, id, group
+result.json        what came out; written last, so a folder that has it is whole
+report.html        all of it, to read
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
         return report.write(out)
     inputs = prepare(made_from, out, watcher)
     student = build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed)
-    stages = _train_stages(made_from, out, inputs, student.to(inputs.device, memory_format=torch.channels_last), watcher)
+    stages = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
     _save_student(student, out)
     for part in ("val", "test"):
         judged = judge(student, inputs, part, made_from)
@@ -151,7 +151,7 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
     watcher.data(counts)
     teacher = build.teacher(Path(made_from.teacher), table, split) if made_from.teacher else None
     if teacher:
-        teacher.network.to(device, memory_format=torch.channels_last)
+        build.placed(teacher.network, device)
     _write_json(
         out / "data.json",
         {
@@ -187,7 +187,10 @@ def _train_stages(
 ) -> list[dict[str, Any]]:
     """Run the stages one after another on the same student; return a summary of each."""
     rows = inputs.split.rows("train")
-    counts = tuple(images for images, _ in splits.report(inputs.table, inputs.split)["train"].values())
+    counts = tuple(images for images, _ in inputs.table.take(rows).counts().values())
+    for stage in made_from.stages:  # what cannot be built should stop the run now, not after the stages before it
+        with torch.device("meta"):
+            build.distiller(stage, student, inputs.teacher, counts, seed=made_from.seed)
     batches = TrainBatches(
         inputs.table,
         rows,
@@ -256,8 +259,8 @@ def _claim(made_from: Recipe, out: Path) -> None:
         earlier = recipe.load(out / "recipe.toml")
         if earlier.digest != made_from.digest:
             raise RunError(
-                f"{out}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is {made_from.digest}; "
-                "choose another --out"
+                f"{out}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is "
+                f"{made_from.digest}; choose another --out"
             )
     elif any(out.iterdir()):
         raise RunError(f"{out}: not empty, and not a run folder; choose another --out")

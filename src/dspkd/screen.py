@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dspkd.data.split import Counts
 
+
 class Screen:
     """A watcher that prints counts, a progress bar for the running epoch, and a line for each epoch that has ended."""
 

@@ -42,12 +42,16 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`; the copy overlaps with computation when memory is pinned."""
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("images", "labels", "index", "views")}
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True) for name in ("images", "labels", "index", "views")
+        }
         return replace(self, **moved)
 
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory; called by a DataLoader that pins."""
-        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.index.pin_memory(), self.views.pin_memory())
+        return Batch(
+            self.images.pin_memory(), self.labels.pin_memory(), self.index.pin_memory(), self.views.pin_memory()
+        )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -110,14 +111,16 @@ def in_order(
 
 
 def _loader(pictures: Pictures, batches: list[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:
-    return DataLoader(
+    """Return a loader of `batches`; the list is read at each epoch, here and not in the workers, so it may change."""
+    loader: DataLoader[Any] = DataLoader(
         pictures,
-        batch_sampler=batches,  # type: ignore[arg-type]  # read anew at each epoch, here and not in the workers
+        batch_sampler=cast("Any", batches),  # torch wants integers as keys, in its annotations alone
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin,
         collate_fn=_collate,
     )
+    return loader
 
 
 def _collate(items: list[tuple[Tensor, int, int, int]]) -> Batch:

@@ -36,7 +36,7 @@ class Augmentation:
     min_area
         Least share of the image's area that the crop covers, in (0, 1]; its aspect lies between 3:4 and 4:3.
     rotation
-        Largest angle, degrees; drawn uniformly either way, about the crop's centre. What lies outside the image is black.
+        Largest angle, degrees; drawn uniformly either way, about the crop's centre. Black lies outside the image.
     flips
         Mirror left-right and top-bottom, each with probability 1/2.
     num_ops, magnitude
@@ -66,7 +66,7 @@ class Augmentation:
     def __call__(self, image: RGB, *, name: str, view: int, seed: int) -> Tensor:
         """Return view `view` of the image called `name`: ``[3, size, size]`` float32 in [0, 1]."""
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed_for(seed, "augment", name, view))
+            torch.default_generator.manual_seed(seed_for(seed, "augment", name, view))
             picture = Image.fromarray(image).transform(
                 (self.size, self.size), Image.Transform.AFFINE, self._draw_map(image), Image.Resampling.BILINEAR
             )
@@ -102,7 +102,7 @@ class CentreCrop:
         """Return the short side, in pixels, at which to decode."""
         return round(self.size * 8 / 7)
 
-    def __call__(self, image: RGB, *, name: str = "", view: int = 0, seed: int = 0) -> Tensor:
+    def __call__(self, image: RGB, *, name: str = "", view: int = 0, seed: int = 0) -> Tensor:  # noqa: ARG002
         """Return ``[3, size, size]`` float32 in [0, 1]; only `image` matters."""
         top, left = (image.shape[0] - self.size) // 2, (image.shape[1] - self.size) // 2
         kept = image[top : top + self.size, left : left + self.size]

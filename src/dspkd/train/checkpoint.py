@@ -73,7 +73,8 @@ def load(
         raise RunError(f"{path}: not a readable checkpoint; delete it to train this stage anew") from error
     if state["digest"] != digest:
         raise RunError(
-            f"{path}: of recipe {state['digest']}, but this recipe is {digest}; choose another --out, or restore the recipe"
+            f"{path}: of recipe {state['digest']}, but this recipe is {digest}; choose another --out, "
+            "or restore the recipe"
         )
     distiller.load_state_dict(state["distiller"])
     optimizer.load_state_dict(state["optimizer"])

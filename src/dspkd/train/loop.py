@@ -115,7 +115,8 @@ def fit(
         started = time.perf_counter()
         torch.manual_seed(seed_for(seed, stage.name, "epoch", epoch))
         rates = [
-            learning_rate(stage, epoch * len(batches) + step, stage.epochs * len(batches)) for step in range(len(batches))
+            learning_rate(stage, epoch * len(batches) + step, stage.epochs * len(batches))
+            for step in range(len(batches))
         ]
         losses = _train_epoch(
             stage.name, epoch, distiller, batches.epoch(first_epoch + epoch), optimizer, rates, arithmetic, watcher
@@ -151,15 +152,15 @@ def _train_epoch(
     parameters = [value for _, value in distiller.trainable()]
     sums: dict[str, Tensor] = {}
     seen = 0
-    for step, (rate, batch) in enumerate(zip(rates, batches, strict=True)):
-        batch = batch.to(arithmetic.device)
+    for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
+        batch = loaded.to(arithmetic.device)
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
             losses = distiller(batch)
         if not math.isfinite(losses["total"].item()):
             bad = [name for name, loss in losses.items() if not math.isfinite(loss.item())]
             raise TrainingError(
-                f"stage {stage!r}, epoch {epoch}, step {step}: loss not finite: {', '.join(bad)}; lower the learning rate "
-                "or the term's weight. Epochs before this one are saved"
+                f"stage {stage!r}, epoch {epoch}, step {step}: loss not finite: {', '.join(bad)}; "
+                "lower the learning rate or the term's weight. Epochs before this one are saved"
             )
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()

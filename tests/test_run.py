@@ -1,0 +1,267 @@
+"""A run, end to end on synthetic lesions: the hand-over between stages, the folder, kills and resumption."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dspkd import build, recipe, run
+from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.evaluate.predictions import Predictions
+from dspkd.train import checkpoint
+
+PICTURES = {"size": 32, "randaugment": {"num_ops": 1}}
+LABELS = {"method": "labels"}
+
+
+def teacher_recipe(lesions, **changes):
+    settings = {
+        "name": "teacher",
+        "data": {"path": str(lesions)},
+        "model": {"name": "tiny_wide"},
+        "pictures": PICTURES,
+        "train": {"batch_size": 16, "balance": 0.5},
+        "stages": [{"name": "labels", "epochs": 2, "lr": 3e-3, "terms": [LABELS]}],
+    }
+    return recipe.parse({**settings, **changes})
+
+
+def dsp_kd_recipe(lesions, teacher, **changes):
+    features = [LABELS, {"method": "hierarchical_fusion", "weight": 1e-3, "options": {"width": 8, "hidden": 8}}]
+    logits = [{"method": "labels", "weight": 0.5}, {"method": "normkd", "weight": 0.5}]
+    stages = [
+        {"name": "features", "epochs": 2, "lr": 3e-3, "terms": features},
+        {"name": "logits", "epochs": 2, "lr": 1e-3, "terms": logits},
+    ]
+    student = {"name": "dsp_kd", "teacher": str(teacher), "model": {"name": "tiny"}, "stages": stages}
+    return teacher_recipe(lesions, **{**student, **changes})
+
+
+@pytest.fixture(scope="module")
+def teacher(lesions, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "teacher"
+    run.train(teacher_recipe(lesions), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def finished(lesions, teacher, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "dsp_kd"
+    run.train(dsp_kd_recipe(lesions, teacher), out)
+    return out
+
+
+@pytest.fixture(autouse=True)
+def pages_take_no_time(request, monkeypatch, finished):
+    """Pictures of hundreds of runs would be most of the time; the page of `finished` is real."""
+    if "finished" not in request.node.name:
+        monkeypatch.setattr(run.report, "write", lambda out: out / "report.html")
+
+
+def weights(out):
+    return load_file(out / "model.safetensors")
+
+
+def test_a_finished_folder_describes_itself(finished):
+    result = json.loads((finished / "result.json").read_text())
+    data = json.loads((finished / "data.json").read_text())
+    assert [stage["name"] for stage in result["stages"]] == ["features", "logits"]
+    assert result["test_openings"] == 1
+    assert data["synthetic"] is True
+    assert recipe.load(finished / "recipe.toml").digest == result["digest"]
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["epoch"]) for line in lines] == [
+        ("features", 0), ("features", 1), ("logits", 0), ("logits", 1)
+    ]  # fmt: skip
+    assert set(lines[0]["train"]) == {"total", "labels", "hierarchical_fusion"}
+    assert "synthetic" in (finished / "report.html").read_text()
+
+
+def test_the_deployed_student_is_the_bare_network(finished):
+    network = build.trained(finished)[0]
+    assert set(weights(finished)) == set(network.network.state_dict())
+    assert not any("term" in name or "generate" in name for name in weights(finished))
+    result = json.loads((finished / "result.json").read_text())
+    assert result["parameters"] == sum(value.numel() for value in network.parameters())
+
+
+def test_each_part_is_predicted_once_and_by_nobody_elses_images(finished):
+    parts = {row.split(",")[0]: row.rsplit(",", 1)[1] for row in (finished / "split.csv").read_text().splitlines()[1:]}
+    for part in ("val", "test"):
+        said = Predictions.load(finished / "predictions" / f"{part}.csv")
+        assert set(said.ids) == {name for name, where in parts.items() if where == part}
+
+
+def test_stage_two_starts_from_the_best_student_of_stage_one(lesions, teacher, tmp_path, monkeypatch):
+    started, left = [], []
+    fit = run.loop.fit
+
+    def spy(stage, distiller, *rest, **settings):
+        started.append({name: value.clone() for name, value in distiller.student.state_dict().items()})
+        progress = fit(stage, distiller, *rest, **settings)
+        left.append(progress.best_student)
+        return progress
+
+    monkeypatch.setattr(run.loop, "fit", spy)
+    run.train(dsp_kd_recipe(lesions, teacher), tmp_path / "run")
+    for name, value in left[0].items():
+        assert torch.equal(started[1][name], value), name
+    for name, value in left[1].items():
+        assert torch.equal(weights(tmp_path / "run")[name.removeprefix("network.")], value), name
+
+
+def test_a_stage_may_start_from_the_initial_student(lesions, teacher, tmp_path, monkeypatch):
+    started = []
+    fit = run.loop.fit
+
+    def spy(stage, distiller, *rest, **settings):
+        started.append({name: value.clone() for name, value in distiller.student.state_dict().items()})
+        return fit(stage, distiller, *rest, **settings)
+
+    monkeypatch.setattr(run.loop, "fit", spy)
+    made = recipe.load(_written(tmp_path, dsp_kd_recipe(lesions, teacher)), ["stages.1.start='initial'"])
+    run.train(made, tmp_path / "run")
+    for name, value in started[0].items():
+        assert torch.equal(started[1][name], value), name
+
+
+def _written(folder, made):
+    (folder / "r.toml").write_text(recipe.dump(made))
+    return folder / "r.toml"
+
+
+class Killed(BaseException):
+    pass
+
+
+class Killer(run.Silent):
+    """Dies at a step, or once an epoch is saved."""
+
+    def __init__(self, stage, epoch, when):
+        self.at, self.when = (stage, epoch), when
+
+    def step(self, stage, epoch, done, steps):
+        if self.when == "within" and (stage, epoch) == self.at and done == steps // 2:
+            raise Killed
+
+    def epoch(self, record):
+        if self.when == "after" and (record["stage"], record["epoch"]) == self.at:
+            raise Killed
+
+
+@pytest.mark.parametrize("when", ["within", "after"])
+@pytest.mark.parametrize("at", [("features", 0), ("features", 1), ("logits", 0), ("logits", 1)])
+def test_killed_anywhere_and_resumed_equals_unbroken(lesions, teacher, finished, tmp_path, at, when):
+    out = tmp_path / "run"
+    made = dsp_kd_recipe(lesions, teacher)
+    with pytest.raises(Killed):
+        run.train(made, out, Killer(*at, when))
+    run.train(made, out)
+    for name, value in weights(finished).items():
+        assert torch.equal(value, weights(out)[name]), name
+    for part in ("val", "test"):
+        name = f"predictions/{part}.csv"
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_killed_before_the_first_checkpoint_of_stage_two_its_new_layers_are_the_same(lesions, teacher, tmp_path):
+    """Layers of the second stage's terms must not depend on what the first stage drew before the kill."""
+    stages = dsp_kd_recipe(lesions, teacher).stages
+    swapped = tuple(reversed([*stages]))
+    made = recipe.load(_written(tmp_path, dsp_kd_recipe(lesions, teacher)))
+    made = type(made)(**{**vars(made), "stages": swapped})
+    run.train(made, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run.train(made, tmp_path / "broken", Killer("features", 0, "within"))
+    run.train(made, tmp_path / "broken")
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
+
+
+def test_a_killed_save_of_the_checkpoint_costs_no_more_than_its_epoch(lesions, tmp_path, monkeypatch):
+    save, calls = torch.save, []
+
+    def dying(state, file):
+        calls.append(1)
+        if len(calls) == 2:
+            file.write(b"half a checkpoint")
+            raise Killed
+        save(state, file)
+
+    run.train(teacher_recipe(lesions), tmp_path / "whole")
+    monkeypatch.setattr(checkpoint.torch, "save", dying)
+    with pytest.raises(Killed):
+        run.train(teacher_recipe(lesions), tmp_path / "broken")
+    run.train(teacher_recipe(lesions), tmp_path / "broken")
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
+
+
+def test_a_finished_run_is_not_trained_again(lesions, finished, teacher):
+    before = (finished / "model.safetensors").stat().st_mtime_ns
+    page = run.train(dsp_kd_recipe(lesions, teacher), finished)
+    assert page.exists()
+    assert (finished / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_recipe_or_of_something_else_is_refused(lesions, finished, teacher, tmp_path):
+    with pytest.raises(RunError, match=r"holds a run of recipe \w+ \(dsp_kd\).*another --out"):
+        run.train(dsp_kd_recipe(lesions, teacher, seed=1), finished)
+    (tmp_path / "thesis.doc").touch()
+    with pytest.raises(RunError, match="not empty, and not a run folder"):
+        run.train(teacher_recipe(lesions), tmp_path)
+
+
+def test_what_cannot_be_built_in_the_last_stage_stops_the_run_before_the_first(lesions, teacher, tmp_path):
+    stages = [
+        {"name": "labels", "epochs": 1, "lr": 1e-3, "terms": [LABELS]},
+        {"name": "mgd", "epochs": 1, "lr": 1e-3, "terms": [{"method": "mgd", "options": {"tap": "stride64"}}]},
+    ]
+    with pytest.raises(RecipeError, match="stride64"):
+        run.train(dsp_kd_recipe(lesions, teacher, stages=stages), tmp_path / "run")
+    assert not (tmp_path / "run" / "stages").exists()
+
+
+def test_a_damaged_image_stops_the_run_before_training_and_is_named(lesions, tmp_path):
+    copy = tmp_path / "lesions"
+    shutil.copytree(lesions, copy)
+    victim = sorted((copy / "ISIC_2019_Training_Input").glob("*.jpg"))[5]
+    victim.write_bytes(victim.read_bytes()[:300])
+    with pytest.raises(DataError, match=victim.name):
+        run.train(teacher_recipe(copy), tmp_path / "run")
+    assert not (tmp_path / "run" / "stages").exists()
+
+
+def test_a_teacher_trained_on_lesions_that_are_to_judge_its_student_is_refused(lesions, teacher, tmp_path):
+    with pytest.raises(DataError, match=r"was trained on \d+ of the lesions .* split both runs alike"):
+        run.train(dsp_kd_recipe(lesions, teacher, split={"seed": 5}), tmp_path / "run")
+
+
+def test_plain_and_distilled_students_start_alike_and_see_the_same_pictures(lesions, teacher, tmp_path, monkeypatch):
+    seen, started = [], []
+    epoch = run.TrainBatches.epoch
+    fit = run.loop.fit
+
+    def spy_epoch(self, number):
+        for batch in epoch(self, number):
+            seen[-1].append(batch.images.clone())
+            yield batch
+
+    def spy_fit(stage, distiller, *rest, **settings):
+        started[-1].append({name: value.clone() for name, value in distiller.student.state_dict().items()})
+        return fit(stage, distiller, *rest, **settings)
+
+    monkeypatch.setattr(run.TrainBatches, "epoch", spy_epoch)
+    monkeypatch.setattr(run.loop, "fit", spy_fit)
+    labels = [{"name": "labels", "epochs": 4, "lr": 3e-3, "terms": [LABELS]}]
+    plain = teacher_recipe(lesions, name="plain", model={"name": "tiny"}, stages=labels)
+    for made in (dsp_kd_recipe(lesions, teacher), plain):
+        seen.append([])
+        started.append([])
+        run.train(made, tmp_path / made.name)
+    assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
+    for name, value in started[0][0].items():
+        assert torch.equal(started[1][0][name], value), name
