@@ -6,18 +6,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from dspkd import __version__
 from dspkd.errors import DspkdError
-
-if TYPE_CHECKING:
-    from dspkd.evaluate.metrics import Summary
-    from dspkd.explain import Facts
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,25 +24,30 @@ data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(data_app, name="data")
 
-out_console = Console()
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe: a TOML file, or the name of an embedded one.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; the value is TOML, e.g. stages.0.epochs=2"),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting; may be given several times. The value is TOML, in which text has quotes of its own: "
+        "--set stages.0.epochs=2 --set 'data.path=\"images\"'",
+    ),
 ]
+GOES_ON = "stopped; the same command goes on from the last finished epoch"
 
 
 @contextmanager
-def _told_in_one_line() -> Iterator[None]:
-    """Turn a user's mistake into one line and exit code 2; a mistake of ours keeps its traceback."""
+def _told_in_one_line(*, stopped: str = "stopped") -> Iterator[None]:
+    """Turn a user's mistake into one line and exit code 2, Ctrl-C into 130; a mistake of ours keeps its traceback."""
     try:
         yield
     except DspkdError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         raise typer.Exit(code=2) from None
     except KeyboardInterrupt:
-        typer.secho("stopped; the same command goes on from the last finished epoch", err=True)
+        typer.secho(stopped, err=True)
         raise typer.Exit(code=130) from None
 
 
@@ -60,7 +59,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     pass
 
@@ -72,16 +73,16 @@ def train(
     override: SetOption = None,
 ) -> None:
     """Train, evaluate and report what a recipe describes."""
-    with _told_in_one_line():
+    with _told_in_one_line(stopped=GOES_ON):
         from dspkd import recipe as recipe_file
         from dspkd import recipes, run
-        from dspkd.screen import Screen
+        from dspkd.screen import Screen, terminal
 
         loaded = recipe_file.load(recipes.find(recipe), override or [])
-        with Screen(out_console) as screen:
+        with Screen(terminal()) as screen:
             page = run.train(loaded, out, screen)
         _print_results([out])
-        out_console.print(f"report: {page}", highlight=False)
+        typer.echo(f"report: {page}")
 
 
 @app.command()
@@ -89,36 +90,40 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the report.")] = Path("runs/demo"),
 ) -> None:
     """Run the main job on synthetic lesions: teacher, plain and DSP-KD student, and a report that compares them."""
-    with _told_in_one_line():
+    with _told_in_one_line(stopped=GOES_ON):
         from dspkd import demo as demo_run
-        from dspkd.screen import Screen
+        from dspkd.screen import Screen, terminal
 
-        with Screen(out_console) as screen:
+        with Screen(terminal()) as screen:
             page = demo_run.demo(out, screen)
         _print_results([out / step for step in demo_run.STEPS])
-        out_console.print(f"report: {page}", highlight=False)
+        typer.echo(f"report: {page}")
 
 
 @app.command()
 def evaluate(
     run: RunArgument,
-    data: Annotated[Path | None, typer.Option(help="Images of a known layout; by default those of the run.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Labelled images: a folder or CSV file of a known layout; by default the run's own."),
+    ] = None,
     part: Annotated[str | None, typer.Option(help="Only this part of the run's own split: train, val or test.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV file.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column that names the lesion or patient.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of --data that names the lesion or patient.")] = None,
 ) -> None:
     """Judge a run's student on labelled images, and say how many of them it was trained on."""
     with _told_in_one_line():
         from dspkd import judge
+        from dspkd.screen import print_summary, terminal
 
         judged = judge.evaluate(run, folder=data, part=part, group=group)
         if out is not None:
             judged.predictions.save(out)
-        _print_summary(judged.summary)
+        print_summary(terminal(), judged.summary)
         if judged.known:
             typer.secho(
-                f"{judged.known} of these {len(judged.predictions.ids)} images show lesions or patients that the student "
-                "was trained on: its figures are too good",
+                f"warning: {judged.known} of these {len(judged.predictions)} images show lesions or patients that the "
+                "student was trained on: its figures are too good",
                 fg="yellow",
                 err=True,
             )
@@ -149,8 +154,9 @@ def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
         from dspkd import explain as explanation
         from dspkd import recipe as recipe_file
         from dspkd import recipes
+        from dspkd.screen import print_facts, terminal
 
-        _print_facts(explanation.explain(recipe_file.load(recipes.find(recipe), override or [])))
+        print_facts(terminal(), explanation.explain(recipe_file.load(recipes.find(recipe), override or [])))
 
 
 @app.command()
@@ -162,7 +168,7 @@ def report(
     with _told_in_one_line():
         from dspkd import report as pages
 
-        out_console.print(f"report: {pages.compare(runs, out)}", highlight=False)
+        typer.echo(f"report: {pages.compare(runs, out)}")
 
 
 @app.command()
@@ -180,15 +186,9 @@ def models() -> None:
     """List the networks with their sizes; any other timm model works by its own name."""
     with _told_in_one_line():
         from dspkd.models import zoo
+        from dspkd.screen import print_models, terminal
 
-        table = Table(
-            "name", "library", "parameters: 8 classes", "1000 classes", "paper, M", "channels of last", "note"
-        )
-        for row in zoo.describe():
-            paper = "" if row.paper_millions is None else str(row.paper_millions)
-            counts = (f"{row.parameters[8]:,}", f"{row.parameters[1000]:,}")
-            table.add_row(row.name, row.library, *counts, paper, str(row.last), row.note)
-        out_console.print(table)
+        print_models(terminal(), zoo.describe())
 
 
 @recipes_app.command("ls")
@@ -234,58 +234,19 @@ def data_synthesize(
     with _told_in_one_line():
         from dspkd.data.synthetic import synthesize
 
-        synthesize(folder, images=images, classes=classes, layout=layout, size=size, seed=seed)
-        typer.echo(f"{images} synthetic images in {folder}")
+        made = synthesize(folder, images=images, classes=classes, layout=layout, size=size, seed=seed)
+        typer.echo(f"{images} synthetic images of {made.lesions} lesions in {folder}")
 
 
 def _print_results(runs: list[Path]) -> None:
     """Print what the test images said of each run."""
     from dspkd.evaluate.metrics import summarise
     from dspkd.evaluate.predictions import Predictions
+    from dspkd.screen import print_results, terminal
 
-    table = Table(
-        "run", "parameters", "balanced accuracy", "macro F1", "accuracy", title="test images", title_justify="left"
+    results = [json.loads((run / "result.json").read_text(encoding="utf-8")) for run in runs]
+    summaries = [summarise(Predictions.load(run / "predictions" / "test.csv")) for run in runs]
+    print_results(
+        terminal(),
+        [(result["name"], result["parameters"], summary) for result, summary in zip(results, summaries, strict=True)],
     )
-    for run in runs:
-        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        summary = summarise(Predictions.load(run / "predictions" / "test.csv"))
-        figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
-        table.add_row(result["name"], f"{result['parameters']:,}", *(f"{figure:.3f}" for figure in figures))
-    out_console.print(table)
-
-
-def _print_summary(summary: Summary) -> None:
-    table = Table("class", "images", "recall", "precision", "specificity", "F1", "AUC")
-    for row in summary.per_class:
-        figures = (row.recall, row.precision, row.specificity, row.f1, row.auc)
-        table.add_row(row.name, str(row.images), *map(_share, figures))
-    out_console.print(table)
-    out_console.print(
-        f"balanced accuracy {summary.balanced_accuracy:.3f}  macro F1 {summary.f1_macro:.3f}  "
-        f"accuracy {summary.accuracy:.3f}  AUC {_share(summary.auc_macro)}",
-        highlight=False,
-    )
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _print_facts(facts: Facts) -> None:
-    out_console.print(
-        f"recipe {facts.digest}: {facts.images} training images, batches of {facts.batch_size}", highlight=False
-    )
-    for role, network in (("student", facts.student), ("teacher", facts.teacher)):
-        if network is not None:
-            shapes = "  ".join(f"{tap} {'x'.join(map(str, shape))}" for tap, shape in network.shapes.items())
-            out_console.print(f"{role} {network.name}: {network.parameters:,} parameters\n  {shapes}", highlight=False)
-    for stage in facts.stages:
-        table = Table(
-            "term", "weight", "first value, weighted", "share of gradient", "own parameters",
-            title=f"stage {stage.name}: {stage.epochs} epochs, {stage.trained:,} parameters trained", title_justify="left",
-        )  # fmt: skip
-        for term in stage.terms:
-            table.add_row(
-                term.name, f"{term.weight:g}", f"{term.value:.4g}", f"{term.gradient_share:.0%}", f"{term.parameters:,}"
-            )
-        out_console.print(table)

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dspkd import build, data
 from dspkd.data import images
 from dspkd.data import split as splits
 from dspkd.data.loader import in_order
-from dspkd.data.table import Table
+from dspkd.data.table import Table, hint
 from dspkd.data.transforms import CentreCrop
 from dspkd.errors import DataError
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.evaluate.predict import predict as predict_table
 from dspkd.evaluate.predictions import Predictions
+from dspkd.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,32 @@ def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, 
     folder
         Folder or CSV file of a known layout; by default the run's own images.
     part
-        Only this part of the run's own split.
+        Only this part of the run's own split: ``train``, ``val`` or ``test``.
     group
-        Column that names the lesion or patient, where the layout leaves that open.
+        Column of `folder` that names the lesion or patient, where the layout leaves that open.
 
     Raises
     ------
     RunError, DataError
-        There is no finished run; the images cannot be read or have classes that the student does not know.
+        There is no finished run; the images cannot be read or have classes that the student does not know; the part
+        is unknown, empty, or of other images than `folder`'s.
     """
     network, recipe, classes = build.trained(run)
-    found = build.table(recipe.data) if folder is None else data.read("auto", folder, group=group)
-    shown = _numbered_by(classes, found)
-    if part is not None:
-        if folder is not None:
-            raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
-        rows = splits.load(run / "split.csv", shown, by=recipe.split.by).rows(part)
+    if folder is None:
+        if group is not None:
+            raise DataError(
+                f"group {group!r} is a column of other images; the run's own are grouped as its recipe says"
+            )
+        shown, rows = _own(run, recipe, classes, part)
     else:
+        if part is not None:
+            raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
+        shown = _numbered_by(classes, data.read("auto", folder, group=group))
         rows = np.arange(len(shown))
     device = build.device(recipe.machine)
+    half = recipe.train.precision == "bfloat16" or (recipe.train.precision == "auto" and device.type == "cuda")
     batches = in_order(shown, rows, CentreCrop(size=recipe.pictures.size), batch_size=recipe.train.batch_size)
-    predictions = predict_table(network.to(device), shown, batches, device=device)
+    predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
     return Judged(predictions, summarise(predictions), sum(name in trained for name in predictions.groups))
 
@@ -81,6 +88,19 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
         with torch.inference_mode():
             probabilities = network(picture[None]).logits[0].double().softmax(0)
         yield path, dict(zip(classes, probabilities.tolist(), strict=True))
+
+
+def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str | None) -> tuple[Table, NDArray[np.int64]]:
+    """Return the run's own images and the rows of them that are in `part`, or all."""
+    shown = _numbered_by(classes, build.table(recipe.data))
+    if part is None:
+        return shown, np.arange(len(shown))
+    if part not in splits.PARTS:
+        raise DataError(f"there is no part {part!r}; {hint(part, splits.PARTS)}")
+    rows = splits.load(run / "split.csv", shown, by=recipe.split.by).rows(part)
+    if not len(rows):
+        raise DataError(f"{run / 'split.csv'}: no image is in {part!r}; choose another part")
+    return shown, rows
 
 
 def _numbered_by(classes: tuple[str, ...], found: Table) -> Table:

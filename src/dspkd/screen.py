@@ -1,9 +1,10 @@
-"""What a run shows on a terminal."""
+"""What a person sees on a terminal: how a run goes, and what is known of runs, recipes and networks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -11,9 +12,25 @@ from rich.table import Table
 
 from dspkd.data.split import Counts
 
+if TYPE_CHECKING:
+    from dspkd.evaluate.metrics import Summary
+    from dspkd.explain import Facts, StageFacts
+    from dspkd.models.zoo import Row
+
+
+def terminal() -> Console:
+    """Return what prints to standard output; brackets and colons in names and paths are taken as they are."""
+    return Console(markup=False, emoji=False, highlight=False)
+
 
 class Screen:
-    """A watcher that prints counts, a progress bar for the running epoch, and a line for each epoch that has ended."""
+    """A watcher that prints counts, a progress bar for the running epoch, and a line for each epoch that has ended.
+
+    Parameters
+    ----------
+    console
+        Where to print. Where that is no terminal but a file, there is no bar.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -25,6 +42,7 @@ class Screen:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
         self._bar: TaskID | None = None
         self._shown: tuple[str, int] | None = None
@@ -40,10 +58,7 @@ class Screen:
 
     def data(self, counts: Counts) -> None:
         """Print images and groups per class and part."""
-        table = Table(title="images (lesions or patients)", title_justify="left")
-        table.add_column("class")
-        for part in counts:
-            table.add_column(part, justify="right")
+        table = _table("images (lesions or patients)", ["class"], list(counts))
         for name in next(iter(counts.values())):
             table.add_row(name, *(f"{counts[part][name][0]} ({counts[part][name][1]})" for part in counts))
         table.add_section()
@@ -60,17 +75,95 @@ class Screen:
         self._progress.update(self._bar, completed=done)
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """Print what came of an epoch."""
+        """Print what came of an epoch, in one line; a star marks the best so far."""
         self._clear()
         parts = "  ".join(f"{name} {value:.4g}" for name, value in record["train"].items() if name != "total")
         self._console.print(
-            f"{record['stage']} {record['epoch']:>3}  loss {record['train']['total']:.4g} ({parts})  "
-            f"balanced accuracy {record['val']['balanced_accuracy']:.3f}  accuracy {record['val']['accuracy']:.3f}"
-            f"{'  *' if record['best'] else ''}",
-            highlight=False,
+            f"{record['stage']} epoch {record['epoch']}  loss {record['train']['total']:.4g} ({parts})  "
+            f"val balanced accuracy {record['val']['balanced_accuracy']:.3f}  accuracy {record['val']['accuracy']:.3f}"
+            f"{'  * best' if record['best'] else ''}",
+            soft_wrap=True,
         )
 
     def _clear(self) -> None:
         if self._bar is not None:
             self._progress.remove_task(self._bar)
         self._bar, self._shown = None, None
+
+
+def print_results(console: Console, results: Iterable[tuple[str, int, Summary]]) -> None:
+    """Print what the test images said of each run: its name, parameters, and summary."""
+    table = _table("test images", ["run"], ["parameters", "balanced accuracy", "macro F1", "accuracy"])
+    for name, parameters, summary in results:
+        figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
+        table.add_row(name, f"{parameters:,}", *map(_share, figures))
+    console.print(table)
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """Print how each class fared, and the means. A class without images has no recall and no F1."""
+    title = f"{summary.images} images of {summary.groups} lesions or patients"
+    table = _table(title, ["class"], ["images", "recall", "precision", "specificity", "F1", "AUC"])
+    for row in summary.per_class:
+        recall, f1 = (row.recall, row.f1) if row.images else (None, None)
+        table.add_row(row.name, str(row.images), *map(_share, (recall, row.precision, row.specificity, f1, row.auc)))
+    console.print(table)
+    console.print(
+        f"balanced accuracy {summary.balanced_accuracy:.3f}  macro F1 {summary.f1_macro:.3f}  "
+        f"accuracy {summary.accuracy:.3f}  AUC {_share(summary.auc_macro)}"
+    )
+    if summary.absent:
+        console.print(f"no image of {', '.join(summary.absent)}: left out of the means", soft_wrap=True)
+
+
+def print_facts(console: Console, facts: Facts) -> None:
+    """Print what a recipe would do."""
+    console.print(f"recipe {facts.digest}: {facts.images} training images, batches of {facts.batch_size}")
+    for role, network in (("student", facts.student), ("teacher", facts.teacher)):
+        if network is not None:
+            shapes = "  ".join(f"{tap} {'x'.join(map(str, shape))}" for tap, shape in network.shapes.items())
+            console.print(f"{role} {network.name}: {network.parameters:,} parameters\n  {shapes}", soft_wrap=True)
+    for stage in facts.stages:
+        console.print(_stage(stage))
+    console.print(
+        "first value: weighted, on the first batch, of the initial student\n"
+        "gradient share: norm of the weighted term's gradient to the student, over the sum of these norms\n"
+        "parameters: of the term's own layers, dropped after the stage",
+        soft_wrap=True,
+    )
+
+
+def _stage(stage: StageFacts) -> Table:
+    epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
+    title = f"stage {stage.name}: {epochs}, {stage.trained:,} parameters trained"
+    table = _table(title, ["term"], ["weight", "first value", "gradient share", "parameters"])
+    for term in stage.terms:
+        share = f"{100 * term.gradient_share:.3g}%"
+        table.add_row(term.name, f"{term.weight:g}", f"{term.value:.4g}", share, f"{term.parameters:,}")
+    return table
+
+
+def print_models(console: Console, rows: list[Row]) -> None:
+    """Print the sizes of our networks, and what a user should know of some."""
+    table = _table("parameters; paper: as the DSP-KD paper prints them", ["name", "library"], ["8 classes", "1000 classes", "paper"])
+    for row in rows:
+        paper = "" if row.paper_millions is None else f"{row.paper_millions} M"
+        table.add_row(row.name, row.library, f"{row.parameters[8]:,}", f"{row.parameters[1000]:,}", paper)
+    console.print(table)
+    for row in rows:
+        if row.note:
+            console.print(f"{row.name}: {row.note}", soft_wrap=True)
+
+
+def _table(title: str, names: list[str], figures: list[str]) -> Table:
+    """Return a table with columns of names, which are never cut, then columns of figures."""
+    table = Table(title=title, title_justify="left")
+    for heading in names:
+        table.add_column(heading, overflow="fold")
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
+from typing import Annotated, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
 
 from dspkd.methods._options import Option, options_of
 from dspkd.methods._term import Term
+
+_BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Description:
     options
         Its options by name.
     source
-        Where it was published.
+        Where it was published; empty if it does not say.
     inferred
         What no publication states; empty if nothing.
     """
@@ -31,18 +37,43 @@ class Description:
     source: str
     inferred: str
 
+    def settings(self) -> list[tuple[str, str]]:
+        """Return, for each option, the line of TOML that gives its default, and what else it may be.
+
+        >>> from dspkd.methods import describe
+        >>> describe("kd").settings()
+        [('temperature = 4.0', 'float > 0')]
+        """
+        return [(f"{name} = {json.dumps(option.default)}", _domain(option)) for name, option in self.options.items()]
+
     def __str__(self) -> str:
-        """Return it as lines for a terminal or a page."""
+        """Return it as lines for a terminal: name and purpose, options, source, what is inferred."""
+        settings = self.settings()
+        width = max((len(default) for default, _ in settings), default=0)
         lines = [f"{self.name}: {self.line}"]
-        lines += [f"    {name} = {option.default!r}  ({option.kind})" for name, option in self.options.items()]
-        lines.append(f"    Source: {self.source}")
+        lines += [f"    {default:<{width}}    {domain}" for default, domain in settings]
+        lines += [f"    Source: {self.source}"] if self.source else []
         lines += [f"    Inferred: {self.inferred}"] if self.inferred else []
         return "\n".join(lines)
 
 
 def describe(name: str, method: type[Term]) -> Description:
     """Return what there is to say of the class `method`, called `name`."""
-    text = inspect.getdoc(method) or ""
+    text = inspect.cleandoc(method.__doc__ or "")  # getdoc would answer with the docstring of Term
     _, _, after = text.partition("Source:")
-    source = " ".join(after.split("\n\n", 1)[0].split())
+    source = " ".join(after.split("\n\n", 1)[0].replace("``", "`").split())
     return Description(name, text.split("\n", 1)[0], options_of(method), source, method.inferred)
+
+
+def _domain(option: Option) -> str:
+    """Return the values that an option takes, e.g. ``float >= 0 and < 1`` or ``"channel" or "spatial"``."""
+    base, bounds = option.annotation, []
+    if get_origin(base) is Annotated:
+        base, *notes = get_args(base)
+        ranges = [limit for note in notes if isinstance(note, FieldInfo) for limit in note.metadata]
+        bounds = [
+            f"{sign} {getattr(limit, key)}" for limit in ranges for key, sign in _BOUNDS.items() if hasattr(limit, key)
+        ]
+    if get_origin(base) is Literal:
+        return " or ".join(json.dumps(choice) for choice in get_args(base))
+    return " ".join([base.__name__, " and ".join(bounds)]).strip()

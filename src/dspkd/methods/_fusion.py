@@ -8,6 +8,12 @@ from torch import Tensor, nn
 from dspkd.methods._align import projection
 
 
+def attended(attend: nn.Module, x_BDHW: Tensor, y_BDHW: Tensor) -> Tensor:
+    """Return x z_0 + y z_1, where z = sigmoid(attend([x; y])) gives each position two shares."""
+    z_B2HW = torch.sigmoid(attend(torch.cat([x_BDHW, y_BDHW], dim=1)))
+    return x_BDHW * z_B2HW[:, :1] + y_BDHW * z_B2HW[:, 1:]
+
+
 class Concat(nn.Module):
     """Stack the levels and project them with a 1x1 convolution and batch normalisation."""
 
@@ -53,7 +59,6 @@ class Attention(nn.Module):
         """Return the fused map."""
         y_BDHW = levels[0]
         for x_BDHW, attend in zip(levels[1:], self.attend, strict=True):
-            z_B2HW = torch.sigmoid(attend(torch.cat([x_BDHW, y_BDHW], dim=1)))
-            y_BDHW = x_BDHW * z_B2HW[:, :1] + y_BDHW * z_B2HW[:, 1:]
+            y_BDHW = attended(attend, x_BDHW, y_BDHW)
         fused_BCHW: Tensor = self.project(y_BDHW)
         return fused_BCHW

@@ -28,9 +28,9 @@ class Records:
     """
 
     def __init__(self, folder: Path, watcher: Watcher, *, tensorboard: bool = False) -> None:
+        self._board = _board(folder / "tensorboard") if tensorboard else None
         self._file = (folder / "metrics.jsonl").open("w", encoding="utf-8")
         self._watcher = watcher
-        self._board = _board(folder / "tensorboard") if tensorboard else None
         self._epochs = 0
 
     def __enter__(self) -> Self:

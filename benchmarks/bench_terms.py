@@ -1,0 +1,74 @@
+"""What each method costs beside the networks, with the channels of the paper's teacher and student.
+
+    pytest benchmarks/bench_terms.py --benchmark-sort=name --benchmark-columns=median,iqr,rounds
+    pytest benchmarks/bench_terms.py --batch 2 --rounds 3      # within a minute
+
+One thread of a CPU. Times are good for ratios between the rows of one run and for nothing else; compare medians. Beside
+the time, ``extra_info`` in the file that ``--benchmark-json`` writes holds
+
+parameters
+    Numbers that the term trains and that are thrown away with it.
+peak_mib
+    The most that torch had allocated at one moment of a forward and backward pass beyond what was there before it:
+    activations, gradients of maps and of parameters. Counted by torch's own allocator, so it is the same each time;
+    what libraries take as scratch space by other ways is not in it.
+"""
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from dspkd.methods import find, names
+from dspkd.types import Batch, Output, Spec
+
+CLASSES = 8
+GRIDS = {"stride4": 56, "stride8": 28, "stride16": 14, "stride32": 7, "last": 7}
+SHUFFLENET_V2 = Spec(CLASSES, 1024, dict(zip(GRIDS, (24, 116, 232, 464, 1024), strict=True)))
+RES2NET101 = Spec(CLASSES, 2048, dict(zip(GRIDS, (256, 512, 1024, 2048, 2048), strict=True)))
+
+WIDTHS = [pytest.param("mgd", {"hidden": width}, id=f"mgd-hidden-{width}") for width in (512, 256, 128)]
+
+
+def answer(spec, batch_size):
+    maps = {tap: torch.randn(batch_size, channels, GRIDS[tap], GRIDS[tap]) for tap, channels in spec.channels.items()}
+    return Output(torch.randn(batch_size, CLASSES), torch.randn(batch_size, spec.pooled), maps)
+
+
+def peak_bytes(step):
+    """Return the most that torch has allocated at one moment of `step`, less what it had before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        step()
+    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak
+
+
+def test_peak_bytes_sees_what_is_freed_within_the_step():
+    def step():
+        a = torch.empty(1 << 20)  # 4 MiB
+        b = a + 1
+        del a
+        b + 1
+
+    assert 0 <= peak_bytes(step) - (8 << 20) < 1024  # the number 1 is a tensor too
+
+
+@pytest.mark.parametrize(("name", "options"), [*(pytest.param(name, {}, id=name) for name in names()), *WIDTHS])
+def test_forward_and_backward(benchmark, name, options, batch_size, rounds):
+    torch.manual_seed(0)
+    student, teacher = answer(SHUFFLENET_V2, batch_size), answer(RES2NET101, batch_size)
+    term = find(name)(SHUFFLENET_V2, RES2NET101, **options)
+    rows = torch.arange(batch_size)
+    batch = Batch(torch.zeros(batch_size, 3, 224, 224), rows % CLASSES, rows, torch.zeros_like(rows))
+    leaves = [x.requires_grad_() for x in (student.logits, student.pooled, *student.maps.values())]
+
+    def step():
+        loss = term(student, teacher, batch)
+        torch.autograd.grad(loss, [*leaves, *term.parameters()], allow_unused=True)
+
+    benchmark.pedantic(step, rounds=rounds, warmup_rounds=1)
+    benchmark.extra_info["parameters"] = sum(p.numel() for p in term.parameters())
+    benchmark.extra_info["peak_mib"] = round(peak_bytes(step) / 2**20, 1)

@@ -1,0 +1,50 @@
+"""Cosine: the student's picture vectors shall point where the teacher's do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dspkd.methods._options import Share
+from dspkd.methods._term import Term, exact, precise
+from dspkd.types import Batch, Output, Spec
+
+
+class Cosine(Term):
+    r"""Turn the student's pooled vectors, mapped linearly, into the direction of the teacher's.
+
+    .. math:: L = \frac1B \sum_b \max\big(0,\; 1 - \epsilon - \cos(A\,s_b, t_b)\big)
+
+    with :math:`A` a linear map to the width of the teacher's vectors.
+
+    Parameters
+    ----------
+    student, teacher
+        Shapes of the networks; the widths of the pooled vectors may differ.
+    margin
+        :math:`\epsilon` in [0, 1), how far from 1 a cosine may be and cost nothing.
+
+    Notes
+    -----
+    Pooled vectors ``[B, D]``, any float type, computed in float32; dimensionless, in [0, 2]; mean over the batch.
+    The length of a vector does not matter; one of length zero has cosine 0 with all others.
+
+    Source: an example, not a publication.
+    """
+
+    inferred: ClassVar[str] = "Everything: it is the example of the guide."
+
+    def __init__(self, student: Spec, teacher: Spec, *, margin: Share = 0.0) -> None:
+        super().__init__(student, teacher, margin=margin)
+        self.margin = margin
+        self.map = nn.Linear(student.pooled, teacher.pooled)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
+        """Return the loss; see the class."""
+        with exact(student.pooled):
+            mapped_BD = self.map(precise(student.pooled))
+        cosine_B = F.cosine_similarity(mapped_BD, precise(teacher.pooled.detach()))
+        return torch.relu(1 - self.margin - cosine_B).mean()

@@ -1,0 +1,24 @@
+"""Bare logits: the student's logits shall be the teacher's."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from dspkd.methods import Term
+from dspkd.types import Batch, Output, Spec
+
+
+class BareLogits(Term):
+    """Match the teacher's logits themselves.
+
+    Mean square over classes and pictures, float32.
+
+    Source: Ba, Caruana, *Do Deep Nets Really Need to be Deep?*, NeurIPS 2014.
+    """
+
+    def __init__(self, student: Spec, teacher: Spec) -> None:
+        super().__init__(student, teacher)
+        self.require_same_classes(student, teacher)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """Return the loss; see the class."""
+        return F.mse_loss(student.logits.float(), teacher.logits.detach().float())

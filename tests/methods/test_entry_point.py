@@ -1,0 +1,68 @@
+"""A method of another package: installed for real, found by name, used in a recipe."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "docs" / "how-to" / "examples" / "package"
+
+USE = """
+import sys
+from pathlib import Path
+import torch
+from dspkd import build, methods, recipe, recipes
+from dspkd.types import Output, Spec
+
+assert "bare_logits" in methods.names()
+assert "bare_logits" not in methods._ours()
+
+spec = Spec(3, 2, {})
+student, teacher = (Output(torch.full((4, 3), level), torch.zeros(4, 2)) for level in (1.0, 3.0))
+assert methods.find("bare_logits")(spec, spec)(student, teacher, None).item() == 4
+
+mine = Path(sys.argv[1])
+mine.write_text(recipes.find("demo/dsp_kd").read_text().replace('method = "normkd"', 'method = "bare_logits"'))
+build.check(recipe.load(mine))
+print(methods.describe("bare_logits"))
+"""
+
+CLASH = "from dspkd import methods; methods.names()"
+
+
+def install(project, into):
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+    command += ["--no-deps", "--no-build-isolation", "--target", str(into), str(project)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def python(script, *arguments, path):
+    """Run a script in an interpreter that also sees what is installed in `path`."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(path)])}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the package, since building one leaves files beside its source."""
+    return Path(shutil.copytree(PACKAGE, tmp_path / "project"))
+
+
+def test_an_installed_package_offers_its_method_to_recipes(project, tmp_path):
+    install(project, tmp_path / "site")
+    done = python(USE, tmp_path / "mine.toml", path=tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("bare_logits: Match the teacher's logits themselves.\n    Source: Ba, Caruana")
+
+
+def test_an_installed_package_may_not_take_a_name_of_ours(project, tmp_path):
+    settings = project / "pyproject.toml"
+    settings.write_text(settings.read_text().replace("bare_logits = ", "kd = "))
+    install(project, tmp_path / "site")
+    done = python(CLASH, path=tmp_path / "site")
+    assert "'kd' is offered by dspkd itself and by bare_logits:BareLogits of lesion-terms" in done.stderr

@@ -1,0 +1,251 @@
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dspkd import build, recipe, run
+from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.methods import Term
+from dspkd.types import Batch
+
+LABELS = {"method": "labels"}
+
+
+def settings(path, **changes):
+    plain = {
+        "name": "plain",
+        "data": {"path": str(path)},
+        "model": {"name": "tiny_wide"},
+        "pictures": {"size": 32},
+        "train": {"batch_size": 64},
+        "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}],
+    }
+    return recipe.parse({**plain, **changes})
+
+
+def stages(*terms):
+    return [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": list(terms)}]
+
+
+@pytest.fixture(scope="module")
+def finished(lesions, tmp_path_factory):
+    """The folder of a finished run; the page is none of our concern here."""
+    out = tmp_path_factory.mktemp("runs") / "teacher"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.report, "write", lambda out: out)
+        run.train(settings(lesions), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def images(lesions):
+    return build.table(settings(lesions).data)
+
+
+@pytest.fixture(scope="module")
+def parts(lesions, images):
+    return build.split(settings(lesions).split, images)
+
+
+@pytest.fixture(scope="module")
+def taught(finished, images, parts):
+    return build.teacher(finished, images, parts)
+
+
+@pytest.fixture
+def batch():
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(8, (6,), generator=draw)
+    return Batch(torch.rand(6, 3, 32, 32, generator=draw), labels, torch.arange(6), torch.zeros(6, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"name": "tinny"}}, r"'tinny'; did you mean 'tiny'\?"),
+        ({"stages": stages(LABELS, {"method": "lables"})}, r"^stages\.0\.terms\.1: .*'lables'; did you mean 'labels'"),
+        (
+            {"stages": stages({"method": "labels", "options": {"label_smothing": 0.1}})},
+            r"^stages\.0\.terms\.0: labels\.label_smothing: no such option; did you mean 'label_smoothing'",
+        ),
+        (
+            {"teacher": "t", "stages": stages(LABELS, {"method": "kd", "options": {"temperature": -1}})},
+            r"^stages\.0\.terms\.1: kd\.temperature: .*greater than 0, got -1",
+        ),
+        ({"stages": stages(LABELS, {"method": "kd"})}, r'^stages\.0\.terms\.1: \'kd\' learns .* teacher = "runs/'),
+    ],
+)
+def test_what_a_recipe_can_get_wrong_is_refused_before_any_data_are_read(changes, message):
+    with pytest.raises(RecipeError, match=message):
+        build.check(settings("nowhere", **changes))
+    build.check(settings("nowhere", teacher="nowhere either", stages=stages(LABELS, {"method": "kd"})))
+
+
+def test_the_second_stage_is_checked_as_the_first():
+    two = [*stages(LABELS), {**stages(LABELS, {"method": "kdd"})[0], "name": "second"}]
+    with pytest.raises(RecipeError, match=r"^stages\.1\.terms\.1: "):
+        build.check(settings("nowhere", stages=two))
+
+
+def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts, tmp_path):
+    other = build.split(recipe.Split(seed=7, val=0.3, test=0.1), images)
+    assert len(other.rows("val")) > 1.5 * len(other.rows("test"))
+    assert other.digest != parts.digest
+    other.save(tmp_path / "split.csv", images)
+    assert build.split(recipe.Split(file=str(tmp_path / "split.csv")), images).digest == other.digest
+    by_image = build.split(recipe.Split(by="image"), images)
+    groups = [{images.groups[row] for row in by_image.rows(part)} for part in ("train", "test")]
+    assert groups[0] & groups[1]
+
+
+def test_every_setting_of_the_pictures_reaches_the_augmentation():
+    wanted = recipe.Pictures(
+        size=40, min_area=0.7, rotation=5.0, flips=False, randaugment=recipe.RandAugment(num_ops=1, magnitude=3)
+    )
+    made = build.augmentation(wanted)
+    for name in ("size", "min_area", "rotation", "flips"):
+        assert getattr(made, name) == getattr(wanted, name), name
+    assert (made.num_ops, made.magnitude) == (1, 3)
+
+
+def test_the_student_starts_alike_for_one_seed_whatever_was_drawn_before():
+    torch.manual_seed(1)
+    first = build.student(recipe.Model(name="tiny"), 8, seed=3).state_dict()
+    torch.manual_seed(2)
+    torch.rand(5)
+    again = build.student(recipe.Model(name="tiny"), 8, seed=3).state_dict()
+    other = build.student(recipe.Model(name="tiny"), 8, seed=4).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["network.fc.weight"], other["network.fc.weight"])
+
+
+def test_a_trained_network_is_the_runs_own(finished, images):
+    network, made_by, classes = build.trained(finished)
+    saved = load_file(finished / "model.safetensors")
+    assert {name: value.shape for name, value in network.library_state().items()} == {
+        name: value.shape for name, value in saved.items()
+    }
+    assert all(torch.equal(value, saved[name]) for name, value in network.library_state().items())
+    assert (made_by.model.name, classes) == ("tiny_wide", images.classes)
+
+
+def test_a_run_that_is_not_finished_is_refused(finished, images, parts, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    for use in (build.trained, lambda folder: build.teacher(folder, images, parts)):
+        with pytest.raises(RunError, match=r"run: no finished run .*dspkd train RECIPE --out .*run$"):
+            use(tmp_path / "run")
+
+
+def test_a_teacher_is_frozen_and_answers_as_the_network_of_its_run(finished, taught, batch):
+    network = build.trained(finished)[0].eval()
+    assert torch.equal(taught.answer(batch).logits, network(batch.images).logits)
+    assert not any(value.requires_grad for value in taught.network.parameters())
+    assert taught.spec == network.spec
+
+
+def test_a_teacher_of_other_classes_or_another_order_is_refused(finished, images, parts):
+    turned = replace(images, classes=images.classes[::-1])
+    with pytest.raises(DataError, match=r"its classes are MEL, .*, SCC; the data's are SCC, .*, MEL"):
+        build.teacher(finished, turned, parts)
+
+
+def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished, images, parts):
+    other = build.split(recipe.Split(seed=5), images)
+    seen = {images.groups[row] for row in parts.rows("train")}
+    leaked = seen & {images.groups[row] for part in ("val", "test") for row in other.rows(part)}
+    with pytest.raises(DataError, match=rf"was trained on {len(leaked)} of the lesions .*split both runs alike"):
+        build.teacher(finished, images, other)
+
+
+@pytest.mark.parametrize("judging", ["val", "test"])
+def test_a_single_leaked_lesion_is_enough(finished, images, parts, judging):
+    moved = parts.parts.copy()
+    lesion = images.groups[parts.rows("train")[0]]
+    moved[[group == lesion for group in images.groups]] = judging
+    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {lesion};"):
+        build.teacher(finished, images, replace(parts, parts=moved))
+
+
+def made(taught, *terms, name="s", seed=0, counts=()):
+    learner = build.student(recipe.Model(name="tiny"), 8, seed=0)
+    (stage,) = settings("nowhere", stages=[{**stages(*terms)[0], "name": name}]).stages
+    return build.distiller(stage, learner, taught, counts, seed=seed)
+
+
+def test_a_method_that_appears_again_is_numbered_and_keeps_its_own_weight_options_and_layers(taught, batch):
+    small, large = {"tap": "stride16", "hidden": 4}, {"tap": "last", "hidden": 8}
+    terms = [
+        LABELS, {"method": "mgd", "weight": 0.5, "options": small}, {"method": "kd", "weight": 2},
+        {"method": "mgd", "weight": 0.25, "options": large}, {"method": "mgd", "options": small},
+    ]  # fmt: skip
+    distiller = made(taught, *terms)
+    assert dict(distiller.weights) == {"labels": 1, "mgd": 0.5, "kd": 2, "mgd#2": 0.25, "mgd#3": 1}
+    assert [distiller.terms[name].tap for name in ("mgd", "mgd#2", "mgd#3")] == ["stride16", "last", "stride16"]
+    losses = distiller(batch)
+    assert list(losses) == ["total", "labels", "mgd", "kd", "mgd#2", "mgd#3"]
+
+
+def test_the_layers_of_a_numbered_method_are_saved_and_come_back(taught, tmp_path):
+    mgd = {"method": "mgd", "options": {"hidden": 4}}
+    torch.save(made(taught, mgd, mgd).state_dict(), tmp_path / "last.pt")
+    other = made(taught, mgd, mgd, seed=1)
+    saved = torch.load(tmp_path / "last.pt", weights_only=True)
+    numbered = [name for name in saved if name.startswith("terms.mgd#2.") and name.endswith("weight")]
+    assert numbered
+    assert not any(torch.equal(other.state_dict()[name], saved[name]) for name in numbered)
+    other.load_state_dict(saved)
+    assert all(torch.equal(value, saved[name]) for name, value in other.state_dict().items())
+
+
+def test_layers_of_terms_depend_on_the_seed_and_the_stages_name_alone(taught):
+    mgd = {"method": "mgd", "options": {"hidden": 4}}
+
+    def layers(**changes):
+        torch.rand(1)
+        return torch.nn.utils.parameters_to_vector(made(taught, mgd, **changes).terms.parameters())
+
+    assert torch.equal(layers(), layers())
+    assert not torch.equal(layers(), layers(seed=1))
+    assert not torch.equal(layers(), layers(name="other"))
+
+
+def test_terms_know_the_networks_and_how_many_images_each_class_has(taught, monkeypatch):
+    heard = {}
+
+    class Listening(Term):
+        def __init__(self, student, teacher, **options):
+            super().__init__(student, teacher)
+            heard.update(student=student, teacher=teacher, options=options)
+
+    monkeypatch.setattr(build.methods, "find", lambda name: Listening)
+    made(taught, {"method": "kd", "options": {"temperature": 3}}, counts=(5, 4, 3, 2, 1, 1, 1, 9))
+    assert heard["student"].class_counts == (5, 4, 3, 2, 1, 1, 1, 9)
+    assert (heard["student"].pooled, heard["teacher"].pooled) == (96, 192)
+    assert heard["options"] == {"temperature": 3}
+
+
+def test_a_device_is_as_asked_for_and_nonsense_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert build.device(recipe.Machine()) == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert build.device(recipe.Machine()) == torch.device("cuda")
+    assert build.device(recipe.Machine(device="cpu")) == torch.device("cpu")
+    with pytest.raises(RecipeError, match=r"^machine\.device = 'quantum': [^\n]*device type[^\n]*$"):
+        build.device(recipe.Machine(device="quantum"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_where_there_is_none_is_refused_by_name():
+    with pytest.raises(RecipeError, match=r"^machine\.device = 'cuda': "):
+        build.device(recipe.Machine(device="cuda"))
+
+
+def test_a_placed_network_lies_channels_last_and_answers_the_same(batch):
+    network = build.student(recipe.Model(name="tiny"), 8, seed=0).eval()
+    before = network(batch.images).logits
+    placed = build.placed(network, torch.device("cpu"))
+    assert placed.network.stage1[0].weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(placed(batch.images).logits, before)
