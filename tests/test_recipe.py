@@ -68,6 +68,16 @@ def test_a_bad_value_is_refused_by_name(good, override, message):
         recipe.load(good, [override])
 
 
+def test_one_misspelt_key_is_told_in_two_lines_and_no_more(tmp_path):
+    (tmp_path / "r.toml").write_text(GOOD.replace("epochs = 2", "epoch = 2"))
+    with pytest.raises(RecipeError) as told:
+        recipe.load(tmp_path / "r.toml")
+    lines = sorted(line.split(": ", 1)[1] for line in str(told.value).splitlines())
+    assert lines[0].startswith("stages.0.epoch: no such key; did you mean 'epochs'")
+    assert lines[1].startswith("stages.0.epochs: Field required")
+    assert len(lines) == 2
+
+
 def test_a_file_that_is_not_there_or_not_toml_is_refused_by_name(tmp_path):
     with pytest.raises(RecipeError, match=r"none\.toml: cannot be read: No such file"):
         recipe.load(tmp_path / "none.toml")

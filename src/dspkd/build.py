@@ -36,7 +36,8 @@ def check(wanted: Recipe) -> None:
         Names the place in the recipe.
     """
     with torch.device("meta"):
-        zoo.make(wanted.model.name, classes=2)
+        side = wanted.pictures.size
+        zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
     for s, stage in enumerate(wanted.stages):
         for t, term in enumerate(stage.terms):
             try:

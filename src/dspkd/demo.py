@@ -18,7 +18,7 @@ def demo(out: Path, watcher: run.Watcher | None = None) -> Path:
     """
     data = out / "data"
     if not any(data.glob("SYNTHETIC*")):
-        synthesize(data, images=1200, size=80, seed=0)
+        synthesize(data, images=1400, size=80, seed=0, temper=0.5)
     folders = []
     for step in STEPS:
         overrides = [f"data.path={str(data)!r}"]

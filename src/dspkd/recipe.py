@@ -201,7 +201,10 @@ def parse(settings: dict[str, Any], *, place: str = "recipe") -> Recipe:
     except TypeError as error:  # a TOML date
         raise RecipeError(f"{place}: {error}; dates and times mean nothing in a recipe") from error
     except ValidationError as error:
-        raise RecipeError("\n".join(f"{place}: {_tell(e)}" for e in error.errors(include_url=False))) from None
+        found = error.errors(include_url=False)
+        inner = {e["loc"][: len(e["loc"]) - 1] for e in found}
+        told = [e for e in found if e["type"] != "too_short" or not any(i[: len(e["loc"])] == e["loc"] for i in inner)]
+        raise RecipeError("\n".join(f"{place}: {_tell(e)}" for e in told)) from None
 
 
 def dump(recipe: Recipe) -> str:

@@ -145,7 +145,11 @@ def _stage(stage: StageFacts) -> Table:
 
 def print_models(console: Console, rows: list[Row]) -> None:
     """Print the sizes of our networks, and what a user should know of some."""
-    table = _table("parameters; paper: as the DSP-KD paper prints them", ["name", "library"], ["8 classes", "1000 classes", "paper"])
+    table = _table(
+        "parameters; paper: as the DSP-KD paper prints them",
+        ["name", "library"],
+        ["8 classes", "1000 classes", "paper"],
+    )
     for row in rows:
         paper = "" if row.paper_millions is None else f"{row.paper_millions} M"
         table.add_row(row.name, row.library, f"{row.parameters[8]:,}", f"{row.parameters[1000]:,}", paper)

@@ -1,5 +1,6 @@
 import http.server
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -171,13 +172,18 @@ def test_imagenet_weights_that_nobody_has_are_refused(tiny):
 
 @pytest.fixture
 def server(tmp_path):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
+    class Hub(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
 
+        def end_headers(self):
+            self.send_header("ETag", '"0"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            super().end_headers()
+
     (tmp_path / "served").mkdir()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "served"))
-    thread = threading.Thread(target=server.serve_forever)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, directory=tmp_path / "served"))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield tmp_path / "served", f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -218,25 +224,62 @@ def test_a_failed_download_says_what_to_do(torchvision_url):
         zoo.make("shufflenet_v2_x1_0", classes=8, weights="imagenet")
 
 
-def test_timms_imagenet_weights_are_downloaded(server, tmp_path, monkeypatch):
-    folder, address = server
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Points the hub, with an empty cache, at an address; every step of a download is timm's and the hub's own."""
+
+    def at(address):
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return at
+
+
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def repository(server):
+    """The folder from which the hub serves MobileNetV2's weights, and the network that they belong to."""
+    folder = server[0] / "timm" / "mobilenetv2_100.ra_in1k" / "resolve" / "main"
+    folder.mkdir(parents=True)
     torch.manual_seed(2)
-    published = timm.create_model("mobilenetv2_100")
-    torch.save(published.state_dict(), folder / "mobilenetv2.pth")
-    asked = []
-
-    def fetch(repository, *_, **__):
-        asked.append(repository)
-        return torch.hub.load_state_dict_from_url(f"{address}/mobilenetv2.pth", tmp_path / "cache", progress=False)
-
-    monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", fetch)
-    tapped = zoo.make("mobilenetv2", classes=8, weights="imagenet")
-    assert asked == ["timm/mobilenetv2_100.ra_in1k"]
-    assert tapped.loaded == weights.Loaded("imagenet", 260, HEAD)
-    assert torch.equal(tapped.network.conv_head.weight, published.conv_head.weight)
+    return folder, timm.create_model("mobilenetv2_100")
 
 
-def test_timm_offline_says_what_to_do(monkeypatch):
+def test_timms_imagenet_weights_are_downloaded_once(server, hub, repository):
+    folder, published = repository
+    save_file(published.state_dict(), folder / "model.safetensors")
+    for address in (server[1], NOBODY):  # the second time from the cache
+        hub(address)
+        tapped = zoo.make("mobilenetv2", classes=8, weights="imagenet")
+        assert tapped.loaded == weights.Loaded("imagenet", 260, HEAD)
+        assert torch.equal(tapped.network.conv_head.weight, published.conv_head.weight)
+
+
+def test_weights_that_the_hub_has_as_a_pickle_alone_are_downloaded_too(server, hub, repository):
+    folder, published = repository
+    torch.save(published.state_dict(), folder / "pytorch_model.bin")
+    hub(server[1])
+    assert zoo.make("mobilenetv2", classes=8, weights="imagenet").loaded.count == 260
+
+
+def test_a_hub_that_nobody_answers_for_is_asked_once(hub):
+    hub(NOBODY)
+    started = time.monotonic()
+    with pytest.raises(
+        WeightsError, match=r"'mobilenetv2' could not be downloaded \(http://127.*weights = 'none' or a"
+    ):
+        zoo.make("mobilenetv2", classes=8, weights="imagenet")
+    assert time.monotonic() - started < 10  # timm and the hub would try for 47 s
+
+
+def test_timm_offline_says_what_to_do(hub, monkeypatch):
+    hub(NOBODY)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsError, match=r"'mobilenetv2' could not be downloaded .*weights = 'none' or a file"):
+    with pytest.raises(
+        WeightsError, match=r"'mobilenetv2' could not be downloaded \(.*offline mode is enabled.*file of"
+    ):
         zoo.make("mobilenetv2", classes=8, weights="imagenet")

@@ -1,12 +1,13 @@
 import difflib
 from functools import cache
+from pathlib import Path
 
 import pytest
 import timm
 import torch
 
 from dspkd.errors import RecipeError
-from dspkd.models import zoo
+from dspkd.models import page, zoo
 
 # Parameters at 1000, 8 and 6 classes, and channels at strides 4, 8, 16, 32 and last, as the libraries' networks have.
 PUBLISHED = {
@@ -34,7 +35,16 @@ def on_meta(name, classes=8):
 
 @cache
 def rows():
-    return {row.name: row for row in zoo.describe()}
+    built = {name: on_meta(name) for name in zoo.names()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "_build", lambda name, classes: built[name])  # they take seconds
+        return {row.name: row for row in zoo.describe()}
+
+
+def test_the_description_builds_its_own_networks(monkeypatch):
+    described = rows()["shufflenet_v1_x1_0"]
+    monkeypatch.setattr(zoo, "ENTRIES", {described.name: zoo.ENTRIES[described.name]})
+    assert zoo.describe() == [described]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -44,9 +54,11 @@ def test_parameters_are_as_published(name):
     assert rows()[name].parameters == {1000: at_1000, 8: at_8, 6: at_6}
 
 
-@pytest.mark.parametrize(("classes", "count"), [(1000, 3_504_872), (6, 2_231_558)])
-def test_the_classifier_alone_follows_the_class_count(classes, count):
-    assert sum(p.numel() for p in on_meta("mobilenetv2", classes).parameters()) == count
+@pytest.mark.parametrize(
+    ("name", "classes"), [("mobilenetv2", 1000), ("shufflenet_v1_x1_0", 6), ("shufflenet_v2_x1_0", 1000)]
+)
+def test_the_classifier_alone_follows_the_class_count(name, classes):
+    assert sum(p.numel() for p in on_meta(name, classes).parameters()) == rows()[name].parameters[classes]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -71,28 +83,69 @@ def test_the_description_has_a_row_for_each_network():
         assert (rows()[name].library, rows()[name].key) == (zoo.ENTRIES[name].library, zoo.ENTRIES[name].key)
 
 
-@pytest.mark.parametrize("name", [name for name, entry in zoo.ENTRIES.items() if entry.paper_millions])
-def test_the_papers_millions_are_the_count_at_8_or_1000_classes(name):
-    printed = zoo.ENTRIES[name].paper_millions
-    digits = len(str(printed).partition(".")[2])
-    counts = [rows()[name].parameters[classes] / 1e6 for classes in (8, 1000)]
-    assert printed in [round(count, digits) for count in counts]
+# The paper's figures, the class count of its parameters, and convolutions and products at that count in billions.
+PAPER = {
+    "res2net101": (43.174, 8.102, 8, 8.065),
+    "convnext_base": (87.575, 15.383, 8, 15.354),
+    "efficientnet_b4": (19.342, 1.543, 1000, 1.504),
+    "shufflenet_v1_x1_0": (0.912, 0.143, 8, 0.137),
+    "shufflenet_v2_x1_0": (1.262, 0.148, 8, 0.144),
+    "efficientnet_b0": (5.289, 0.4, 1000, 0.386),
+    "mobilenetv2": (3.505, 0.313, 1000, 0.301),
+}
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
-def test_lite_networks_expect_pixels_in_minus_one_to_one(name):
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_sizes_come_out_as_printed(name):
+    millions, gmacs, classes, products = PAPER[name]
+    row = rows()[name]
+    assert (row.paper_millions, row.paper_gmacs, row.paper_classes) == (millions, gmacs, classes)
+    assert round(row.parameters[classes] / 1e6, 3) == millions
+    assert round(row.macs.backbone / 1e9, 3) == gmacs
+    assert round(row.macs.whole(classes) / 1e9, 3) == products
+
+
+def test_other_networks_have_no_figures_of_the_paper_but_the_stand_in_its_parameters():
+    assert {name for name, row in rows().items() if row.paper_gmacs} == set(PAPER)
+    assert {name for name, row in rows().items() if row.paper_classes} == {*PAPER, "wide_shufflenet"}
+    assert (rows()["wide_shufflenet"].paper_millions, rows()["wide_shufflenet"].paper_classes) == (1.8, 8)
+    assert "stand-in" in rows()["wide_shufflenet"].note
+
+
+def test_the_figures_are_those_of_the_papers_table(shared):
+    (paper,) = (shared / "paper").glob("*.txt")
+    called = {"Res2Net101": "res2net101", "ConvNeXt": "convnext_base", "EfficientNet-B4": "efficientnet_b4",
+              "ShuffleNetV1": "shufflenet_v1_x1_0", "ShuffleNetV2": "shufflenet_v2_x1_0",
+              "EfficientNet-B0": "efficientnet_b0", "MobileNetV2": "mobilenetv2"}  # fmt: skip
+    lines = [line.split(" | ") for line in paper.read_text(encoding="utf-8").splitlines()]
+    printed = {
+        called[line[0]]: (float(line[1]), float(line[2])) for line in lines if len(line) == 11 and line[0] in called
+    }
+    assert printed == {name: figures[:2] for name, figures in PAPER.items()}
+
+
+def test_resnet_50_has_the_macs_that_are_known():
+    assert round(rows()["resnet50"].macs.whole(1000) / 1e9, 2) == 4.09
+    assert round(rows()["resnet18"].macs.whole(1000) / 1e9, 2) == 1.81
+
+
+def test_the_committed_page_is_what_the_networks_say():
+    committed = Path(__file__).parents[2] / "docs" / "models.md"
+    assert committed.read_text(encoding="utf-8") == page.markdown(list(rows().values()))
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenetv2", "shufflenet_v2_x1_0", "tiny"])
+def test_lite_networks_expect_pixels_in_minus_one_to_one_and_others_imagenets_mean_and_std(name):
     tapped = zoo.make(name, classes=2)
-    assert tapped.mean.flatten().tolist() == [0.5] * 3
-    assert tapped.std.flatten().tolist() == [0.5] * 3
+    mean, std = ([0.5] * 3, [0.5] * 3) if "lite" in name else ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    torch.testing.assert_close(tapped.mean.flatten(), torch.tensor(mean))
+    torch.testing.assert_close(tapped.std.flatten(), torch.tensor(std))
 
 
-@pytest.mark.parametrize(
-    "name", ["mobilenetv2", "resnet18", "shufflenet_v2_x1_0", "efficientnet_b0", "tiny", "shufflenet_v1_x1_0"]
-)
-def test_the_others_expect_imagenets_mean_and_std(name):
-    tapped = zoo.make(name, classes=2)
-    torch.testing.assert_close(tapped.mean.flatten(), torch.tensor([0.485, 0.456, 0.406]))
-    torch.testing.assert_close(tapped.std.flatten(), torch.tensor([0.229, 0.224, 0.225]))
+def test_so_says_timm_of_every_key():
+    means = {n: timm.get_pretrained_cfg(e.key).mean for n, e in zoo.ENTRIES.items() if e.library == "timm"}
+    assert {n for n, mean in means.items() if mean == (0.5, 0.5, 0.5)} == {"efficientnet_lite0", "efficientnet_lite2"}
+    assert set(means.values()) == {(0.5, 0.5, 0.5), (0.485, 0.456, 0.406)}
 
 
 def test_timms_keys_carry_the_tag_of_imagenet_1k_weights():

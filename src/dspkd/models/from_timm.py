@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import huggingface_hub
 import timm
+from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
 
 from dspkd.errors import RecipeError
 from dspkd.models.tapped import Tapped
 from dspkd.types import TAPS, Output
+
+ANY_SIZE = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.eva")
+"""Families that timm builds for one picture size unless it is asked to stretch their position embedding."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +25,36 @@ class TimmWalk:
 
     Attributes
     ----------
+    name, side
+        What recipes call the network, and the rows of the pictures that it was built for: for messages.
     taps
         ``{tap: place in the network's feature_info}``.
     deepest
         The last place in ``feature_info``, whose map tells the grid of tokens.
     """
 
+    name: str
+    side: int
     taps: dict[str, int]
     deepest: int
 
     def __call__(self, network: Any, x_B3HW: Tensor) -> Output:
-        """Return the answer; `last` is what the network hands to its head, before a norm that belongs to the head."""
+        """Return the answer; `last` is what the network hands to its head, before a norm that belongs to the head.
+
+        Raises
+        ------
+        RecipeError
+            The network takes no pictures of this size.
+        """
         places = sorted({*self.taps.values(), self.deepest})
-        features, found = network.forward_intermediates(x_B3HW, indices=places)
+        try:
+            features, found = network.forward_intermediates(x_B3HW, indices=places)
+        except AssertionError as error:  # so timm refuses a size
+            came = " x ".join(str(side) for side in x_B3HW.shape[2:])
+            raise RecipeError(
+                f"model {self.name!r} takes no pictures of {came} px: {error} "
+                f"It was made for {self.side} px: pictures.size = {self.side}"
+            ) from None
         maps = {tap: found[places.index(place)] for tap, place in self.taps.items()}
         height, width = found[-1].shape[2:]
         maps["last"] = _as_map(features, height, width)
@@ -57,15 +79,18 @@ def tapped(key: str, *, name: str, classes: int) -> Tapped:
 
     Taps are the deepest map of each reduction 4, 8, 16, 32 in ``feature_info``, and `last`. A vision transformer
     offers ``stride16`` (its last block) and ``last`` (the same after the final norm, as a grid, without class token).
-    Networks that timm builds for one input size, as most transformers, take that size alone.
+    Plain vision transformers take other sizes than their own, in whole patches: the position embedding is then
+    interpolated, as timm does it. Other networks that timm builds for one size, such as Swin, take that size alone.
 
     Raises
     ------
     RecipeError
         An unknown tag, or a network without what the taps need.
     """
+    family = timm.model_entrypoint(key.partition(".")[0]).__module__
+    stretched: dict[str, Any] = {"dynamic_img_size": True} if family in ANY_SIZE else {}
     try:
-        network: Any = timm.create_model(key, num_classes=classes)
+        network: Any = timm.create_model(key, num_classes=classes, **stretched)
     except RuntimeError as error:
         known = timm.list_pretrained(f"{key.partition('.')[0]}.*")
         raise RecipeError(f"model {name!r}: timm says {error} Known: {', '.join(known) or 'no tags'}.") from None
@@ -82,7 +107,12 @@ def tapped(key: str, *, name: str, classes: int) -> Tapped:
     try:
         return Tapped(
             network,
-            TimmWalk({tap: place for tap, place in taps.items() if place is not None}, len(reductions) - 1),
+            TimmWalk(
+                name=name,
+                side=config["input_size"][1],
+                taps={tap: place for tap, place in taps.items() if place is not None},
+                deepest=len(reductions) - 1,
+            ),
             name=name,
             mean=config["mean"],
             std=config["std"],
@@ -103,4 +133,32 @@ def _refusal(name: str, reason: str) -> RecipeError:
 
 
 def _download(key: str) -> dict[str, Tensor]:
+    repository = timm.get_pretrained_cfg_value(key, "hf_hub_id")
+    if repository is not None and not _is_cached(repository):
+        _reach(repository)
     return timm.create_model(key, pretrained=True).state_dict()
+
+
+def _is_cached(repository: str) -> bool:
+    try:
+        huggingface_hub.snapshot_download(repository, local_files_only=True)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _reach(repository: str) -> None:
+    """Ask for the weights once: the download itself goes on trying for the better part of a minute.
+
+    Raises
+    ------
+    OSError
+        Nobody answers.
+    """
+    url = huggingface_hub.hf_hub_url(repository, "model.safetensors")
+    try:
+        huggingface_hub.get_hf_file_metadata(url)
+    except HfHubHTTPError:
+        return  # an answer, if only that this file is not there: timm knows others
+    except Exception as error:  # of whichever HTTP library this version of the hub uses
+        raise OSError(f"{url}: {error}") from error

@@ -16,6 +16,7 @@ from torch import nn
 
 from dspkd.errors import RecipeError
 from dspkd.models import from_timm, from_torchvision
+from dspkd.models.macs import Macs, count
 from dspkd.models.shufflenet_v1 import ShuffleNetV1
 from dspkd.models.tapped import Tapped
 from dspkd.models.tiny import Tiny
@@ -36,8 +37,7 @@ class Entry:
     paper_millions
         Parameters in millions, as the DSP-KD paper prints them (some with 8 classes, some with 1000).
     paper_gmacs
-        Multiply-accumulates at 224 px in billions, as the DSP-KD paper prints them, normalisation and activations
-        included.
+        Multiply-accumulates at 224 px in billions, as the DSP-KD paper prints them: `Macs.backbone`.
     note
         What a user should know before choosing it.
     """
@@ -87,6 +87,8 @@ class Row:
     ----------
     parameters
         ``{classes: parameters}`` at 1000, 8 and 6 classes.
+    macs
+        For one picture of 224 px.
     stride32, last
         Channels at these taps.
     """
@@ -95,11 +97,20 @@ class Row:
     library: str
     key: str
     parameters: dict[int, int]
+    macs: Macs
     stride32: int
     last: int
     paper_millions: float | None
     paper_gmacs: float | None
     note: str
+
+    @property
+    def paper_classes(self) -> int | None:
+        """Return the class count at which the parameters are the paper's as printed; None where it prints none."""
+        if self.paper_millions is None:
+            return None
+        digits = len(str(self.paper_millions).partition(".")[2])
+        return next(k for k in (8, 1000) if round(self.parameters[k] / 1e6, digits) == self.paper_millions)
 
 
 def names() -> list[str]:
@@ -157,12 +168,13 @@ def _row(name: str, entry: Entry) -> Row:
     with torch.device("meta"):
         tapped = _build(name, classes=1000)
     spec = tapped.spec
-    without_head = sum(p.numel() for p in tapped.parameters()) - 1000 * (spec.pooled + 1)
+    without_head = sum(p.numel() for p in tapped.parameters()) - spec.classes * (spec.pooled + 1)
     return Row(
         name=name,
         library=entry.library,
         key=entry.key,
         parameters={classes: without_head + classes * (spec.pooled + 1) for classes in (1000, 8, 6)},
+        macs=count(tapped),
         stride32=spec.channels["stride32"],
         last=spec.channels["last"],
         paper_millions=entry.paper_millions,

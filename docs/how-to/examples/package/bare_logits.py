@@ -19,6 +19,6 @@ class BareLogits(Term):
         super().__init__(student, teacher)
         self.require_same_classes(student, teacher)
 
-    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
         return F.mse_loss(student.logits.float(), teacher.logits.detach().float())
