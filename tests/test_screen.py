@@ -1,5 +1,6 @@
 import io
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ from dspkd import screen
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
 from dspkd.explain import Facts, NetworkFacts, StageFacts, TermFacts
-from dspkd.models.zoo import Row
 
 
 @pytest.fixture
@@ -106,9 +106,13 @@ def test_facts_say_shapes_sizes_and_shares_however_small(console):
     assert max(map(len, printed(console))) < 100
 
 
+def network(name, library, parameters, paper, note):
+    return SimpleNamespace(name=name, library=library, parameters=parameters, paper_millions=paper, note=note)
+
+
 def test_models_fit_a_terminal_of_80_columns_uncut(console):
-    tiny = Row("tiny", "dspkd", "tiny", {8: 58772, 1000: 154996}, 64, 96, None, None, "for tests only")
-    longest = Row("shufflenet_v2_x1_0", "torchvision", "-", {8: 87574664, 1000: 88591464}, 464, 1024, 87.575, 15.4, "")
+    tiny = network("tiny", "dspkd", {8: 58772, 1000: 154996}, None, "for tests only")
+    longest = network("shufflenet_v2_x1_0", "torchvision", {8: 87574664, 1000: 88591464}, 87.575, "")
     screen.print_models(console, [tiny, longest])
     assert "…" not in console.file.getvalue()
     assert row(console, "tiny") == ["tiny", "dspkd", "58,772", "154,996", ""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +22,11 @@ from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe, Stage
 from dspkd.seed import seed_for
+from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.teacher.live import LiveTeacher
 from dspkd.types import Spec
 
+AnyTeacher = LiveTeacher | EnsembleTeacher
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -45,7 +48,7 @@ def check(wanted: Recipe) -> None:
                 methods.check_options(term.method, term.options)
             except RecipeError as error:
                 raise RecipeError(f"stages.{s}.terms.{t}: {error}") from None
-            if method.needs_teacher and wanted.teacher is None:
+            if method.needs_teacher and not wanted.teachers:
                 place = f"stages.{s}.terms.{t}"
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
 
@@ -96,16 +99,21 @@ def trained(run: Path) -> tuple[Tapped, Recipe, tuple[str, ...]]:
     return network, made_by, classes
 
 
-def teacher(run: Path, images: Table, parts: Split) -> LiveTeacher:
-    """Return the network of the finished run in folder `run` as a teacher for these images.
+def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.device) -> AnyTeacher | None:
+    """Return the networks of these finished runs as one teacher for these images; None where there are no runs.
 
     Raises
     ------
     RunError
-        The run is not finished.
+        A run is not finished.
     DataError
         It has other classes, or in another order, or was trained on lesions by which the student is to be judged.
     """
+    members = [_member(Path(run), images, parts, device) for run in runs]
+    return members[0] if len(members) == 1 else EnsembleTeacher(members) if members else None
+
+
+def _member(run: Path, images: Table, parts: Split, device: torch.device) -> LiveTeacher:
     network, _, classes = trained(run)
     if classes != images.classes:
         raise DataError(
@@ -118,7 +126,7 @@ def teacher(run: Path, images: Table, parts: Split) -> LiveTeacher:
             f"teacher {run}: was trained on {len(leaked)} of the lesions or patients that are to judge its student, "
             f"e.g. {leaked[0]}; split both runs alike (same data, split.seed, val and test), or give both split.file"
         )
-    return LiveTeacher(network, network.spec)
+    return LiveTeacher(placed(network, device), network.spec, name=network.name)
 
 
 def distiller(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from dspkd.data.loader import TrainBatches
 from dspkd.data.table import Table
 from dspkd.distiller import Distiller
 from dspkd.recipe import Recipe
-from dspkd.teacher.live import LiveTeacher
 from dspkd.types import Batch, Output
 
 
@@ -86,7 +84,7 @@ def explain(recipe: Recipe) -> Facts:
     table = build.table(recipe.data)
     split = build.split(recipe.split, table)
     student = build.student(recipe.model, len(table.classes), seed=recipe.seed)
-    teacher = build.teacher(Path(recipe.teacher), table, split) if recipe.teacher else None
+    teacher = build.teacher(recipe.teachers, table, split, torch.device("cpu"))
     rows = split.rows("train")
     batches = TrainBatches(
         table, rows, build.augmentation(recipe.pictures), batch_size=recipe.train.batch_size, seed=recipe.seed,
@@ -127,9 +125,9 @@ def _stage_facts(name: str, epochs: int, distiller: Distiller, batch: Batch) -> 
     return StageFacts(name, epochs, sum(value.numel() for _, value in distiller.trainable()), terms)
 
 
-def _teacher_facts(teacher: LiveTeacher, batch: Batch) -> NetworkFacts:
+def _teacher_facts(teacher: build.AnyTeacher, batch: Batch) -> NetworkFacts:
     return NetworkFacts(
-        str(getattr(teacher.network, "name", "")), _size(teacher.network), _shapes(teacher.answer(batch))
+        teacher.name, teacher.parameters, _shapes(teacher.answer(batch))
     )
 
 

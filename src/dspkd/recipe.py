@@ -148,8 +148,9 @@ class Recipe:
     model: Model
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     seed: int = 0
-    teacher: str | None = None
-    """The teacher's run folder, relative to where the command runs."""
+    teacher: str | tuple[str, ...] | None = None
+    """The teacher's run folder, relative to where the command runs. Of several, the mean of the probabilities teaches,
+    and the first one's maps."""
     split: Split = Field(default_factory=Split)
     pictures: Pictures = Field(default_factory=Pictures)
     train: Train = Field(default_factory=Train)
@@ -161,6 +162,11 @@ class Recipe:
         if len(set(names)) != len(names):
             raise ValueError(f"stage names must differ, got {names}")
         return self
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Return the run folders of all teachers; none for a recipe that trains from labels alone."""
+        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher or ()
 
     @property
     def digest(self) -> str:

@@ -39,7 +39,6 @@ from dspkd.evaluate.predict import predict
 from dspkd.evaluate.predictions import Predictions
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe
-from dspkd.teacher.live import LiveTeacher
 from dspkd.train import loop
 from dspkd.train.allocator import keep_freed_memory
 from dspkd.train.records import Records
@@ -72,7 +71,7 @@ class Inputs:
 
     table: Table
     split: Split
-    teacher: LiveTeacher | None
+    teacher: build.AnyTeacher | None
     device: torch.device
     half: bool
 
@@ -122,7 +121,7 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
             "model": made_from.model.name,
             "classes": list(inputs.table.classes),
             "parameters": sum(value.numel() for value in student.parameters()),
-            "teacher": made_from.teacher,
+            "teacher": ", ".join(made_from.teachers) or None,
             "digest": made_from.digest,
             "seed": made_from.seed,
             "stages": stages,
@@ -149,9 +148,7 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
         split.save(out / "split.csv", table)
     counts = splits.report(table, split)
     watcher.data(counts)
-    teacher = build.teacher(Path(made_from.teacher), table, split) if made_from.teacher else None
-    if teacher:
-        build.placed(teacher.network, device)
+    teacher = build.teacher(made_from.teachers, table, split, device)
     _write_json(
         out / "data.json",
         {

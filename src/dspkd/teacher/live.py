@@ -22,11 +22,18 @@ class LiveTeacher:
         Called as ``network(images)``, answers with an `Output`. Its parameters stop requiring gradients.
     spec
         The network's shape.
+    name
+        What to call it in front of people.
     """
 
-    def __init__(self, network: nn.Module, spec: Spec) -> None:
+    def __init__(self, network: nn.Module, spec: Spec, *, name: str = "teacher") -> None:
         self.network = network.eval().requires_grad_(False)
-        self.spec = spec
+        self.spec, self.name = spec, name
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of weights."""
+        return sum(value.numel() for value in self.network.parameters())
 
     def answer(self, batch: Batch) -> Output:
         """Return the network's output for ``batch.images``, without a gradient."""
