@@ -11,6 +11,7 @@ from dspkd.methods import Term
 from dspkd.types import Batch
 
 LABELS = {"method": "labels"}
+CPU = torch.device("cpu")
 
 
 def settings(path, **changes):
@@ -51,7 +52,7 @@ def parts(lesions, images):
 
 @pytest.fixture(scope="module")
 def taught(finished, images, parts):
-    return build.teacher(finished, images, parts)
+    return build.teacher([str(finished)], images, parts, CPU)
 
 
 @pytest.fixture
@@ -134,22 +135,33 @@ def test_a_trained_network_is_the_runs_own(finished, images):
 def test_a_run_that_is_not_finished_is_refused(finished, images, parts, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
-    for use in (build.trained, lambda folder: build.teacher(folder, images, parts)):
+    for use in (build.trained, lambda folder: build.teacher([str(folder)], images, parts, CPU)):
         with pytest.raises(RunError, match=r"run: no finished run .*dspkd train RECIPE --out .*run$"):
             use(tmp_path / "run")
 
 
 def test_a_teacher_is_frozen_and_answers_as_the_network_of_its_run(finished, taught, batch):
     network = build.trained(finished)[0].eval()
-    assert torch.equal(taught.answer(batch).logits, network(batch.images).logits)
+    torch.testing.assert_close(taught.answer(batch).logits, network(batch.images).logits)
     assert not any(value.requires_grad for value in taught.network.parameters())
     assert taught.spec == network.spec
+
+
+def test_no_run_is_no_teacher_and_of_several_each_is_checked(finished, images, parts, tmp_path):
+    assert build.teacher([], images, parts, CPU) is None
+    both = build.teacher([str(finished), str(finished)], images, parts, CPU)
+    assert both.name == "tiny_wide + tiny_wide"
+    shutil.copytree(finished, tmp_path / "leaky")
+    split = (finished / "split.csv").read_text()
+    (tmp_path / "leaky" / "split.csv").write_text(split.replace(",test\n", ",train\n"))
+    with pytest.raises(DataError, match="leaky: was trained on"):
+        build.teacher([str(finished), str(tmp_path / "leaky")], images, parts, CPU)
 
 
 def test_a_teacher_of_other_classes_or_another_order_is_refused(finished, images, parts):
     turned = replace(images, classes=images.classes[::-1])
     with pytest.raises(DataError, match=r"its classes are MEL, .*, SCC; the data's are SCC, .*, MEL"):
-        build.teacher(finished, turned, parts)
+        build.teacher([str(finished)], turned, parts, CPU)
 
 
 def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished, images, parts):
@@ -157,7 +169,7 @@ def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished
     seen = {images.groups[row] for row in parts.rows("train")}
     leaked = seen & {images.groups[row] for part in ("val", "test") for row in other.rows(part)}
     with pytest.raises(DataError, match=rf"was trained on {len(leaked)} of the lesions .*split both runs alike"):
-        build.teacher(finished, images, other)
+        build.teacher([str(finished)], images, other, CPU)
 
 
 @pytest.mark.parametrize("judging", ["val", "test"])
@@ -166,7 +178,7 @@ def test_a_single_leaked_lesion_is_enough(finished, images, parts, judging):
     lesion = images.groups[parts.rows("train")[0]]
     moved[[group == lesion for group in images.groups]] = judging
     with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {lesion};"):
-        build.teacher(finished, images, replace(parts, parts=moved))
+        build.teacher([str(finished)], images, replace(parts, parts=moved), CPU)
 
 
 def made(taught, *terms, name="s", seed=0, counts=()):
@@ -235,6 +247,8 @@ def test_a_device_is_as_asked_for_and_nonsense_is_refused(monkeypatch):
     assert build.device(recipe.Machine(device="cpu")) == torch.device("cpu")
     with pytest.raises(RecipeError, match=r"^machine\.device = 'quantum': [^\n]*device type[^\n]*$"):
         build.device(recipe.Machine(device="quantum"))
+    with pytest.raises(RecipeError, match=r"^machine\.device = 'meta': "):
+        build.device(recipe.Machine(device="meta"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

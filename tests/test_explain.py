@@ -62,7 +62,8 @@ def stage_anew(lesions, teacher, number):
     counts = tuple(int((table.labels[rows] == label).sum()) for label in range(len(table.classes)))
     batches = loader.TrainBatches(table, rows, build.augmentation(wanted.pictures), batch_size=32)
     batch = next(batches.epoch(0))
-    student, taught = build.student(wanted.model, 8, seed=0), build.teacher(teacher, table, split)
+    student = build.student(wanted.model, 8, seed=0)
+    taught = build.teacher([str(teacher)], table, split, torch.device("cpu"))
     return batch, build.distiller(wanted.stages[number], student, taught, counts, seed=0).train()
 
 

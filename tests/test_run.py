@@ -213,6 +213,8 @@ def test_a_folder_of_another_recipe_or_of_something_else_is_refused(lesions, fin
     (tmp_path / "thesis.doc").touch()
     with pytest.raises(RunError, match="not empty, and not a run folder"):
         run.train(teacher_recipe(lesions), tmp_path)
+    with pytest.raises(RunError, match=r"thesis\.doc: is a file"):
+        run.train(teacher_recipe(lesions), tmp_path / "thesis.doc")
 
 
 def test_what_cannot_be_built_in_the_last_stage_stops_the_run_before_the_first(lesions, teacher, tmp_path):

@@ -38,9 +38,12 @@ def check(wanted: Recipe) -> None:
     RecipeError
         Names the place in the recipe.
     """
-    with torch.device("meta"):
-        side = wanted.pictures.size
-        zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
+    side = wanted.pictures.size
+    try:
+        with torch.device("meta"):
+            zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
+    except RecipeError as error:
+        raise RecipeError(f"model.name: {error}") from None
     for s, stage in enumerate(wanted.stages):
         for t, term in enumerate(stage.terms):
             try:
@@ -145,14 +148,19 @@ def distiller(
     return Distiller(learner, teacher, terms)
 
 
+def half(train: recipe.Train, device: torch.device) -> bool:
+    """Return whether to compute in bfloat16, as the recipe says; `auto` does so on a GPU."""
+    return train.precision == "bfloat16" or (train.precision == "auto" and device.type == "cuda")
+
+
 def device(machine: recipe.Machine) -> torch.device:
     """Return the device that the recipe asks for; `auto` takes a GPU where there is one."""
     if machine.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         wanted = torch.device(machine.device)
-        torch.empty(0, device=wanted)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=wanted).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise RecipeError(f"machine.device = {machine.device!r}: {str(error).splitlines()[0]}") from None
     return wanted
 

@@ -107,7 +107,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Labelled images: a folder or CSV file of a known layout; by default the run's own."),
     ] = None,
-    part: Annotated[str | None, typer.Option(help="Only this part of the run's own split: train, val or test.")] = None,
+    part: Annotated[str | None, typer.Option(help="Part of the run's own split: train, val or test (default).")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV file.")] = None,
     group: Annotated[str | None, typer.Option(help="Column of --data that names the lesion or patient.")] = None,
 ) -> None:

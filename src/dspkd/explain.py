@@ -126,9 +126,7 @@ def _stage_facts(name: str, epochs: int, distiller: Distiller, batch: Batch) -> 
 
 
 def _teacher_facts(teacher: build.AnyTeacher, batch: Batch) -> NetworkFacts:
-    return NetworkFacts(
-        teacher.name, teacher.parameters, _shapes(teacher.answer(batch))
-    )
+    return NetworkFacts(teacher.name, teacher.parameters, _shapes(teacher.answer(batch)))
 
 
 def _shapes(output: Output) -> dict[str, tuple[int, ...]]:

@@ -40,9 +40,9 @@ def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, 
     run
         The run's folder.
     folder
-        Folder or CSV file of a known layout; by default the run's own images.
+        Folder or CSV file of a known layout, all of whose images are judged; by default the run's own.
     part
-        Only this part of the run's own split: ``train``, ``val`` or ``test``.
+        The part of the run's own split: ``train``, ``val`` or ``test``, which it is by default.
     group
         Column of `folder` that names the lesion or patient, where the layout leaves that open.
 
@@ -58,14 +58,14 @@ def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, 
             raise DataError(
                 f"group {group!r} is a column of other images; the run's own are grouped as its recipe says"
             )
-        shown, rows = _own(run, recipe, classes, part)
+        shown, rows = _own(run, recipe, classes, part or "test")
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
         shown = _numbered_by(classes, data.read("auto", folder, group=group))
         rows = np.arange(len(shown))
     device = build.device(recipe.machine)
-    half = recipe.train.precision == "bfloat16" or (recipe.train.precision == "auto" and device.type == "cuda")
+    half = build.half(recipe.train, device)
     batches = in_order(shown, rows, CentreCrop(size=recipe.pictures.size), batch_size=recipe.train.batch_size)
     predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
@@ -90,11 +90,9 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
         yield path, dict(zip(classes, probabilities.tolist(), strict=True))
 
 
-def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str | None) -> tuple[Table, NDArray[np.int64]]:
-    """Return the run's own images and the rows of them that are in `part`, or all."""
+def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str) -> tuple[Table, NDArray[np.int64]]:
+    """Return the run's own images and the rows of them that are in `part`."""
     shown = _numbered_by(classes, build.table(recipe.data))
-    if part is None:
-        return shown, np.arange(len(shown))
     if part not in splits.PARTS:
         raise DataError(f"there is no part {part!r}; {hint(part, splits.PARTS)}")
     rows = splits.load(run / "split.csv", shown, by=recipe.split.by).rows(part)

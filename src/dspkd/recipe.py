@@ -24,7 +24,7 @@ from dspkd.errors import RecipeError
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 Count = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -47,6 +47,14 @@ class Split:
     by: Literal["group", "image"] = "group"
     """`image` lets photographs of one lesion fall into several parts; only to imitate papers that did so."""
     file: str | None = None
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> Self:
+        if self.val + self.test >= 1:
+            raise ValueError(
+                f"val {self.val} and test {self.test} leave nothing to train on; they must sum to less than 1"
+            )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

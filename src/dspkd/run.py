@@ -109,6 +109,8 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
         return report.write(out)
     inputs = prepare(made_from, out, watcher)
     student = build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed)
+    if not (out / "stages").exists():
+        pictures_on_disk.check(inputs.table)
     stages = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
     _save_student(student, out)
     for part in ("val", "test"):
@@ -142,7 +144,6 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
     if (out / "split.csv").exists():
         split = splits.load(out / "split.csv", table, by=made_from.split.by)
     else:
-        pictures_on_disk.check(table)
         split = build.split(made_from.split, table)
         splits.require_training_images(table, split)
         split.save(out / "split.csv", table)
@@ -162,8 +163,7 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
         },
     )
     _write_json(out / "environment.json", _environment(device))
-    half = made_from.train.precision == "bfloat16" or (made_from.train.precision == "auto" and device.type == "cuda")
-    return Inputs(table, split, teacher, device, half)
+    return Inputs(table, split, teacher, device, build.half(made_from.train, device))
 
 
 def judge(student: nn.Module, inputs: Inputs, part: str, made_from: Recipe) -> Predictions:
@@ -251,6 +251,8 @@ def _save_student(student: Tapped, out: Path) -> None:
 
 def _claim(made_from: Recipe, out: Path) -> None:
     """Make the folder this recipe's, or see that it already is."""
+    if out.is_file():
+        raise RunError(f"{out}: is a file; --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
     if (out / "recipe.toml").exists():
         earlier = recipe.load(out / "recipe.toml")

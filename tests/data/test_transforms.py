@@ -73,6 +73,15 @@ def test_rotation_reaches_its_largest_angle_and_no_more():
     assert -33 < min(angles) < -25
 
 
+def test_a_turned_picture_is_not_sheared():
+    """A step right and a step down in the picture are at right angles in the image too."""
+    augment = Augmentation(size=48, **{**PLAIN, "rotation": 40.0, "flips": True})
+    for view in range(40):
+        centre = augment(gradient_image(120, 120), name="a", view=view, seed=0)[:2, 16:32, 16:32]
+        right, down = centre.diff(dim=2).mean((1, 2)), centre.diff(dim=1).mean((1, 2))
+        assert abs(right @ down) < 0.05 * right.norm() * down.norm()
+
+
 def test_the_crop_covers_at_least_the_share_asked_for():
     augment = Augmentation(size=48, **{**PLAIN, "min_area": 0.5})
     for view in range(100):

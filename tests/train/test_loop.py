@@ -95,13 +95,14 @@ def test_a_stopped_stage_goes_on_and_ends_with_the_same_bits(tmp_path):
             if (epoch, done) == (2, 1):
                 raise Killed
 
-    whole, _, _ = fit(tmp_path / "whole")
+    rising = (0.1, 0.2, 0.3, 0.4)
+    whole, _, _ = fit(tmp_path / "whole", scores=rising)
     with pytest.raises(Killed):
-        fit(tmp_path / "broken", heard=Killer())
+        fit(tmp_path / "broken", scores=rising, heard=Killer())
     heard = Heard()
-    resumed, progress, _ = fit(tmp_path / "broken", scores=(0.4, 0.3), heard=heard)
+    resumed, progress, _ = fit(tmp_path / "broken", scores=rising[2:], heard=heard)
     assert [record["epoch"] for record in heard.records] == [0, 1, 2, 3]
-    assert progress.best_epoch == 1
+    assert progress.best_epoch == 3
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
