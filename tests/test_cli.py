@@ -141,4 +141,7 @@ def test_synthetic_lesions_are_written_once(tmp_path):
     assert re.fullmatch(rf"20 synthetic images of \d+ lesions in {re.escape(str(tmp_path / 'new'))}\n", out)
     assert len(list((tmp_path / "new").glob("*/*.jpg"))) == 20
     assert "nothing is overwritten" in refused("data", "synthesize", tmp_path / "new")
+    told = call("data", "synthesize", tmp_path / "twice", "--images", 20, "--size", 32, "--duplicates", 0.1)[0]
+    assert "and 2 planted duplicates, in" in told
+    assert len(list((tmp_path / "twice").rglob("*.jpg"))) == 22
     assert "use layout 'folder'" in refused("data", "synthesize", tmp_path / "other", "--classes", "common")

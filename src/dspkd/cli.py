@@ -182,12 +182,19 @@ def methods() -> None:
 
 
 @app.command()
-def models() -> None:
+def models(
+    table: Annotated[
+        bool, typer.Option("--table", help="Print a Markdown page: sizes and arithmetic beside the paper's own figures.")
+    ] = False,
+) -> None:
     """List the networks with their sizes; any other timm model works by its own name."""
     with _told_in_one_line():
-        from dspkd.models import zoo
+        from dspkd.models import page, zoo
         from dspkd.screen import print_models, terminal
 
+        if table:
+            typer.echo(page.markdown(zoo.describe()), nl=False)
+            return
         print_models(terminal(), zoo.describe())
 
 
@@ -228,14 +235,18 @@ def data_synthesize(
     classes: Annotated[str, typer.Option(help="isic2019 (8 classes) or common (6 common skin diseases).")] = "isic2019",
     layout: Annotated[str, typer.Option(help="isic2019 or folder.")] = "isic2019",
     size: Annotated[int, typer.Option(help="Side in pixels.")] = 96,
+    duplicates: Annotated[float, typer.Option(help="Share of images to plant again under another id.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Another seed, other lesions.")] = 0,
 ) -> None:
     """Write synthetic lesions: drawn, not photographed; for demonstrations and tests."""
     with _told_in_one_line():
         from dspkd.data.synthetic import synthesize
 
-        made = synthesize(folder, images=images, classes=classes, layout=layout, size=size, seed=seed)
-        typer.echo(f"{images} synthetic images of {made.lesions} lesions in {folder}")
+        made = synthesize(
+            folder, images=images, classes=classes, layout=layout, size=size, duplicates=duplicates, seed=seed
+        )
+        planted = f", and {made.planted} planted duplicates," if made.planted else ""
+        typer.echo(f"{images} synthetic images of {made.lesions} lesions{planted} in {folder}")
 
 
 def _print_results(runs: list[Path]) -> None:
