@@ -19,12 +19,12 @@ def batch():
     )
 
 
-def made(*parts):
+def made(*parts, **settings):
     torch.manual_seed(0)
     student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
     taught = LiveTeacher(teacher, teacher.spec)
     terms = [(name, weight, find(name)(student.spec, taught.spec)) for name, weight in parts]
-    return Distiller(student, taught, terms), taught
+    return Distiller(student, taught, terms, **settings), taught
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms(batch):
@@ -37,6 +37,16 @@ def test_the_total_is_the_weighted_sum_of_the_terms(batch):
     torch.testing.assert_close(losses["labels"], 0.3 * alone["labels"])
     torch.testing.assert_close(losses["kd"], 2.0 * alone["kd"])
     torch.testing.assert_close(losses["total"], losses["labels"] + losses["kd"])
+
+
+def test_a_ramp_weighs_its_part_by_the_epochs_that_have_passed(batch):
+    distiller, _ = made(("labels", 0.3), ("kd", 2.0), ramps={"kd": lambda elapsed: min(elapsed / 4, 1.0)})
+    full = distiller(batch)
+    for elapsed, share in ((0.0, 0.0), (1.5, 0.375), (9.0, 1.0)):
+        losses = distiller(batch, elapsed)
+        torch.testing.assert_close(losses["kd"], share * full["kd"])
+        torch.testing.assert_close(losses["labels"], full["labels"])
+        torch.testing.assert_close(losses["total"], losses["labels"] + losses["kd"])
 
 
 def test_the_teacher_is_not_trained_not_saved_and_stays_in_evaluation(batch):

@@ -16,7 +16,6 @@ from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation
 from dspkd.distiller import Distiller, Teacher
 from dspkd.errors import DataError, RecipeError, RunError
-from dspkd.methods import Term
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe, Stage
@@ -127,13 +126,11 @@ def distiller(
     torch.manual_seed(seed_for(seed, stage.name, "terms"))
     spec = learner.spec
     spec = Spec(spec.classes, spec.pooled, spec.channels, class_counts)
-    terms: list[tuple[str, float, Term]] = []
-    for term in stage.terms:
-        used = sum(name.split("#")[0] == term.method for name, _, _ in terms)
-        name = f"{term.method}#{used + 1}" if used else term.method
-        made = methods.find(term.method)(spec, teacher.spec if teacher else None, **term.options)
-        terms.append((name, term.weight, made))
-    return Distiller(learner, teacher, terms)
+    shapes = (spec, teacher.spec if teacher else None)
+    made = [methods.find(term.method)(*shapes, **term.options) for term in stage.terms]
+    weights = [term.weight for term in stage.terms]
+    ramps = {name: term.ramp.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.ramp}
+    return Distiller(learner, teacher, list(zip(stage.part_names, weights, made, strict=True)), ramps)
 
 
 def device(machine: recipe.Machine) -> torch.device:

@@ -20,7 +20,7 @@ from dspkd.types import Batch, Output
 
 @dataclass(frozen=True)
 class TermFacts:
-    """A term at the first step of its stage.
+    """A term at the first step of its stage, with its full weight even if that rises along a ramp.
 
     Attributes
     ----------

@@ -71,6 +71,23 @@ def test_the_student_left_is_that_of_the_first_best_epoch(tmp_path):
     assert any(not torch.equal(value, states[3][name]) for name, value in student.state_dict().items())
 
 
+def test_a_stage_may_keep_its_last_epoch_whatever_the_scores(tmp_path):
+    heard = Heard()
+    student, progress, states = fit(tmp_path, the_stage=stage(keep="last"), heard=heard)
+    assert (progress.best_epoch, progress.best_score) == (3, 0.3)
+    assert [record["best"] for record in heard.records] == [False, False, False, True]
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, states[3][name]), name
+
+
+def test_the_distiller_is_told_how_far_the_stage_is(tmp_path, monkeypatch):
+    told = []
+    forward = Distiller.forward
+    monkeypatch.setattr(Distiller, "forward", lambda self, batch, elapsed: told.append(elapsed) or forward(self, batch))
+    fit(tmp_path)
+    assert told == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last_epoch(tmp_path):
     class Bad(Term):
         needs_teacher = False

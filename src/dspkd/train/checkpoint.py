@@ -22,7 +22,7 @@ class Progress:
     epochs
         Epochs finished.
     best_epoch, best_score
-        The epoch whose student scored highest on validation, the first of several.
+        The epoch that is kept and its student's score on validation: the highest, the first of several, or the last.
     best_student
         That student's state.
     history

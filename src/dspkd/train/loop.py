@@ -24,7 +24,7 @@ from dspkd.train import checkpoint
 from dspkd.types import Batch
 
 Score = Callable[[nn.Module], dict[str, float]]
-"""Judges a student on the validation images; the loop keeps the epoch with the highest ``balanced_accuracy``."""
+"""Judges a student on the validation images, by ``balanced_accuracy`` above all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +83,16 @@ def fit(
     arithmetic: Arithmetic,
     watcher: Watcher,
 ) -> checkpoint.Progress:
-    """Train until the stage's last epoch, leave the best student's weights in ``distiller.student``.
+    """Train until the stage's last epoch, leave the weights of the epoch that it keeps in ``distiller.student``.
 
     Parameters
     ----------
     stage
-        Epochs, optimiser and learning rate.
+        Epochs, optimiser, learning rate, and which epoch to keep.
     distiller
         The objective, on `device`.
     batches, score
-        What to train on; how to choose the epoch.
+        What to train on; how to judge an epoch.
     folder, digest
         Where checkpoints go; the recipe that they must be of.
     seed, first_epoch
@@ -123,7 +123,8 @@ def fit(
         )
         distiller.eval()
         scores = score(distiller.student)
-        best = scores["balanced_accuracy"] > progress.best_score
+        better = scores["balanced_accuracy"] > progress.best_score
+        best = epoch + 1 == stage.epochs if stage.keep == "last" else better
         if best:
             progress.best_epoch, progress.best_score = epoch, scores["balanced_accuracy"]
             progress.best_student = {name: value.clone() for name, value in distiller.student.state_dict().items()}
@@ -155,7 +156,7 @@ def _train_epoch(
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
         batch = loaded.to(arithmetic.device)
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
-            losses = distiller(batch)
+            losses = distiller(batch, epoch + step / len(rates))
         if not math.isfinite(losses["total"].item()):
             bad = [name for name, loss in losses.items() if not math.isfinite(loss.item())]
             raise TrainingError(
