@@ -119,6 +119,8 @@ class Term:
     options: dict[str, Any] = Field(default_factory=dict)
     ramp: Ramp | None = None
     """How the weight rises from (nearly) 0; it has its full value from the start if nothing is said."""
+    carry: bool = False
+    """Start this term's own layers from those of the same-named term of the stage before."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -139,6 +141,9 @@ class Stage:
     keep: Literal["best", "last"] = "best"
     """Which epoch's student stays: the one best on the validation images, or the last, where their score means
     nothing (a stage without labels, or one that trains a method's own layers)."""
+    teacher_lr: Annotated[float, Field(gt=0)] | None = None
+    """Peak rate at which a copy of the teacher learns in this stage, dropped at its end; without it, nothing learns
+    but the student and the terms' own layers."""
 
     @model_validator(mode="after")
     def _warmup_and_ramps_end_within_the_stage(self) -> Self:
@@ -155,6 +160,11 @@ class Stage:
         methods = [term.method for term in self.terms]
         earlier = [methods[:t].count(method) for t, method in enumerate(methods)]
         return tuple(f"{method}#{n + 1}" if n else method for method, n in zip(methods, earlier, strict=True))
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Return the names of the terms whose layers come from the stage before."""
+        return tuple(name for name, term in zip(self.part_names, self.terms, strict=True) if term.carry)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
