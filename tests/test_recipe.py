@@ -54,6 +54,10 @@ def test_it_reads_what_the_file_says(good):
         ("stages.1.name='a/b'", r"stages\.1\.name: .*pattern"),
         ("stages.0.warmup=2", r"warmup of 2.* leaves none of the 2"),
         ("stages=[]", r"stages: .*at least 1"),
+        ("stages.0.keep='first'", r"stages\.0\.keep: .*'best' or 'last'"),
+        ("stages.0.terms.1.ramp={epochs=3}", r"stages\.0: terms\.1: ramp of 3 epochs does not end within 2"),
+        ("stages.0.terms.1.ramp={epoch=3}", r"terms\.1\.ramp\.epoch: no such key; did you mean 'epochs'"),
+        ("stages.0.terms.1.ramp={epochs=1, shape='cosine'}", r"terms\.1\.ramp\.shape: .*'linear' or 'sigmoid'"),
         ("split.val=1.0", r"split\.val: .*less than 1"),
         ("split.test=0", r"split\.test: .*greater than 0"),
         ("split.test=0.9", r"split: val 0\.15 and test 0\.9 leave nothing to train on"),
@@ -116,6 +120,19 @@ def test_the_digest_changes_with_any_setting_but_the_machine(good):
         assert recipe.load(good, [override]).digest != digest, override
     for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1"):
         assert recipe.load(good, [override]).digest == digest, override
+
+
+@pytest.mark.parametrize(("shape", "shares"), [("linear", [0, 0.25, 1, 1]), ("sigmoid", [0.006738, 0.060055, 1, 1])])
+def test_a_ramp_rises_to_one_and_stays_there(shape, shares):
+    ramp = recipe.Ramp(epochs=4, shape=shape)
+    assert [ramp.share(elapsed) for elapsed in (0, 1, 4, 7.5)] == pytest.approx(shares, rel=1e-4)
+
+
+def test_terms_of_one_method_are_told_apart_by_number(good):
+    terms = "[{method='kd'}, {method='labels'}, {method='kd'}, {method='kd', ramp={epochs=2}}]"
+    stage = recipe.load(good, [f"stages.1.terms={terms}"]).stages[1]
+    assert stage.part_names == ("kd", "labels", "kd#2", "kd#3")
+    assert stage.terms[3].ramp == recipe.Ramp(epochs=2, shape="linear")
 
 
 def test_no_torch_is_needed_to_read_a_recipe():

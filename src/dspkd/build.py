@@ -17,7 +17,6 @@ from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation
 from dspkd.distiller import Distiller, Teacher
 from dspkd.errors import DataError, RecipeError, RunError
-from dspkd.methods import Term
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe, Stage
@@ -44,16 +43,26 @@ def check(wanted: Recipe) -> None:
             zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
     except RecipeError as error:
         raise RecipeError(f"model.name: {error}") from None
+    before: tuple[str, ...] = ()
     for s, stage in enumerate(wanted.stages):
-        for t, term in enumerate(stage.terms):
+        for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
+            place = f"stages.{s}.terms.{t}"
             try:
                 method = methods.find(term.method)
                 methods.check_options(term.method, term.options)
             except RecipeError as error:
-                raise RecipeError(f"stages.{s}.terms.{t}: {error}") from None
+                raise RecipeError(f"{place}: {error}") from None
             if method.needs_teacher and not wanted.teachers:
-                place = f"stages.{s}.terms.{t}"
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
+            if term.carry and name not in before:
+                there = f"that has {', '.join(before)}" if before else "there is none"
+                raise RecipeError(
+                    f"{place}: carry = true takes over the layers of {name!r} in the stage before; {there}"
+                )
+        before = stage.part_names
+        if stage.teacher_lr and not any(methods.find(term.method).trains_teacher for term in stage.terms):
+            able = ", ".join(name for name in methods.names() if methods.find(name).trains_teacher)
+            raise RecipeError(f"stages.{s}.teacher_lr: no term of this stage trains a teacher; those that do: {able}")
 
 
 def table(images: recipe.Data) -> Table:
@@ -133,19 +142,48 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Liv
 
 
 def distiller(
-    stage: Stage, learner: Tapped, teacher: Teacher | None, class_counts: tuple[int, ...], *, seed: int
+    stage: Stage,
+    learner: Tapped,
+    teacher: Teacher | None,
+    class_counts: tuple[int, ...],
+    *,
+    seed: int,
+    earlier: Distiller | None = None,
 ) -> Distiller:
-    """Return the stage's objective; layers of its terms are initialised as every run with this seed does it."""
+    """Return the stage's objective; layers of its terms are initialised as every run with this seed does it.
+
+    Layers that a term carries over are those of `earlier`, the objective of the stage before.
+
+    Raises
+    ------
+    RecipeError
+        A term does not fit the networks, its layers do not fit those that it carries over, or the teacher cannot learn.
+    """
     torch.manual_seed(seed_for(seed, stage.name, "terms"))
     spec = learner.spec
     spec = Spec(spec.classes, spec.pooled, spec.channels, class_counts)
-    terms: list[tuple[str, float, Term]] = []
-    for term in stage.terms:
-        used = sum(name.split("#")[0] == term.method for name, _, _ in terms)
-        name = f"{term.method}#{used + 1}" if used else term.method
-        made = methods.find(term.method)(spec, teacher.spec if teacher else None, **term.options)
-        terms.append((name, term.weight, made))
-    return Distiller(learner, teacher, terms)
+    shapes = (spec, teacher.spec if teacher else None)
+    made = [methods.find(term.method)(*shapes, **term.options) for term in stage.terms]
+    weights = [term.weight for term in stage.terms]
+    ramps = {name: term.ramp.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.ramp}
+    parts = list(zip(stage.part_names, weights, made, strict=True))
+    whole = Distiller(learner, teacher, parts, ramps, _apprentice(teacher, stage) if stage.teacher_lr else None)
+    for name in stage.carried:
+        assert earlier is not None, "a recipe is checked before it is built"
+        try:
+            whole.terms[name].load_state_dict(earlier.terms[name].state_dict())
+        except RuntimeError:
+            raise RecipeError(
+                f"stage {stage.name!r}: the layers of {name!r} have other shapes than those of the stage before, which "
+                "carry = true takes over; give both the same options"
+            ) from None
+    return whole
+
+
+def _apprentice(teacher: Teacher | None, stage: Stage) -> nn.Module:
+    if not isinstance(teacher, LiveTeacher):
+        raise RecipeError(f"stage {stage.name!r}: teacher_lr: one network can learn, not an ensemble; name one teacher")
+    return teacher.apprentice()
 
 
 def half(train: recipe.Train, device: torch.device) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -34,22 +36,53 @@ class Distiller(nn.Module):
         neither trained nor saved.
     terms
         ``(name, weight, term)`` for each part; names differ.
+    ramps
+        By name, for parts whose weight rises: the share of it that counts, given the epochs of the stage that have
+        passed.
+    peer
+        A trainable copy of the teacher's network, which then answers in its stead: a part of this module, and trained
+        by those terms that say that they train a teacher.
     """
 
-    def __init__(self, student: nn.Module, teacher: Teacher | None, terms: Sequence[tuple[str, float, Term]]) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: Teacher | None,
+        terms: Sequence[tuple[str, float, Term]],
+        ramps: Mapping[str, Callable[[float], float]] = MappingProxyType({}),
+        peer: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.student = student
         self.terms = nn.ModuleDict({name: term for name, _, term in terms})
         self.weights: Mapping[str, float] = {name: weight for name, weight, _ in terms}
+        self._ramps = ramps
+        self.peer = peer
         self._answer = teacher.answer if teacher and any(term.needs_teacher for _, _, term in terms) else None
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Return each weighted part under its name, and their sum under ``total``; all are scalars."""
-        answered = self._answer(batch) if self._answer else None
+    def forward(self, batch: Batch, elapsed: float = math.inf) -> dict[str, Tensor]:
+        """Return each weighted part under its name, and their sum under ``total``; all are scalars.
+
+        `elapsed` is how many epochs of the stage have passed; without it all ramps have ended.
+        """
+        answered = self._ask(batch)
+        settled = answered.detach() if answered and self.peer else answered
         output = self.student(batch.images)
-        parts = {name: self.weights[name] * term(output, answered, batch) for name, term in self.terms.items()}
+        parts = {}
+        for name, term in self.terms.items():
+            loss = term(output, answered if term.trains_teacher else settled, batch)
+            parts[name] = self._weight(name, elapsed) * loss
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
+    def _ask(self, batch: Batch) -> Output | None:
+        if self.peer:
+            answered: Output = self.peer(batch.images)
+            return answered
+        return self._answer(batch) if self._answer else None
+
+    def _weight(self, name: str, elapsed: float) -> float:
+        return self.weights[name] * self._ramps[name](elapsed) if name in self._ramps else self.weights[name]
+
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield name and value of each parameter that the stage trains: the student's and the terms' own."""
+        """Yield name and value of each parameter that the stage trains: the student's, the terms' own, the peer's."""
         return ((name, value) for name, value in self.named_parameters() if value.requires_grad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from dspkd.types import Batch, Output
 
 @dataclass(frozen=True)
 class TermFacts:
-    """A term at the first step of its stage.
+    """A term at the first step of its stage, with its full weight even if that rises along a ramp.
 
     Attributes
     ----------
@@ -94,18 +95,18 @@ def explain(recipe: Recipe) -> Facts:
     with torch.no_grad():
         shown = _shapes(student.eval()(batch.images))
     counts = _counts(table, rows)
+    stages: list[StageFacts] = []
+    distiller = None
+    for stage in recipe.stages:
+        distiller = build.distiller(stage, student, teacher, counts, seed=recipe.seed, earlier=distiller)
+        stages.append(_stage_facts(stage.name, stage.epochs, distiller, batch))
     return Facts(
         digest=recipe.digest,
         images=len(rows),
         batch_size=len(batch),
         student=NetworkFacts(recipe.model.name, _size(student), shown),
         teacher=_teacher_facts(teacher, batch) if teacher else None,
-        stages=tuple(
-            _stage_facts(
-                stage.name, stage.epochs, build.distiller(stage, student, teacher, counts, seed=recipe.seed), batch
-            )
-            for stage in recipe.stages
-        ),
+        stages=tuple(stages),
     )
 
 
@@ -116,7 +117,7 @@ def _stage_facts(name: str, epochs: int, distiller: Distiller, batch: Batch) -> 
     norms = {}
     for part in distiller.terms:
         gradients = torch.autograd.grad(losses[part], learned, retain_graph=True, allow_unused=True)
-        norms[part] = float(torch.stack([g.norm() for g in gradients if g is not None]).norm())
+        norms[part] = math.hypot(*(g.norm().item() for g in gradients if g is not None))
     total = sum(norms.values()) or 1.0
     terms = tuple(
         TermFacts(part, distiller.weights[part], losses[part].item(), norms[part] / total, _size(term))

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +21,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
+from dspkd.overrides import override
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -103,12 +105,30 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Ramp:
+    """The rise of a term's weight over the first epochs of its stage."""
+
+    epochs: Count
+    shape: Literal["linear", "sigmoid"] = "linear"
+    """`linear` begins at 0; `sigmoid` is exp(-5 (1 - t)^2), which begins at 0.007 and rises late."""
+
+    def share(self, elapsed: float) -> float:
+        """Return the share of the weight, in [0, 1], once `elapsed` epochs of the stage have passed."""
+        t = min(elapsed / self.epochs, 1.0)
+        return t if self.shape == "linear" else math.exp(-5 * (1 - t) ** 2)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Term:
     """One part of a stage's loss."""
 
     method: str
     weight: Annotated[float, Field(gt=0)] = 1.0
     options: dict[str, Any] = Field(default_factory=dict)
+    ramp: Ramp | None = None
+    """How the weight rises from (nearly) 0; it has its full value from the start if nothing is said."""
+    carry: bool = False
+    """Start this term's own layers from those of the same-named term of the stage before."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -125,13 +145,34 @@ class Stage:
     warmup: Annotated[float, Field(ge=0)] = 0.0
     """Epochs over which the learning rate rises linearly; then it falls to 0 along a cosine."""
     start: Literal["previous", "initial"] = "previous"
-    """Whose student: the best of the stage before (in the first stage, the initial one), or the initial one again."""
+    """Whose student: that of the stage before (in the first stage, the initial one), or the initial one again."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's student stays: the one best on the validation images, or the last, where their score means
+    nothing (a stage without labels, or one that trains a method's own layers)."""
+    teacher_lr: Annotated[float, Field(gt=0)] | None = None
+    """Peak rate at which a copy of the teacher learns in this stage, dropped at its end; without it, nothing learns
+    but the student and the terms' own layers."""
 
     @model_validator(mode="after")
-    def _warmup_ends_within_the_stage(self) -> Self:
+    def _warmup_and_ramps_end_within_the_stage(self) -> Self:
         if self.warmup >= self.epochs:
             raise ValueError(f"warmup of {self.warmup} epochs leaves none of the {self.epochs} for the cosine")
+        for t, term in enumerate(self.terms):
+            if term.ramp and term.ramp.epochs > self.epochs:
+                raise ValueError(f"terms.{t}: ramp of {term.ramp.epochs} epochs does not end within {self.epochs}")
         return self
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Return the name of each term: its method's, and ``method#2`` for the second of one method."""
+        methods = [term.method for term in self.terms]
+        earlier = [methods[:t].count(method) for t, method in enumerate(methods)]
+        return tuple(f"{method}#{n + 1}" if n else method for method, n in zip(methods, earlier, strict=True))
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Return the names of the terms whose layers come from the stage before."""
+        return tuple(name for name, term in zip(self.part_names, self.terms, strict=True) if term.carry)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -203,8 +244,8 @@ def load(path: Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error
-    for override in overrides:
-        _override(settings, override)
+    for setting in overrides:
+        override(settings, setting)
     return parse(settings, place=str(path))
 
 
@@ -257,6 +298,7 @@ _SECTIONS: dict[str, type] = {
     "machine": Machine,
     "stages": Stage,
     "terms": Term,
+    "ramp": Ramp,
 }
 
 
@@ -264,33 +306,3 @@ def _keys_beside(place: list[str]) -> list[str]:
     sections = [part for part in place[:-1] if part in _SECTIONS]
     section = _SECTIONS[sections[-1]] if sections else Recipe
     return [field.name for field in dataclasses.fields(section)]
-
-
-def _override(settings: dict[str, Any], override: str) -> None:
-    """Apply ``stages.0.epochs=2`` to `settings` in place; the right side is TOML."""
-    key, equals, value = override.partition("=")
-    if not equals:
-        raise RecipeError(f"--set {override}: must be written key=value, e.g. stages.0.epochs=2")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        raise RecipeError(
-            f"--set {override}: {value!r} is not a TOML value; a string needs quotes: --set '{key}=\"{value}\"'"
-        ) from None
-    *parents, last = key.strip().split(".")
-    target: Any = settings
-    for part in parents:
-        target = target.setdefault(part, {}) if isinstance(target, dict) else target[_place(target, part, override)]
-    if isinstance(target, dict):
-        target[last] = parsed
-    else:
-        target[_place(target, last, override)] = parsed
-
-
-def _place(items: Any, part: str, override: str) -> int:
-    """Return `part` as a place in the list `items`."""
-    if not isinstance(items, list):
-        raise RecipeError(f"--set {override}: there is no {part!r} in {items!r}, which is a value")
-    if not part.isdigit() or int(part) >= len(items):
-        raise RecipeError(f"--set {override}: index out of range: {part!r}; there are {len(items)}, numbered from 0")
-    return int(part)

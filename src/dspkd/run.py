@@ -185,9 +185,11 @@ def _train_stages(
     """Run the stages one after another on the same student; return a summary of each."""
     rows = inputs.split.rows("train")
     counts = tuple(images for images, _ in inputs.table.take(rows).counts().values())
+    make = partial(build.distiller, learner=student, teacher=inputs.teacher, class_counts=counts, seed=made_from.seed)
+    earlier = None
     for stage in made_from.stages:  # what cannot be built should stop the run now, not after the stages before it
         with torch.device("meta"):
-            build.distiller(stage, student, inputs.teacher, counts, seed=made_from.seed)
+            earlier = make(stage, earlier=earlier)
     batches = TrainBatches(
         inputs.table,
         rows,
@@ -203,19 +205,22 @@ def _train_stages(
     untouched = inputs.teacher.digest() if inputs.teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0
+    distiller = None
     with Records(out, watcher, tensorboard=made_from.machine.tensorboard) as records:
         for number, stage in enumerate(made_from.stages):
             if stage.start == "initial":
                 student.load_state_dict(initial)
+            distiller = make(stage, earlier=distiller).to(inputs.device)
             progress = loop.fit(
                 stage,
-                build.distiller(stage, student, inputs.teacher, counts, seed=made_from.seed).to(inputs.device),
+                distiller,
                 batches,
                 partial(_score, inputs=inputs, made_from=made_from),
                 folder=out / "stages" / f"{number}-{stage.name}",
                 digest=made_from.digest,
                 seed=made_from.seed,
                 first_epoch=done,
+                hand_on=made_from.stages[number + 1].carried if number + 1 < len(made_from.stages) else (),
                 arithmetic=arithmetic,
                 watcher=records,
             )

@@ -72,6 +72,10 @@ class Output:
     pooled: Tensor
     maps: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def detach(self) -> Output:
+        """Return the same answer without a way back for gradients."""
+        return Output(self.logits.detach(), self.pooled.detach(), {tap: x.detach() for tap, x in self.maps.items()})
+
 
 @dataclass(frozen=True)
 class Spec:

@@ -10,6 +10,7 @@ from dspkd.methods._term import Term
 from dspkd.models import zoo
 from dspkd.recipe import Stage
 from dspkd.recipe import Term as TermRecipe
+from dspkd.teacher.live import LiveTeacher
 from dspkd.train import loop
 from dspkd.types import Batch
 
@@ -44,7 +45,7 @@ class Heard:
         self.records.append(record)
 
 
-def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, heard=None, digest="d"):
+def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, heard=None, digest="d", hand_on=()):
     torch.manual_seed(0)
     student = zoo.make("tiny", classes=4)
     distiller = Distiller(student, None, [("labels", 1.0, term or find("labels")(student.spec, None))])
@@ -58,7 +59,7 @@ def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, heard
 
     progress = loop.fit(
         the_stage or stage(), distiller, Noise(), score, folder=folder, digest=digest, seed=0, first_epoch=0,
-        arithmetic=CPU, watcher=heard,
+        hand_on=hand_on, arithmetic=CPU, watcher=heard,
     )  # fmt: skip
     return student, progress, states
 
@@ -69,6 +70,23 @@ def test_the_student_left_is_that_of_the_first_best_epoch(tmp_path):
     for name, value in student.state_dict().items():
         assert torch.equal(value, states[1][name]), name
     assert any(not torch.equal(value, states[3][name]) for name, value in student.state_dict().items())
+
+
+def test_a_stage_may_keep_its_last_epoch_whatever_the_scores(tmp_path):
+    heard = Heard()
+    student, progress, states = fit(tmp_path, the_stage=stage(keep="last"), heard=heard)
+    assert (progress.best_epoch, progress.best_score) == (3, 0.3)
+    assert [record["best"] for record in heard.records] == [False, False, False, True]
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, states[3][name]), name
+
+
+def test_the_distiller_is_told_how_far_the_stage_is(tmp_path, monkeypatch):
+    told = []
+    forward = Distiller.forward
+    monkeypatch.setattr(Distiller, "forward", lambda self, batch, elapsed: told.append(elapsed) or forward(self, batch))
+    fit(tmp_path)
+    assert told == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last_epoch(tmp_path):
@@ -147,6 +165,91 @@ def test_vectors_do_not_decay(name):
     decays = {value.ndim > 1: group["weight_decay"] for group in optimizer.param_groups for value in group["params"]}
     assert decays == {True: 0.3, False: 0.0}
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
+
+
+class Noisy(Term):
+    """Sends both networks gradients of very different sizes."""
+
+    needs_teacher = False
+    trains_teacher = True
+
+    def forward(self, student, teacher, batch):
+        return student.logits.square().mean() + 1e6 * teacher.logits.square().mean()
+
+
+def mutual(folder, heard=None, **settings):
+    torch.manual_seed(0)
+    student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
+    term = Noisy(student.spec, None)
+    taught = LiveTeacher(teacher, teacher.spec)
+    distiller = Distiller(student, taught, [("noisy", 1.0, term)], peer=taught.apprentice())
+    loop.fit(
+        stage(**{"teacher_lr": 1e-4, "keep": "last", **settings}), distiller, Noise(),
+        lambda judged: {"balanced_accuracy": 0.0}, folder=folder, digest="d", seed=0, first_epoch=0, arithmetic=CPU,
+        watcher=heard or Heard(),
+    )  # fmt: skip
+    return distiller, taught
+
+
+def test_a_teacher_that_learns_has_a_peak_rate_and_a_gradient_norm_of_its_own(tmp_path):
+    """Two steps of SGD with momentum and gradients of at most 5 go no further than 5 rate_0 + 5 (1 + 0.9) rate_1."""
+    one = {"epochs": 1, "lr": 0.01, "teacher_lr": 1e-4, "optimizer": "sgd", "weight_decay": 0.0}
+    distiller, taught = mutual(tmp_path, **one)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)["optimizer"]
+    rates = sorted({group["lr"] for group in state["param_groups"]})
+    assert rates == pytest.approx([0.5e-4, 0.5e-2])  # the second of two steps, half-way down the cosine
+    moved = [
+        (value - before).flatten() for (_, value), before in
+        zip(distiller.peer.named_parameters(), taught.network.parameters(), strict=True)
+    ]  # fmt: skip
+    assert 0 < torch.cat(moved).norm() <= 5 * 1e-4 * (1 + 0.5 * 1.9) * 1.001
+    torch.manual_seed(0)
+    first = dict(zoo.make("tiny", classes=4).named_parameters())
+    way = [(value - first[name]).flatten() for name, value in distiller.student.named_parameters()]
+    assert torch.cat(way).norm() > 1e-3  # clipped together with the teacher's gradient it would be 1e-8
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_stopped_stage_with_a_teacher_that_learns_goes_on_and_ends_with_the_same_bits(tmp_path, name):
+    class Killed(BaseException):
+        pass
+
+    class Killer(Heard):
+        def step(self, stage, epoch, done, steps):
+            if (epoch, done) == (2, 1):
+                raise Killed
+
+    whole, _ = mutual(tmp_path / "whole", optimizer=name)
+    with pytest.raises(Killed):
+        mutual(tmp_path / "broken", Killer(), optimizer=name)
+    resumed, _ = mutual(tmp_path / "broken", optimizer=name)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_layers_to_hand_on_are_those_of_the_epoch_that_is_kept(tmp_path):
+    """The student is handed on as it was in epoch 1; layers of the last epoch would not fit it."""
+
+    class Layered(Term):
+        needs_teacher = False
+
+        def __init__(self, student, teacher):
+            super().__init__(student, teacher)
+            self.layer = torch.nn.Linear(student.classes, 1)
+
+        def forward(self, student, teacher, batch):
+            return self.layer(student.logits).square().mean()
+
+    layers = []
+
+    class Noting(Heard):
+        def epoch(self, record):
+            layers.append(term.layer.weight.detach().clone())
+
+    term = Layered(zoo.make("tiny", classes=4).spec, None)
+    fit(tmp_path, term=term, heard=Noting(), hand_on=("labels",))
+    assert torch.equal(term.layer.weight, layers[1])
+    assert not torch.equal(term.layer.weight, layers[3])
 
 
 def test_the_gradient_is_clipped_and_the_means_are_over_pictures(tmp_path):

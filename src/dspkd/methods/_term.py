@@ -23,7 +23,7 @@ class Term(nn.Module):
 
     - its arithmetic is float32 (float64 where float64 comes in), whatever arrives; only convolutions may run in
       the lower precision that autocast chooses, since a generator can cost more than the networks themselves;
-    - no gradient flows to the teacher;
+    - no gradient flows to the teacher, unless it says that it trains one;
     - it is finite, and so is its gradient, for a batch of one, for equal logits and for logits of 1e4.
 
     Its weight in the objective is the stage's affair. Its parameters are trained with the student and thrown away
@@ -44,6 +44,8 @@ class Term(nn.Module):
 
     needs_teacher: ClassVar[bool] = True
     """Whether the term reads the teacher's answer."""
+    trains_teacher: ClassVar[bool] = False
+    """Whether the term sends gradients to a teacher that learns (a stage's ``teacher_lr``)."""
     inferred: ClassVar[str] = ""
     """What no publication states and this implementation had to choose, in one sentence; empty if nothing."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 
 import torch
@@ -40,6 +41,10 @@ class LiveTeacher:
         with torch.no_grad():
             answered: Output = self.network(batch.images)
         return answered
+
+    def apprentice(self) -> nn.Module:
+        """Return a copy of the network that can be trained, in training mode; this teacher stays as it is."""
+        return copy.deepcopy(self.network).requires_grad_(True).train()
 
     def digest(self) -> str:
         """Return SHA-256 of all weights and statistics, in hex; the same before and after any use."""

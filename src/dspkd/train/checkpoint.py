@@ -22,9 +22,9 @@ class Progress:
     epochs
         Epochs finished.
     best_epoch, best_score
-        The epoch whose student scored highest on validation, the first of several.
-    best_student
-        That student's state.
+        The epoch that is kept and its student's score on validation: the highest, the first of several, or the last.
+    best_student, best_terms
+        That student's state, and by name that of the terms whose layers the next stage takes over.
     history
         A record for each epoch finished.
     """
@@ -33,6 +33,7 @@ class Progress:
     best_epoch: int = -1
     best_score: float = float("-inf")
     best_student: dict[str, Tensor] = field(default_factory=dict)
+    best_terms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

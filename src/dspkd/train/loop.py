@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from dspkd.train import checkpoint
 from dspkd.types import Batch
 
 Score = Callable[[nn.Module], dict[str, float]]
-"""Judges a student on the validation images; the loop keeps the epoch with the highest ``balanced_accuracy``."""
+"""Judges a student on the validation images, by ``balanced_accuracy`` above all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,23 +80,26 @@ def fit(
     digest: str,
     seed: int,
     first_epoch: int,
+    hand_on: Collection[str] = (),
     arithmetic: Arithmetic,
     watcher: Watcher,
 ) -> checkpoint.Progress:
-    """Train until the stage's last epoch, leave the best student's weights in ``distiller.student``.
+    """Train until the stage's last epoch, leave the weights of the epoch that it keeps in ``distiller.student``.
 
     Parameters
     ----------
     stage
-        Epochs, optimiser and learning rate.
+        Epochs, optimiser, learning rate, and which epoch to keep.
     distiller
         The objective, on `device`.
     batches, score
-        What to train on; how to choose the epoch.
+        What to train on; how to judge an epoch.
     folder, digest
         Where checkpoints go; the recipe that they must be of.
     seed, first_epoch
         The run's seed; how many epochs came before this stage.
+    hand_on
+        Names of the terms whose layers, too, are left as they were in the epoch that is kept, for the next stage.
     arithmetic
         How a step is computed.
     watcher
@@ -123,10 +126,12 @@ def fit(
         )
         distiller.eval()
         scores = score(distiller.student)
-        best = scores["balanced_accuracy"] > progress.best_score
+        better = scores["balanced_accuracy"] > progress.best_score
+        best = epoch + 1 == stage.epochs if stage.keep == "last" else better
         if best:
             progress.best_epoch, progress.best_score = epoch, scores["balanced_accuracy"]
-            progress.best_student = {name: value.clone() for name, value in distiller.student.state_dict().items()}
+            progress.best_student = _copied(distiller.student)
+            progress.best_terms = {name: _copied(distiller.terms[name]) for name in hand_on}
         record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
         record["seconds"] = round(time.perf_counter() - started, 3)
         progress.history.append(record)
@@ -134,7 +139,13 @@ def fit(
         checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer)
         watcher.epoch(record)
     distiller.student.load_state_dict(progress.best_student)
+    for name in hand_on:
+        distiller.terms[name].load_state_dict(progress.best_terms[name])
     return progress
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def _train_epoch(
@@ -149,13 +160,13 @@ def _train_epoch(
 ) -> dict[str, float]:
     """Take one step for each rate; return the mean of each part of the loss over the epoch's pictures."""
     distiller.train()
-    parameters = [value for _, value in distiller.trainable()]
+    mine, peers = _by_owner(distiller.trainable())
     sums: dict[str, Tensor] = {}
     seen = 0
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
         batch = loaded.to(arithmetic.device)
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
-            losses = distiller(batch)
+            losses = distiller(batch, epoch + step / len(rates))
         if not math.isfinite(losses["total"].item()):
             bad = [name for name, loss in losses.items() if not math.isfinite(loss.item())]
             raise TrainingError(
@@ -164,9 +175,10 @@ def _train_epoch(
             )
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
-        nn.utils.clip_grad_norm_(parameters, arithmetic.clip)
+        nn.utils.clip_grad_norm_(mine, arithmetic.clip)
+        nn.utils.clip_grad_norm_(peers, arithmetic.clip)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         optimizer.step()
         seen += len(batch)
         for name, loss in losses.items():
@@ -184,12 +196,23 @@ def learning_rate(stage: Stage, step: int, steps: int) -> float:
 
 
 def make_optimizer(stage: Stage, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
-    """Return the stage's optimiser; biases, norms and other vectors do not decay."""
-    values = [value for _, value in parameters]
-    groups = [
-        {"params": [value for value in values if value.ndim > 1], "weight_decay": stage.weight_decay},
-        {"params": [value for value in values if value.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """Return the stage's optimiser; biases, norms and other vectors do not decay.
+
+    Each group has a ``scale``, by which it multiplies the stage's rate: 1, or that of a teacher that learns.
+    """
+    mine, peers = _by_owner(parameters)
+    groups: list[dict[str, Any]] = []
+    for values, scale in ((mine, 1.0), (peers, (stage.teacher_lr or 0.0) / stage.lr)):
+        matrices, vectors = ([value for value in values if (value.ndim > 1) is wanted] for wanted in (True, False))
+        groups += [{"params": matrices, "weight_decay": stage.weight_decay, "scale": scale}] if matrices else []
+        groups += [{"params": vectors, "weight_decay": 0.0, "scale": scale}] if vectors else []
     if stage.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=stage.lr, momentum=0.9)
     return torch.optim.AdamW(groups, lr=stage.lr)
+
+
+def _by_owner(parameters: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the parameters of student and terms, and those of a teacher that learns."""
+    named = list(parameters)
+    mine = [value for name, value in named if not name.startswith("peer.")]
+    return mine, [value for name, value in named if name.startswith("peer.")]

@@ -1,0 +1,44 @@
+"""Single settings of a recipe, given on the command line as ``key=value``."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+from dspkd.errors import RecipeError
+
+
+def override(settings: dict[str, Any], setting: str) -> None:
+    """Apply `setting`, such as ``stages.0.epochs=2``, to `settings` in place; its right side is TOML.
+
+    Raises
+    ------
+    RecipeError
+        It is not written so, or reaches into what is not there.
+    """
+    key, equals, value = setting.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {setting}: must be written key=value, e.g. stages.0.epochs=2")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise RecipeError(
+            f"--set {setting}: {value!r} is not a TOML value; a string needs quotes: --set '{key}=\"{value}\"'"
+        ) from None
+    *parents, last = key.strip().split(".")
+    target: Any = settings
+    for part in parents:
+        target = target.setdefault(part, {}) if isinstance(target, dict) else target[_place(target, part, setting)]
+    if isinstance(target, dict):
+        target[last] = parsed
+    else:
+        target[_place(target, last, setting)] = parsed
+
+
+def _place(items: Any, part: str, setting: str) -> int:
+    """Return `part` as a place in the list `items`."""
+    if not isinstance(items, list):
+        raise RecipeError(f"--set {setting}: there is no {part!r} in {items!r}, which is a value")
+    if not part.isdigit() or int(part) >= len(items):
+        raise RecipeError(f"--set {setting}: index out of range: {part!r}; there are {len(items)}, numbered from 0")
+    return int(part)
