@@ -184,8 +184,7 @@ def methods() -> None:
 @app.command()
 def models(
     table: Annotated[
-        bool,
-        typer.Option("--table", help="Print a Markdown page: sizes and arithmetic beside the paper's own figures."),
+        bool, typer.Option("--table", help="Print a Markdown page with sizes and arithmetic beside the paper's own.")
     ] = False,
 ) -> None:
     """List the networks with their sizes; any other timm model works by its own name."""
