@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from dspkd.distiller import Distiller
+from dspkd.errors import DataError
 from dspkd.methods import find
 from dspkd.methods._term import Term
 from dspkd.models import zoo
@@ -64,6 +67,99 @@ def test_the_teacher_is_not_trained_not_saved_and_stays_in_evaluation(batch):
     mine = {name.split(".")[0] for name in distiller.state_dict()}
     assert mine == {"student", "terms"}
     assert all(value.grad is None for value in teacher.network.parameters())
+
+
+class Seeing(Term):
+    """Keeps the answers that it is given."""
+
+    def forward(self, student, teacher, batch):
+        self.seen = student, teacher
+        return student.logits.sum()
+
+
+class SeeingTurned(Seeing):
+    wants_turned = True
+
+
+class SeeingStrong(Seeing):
+    wants_strong = True
+
+
+def seen(batch, *kinds, peer=False):
+    """Return the answers that the first of several terms sees in evaluation, and the distiller."""
+    _, taught = made()
+    student = zoo.make("tiny", classes=4)
+    terms = [(kind.__name__, 1.0, kind(student.spec, taught.spec)) for kind in kinds]
+    distiller = Distiller(student, taught, terms, peer=taught.apprentice() if peer else None).eval()
+    distiller(batch)
+    return terms[0][2].seen, (student, taught.network)
+
+
+def assert_answers(answered, network, images):
+    wanted = network(images)
+    for got, want in (
+        (answered.logits, wanted.logits),
+        (answered.pooled, wanted.pooled),
+        (answered.maps["last"], wanted.maps["last"]),
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("peer", [False, True])
+@pytest.mark.parametrize(
+    ("kinds", "turned", "strong"),
+    [
+        ([Seeing], False, False),
+        ([SeeingTurned], True, False),
+        ([SeeingStrong], False, True),
+        ([Seeing, SeeingStrong, SeeingTurned], True, True),
+    ],
+)
+def test_terms_get_answers_to_the_pictures_that_any_of_them_asks_for(batch, kinds, turned, strong, peer):
+    batch = replace(batch, strong=1 - batch.images)
+    answers, networks = seen(batch, *kinds, peer=peer)
+    for answered, network in zip(answers, networks, strict=True):
+        assert_answers(answered, network, batch.images)
+        assert (answered.turned is not None, answered.strong is not None) == (turned, strong)
+        if turned:
+            quarters = [
+                batch.images.transpose(2, 3).flip(2),
+                batch.images.flip(2, 3),
+                batch.images.transpose(2, 3).flip(3),
+            ]
+            assert_answers(answered.turned, network, torch.cat(quarters))
+        if strong:
+            assert_answers(answered.strong, network, batch.strong)
+
+
+@pytest.mark.parametrize(("kinds", "times"), [([Seeing], 1), ([SeeingTurned], 4), ([SeeingTurned, SeeingStrong], 5)])
+def test_pictures_that_nobody_asks_for_cost_nothing_and_those_asked_for_one_pass(batch, kinds, times, monkeypatch):
+    shown = []
+    forward, answer = type(zoo.make("tiny", classes=4)).forward, LiveTeacher.answer
+    monkeypatch.setattr(
+        type(zoo.make("tiny", classes=4)), "forward", lambda self, x: shown.append(len(x)) or forward(self, x)
+    )
+    monkeypatch.setattr(LiveTeacher, "answer", lambda self, x: shown.append(x) or answer(self, x))
+    seen(replace(batch, strong=batch.images), *kinds)
+    batches = [x for x in shown if isinstance(x, Batch)]
+    passes = [x for x in shown if isinstance(x, int) and x > 1]  # a new network tries one picture to learn its shape
+    assert passes == [6 * times] * 2
+    assert [len(each.images) for each in batches] == [6 * times]
+    assert (batches[0].views[6:] == -1).all()  # no bank may take them for the pictures that it knows
+    assert torch.equal(batches[0].index, batch.index.repeat(times))
+
+
+def test_a_batch_without_strong_pictures_is_refused_if_a_term_asks_for_them(batch):
+    with pytest.raises(
+        DataError, match=r"asks for strong pictures, and the batch has none; TrainBatches\(strong=True\)"
+    ):
+        seen(batch, SeeingStrong)
+
+
+def test_a_batch_moves_with_its_strong_pictures(batch):
+    moved = replace(batch, strong=batch.images).to(torch.device("meta"))
+    assert {name: value.device.type for name, value in vars(moved).items()} == dict.fromkeys(vars(moved), "meta")
+    assert batch.to(torch.device("meta")).strong is None
 
 
 def learning(*parts):

@@ -1,6 +1,10 @@
+import json
+import math
+from dataclasses import replace
+
 import pytest
 
-from dspkd import build, recipe, recipes
+from dspkd import build, methods, recipe, recipes, run
 from dspkd.errors import RecipeError
 
 
@@ -8,6 +12,62 @@ from dspkd.errors import RecipeError
 def test_every_embedded_recipe_is_valid_down_to_its_options_and_has_a_headline(name):
     build.check(recipe.load(recipes.find(name)))
     assert recipes.headline(recipes.find(name))
+
+
+STUDENTS = [name for name in recipes.names() if name.startswith("dermoscopy150/") and not name.endswith("/teacher")]
+OF_METHOD = {"labels": "dermoscopy150/plain"} | {name.partition("/")[2]: name for name in STUDENTS}
+
+
+def test_students_of_one_data_set_differ_in_their_stages_alone():
+    first, *others = (recipe.load(recipes.find(name)) for name in STUDENTS)
+    assert first.epochs == 15
+    for other in others:
+        assert (other.data, other.split, other.model, other.pictures, other.train, other.epochs) == (
+            first.data, first.split, first.model, first.pictures, first.train, first.epochs
+        ), other.name  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_recipe_is_called_as_its_file_and_says_what_is_inferred(name):
+    made = recipe.load(recipes.find(name))
+    assert made.name == name.partition("/")[2]
+    used = [methods.find(term.method) for stage in made.stages for term in stage.terms]
+    header = recipes.find(name).read_text().split("\nname")[0]
+    reconstructed = [method for method in used if method.inferred.startswith(("All", "Everything"))]
+    assert not reconstructed or "inferred" in header or made.name == "dsp_kd"
+
+
+@pytest.fixture(scope="module")
+def teacher(lesions, tmp_path_factory):
+    return trained("dermoscopy150/teacher", lesions, tmp_path_factory.mktemp("runs") / "teacher", "tiny_wide")
+
+
+def trained(name, lesions, out, model, *settings):
+    """Train the recipe on synthetic lesions with tiny networks, each stage for an epoch; return the run folder."""
+    made = recipe.load(recipes.find(name), [f"data.path='{lesions}'", f"model.name='{model}'", *settings])
+    terms = [
+        [replace(term, ramp=term.ramp and replace(term.ramp, epochs=1)) for term in stage.terms]
+        for stage in made.stages
+    ]
+    short = tuple(
+        replace(stage, epochs=1, warmup=0.0, terms=tuple(parts))
+        for stage, parts in zip(made.stages, terms, strict=True)
+    )
+    tiny = replace(made, stages=short, model=recipe.Model(name=model), pictures=recipe.Pictures(size=32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.report, "write", lambda out: out)
+        run.train(tiny, out)
+    return out
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_each_method_has_a_recipe_that_trains_on_synthetic_lesions(method, lesions, teacher, tmp_path):
+    settings = [] if method == "labels" else [f"teacher='{teacher}'"]
+    out = trained(OF_METHOD[method], lesions, tmp_path / "run", "tiny", *settings)
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert any(method in record["train"] for record in records)
+    assert all(math.isfinite(value) for record in records for value in record["train"].values())
+    assert (out / "model.safetensors").exists()
 
 
 def test_a_recipe_is_found_by_name_or_by_path(tmp_path):

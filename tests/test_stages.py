@@ -130,3 +130,38 @@ def test_layers_of_other_shapes_stop_the_run_before_the_first_stage(lesions, tea
     with pytest.raises(RecipeError, match=r"stage 'two': the layers of 'mgd' have other shapes .*the same options"):
         run.train(made, tmp_path / "run")
     assert not (tmp_path / "run" / "stages").exists()
+
+
+def mutual(lesions, teacher):
+    """Return a recipe with a ramp, a teacher that learns and layers that are carried, all in its second stage."""
+    eml = {"method": "eml", "options": {"width": 8}, "ramp": {"epochs": 2, "shape": "sigmoid"}}
+    two = stage("two", LABELS, {**MGD, "carry": True, "ramp": {"epochs": 2}}, eml, teacher_lr=1e-3, keep="last")
+    return parsed(lesions, stage("one", LABELS, MGD), two, teacher=str(teacher))
+
+
+@pytest.fixture(scope="module")
+def whole(lesions, teacher, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    before = (teacher / "model.safetensors").read_bytes()
+    run.train(mutual(lesions, teacher), out)
+    assert (teacher / "model.safetensors").read_bytes() == before
+    return out
+
+
+@pytest.mark.parametrize("at", [("one", 1), ("two", 0), ("two", 1)])
+def test_killed_with_ramp_carried_layers_and_learning_teacher_and_resumed_equals_unbroken(
+    lesions, teacher, whole, tmp_path, at
+):
+    made = mutual(lesions, teacher)
+    with pytest.raises(Killed):
+        run.train(made, tmp_path / "run", Killer(*at))
+    run.train(made, tmp_path / "run")
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(tmp_path / "run")[name]), name
+    states = [
+        torch.load(out / "stages" / "1-two" / "last.pt", weights_only=True)["distiller"]
+        for out in (whole, tmp_path / "run")
+    ]
+    assert {name.split(".")[0] for name in states[0]} == {"student", "terms", "peer"}
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name

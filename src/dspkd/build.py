@@ -89,6 +89,11 @@ def augmentation(pictures: recipe.Pictures) -> Augmentation:
     )
 
 
+def wants_strong(wanted: Recipe) -> bool:
+    """Return whether any term of any stage asks for strong pictures."""
+    return any(methods.find(term.method).wants_strong for stage in wanted.stages for term in stage.terms)
+
+
 def student(model: recipe.Model, classes: int, *, seed: int) -> Tapped:
     """Return the network that learns, initialised as every run with this seed initialises it."""
     torch.manual_seed(seed_for(seed, "student"))

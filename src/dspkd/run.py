@@ -197,6 +197,7 @@ def _train_stages(
         batch_size=made_from.train.batch_size,
         seed=made_from.seed,
         balance=made_from.train.balance,
+        strong=build.wants_strong(made_from),
         workers=made_from.machine.workers,
         pin=inputs.device.type == "cuda",
     )

@@ -5,7 +5,7 @@ import torch
 from dspkd.data import read
 from dspkd.data.images import decode
 from dspkd.data.loader import TrainBatches, in_order
-from dspkd.data.transforms import Augmentation, CentreCrop
+from dspkd.data.transforms import Augmentation, CentreCrop, strengthened
 
 
 @pytest.fixture(scope="module")
@@ -15,17 +15,21 @@ def table(lesions):
 
 def gathered(batches):
     batches = list(batches)
-    return {name: torch.cat([getattr(b, name) for b in batches]) for name in ("images", "labels", "index", "views")}
+    names = [name for name, value in vars(batches[0]).items() if value is not None]
+    return {name: torch.cat([getattr(b, name) for b in batches]) for name in names}
 
 
 def test_worker_processes_do_not_change_a_single_bit(table):
     rows = np.arange(0, len(table), 3)
     made = [
-        TrainBatches(table, rows, Augmentation(size=32), batch_size=16, seed=5, balance=0.5, workers=workers)
+        TrainBatches(
+            table, rows, Augmentation(size=32), batch_size=16, seed=5, balance=0.5, strong=True, workers=workers
+        )
         for workers in (0, 2)
     ]
     for epoch in (0, 1, 0):
         alone, shared = (gathered(batches.epoch(epoch)) for batches in made)
+        assert set(alone) == {"images", "labels", "index", "views", "strong"}
         for name in alone:
             assert torch.equal(alone[name], shared[name]), (epoch, name)
 
@@ -38,6 +42,18 @@ def test_a_batch_says_truly_which_picture_is_which(table):
             image = decode(table.paths[row], short_side=augment.decode_side)
             assert torch.equal(picture, augment(image, name=table.ids[row], view=int(view), seed=5))
             assert label == table.labels[row]
+
+
+def test_strong_pictures_are_made_from_the_others_and_only_if_asked_for(table):
+    plain, strong = (
+        next(TrainBatches(table, np.arange(40), Augmentation(size=32), batch_size=8, seed=5, strong=strong).epoch(2))
+        for strong in (False, True)
+    )
+    assert plain.strong is None
+    assert torch.equal(plain.images, strong.images)
+    for picture, stronger, row, view in zip(strong.images, strong.strong, strong.index, strong.views, strict=True):
+        again = strengthened(picture, name=table.ids[row], view=int(view), seed=5)
+        assert torch.equal(stronger, again)
 
 
 def test_only_the_rows_asked_for_are_shown_and_what_is_left_of_an_epoch_is_not_a_small_batch(table):

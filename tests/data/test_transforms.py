@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dspkd.data.transforms import Augmentation, CentreCrop
+from dspkd.data.transforms import Augmentation, CentreCrop, strengthened
 
 PLAIN = {"num_ops": 0, "rotation": 0.0, "flips": False, "min_area": 1.0}
 
@@ -94,6 +94,23 @@ def test_a_turned_crop_shows_the_image_around_it_not_black_corners():
     augment = Augmentation(size=48, num_ops=0, rotation=180.0, flips=True, min_area=0.1)
     dark = [(augment(gradient_image(), name="a", view=v, seed=0)[2] < 0.1).float().mean().item() for v in range(100)]
     assert np.mean(dark) < 0.1
+
+
+def test_a_strong_picture_is_a_function_of_image_view_and_seed_alone():
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    picture = Augmentation(size=48)(gradient_image(), name="a", view=3, seed=1)
+    before = picture.clone()
+    torch.manual_seed(5)
+    made = [strengthened(picture, name="a", view=view, seed=1) for view in range(20)]
+    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(picture, before)
+    assert all(torch.equal(x, strengthened(picture, name="a", view=view, seed=1)) for view, x in enumerate(made))
+    for other in ({"name": "b"}, {"seed": 2}):
+        settings = [{"name": "a", "view": view, "seed": 1, **other} for view in range(20)]
+        assert any(not torch.equal(x, strengthened(picture, **s)) for x, s in zip(made, settings, strict=True))
+    assert all(x.shape == (3, 48, 48) and x.dtype == torch.float32 and 0 <= x.min() <= x.max() <= 1 for x in made)
+    assert np.mean([not torch.equal(x, picture) for x in made]) > 0.8  # some draw the identity twice
 
 
 def test_centre_crop_is_the_middle_after_the_short_side_became_eight_sevenths():

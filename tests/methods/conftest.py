@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,11 +19,16 @@ class Made:
     teacher = Spec(CLASSES, TEACHER["last"], TEACHER)
     grid = GRID
 
-    def answer(self, spec, batch=5, *, seed=0, grid=None, dtype=torch.float32):
+    def answer(self, spec, batch=5, *, seed=0, grid=None, dtype=torch.float32, several=True):
         torch.manual_seed(seed)
         maps = {t: torch.randn(batch, c, (grid or GRID)[t], (grid or GRID)[t]) for t, c in spec.channels.items()}
         logits, pooled = 3 * torch.randn(batch, spec.classes), torch.randn(batch, spec.pooled)
-        return Output(logits.to(dtype), pooled.to(dtype), {t: x.to(dtype) for t, x in maps.items()})
+        own = Output(logits.to(dtype), pooled.to(dtype), {t: x.to(dtype) for t, x in maps.items()})
+        if not several:
+            return own
+        others = {"grid": grid, "dtype": dtype, "several": False}
+        turned = self.answer(spec, 3 * batch, seed=seed + 100, **others)
+        return replace(own, turned=turned, strong=self.answer(spec, batch, seed=seed + 200, **others))
 
     def pair(self, batch=5, **changes):
         return self.answer(self.student, batch, **changes), self.answer(self.teacher, batch, **changes | {"seed": 1})
@@ -32,7 +39,8 @@ class Made:
 
     def leaves(self, output):
         """Return the tensors of `output`, made to collect gradients."""
-        return [x.requires_grad_() for x in (output.logits, output.pooled, *output.maps.values())]
+        others = [leaf for other in (output.turned, output.strong) if other for leaf in self.leaves(other)]
+        return [x.requires_grad_() for x in (output.logits, output.pooled, *output.maps.values())] + others
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import torch
 
 from dspkd.errors import RecipeError
 from dspkd.methods import find, names, options
+from dspkd.types import Output
 
 pytestmark = pytest.mark.parametrize("name", names())
 
@@ -23,9 +24,24 @@ def loss_of(name, term, made, student, teacher):
     return term(student, teacher if find(name).needs_teacher else None, made.batch(len(student.logits)))
 
 
+def changed(output, change):
+    """Return `output` with `change` applied to each tensor, those of turned and strong pictures too."""
+    return Output(
+        change(output.logits),
+        change(output.pooled),
+        {tap: change(x) for tap, x in output.maps.items()},
+        *[other and changed(other, change) for other in (output.turned, output.strong)],
+    )
+
+
 def cast(output, dtype):
-    maps = {tap: x.to(dtype) for tap, x in output.maps.items()}
-    return replace(output, logits=output.logits.to(dtype), pooled=output.pooled.to(dtype), maps=maps)
+    return changed(output, lambda x: x.to(dtype))
+
+
+def with_logits(output, logits_BK):
+    """Return `output` with these logits, which are those of turned and strong pictures too."""
+    others = {"turned": replace(output.turned, logits=logits_BK.repeat(3, 1))}
+    return replace(output, logits=logits_BK, strong=replace(output.strong, logits=logits_BK.clone()), **others)
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -81,7 +97,7 @@ def test_extreme_logits_leave_loss_and_gradient_finite(name, logits, made):
         "huge": (1e4 * torch.eye(8)[:5], 1e4 * torch.eye(8)[:5]),
         "huge and opposite": (1e4 * torch.eye(8)[:5], -1e4 * torch.eye(8)[:5]),
     }[logits]
-    student, teacher = replace(student, logits=s_BK), replace(teacher, logits=t_BK)
+    student, teacher = with_logits(student, s_BK), with_logits(teacher, t_BK)
     leaves = made.leaves(student)
     loss = loss_of(name, build(name, made), made, student, teacher)
     loss.backward()
@@ -103,7 +119,7 @@ def test_maps_of_one_position_are_enough(name, batch, made):
 
 def test_maps_that_are_all_zero_leave_the_gradient_finite(name, made):
     student, teacher = made.pair()
-    dead = replace(student, pooled=0 * student.pooled, maps={tap: 0 * x for tap, x in student.maps.items()})
+    dead = with_logits(changed(student, lambda x: 0 * x), student.logits)
     leaves = made.leaves(dead)
     loss = loss_of(name, build(name, made), made, dead, teacher)
     loss.backward()
@@ -112,12 +128,12 @@ def test_maps_that_are_all_zero_leave_the_gradient_finite(name, made):
 
 
 def test_every_parameter_of_its_own_takes_part(name, made):
-    """A parameter without gradient would stop distributed training."""
+    """A parameter without gradient would stop distributed training; those that are frozen in the term are no matter."""
     term = build(name, made)
     student, teacher = made.pair()
     made.leaves(student)
     loss_of(name, term, made, student, teacher).backward()
-    assert [key for key, p in term.named_parameters() if p.grad is None] == []
+    assert [key for key, p in term.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def test_the_same_seed_gives_the_same_loss_and_the_inputs_stay_as_they_were(name, made):

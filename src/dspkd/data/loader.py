@@ -14,14 +14,18 @@ from torch.utils.data import DataLoader, Dataset
 from dspkd.data.images import decode
 from dspkd.data.order import epoch_order
 from dspkd.data.table import Table
-from dspkd.data.transforms import Augmentation, CentreCrop
+from dspkd.data.transforms import Augmentation, CentreCrop, strengthened
 from dspkd.types import Batch
 
 Key = tuple[int, int]
 """(row of the table, view): what names a picture."""
 
 
-class Pictures(Dataset[tuple[Tensor, int, int, int]]):
+Item = tuple[Tensor, int, int, int, Tensor | None]
+"""Picture, label, row, view, and the strong picture if there is to be one."""
+
+
+class Pictures(Dataset[Item]):
     """The pictures of a table, each a pure function of (row, view).
 
     Parameters
@@ -32,16 +36,22 @@ class Pictures(Dataset[tuple[Tensor, int, int, int]]):
         What makes a picture of an image.
     seed
         Of the transform's random draws.
+    strong
+        Also make of each picture one that is augmented further.
     """
 
-    def __init__(self, table: Table, transform: Augmentation | CentreCrop, *, seed: int = 0) -> None:
-        self.table, self.transform, self.seed = table, transform, seed
+    def __init__(
+        self, table: Table, transform: Augmentation | CentreCrop, *, seed: int = 0, strong: bool = False
+    ) -> None:
+        self.table, self.transform, self.seed, self.strong = table, transform, seed, strong
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, int, int, int]:
+    def __getitem__(self, key: Key) -> Item:
         row, view = key
+        name = self.table.ids[row]
         image = decode(self.table.paths[row], short_side=self.transform.decode_side)
-        picture = self.transform(image, name=self.table.ids[row], view=view, seed=self.seed)
-        return picture, int(self.table.labels[row]), row, view
+        picture = self.transform(image, name=name, view=view, seed=self.seed)
+        strong = strengthened(picture, name=name, view=view, seed=self.seed) if self.strong else None
+        return picture, int(self.table.labels[row]), row, view, strong
 
 
 class TrainBatches:
@@ -60,6 +70,8 @@ class TrainBatches:
         batch normalisation), unless there are fewer than one batch in all.
     balance
         See `dspkd.data.order.epoch_order`.
+    strong
+        Also make `Batch.strong`.
     workers
         Processes that make pictures; 0 makes them in this one. Results do not depend on it.
     pin
@@ -75,13 +87,14 @@ class TrainBatches:
         batch_size: int,
         seed: int = 0,
         balance: float = 0.0,
+        strong: bool = False,
         workers: int = 0,
         pin: bool = False,
     ) -> None:
         self.rows, self.labels = rows, table.labels[rows]
         self.batch_size, self.seed, self.balance = min(batch_size, len(rows)), seed, balance
         self._keys: list[list[Key]] = []
-        self._loader = _loader(Pictures(table, transform, seed=seed), self._keys, workers, pin)
+        self._loader = _loader(Pictures(table, transform, seed=seed, strong=strong), self._keys, workers, pin)
 
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
@@ -123,6 +136,7 @@ def _loader(pictures: Pictures, batches: list[list[Key]], workers: int, pin: boo
     return loader
 
 
-def _collate(items: list[tuple[Tensor, int, int, int]]) -> Batch:
-    pictures, labels, index, views = zip(*items, strict=True)
-    return Batch(torch.stack(pictures), torch.tensor(labels), torch.tensor(index), torch.tensor(views))
+def _collate(items: list[Item]) -> Batch:
+    pictures, labels, index, views, strong = zip(*items, strict=True)
+    stronger = None if strong[0] is None else torch.stack(strong)
+    return Batch(torch.stack(pictures), torch.tensor(labels), torch.tensor(index), torch.tensor(views), stronger)

@@ -109,6 +109,19 @@ class CentreCrop:
         return to_unit(kept)
 
 
+def strengthened(picture_3HW: Tensor, *, name: str, view: int, seed: int) -> Tensor:
+    """Return a training picture augmented further, by two operations of RandAugment at magnitude 10 of 30.
+
+    Like the picture itself, a pure function of (image, view, seed).
+
+    Source: the second view of Jin et al., *Multi-level Logit Distillation*, CVPR 2023.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed_for(seed, "strong", name, view))
+        stronger_3HW: Tensor = v2.RandAugment(num_ops=2, magnitude=10)((picture_3HW * 255).round().to(torch.uint8))
+    return stronger_3HW.float() / 255
+
+
 def to_unit(picture_HW3: RGB) -> Tensor:
     """Return uint8 values 0..255, channels last, as ``[3, H, W]`` float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(picture_HW3.transpose(2, 0, 1), dtype=np.float32)).div_(255)

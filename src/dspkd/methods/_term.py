@@ -46,6 +46,10 @@ class Term(nn.Module):
     """Whether the term reads the teacher's answer."""
     trains_teacher: ClassVar[bool] = False
     """Whether the term sends gradients to a teacher that learns (a stage's ``teacher_lr``)."""
+    wants_turned: ClassVar[bool] = False
+    """Whether the term reads `Output.turned`; the networks then answer four pictures instead of one."""
+    wants_strong: ClassVar[bool] = False
+    """Whether the term reads `Output.strong`; the loader then makes, and the networks answer, one more picture."""
     inferred: ClassVar[str] = ""
     """What no publication states and this implementation had to choose, in one sentence; empty if nothing."""
 

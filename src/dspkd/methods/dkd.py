@@ -36,12 +36,13 @@ class DKD(Term):
     Notes
     -----
     Logits ``[B, K]``, labels ``[B]``, any float type, computed in float32; nats times :math:`T^2`; mean over the
-    batch. The authors raise the weight of the term linearly over the first 20 epochs; nothing does so here.
+    batch. The authors raise the weight of the term linearly over the first 20 epochs; a recipe says
+    ``ramp = { epochs = 20 }``.
 
     Source: Zhao et al., *Decoupled Knowledge Distillation*, CVPR 2022.
     """
 
-    inferred: ClassVar[str] = "beta = 2 for few classes, where the authors use 8 for 100; no warm-up."
+    inferred: ClassVar[str] = "beta = 2 for few classes, where the authors use 8 for 100."
 
     def __init__(
         self,

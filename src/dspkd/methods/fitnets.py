@@ -37,8 +37,8 @@ class FitNets(Term):
     follows autocast; the difference is float32.
 
     Deviation: FitNets first trains the student up to the map by the hint alone, then the whole by soft labels. Here
-    the hint is one term among others; a recipe of two stages gives the authors' order. Regressors vary among programs
-    (3x3, with batch normalisation and ReLU); this is the plainest.
+    the hint is one term among others; a recipe of two stages, the first with ``keep = "last"``, gives the authors'
+    order. Regressors vary among programs (3x3, with batch normalisation and ReLU); this is the plainest.
 
     Source: Romero et al., *FitNets: Hints for Thin Deep Nets*, ICLR 2015.
     """

@@ -46,8 +46,7 @@ class ReviewKD(Term):
     grid, and to the teacher's, by taking the nearest position. Convolutions follow autocast; the differences and their
     means are float32.
 
-    The authors let the weight grow from 0 over the first 20 epochs. Here weights belong to the stage: a short stage
-    with a small weight before the long one does as much.
+    The authors let the weight grow from 0 over the first 20 epochs; a recipe says ``ramp = { epochs = 20 }``.
 
     Deviation: the authors' deepest level is the pooled vector, and in some set-ups their shallowest is of stride 4.
 

@@ -1,0 +1,95 @@
+"""MLLD: agree with the teacher picture by picture, between pictures and between classes, on two views of each image."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dspkd.methods._divergence import kl_per_picture
+from dspkd.methods._options import NotNegative, Positive
+from dspkd.methods._term import Term, exact, precise
+from dspkd.types import Batch, Output, Spec
+
+
+class MLLD(Term):
+    r"""Match softened probabilities at several temperatures, and how they relate pictures and classes.
+
+    .. math:: L = \lambda H(y, \sigma(\hat s)) + \sum_{\text{views}} \sum_T \Big[
+              \frac{T^2}{B} \sum_b m_b \mathrm{KL}(p^t_b \| p^s_b)
+              + \frac1B \big\| m^{1/2} (P_t P_t^\top - P_s P_s^\top) \big\|_F^2
+              + \frac1K \big\| n^{1/2} (P_t^\top P_t - P_s^\top P_s) \big\|_F^2 \Big]
+
+    with :math:`P = \sigma(z / T)` of the batch, ``[B, K]``, and T out of {`temperature`, 2, 3, 5, 6}. The views are the
+    training picture and a strong one (a hat), which two more operations of RandAugment have changed; m and n weigh the
+    rows of the matrices. For the training picture, :math:`m_b` is 1 where the teacher's highest probability (at T = 1)
+    is at most the batch's median and :math:`n_k` where its summed probability of class k is at most the classes'
+    median, else 0; for the strong one all are 1. H is the cross-entropy of the strong pictures; the training pictures'
+    is the term `labels`.
+
+    Parameters
+    ----------
+    student, teacher
+        Shapes of the networks.
+    labels
+        :math:`\lambda \ge 0`. 1 is right where `labels` and this term weigh alike (the authors' 0.5 and 0.5 on
+        ImageNet), 0.111 for their 0.1 and 0.9 on CIFAR.
+    temperature
+        :math:`T_0 > 0`. The authors use 4 on CIFAR, 1 on ImageNet.
+
+    Raises
+    ------
+    RecipeError
+        If the networks tell different numbers of classes apart.
+
+    Notes
+    -----
+    Logits ``[2B, K]``, labels ``[B]``, any float type, computed in float32. Sees the batch as a whole, so it depends on
+    the batch size.
+
+    Deviation: the authors' program reduces losses to numbers before it multiplies them by m and n, takes the training
+    pictures for the strong ones at T = 2 and T = 6, and computes relations of strong pictures that it does not add.
+    This is what was evidently meant. Both views go through the student in one forward pass instead of two, so batch
+    normalisation sees both.
+
+    Source: Jin, Wang, Lin, *Multi-level Logit Distillation*, CVPR 2023.
+    """
+
+    wants_strong: ClassVar[bool] = True
+    inferred: ClassVar[str] = "What is meant where the program differs from its intent; all strong pictures count."
+
+    def __init__(self, student: Spec, teacher: Spec, *, labels: NotNegative = 1.0, temperature: Positive = 4.0) -> None:
+        super().__init__(student, teacher, labels=labels, temperature=temperature)
+        self.require_same_classes(student, teacher)
+        self.labels = labels
+        self.temperatures = sorted({float(temperature), 2.0, 3.0, 5.0, 6.0})
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """Return the loss; see the class."""
+        assert student.strong, "a distiller shows strong pictures, since wants_strong says so"
+        assert teacher.strong, "a distiller shows strong pictures, since wants_strong says so"
+        s_BK, t_BK = precise(student.logits), precise(teacher.logits.detach())
+        s_hat_BK, t_hat_BK = precise(student.strong.logits), precise(teacher.strong.logits.detach())
+        p_BK = t_BK.softmax(dim=1)
+        unsure_B, unsure_K = (_lower_half(x).to(t_BK.dtype) for x in (p_BK.amax(dim=1), p_BK.sum(dim=0)))
+        losses = [self.labels * F.cross_entropy(s_hat_BK, batch.labels)]
+        for T in self.temperatures:
+            losses.append(_levels(s_BK, t_BK, unsure_B, unsure_K, T))
+            losses.append(_levels(s_hat_BK, t_hat_BK, torch.ones_like(unsure_B), torch.ones_like(unsure_K), T))
+        return torch.stack(losses).sum()
+
+
+def _lower_half(x: Tensor) -> Tensor:
+    return x <= x.median()
+
+
+def _levels(s_BK: Tensor, t_BK: Tensor, counts_B: Tensor, counts_K: Tensor, T: float) -> Tensor:
+    """Return the disagreement of pictures, between pictures and between classes at one temperature."""
+    p_BK, q_BK = (s_BK / T).softmax(dim=1), (t_BK / T).softmax(dim=1)
+    with exact(p_BK):
+        pictures_BB = (q_BK @ q_BK.T - p_BK @ p_BK.T).square()
+        classes_KK = (q_BK.T @ q_BK - p_BK.T @ p_BK).square()
+    instance = T**2 * (counts_B * kl_per_picture(t_BK / T, s_BK / T)).mean()
+    return instance + (counts_B * pictures_BB.sum(dim=1)).mean() + (counts_K * classes_KK.sum(dim=1)).mean()

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dspkd.errors import RecipeError
+from dspkd.methods.crkd import CRKD
+from dspkd.methods.rkd import RKD
+from dspkd.methods.ssd_kd import SSDKD
+from dspkd.types import Output, Spec
+
+NONE = {"transfer": 0.0, "self_supervision": 0.0, "relation": 0.0, "channels": 0.0}
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def kl(p, q):
+    return (p * np.log(p / q)).sum(axis=-1)
+
+
+def cosines(head, output):
+    """Return those of each turned picture with each upright one, one pair after another."""
+    first, _, second = (layer for layer in head)
+
+    def applied(x):
+        hidden = np.maximum(first.weight.detach().numpy() @ x + first.bias.detach().numpy(), 0)
+        return second.weight.detach().numpy() @ hidden + second.bias.detach().numpy()
+
+    turned, upright = ([applied(x) for x in o.pooled.detach().numpy()] for o in (output.turned, output))
+    return np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in upright] for a in turned])
+
+
+def built(made, **options):
+    torch.manual_seed(3)
+    return SSDKD(made.student, made.teacher, **options).double()
+
+
+def test_turned_pictures_are_matched_class_by_class(made):
+    student, teacher = made.pair(dtype=torch.float64)
+    term = built(made, **{**NONE, "transfer": 2.0, "temperature": 3.0})
+    p, q = (softmax(x.turned.logits.numpy() / 3) for x in (teacher, student))
+    assert term(student, teacher, made.batch()).item() == pytest.approx(2 * 9 * kl(p, q).mean(), rel=1e-10)
+
+
+@pytest.mark.parametrize("wrong_kept", [0.0, 0.75, 1.0])
+def test_similarities_are_matched_where_the_teacher_ranks_well(wrong_kept, made):
+    student, teacher = made.pair(dtype=torch.float64)
+    term = built(made, **{**NONE, "self_supervision": 10.0, "wrong_kept": wrong_kept})
+    true, got = cosines(term.teacher_head, teacher), cosines(term.student_head, student)
+    own = [row % 5 for row in range(15)]
+    rank = [sorted(-row).index(-row[column]) for row, column in zip(true, own, strict=True)]
+    wrong = sorted((place, row) for row, place in enumerate(rank) if place)
+    kept = [row for row, place in enumerate(rank) if not place] + [
+        row for _, row in wrong[: int(wrong_kept * len(wrong))]
+    ]
+    assert 0 < len(wrong) < 15
+    want = 10 * 0.25 * np.mean([kl(softmax(true[row] / 0.5), softmax(got[row] / 0.5)) for row in kept])
+    assert term(student, teacher, made.batch()).item() == pytest.approx(want, rel=1e-10)
+
+
+@pytest.mark.parametrize(("name", "method"), [("relation", RKD), ("channels", CRKD)])
+def test_relations_are_those_of_all_four_times_as_many_pictures(name, method, made):
+    student, teacher = made.pair(dtype=torch.float64)
+    term = built(made, **{**NONE, name: 3.0})
+    other = method(made.student, made.teacher).double()
+    other.load_state_dict(getattr(term, method.__name__.lower()).state_dict())
+    every = [
+        Output(torch.cat([o.logits, o.turned.logits]), torch.cat([o.pooled, o.turned.pooled]),
+               {"last": torch.cat([o.maps["last"], o.turned.maps["last"]])})
+        for o in (student, teacher)
+    ]  # fmt: skip
+    want = 3 * other(*every, made.batch())
+    torch.testing.assert_close(term(student, teacher, made.batch()), want)
+
+
+def test_the_whole_is_the_sum_of_its_parts_with_the_authors_weights(made):
+    student, teacher = made.pair(dtype=torch.float64)
+    weights = {"transfer": 2.7, "self_supervision": 10.0, "relation": 1.0, "channels": 1000.0}
+    parts = [built(made, **{**NONE, name: weight})(student, teacher, made.batch()) for name, weight in weights.items()]
+    torch.testing.assert_close(built(made)(student, teacher, made.batch()), sum(parts))
+
+
+def test_training_the_head_is_telling_which_upright_picture_is_ones_own(made):
+    student, teacher = made.pair(dtype=torch.float64)
+    leaves = made.leaves(student) + made.leaves(teacher)
+    term = built(made, trains="teacher_head")
+    rows = softmax(cosines(term.teacher_head, teacher))
+    loss = term(student, teacher, made.batch())
+    assert loss.item() == pytest.approx(-np.log([rows[n, n % 5] for n in range(15)]).mean(), rel=1e-10)
+    loss.backward()
+    assert all(x.grad is None for x in leaves)
+    assert all(value.grad.any() for value in term.teacher_head.parameters())
+    assert {name for name, value in term.named_parameters() if value.requires_grad} == {
+        f"teacher_head.{name}" for name, _ in term.teacher_head.named_parameters()
+    }
+
+
+def test_a_head_that_was_trained_is_taken_over_and_stays_as_it_is(made):
+    student, teacher = made.pair(dtype=torch.float64)
+    made.leaves(student)
+    trained, after = built(made, trains="teacher_head"), SSDKD(made.student, made.teacher).double()
+    after.load_state_dict(trained.state_dict())
+    after(student, teacher, made.batch()).backward()
+    assert all(value.grad is None and not value.requires_grad for value in after.teacher_head.parameters())
+    assert all(value.grad is not None for value in after.student_head.parameters())
+
+
+def test_turning_all_pooled_vectors_alike_does_not_change_relations(made):
+    student, teacher = made.pair(dtype=torch.float64)
+    term = built(made, **{**NONE, "relation": 1.0})
+    turn, _ = torch.linalg.qr(torch.randn(7, 7, dtype=torch.float64))
+    moved = replace(
+        student, pooled=student.pooled @ turn, turned=replace(student.turned, pooled=student.turned.pooled @ turn)
+    )
+    torch.testing.assert_close(term(moved, teacher, made.batch()), term(student, teacher, made.batch()))
+
+
+def test_a_network_without_the_last_map_or_of_other_classes_is_refused(made):
+    with pytest.raises(RecipeError, match="the student offers stride8, not last"):
+        SSDKD(Spec(8, 7, {"stride8": 7}), made.teacher)
+    with pytest.raises(
+        RecipeError, match="ssd_kd: compares logits class by class, but the student has 8, the teacher 5"
+    ):
+        SSDKD(made.student, Spec(5, 9, made.teacher.channels))
