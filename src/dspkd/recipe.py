@@ -288,18 +288,8 @@ def _tell(error: Any) -> str:
     return f"{'.'.join(place)}: {message}" if place else message
 
 
-_SECTIONS: dict[str, type] = {
-    "data": Data,
-    "split": Split,
-    "model": Model,
-    "pictures": Pictures,
-    "randaugment": RandAugment,
-    "train": Train,
-    "machine": Machine,
-    "stages": Stage,
-    "terms": Term,
-    "ramp": Ramp,
-}
+_NAMED_ALIKE = (Data, Split, Model, Pictures, RandAugment, Train, Machine, Ramp)
+_SECTIONS: dict[str, type] = {kind.__name__.lower(): kind for kind in _NAMED_ALIKE} | {"stages": Stage, "terms": Term}
 
 
 def _keys_beside(place: list[str]) -> list[str]:
