@@ -155,3 +155,14 @@ def test_what_training_would_refuse_is_refused(lesions, teacher, tmp_path):
         explain(made(tmp_path / "nowhere", teacher))
     with pytest.raises(DataError, match="split both runs alike"):
         explain(made(lesions, teacher, split={"seed": 5}))
+
+
+def test_a_term_that_trains_no_student_has_no_share_of_its_gradient(lesions, teacher):
+    head = [{"method": "ssd_kd", "options": {"trains": "teacher_head"}}, {"method": "eml"}]
+    both = [
+        {"name": "head", "epochs": 1, "lr": 1e-3, "terms": head, "teacher_lr": 1e-4},
+        {"name": "student", "epochs": 1, "lr": 1e-3, "terms": [{"method": "ssd_kd", "carry": True}]},
+    ]
+    first, second = explain(made(lesions, teacher, stages=both)).stages
+    assert [term.gradient_share for term in first.terms] == [0, 1]
+    assert [term.gradient_share for term in second.terms] == [1]
