@@ -1,7 +1,6 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,12 @@ settings.register_profile("dspkd", deadline=None, derandomize=True, print_blob=T
 settings.load_profile("dspkd")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_their_own(tmp_path_factory):
+    """Tests leave alone the cache of whoever runs them."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

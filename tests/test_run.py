@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from dspkd import build, recipe, run
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.evaluate.predictions import Predictions
+from dspkd.inputs import Silent
 from dspkd.train import checkpoint
 
 PICTURES = {"size": 32, "randaugment": {"num_ops": 1}}
@@ -136,7 +137,7 @@ class Killed(BaseException):
     pass
 
 
-class Killer(run.Silent):
+class Killer(Silent):
     """Dies at a step, or once an epoch is saved."""
 
     def __init__(self, stage, epoch, when):

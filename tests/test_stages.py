@@ -6,6 +6,7 @@ from safetensors.torch import load_file
 
 from dspkd import build, recipe, run
 from dspkd.errors import RecipeError
+from dspkd.inputs import Silent
 
 LABELS = {"method": "labels"}
 MGD = {"method": "mgd", "weight": 1e-3, "options": {"hidden": 8}}
@@ -45,7 +46,7 @@ class Killed(BaseException):
     pass
 
 
-class Killer(run.Silent):
+class Killer(Silent):
     """Dies in the middle of an epoch."""
 
     def __init__(self, stage, epoch):

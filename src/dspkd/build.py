@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,7 @@ from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe, Stage
 from dspkd.seed import seed_for
+from dspkd.teacher.bank import BankedTeacher
 from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.teacher.live import LiveTeacher
 from dspkd.types import Spec
@@ -43,6 +45,11 @@ def check(wanted: Recipe) -> None:
             zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
     except RecipeError as error:
         raise RecipeError(f"model.name: {error}") from None
+    if wanted.teachers and wanted.pictures.views != "fresh" and wanted.machine.cache == "none":
+        raise RecipeError(
+            'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
+            'or set pictures.views = "fresh"'
+        )
     before: tuple[str, ...] = ()
     for s, stage in enumerate(wanted.stages):
         for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
@@ -186,9 +193,20 @@ def distiller(
 
 
 def _apprentice(teacher: Teacher | None, stage: Stage) -> nn.Module:
+    if isinstance(teacher, BankedTeacher):
+        teacher = teacher.live
     if not isinstance(teacher, LiveTeacher):
         raise RecipeError(f"stage {stage.name!r}: teacher_lr: one network can learn, not an ensemble; name one teacher")
     return teacher.apprentice()
+
+
+def cache(machine: recipe.Machine) -> Path | None:
+    """Return the folder of what runs share, or None for a recipe that wants nothing kept."""
+    if machine.cache == "none":
+        return None
+    if machine.cache == "auto":
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dspkd"
+    return Path(machine.cache)
 
 
 def half(train: recipe.Train, device: torch.device) -> bool:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from dspkd import recipe, recipes, report, run
 from dspkd.data.synthetic import synthesize
+from dspkd.inputs import Watcher
 
 STEPS = ("teacher", "plain", "dsp_kd")
 """The runs, in order; each is the embedded recipe ``demo/NAME``."""
 
 
-def demo(out: Path, watcher: run.Watcher | None = None) -> Path:
+def demo(out: Path, watcher: Watcher | None = None) -> Path:
     """Make synthetic lesions, train teacher, plain student and DSP-KD student on them; return the report of all three.
 
     Everything lands in `out`: ``data``, a run folder for each step, ``report.html``. What is already there is reused.

@@ -11,7 +11,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from dspkd.errors import DataError
 from dspkd.methods._term import Term
 from dspkd.types import Batch, Output, Spec
 
@@ -60,8 +59,8 @@ class Distiller(nn.Module):
         self.weights: Mapping[str, float] = {name: weight for name, weight, _ in terms}
         self._ramps = ramps
         self.peer = peer
-        self._turned = any(term.wants_turned for _, _, term in terms)
-        self._strong = any(term.wants_strong for _, _, term in terms)
+        self.turned = any(term.wants_turned for _, _, term in terms)
+        self.strong = any(term.wants_strong for _, _, term in terms)
         self._answer = teacher.answer if teacher and any(term.needs_teacher for _, _, term in terms) else None
 
     def forward(self, batch: Batch, elapsed: float = math.inf) -> dict[str, Tensor]:
@@ -69,48 +68,32 @@ class Distiller(nn.Module):
 
         `elapsed` is how many epochs of the stage have passed; without it all ramps have ended.
         """
-        shown = self._shown(batch)
+        shown = batch.with_made(turned=self.turned, strong=self.strong)
         answered = self._ask(shown)
         settled = answered.detach() if answered and self.peer else answered
-        output = self._parted(self.student(shown.images))
+        output = self.parted(self.student(shown.images))
         parts = {}
         for name, term in self.terms.items():
             loss = term(output, answered if term.trains_teacher else settled, batch)
             parts[name] = self._weight(name, elapsed) * loss
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
-    def _shown(self, batch: Batch) -> Batch:
-        """Return the batch, followed by those pictures made from it that terms ask for."""
-        made = [torch.rot90(batch.images, quarters, dims=(2, 3)) for quarters in ((1, 2, 3) if self._turned else ())]
-        if self._strong:
-            if batch.strong is None:
-                raise DataError("a term asks for strong pictures, and the batch has none; TrainBatches(strong=True)")
-            made.append(batch.strong)
-        if not made:
-            return batch
-        return Batch(
-            torch.cat([batch.images, *made]),
-            batch.labels.repeat(1 + len(made)),
-            batch.index.repeat(1 + len(made)),
-            torch.cat([batch.views, *[torch.full_like(batch.views, -1)] * len(made)]),
-        )
-
-    def _parted(self, answered: Output) -> Output:
+    def parted(self, answered: Output) -> Output:
         """Return the answer to the batch itself, with those to the pictures made from it beside."""
-        if not (self._turned or self._strong):
+        if not (self.turned or self.strong):
             return answered
         shown = len(answered.logits)
-        B = shown // (1 + 3 * self._turned + self._strong)
+        B = shown // (1 + 3 * self.turned + self.strong)
         return replace(
             answered.rows(0, B),
-            turned=answered.rows(B, 4 * B) if self._turned else None,
-            strong=answered.rows(shown - B, shown) if self._strong else None,
+            turned=answered.rows(B, 4 * B) if self.turned else None,
+            strong=answered.rows(shown - B, shown) if self.strong else None,
         )
 
     def _ask(self, batch: Batch) -> Output | None:
         if self.peer:
-            return self._parted(self.peer(batch.images))
-        return self._parted(self._answer(batch)) if self._answer else None
+            return self.parted(self.peer(batch.images))
+        return self.parted(self._answer(batch)) if self._answer else None
 
     def _weight(self, name: str, elapsed: float) -> float:
         return self.weights[name] * self._ramps[name](elapsed) if name in self._ramps else self.weights[name]

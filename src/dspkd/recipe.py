@@ -87,7 +87,18 @@ class Pictures:
     rotation: Annotated[float, Field(ge=0, le=180)] = 180.0
     """Training pictures are turned by up to this many degrees either way."""
     flips: bool = True
+    views: Annotated[int, Field(gt=0)] | Literal["fresh"] = "fresh"
+    """How many different training pictures are made of an image. `fresh` makes another each time; a number makes so
+    many, the same for every seed, and a teacher is asked about each only once: see `bank`."""
     randaugment: RandAugment = Field(default_factory=RandAugment)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Bank:
+    """How a teacher's answers are kept, where `pictures.views` is a number."""
+
+    maps: Literal["float16", "float32"] = "float16"
+    """Type of the stored maps; logits and pooled vectors are always float32."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -186,6 +197,9 @@ class Machine:
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads for arithmetic; 0 leaves torch's choice."""
     tensorboard: bool = False
+    cache: str = "auto"
+    """Folder of decoded images and of teachers' answers, which runs share; it may be deleted at any time. `auto`:
+    $XDG_CACHE_HOME/dspkd or ~/.cache/dspkd; `none`: decode each image anew each time."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -202,6 +216,7 @@ class Recipe:
     and the first one's maps."""
     split: Split = Field(default_factory=Split)
     pictures: Pictures = Field(default_factory=Pictures)
+    bank: Bank = Field(default_factory=Bank)
     train: Train = Field(default_factory=Train)
     machine: Machine = Field(default_factory=Machine)
 
@@ -288,7 +303,7 @@ def _tell(error: Any) -> str:
     return f"{'.'.join(place)}: {message}" if place else message
 
 
-_NAMED_ALIKE = (Data, Split, Model, Pictures, RandAugment, Train, Machine, Ramp)
+_NAMED_ALIKE = (Data, Split, Model, Pictures, RandAugment, Bank, Train, Machine, Ramp)
 _SECTIONS: dict[str, type] = {kind.__name__.lower(): kind for kind in _NAMED_ALIKE} | {"stages": Stage, "terms": Term}
 
 

@@ -14,66 +14,26 @@ report.html        all of it, to read
 
 from __future__ import annotations
 
-import json
-import platform
-from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dspkd import build, recipe, report
-from dspkd.data import images as pictures_on_disk
-from dspkd.data import split as splits
+from dspkd import banking, build, recipe, report
 from dspkd.data.loader import TrainBatches, in_order
-from dspkd.data.split import Split
-from dspkd.data.table import Table
 from dspkd.data.transforms import CentreCrop
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predict import predict
 from dspkd.evaluate.predictions import Predictions
+from dspkd.inputs import Inputs, Silent, Watcher, prepare, write_json
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe
 from dspkd.train import loop
-from dspkd.train.allocator import keep_freed_memory
 from dspkd.train.records import Records
-
-
-class Watcher(loop.Watcher, Protocol):
-    """Is told how a run goes."""
-
-    def data(self, counts: splits.Counts) -> None:
-        """Take the counts per part and class, before training starts."""
-        ...
-
-
-class Silent:
-    """A watcher that shows nothing."""
-
-    def data(self, counts: splits.Counts) -> None:
-        """Ignore it."""
-
-    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
-        """Ignore it."""
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        """Ignore it."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a run computes with, made from its recipe."""
-
-    table: Table
-    split: Split
-    teacher: build.AnyTeacher | None
-    device: torch.device
-    half: bool
 
 
 def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
@@ -109,14 +69,12 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
         return report.write(out)
     inputs = prepare(made_from, out, watcher)
     student = build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed)
-    if not (out / "stages").exists():
-        pictures_on_disk.check(inputs.table)
     stages = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
     _save_student(student, out)
     for part in ("val", "test"):
         judged = judge(student, inputs, part, made_from)
         judged.save(out / "predictions" / f"{part}.csv")
-    _write_json(
+    write_json(
         out / "result.json",
         {
             "name": made_from.name,
@@ -134,38 +92,6 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
     return report.write(out)
 
 
-def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
-    """Read and check the data, split them, load the teacher; write down what they were."""
-    keep_freed_memory()
-    if made_from.machine.threads:
-        torch.set_num_threads(made_from.machine.threads)
-    device = build.device(made_from.machine)
-    table = build.table(made_from.data)
-    if (out / "split.csv").exists():
-        split = splits.load(out / "split.csv", table, by=made_from.split.by)
-    else:
-        split = build.split(made_from.split, table)
-        splits.require_training_images(table, split)
-        split.save(out / "split.csv", table)
-    counts = splits.report(table, split)
-    watcher.data(counts)
-    teacher = build.teacher(made_from.teachers, table, split, device)
-    _write_json(
-        out / "data.json",
-        {
-            "path": made_from.data.path,
-            "layout": made_from.data.layout,
-            "synthetic": any(table.root.glob("SYNTHETIC*")),
-            "classes": list(table.classes),
-            "digest": table.digest,
-            "split_digest": split.digest,
-            "counts": counts,
-        },
-    )
-    _write_json(out / "environment.json", _environment(device))
-    return Inputs(table, split, teacher, device, build.half(made_from.train, device))
-
-
 def judge(student: nn.Module, inputs: Inputs, part: str, made_from: Recipe) -> Predictions:
     """Return the student's logits for one part of the split."""
     batches = in_order(
@@ -173,6 +99,7 @@ def judge(student: nn.Module, inputs: Inputs, part: str, made_from: Recipe) -> P
         inputs.split.rows(part),
         CentreCrop(size=made_from.pictures.size),
         batch_size=made_from.train.batch_size,
+        decoded=inputs.to_judge,
         workers=made_from.machine.workers,
         pin=inputs.device.type == "cuda",
     )
@@ -196,11 +123,16 @@ def _train_stages(
         build.augmentation(made_from.pictures),
         batch_size=made_from.train.batch_size,
         seed=made_from.seed,
+        views=None if made_from.pictures.views == "fresh" else made_from.pictures.views,
         balance=made_from.train.balance,
         strong=build.wants_strong(made_from),
+        decoded=inputs.to_train,
         workers=made_from.machine.workers,
         pin=inputs.device.type == "cuda",
     )
+    if banking.wanted(made_from):
+        teacher = banking.bank(made_from, make, student, inputs, batches, watcher)
+        make = partial(make, teacher=teacher)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
     arithmetic = loop.Arithmetic(device=inputs.device, half=inputs.half, clip=made_from.train.clip)
     untouched = inputs.teacher.digest() if inputs.teacher else ""
@@ -270,18 +202,3 @@ def _claim(made_from: Recipe, out: Path) -> None:
     elif any(out.iterdir()):
         raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
     (out / "recipe.toml").write_text(recipe.dump(made_from), encoding="utf-8")
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    packages = ("dspkd", "torch", "torchvision", "timm", "numpy")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

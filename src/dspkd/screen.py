@@ -37,7 +37,7 @@ class Screen:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps"),
+            TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -45,7 +45,7 @@ class Screen:
             disable=not console.is_terminal,
         )
         self._bar: TaskID | None = None
-        self._shown: tuple[str, int] | None = None
+        self._shown: str | None = None
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -65,12 +65,25 @@ class Screen:
         table.add_row("all", *(str(sum(images for images, _ in counts[part].values())) for part in counts))
         self._console.print(table)
 
-    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
-        """Move the bar."""
-        if self._shown != (stage, epoch):
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, soft_wrap=True)
+
+    def prepare(self, what: str, done: int, of: int) -> None:
+        """Move the bar of what comes before training."""
+        self._move(what, done, of)
+        if done == of:
             self._clear()
-            self._bar = self._progress.add_task(f"{stage} epoch {epoch}", total=steps)
-            self._shown = (stage, epoch)
+
+    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
+        """Move the bar of the running epoch."""
+        self._move(f"{stage} epoch {epoch}", done, steps)
+
+    def _move(self, what: str, done: int, of: int) -> None:
+        if self._shown != what:
+            self._clear()
+            self._bar = self._progress.add_task(what, total=of)
+            self._shown = what
         assert self._bar is not None
         self._progress.update(self._bar, completed=done)
 

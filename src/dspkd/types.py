@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from dspkd.errors import DataError
+
+V = TypeVar("V", int, Tensor)
+
+TURNED, STRONG = (1, 2, 3), (4,)
+"""Numbers of the pictures that are made from a picture: turned by as many quarters, and augmented further."""
 
 TAPS = ("stride4", "stride8", "stride16", "stride32", "last")
 """The names of the maps that a network may offer, shallow to deep; `last` is the map that the classifier pools."""
@@ -29,8 +37,8 @@ class Batch:
     index
         ``[B]`` int64, rows of the table that the pictures come from.
     views
-        ``[B]`` int64, which augmented view of its image each picture is. (index, view) names a picture for good;
-        a picture that was made from a view, and has no such name, has -1.
+        ``[B]`` int64, which augmented view of its image each picture is. (index, view) names a picture for good.
+        A picture made from view v has a number of its own, see `made_view`.
     strong
         ``[B, 3, H, W]``, the same pictures augmented further; None where no term asks for them.
     """
@@ -48,6 +56,29 @@ class Batch:
         """Return the batch on `device`; the copy overlaps with computation when memory is pinned."""
         return self._each(lambda values: values.to(device, non_blocking=True))
 
+    def with_made(self, *, turned: bool, strong: bool) -> Batch:
+        """Return the batch followed by pictures made from it: turned by 90, by 180 and by 270 degrees, and strong ones.
+
+        Raises
+        ------
+        DataError
+            `strong` pictures are asked for, and the batch has none.
+        """
+        numbers = made_numbers(turned=turned, strong=strong)
+        made = [torch.rot90(self.images, quarters, dims=(2, 3)) for quarters in (TURNED if turned else ())]
+        if strong:
+            if self.strong is None:
+                raise DataError("a term asks for strong pictures, and the batch has none; TrainBatches(strong=True)")
+            made.append(self.strong)
+        if not made:
+            return self
+        return Batch(
+            torch.cat([self.images, *made]),
+            self.labels.repeat(1 + len(made)),
+            self.index.repeat(1 + len(made)),
+            torch.cat([self.views, *[made_view(self.views, number) for number in numbers]]),
+        )
+
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory; called by a DataLoader that pins."""
         return self._each(Tensor.pin_memory)
@@ -55,6 +86,16 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         present = {item.name: getattr(self, item.name) for item in fields(self)}
         return replace(self, **{name: change(values) for name, values in present.items() if values is not None})
+
+
+def made_numbers(*, turned: bool, strong: bool) -> tuple[int, ...]:
+    """Return which pictures are made from each."""
+    return (TURNED if turned else ()) + (STRONG if strong else ())
+
+
+def made_view(view: V, number: int) -> V:
+    """Return what stands in the place of a view for picture `number` made from it: -(5v + n), no two alike."""
+    return -(5 * view + number)
 
 
 @dataclass(frozen=True)

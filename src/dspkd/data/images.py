@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -104,13 +104,18 @@ def check(table: Table, log: Callable[[str], None] | None = None) -> None:
     with ThreadPoolExecutor() as pool:
         bad = [complaint for complaint in pool.map(_complaint, table.paths) if complaint]
     if bad:
-        listed = "\n  ".join(bad[:3])
-        raise DataError(
-            f"{table.root}: {len(bad)} of {len(table)} images do not decode; mend or remove them:\n  {listed}"
-            + ("\n  ..." if len(bad) > 3 else "")
-        )
+        raise damaged(table, bad)
     if log is not None:
         log(f"{len(table):,} images decoded, none damaged")
+
+
+def damaged(table: Table, complaints: Sequence[str]) -> DataError:
+    """Return the error that says how many images of a table do not decode, and what is wrong with the first three."""
+    listed = "\n  ".join(complaints[:3])
+    return DataError(
+        f"{table.root}: {len(complaints)} of {len(table)} images do not decode; mend or remove them:\n  {listed}"
+        + ("\n  ..." if len(complaints) > 3 else "")
+    )
 
 
 def _complaint(path: Path) -> str:

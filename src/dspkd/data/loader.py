@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -14,12 +14,15 @@ from torch.utils.data import DataLoader, Dataset
 from dspkd.data.images import decode
 from dspkd.data.order import epoch_order
 from dspkd.data.table import Table
-from dspkd.data.transforms import Augmentation, CentreCrop, strengthened
+from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened
 from dspkd.types import Batch
 
 Key = tuple[int, int]
 """(row of the table, view): what names a picture."""
 
+
+Decode = Callable[[int], RGB]
+"""Returns the decoded image of a row of the table."""
 
 Item = tuple[Tensor, int, int, int, Tensor | None]
 """Picture, label, row, view, and the strong picture if there is to be one."""
@@ -38,20 +41,31 @@ class Pictures(Dataset[Item]):
         Of the transform's random draws.
     strong
         Also make of each picture one that is augmented further.
+    decoded
+        Returns the image of a row, at the transform's `decode_side`; without it, files are decoded each time.
     """
 
     def __init__(
-        self, table: Table, transform: Augmentation | CentreCrop, *, seed: int = 0, strong: bool = False
+        self,
+        table: Table,
+        transform: Augmentation | CentreCrop,
+        *,
+        seed: int = 0,
+        strong: bool = False,
+        decoded: Decode | None = None,
     ) -> None:
         self.table, self.transform, self.seed, self.strong = table, transform, seed, strong
+        self._decoded = decoded or self._decode
 
     def __getitem__(self, key: Key) -> Item:
         row, view = key
         name = self.table.ids[row]
-        image = decode(self.table.paths[row], short_side=self.transform.decode_side)
-        picture = self.transform(image, name=name, view=view, seed=self.seed)
+        picture = self.transform(self._decoded(row), name=name, view=view, seed=self.seed)
         strong = strengthened(picture, name=name, view=view, seed=self.seed) if self.strong else None
         return picture, int(self.table.labels[row]), row, view, strong
+
+    def _decode(self, row: int) -> RGB:
+        return decode(self.table.paths[row], short_side=self.transform.decode_side)
 
 
 class TrainBatches:
@@ -65,6 +79,9 @@ class TrainBatches:
         Those to train on.
     transform, seed
         Make the pictures; the seed also orders them.
+    views
+        How many different pictures of an image there are; they then do not depend on `seed`, so that a teacher's
+        answers to them serve runs of every seed. None draws fresh ones for ever.
     batch_size
         Pictures in a batch. Those left over at the end of an epoch are not shown (a batch of one would upset
         batch normalisation), unless there are fewer than one batch in all.
@@ -72,6 +89,8 @@ class TrainBatches:
         See `dspkd.data.order.epoch_order`.
     strong
         Also make `Batch.strong`.
+    decoded
+        See `Pictures`.
     workers
         Processes that make pictures; 0 makes them in this one. Results do not depend on it.
     pin
@@ -86,24 +105,37 @@ class TrainBatches:
         *,
         batch_size: int,
         seed: int = 0,
+        views: int | None = None,
         balance: float = 0.0,
         strong: bool = False,
+        decoded: Decode | None = None,
         workers: int = 0,
         pin: bool = False,
     ) -> None:
         self.rows, self.labels = rows, table.labels[rows]
-        self.batch_size, self.seed, self.balance = min(batch_size, len(rows)), seed, balance
-        self._keys: list[list[Key]] = []
-        self._loader = _loader(Pictures(table, transform, seed=seed, strong=strong), self._keys, workers, pin)
+        self.batch_size, self.seed, self.views, self.balance = min(batch_size, len(rows)), seed, views, balance
+        self._shown: list[list[Key]] = []
+        pictures = Pictures(table, transform, seed=0 if views else seed, strong=strong, decoded=decoded)
+        self._loader = _loader(pictures, self._shown, workers, pin)
 
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch `number`, counted over all stages."""
-        positions, views = epoch_order(self.labels, seed=self.seed, epoch=number, balance=self.balance)
-        keys = list(zip(self.rows[positions].tolist(), views.tolist(), strict=True))
-        self._keys[:] = [keys[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))]
+        keys = self.keys(number)
+        yield from self.show([keys[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))])
+
+    def keys(self, number: int) -> list[Key]:
+        """Return the pictures that epoch `number` shows, in order."""
+        positions, views = epoch_order(
+            self.labels, seed=self.seed, epoch=number, balance=self.balance, views=self.views
+        )
+        return list(zip(self.rows[positions].tolist(), views.tolist(), strict=True))[: len(self) * self.batch_size]
+
+    def show(self, pictures: Sequence[list[Key]]) -> Iterator[Batch]:
+        """Yield batches of these pictures."""
+        self._shown[:] = pictures
         yield from self._loader
 
 
@@ -113,14 +145,14 @@ def in_order(
     transform: CentreCrop,
     *,
     batch_size: int,
+    decoded: Decode | None = None,
     workers: int = 0,
     pin: bool = False,
 ) -> DataLoader[Batch]:
     """Return batches of the images in `rows`, in that order, as a network is judged by them."""
     keys = [(int(row), 0) for row in rows]
-    return _loader(
-        Pictures(table, transform), [keys[i : i + batch_size] for i in range(0, len(keys), batch_size)], workers, pin
-    )
+    pictures = Pictures(table, transform, decoded=decoded)
+    return _loader(pictures, [keys[i : i + batch_size] for i in range(0, len(keys), batch_size)], workers, pin)
 
 
 def _loader(pictures: Pictures, batches: list[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:

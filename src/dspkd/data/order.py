@@ -9,7 +9,7 @@ from dspkd.seed import seed_for
 
 
 def epoch_order(
-    labels: NDArray[np.int64], *, seed: int, epoch: int, balance: float = 0.0
+    labels: NDArray[np.int64], *, seed: int, epoch: int, balance: float = 0.0, views: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     r"""Return the positions in `labels` to show in one epoch, and the view of each, both ``[N]``.
 
@@ -20,7 +20,7 @@ def epoch_order(
     so 0 shows each image once and 1 all classes equally often. A class that needs more pictures than it has images
     goes through all of them before it repeats one. A repeated image is shown in another view, so that no
     picture is ever seen twice: pass p of epoch e shows view :math:`eP + p`, where P is the most passes any
-    class needs.
+    class needs. Where there are only V = `views` of each image, it shows view :math:`(e + p) \bmod V`.
 
     A pure function of its arguments; `epoch` counts over all stages of a run, so that runs with equal numbers
     of epochs see the same pictures however these are divided into stages.
@@ -31,15 +31,16 @@ def epoch_order(
     wanted = counts[present] ** (1.0 - balance)
     quotas = _whole_shares(len(labels) * wanted / wanted.sum())
     passes = int(np.max(-(-quotas // counts[present])))
-    rows, views = [], []
+    rows, shown_views = [], []
     for c, quota in zip(present, quotas, strict=True):
         members = np.flatnonzero(labels == c)
         for number in range(-(-int(quota) // len(members))):
             shown = draw.permutation(members)[: int(quota) - number * len(members)]
             rows.append(shown)
-            views.append(np.full(len(shown), epoch * passes + number))
+            view = epoch * passes + number if views is None else (epoch + number) % views
+            shown_views.append(np.full(len(shown), view))
     shuffled = draw.permutation(len(labels))
-    return np.concatenate(rows)[shuffled], np.concatenate(views)[shuffled]
+    return np.concatenate(rows)[shuffled], np.concatenate(shown_views)[shuffled]
 
 
 def _whole_shares(shares: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -207,8 +207,8 @@ def make_optimizer(stage: Stage, parameters: Iterable[tuple[str, nn.Parameter]])
         groups += [{"params": matrices, "weight_decay": stage.weight_decay, "scale": scale}] if matrices else []
         groups += [{"params": vectors, "weight_decay": 0.0, "scale": scale}] if vectors else []
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=stage.lr, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=stage.lr)
+        return torch.optim.SGD(groups, lr=stage.lr, momentum=0.9, fused=True)
+    return torch.optim.AdamW(groups, lr=stage.lr, fused=True)
 
 
 def _by_owner(parameters: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -1,0 +1,133 @@
+"""Fills a teacher's bank with all that a recipe will ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+
+import torch
+from torch import nn
+
+from dspkd import build, methods
+from dspkd.data.decoded import DECODER, fingerprints
+from dspkd.data.loader import Key, TrainBatches
+from dspkd.distiller import Distiller
+from dspkd.inputs import Inputs, Watcher
+from dspkd.recipe import Recipe, Stage
+from dspkd.teacher.asked import fields_read
+from dspkd.teacher.bank import BankedTeacher, image_keys
+from dspkd.types import Batch, Output, made_numbers
+
+
+def wanted(made_from: Recipe) -> bool:
+    """Return whether the recipe's teacher is to be asked about each picture once only."""
+    return bool(made_from.teachers) and made_from.pictures.views != "fresh" and any(map(_asks, made_from.stages))
+
+
+def bank(
+    made_from: Recipe,
+    make: Callable[..., Distiller],
+    student: nn.Module,
+    inputs: Inputs,
+    batches: TrainBatches,
+    watcher: Watcher,
+) -> BankedTeacher:
+    """Return the teacher as one that reads its answers, once it has answered what is missing.
+
+    Parameters
+    ----------
+    made_from
+        The recipe.
+    make
+        Returns the objective of a stage, given the one before as `earlier`.
+    student
+        The network that will learn.
+    inputs
+        The live teacher, the table, and how to compute.
+    batches
+        Show the pictures.
+    watcher
+        Is told what will be stored, and how it goes.
+
+    Raises
+    ------
+    DataError, RunError
+        See `BankedTeacher.fill`.
+    """
+    folder = build.cache(made_from.machine)
+    teacher, device = inputs.teacher, inputs.device
+    assert teacher, "a recipe is checked before it is run"
+    assert folder, "a recipe is checked before it is run"
+    asking = [stage for stage in made_from.stages if _asks(stage)]
+    terms = [methods.find(term.method) for stage in asking for term in stage.terms]
+    turned, strong = any(term.wants_turned for term in terms), any(term.wants_strong for term in terms)
+    augmentation = build.augmentation(made_from.pictures)
+
+    def show(pictures: Sequence[list[Key]]) -> Iterator[Batch]:
+        for batch in batches.show(pictures):
+            yield batch.to(device).with_made(turned=turned, strong=strong)
+
+    def ask(batch: Batch) -> Output:
+        with torch.autocast(device.type, torch.bfloat16, enabled=inputs.half):
+            return teacher.answer(batch)
+
+    first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
+    fields = _fields(made_from, make, student, ask, first_two)
+    banked = BankedTeacher(
+        teacher,
+        fields,
+        image_keys(fingerprints(inputs.table.paths), inputs.table.ids),
+        {
+            "transform": {"name": type(augmentation).__name__, **asdict(augmentation)},
+            "made by": f"{DECODER}, torchvision {version('torchvision')}",
+            "precision": "bfloat16" if inputs.half else "float32",
+        },
+        folder,
+        maps=made_from.bank.maps,
+    )
+    banked.fill(
+        _schedule(made_from, batches),
+        show,
+        made=made_numbers(turned=turned, strong=strong),
+        batch_size=batches.batch_size,
+        ask=ask,
+        progress=watcher.prepare,
+        log=watcher.note,
+    )
+    return banked
+
+
+def _asks(stage: Stage) -> bool:
+    """Return whether the frozen teacher answers in this stage; a copy of it that learns does so in its stead."""
+    return not stage.teacher_lr and any(methods.find(term.method).needs_teacher for term in stage.terms)
+
+
+def _schedule(made_from: Recipe, batches: TrainBatches) -> set[Key]:
+    """Return the pictures about which the teacher will be asked."""
+    shown: set[Key] = set()
+    first = 0
+    for stage in made_from.stages:
+        if _asks(stage):
+            shown.update(key for epoch in range(first, first + stage.epochs) for key in batches.keys(epoch))
+        first += stage.epochs
+    return shown
+
+
+def _fields(
+    made_from: Recipe, make: Callable[..., Distiller], student: nn.Module, ask: Callable[[Batch], Output], batch: Batch
+) -> set[str]:
+    """Return which parts of the teacher's answers the recipe's terms read."""
+    fields: set[str] = set()
+    earlier = None
+    training = student.training
+    for stage in made_from.stages:
+        earlier = make(stage, earlier=earlier).to(batch.images.device)
+        if _asks(stage):
+            shown = batch.with_made(turned=earlier.turned, strong=earlier.strong)
+            with torch.no_grad():
+                output = earlier.parted(student.eval()(shown.images))
+            terms = earlier.terms.values()
+            fields |= fields_read(terms, output, earlier.parted(ask(shown)), batch)  # type: ignore[arg-type]
+    student.train(training)
+    return fields

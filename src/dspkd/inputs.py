@@ -1,0 +1,141 @@
+"""What a run computes with: images, split, teacher and device, made from its recipe and written into its folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from dspkd import build
+from dspkd.data import images as pictures_on_disk
+from dspkd.data import split as splits
+from dspkd.data.decoded import Decoded
+from dspkd.data.loader import Decode
+from dspkd.data.split import Split
+from dspkd.data.table import Table
+from dspkd.data.transforms import CentreCrop
+from dspkd.recipe import Recipe
+from dspkd.train import loop
+from dspkd.train.allocator import keep_freed_memory
+
+
+class Watcher(loop.Watcher, Protocol):
+    """Is told how a run goes."""
+
+    def data(self, counts: splits.Counts) -> None:
+        """Take the counts per part and class, before training starts."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Take a line that a person should see."""
+        ...
+
+    def prepare(self, what: str, done: int, of: int) -> None:
+        """`done` of the `of` things are done that come before training."""
+        ...
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def data(self, counts: splits.Counts) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
+        """Ignore it."""
+
+    def prepare(self, what: str, done: int, of: int) -> None:
+        """Ignore it."""
+
+    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
+        """Ignore it."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run computes with, made from its recipe."""
+
+    table: Table
+    split: Split
+    teacher: build.AnyTeacher | None
+    device: torch.device
+    half: bool
+    to_train: Decode | None
+    to_judge: Decode | None
+    """Return the decoded image of a row, for those parts; None where each is decoded anew."""
+
+
+def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
+    """Read and check the data, split them, load the teacher; write down what they were."""
+    keep_freed_memory()
+    if made_from.machine.threads:
+        torch.set_num_threads(made_from.machine.threads)
+    device = build.device(made_from.machine)
+    table = build.table(made_from.data)
+    if (out / "split.csv").exists():
+        split = splits.load(out / "split.csv", table, by=made_from.split.by)
+    else:
+        split = build.split(made_from.split, table)
+        splits.require_training_images(table, split)
+        split.save(out / "split.csv", table)
+    counts = splits.report(table, split)
+    watcher.data(counts)
+    to_train, to_judge = _decoded(made_from, table, split, watcher, new=not (out / "stages").exists())
+    teacher = build.teacher(made_from.teachers, table, split, device)
+    write_json(
+        out / "data.json",
+        {
+            "path": made_from.data.path,
+            "layout": made_from.data.layout,
+            "synthetic": any(table.root.glob("SYNTHETIC*")),
+            "classes": list(table.classes),
+            "digest": table.digest,
+            "split_digest": split.digest,
+            "counts": counts,
+        },
+    )
+    write_json(out / "environment.json", _environment(device))
+    return Inputs(table, split, teacher, device, build.half(made_from.train, device), to_train, to_judge)
+
+
+def _decoded(
+    made_from: Recipe, table: Table, split: Split, watcher: Watcher, *, new: bool
+) -> tuple[Decode | None, Decode | None]:
+    """Decode each image once and keep it, or at least see, before a new run, that none is damaged."""
+    folder = build.cache(made_from.machine)
+    if folder is None:
+        if new:
+            pictures_on_disk.check(table)
+        return None, None
+    keep = partial(Decoded, table, folder=folder, progress=watcher.prepare, log=watcher.note)
+    judged = np.concatenate([split.rows("val"), split.rows("test")])
+    return (
+        keep(split.rows("train"), build.augmentation(made_from.pictures).decode_side),
+        keep(judged, CentreCrop(size=made_from.pictures.size).decode_side),
+    )
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    packages = ("dspkd", "torch", "torchvision", "timm", "numpy")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` so that a person can read it."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

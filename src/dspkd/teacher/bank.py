@@ -1,0 +1,196 @@
+"""A teacher whose answers were stored: asked once, it teaches every run that shows the same pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dspkd.errors import DataError, RunError
+from dspkd.store import KEY_BYTES, Store, readable
+from dspkd.teacher.ensemble import EnsembleTeacher
+from dspkd.teacher.live import LiveTeacher
+from dspkd.types import Batch, Output, made_view
+
+Picture = tuple[int, int]
+"""Row of the table and view, see `dspkd.types.Batch`."""
+
+
+class BankedTeacher:
+    """A frozen teacher that reads what it once answered to each picture.
+
+    Parameters
+    ----------
+    live
+        Who answers what is not yet stored.
+    fields
+        What to keep of an answer: ``logits``, ``pooled``, names of maps. Logits and pooled vectors are kept in
+        float32. An answer that is read has these fields and no others.
+    images
+        For each row of the table, what the picture of a view of it depends on beside the transform: the image's
+        bytes and its id, as one key.
+    about
+        What else the answers depend on, in plain data: the transform, the decoder, the precision of the arithmetic.
+    folder
+        Under which banks are kept, each in a folder named by all that it depends on. Whatever changes, another bank
+        is used; one whose folder says something else than its name is refused.
+    maps
+        Type in which maps are kept. ``float32`` gives the training that the live teacher gives, bit for bit where its
+        answer to a picture does not depend on the other pictures of the batch; ``float16`` rounds to 11 bits, and
+        halves the bytes.
+
+    Notes
+    -----
+    Stored arrays are found by image, id and view, never by position, and are as those of `dspkd.store.Store`:
+    checked when first read, shared by processes that run at the same time, and kept where filling was stopped.
+    """
+
+    def __init__(
+        self,
+        live: LiveTeacher | EnsembleTeacher,
+        fields: Iterable[str],
+        images: Sequence[bytes],
+        about: Mapping[str, object],
+        folder: Path,
+        *,
+        maps: Literal["float16", "float32"] = "float16",
+    ) -> None:
+        self.live, self.spec, self.name = live, live.spec, live.name
+        self._images = images
+        depends = {"teacher": live.name, "weights": live.digest(), **about}
+        name = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+        self._stores: dict[str, Store] = {}
+        for field in sorted(fields):
+            dtype = "float32" if field in {"logits", "pooled"} else maps
+            self._stores[field] = Store(folder / f"teacher-{name}" / f"{field}-{dtype}", dtype, depends)
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of weights of the live teacher."""
+        return self.live.parameters
+
+    def digest(self) -> str:
+        """Return the live teacher's digest."""
+        return self.live.digest()
+
+    def answer(self, batch: Batch) -> Output:
+        """Return what the teacher answered to these pictures, on their device, in float32.
+
+        Raises
+        ------
+        DataError
+            It was never asked about one of them, or what is stored is damaged.
+        """
+        keys = [self._key(*picture) for picture in _pictures(batch)]
+        read = {field: self._read(field, keys).to(batch.images.device).float() for field in self._stores}
+        absent = batch.images.new_empty(len(batch), 0)
+        logits, pooled = read.pop("logits", absent), read.pop("pooled", absent)
+        return Output(logits, pooled, read)
+
+    def fill(
+        self,
+        pictures: Iterable[Picture],
+        show: Callable[[Sequence[list[Picture]]], Iterator[Batch]],
+        *,
+        made: Sequence[int],
+        batch_size: int,
+        ask: Callable[[Batch], Output],
+        progress: Callable[[str, int, int], None],
+        log: Callable[[str], None],
+    ) -> None:
+        """Have the live teacher answer the pictures that are not yet stored.
+
+        Parameters
+        ----------
+        pictures
+            Those that training will show.
+        show
+            Yields batches of listed pictures, followed in each batch by those made from them, as training shows them.
+        made
+            Numbers of those made from each, see `dspkd.types.made_numbers`.
+        batch_size
+            Pictures in a batch. Every batch is full, so that each answer is rounded as in training.
+        ask
+            Returns the live teacher's answer to a batch.
+        progress
+            Is told how many pictures are answered.
+        log
+            Is told, after the first batch, how many bytes and seconds there are to come.
+
+        Raises
+        ------
+        DataError
+            There is no room for the answers; what was stored stays.
+        RunError
+            A map has values that float16 cannot hold.
+        """
+        with ExitStack() as writers:
+            for store in self._stores.values():
+                writers.enter_context(store.writing())
+            missing = [picture for picture in sorted(set(pictures)) if self._lacks(picture, made)]
+            if not missing:
+                return
+            padded = [missing[i % len(missing)] for i in range(-(-len(missing) // batch_size) * batch_size)]
+            batches = [padded[i : i + batch_size] for i in range(0, len(padded), batch_size)]
+            before, started = self._nbytes, time.perf_counter()
+            for number, batch in enumerate(show(batches)):
+                self._keep(batch, ask(batch))
+                if number == 0:
+                    size = (self._nbytes - before) * len(batches)
+                    spent = (time.perf_counter() - started) * len(batches)
+                    where = next(iter(self._stores.values())).folder.parent
+                    log(
+                        f"{self.name} answers {len(missing):,} pictures once, keeping {', '.join(self._stores)}: "
+                        f"{readable(size)}, about {spent / 60:.0f} min, in {where}"
+                    )
+                    next(iter(self._stores.values())).require_space(size)
+                progress(f"{self.name} answers", min((number + 1) * batch_size, len(missing)), len(missing))
+
+    @property
+    def _nbytes(self) -> int:
+        return sum(store.nbytes for store in self._stores.values())
+
+    def _key(self, row: int, view: int) -> bytes:
+        return hashlib.blake2b(self._images[row] + view.to_bytes(8, "big", signed=True), digest_size=KEY_BYTES).digest()
+
+    def _lacks(self, picture: Picture, made: Sequence[int]) -> bool:
+        row, view = picture
+        keys = [self._key(row, view), *(self._key(row, made_view(view, number)) for number in made)]
+        return any(key not in store for store in self._stores.values() for key in keys)
+
+    def _read(self, field: str, keys: list[bytes]) -> Tensor:
+        return torch.from_numpy(np.stack([self._stores[field].read(key) for key in keys]))
+
+    def _keep(self, batch: Batch, answered: Output) -> None:
+        keys = [self._key(*picture) for picture in _pictures(batch)]
+        said = {"logits": answered.logits, "pooled": answered.pooled, **answered.maps}
+        for field, store in self._stores.items():
+            values = said[field].float().cpu().numpy()
+            if store.dtype == np.float16 and np.abs(values).max() > np.finfo(np.float16).max:
+                raise RunError(
+                    f"teacher {self.name}: its map {field!r} reaches {np.abs(values).max():.3g}, and float16 ends at "
+                    '65504; set bank.maps = "float32"'
+                )
+            store.append(zip(keys, values, strict=True))
+
+
+def _pictures(batch: Batch) -> Iterator[Picture]:
+    return zip(batch.index.tolist(), batch.views.tolist(), strict=True)
+
+
+def image_keys(fingerprints: Sequence[bytes], ids: Sequence[str]) -> list[bytes]:
+    """Return one key for each image, from the digest of its bytes and its id, by which its views are drawn."""
+    if len(fingerprints) != len(ids):
+        raise DataError(f"{len(fingerprints)} images and {len(ids)} ids; there must be one id for each image")
+    return [
+        hashlib.blake2b(digest + name.encode(), digest_size=KEY_BYTES).digest()
+        for digest, name in zip(fingerprints, ids, strict=True)
+    ]
