@@ -88,7 +88,7 @@ def test_training_prints_counts_epochs_results_and_where_the_report_is(folder, t
     epochs = [line for line in lines if " epoch " in line]
     assert [line.split("  loss ")[0] for line in epochs] == ["features epoch 0", "logits epoch 0", "logits epoch 1"]
     assert re.search(r"\(labels \S+  hierarchical_fusion \S+\)  val balanced accuracy 0\.\d{3}", epochs[0])
-    assert epochs[0].endswith("  * best")
+    assert epochs[0].endswith("  * kept")
     result = next(line for line in lines if line.startswith("│ dsp_kd"))
     assert "58,772" in result
     assert lines[-1] == f"report: {folder / 'student' / 'report.html'}"
