@@ -6,10 +6,9 @@ import re
 import shutil
 
 import pytest
-from typer.testing import CliRunner
 
+from command import call, refused
 from dspkd import demo, judge, run, screen
-from dspkd.cli import app
 from dspkd.evaluate.predictions import Predictions
 
 FEATURES = '{ method = "hierarchical_fusion", weight = 1e-3, options = { width = 8, hidden = 8 } }'
@@ -32,24 +31,6 @@ stages = [
   {{ name = "logits", epochs = 2, lr = 1e-3, terms = [{{ method = "labels" }}, {{ method = "normkd" }}] }},
 ]
 """
-
-
-def call(*arguments, code=0):
-    """Run a command and return what it printed to standard output and to standard error."""
-    told = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if told.exception is not None and not isinstance(told.exception, SystemExit):
-        raise told.exception
-    assert told.exit_code == code, told.output
-    return told.stdout, told.stderr
-
-
-def refused(*arguments):
-    """Return the message with which a command is refused: one line, on standard error alone."""
-    out, err = call(*arguments, code=2)
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("error: ")
-    return line
 
 
 @pytest.fixture(scope="module")
