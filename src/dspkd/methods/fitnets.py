@@ -12,11 +12,6 @@ from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 _STRIDES = {"stride4": 4, "stride8": 8, "stride16": 16, "stride32": 32, "last": 32}
-_GRIDS: dict[float, tuple[type[nn.Conv2d | nn.ConvTranspose2d], dict[str, int]]] = {
-    2: (nn.Conv2d, {"kernel_size": 3, "stride": 2, "padding": 1}),
-    0.5: (nn.ConvTranspose2d, {"kernel_size": 4, "stride": 2, "padding": 1}),
-}
-"""By the teacher's stride over the student's: the convolution that brings the student's map to the teacher's grid."""
 
 
 class FitNets(Term):
@@ -92,8 +87,8 @@ class FitNets(Term):
         elif regressor == "relu":
             self.align = nn.Sequential(nn.Conv2d(given, wanted, kernel_size=1), nn.ReLU())
         else:
-            kind, shape = _GRIDS.get(_STRIDES[self.teacher_tap] / _STRIDES[tap], (nn.Conv2d, {"kernel_size": 1}))
-            self.align = nn.Sequential(kind(given, wanted, **shape, bias=False), BatchNorm(wanted), nn.ReLU())
+            resize = _resizing(given, wanted, _STRIDES[self.teacher_tap] / _STRIDES[tap])
+            self.align = nn.Sequential(resize, BatchNorm(wanted), nn.ReLU())
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
@@ -103,3 +98,12 @@ class FitNets(Term):
             return F.mse_loss(made_BCHW, true_BCHW)
         made_BF, true_BF = (F.normalize(x_BCHW.flatten(start_dim=1), dim=1) for x_BCHW in (made_BCHW, true_BCHW))
         return (made_BF - true_BF).square().sum(dim=1).mean()
+
+
+def _resizing(given: int, wanted: int, coarser: float) -> nn.Module:
+    """Return the convolution to a grid whose stride is `coarser` times the student's, if that is a step of two."""
+    if coarser == 2:
+        return nn.Conv2d(given, wanted, kernel_size=3, stride=2, padding=1, bias=False)
+    if coarser == 0.5:
+        return nn.ConvTranspose2d(given, wanted, kernel_size=4, stride=2, padding=1, bias=False)
+    return nn.Conv2d(given, wanted, kernel_size=1, bias=False)
