@@ -2,6 +2,7 @@
 
     pytest benchmarks/bench_terms.py --benchmark-sort=name --benchmark-columns=median,iqr,rounds
     pytest benchmarks/bench_terms.py --batch 2 --rounds 3      # within a minute
+    pytest benchmarks/bench_terms.py --batch 128 --rounds 1 -k crkd --benchmark-json=crkd.json
 
 One thread of a CPU. Times are good for ratios between the rows of one run and for nothing else; compare medians. Beside
 the time, ``extra_info`` in the file that ``--benchmark-json`` writes holds
@@ -66,7 +67,8 @@ def test_peak_bytes_sees_what_is_freed_within_the_step():
 @pytest.mark.parametrize(("name", "options"), [*(pytest.param(name, {}, id=name) for name in names()), *WIDTHS])
 def test_forward_and_backward(benchmark, name, options, batch_size, rounds):
     torch.manual_seed(0)
-    student, teacher = answer(SHUFFLENET_V2, batch_size), answer(RES2NET101, batch_size)
+    several = find(name).wants_turned or find(name).wants_strong
+    student, teacher = (answer(spec, batch_size, several) for spec in (SHUFFLENET_V2, RES2NET101))
     term = find(name)(SHUFFLENET_V2, RES2NET101, **options)
     rows = torch.arange(batch_size)
     batch = Batch(torch.zeros(batch_size, 3, 224, 224), rows % CLASSES, rows, torch.zeros_like(rows))

@@ -6,10 +6,9 @@ import re
 import shutil
 
 import pytest
-from typer.testing import CliRunner
 
+from command import call, refused
 from dspkd import demo, judge, run, screen
-from dspkd.cli import app
 from dspkd.evaluate.predictions import Predictions
 
 FEATURES = '{ method = "hierarchical_fusion", weight = 1e-3, options = { width = 8, hidden = 8 } }'
@@ -32,24 +31,6 @@ stages = [
   {{ name = "logits", epochs = 2, lr = 1e-3, terms = [{{ method = "labels" }}, {{ method = "normkd" }}] }},
 ]
 """
-
-
-def call(*arguments, code=0):
-    """Run a command and return what it printed to standard output and to standard error."""
-    told = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if told.exception is not None and not isinstance(told.exception, SystemExit):
-        raise told.exception
-    assert told.exit_code == code, told.output
-    return told.stdout, told.stderr
-
-
-def refused(*arguments):
-    """Return the message with which a command is refused: one line, on standard error alone."""
-    out, err = call(*arguments, code=2)
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("error: ")
-    return line
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +69,7 @@ def test_training_prints_counts_epochs_results_and_where_the_report_is(folder, t
     epochs = [line for line in lines if " epoch " in line]
     assert [line.split("  loss ")[0] for line in epochs] == ["features epoch 0", "logits epoch 0", "logits epoch 1"]
     assert re.search(r"\(labels \S+  hierarchical_fusion \S+\)  val balanced accuracy 0\.\d{3}", epochs[0])
-    assert epochs[0].endswith("  * best")
+    assert epochs[0].endswith("  * kept")
     result = next(line for line in lines if line.startswith("│ dsp_kd"))
     assert "58,772" in result
     assert lines[-1] == f"report: {folder / 'student' / 'report.html'}"

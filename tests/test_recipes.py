@@ -1,5 +1,6 @@
 import json
 import math
+import tomllib
 from dataclasses import replace
 
 import pytest
@@ -35,6 +36,36 @@ def test_a_recipe_is_called_as_its_file_and_says_what_is_inferred(name):
     header = recipes.find(name).read_text().split("\nname")[0]
     reconstructed = [method for method in used if method.inferred.startswith(("All", "Everything"))]
     assert not reconstructed or "inferred" in header
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_recipe_differs_from_plain_in_its_name_its_teacher_and_its_stages_alone(name):
+    plain, other = (tomllib.loads(recipes.find(each).read_text()) for each in ("dermoscopy150/plain", name))
+    assert {key for key in plain if plain[key] != other[key]} <= {"name", "stages"}
+    assert set(other) - set(plain) <= {"teacher"}
+
+
+def test_the_controls_of_dsp_kd_have_its_weights():
+    def weights(name):
+        stages = recipe.load(recipes.find(f"dermoscopy150/{name}")).stages
+        return {term.method: term.weight for stage in stages for term in stage.terms if term.method != "labels"}
+
+    whole = weights("dsp_kd")
+    assert set(whole) == {"hierarchical_fusion", "normkd"}
+    for control in ("dsp_kd_ensemble", "dsp_kd_no_mask", "dsp_kd_swapped", "dsp_kd_joint"):
+        assert weights(control) == whole, control
+    for part in whole:
+        assert weights(part) == {part: whole[part]}
+
+
+def test_ssd_kd_trains_the_teachers_head_first_and_starts_the_student_anew_with_it():
+    head, student = recipe.load(recipes.find("dermoscopy150/ssd_kd")).stages
+    (only,) = head.terms
+    assert (only.method, only.options, head.keep) == ("ssd_kd", {"trains": "teacher_head"}, "last")
+    labels, kd, whole = student.terms
+    assert student.start == "initial"
+    assert (labels.method, labels.options["class_weights"]) == ("labels", "sqrt_inverse")
+    assert (kd.method, whole.method, whole.carry) == ("kd", "ssd_kd", True)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def test_counts_have_a_row_a_class_and_a_total_of_the_images(console):
     assert row(console, "all") == ["all", "23", "3"]
 
 
-def test_an_epoch_is_one_line_and_the_best_has_a_star(console):
+def test_an_epoch_is_one_line_and_the_kept_one_has_a_star(console):
     watcher = screen.Screen(console)
     with watcher:
         watcher.step("features", 0, 1, 2)
@@ -54,7 +54,7 @@ def test_an_epoch_is_one_line_and_the_best_has_a_star(console):
     first, second = printed(console)
     assert first == (
         "features epoch 0  loss 2.5 (labels 2  hierarchical_fusion 0.5)  "
-        "val balanced accuracy 0.125  accuracy 0.250  * best"
+        "val balanced accuracy 0.125  accuracy 0.250  * kept"
     )
     assert second.startswith("features epoch 1 ")
     assert "*" not in second

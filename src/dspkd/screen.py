@@ -88,13 +88,13 @@ class Screen:
         self._progress.update(self._bar, completed=done)
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """Print what came of an epoch, in one line; a star marks the best so far."""
+        """Print what came of an epoch, in one line; a star marks the one that is kept so far."""
         self._clear()
         parts = "  ".join(f"{name} {value:.4g}" for name, value in record["train"].items() if name != "total")
         self._console.print(
             f"{record['stage']} epoch {record['epoch']}  loss {record['train']['total']:.4g} ({parts})  "
             f"val balanced accuracy {record['val']['balanced_accuracy']:.3f}  accuracy {record['val']['accuracy']:.3f}"
-            f"{'  * best' if record['best'] else ''}",
+            f"{'  * kept' if record['best'] else ''}",
             soft_wrap=True,
         )
 

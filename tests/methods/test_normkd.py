@@ -29,6 +29,16 @@ def test_it_is_the_formula(t_norm, made):
     assert loss.item() == pytest.approx(by_hand(student.logits.numpy(), teacher.logits.numpy(), t_norm), rel=1e-10)
 
 
+@pytest.mark.parametrize("spread", [1e-4, 1e-5])
+@pytest.mark.parametrize("network", ["student", "teacher"])
+def test_a_small_spread_is_as_good_as_any_other(spread, network, made):
+    networks = dict(zip(("student", "teacher"), made.pair(dtype=torch.float64), strict=True))
+    networks[network] = replace(networks[network], logits=spread * networks[network].logits)
+    loss = NormKD(made.student, made.teacher)(networks["student"], networks["teacher"], made.batch())
+    want = by_hand(networks["student"].logits.numpy(), networks["teacher"].logits.numpy(), 1.0)
+    assert loss.item() == pytest.approx(want, rel=1e-8)
+
+
 @given(gain=st.floats(0.01, 100), shift=st.floats(-100, 100))
 def test_gain_and_shift_of_the_students_logits_do_not_matter(made, gain, shift):
     student, teacher = made.pair(dtype=torch.float64)

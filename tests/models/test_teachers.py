@@ -1,13 +1,16 @@
 """Pairs of a teacher and a student: any network of timm teaches, transformers too."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
 
 from dspkd import methods
+from dspkd.distiller import Distiller
 from dspkd.errors import RecipeError
 from dspkd.models import zoo
+from dspkd.teacher.live import LiveTeacher
 from dspkd.types import Batch
 
 
@@ -34,6 +37,33 @@ def taught(teacher, method, side, **options):
     loss = term(student(pictures.images), teacher(pictures.images), pictures)
     loss.backward()
     return loss, student.network.conv1[0].weight.grad, [p.grad for p in teacher.parameters() if p.grad is not None]
+
+
+NEEDY = [name for name in methods.names() if methods.find(name).needs_teacher]
+
+
+@pytest.mark.parametrize("method", NEEDY)
+@pytest.mark.parametrize("teacher", ["vit_tiny_patch16_224", "convnext_atto"])
+def test_every_method_learns_from_another_architecture_or_says_why_not(method, teacher):
+    network = made(teacher)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    student, taught = made("shufflenet_v2_x1_0").train(), LiveTeacher(network, network.spec)
+    torch.manual_seed(1)
+    if (method, teacher) == ("at", "vit_tiny_patch16_224"):
+        with pytest.raises(RecipeError, match=r"at\.levels = 'last3': the teacher offers stride16, last, not stride8"):
+            methods.find(method)(student.spec, network.spec)
+        return
+    distiller = Distiller(student, taught, [(method, 1.0, methods.find(method)(student.spec, network.spec))])
+    student.zero_grad()
+    pictures = batch(64)
+    loss = distiller(replace(pictures, strong=1 - pictures.images))["total"]
+    loss.backward()
+    grad = student.network.conv1[0].weight.grad
+    assert 0 < loss.item() < float("inf")
+    assert grad.isfinite().all()
+    assert grad.any()
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize(("method", "side"), [*((m, 64) for m in ("kd", "normkd", "rkd", "sp", "mgd")), ("mgd", 96)])

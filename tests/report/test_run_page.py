@@ -55,6 +55,9 @@ def test_it_can_be_read_without_seeing_it(whole, page):
     drawn = [svg for svg in read.all("svg") if svg["role"] == "img"]
     assert len(drawn) == len(read.all("svg")) == 1 + 3 + 2 * 3
     assert all(svg["aria-label"] for svg in drawn)
+    curves = [svg["aria-label"] for svg in drawn if "Validation" in svg["aria-label"]]
+    assert all(re.search(r": 0\.\d{3} in epoch \d+ of \d+, which was kept\.$", words) for words in curves)
+    assert len(curves) == 2
     assert len(read.all("figcaption")) == len(read.all("figure"))
     assert read.all("html") == [{"lang": "en"}]
     assert len(read.all("h1")) == 1

@@ -42,6 +42,27 @@ With the 2048 channels of Res2Net101, in batches of 4 on one CPU core, widths of
 0.07 of the full generator's time and 0.26, 0.13 and 0.07 of its 437 MiB peak memory, forwards and backwards, optimiser
 state not counted. These are ratios of one run on a busy machine: to have those of yours, and all methods side by side,
 run `pytest benchmarks/bench_terms.py`. What a narrower generator does to accuracy is a question for runs.
+
+## What the relations of `crkd` cost
+
+At 2048 channels and 128 pictures of 7x7, forwards and backwards, `crkd` takes 393 MiB at its peak, which is eight
+times the teacher's map of 49 MiB; the two sets of 2048 x 2048 matrices of the formula as written would take 4 GiB,
+before any gradient. `ssd_kd` with 32 images, hence 128 pictures, takes 564 MiB. Peak memory is counted by torch's
+allocator and the same each time:
+
+```bash
+pytest benchmarks/bench_terms.py --batch 128 --rounds 1 -k crkd --benchmark-json=crkd.json      # extra_info.peak_mib
+pytest benchmarks/bench_terms.py --batch 32 --rounds 1 -k ssd_kd --benchmark-json=ssd_kd.json
+```
+
+## Weights
+
+A published weight belongs to the networks, the resolution and the reduction it was found with. In the recipes for
+dermoscopy-150 (96 pixels, EfficientNet-Lite2 teaching ShuffleNetV2) most published weights let one term have nearly
+all of the first gradient, or none of it; there each is set so that the term starts with 10 to 60 % of it, and the
+recipe's header says which weight is published and what it gave. Exceptions are the controls of `dsp_kd`, which keep
+its weights so that they differ from it in one thing. `dspkd explain RECIPE` prints the shares; [the log](log.md) has
+the table.
 """
 
 

@@ -2,60 +2,108 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dspkd.methods._align import align, stretched
+from dspkd.methods._align import BatchNorm, align, stretched
 from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
+_STRIDES = {"stride4": 4, "stride8": 8, "stride16": 16, "stride32": 32, "last": 32}
+
 
 class FitNets(Term):
-    r"""Bring a map of the student to one of the teacher by a linear map of channels.
+    r"""Bring a map of the student to one of the teacher by a small regressor.
 
-    .. math:: L = \frac{1}{B C H W} \sum_b \big\| A(S_b) - T_b \big\|_2^2
+    .. math:: L = \frac{1}{B C H W} \sum_b \big\| A(S_b) - T_b \big\|_2^2 \qquad \text{or} \qquad
+              L = \frac1B \sum_b \bigg\| \frac{A(S_b)}{\|A(S_b)\|_2} - \frac{T_b}{\|T_b\|_2} \bigg\|_2^2
 
-    with :math:`A` a 1x1 convolution to the teacher's channels, absent where they are equal.
+    with :math:`A` the regressor, to the teacher's channels.
 
     Parameters
     ----------
     student, teacher
         Shapes of the networks.
     tap
-        The map of both networks.
+        The student's map, the guided layer.
+    teacher_tap
+        The teacher's map, the hint; empty for the one of the same name.
+    regressor
+        ``"linear"``: a 1x1 convolution, absent where the channels are equal. ``"relu"``: a 1x1 convolution and ReLU.
+        ``"norm_relu"``: a convolution, batch normalisation and ReLU; 3x3 with stride 2 where the student's map has
+        half the teacher's stride, transposed 4x4 with stride 2 where it has twice, else 1x1.
+    compare
+        ``"mean"``, the first formula, or ``"unit"``, the second: each picture's maps as vectors scaled to length 1.
 
     Raises
     ------
     RecipeError
-        If a network does not offer the tap.
+        If a network does not offer its tap.
 
     Notes
     -----
-    Maps ``[B, C, H, W]``; mean over everything. The usual weight is 100 beside 1 for the labels. The convolution
-    follows autocast; the difference is float32.
+    Maps ``[B, C, H, W]``; ``"mean"`` is the mean over everything, ``"unit"`` sums within a picture, in [0, 4], and
+    takes the mean over the batch. Convolutions follow autocast; the difference is float32.
+
+    Published forms, each with 1 for the labels: ``"norm_relu"`` and a weight of 100 (mdistiller); ``"norm_relu"`` with
+    ``"unit"``, two terms with taps of stride 16 and 32, and 10 each (mmrazor); ``"relu"`` at stride 4 in a stage of
+    its own (torchdistill, which sums, so its weight is another). A ReLU at the end cannot make what is below zero in
+    the maps of ConvNeXt or of networks with SiLU.
 
     Deviation: FitNets first trains the student up to the map by the hint alone, then the whole by soft labels. Here
     the hint is one term among others; a recipe of two stages, the first with ``keep = "last"``, gives the authors'
-    order. Regressors vary among programs (3x3, with batch normalisation and ReLU); this is the plainest.
+    order.
+
+    Inferred: where the grids differ still, as with taps further apart or a vision transformer, the mapped student
+    is interpolated bilinearly. What a tap's stride is, its name says; ``last`` counts as 32.
 
     Source: Romero et al., *FitNets: Hints for Thin Deep Nets*, ICLR 2015.
     """
 
     inferred: ClassVar[str] = (
-        "A 1x1 convolution as regressor, at the last map, and the resizing of maps whose grids differ."
+        "Which regressor and taps are the default, and the resizing of maps whose grids differ after the regressor."
     )
 
-    def __init__(self, student: Spec, teacher: Spec, *, tap: str = "last") -> None:
-        super().__init__(student, teacher, tap=tap)
-        asked = f"tap = {tap!r}"
-        channels = self.channels("teacher", teacher, tap, asked)
-        self.tap = tap
-        self.align = align(self.channels("student", student, tap, asked), channels)
+    def __init__(
+        self,
+        student: Spec,
+        teacher: Spec,
+        *,
+        tap: str = "last",
+        teacher_tap: str = "",
+        regressor: Literal["linear", "relu", "norm_relu"] = "linear",
+        compare: Literal["mean", "unit"] = "mean",
+    ) -> None:
+        super().__init__(student, teacher, tap=tap, teacher_tap=teacher_tap, regressor=regressor, compare=compare)
+        self.tap, self.teacher_tap = tap, teacher_tap or tap
+        self.compare = compare
+        asked = f"teacher_tap = {teacher_tap!r}" if teacher_tap else f"tap = {tap!r}"
+        wanted = self.channels("teacher", teacher, self.teacher_tap, asked)
+        given = self.channels("student", student, tap, f"tap = {tap!r}")
+        if regressor == "linear":
+            self.align = align(given, wanted)
+        elif regressor == "relu":
+            self.align = nn.Sequential(nn.Conv2d(given, wanted, kernel_size=1), nn.ReLU())
+        else:
+            resize = _resizing(given, wanted, _STRIDES[self.teacher_tap] / _STRIDES[tap])
+            self.align = nn.Sequential(resize, BatchNorm(wanted), nn.ReLU())
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
-        true_BCHW = precise(teacher.maps[self.tap].detach())
-        aligned_BCHW = self.align(precise(student.maps[self.tap]))
-        return F.mse_loss(precise(stretched(aligned_BCHW, true_BCHW)), true_BCHW)
+        true_BCHW = precise(teacher.maps[self.teacher_tap].detach())
+        made_BCHW = precise(stretched(self.align(precise(student.maps[self.tap])), true_BCHW))
+        if self.compare == "mean":
+            return F.mse_loss(made_BCHW, true_BCHW)
+        made_BF, true_BF = (F.normalize(x_BCHW.flatten(start_dim=1), dim=1) for x_BCHW in (made_BCHW, true_BCHW))
+        return (made_BF - true_BF).square().sum(dim=1).mean()
+
+
+def _resizing(given: int, wanted: int, coarser: float) -> nn.Module:
+    """Return the convolution to a grid whose stride is `coarser` times the student's, if that is a step of two."""
+    if coarser == 2:
+        return nn.Conv2d(given, wanted, kernel_size=3, stride=2, padding=1, bias=False)
+    if coarser == 0.5:
+        return nn.ConvTranspose2d(given, wanted, kernel_size=4, stride=2, padding=1, bias=False)
+    return nn.Conv2d(given, wanted, kernel_size=1, bias=False)

@@ -44,7 +44,8 @@ class ReviewKD(Term):
     -----
     Maps ``[B, C, H, W]``. Mean over everything within a level, sum over levels. Maps are resized to the next level's
     grid, and to the teacher's, by taking the nearest position. Convolutions follow autocast; the differences and their
-    means are float32.
+    means are float32. On CUDA two runs can differ in the last digits: torch has no deterministic backward pass of
+    adaptive average pooling there, and refuses it under ``torch.use_deterministic_algorithms(True)``.
 
     The authors let the weight grow from 0 over the first 20 epochs; a recipe says ``ramp = { epochs = 20 }``.
 

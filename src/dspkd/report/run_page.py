@@ -69,8 +69,8 @@ def _curves(run: Run) -> list[list[Markup]]:
         says = [
             f"Training loss of stage {stage.name}: from {losses[0]:.3f} to {losses[-1]:.3f}.",
             f"Share of each term in the loss of stage {stage.name}.",
-            f"Validation balanced accuracy of stage {stage.name}: best {stage.best_score:.3f} "
-            f"in epoch {stage.best_epoch + 1} of {stage.epochs}.",
+            f"Validation balanced accuracy of stage {stage.name}: {stage.best_score:.3f} "
+            f"in epoch {stage.best_epoch + 1} of {stage.epochs}, which was kept.",
         ]
         row = []
         for place, words in enumerate(says):
