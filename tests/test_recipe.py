@@ -2,6 +2,7 @@ import pytest
 
 from dspkd import recipe
 from dspkd.errors import RecipeError
+from dspkd.stage import Ramp
 
 GOOD = """
 name = "dsp_kd"
@@ -124,7 +125,7 @@ def test_the_digest_changes_with_any_setting_but_the_machine(good):
 
 @pytest.mark.parametrize(("shape", "shares"), [("linear", [0, 0.25, 1, 1]), ("sigmoid", [0.006738, 0.060055, 1, 1])])
 def test_a_ramp_rises_to_one_and_stays_there(shape, shares):
-    ramp = recipe.Ramp(epochs=4, shape=shape)
+    ramp = Ramp(epochs=4, shape=shape)
     assert [ramp.share(elapsed) for elapsed in (0, 1, 4, 7.5)] == pytest.approx(shares, rel=1e-4)
 
 
@@ -132,7 +133,7 @@ def test_terms_of_one_method_are_told_apart_by_number(good):
     terms = "[{method='kd'}, {method='labels'}, {method='kd'}, {method='kd', ramp={epochs=2}}]"
     stage = recipe.load(good, [f"stages.1.terms={terms}"]).stages[1]
     assert stage.part_names == ("kd", "labels", "kd#2", "kd#3")
-    assert stage.terms[3].ramp == recipe.Ramp(epochs=2, shape="linear")
+    assert stage.terms[3].ramp == Ramp(epochs=2, shape="linear")
 
 
 def test_no_torch_is_needed_to_read_a_recipe():

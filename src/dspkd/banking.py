@@ -14,7 +14,8 @@ from dspkd.data.decoded import DECODER, fingerprints
 from dspkd.data.loader import Key, TrainBatches
 from dspkd.distiller import Distiller
 from dspkd.inputs import Inputs, Watcher
-from dspkd.recipe import Recipe, Stage
+from dspkd.recipe import Recipe
+from dspkd.stage import Stage
 from dspkd.teacher.asked import fields_read
 from dspkd.teacher.bank import BankedTeacher, image_keys
 from dspkd.types import Batch, Output, made_numbers

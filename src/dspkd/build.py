@@ -20,8 +20,9 @@ from dspkd.distiller import Distiller, Teacher
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
-from dspkd.recipe import Recipe, Stage
+from dspkd.recipe import Recipe
 from dspkd.seed import seed_for
+from dspkd.stage import Stage
 from dspkd.teacher.bank import BankedTeacher
 from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.teacher.live import LiveTeacher

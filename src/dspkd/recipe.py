@@ -11,25 +11,22 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
 from dspkd.overrides import override
+from dspkd.stage import STRICT, Count, Ramp, Stage, Term
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
-
-Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Data:
     """Which pictures: a folder (or CSV file) of a known layout."""
 
@@ -39,7 +36,7 @@ class Data:
     """Column that names the lesion or patient, for layouts where it has no fixed name."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Split:
     """Which pictures train, choose the epoch, and judge; or a file that says so."""
 
@@ -59,7 +56,7 @@ class Split:
         return self
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Model:
     """The network that is trained."""
 
@@ -68,7 +65,7 @@ class Model:
     """`none`, `imagenet` (downloaded by the network's own library) or a file of weights."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RandAugment:
     """RandAugment (Cubuk et al. 2020). The paper names it without numbers; 2 and 9 are torchvision's (inferred)."""
 
@@ -76,7 +73,7 @@ class RandAugment:
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Pictures:
     """How an image becomes a square picture. The defaults are inferred: the paper gives no numbers."""
 
@@ -93,7 +90,7 @@ class Pictures:
     randaugment: RandAugment = Field(default_factory=RandAugment)
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Bank:
     """How a teacher's answers are kept, where `pictures.views` is a number."""
 
@@ -101,7 +98,7 @@ class Bank:
     """Type of the stored maps; logits and pooled vectors are always float32."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Train:
     """What all stages share."""
 
@@ -115,78 +112,7 @@ class Train:
     """`auto`: bfloat16 autocast on a GPU, float32 elsewhere."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Ramp:
-    """The rise of a term's weight over the first epochs of its stage."""
-
-    epochs: Count
-    shape: Literal["linear", "sigmoid"] = "linear"
-    """`linear` begins at 0; `sigmoid` is exp(-5 (1 - t)^2), which begins at 0.007 and rises late."""
-
-    def share(self, elapsed: float) -> float:
-        """Return the share of the weight, in [0, 1], once `elapsed` epochs of the stage have passed."""
-        t = min(elapsed / self.epochs, 1.0)
-        return t if self.shape == "linear" else math.exp(-5 * (1 - t) ** 2)
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Term:
-    """One part of a stage's loss."""
-
-    method: str
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    options: dict[str, Any] = Field(default_factory=dict)
-    ramp: Ramp | None = None
-    """How the weight rises from (nearly) 0; it has its full value from the start if nothing is said."""
-    carry: bool = False
-    """Start this term's own layers from those of the same-named term of the stage before."""
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Stage:
-    """A stretch of training with one objective and one fresh optimiser."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-    epochs: Count
-    lr: Annotated[float, Field(gt=0)]
-    terms: Annotated[tuple[Term, ...], Field(min_length=1)]
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """`sgd` has momentum 0.9 and no Nesterov step."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    warmup: Annotated[float, Field(ge=0)] = 0.0
-    """Epochs over which the learning rate rises linearly; then it falls to 0 along a cosine."""
-    start: Literal["previous", "initial"] = "previous"
-    """Whose student: that of the stage before (in the first stage, the initial one), or the initial one again."""
-    keep: Literal["best", "last"] = "best"
-    """Which epoch's student stays: the one best on the validation images, or the last, where their score means
-    nothing (a stage without labels, or one that trains a method's own layers)."""
-    teacher_lr: Annotated[float, Field(gt=0)] | None = None
-    """Peak rate at which a copy of the teacher learns in this stage, dropped at its end; without it, nothing learns
-    but the student and the terms' own layers."""
-
-    @model_validator(mode="after")
-    def _warmup_and_ramps_end_within_the_stage(self) -> Self:
-        if self.warmup >= self.epochs:
-            raise ValueError(f"warmup of {self.warmup} epochs leaves none of the {self.epochs} for the cosine")
-        for t, term in enumerate(self.terms):
-            if term.ramp and term.ramp.epochs > self.epochs:
-                raise ValueError(f"terms.{t}: ramp of {term.ramp.epochs} epochs does not end within {self.epochs}")
-        return self
-
-    @property
-    def part_names(self) -> tuple[str, ...]:
-        """Return the name of each term: its method's, and ``method#2`` for the second of one method."""
-        methods = [term.method for term in self.terms]
-        earlier = [methods[:t].count(method) for t, method in enumerate(methods)]
-        return tuple(f"{method}#{n + 1}" if n else method for method, n in zip(methods, earlier, strict=True))
-
-    @property
-    def carried(self) -> tuple[str, ...]:
-        """Return the names of the terms whose layers come from the stage before."""
-        return tuple(name for name, term in zip(self.part_names, self.terms, strict=True) if term.carry)
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Machine:
     """Where and how a run is computed. Not part of the digest: a run may be resumed on another machine."""
 
@@ -202,7 +128,7 @@ class Machine:
     $XDG_CACHE_HOME/dspkd or ~/.cache/dspkd; `none`: decode each image anew each time."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Recipe:
     """A whole experiment. A teacher is a run too: of a recipe without a teacher."""
 

@@ -8,8 +8,8 @@ from dspkd.errors import RunError, TrainingError
 from dspkd.methods import find
 from dspkd.methods._term import Term
 from dspkd.models import zoo
-from dspkd.recipe import Stage
-from dspkd.recipe import Term as TermRecipe
+from dspkd.stage import Stage
+from dspkd.stage import Term as TermRecipe
 from dspkd.teacher.live import LiveTeacher
 from dspkd.train import loop
 from dspkd.types import Batch

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from dspkd.distiller import Distiller
 from dspkd.errors import TrainingError
-from dspkd.recipe import Stage
 from dspkd.seed import seed_for
+from dspkd.stage import Stage
 from dspkd.train import checkpoint
 from dspkd.types import Batch
 

@@ -1,0 +1,85 @@
+"""A stage of a recipe and its terms, as strict, frozen, typed data."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+"""What every section of a recipe is: no unknown keys, no types but the right ones."""
+
+Count = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Ramp:
+    """The rise of a term's weight over the first epochs of its stage."""
+
+    epochs: Count
+    shape: Literal["linear", "sigmoid"] = "linear"
+    """`linear` begins at 0; `sigmoid` is exp(-5 (1 - t)^2), which begins at 0.007 and rises late."""
+
+    def share(self, elapsed: float) -> float:
+        """Return the share of the weight, in [0, 1], once `elapsed` epochs of the stage have passed."""
+        t = min(elapsed / self.epochs, 1.0)
+        return t if self.shape == "linear" else math.exp(-5 * (1 - t) ** 2)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Term:
+    """One part of a stage's loss."""
+
+    method: str
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    options: dict[str, Any] = Field(default_factory=dict)
+    ramp: Ramp | None = None
+    """How the weight rises from (nearly) 0; it has its full value from the start if nothing is said."""
+    carry: bool = False
+    """Start this term's own layers from those of the same-named term of the stage before."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Stage:
+    """A stretch of training with one objective and one fresh optimiser."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    epochs: Count
+    lr: Annotated[float, Field(gt=0)]
+    terms: Annotated[tuple[Term, ...], Field(min_length=1)]
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """`sgd` has momentum 0.9 and no Nesterov step."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup: Annotated[float, Field(ge=0)] = 0.0
+    """Epochs over which the learning rate rises linearly; then it falls to 0 along a cosine."""
+    start: Literal["previous", "initial"] = "previous"
+    """Whose student: that of the stage before (in the first stage, the initial one), or the initial one again."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's student stays: the one best on the validation images, or the last, where their score means
+    nothing (a stage without labels, or one that trains a method's own layers)."""
+    teacher_lr: Annotated[float, Field(gt=0)] | None = None
+    """Peak rate at which a copy of the teacher learns in this stage, dropped at its end; without it, nothing learns
+    but the student and the terms' own layers."""
+
+    @model_validator(mode="after")
+    def _warmup_and_ramps_end_within_the_stage(self) -> Self:
+        if self.warmup >= self.epochs:
+            raise ValueError(f"warmup of {self.warmup} epochs leaves none of the {self.epochs} for the cosine")
+        for t, term in enumerate(self.terms):
+            if term.ramp and term.ramp.epochs > self.epochs:
+                raise ValueError(f"terms.{t}: ramp of {term.ramp.epochs} epochs does not end within {self.epochs}")
+        return self
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Return the name of each term: its method's, and ``method#2`` for the second of one method."""
+        methods = [term.method for term in self.terms]
+        earlier = [methods[:t].count(method) for t, method in enumerate(methods)]
+        return tuple(f"{method}#{n + 1}" if n else method for method, n in zip(methods, earlier, strict=True))
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Return the names of the terms whose layers come from the stage before."""
+        return tuple(name for name, term in zip(self.part_names, self.terms, strict=True) if term.carry)
