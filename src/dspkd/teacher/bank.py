@@ -140,11 +140,11 @@ class BankedTeacher:
                 return
             padded = [missing[i % len(missing)] for i in range(-(-len(missing) // batch_size) * batch_size)]
             batches = [padded[i : i + batch_size] for i in range(0, len(padded), batch_size)]
-            before, started = self._nbytes, time.perf_counter()
+            before, started = self.nbytes, time.perf_counter()
             for number, batch in enumerate(show(batches)):
                 self._keep(batch, ask(batch))
                 if number == 0:
-                    size = (self._nbytes - before) * len(batches)
+                    size = (self.nbytes - before) * len(batches)
                     spent = (time.perf_counter() - started) * len(batches)
                     where = next(iter(self._stores.values())).folder.parent
                     log(
@@ -155,7 +155,8 @@ class BankedTeacher:
                 progress(f"{self.name} answers", min((number + 1) * batch_size, len(missing)), len(missing))
 
     @property
-    def _nbytes(self) -> int:
+    def nbytes(self) -> int:
+        """Return how many bytes the answers take on disk."""
         return sum(store.nbytes for store in self._stores.values())
 
     def _key(self, row: int, view: int) -> bytes:
