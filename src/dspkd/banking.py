@@ -88,7 +88,7 @@ def bank(
         maps=made_from.bank.maps,
     )
     banked.fill(
-        _schedule(made_from, batches),
+        schedule(made_from, batches),
         show,
         made=made_numbers(turned=turned, strong=strong),
         batch_size=batches.batch_size,
@@ -104,7 +104,7 @@ def _asks(stage: Stage) -> bool:
     return not stage.teacher_lr and any(methods.find(term.method).needs_teacher for term in stage.terms)
 
 
-def _schedule(made_from: Recipe, batches: TrainBatches) -> set[Key]:
+def schedule(made_from: Recipe, batches: TrainBatches) -> set[Key]:
     """Return the pictures about which the teacher will be asked."""
     shown: set[Key] = set()
     first = 0

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from dspkd import data, methods, recipe
 from dspkd.data import split as splits
+from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation
@@ -26,6 +29,7 @@ from dspkd.stage import Stage
 from dspkd.teacher.bank import BankedTeacher
 from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.teacher.live import LiveTeacher
+from dspkd.train.loop import Arithmetic
 from dspkd.types import Spec
 
 AnyTeacher = LiveTeacher | EnsembleTeacher
@@ -97,9 +101,34 @@ def augmentation(pictures: recipe.Pictures) -> Augmentation:
     )
 
 
-def wants_strong(wanted: Recipe) -> bool:
-    """Return whether any term of any stage asks for strong pictures."""
-    return any(methods.find(term.method).wants_strong for stage in wanted.stages for term in stage.terms)
+def batches(
+    wanted: Recipe,
+    images: Table,
+    rows: NDArray[np.int64],
+    device: torch.device,
+    *,
+    decoded: Decode | None = None,
+) -> TrainBatches:
+    """Return what trains on these rows, as the recipe says; `decoded` as in `dspkd.data.loader.Pictures`."""
+    terms = [methods.find(term.method) for stage in wanted.stages for term in stage.terms]
+    return TrainBatches(
+        images,
+        rows,
+        augmentation(wanted.pictures),
+        batch_size=wanted.train.batch_size,
+        seed=wanted.seed,
+        views=None if wanted.pictures.views == "fresh" else wanted.pictures.views,
+        balance=wanted.train.balance,
+        strong=any(term.wants_strong for term in terms),
+        decoded=decoded,
+        workers=wanted.machine.workers,
+        pin=device.type == "cuda",
+    )
+
+
+def arithmetic(wanted: Recipe, device: torch.device) -> Arithmetic:
+    """Return how the recipe's steps are computed on `device`."""
+    return Arithmetic(device=device, half=half(wanted.train, device), clip=wanted.train.clip)
 
 
 def student(model: recipe.Model, classes: int, *, seed: int) -> Tapped:

@@ -160,6 +160,18 @@ def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
 
 
 @app.command()
+def plan(recipe: RecipeArgument, override: SetOption = None) -> None:
+    """Measure 20 steps of each stage here, keeping nothing: where the time goes, and how long a run will take."""
+    with _told_in_one_line():
+        from dspkd import plan as planning
+        from dspkd import recipe as recipe_file
+        from dspkd import recipes
+        from dspkd.screen import print_plan, terminal
+
+        print_plan(terminal(), planning.plan(recipe_file.load(recipes.find(recipe), override or [])))
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),

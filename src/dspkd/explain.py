@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from dspkd import build
-from dspkd.data.loader import TrainBatches
 from dspkd.data.table import Table
 from dspkd.distiller import Distiller
 from dspkd.recipe import Recipe
@@ -87,11 +86,7 @@ def explain(recipe: Recipe) -> Facts:
     student = build.student(recipe.model, len(table.classes), seed=recipe.seed)
     teacher = build.teacher(recipe.teachers, table, split, torch.device("cpu"))
     rows = split.rows("train")
-    batches = TrainBatches(
-        table, rows, build.augmentation(recipe.pictures), batch_size=recipe.train.batch_size, seed=recipe.seed,
-        balance=recipe.train.balance, strong=build.wants_strong(recipe),
-    )  # fmt: skip
-    batch = next(batches.epoch(0))
+    batch = next(build.batches(recipe, table, rows, torch.device("cpu")).epoch(0))
     with torch.no_grad():
         shown = _shapes(student.eval()(batch.images))
     counts = _counts(table, rows)

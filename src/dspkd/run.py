@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dspkd import banking, build, recipe, report
-from dspkd.data.loader import TrainBatches, in_order
+from dspkd.data.loader import in_order
 from dspkd.data.transforms import CentreCrop
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
@@ -117,24 +117,12 @@ def _train_stages(
     for stage in made_from.stages:  # what cannot be built should stop the run now, not after the stages before it
         with torch.device("meta"):
             earlier = make(stage, earlier=earlier)
-    batches = TrainBatches(
-        inputs.table,
-        rows,
-        build.augmentation(made_from.pictures),
-        batch_size=made_from.train.batch_size,
-        seed=made_from.seed,
-        views=None if made_from.pictures.views == "fresh" else made_from.pictures.views,
-        balance=made_from.train.balance,
-        strong=build.wants_strong(made_from),
-        decoded=inputs.to_train,
-        workers=made_from.machine.workers,
-        pin=inputs.device.type == "cuda",
-    )
+    batches = build.batches(made_from, inputs.table, rows, inputs.device, decoded=inputs.to_train)
     if banking.wanted(made_from):
         teacher = banking.bank(made_from, make, student, inputs, batches, watcher)
         make = partial(make, teacher=teacher)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
-    arithmetic = loop.Arithmetic(device=inputs.device, half=inputs.half, clip=made_from.train.clip)
+    arithmetic = build.arithmetic(made_from, inputs.device)
     untouched = inputs.teacher.digest() if inputs.teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0

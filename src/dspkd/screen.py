@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dspkd.evaluate.metrics import Summary
     from dspkd.explain import Facts, StageFacts
     from dspkd.models.zoo import Row
+    from dspkd.plan import Plan
 
 
 def terminal() -> Console:
@@ -144,6 +145,30 @@ def print_facts(console: Console, facts: Facts) -> None:
         "parameters: of the term's own layers, dropped after the stage",
         soft_wrap=True,
     )
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """Print how long a recipe will take, and where the time goes."""
+    console.print(
+        f"measured on {plan.device}: {plan.threads} threads, {plan.workers} loader processes, "
+        f"batches of {plan.batch_size}"
+    )
+    parts = ["loading", "teacher", "student", "update"]
+    table = _table("milliseconds a step (median)", ["stage"], [*parts, "steps", "epochs", "all"])
+    for stage in plan.stages:
+        spent = (stage.loading, stage.asking, stage.learning, stage.updating)
+        milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
+        table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
+    console.print(table)
+    if plan.pictures:
+        console.print(f"the teacher first answers up to {plan.pictures:,} pictures: {_duration(plan.filling)}")
+    console.print(f"validation: {_duration(plan.judging)} an epoch\nexpected in all: {_duration(plan.seconds)}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _stage(stage: StageFacts) -> Table:

@@ -160,7 +160,7 @@ def _train_epoch(
 ) -> dict[str, float]:
     """Take one step for each rate; return the mean of each part of the loss over the epoch's pictures."""
     distiller.train()
-    mine, peers = _by_owner(distiller.trainable())
+    trained = owners(distiller.trainable())
     sums: dict[str, Tensor] = {}
     seen = 0
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
@@ -175,16 +175,21 @@ def _train_epoch(
             )
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
-        nn.utils.clip_grad_norm_(mine, arithmetic.clip)
-        nn.utils.clip_grad_norm_(peers, arithmetic.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        optimizer.step()
+        update(trained, optimizer, rate, arithmetic.clip)
         seen += len(batch)
         for name, loss in losses.items():
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach() * len(batch)
         watcher.step(stage, epoch, step + 1, len(rates))
     return {name: (total / seen).item() for name, total in sums.items()}
+
+
+def update(trained: Iterable[list[nn.Parameter]], optimizer: torch.optim.Optimizer, rate: float, clip: float) -> None:
+    """Take a step at this rate along the gradients, each owner's clipped to the norm `clip`."""
+    for values in trained:
+        nn.utils.clip_grad_norm_(values, clip)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+    optimizer.step()
 
 
 def learning_rate(stage: Stage, step: int, steps: int) -> float:
@@ -200,7 +205,7 @@ def make_optimizer(stage: Stage, parameters: Iterable[tuple[str, nn.Parameter]])
 
     Each group has a ``scale``, by which it multiplies the stage's rate: 1, or that of a teacher that learns.
     """
-    mine, peers = _by_owner(parameters)
+    mine, peers = owners(parameters)
     groups: list[dict[str, Any]] = []
     for values, scale in ((mine, 1.0), (peers, (stage.teacher_lr or 0.0) / stage.lr)):
         matrices, vectors = ([value for value in values if (value.ndim > 1) is wanted] for wanted in (True, False))
@@ -211,7 +216,7 @@ def make_optimizer(stage: Stage, parameters: Iterable[tuple[str, nn.Parameter]])
     return torch.optim.AdamW(groups, lr=stage.lr, fused=True)
 
 
-def _by_owner(parameters: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def owners(parameters: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the parameters of student and terms, and those of a teacher that learns."""
     named = list(parameters)
     mine = [value for name, value in named if not name.startswith("peer.")]

@@ -1,0 +1,92 @@
+import pytest
+
+from dspkd import plan as planning
+from dspkd import recipe, run
+from dspkd.screen import print_plan, terminal
+
+LABELS = {"method": "labels"}
+KD = {"method": "kd"}
+
+
+def made(lesions, **changes):
+    settings = {
+        "name": "planned",
+        "data": {"path": str(lesions)},
+        "model": {"name": "tiny"},
+        "pictures": {"size": 32, "randaugment": {"num_ops": 0}},
+        "train": {"batch_size": 16},
+        "stages": [
+            {"name": "first", "epochs": 3, "lr": 1e-3, "terms": [LABELS]},
+            {"name": "second", "epochs": 2, "lr": 1e-3, "terms": [LABELS, KD]},
+        ],
+    }
+    return recipe.parse({**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def teacher(lesions, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "teacher"
+    stages = [{"name": "labels", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.report, "write", lambda out: out)
+        run.train(made(lesions, model={"name": "tiny_wide"}, stages=stages), out)
+    return str(out)
+
+
+def sleeping(monkeypatch, seconds):
+    """Let a clock stand still but where a phase of the step moves it."""
+    now = [0.0]
+    monkeypatch.setattr(planning, "_now", lambda device: now[0])
+
+    def spend(owner, name):
+        original = getattr(owner, name)
+
+        def slowed(*args, **kwargs):
+            now[0] += seconds[name]
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, slowed)
+
+    return spend
+
+
+def test_each_phase_of_a_step_is_charged_to_its_own_column(lesions, teacher, monkeypatch):
+    spend = sleeping(monkeypatch, {"__getitem__": 1.0, "answer": 10.0, "forward": 100.0, "update": 1000.0})
+    spend(planning.loop, "update")
+    spend(planning.Distiller, "forward")
+    spend(planning.build.LiveTeacher, "answer")
+    found = planning.plan(made(lesions, teacher=teacher))
+    first, second = found.stages
+    assert (first.asking, first.learning, first.updating) == (0, 100, 1000)
+    assert (second.asking, second.learning, second.updating) == (10, 100, 1000)
+    assert first.seconds == 3 * first.steps * 1100
+    assert found.pictures == 0
+    assert found.seconds == pytest.approx(first.seconds + second.seconds + 5 * found.judging)
+
+
+def test_with_a_bank_the_teacher_is_asked_once_before_training(lesions, teacher, monkeypatch):
+    spend = sleeping(monkeypatch, {"answer": 10.0})
+    spend(planning.build.LiveTeacher, "answer")
+    pictures = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
+    found = planning.plan(made(lesions, teacher=teacher, pictures=pictures))
+    assert [stage.asking for stage in found.stages] == [0, 0]
+    shown = found.stages[0].steps * 16
+    assert shown < found.pictures <= 2 * (shown + 16)
+    assert found.filling == pytest.approx(found.pictures / 16 * 10)
+
+
+def test_a_teacher_that_learns_is_part_of_learning(lesions, teacher):
+    mutual = {"name": "mutual", "epochs": 1, "lr": 1e-3, "teacher_lr": 1e-4, "terms": [LABELS, {"method": "eml"}]}
+    (stage,) = planning.plan(made(lesions, teacher=teacher, stages=[mutual])).stages
+    assert stage.asking < stage.learning / 10
+    assert stage.learning > 0
+
+
+def test_it_keeps_nothing_and_prints_what_it_measured(lesions, teacher, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    print_plan(terminal(), planning.plan(made(lesions, teacher=teacher)))
+    assert list(tmp_path.iterdir()) == []
+    shown = capsys.readouterr().out
+    assert "milliseconds a step" in shown
+    assert "expected in all" in shown
