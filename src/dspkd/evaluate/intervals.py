@@ -163,7 +163,7 @@ def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = ()) -> E
     return Estimate(value, value - reach, value + reach, error, freedom, seeds**0.5 if parts else None)
 
 
-def wilson(right: int, images_of_group: Sequence[int]) -> tuple[float, float]:
+def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
     r"""Return the interval of a share of images, such as a recall, where images of one lesion go together.
 
     Wilson's interval with Kish's effective number of images, :math:`n = (\sum_g m_g)^2 / \sum_g m_g^2`, which supposes
