@@ -26,6 +26,7 @@ def test_a_probability_of_a_half_is_not_enough_and_nothing_over_nothing_is_one(m
 def test_a_tied_maximum_is_undecided(made):
     got = score(made([0, 0, 1, 1], [[1, 1], [2, 1], [5, 5], [0, 1]]))
     assert got.balanced_accuracy == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert got.sensitivity == 1 / 2  # of a probability of exactly a half, no class is given either
 
 
 @pytest.mark.parametrize("seed", range(3))
