@@ -9,6 +9,7 @@ import pytest
 
 from command import call, refused
 from dspkd import demo, judge, run, screen
+from dspkd.evaluate import isic
 from dspkd.evaluate.predictions import Predictions
 
 FEATURES = '{ method = "hierarchical_fusion", weight = 1e-3, options = { width = 8, hidden = 8 } }'
@@ -137,6 +138,16 @@ def test_evaluating_a_part_prints_each_class_and_writes_the_predictions(student,
     assert f"accuracy {accuracy:.3f}  AUC 0." in out
     assert err == ""
     assert "did you mean 'test'?" in refused("evaluate", student, "--part", "tset")
+
+
+def test_a_submission_to_the_challenge_is_written_and_scored(student, tmp_path):
+    out, _ = call("evaluate", student, "--isic-csv", tmp_path / "submission.csv")
+    own = Predictions.load(student / "predictions" / "test.csv")
+    with (tmp_path / "submission.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == list(own.ids)
+    assert [float(row["VASC"]) for row in rows] == own.probabilities[:, own.classes.index("VASC")].tolist()
+    assert f"by the rules of ISIC 2019: balanced accuracy {isic.score(own).balanced_accuracy:.3f}  AUC 0." in out
 
 
 def as_folders(lesions, target, rows):

@@ -110,16 +110,25 @@ def evaluate(
     part: Annotated[str | None, typer.Option(help="Part of the run's own split: train, val or test (default).")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV file.")] = None,
     group: Annotated[str | None, typer.Option(help="Column of --data that names the lesion or patient.")] = None,
+    isic_csv: Annotated[
+        Path | None,
+        typer.Option(help="Also write the probabilities as a submission to the ISIC 2019 challenge, and score it so."),
+    ] = None,
 ) -> None:
     """Judge a run's student on labelled images, and say how many of them it was trained on."""
     with _told_in_one_line():
         from dspkd import judge
-        from dspkd.screen import print_summary, terminal
+        from dspkd.evaluate import isic
+        from dspkd.screen import print_challenge, print_summary, terminal
 
         judged = judge.evaluate(run, folder=data, part=part, group=group)
         if out is not None:
             judged.predictions.save(out)
+        if isic_csv is not None:
+            isic.submit(judged.predictions, isic_csv)
         print_summary(terminal(), judged.summary)
+        if isic_csv is not None:
+            print_challenge(terminal(), isic.score(judged.predictions))
         if judged.known:
             typer.secho(
                 f"warning: {judged.known} of these {len(judged.predictions)} images show lesions or patients that the "

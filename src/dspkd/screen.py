@@ -13,6 +13,7 @@ from rich.table import Table
 from dspkd.data.split import Counts
 
 if TYPE_CHECKING:
+    from dspkd.evaluate.isic import Challenge
     from dspkd.evaluate.metrics import Summary
     from dspkd.explain import Facts, StageFacts
     from dspkd.models.zoo import Row
@@ -128,6 +129,19 @@ def print_summary(console: Console, summary: Summary) -> None:
     )
     if summary.absent:
         console.print(f"no image of {', '.join(summary.absent)}: left out of the means", soft_wrap=True)
+
+
+def print_challenge(console: Console, challenge: Challenge) -> None:
+    """Print what the scorer of the ISIC 2019 challenge says."""
+    console.print(
+        f"by the rules of ISIC 2019: balanced accuracy {challenge.balanced_accuracy:.3f}  AUC {_share(challenge.auc)}  "
+        f"AUC above sensitivity 0.8 {_share(challenge.auc_above_80)}  "
+        f"average precision {_share(challenge.average_precision)}\n"
+        f"  at probability 0.5: sensitivity {challenge.sensitivity:.3f}  specificity {challenge.specificity:.3f}  "
+        f"dice {challenge.dice:.3f}  PPV {challenge.ppv:.3f}  NPV {challenge.npv:.3f}  "
+        f"accuracy {challenge.accuracy:.3f}",
+        soft_wrap=True,
+    )
 
 
 def print_facts(console: Console, facts: Facts) -> None:

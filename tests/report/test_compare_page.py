@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from statistics import fmean, stdev
 
@@ -8,8 +9,9 @@ from dspkd import report
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
-from dspkd.report import sources
-from dspkd.report.comparison import agreement, contenders, unanimity
+from dspkd.evaluate.verdicts import verdicts
+from dspkd.report import prose, sources
+from dspkd.report.comparison import agreement, contenders, differing, intervals, unanimity
 
 SMALL = {"classes": ("MEL", "NV", "<b>x</b>"), "images": (20, 30, 10), "short": True}
 
@@ -33,9 +35,9 @@ def scores(folders):
 def test_the_page_says_mean_and_standard_deviation_over_seeds(runs, page, tmp_path):
     text = page(report.compare(runs, tmp_path / "deep" / "compare.html")).words
     many = scores(runs[:3])
-    assert f"many 3 runs {fmean(many):.3f} ± {stdev(many):.3f}" in text
+    assert f"many 3 runs {fmean(many):.3f} ± {stdev(many):.3f} 0." in text  # and its interval
     (lone,) = scores(runs[3:])
-    assert f"lone <i> 1 run {lone:.3f} " in text
+    assert f"lone <i> 1 run {lone:.3f} 0." in text
     assert "not a diagnosis" in text
 
 
@@ -48,6 +50,38 @@ def test_the_page_is_whole_escaped_and_always_the_same(runs, page, tmp_path):
     assert all("scope" in th for th in one.all("th"))
     assert all(a["href"].startswith("#") for a in one.all("a"))
     assert "<b>x</b>" in one.words
+
+
+def test_the_page_has_each_verdict_with_its_interval_and_what_could_have_been_shown(runs, read, page, tmp_path):
+    text = page(report.compare(runs, tmp_path / "compare.html")).words
+    told = verdicts({arm.name: [run.test for run in arm.runs] for arm in contenders(read)})
+    assert len(told) == 3
+    for row in told:
+        difference = [prose.points(share) for share in (row.difference.value, row.difference.low, row.difference.high)]
+        assert (
+            f"{row.one} against {row.other} {row.word} {difference[0]} {difference[1]} to {difference[2]} "
+            f"{prose.p_value(row.p)} {100 * row.smallest:.1f}"
+        ) in text
+    assert {row.word for row in told} == {"not shown"}  # these recipes differ by nothing but chance
+    assert "Is one better?" not in page(report.compare(runs[:3], tmp_path / "alone.html")).words
+
+
+def test_an_interval_is_around_its_mean(read):
+    ranked = contenders(read)
+    for contender, known in zip(ranked, intervals(ranked), strict=True):
+        for metric, interval in known.items():
+            assert interval.value == pytest.approx(contender.spread(metric).mean, rel=1e-6)
+            assert interval.low < interval.value < interval.high
+            assert (interval.seeds is None) == (len(contender.runs) == 1)
+
+
+def test_runs_of_one_name_that_are_not_one_recipe_are_told_of(read, runs, page, tmp_path):
+    (many,) = contenders(read[:3])
+    changed = read[1].recipe.replace("seed = 0", "seed = 1").replace("lr = 0.001", "lr = 0.01")
+    changed = changed.replace('weights = "imagenet"', 'weights = "none"')
+    other = dataclasses.replace(many, runs=(many.runs[0], dataclasses.replace(many.runs[1], recipe=changed)))
+    assert (differing(many), differing(other)) == ([], ["model.weights", "stages"])
+    assert "differ in more than their seed" not in page(report.compare(runs, tmp_path / "compare.html")).words
 
 
 def test_a_single_run_has_no_spread_and_agrees_with_nobody(runs, page, tmp_path):

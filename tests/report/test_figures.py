@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import auc
 
+from dspkd.evaluate.abstention import risk_coverage
+from dspkd.evaluate.calibration import reliability
 from dspkd.evaluate.metrics import summarise
 from dspkd.report import figures, paper, sources
 from dspkd.report.comparison import contenders
@@ -80,6 +82,23 @@ def test_the_area_under_the_drawn_curve_is_the_auc(axes, run):
     figures.roc(axes, run.test, 1, row.auc)
     assert auc(*axes.lines[1].get_data()) == pytest.approx(row.auc)
     assert f"AUC {row.auc:.3f}" in [text.get_text() for text in axes.texts]
+
+
+def test_each_bin_of_confidence_is_a_point_where_it_belongs(axes, run):
+    bins = reliability(run.test)
+    figures.reliability(axes, bins, "as it is")
+    (points,) = axes.collections
+    np.testing.assert_allclose(points.get_offsets(), [(row.confidence, row.accuracy) for row in bins])
+    sizes = points.get_sizes()
+    largest = max(range(len(bins)), key=lambda number: bins[number].images)
+    assert sizes.argmax() == largest
+
+
+def test_risk_is_drawn_up_to_that_of_answering_all(axes, run):
+    figures.risk_coverage(axes, *risk_coverage(run.test))
+    (line,) = axes.lines
+    assert line.get_xydata()[-1] == pytest.approx([1, 1 - summarise(run.test).accuracy])
+    assert axes.get_ylim()[1] > max(line.get_ydata())
 
 
 def test_a_whole_run_is_one_line_over_all_its_stages(axes, run):

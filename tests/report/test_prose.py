@@ -1,10 +1,12 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
+from dspkd.evaluate.verdicts import verdicts
 from dspkd.report import prose, sources
 from dspkd.report.comparison import contenders
 
@@ -69,23 +71,44 @@ def test_notes_tell_of_lesions_that_are_in_two_parts(run):
     assert "1 lesion of the test images also occur" in notes(run, test, val)
 
 
-@pytest.mark.parametrize(
-    ("scores", "ending"),
-    [
-        ({"good": [8, 9], "poor": [5, 6]}, "The lead of 0.300 is more than the spread over seeds (0.071)."),
-        ({"good": [8, 10], "poor": [8, 9]}, "The lead of 0.050 is no more than the spread over seeds (0.141)."),
-        ({"good": [8], "poor": [5, 6]}, "With a single run, nobody knows how much of the lead of 0.250 is luck."),
-        ({"good": [8, 9]}, "good has balanced accuracy 0.850 ± 0.071 over 2 runs."),
-    ],
-)
-def test_a_lead_is_weighed_against_the_spread_over_seeds(run, scores, ending):
+def arms(run, rights):
+    """Contenders by the numbers of right answers of their runs, of 200 images."""
     runs = [
         dataclasses.replace(
             run,
             result=dataclasses.replace(run.result, name=name, seed=seed),
-            test=answering([(0, 0 if n < right else 1) for n in range(10)]),
+            test=answering([(0, 0 if n < right else 1) for n in range(200)]),
         )
-        for name, rights in scores.items()
-        for seed, right in enumerate(rights)
+        for name, several in rights.items()
+        for seed, right in enumerate(several)
     ]
-    assert prose.comparison(contenders(runs)).endswith(ending)
+    ranked = contenders(runs)
+    return ranked, verdicts({arm.name: [of.test for of in arm.runs] for arm in ranked}, resamples=300)
+
+
+@pytest.mark.parametrize(
+    ("rights", "says"),
+    [
+        (
+            {"good": [160, 162], "poor": [100, 102]},
+            r"good is better than poor: \+30\.0 points .*, p < 0\.001 after corr",
+        ),
+        (
+            {"good": [160, 164], "poor": [158, 162]},
+            r"That good differs from poor is not shown: \+1\.0 points \(95 % interval .\d.* to \+\d.*\)\. To be shown "
+            r"80% of the time, a true difference would have to be some \d+\.\d points\.$",
+        ),
+        (
+            {"good": [160], "poor": [100]},
+            r"Which is better is not shown: \+30\.0 points .*one run of each nobody knows what another seed",
+        ),
+        ({"good": [160, 162]}, r"^good has balanced accuracy 0\.805 ± 0\.007 over 2 runs\.$"),
+    ],
+)
+def test_a_lead_is_called_better_only_where_it_is_shown(run, rights, says):
+    assert re.search(says, prose.comparison(*arms(run, rights)))
+
+
+def test_p_values_are_not_more_exact_than_they_are():
+    assert [prose.p_value(p) for p in (0.0312, 1e-9, 1.0, None)] == ["0.031", "< 0.001", "1.000", "\N{EN DASH}"]
+    assert [prose.points(share) for share in (0.0164, -0.2, 0.0)] == ["+1.6", "\N{MINUS SIGN}20.0", "+0.0"]

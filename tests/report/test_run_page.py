@@ -53,7 +53,7 @@ def test_it_can_be_read_without_seeing_it(whole, page):
     assert all("scope" in th for th in read.all("th"))
     assert len(read.all("caption")) == len(read.all("table"))
     drawn = [svg for svg in read.all("svg") if svg["role"] == "img"]
-    assert len(drawn) == len(read.all("svg")) == 1 + 3 + 2 * 3
+    assert len(drawn) == len(read.all("svg")) == 1 + 3 + 2 * 3 + 2 + 1
     assert all(svg["aria-label"] for svg in drawn)
     curves = [svg["aria-label"] for svg in drawn if "Validation" in svg["aria-label"]]
     assert all(re.search(r": 0\.\d{3} in epoch \d+ of \d+, which was kept\.$", words) for words in curves)
@@ -104,7 +104,7 @@ def test_the_same_files_give_the_same_bytes(whole, fabricated):
     report.write(again)
     assert dict(mpl.rcParams) == settings  # the drawing leaves those of the user alone
     assert (again / "report.html").read_bytes() == (whole / "report.html").read_bytes()
-    for name in ("confusion", "curves", "roc"):
+    for name in ("confusion", "curves", "roc", "reliability", "risk"):
         path = f"figures/{name}.png"
         assert (again / path).read_bytes() == (whole / path).read_bytes()
         with Image.open(whole / path) as picture:
@@ -130,7 +130,9 @@ def test_synthetic_data_are_flagged_at_the_top(hostile, whole, page):
 
 def test_a_class_without_test_images_gets_dashes_and_a_note(hostile, page):
     words = page(hostile).words
-    assert re.search(rf"--> {DASH} 0\.000 0\.000 \d\.\d{{3}} {DASH} 0 0", words)  # recall and AUC have no meaning
+    assert re.search(
+        rf"--> {DASH} {DASH} 0\.000 0\.000 \d\.\d{{3}} {DASH} 0 0", words
+    )  # recall and AUC have no meaning
     assert "no curve" in words
     assert "No test images, so left out of every mean: -->." in words
     assert "recall of -->, auc of -->" in words

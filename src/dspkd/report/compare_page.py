@@ -7,8 +7,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from dspkd.evaluate.verdicts import POWER, verdicts
 from dspkd.report import figures, paper, prose
-from dspkd.report.comparison import Contender, agreement, contenders, unanimity
+from dspkd.report.comparison import Contender, agreement, contenders, differing, intervals, unanimity
 from dspkd.report.page import render
 from dspkd.report.sources import read
 
@@ -37,6 +38,7 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
     ranked = contenders(sources)
     present = [number for number, row in enumerate(ranked[0].tests[0].per_class) if row.images]
     recalls = {number: [contender.recall(number) for contender in ranked] for number in present}
+    told = verdicts({contender.name: [run.test for run in contender.runs] for contender in ranked})
     agreements = [[agreement(one, other) for other in ranked] for one in ranked]
     out.parent.mkdir(parents=True, exist_ok=True)
     with paper.style():
@@ -53,7 +55,11 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
         agreements=agreements,
         agreement_shades=_shades(agreements),
         unanimity=unanimity(sources),
-        verdict=prose.comparison(ranked),
+        intervals=intervals(ranked),
+        differing={contender.name: keys for contender in ranked if (keys := differing(contender))},
+        told=told,
+        power=POWER,
+        verdict=prose.comparison(ranked, told),
         disclaimer=prose.DISCLAIMER,
         curves=curves,
     )

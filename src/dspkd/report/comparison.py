@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 
 from dspkd.errors import RunError
+from dspkd.evaluate.intervals import METRICS, Estimate, estimate, resample
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.report.sources import Run
 
@@ -79,6 +82,21 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
     return sorted(grouped, key=lambda contender: (-contender.score.mean, contender.name))
 
 
+def intervals(ranked: Sequence[Contender]) -> list[dict[str, Estimate]]:
+    """Return, for each contender, the mean over its seeds of each of `METRICS`, with its interval."""
+    scores = resample([run.test for contender in ranked for run in contender.runs])
+    rows = iter(range(len(scores[METRICS[0]].observed)))
+    own = [[next(rows) for _ in contender.runs] for contender in ranked]
+    return [{metric: estimate(scores[metric], mine) for metric in METRICS} for mine in own]
+
+
+def differing(contender: Contender) -> list[str]:
+    """Return the settings, such as ``"data.layout"``, in which runs of one name differ though only the seed should."""
+    settings = [_flat(tomllib.loads(run.recipe)) for run in contender.runs]
+    keys = sorted({key for each in settings for key in each} - {"seed"})
+    return [key for key in keys if any(each.get(key) != settings[0].get(key) for each in settings)]
+
+
 def agreement(one: Contender, other: Contender) -> float | None:
     """Return the share of test images to which a run of each gives the same answer, the mean over pairs of runs.
 
@@ -94,6 +112,14 @@ def unanimity(runs: Sequence[Run]) -> dict[str, float]:
     right = np.mean([run.test.predicted == run.test.labels for run in runs], axis=0)
     every, none = float(np.mean(right == 1)), float(np.mean(right == 0))
     return {"every": every, "some": 1 - every - none, "none": none}
+
+
+def _flat(table: dict[str, Any], place: str = "") -> dict[str, Any]:
+    """Return the settings of nested tables by their dotted places."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{place}{key}.") if isinstance(value, dict) else {f"{place}{key}": value}
+    return found
 
 
 def _require_same_test(first: Run, run: Run) -> None:

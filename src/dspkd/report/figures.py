@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from dspkd.evaluate.calibration import Bin
 from dspkd.evaluate.metrics import Summary
 from dspkd.evaluate.predictions import Predictions
 from dspkd.report.comparison import Contender
@@ -119,6 +120,27 @@ def roc(axes: Axes, predictions: Predictions, number: int, auc: float | None) ->
         axes.text(0.97, 0.06, f"AUC {auc:.3f}", ha="right", fontsize=9)
     axes.set_title(name)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+
+
+def reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
+    """Draw how often answers of each confidence are right; the area of a point is its share of the images."""
+    confidence, accuracy = [row.confidence for row in bins], [row.accuracy for row in bins]
+    images = sum(row.images for row in bins)
+    axes.plot([0, 1], [0, 1], color=LIGHT["line"], linewidth=1)
+    axes.plot(confidence, accuracy, color=LIGHT["accent"], linewidth=1.2)
+    sizes = [max(6.0, 900 * row.images / images) for row in bins]
+    axes.scatter(confidence, accuracy, s=sizes, color=LIGHT["accent"], alpha=0.55, linewidth=0, clip_on=False)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", xlabel="confidence")
+    axes.set_title(title)
+
+
+def risk_coverage(axes: Axes, coverage: NDArray[np.float64], risk: NDArray[np.float64]) -> None:
+    """Draw the share of wrong answers against the share of images answered, the most confident first."""
+    axes.plot(coverage, risk, color=LIGHT["accent"], linewidth=1.6)
+    axes.set(xlim=(0, 1), ylim=(0, max(0.02, 1.08 * risk.max())), xlabel="share of the images that is answered")
+    axes.set_title("Wrong, of those answered")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
 
 
 def whole_run(axes: Axes, contender: Contender) -> None:

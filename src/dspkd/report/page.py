@@ -6,8 +6,10 @@ from pathlib import Path
 
 import jinja2
 
-from dspkd.evaluate.metrics import DEFINITIONS
+from dspkd.evaluate import calibration, metrics, ranking
 from dspkd.report import paper, prose
+
+_DEFINITIONS = metrics.DEFINITIONS | calibration.DEFINITIONS | ranking.DEFINITIONS
 
 
 def render(template: str, out: Path, **values: object) -> Path:
@@ -28,9 +30,15 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(LIGHT=paper.LIGHT, DARK=paper.DARK, DEFINITIONS=DEFINITIONS)
+    environment.globals.update(LIGHT=paper.LIGHT, DARK=paper.DARK, DEFINITIONS=_DEFINITIONS)
     environment.filters.update(
-        score=_score, duration=prose.duration, parameters=prose.parameters, counted=prose.counted
+        score=_score,
+        interval=_interval,
+        points=prose.points,
+        p_value=prose.p_value,
+        duration=prose.duration,
+        parameters=prose.parameters,
+        counted=prose.counted,
     )
     return environment
 
@@ -38,3 +46,8 @@ def _templates() -> jinja2.Environment:
 def _score(value: float | None) -> str:
     """Return a share with three decimals, a dash where there is none."""
     return "\N{EN DASH}" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    """Return the ends of an interval, a dash where there is none."""
+    return "\N{EN DASH}" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"

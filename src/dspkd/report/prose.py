@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dspkd.evaluate.metrics import Summary
+from dspkd.evaluate.verdicts import POWER, Verdict
 from dspkd.report.comparison import Contender
 from dspkd.report.sources import Run
 
@@ -39,21 +40,51 @@ def verdict(run: Run, test: Summary) -> str:
     return f"{first} It finds {best.name} best (recall {best.recall:.3f}) and {worst.name} worst ({worst.recall:.3f})."
 
 
-def comparison(ranked: Sequence[Contender]) -> str:
-    """Return which recipe came first, and whether its lead is more than the spread over seeds."""
+def comparison(ranked: Sequence[Contender], told: Sequence[Verdict]) -> str:
+    """Return which recipe came first, and whether it is shown to be better than the second."""
     first = ranked[0]
     lead = f"{first.name} has balanced accuracy {_spread(first)}"
     if len(ranked) == 1:
         return f"{lead}."
     second = ranked[1]
-    gap = first.score.mean - second.score.mean
     said = f"Of {len(ranked)} recipes, {lead}, the highest; {second.name} follows with {_spread(second)}."
-    spreads = [contender.score.sd for contender in (first, second)]
-    if None in spreads:
-        return f"{said} With a single run, nobody knows how much of the lead of {gap:.3f} is luck."
-    widest = max(sd for sd in spreads if sd is not None)
-    verb = "is more" if gap > widest else "is no more"
-    return f"{said} The lead of {gap:.3f} {verb} than the spread over seeds ({widest:.3f})."
+    return f"{said} {shown(next(row for row in told if {row.one, row.other} == {first.name, second.name}))}"
+
+
+def shown(verdict: Verdict) -> str:
+    """Return what a verdict says, in a sentence or two."""
+    difference = verdict.difference
+    by = f"{points(difference.value)} points (95 % interval {points(difference.low)} to {points(difference.high)})"
+    if verdict.smallest is None:
+        return (
+            f"Which is better is not shown: {by}, and with one run of each nobody knows what another seed would give."
+        )
+    if verdict.word == "not shown":
+        return (
+            f"That {verdict.one} differs from {verdict.other} is not shown: {by}. To be shown {POWER:.0%} of the time, "
+            f"a true difference would have to be some {100 * verdict.smallest:.1f} points."
+        )
+    return f"{verdict.one} is {verdict.word} than {verdict.other}: {by}, p {p_value(verdict.p)} after correction."
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in points of a hundred, with its sign.
+
+    >>> points(0.0164), points(-0.2)
+    ('+1.6', '\N{MINUS SIGN}20.0')
+    """
+    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value with as many digits as it deserves, a dash where there is none.
+
+    >>> p_value(0.0312), p_value(1e-9), p_value(None)
+    ('0.031', '< 0.001', '\N{EN DASH}')
+    """
+    if p is None:
+        return "\N{EN DASH}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _spread(contender: Contender) -> str:

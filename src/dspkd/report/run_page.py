@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dspkd.evaluate.metrics import Summary, summarise
-from dspkd.report import figures, paper, prose
+from dspkd.report import figures, paper, prose, trust
 from dspkd.report.page import render
 from dspkd.report.sources import Run, read
 
@@ -29,8 +29,15 @@ def write(run: Path) -> Path:
     """
     source = read(run)
     val, test = summarise(source.val), summarise(source.test)
+    known = trust.trust(source)
     with paper.style():
-        drawn = {"confusion": _confusion(source, test), "curves": _curves(source), "roc": _roc(source, test)}
+        drawn = {
+            "confusion": _confusion(source, test),
+            "curves": _curves(source),
+            "roc": _roc(source, test),
+            "reliability": trust.reliability_panels(source, known),
+            "risk": trust.risk_panel(source),
+        }
     return render(
         "run.html",
         run / "report.html",
@@ -39,6 +46,7 @@ def write(run: Path) -> Path:
         data=source.data,
         val=val,
         test=test,
+        trust=known,
         verdict=prose.verdict(source, test),
         disclaimer=prose.DISCLAIMER,
         unpublished=prose.UNPUBLISHED,

@@ -1,0 +1,109 @@
+"""The ISIC 2019 challenge: its submission file, and what its scorer would say of one."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from dspkd.errors import DataError
+from dspkd.evaluate.metrics import summarise
+from dspkd.evaluate.predictions import Predictions
+from dspkd.evaluate.ranking import ranking
+
+CATEGORIES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
+"""The columns of a submission, in the challenge's order; the last one is for images of none of the others."""
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What the challenge's scorer says, rounded nowhere.
+
+    Attributes
+    ----------
+    balanced_accuracy
+        What ranks submissions: mean recall over the classes that have images, a tied maximum counting as wrong.
+    accuracy, sensitivity, specificity, dice, ppv, npv
+        Macro means over classes of one class against the rest, where an image is given a class if its probability is
+        *above 0.5*, so that an image may be given no class at all. 0/0 counts as 1.
+    auc, auc_above_80, average_precision
+        Macro means over the classes that have images, of all probabilities asked for. None where no class has any.
+    """
+
+    balanced_accuracy: float
+    accuracy: float
+    sensitivity: float
+    specificity: float
+    dice: float
+    ppv: float
+    npv: float
+    auc: float | None
+    auc_above_80: float | None
+    average_precision: float | None
+
+
+def score(predictions: Predictions) -> Challenge:
+    """Return what the challenge's scorer says of `predictions`, over the classes that they have.
+
+    A file with a column more, such as `CATEGORIES`' UNK, adds that column to the scorer's macro means; the balanced
+    accuracy stays. The scorer gives no AUC for a class without images, and fails; here it is left out.
+
+    Source: the ISIC challenges' own scoring program, ``isic-challenge-scoring``.
+    """
+    truth_NK = np.eye(len(predictions.classes), dtype=bool)[predictions.labels]
+    given_NK = predictions.probabilities > 0.5
+    tp_K, fp_K = (truth_NK & given_NK).sum(axis=0), (~truth_NK & given_NK).sum(axis=0)
+    fn_K, tn_K = (truth_NK & ~given_NK).sum(axis=0), (~truth_NK & ~given_NK).sum(axis=0)
+
+    def macro(part_K: np.ndarray, whole_K: np.ndarray) -> float:
+        return float(np.where(whole_K > 0, part_K / np.maximum(whole_K, 1), 1.0).mean())
+
+    summary, ranked = summarise(predictions), ranking(predictions)
+    above = [row.auc_above_80 for row in ranked if row.auc_above_80 is not None]
+    precise = [row.average_precision for row in ranked if row.average_precision is not None]
+    return Challenge(
+        balanced_accuracy=summary.balanced_accuracy_isic,
+        accuracy=macro(tp_K + tn_K, tp_K + tn_K + fp_K + fn_K),
+        sensitivity=macro(tp_K, tp_K + fn_K),
+        specificity=macro(tn_K, tn_K + fp_K),
+        dice=macro(2 * tp_K, 2 * tp_K + fp_K + fn_K),
+        ppv=macro(tp_K, tp_K + fp_K),
+        npv=macro(tn_K, tn_K + fn_K),
+        auc=summary.auc_macro,
+        auc_above_80=float(np.mean(above)) if above else None,
+        average_precision=float(np.mean(precise)) if precise else None,
+    )
+
+
+def submit(predictions: Predictions, path: Path) -> None:
+    """Write the probabilities as the challenge asks for them: ``image, MEL, NV, ..., UNK``, an image a row.
+
+    An image goes by its file's name without folder and ``.jpg``. A class that the network does not know has 0, and so
+    has UNK. Makes the folder of `path`; a reader sees the whole file or the one before it.
+
+    Raises
+    ------
+    DataError
+        Where the network answers with a class that the challenge does not have, or two images go by the same name.
+    """
+    if unknown := [name for name in predictions.classes if name not in CATEGORIES]:
+        raise DataError(
+            f"the challenge has no class {', '.join(unknown)}, only {', '.join(CATEGORIES)}; "
+            "a submission needs a network trained with these names"
+        )
+    images = [PurePosixPath(name).name.removesuffix(".jpg") for name in predictions.ids]
+    for name, count in Counter(images).items():
+        if count > 1:
+            raise DataError(f"{count} images go by the name {name!r}, which a submission may have once")
+    column = {name: number for number, name in enumerate(predictions.classes)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["image", *CATEGORIES])
+        for image, p_K in zip(images, predictions.probabilities.tolist(), strict=True):
+            rows.writerow([image, *(repr(p_K[column[name]]) if name in column else "0.0" for name in CATEGORIES)])
+    partial.replace(path)
