@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from dspkd import build, recipe, run
+from dspkd.data.loader import TrainBatches
 from dspkd.errors import DataError, RecipeError
 from dspkd.inputs import Silent
 from dspkd.teacher.live import LiveTeacher
@@ -131,7 +132,7 @@ def test_runs_with_a_bank_differ_by_seed_in_order_but_not_in_pictures(lesions, c
     table = build.table(recipe.Data(path=str(lesions)))
     shown = []
     for seed in (0, 1):
-        batches = run.TrainBatches(
+        batches = TrainBatches(
             table, np.arange(48), build.augmentation(recipe.Pictures(size=32)), batch_size=48, seed=seed, views=3
         )
         (batch,) = batches.epoch(4)
@@ -152,7 +153,7 @@ def test_it_says_what_it_will_store_and_how_it_goes(lesions, teacher, tmp_path, 
     assert done[-1][0] == done[-1][1]
     watcher = Notes()
     run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "again", watcher)
-    assert watcher.notes == []
+    assert not any("answers" in note for note in watcher.notes)
 
 
 class Killed(BaseException):

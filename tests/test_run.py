@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from dspkd import build, recipe, run
+from dspkd.data.loader import TrainBatches
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.evaluate.predictions import Predictions
 from dspkd.inputs import Silent
@@ -245,7 +246,7 @@ def test_a_teacher_trained_on_lesions_that_are_to_judge_its_student_is_refused(l
 
 def test_plain_and_distilled_students_start_alike_and_see_the_same_pictures(lesions, teacher, tmp_path, monkeypatch):
     seen, started = [], []
-    epoch = run.TrainBatches.epoch
+    epoch = TrainBatches.epoch
     fit = run.loop.fit
 
     def spy_epoch(self, number):
@@ -257,7 +258,7 @@ def test_plain_and_distilled_students_start_alike_and_see_the_same_pictures(lesi
         started[-1].append({name: value.clone() for name, value in distiller.student.state_dict().items()})
         return fit(stage, distiller, *rest, **settings)
 
-    monkeypatch.setattr(run.TrainBatches, "epoch", spy_epoch)
+    monkeypatch.setattr(TrainBatches, "epoch", spy_epoch)
     monkeypatch.setattr(run.loop, "fit", spy_fit)
     labels = [{"name": "labels", "epochs": 4, "lr": 3e-3, "terms": [LABELS]}]
     plain = teacher_recipe(lesions, name="plain", model={"name": "tiny"}, stages=labels)

@@ -121,7 +121,7 @@ def batches(
         balance=wanted.train.balance,
         strong=any(term.wants_strong for term in terms),
         decoded=decoded,
-        workers=wanted.machine.workers,
+        workers=workers(wanted.machine, device),
         pin=device.type == "cuda",
     )
 
@@ -237,6 +237,13 @@ def cache(machine: recipe.Machine) -> Path | None:
     if machine.cache == "auto":
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dspkd"
     return Path(machine.cache)
+
+
+def workers(machine: recipe.Machine, device: torch.device) -> int:
+    """Return how many processes load pictures."""
+    if machine.workers != "auto":
+        return machine.workers
+    return 0 if device.type == "cpu" else min((os.cpu_count() or 1) - 1, 16)
 
 
 def half(train: recipe.Train, device: torch.device) -> bool:

@@ -104,7 +104,9 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
             "counts": counts,
         },
     )
-    write_json(out / "environment.json", _environment(device))
+    loaders = build.workers(made_from.machine, device)
+    watcher.note(f"{device}, {torch.get_num_threads()} threads, {loaders} loader processes")
+    write_json(out / "environment.json", {**_environment(device), "workers": loaders})
     return Inputs(table, split, teacher, device, build.half(made_from.train, device), to_train, to_judge)
 
 

@@ -144,7 +144,7 @@ def plan(recipe: Recipe) -> Plan:
     return Plan(
         device=str(device),
         threads=torch.get_num_threads(),
-        workers=recipe.machine.workers,
+        workers=build.workers(recipe.machine, device),
         batch_size=batches.batch_size,
         stages=tuple(measured),
         pictures=pictures,

@@ -118,8 +118,9 @@ class Machine:
 
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` ..."""
-    workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that load pictures; results do not depend on their number."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Processes that load pictures; results do not depend on their number. `auto`: none on a CPU, whose cores compute
+    anyway; beside a GPU one less than there are cores, up to 16."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads for arithmetic; 0 leaves torch's choice."""
     tensorboard: bool = False

@@ -100,7 +100,7 @@ def judge(student: nn.Module, inputs: Inputs, part: str, made_from: Recipe) -> P
         CentreCrop(size=made_from.pictures.size),
         batch_size=made_from.train.batch_size,
         decoded=inputs.to_judge,
-        workers=made_from.machine.workers,
+        workers=build.workers(made_from.machine, inputs.device),
         pin=inputs.device.type == "cuda",
     )
     return predict(student, inputs.table, batches, device=inputs.device, half=inputs.half)

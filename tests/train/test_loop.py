@@ -104,6 +104,23 @@ def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last
     assert torch.load(tmp_path / "last.pt", weights_only=True)["progress"]["epochs"] == 1
 
 
+@pytest.mark.parametrize(("steps", "last"), [([1.0, math.nan, math.nan, 1.0], 9), ([1.0, math.inf], 7)])
+def test_a_late_look_at_losses_names_the_first_step_that_was_not_finite(steps, last):
+    unseen = [{"total": torch.tensor(value), "kd": torch.tensor(1.0), "mgd": torch.tensor(value)} for value in steps]
+    with pytest.raises(TrainingError, match=r"here, step 7: loss not finite: total, mgd;"):
+        loop._require_finite(unseen, "here", last=last)
+    loop._require_finite(unseen[:1], "here", last=6)
+
+
+def test_losses_are_looked_at_once_in_some_steps_and_at_the_end_of_an_epoch(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(loop, "_require_finite", lambda unseen, place, last: looks.append((place, last, len(unseen))))
+    fit(tmp_path)
+    steps = {place: [last for here, last, _ in looks if here == place] for place, _, _ in looks}
+    assert all(seen == list(range(len(seen))) for seen in steps.values())
+    assert {number for _, _, number in looks} == {1}
+
+
 def test_a_stopped_stage_goes_on_and_ends_with_the_same_bits(tmp_path):
     class Killed(BaseException):
         pass

@@ -27,6 +27,10 @@ Score = Callable[[nn.Module], dict[str, float]]
 """Judges a student on the validation images, by ``balanced_accuracy`` above all."""
 
 
+STEPS_UNSEEN = 20
+"""Steps on a GPU between two looks at whether losses are finite. What is trained in between is not saved."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arithmetic:
     """How a step is computed.
@@ -163,16 +167,17 @@ def _train_epoch(
     trained = owners(distiller.trainable())
     sums: dict[str, Tensor] = {}
     seen = 0
+    unseen: list[dict[str, Tensor]] = []
+    # Looking at a loss makes a GPU wait; a CPU has it anyway.
+    patience = 1 if arithmetic.device.type == "cpu" else STEPS_UNSEEN
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
         batch = loaded.to(arithmetic.device)
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
             losses = distiller(batch, epoch + step / len(rates))
-        if not math.isfinite(losses["total"].item()):
-            bad = [name for name, loss in losses.items() if not math.isfinite(loss.item())]
-            raise TrainingError(
-                f"stage {stage!r}, epoch {epoch}, step {step}: loss not finite: {', '.join(bad)}; "
-                "lower the learning rate or the term's weight. Epochs before this one are saved"
-            )
+        unseen.append({name: loss.detach() for name, loss in losses.items()})
+        if len(unseen) == patience or step + 1 == len(rates):
+            _require_finite(unseen, f"stage {stage!r}, epoch {epoch}", last=step)
+            unseen.clear()
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
         update(trained, optimizer, rate, arithmetic.clip)
@@ -181,6 +186,19 @@ def _train_epoch(
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach() * len(batch)
         watcher.step(stage, epoch, step + 1, len(rates))
     return {name: (total / seen).item() for name, total in sums.items()}
+
+
+def _require_finite(unseen: list[dict[str, Tensor]], place: str, *, last: int) -> None:
+    """Raise TrainingError if a loss of the steps up to `last` is not finite, naming the first such step."""
+    if torch.stack([losses["total"] for losses in unseen]).isfinite().all():
+        return
+    for step, losses in enumerate(unseen, start=last + 1 - len(unseen)):
+        bad = [name for name, loss in losses.items() if not loss.isfinite()]
+        if bad:
+            raise TrainingError(
+                f"{place}, step {step}: loss not finite: {', '.join(bad)}; "
+                "lower the learning rate or the term's weight. Epochs before this one are saved"
+            )
 
 
 def update(trained: Iterable[list[nn.Parameter]], optimizer: torch.optim.Optimizer, rate: float, clip: float) -> None:
