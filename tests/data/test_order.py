@@ -53,3 +53,18 @@ def test_order_depends_on_seed_and_epoch_and_on_nothing_else(other):
     again, _ = epoch_order(labels, seed=0, epoch=0)
     assert first.tolist() == again.tolist()
     assert first.tolist() != epoch_order(labels, **{"seed": 0, "epoch": 0, **other})[0].tolist()
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_an_image_comes_back_to_a_view_only_after_all_of_its_others(balance):
+    labels = np.repeat([0, 1, 2], [96, 12, 6])
+    pictures = []
+    for epoch in range(9):
+        positions, views = epoch_order(labels, seed=1, epoch=epoch, balance=balance, views=64)
+        assert set(views[labels[positions] == 0]) == {epoch}
+        pictures += zip(positions.tolist(), views.tolist(), strict=True)
+    assert len(set(pictures)) == len(pictures)  # at most 7 passes an epoch: 63 views
+    for epoch in range(60):
+        _, views = epoch_order(labels, seed=1, epoch=epoch, balance=balance, views=5)
+        assert views.min() >= 0
+        assert views.max() < 5

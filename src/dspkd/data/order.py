@@ -20,7 +20,9 @@ def epoch_order(
     so 0 shows each image once and 1 all classes equally often. A class that needs more pictures than it has images
     goes through all of them before it repeats one. A repeated image is shown in another view, so that no
     picture is ever seen twice: pass p of epoch e shows view :math:`eP + p`, where P is the most passes any
-    class needs. Where there are only V = `views` of each image, it shows view :math:`(e + p) \bmod V`.
+    class needs. Where there are only V = `views` of each image, it goes through them in turn: view
+    :math:`(eP_c + p) \bmod V`, with :math:`P_c` the passes of its own class. That is view :math:`e \bmod V` for a class
+    that is not repeated; **one that is comes back to its views so many times sooner**.
 
     A pure function of its arguments; `epoch` counts over all stages of a run, so that runs with equal numbers
     of epochs see the same pictures however these are divided into stages.
@@ -34,10 +36,11 @@ def epoch_order(
     rows, shown_views = [], []
     for c, quota in zip(present, quotas, strict=True):
         members = np.flatnonzero(labels == c)
-        for number in range(-(-int(quota) // len(members))):
+        own_passes = -(-int(quota) // len(members))
+        for number in range(own_passes):
             shown = draw.permutation(members)[: int(quota) - number * len(members)]
             rows.append(shown)
-            view = epoch * passes + number if views is None else (epoch + number) % views
+            view = epoch * passes + number if views is None else (epoch * own_passes + number) % views
             shown_views.append(np.full(len(shown), view))
     shuffled = draw.permutation(len(labels))
     return np.concatenate(rows)[shuffled], np.concatenate(shown_views)[shuffled]
