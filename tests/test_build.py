@@ -181,10 +181,10 @@ def test_a_single_leaked_lesion_is_enough(finished, images, parts, judging):
         build.teacher([str(finished)], images, replace(parts, parts=moved), CPU)
 
 
-def made(taught, *terms, name="s", seed=0, counts=()):
+def made(taught, *terms, name="s", seed=0, counts=(), balance=0.0):
     learner = build.student(recipe.Model(name="tiny"), 8, seed=0)
     (stage,) = settings("nowhere", stages=[{**stages(*terms)[0], "name": name}]).stages
-    return build.distiller(stage, learner, taught, counts, seed=seed)
+    return build.distiller(stage, learner, taught, counts, seed=seed, balance=balance)
 
 
 def test_a_method_that_appears_again_is_numbered_and_keeps_its_own_weight_options_and_layers(taught, batch):
@@ -233,8 +233,12 @@ def test_terms_know_the_networks_and_how_many_images_each_class_has(taught, monk
             heard.update(student=student, teacher=teacher, options=options)
 
     monkeypatch.setattr(build.methods, "find", lambda name: Listening)
-    made(taught, {"method": "kd", "options": {"temperature": 3}}, counts=(5, 4, 3, 2, 1, 1, 1, 9))
-    assert heard["student"].class_counts == (5, 4, 3, 2, 1, 1, 1, 9)
+    kd = {"method": "kd", "options": {"temperature": 3}}
+    made(taught, kd, counts=(64, 4, 4, 4, 1, 1, 1, 1), balance=0.5)
+    assert heard["student"].class_counts == (64, 4, 4, 4, 1, 1, 1, 1)
+    assert heard["student"].class_draws == (36, 9, 9, 9, 5, 4, 4, 4)  # of 80, as 8, 2, 2, 2, 1, 1, 1, 1 of 18
+    made(taught, kd, counts=(5, 4, 3, 2, 1, 1, 1, 9))
+    assert heard["student"].class_counts == heard["student"].class_draws == (5, 4, 3, 2, 1, 1, 1, 9)
     assert (heard["student"].pooled, heard["teacher"].pooled) == (96, 192)
     assert heard["options"] == {"temperature": 3}
 

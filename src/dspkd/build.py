@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
 from dspkd import data, methods, recipe
 from dspkd.data import split as splits
+from dspkd.data.order import class_draws
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation
@@ -26,7 +29,6 @@ from dspkd.stage import Stage
 from dspkd.teacher.bank import BankedTeacher
 from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.teacher.live import LiveTeacher
-from dspkd.types import Spec
 
 AnyTeacher = LiveTeacher | EnsembleTeacher
 M = TypeVar("M", bound=nn.Module)
@@ -161,11 +163,13 @@ def distiller(
     class_counts: tuple[int, ...],
     *,
     seed: int,
+    balance: float,
     earlier: Distiller | None = None,
 ) -> Distiller:
     """Return the stage's objective; layers of its terms are initialised as every run with this seed does it.
 
-    Layers that a term carries over are those of `earlier`, the objective of the stage before.
+    Terms are told the training images of each class, `class_counts`, and how many pictures of it an epoch shows with
+    this `balance`. Layers that a term carries over are those of `earlier`, the objective of the stage before.
 
     Raises
     ------
@@ -173,8 +177,8 @@ def distiller(
         A term does not fit the networks, its layers do not fit those that it carries over, or the teacher cannot learn.
     """
     torch.manual_seed(seed_for(seed, stage.name, "terms"))
-    spec = learner.spec
-    spec = Spec(spec.classes, spec.pooled, spec.channels, class_counts)
+    draws = tuple(class_draws(np.array(class_counts, dtype=np.int64), balance=balance).tolist())
+    spec = replace(learner.spec, class_counts=class_counts, class_draws=draws)
     shapes = (spec, teacher.spec if teacher else None)
     made = [methods.find(term.method)(*shapes, **term.options) for term in stage.terms]
     weights = [term.weight for term in stage.terms]
