@@ -96,7 +96,7 @@ def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts,
     assert other.digest != parts.digest
     other.save(tmp_path / "split.csv", images)
     assert build.split(recipe.Split(file=str(tmp_path / "split.csv")), images).digest == other.digest
-    by_image = build.split(recipe.Split(by="image"), images)
+    by_image = build.split(recipe.Split(by="image", waiver="a test"), images)
     groups = [{images.groups[row] for row in by_image.rows(part)} for part in ("train", "test")]
     assert groups[0] & groups[1]
 
@@ -170,6 +170,29 @@ def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished
     leaked = seen & {images.groups[row] for part in ("val", "test") for row in other.rows(part)}
     with pytest.raises(DataError, match=rf"was trained on {len(leaked)} of the lesions .*split both runs alike"):
         build.teacher([str(finished)], images, other, CPU)
+
+
+def test_under_a_waiver_a_teacher_may_share_lesions_that_cross_anyway_but_no_judging_image(
+    finished, images, parts, tmp_path
+):
+    """One lesion of the training part gets an image into the test part: the split leaks, and for a teacher it may."""
+    trained = [images.groups[row] for row in parts.rows("train")]
+    lesion = next(group for group in trained if trained.count(group) > 1)
+    first = images.groups.index(lesion)
+    moved = parts.parts.copy()
+    moved[first] = "test"
+    leaking = replace(parts, parts=moved)
+    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {lesion};"):
+        build.teacher([str(finished)], images, leaking, CPU)
+    same = tmp_path / "same"
+    shutil.copytree(finished, same)
+    leaking.save(same / "split.csv", images)
+    assert build.teacher([str(same)], images, leaking, CPU)
+    other = next(row for row in parts.rows("train") if images.groups[row] != lesion)
+    whole = [row for row, group in enumerate(images.groups) if group == images.groups[other]]
+    moved[whole] = "test"
+    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {images.groups[other]};"):
+        build.teacher([str(same)], images, leaking, CPU)
 
 
 @pytest.mark.parametrize("judging", ["val", "test"])

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from dspkd import data, methods, recipe
+from dspkd.data import leak
 from dspkd.data import split as splits
 from dspkd.data.order import class_draws
 from dspkd.data.split import Split
@@ -81,10 +82,21 @@ def table(images: recipe.Data) -> Table:
 
 
 def split(wanted: recipe.Split, images: Table) -> Split:
-    """Return the split of `images` that the recipe asks for, made or read from its file."""
+    """Return the split of `images` that the recipe asks for, made or read from its file.
+
+    Raises
+    ------
+    DataError
+        The file does not fit the images, a class has no training image, or a lesion or patient is in several parts and
+        the recipe has no waiver.
+    """
     if wanted.file is not None:
-        return splits.load(Path(wanted.file), images, by=wanted.by)
-    return splits.split(images, val=wanted.val, test=wanted.test, seed=wanted.seed, by=wanted.by)
+        made, where = splits.load(Path(wanted.file), images, by="image"), wanted.file
+    else:
+        made = splits.split(images, val=wanted.val, test=wanted.test, seed=wanted.seed, by=wanted.by)
+        where = f"split.by = {wanted.by!r}"
+    leak.accept(images, made, waiver=wanted.waiver, where=where)
+    return made
 
 
 def augmentation(pictures: recipe.Pictures) -> Augmentation:
@@ -146,8 +158,17 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Liv
         raise DataError(
             f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}"
         )
-    taught = splits.trained_groups(run / "split.csv")
-    leaked = sorted({images.groups[row] for part in ("val", "test") for row in parts.rows(part)} & taught)
+    # What the student's own split lets cross, with a waiver, may cross here too, but no image may teach and judge.
+    crossing = set(splits.crossing(images, parts))
+    groups, ids = splits.trained_groups(run / "split.csv"), splits.trained_images(run / "split.csv")
+    leaked = sorted(
+        {
+            group
+            for part in ("val", "test")
+            for row in parts.rows(part)
+            if (group := images.groups[row]) in groups and (group not in crossing or images.ids[row] in ids)
+        }
+    )
     if leaked:
         raise DataError(
             f"teacher {run}: was trained on {len(leaked)} of the lesions or patients that are to judge its student, "

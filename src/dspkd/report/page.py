@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 
 from dspkd.evaluate.metrics import DEFINITIONS
-from dspkd.report import paper, prose
+from dspkd.report import data_card, paper, prose
 
 
 def render(template: str, out: Path, **values: object) -> Path:
@@ -28,9 +28,13 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(LIGHT=paper.LIGHT, DARK=paper.DARK, DEFINITIONS=DEFINITIONS)
+    environment.globals.update(LIGHT=paper.LIGHT, DARK=paper.DARK, DEFINITIONS=DEFINITIONS, ABSENT=data_card.ABSENT)
     environment.filters.update(
-        score=_score, duration=prose.duration, parameters=prose.parameters, counted=prose.counted
+        score=_score,
+        duration=prose.duration,
+        parameters=prose.parameters,
+        counted=prose.counted,
+        sections=lambda card, parts: data_card.sections(card, list(parts)),
     )
     return environment
 
