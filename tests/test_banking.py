@@ -226,3 +226,10 @@ def test_a_damaged_bank_stops_the_run_and_says_what_to_delete(lesions, teacher, 
     arrays.write_bytes(content)
     with pytest.raises(DataError, match=r"is damaged .* delete this folder"):
         run.train(made, tmp_path / "second")
+
+
+def test_pictures_made_from_others_are_asked_about_also_where_the_others_were(lesions, teacher, tmp_path, cached):
+    kd = {**TURNED, "name": "kd", "terms": [LABELS, {"method": "kd"}]}
+    for name, stage in (("plain", kd), ("turned", TURNED), ("strong", STRONG)):
+        run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, stages=[stage]), tmp_path / name)
+        assert (tmp_path / name / "result.json").exists()

@@ -96,7 +96,7 @@ def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts,
     assert other.digest != parts.digest
     other.save(tmp_path / "split.csv", images)
     assert build.split(recipe.Split(file=str(tmp_path / "split.csv")), images).digest == other.digest
-    by_image = build.split(recipe.Split(by="image"), images)
+    by_image = build.split(recipe.Split(by="image", waiver="a test"), images)
     groups = [{images.groups[row] for row in by_image.rows(part)} for part in ("train", "test")]
     assert groups[0] & groups[1]
 
@@ -172,6 +172,29 @@ def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished
         build.teacher([str(finished)], images, other, CPU)
 
 
+def test_under_a_waiver_a_teacher_may_share_lesions_that_cross_anyway_but_no_judging_image(
+    finished, images, parts, tmp_path
+):
+    """One lesion of the training part gets an image into the test part: the split leaks, and for a teacher it may."""
+    trained = [images.groups[row] for row in parts.rows("train")]
+    lesion = next(group for group in trained if trained.count(group) > 1)
+    first = images.groups.index(lesion)
+    moved = parts.parts.copy()
+    moved[first] = "test"
+    leaking = replace(parts, parts=moved)
+    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {lesion};"):
+        build.teacher([str(finished)], images, leaking, CPU)
+    same = tmp_path / "same"
+    shutil.copytree(finished, same)
+    leaking.save(same / "split.csv", images)
+    assert build.teacher([str(same)], images, leaking, CPU)
+    other = next(row for row in parts.rows("train") if images.groups[row] != lesion)
+    whole = [row for row, group in enumerate(images.groups) if group == images.groups[other]]
+    moved[whole] = "test"
+    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {images.groups[other]};"):
+        build.teacher([str(same)], images, leaking, CPU)
+
+
 @pytest.mark.parametrize("judging", ["val", "test"])
 def test_a_single_leaked_lesion_is_enough(finished, images, parts, judging):
     moved = parts.parts.copy()
@@ -181,10 +204,10 @@ def test_a_single_leaked_lesion_is_enough(finished, images, parts, judging):
         build.teacher([str(finished)], images, replace(parts, parts=moved), CPU)
 
 
-def made(taught, *terms, name="s", seed=0, counts=()):
+def made(taught, *terms, name="s", seed=0, counts=(), balance=0.0):
     learner = build.student(recipe.Model(name="tiny"), 8, seed=0)
     (stage,) = settings("nowhere", stages=[{**stages(*terms)[0], "name": name}]).stages
-    return build.distiller(stage, learner, taught, counts, seed=seed)
+    return build.distiller(stage, learner, taught, counts, seed=seed, balance=balance)
 
 
 def test_a_method_that_appears_again_is_numbered_and_keeps_its_own_weight_options_and_layers(taught, batch):
@@ -233,8 +256,12 @@ def test_terms_know_the_networks_and_how_many_images_each_class_has(taught, monk
             heard.update(student=student, teacher=teacher, options=options)
 
     monkeypatch.setattr(build.methods, "find", lambda name: Listening)
-    made(taught, {"method": "kd", "options": {"temperature": 3}}, counts=(5, 4, 3, 2, 1, 1, 1, 9))
-    assert heard["student"].class_counts == (5, 4, 3, 2, 1, 1, 1, 9)
+    kd = {"method": "kd", "options": {"temperature": 3}}
+    made(taught, kd, counts=(64, 4, 4, 4, 1, 1, 1, 1), balance=0.5)
+    assert heard["student"].class_counts == (64, 4, 4, 4, 1, 1, 1, 1)
+    assert heard["student"].class_draws == (36, 9, 9, 9, 5, 4, 4, 4)  # of 80, as 8, 2, 2, 2, 1, 1, 1, 1 of 18
+    made(taught, kd, counts=(5, 4, 3, 2, 1, 1, 1, 9))
+    assert heard["student"].class_counts == heard["student"].class_draws == (5, 4, 3, 2, 1, 1, 1, 9)
     assert (heard["student"].pooled, heard["teacher"].pooled) == (96, 192)
     assert heard["options"] == {"temperature": 3}
 

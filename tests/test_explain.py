@@ -64,7 +64,7 @@ def stage_anew(lesions, teacher, number):
     batch = next(batches.epoch(0))
     student = build.student(wanted.model, 8, seed=0)
     taught = build.teacher([str(teacher)], table, split, torch.device("cpu"))
-    return batch, build.distiller(wanted.stages[number], student, taught, counts, seed=0).train()
+    return batch, build.distiller(wanted.stages[number], student, taught, counts, seed=0, balance=0.0).train()
 
 
 def test_sizes_and_shapes_are_those_of_the_networks(lesions, teacher, facts):

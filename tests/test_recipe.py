@@ -62,6 +62,8 @@ def test_it_reads_what_the_file_says(good):
         ("split.val=1.0", r"split\.val: .*less than 1"),
         ("split.test=0", r"split\.test: .*greater than 0"),
         ("split.test=0.9", r"split: val 0\.15 and test 0\.9 leave nothing to train on"),
+        ("split.waiver=' '", r"split: waiver is empty; say why"),
+        ("split.waiver=true", r"split\.waiver: .*valid string"),
         ("train.balance=2", r"train\.balance: .*less than or equal to 1"),
         ("seed=2020-01-01", r"dates and times"),
         ("stages.9.lr=1.0", r"index out of range.*'9'; there are 2"),

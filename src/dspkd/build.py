@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dspkd import data, methods, recipe
+from dspkd.data import leak
 from dspkd.data import split as splits
 from dspkd.data.loader import Decode, TrainBatches
+from dspkd.data.order import class_draws
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation
@@ -30,7 +33,6 @@ from dspkd.teacher.bank import BankedTeacher
 from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.teacher.live import LiveTeacher
 from dspkd.train.loop import Arithmetic
-from dspkd.types import Spec
 
 AnyTeacher = LiveTeacher | EnsembleTeacher
 M = TypeVar("M", bound=nn.Module)
@@ -83,10 +85,21 @@ def table(images: recipe.Data) -> Table:
 
 
 def split(wanted: recipe.Split, images: Table) -> Split:
-    """Return the split of `images` that the recipe asks for, made or read from its file."""
+    """Return the split of `images` that the recipe asks for, made or read from its file.
+
+    Raises
+    ------
+    DataError
+        The file does not fit the images, a class has no training image, or a lesion or patient is in several parts and
+        the recipe has no waiver.
+    """
     if wanted.file is not None:
-        return splits.load(Path(wanted.file), images, by=wanted.by)
-    return splits.split(images, val=wanted.val, test=wanted.test, seed=wanted.seed, by=wanted.by)
+        made, where = splits.load(Path(wanted.file), images, by="image"), wanted.file
+    else:
+        made = splits.split(images, val=wanted.val, test=wanted.test, seed=wanted.seed, by=wanted.by)
+        where = f"split.by = {wanted.by!r}"
+    leak.accept(images, made, waiver=wanted.waiver, where=where)
+    return made
 
 
 def augmentation(pictures: recipe.Pictures) -> Augmentation:
@@ -173,8 +186,17 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Liv
         raise DataError(
             f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}"
         )
-    taught = splits.trained_groups(run / "split.csv")
-    leaked = sorted({images.groups[row] for part in ("val", "test") for row in parts.rows(part)} & taught)
+    # What the student's own split lets cross, with a waiver, may cross here too, but no image may teach and judge.
+    crossing = set(splits.crossing(images, parts))
+    groups, ids = splits.trained_groups(run / "split.csv"), splits.trained_images(run / "split.csv")
+    leaked = sorted(
+        {
+            group
+            for part in ("val", "test")
+            for row in parts.rows(part)
+            if (group := images.groups[row]) in groups and (group not in crossing or images.ids[row] in ids)
+        }
+    )
     if leaked:
         raise DataError(
             f"teacher {run}: was trained on {len(leaked)} of the lesions or patients that are to judge its student, "
@@ -190,11 +212,13 @@ def distiller(
     class_counts: tuple[int, ...],
     *,
     seed: int,
+    balance: float,
     earlier: Distiller | None = None,
 ) -> Distiller:
     """Return the stage's objective; layers of its terms are initialised as every run with this seed does it.
 
-    Layers that a term carries over are those of `earlier`, the objective of the stage before.
+    Terms are told the training images of each class, `class_counts`, and how many pictures of it an epoch shows with
+    this `balance`. Layers that a term carries over are those of `earlier`, the objective of the stage before.
 
     Raises
     ------
@@ -202,8 +226,8 @@ def distiller(
         A term does not fit the networks, its layers do not fit those that it carries over, or the teacher cannot learn.
     """
     torch.manual_seed(seed_for(seed, stage.name, "terms"))
-    spec = learner.spec
-    spec = Spec(spec.classes, spec.pooled, spec.channels, class_counts)
+    draws = tuple(class_draws(np.array(class_counts, dtype=np.int64), balance=balance).tolist())
+    spec = replace(learner.spec, class_counts=class_counts, class_draws=draws)
     shapes = (spec, teacher.spec if teacher else None)
     made = [methods.find(term.method)(*shapes, **term.options) for term in stage.terms]
     weights = [term.weight for term in stage.terms]

@@ -129,6 +129,8 @@ def evaluate(
         print_summary(terminal(), judged.summary)
         if isic_csv is not None:
             print_challenge(terminal(), isic.score(judged.predictions))
+        if judged.leak:
+            typer.secho(f"warning: {judged.leak}", fg="yellow", err=True)
         if judged.known:
             typer.secho(
                 f"warning: {judged.known} of these {len(judged.predictions)} images show lesions or patients that the "
@@ -271,14 +273,21 @@ def data_synthesize(
 
 
 def _print_results(runs: list[Path]) -> None:
-    """Print what the test images said of each run."""
+    """Print what the test images said of each run, and of which the split leaks."""
+    from dspkd.data import leak
     from dspkd.evaluate.metrics import summarise
     from dspkd.evaluate.predictions import Predictions
     from dspkd.screen import print_results, terminal
 
     results = [json.loads((run / "result.json").read_text(encoding="utf-8")) for run in runs]
     summaries = [summarise(Predictions.load(run / "predictions" / "test.csv")) for run in runs]
-    print_results(
-        terminal(),
-        [(result["name"], result["parameters"], summary) for result, summary in zip(results, summaries, strict=True)],
-    )
+    leaks = [leak.read(run) for run in runs]
+    names = [
+        f"{result['name']} (leaking split)" if found else result["name"]
+        for result, found in zip(results, leaks, strict=True)
+    ]
+    parameters = [result["parameters"] for result in results]
+    print_results(terminal(), zip(names, parameters, summaries, strict=True))
+    for name, found in zip(names, leaks, strict=True):
+        if found:
+            terminal().print(f"{name}: {found}", style="yellow", soft_wrap=True)

@@ -93,7 +93,9 @@ def explain(recipe: Recipe) -> Facts:
     stages: list[StageFacts] = []
     distiller = None
     for stage in recipe.stages:
-        distiller = build.distiller(stage, student, teacher, counts, seed=recipe.seed, earlier=distiller)
+        distiller = build.distiller(
+            stage, student, teacher, counts, seed=recipe.seed, balance=recipe.train.balance, earlier=distiller
+        )
         stages.append(_stage_facts(stage.name, stage.epochs, distiller, batch))
     return Facts(
         digest=recipe.digest,

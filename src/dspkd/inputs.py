@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,9 @@ import torch
 
 from dspkd import build
 from dspkd.data import images as pictures_on_disk
+from dspkd.data import leak as leaks
 from dspkd.data import split as splits
+from dspkd.data.card import card
 from dspkd.data.decoded import Decoded
 from dspkd.data.loader import Decode
 from dspkd.data.split import Split
@@ -83,13 +85,16 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
     device = build.device(made_from.machine)
     table = build.table(made_from.data)
     if (out / "split.csv").exists():
-        split = splits.load(out / "split.csv", table, by=made_from.split.by)
+        split = splits.load(out / "split.csv", table, by="image")
     else:
         split = build.split(made_from.split, table)
         splits.require_training_images(table, split)
         split.save(out / "split.csv", table)
     counts = splits.report(table, split)
     watcher.data(counts)
+    leak = leaks.accept(table, split, waiver=made_from.split.waiver, where=str(out / "split.csv"))
+    if leak:
+        watcher.note(f"warning: {leak}")
     to_train, to_judge = _decoded(made_from, table, split, watcher, new=not (out / "stages").exists())
     teacher = build.teacher(made_from.teachers, table, split, device)
     write_json(
@@ -102,6 +107,8 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
             "digest": table.digest,
             "split_digest": split.digest,
             "counts": counts,
+            "leak": asdict(leak) if leak else None,
+            "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
         },
     )
     loaders = build.workers(made_from.machine, device)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from dspkd import build, data
 from dspkd.data import images
+from dspkd.data import leak as leaks
 from dspkd.data import split as splits
+from dspkd.data.leak import Leak
 from dspkd.data.loader import in_order
 from dspkd.data.table import Table, hint
 from dspkd.data.transforms import CentreCrop
@@ -25,11 +27,20 @@ from dspkd.recipe import Recipe
 
 @dataclass(frozen=True)
 class Judged:
-    """Predictions, what they amount to, and how many of the images show lesions that the student was trained on."""
+    """Predictions, what they amount to, and how far the student knew the answers.
+
+    Attributes
+    ----------
+    known
+        Images of lesions or patients that the student was trained on.
+    leak
+        How the split leaks by which the student was trained, its epoch chosen and its test made; None if it does not.
+    """
 
     predictions: Predictions
     summary: Summary
     known: int
+    leak: Leak | None
 
 
 def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, group: str | None = None) -> Judged:
@@ -69,7 +80,8 @@ def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, 
     batches = in_order(shown, rows, CentreCrop(size=recipe.pictures.size), batch_size=recipe.train.batch_size)
     predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
-    return Judged(predictions, summarise(predictions), sum(name in trained for name in predictions.groups))
+    known = sum(name in trained for name in predictions.groups)
+    return Judged(predictions, summarise(predictions), known, leaks.read(run))
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
@@ -95,7 +107,7 @@ def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str) -> tupl
     shown = _numbered_by(classes, build.table(recipe.data))
     if part not in splits.PARTS:
         raise DataError(f"there is no part {part!r}; {hint(part, splits.PARTS)}")
-    rows = splits.load(run / "split.csv", shown, by=recipe.split.by).rows(part)
+    rows = splits.load(run / "split.csv", shown, by="image").rows(part)
     if not len(rows):
         raise DataError(f"{run / 'split.csv'}: no image is in {part!r}; choose another part")
     return shown, rows

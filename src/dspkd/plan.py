@@ -127,7 +127,9 @@ def plan(recipe: Recipe) -> Plan:
     earlier = None
     for stage in recipe.stages:
         said = _Said(teacher.spec) if teacher and not stage.teacher_lr else None
-        earlier = build.distiller(stage, student, said or teacher, counts, seed=recipe.seed, earlier=earlier)
+        earlier = build.distiller(
+            stage, student, said or teacher, counts, balance=recipe.train.balance, seed=recipe.seed, earlier=earlier
+        )
         measured.append(_measure(stage, earlier.to(device), batches, teacher, said, build.arithmetic(recipe, device)))
     crop = CentreCrop(size=recipe.pictures.size)
     judged = split.rows("val")

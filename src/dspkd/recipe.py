@@ -44,8 +44,13 @@ class Split:
     test: Share = 0.2
     seed: int = 0
     by: Literal["group", "image"] = "group"
-    """`image` lets photographs of one lesion fall into several parts; only to imitate papers that did so."""
+    """`image` lets photographs of one lesion fall into several parts; only to imitate papers that did so. Where that
+    happens, training asks for a waiver."""
     file: str | None = None
+    """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
+    waiver: str | None = None
+    """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Without it
+    such a split is refused; with it, every report of the run prints it. Not part of the digest."""
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:
@@ -53,6 +58,12 @@ class Split:
             raise ValueError(
                 f"val {self.val} and test {self.test} leave nothing to train on; they must sum to less than 1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_waiver_says_why(self) -> Self:
+        if self.waiver is not None and not self.waiver.strip():
+            raise ValueError("waiver is empty; say why lesions may be in several parts, or leave it out")
         return self
 
 
@@ -163,7 +174,7 @@ class Recipe:
     def digest(self) -> str:
         """Return 12 hex digits that change whenever any setting does that can change the result."""
         settings = dataclasses.asdict(self)
-        del settings["machine"]
+        del settings["machine"], settings["split"]["waiver"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

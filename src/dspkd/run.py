@@ -112,7 +112,10 @@ def _train_stages(
     """Run the stages one after another on the same student; return a summary of each."""
     rows = inputs.split.rows("train")
     counts = tuple(images for images, _ in inputs.table.take(rows).counts().values())
-    make = partial(build.distiller, learner=student, teacher=inputs.teacher, class_counts=counts, seed=made_from.seed)
+    make = partial(
+        build.distiller, learner=student, teacher=inputs.teacher, class_counts=counts, seed=made_from.seed,
+        balance=made_from.train.balance,
+    )  # fmt: skip
     earlier = None
     for stage in made_from.stages:  # what cannot be built should stop the run now, not after the stages before it
         with torch.device("meta"):

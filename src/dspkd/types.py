@@ -153,9 +153,13 @@ class Spec:
         ``{tap: C}`` for each tap that the network offers.
     class_counts
         Training images per class, in class order; empty where no training table is at hand.
+    class_draws
+        Pictures of each class that an epoch shows, which differ from the images where classes are drawn more evenly
+        than they occur; empty means that each image is shown once.
     """
 
     classes: int
     pooled: int
     channels: Mapping[str, int]
     class_counts: tuple[int, ...] = ()
+    class_draws: tuple[int, ...] = ()

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspkd.data.order import epoch_order
+from dspkd.data.order import class_draws, epoch_order
 
 labels_of = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda x: np.array(x, dtype=np.int64))
 
@@ -31,6 +31,13 @@ def test_full_balance_shows_all_classes_equally_often_and_runs_through_a_class_b
     assert times[:90].max() == 1
     assert set(times[90:115]) == {1, 2}
     assert set(times[115:]) == {8}
+
+
+@given(labels=labels_of, balance=st.floats(0, 1))
+def test_class_draws_count_what_an_epoch_shows(labels, balance):
+    positions, _ = epoch_order(labels, seed=0, epoch=0, balance=balance)
+    counts = np.bincount(labels, minlength=7)
+    assert class_draws(counts, balance=balance).tolist() == np.bincount(labels[positions], minlength=7).tolist()
 
 
 def test_half_balance_follows_the_square_root_of_the_counts():

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dspkd.data.order import class_draws
 from dspkd.errors import RecipeError
 from dspkd.methods.labels import Labels
+from dspkd.types import Batch, Output, Spec
 
 COUNTS = np.array([40, 120, 30, 8, 24, 3, 4, 6])
 WEIGHTS = {
@@ -14,26 +16,32 @@ WEIGHTS = {
     "inverse": COUNTS.sum() / (8 * COUNTS),
     "sqrt_inverse": COUNTS**-0.5 * COUNTS.sum() / np.sqrt(COUNTS).sum(),
 }
+NUMBERS = np.array([sum(0.999**j for j in range(n)) for n in COUNTS])
+"""Effective numbers of images as their geometric series."""
+WEIGHTS["effective"] = COUNTS.sum() / (COUNTS / NUMBERS).sum() / NUMBERS
 
 
-def by_hand(s_BK, labels_B, weight_K, smoothing, tau):
-    """Mean over pictures of w_y times the cross-entropy with the smoothed label."""
+def by_hand(s_BK, labels_B, weight_K, gamma, smoothing, tau):
+    """Mean over pictures of w_y times (1 - p_y)^gamma times the cross-entropy with the smoothed label."""
     total = 0.0
+    met_K = weight_K * COUNTS
     for s, y in zip(s_BK, labels_B, strict=True):
-        adjusted = s + tau * np.log(COUNTS / COUNTS.sum())
+        adjusted = s + tau * np.log(met_K / met_K.sum())
         log_p = adjusted - np.log(np.exp(adjusted).sum())
         target = (1 - smoothing) * np.eye(8)[y] + smoothing / 8
-        total -= weight_K[y] * (target * log_p).sum()
+        total -= weight_K[y] * (1 - np.exp(log_p[y])) ** gamma * (target * log_p).sum()
     return total / len(s_BK)
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("tau", [0.0, 1.0, 0.5])
-def test_it_is_the_formula(weights, smoothing, tau, made):
+def test_it_is_the_formula(weights, gamma, smoothing, tau, made):
     student, batch = made.answer(made.student, dtype=torch.float64), made.batch()
-    term = Labels(made.student, None, class_weights=weights, label_smoothing=smoothing, logit_adjustment=tau)
-    want = by_hand(student.logits.numpy(), batch.labels.numpy(), WEIGHTS[weights], smoothing, tau)
+    options = {"focal_gamma": gamma, "label_smoothing": smoothing, "logit_adjustment": tau}
+    term = Labels(made.student, None, class_weights=weights, **options)
+    want = by_hand(student.logits.numpy(), batch.labels.numpy(), WEIGHTS[weights], gamma, smoothing, tau)
     # Weights and priors are kept in float32.
     assert term(student, None, batch).item() == pytest.approx(want, rel=1e-6)
 
@@ -64,6 +72,86 @@ def test_balanced_training_pictures_need_no_weights(made):
         torch.testing.assert_close(Labels(balanced, None, class_weights=weights).class_weight, torch.ones(8))
 
 
+def weights_of(made, **options):
+    return Labels(made.student, None, **options).class_weight
+
+
+def test_effective_numbers_go_from_no_weights_to_inverse_ones(made):
+    at = {beta: weights_of(made, class_weights="effective", effective_beta=beta) for beta in (0.0, 0.9, 1 - 1e-9)}
+    assert torch.equal(at[0.0], torch.ones(8))
+    torch.testing.assert_close(at[1 - 1e-9], weights_of(made, class_weights="inverse"), rtol=1e-6, atol=0)
+    # By N = 40 and 120, 0.9^N is 1.5 % and 0.0003 %: past 10 images, more hardly count.
+    assert at[0.9][0] / at[0.9][1] == pytest.approx((1 - 0.9**120) / (1 - 0.9**40), rel=1e-6)
+    assert at[0.9][0] / at[0.9][1] < 1.02
+
+
+def gradient(term, logits_BK, labels_B):
+    leaf_BK = logits_BK.clone().requires_grad_()
+    rows = torch.arange(len(labels_B))
+    term(Output(leaf_BK, leaf_BK), None, Batch(rows, labels_B, rows, rows)).backward()
+    return leaf_BK.grad
+
+
+def test_the_focal_gradient_of_two_classes_is_that_of_the_paper(made):
+    """Lin et al., appendix B, with p_t = sigmoid(x_t): dFL/dx = y (1 - p_t)^g (g p_t log p_t + p_t - 1)."""
+    x_B, y_B = torch.linspace(-4, 4, 9, dtype=torch.float64), torch.arange(9) % 2
+    term = Labels(Spec(2, 2, {}), None, focal_gamma=2.0)
+    grad_BK = gradient(term, torch.stack([torch.zeros_like(x_B), x_B], dim=1), y_B)
+    sign_B = 2.0 * y_B - 1
+    p_B = torch.sigmoid(sign_B * x_B)
+    want_B = sign_B * (1 - p_B) ** 2 * (2 * p_B * p_B.log() + p_B - 1)
+    torch.testing.assert_close(9 * grad_BK[:, 1], want_B)
+
+
+@pytest.mark.parametrize("gamma", [0.3, 1.0, 2.0])
+def test_a_known_picture_has_a_focal_loss_and_gradient_of_0_and_a_hopeless_one_the_cross_entropy(gamma, made):
+    """1 - p_y is exactly 0 in float32 here, where its power below 1 has no gradient."""
+    student = replace(made.answer(made.student), logits=1e4 * torch.eye(8)[:5])
+    plain, focal = Labels(made.student, None), Labels(made.student, None, focal_gamma=gamma)
+    known, wrong = (replace(made.batch(), labels=(torch.arange(5) + shift) % 8) for shift in (0, 1))
+    assert focal(student, None, known) == 0
+    assert not gradient(focal, student.logits, known.labels).any()
+    assert torch.equal(focal(student, None, wrong), plain(student, None, wrong))
+
+
+def test_a_gamma_near_0_is_nearly_cross_entropy(made):
+    student, batch = made.answer(made.student), made.batch()
+    loss = Labels(made.student, None, focal_gamma=1e-6)(student, None, batch)
+    torch.testing.assert_close(loss, F.cross_entropy(student.logits, batch.labels), rtol=1e-4, atol=0)
+
+
+def test_the_prior_is_that_of_the_pictures_drawn(made):
+    drawn = replace(made.student, class_draws=(50, 86, 43, 22, 39, 13, 15, 19))
+    prior_K = Labels(drawn, None, logit_adjustment=1.0).log_prior.exp().numpy()
+    np.testing.assert_allclose(prior_K, np.array(drawn.class_draws) / sum(drawn.class_draws), rtol=1e-6)
+
+
+@pytest.mark.parametrize("even", ["draws", "weights"])
+def test_what_sampling_or_weights_made_equal_is_not_adjusted_again(even, made):
+    student, batch = made.answer(made.student), made.batch()
+    spec = replace(made.student, class_draws=(29,) * 8) if even == "draws" else made.student
+    weights = "none" if even == "draws" else "inverse"
+    plain, adjusted = (
+        Labels(spec, None, class_weights=weights, logit_adjustment=tau)(student, None, batch) for tau in (0.0, 1.0)
+    )
+    torch.testing.assert_close(adjusted, plain)
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_the_best_adjusted_logits_are_those_of_balanced_classes_however_classes_are_drawn_and_weighted(weight, balance):
+    """Menon et al., Theorem 1: where every class looks alike, minimising leaves bare logits that prefer none.
+
+    The gradient over all pictures of an epoch, each with the same logits 0, must vanish.
+    """
+    draws_K = class_draws(COUNTS, balance=balance)
+    spec = Spec(8, 8, {}, class_counts=tuple(COUNTS.tolist()), class_draws=tuple(draws_K.tolist()))
+    term = Labels(spec, None, class_weights=weight, logit_adjustment=1.0)
+    labels_B = torch.from_numpy(np.repeat(np.arange(8), draws_K))
+    grad_BK = gradient(term, torch.zeros(len(labels_B), 8, dtype=torch.float64), labels_B)
+    torch.testing.assert_close(grad_BK.sum(dim=0), torch.zeros(8, dtype=torch.float64), rtol=0, atol=1e-7)
+
+
 def test_a_rare_picture_counts_its_weight_in_a_batch_of_one_too(made):
     student, batch = made.answer(made.student, 1), replace(made.batch(1), labels=torch.tensor([5]))
     plain, weighted = (Labels(made.student, None, class_weights=w)(student, None, batch) for w in ("none", "inverse"))
@@ -91,7 +179,10 @@ def test_logits_equal_to_the_negative_log_prior_are_uniform_once_adjusted(made):
         ((0, *(1,) * 7), {"logit_adjustment": 1}, r"labels\.logit_adjustment = 1: no training picture is of class 0"),
         (COUNTS, {"label_smoothing": 1.0}, r"labels\.label_smoothing: should be less than 1, got 1.0"),
         (COUNTS, {"logit_adjustment": -1}, r"labels\.logit_adjustment: should be greater than or equal to 0, got -1"),
-        (COUNTS, {"class_weights": "balanced"}, r"labels\.class_weights: should be 'none', 'inverse' or 'sqrt_inv"),
+        (COUNTS, {"focal_gamma": -0.5}, r"labels\.focal_gamma: should be greater than or equal to 0, got -0.5"),
+        (COUNTS, {"effective_beta": 1.0}, r"labels\.effective_beta: should be less than 1, got 1.0"),
+        ((), {"class_weights": "effective"}, r"labels\.class_weights = 'effective': needs the training pictures"),
+        (COUNTS, {"class_weights": "balanced"}, r"labels\.class_weights: should be 'none', 'inverse', 'sqrt_"),
     ],
 )
 def test_what_cannot_be_is_refused(counts, options, message, made):

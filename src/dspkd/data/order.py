@@ -29,21 +29,33 @@ def epoch_order(
     """
     draw = np.random.default_rng(seed_for(seed, "order", epoch))
     counts = np.bincount(labels)
+    quotas = class_draws(counts, balance=balance)
     present = np.flatnonzero(counts)
-    wanted = counts[present] ** (1.0 - balance)
-    quotas = _whole_shares(len(labels) * wanted / wanted.sum())
-    passes = int(np.max(-(-quotas // counts[present])))
+    passes = int(np.max(-(-quotas[present] // counts[present])))
     rows, shown_views = [], []
-    for c, quota in zip(present, quotas, strict=True):
+    for c in present:
         members = np.flatnonzero(labels == c)
-        own_passes = -(-int(quota) // len(members))
+        own_passes = -(-int(quotas[c]) // len(members))
         for number in range(own_passes):
-            shown = draw.permutation(members)[: int(quota) - number * len(members)]
+            shown = draw.permutation(members)[: int(quotas[c]) - number * len(members)]
             rows.append(shown)
             view = epoch * passes + number if views is None else (epoch * own_passes + number) % views
             shown_views.append(np.full(len(shown), view))
     shuffled = draw.permutation(len(labels))
     return np.concatenate(rows)[shuffled], np.concatenate(shown_views)[shuffled]
+
+
+def class_draws(counts: NDArray[np.int64], *, balance: float) -> NDArray[np.int64]:
+    r"""Return how many pictures of each class an epoch shows, ``[K]``, where there are `counts` images of each.
+
+    As many in all as there are images, in proportion to :math:`N_c^{1-\mathtt{balance}}`, rounded; at least one of each
+    class that has an image, none of a class that has none.
+    """
+    draws = np.zeros_like(counts)
+    present = np.flatnonzero(counts)
+    wanted = counts[present] ** (1.0 - balance)
+    draws[present] = _whole_shares(counts.sum() * wanted / wanted.sum())
+    return draws
 
 
 def _whole_shares(shares: NDArray[np.float64]) -> NDArray[np.int64]:

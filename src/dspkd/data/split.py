@@ -101,21 +101,35 @@ def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -
 
 def _refuse_crossing(path: Path, table: Table, split: Split) -> None:
     """Raise DataError if a group is in two parts."""
-    parts_of: dict[str, set[str]] = {}
-    for group, part in zip(table.groups, split.parts.tolist(), strict=True):
-        parts_of.setdefault(group, set()).add(part)
-    crossing = [group for group, parts in parts_of.items() if len(parts) > 1]
-    if crossing:
+    groups = crossing(table, split)
+    if groups:
         raise DataError(
-            f"{path}: {len(crossing)} lesions or patients are in more than one part: {first_few(crossing)}; "
+            f"{path}: {len(groups)} lesions or patients are in more than one part: {first_few(groups)}; "
             "split by group, or say by = 'image' if that is meant"
         )
 
 
+def crossing(table: Table, split: Split) -> list[str]:
+    """Return the groups that are in more than one part, in the order of the table."""
+    parts_of: dict[str, set[str]] = {}
+    for group, part in zip(table.groups, split.parts.tolist(), strict=True):
+        parts_of.setdefault(group, set()).add(part)
+    return [group for group, parts in parts_of.items() if len(parts) > 1]
+
+
 def trained_groups(path: Path) -> set[str]:
     """Return the groups in the training part of a saved split."""
+    return _trained(path, "group")
+
+
+def trained_images(path: Path) -> set[str]:
+    """Return the ids of the images in the training part of a saved split."""
+    return _trained(path, "id")
+
+
+def _trained(path: Path, column: str) -> set[str]:
     rows = read_rows(path)
-    return {g for g, part in zip(rows.column("group"), rows.column("part"), strict=True) if part == "train"}
+    return {cell for cell, part in zip(rows.column(column), rows.column("part"), strict=True) if part == "train"}
 
 
 def split(
@@ -137,7 +151,8 @@ def split(
     seed
         Another seed gives another split.
     by
-        "image" takes every image for a group of its own. Only to imitate papers that did: see `leak_share`.
+        "image" takes every image for a group of its own. Only to imitate papers that did: see `leak_share`, and
+        `dspkd.data.leak` for what training asks for then.
 
     Raises
     ------

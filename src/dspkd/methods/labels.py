@@ -15,12 +15,15 @@ from dspkd.types import Batch, Output, Spec
 
 
 class Labels(Term):
-    r"""Learn the labels, optionally giving rare classes their due.
+    r"""Learn the labels, optionally giving rare classes or hard pictures their due.
 
-    .. math:: L = \frac1B \sum_b w_{y_b}\, H\big((1-\epsilon)\,1_{y_b} + \tfrac\epsilon K,\;
-              \sigma(s_b + \tau \log \pi)\big), \qquad \pi_c = N_c / N
+    .. math:: L = \frac1B \sum_b w_{y_b}\, (1 - p_{b,y_b})^\gamma\,
+              H\big((1-\epsilon)\,1_{y_b} + \tfrac\epsilon K,\; p_b\big), \qquad
+              p_b = \sigma(s_b + \tau \log \pi), \qquad \pi_c \propto w_c M_c
 
-    with :math:`H` the cross-entropy, :math:`N_c` the training pictures of class c and :math:`N` their sum.
+    with :math:`H` the cross-entropy, :math:`N_c` the training images of class c, and :math:`M_c` its pictures in an
+    epoch: :math:`N_c`, or in proportion to :math:`N_c^{1-\mathtt{balance}}` where ``train.balance`` draws classes more
+    evenly.
 
     Parameters
     ----------
@@ -28,8 +31,17 @@ class Labels(Term):
         Shapes of the networks; the teacher is not used.
     class_weights
         ``"none"``: every picture counts 1. ``"inverse"``: :math:`w_c = N / (K N_c)`, all classes have equal say.
-        ``"sqrt_inverse"``: :math:`w_c \propto N_c^{-1/2}`, half-way. In each the mean of w over the training
-        *pictures* is 1, so the term keeps its size beside the other terms.
+        ``"sqrt_inverse"``: :math:`w_c \propto N_c^{-1/2}`, half-way. ``"effective"``:
+        :math:`w_c \propto (1 - \beta) / (1 - \beta^{N_c})`, the inverse of the class's effective number of images.
+        In each the mean of w over the training *images* is 1, so the term keeps its size beside the other terms.
+        Weights multiply whatever ``train.balance`` does: ``"inverse"`` beside ``balance = 1`` overdoes it.
+    effective_beta
+        :math:`\beta` in [0, 1) of ``"effective"``, without meaning elsewhere: 0 weighs all alike, towards 1 the weights
+        become those of ``"inverse"``. :math:`1 / (1 - \beta)` is the number of images beyond which more of a class
+        count for nothing. The authors try 0.9, 0.99, 0.999 and 0.9999.
+    focal_gamma
+        :math:`\gamma \ge 0`. Pictures that the student already knows, :math:`p_y` near 1, count less; 2 is the authors'
+        choice, 0 leaves it out.
     label_smoothing
         :math:`\epsilon` in [0, 1), the share of each label spread evenly over all classes.
     logit_adjustment
@@ -47,13 +59,28 @@ class Labels(Term):
     the sum of the weights in the batch as in `torch.nn.CrossEntropyLoss`: there, a picture's say would depend
     on its neighbours, and in a batch of one no weight would have any effect.
 
+    The prior :math:`\pi` is that of the classes as this loss meets them, drawn and weighted, since those are what the
+    logits would follow: Theorem 1 of the authors asks for :math:`\log(w_c P_c)`, with P the distribution trained on.
+    Where sampling or weights already make all classes equal, nothing is left to adjust, and any
+    :math:`\tau` gives the same loss.
+
+    Deviations: effective numbers are scaled as said above, by the authors so that the weights' mean over *classes* is
+    1. The focal loss is the authors' for classes that exclude each other: softmax, not K sigmoids.
+    :math:`1 - p_y` is computed as the sum of the other classes' probabilities in logarithms, so that neither value nor
+    gradient is lost where :math:`p_y` rounds to 1.
+
     Source: the weights N / N_c follow Wang et al., *SSD-KD*, Medical Image Analysis 2023, up to a common factor;
+    Cui et al., *Class-Balanced Loss Based on Effective Number of Samples*, CVPR 2019;
+    Lin et al., *Focal Loss for Dense Object Detection*, ICCV 2017;
     Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016 (label smoothing);
     Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021.
     """
 
     needs_teacher: ClassVar[bool] = False
-    inferred: ClassVar[str] = "Whether the paper weights classes is unknown; plain cross-entropy is the default here."
+    inferred: ClassVar[str] = (
+        "Whether the paper weights classes is unknown; plain cross-entropy is the default here. How `focal_gamma` goes "
+        "together with `label_smoothing` and `logit_adjustment`."
+    )
 
     log_prior: Tensor
     class_weight: Tensor
@@ -63,7 +90,9 @@ class Labels(Term):
         student: Spec,
         teacher: Spec | None,
         *,
-        class_weights: Literal["none", "inverse", "sqrt_inverse"] = "none",
+        class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] = "none",
+        effective_beta: Share = 0.999,
+        focal_gamma: NotNegative = 0.0,
         label_smoothing: Share = 0.0,
         logit_adjustment: NotNegative = 0.0,
     ) -> None:
@@ -71,29 +100,37 @@ class Labels(Term):
             student,
             teacher,
             class_weights=class_weights,
+            effective_beta=effective_beta,
+            focal_gamma=focal_gamma,
             label_smoothing=label_smoothing,
             logit_adjustment=logit_adjustment,
         )
+        self.focal_gamma = focal_gamma
         self.label_smoothing = label_smoothing
         self.logit_adjustment = logit_adjustment
-        shares_K = torch.full((student.classes,), 1 / student.classes, dtype=torch.float64)
-        if class_weights != "none":
-            shares_K = self._shares(student, f"class_weights = {class_weights!r}")
-        elif logit_adjustment > 0:
-            shares_K = self._shares(student, f"logit_adjustment = {logit_adjustment}")
-        weight_K = shares_K ** {"none": 0.0, "inverse": -1.0, "sqrt_inverse": -0.5}[class_weights]
+        images_K = draws_K = torch.ones(student.classes, dtype=torch.float64)
+        if class_weights != "none" or logit_adjustment > 0:
+            weighted = class_weights != "none"
+            asked = f"class_weights = {class_weights!r}" if weighted else f"logit_adjustment = {logit_adjustment}"
+            images_K = self._images(student, asked)
+            draws_K = torch.tensor(student.class_draws or student.class_counts, dtype=torch.float64)
+        weight_K = _weights(class_weights, images_K, effective_beta)
+        weight_K *= images_K.sum() / (images_K * weight_K).sum()
         # Both follow from the training table, so they are no part of a checkpoint.
-        self.register_buffer("class_weight", (weight_K / (shares_K * weight_K).sum()).float(), persistent=False)
-        self.register_buffer("log_prior", shares_K.log().float(), persistent=False)
+        self.register_buffer("class_weight", weight_K.float(), persistent=False)
+        self.register_buffer("log_prior", (draws_K * weight_K).log().log_softmax(0).float(), persistent=False)
 
     def forward(self, student: Output, teacher: Output | None, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
         logits_BK = precise(student.logits)
         adjusted_BK = logits_BK + self.logit_adjustment * self.log_prior.to(logits_BK.dtype)
         loss_B = F.cross_entropy(adjusted_BK, batch.labels, label_smoothing=self.label_smoothing, reduction="none")
+        if self.focal_gamma > 0:
+            loss_B = (self.focal_gamma * _log_miss(adjusted_BK, batch.labels)).exp() * loss_B
         return (self.class_weight[batch.labels].to(loss_B.dtype) * loss_B).mean()
 
-    def _shares(self, student: Spec, asked: str) -> Tensor:
+    def _images(self, student: Spec, asked: str) -> Tensor:
+        """Return the training images of each class, ``[K]``; RecipeError where that is unknown or there are none."""
         counts = student.class_counts
         if not counts:
             raise RecipeError(
@@ -102,4 +139,19 @@ class Labels(Term):
         if 0 in counts:
             empty = ", ".join(str(c) for c, count in enumerate(counts) if count == 0)
             raise RecipeError(f"labels.{asked}: no training picture is of class {empty}; merge or drop it")
-        return torch.tensor(counts, dtype=torch.float64) / sum(counts)
+        return torch.tensor(counts, dtype=torch.float64)
+
+
+def _weights(kind: str, images_K: Tensor, effective_beta: float) -> Tensor:
+    """Return ``[K]`` the weights of the classes, up to a common factor."""
+    if kind == "effective":
+        # 1 - beta^N in full precision, however close to 1 beta is.
+        return -1 / torch.expm1(images_K * torch.tensor(effective_beta, dtype=torch.float64).log())
+    return images_K ** {"none": 0.0, "inverse": -1.0, "sqrt_inverse": -0.5}[kind]
+
+
+def _log_miss(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
+    """Return ``[B]`` the logarithm of 1 - p_y, the probability of all classes but the label."""
+    log_p_BK = F.log_softmax(logits_BK, dim=1)
+    label_BK = F.one_hot(labels_B, logits_BK.shape[1]).bool()
+    return log_p_BK.masked_fill(label_BK, -torch.inf).logsumexp(dim=1)

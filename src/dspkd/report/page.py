@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 
 from dspkd.evaluate import calibration, metrics, ranking
-from dspkd.report import paper, prose
+from dspkd.report import data_card, paper, prose
 
 _DEFINITIONS = metrics.DEFINITIONS | calibration.DEFINITIONS | ranking.DEFINITIONS
 
@@ -30,7 +30,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(LIGHT=paper.LIGHT, DARK=paper.DARK, DEFINITIONS=_DEFINITIONS)
+    environment.globals.update(LIGHT=paper.LIGHT, DARK=paper.DARK, DEFINITIONS=_DEFINITIONS, ABSENT=data_card.ABSENT)
     environment.filters.update(
         score=_score,
         interval=_interval,
@@ -39,6 +39,7 @@ def _templates() -> jinja2.Environment:
         duration=prose.duration,
         parameters=prose.parameters,
         counted=prose.counted,
+        sections=lambda card, parts: data_card.sections(card, list(parts)),
     )
     return environment
 

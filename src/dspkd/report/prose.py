@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dspkd.evaluate.metrics import Summary
 from dspkd.evaluate.verdicts import POWER, Verdict
+from dspkd.report import data_card
 from dspkd.report.comparison import Contender
 from dspkd.report.sources import Run
 
@@ -111,6 +112,10 @@ def notes(run: Run, val: Summary, test: Summary) -> list[str]:
         said.append(
             f"{counted(shared, 'lesion')} of the test images also occur among the validation images: "
             "the parts were not split by lesion, and test numbers are too high."
+        )
+    if run.data.card and (silent := data_card.silent(run.data.card)):
+        said.append(
+            f"Of no image does the data set say: {', '.join(silent)}. Nobody can tell how the numbers differ by them."
         )
     if test.absent:
         said.append(f"No test images, so left out of every mean: {', '.join(test.absent)}.")

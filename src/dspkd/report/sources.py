@@ -9,6 +9,8 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from dspkd.data.card import Attribute
+from dspkd.data.leak import Leak
 from dspkd.errors import RunError
 from dspkd.evaluate.predictions import Predictions
 
@@ -65,7 +67,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Data:
-    """``data.json``: where the images are, and how many: ``{part: {class: (images, groups)}}``."""
+    """``data.json``: where the images are and how many: ``{part: {class: (images, groups)}}``.
+
+    `leak` is how the split leaks, or None; `card` who is in the pictures, or None for a run made before that was kept.
+    """
 
     layout: str
     path: str
@@ -73,6 +78,8 @@ class Data:
     digest: str
     split_digest: str
     counts: dict[str, dict[str, tuple[int, int]]]
+    leak: Leak | None = None
+    card: dict[str, Attribute] | None = None
 
 
 @dataclass(frozen=True)

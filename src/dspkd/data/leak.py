@@ -1,0 +1,85 @@
+"""Splits in which a lesion or a patient is in several parts: refused, unless a recipe says why it wants one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from dspkd.data.split import Split, crossing
+from dspkd.data.table import Table, first_few
+from dspkd.errors import DataError
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A leaking split that a recipe waives, as ``data.json`` of its run keeps it.
+
+    Attributes
+    ----------
+    waiver
+        Why the recipe wants it.
+    groups, images
+        Lesions or patients that are in more than one part, and their images.
+    tested, known
+        Test images, and those of them whose lesion or patient is also in training.
+    """
+
+    waiver: str
+    groups: int
+    images: int
+    tested: int
+    known: int
+
+    def __str__(self) -> str:
+        """Return what everybody must know who reads a number of the run."""
+        share = 100 * self.known / max(self.tested, 1)
+        return (
+            "The split leaks, so these results are overstated. "
+            f"Lesions or patients in more than one part: {self.groups:,}, with {self.images:,} images. "
+            f"Test images of a lesion or patient that is also in training: {self.known:,} of {self.tested:,} "
+            f'({share:.1f} %). Waived by the recipe: "{self.waiver}"'
+        )
+
+
+def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Leak | None:
+    """Return how a split leaks, or None if no lesion or patient is in more than one part.
+
+    Parameters
+    ----------
+    waiver
+        Why a leaking split is wanted all the same; None where it is not.
+    where
+        What made the split, for the message.
+
+    Raises
+    ------
+    DataError
+        It leaks, and there is no waiver.
+    """
+    groups = crossing(table, split)
+    if not groups:
+        return None
+    leaking, trained = set(groups), {table.groups[row] for row in split.rows("train")}
+    tested = [table.groups[row] for row in split.rows("test")]
+    leak = Leak(
+        waiver=waiver or "",
+        groups=len(groups),
+        images=sum(group in leaking for group in table.groups),
+        tested=len(tested),
+        known=sum(group in trained for group in tested),
+    )
+    if waiver is None:
+        raise DataError(
+            f"{where}: {leak.groups} lesions or patients are in more than one part ({first_few(groups)}), with "
+            f"{leak.images} of {len(table)} images; {leak.known} of {leak.tested} test images show one that is also in "
+            "training, so results would be overstated. Split by group; or, to imitate who did otherwise, say so: "
+            'split.waiver = "imitates the image-level split of ...", which every report of the run will print'
+        )
+    return leak
+
+
+def read(run: Path) -> Leak | None:
+    """Return how the split of a run leaks, as its ``data.json`` says; None if it does not, or the run is too old."""
+    kept = json.loads((run / "data.json").read_text(encoding="utf-8")).get("leak")
+    return Leak(**kept) if kept else None
