@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dspkd import data, methods, recipe
+from dspkd.data import class_map
 from dspkd.data import split as splits
 from dspkd.data.split import Split
 from dspkd.data.table import Table
@@ -46,6 +47,11 @@ def check(wanted: Recipe) -> None:
             zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
     except RecipeError as error:
         raise RecipeError(f"model.name: {error}") from None
+    if wanted.data.classes is not None:
+        try:
+            class_map.load(Path(wanted.data.classes))
+        except DataError as error:
+            raise RecipeError(f"data.classes: {error}") from None
     if wanted.teachers and wanted.pictures.views != "fresh" and wanted.machine.cache == "none":
         raise RecipeError(
             'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
@@ -74,14 +80,17 @@ def check(wanted: Recipe) -> None:
 
 
 def table(images: recipe.Data) -> Table:
-    """Return the table of the images that a recipe names."""
-    return data.read(images.layout, Path(images.path), group=images.group)
+    """Return the table of the images that a recipe names, in the classes that it wants."""
+    found = data.read(images.layout, Path(images.path), group=images.group)
+    return found if images.classes is None else class_map.load(Path(images.classes)).apply(found)
 
 
 def split(wanted: recipe.Split, images: Table) -> Split:
-    """Return the split of `images` that the recipe asks for, made or read from its file."""
+    """Return the split of `images` that the recipe asks for: read from its file or its column, or made."""
     if wanted.file is not None:
         return splits.load(Path(wanted.file), images, by=wanted.by)
+    if wanted.column is not None:
+        return splits.from_column(images, wanted.column, by=wanted.by)
     return splits.split(images, val=wanted.val, test=wanted.test, seed=wanted.seed, by=wanted.by)
 
 
@@ -142,7 +151,8 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Liv
     network, _, classes = trained(run)
     if classes != images.classes:
         raise DataError(
-            f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}"
+            f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}; "
+            'data.classes = "FILE" renames, merges, drops and orders them'
         )
     taught = splits.trained_groups(run / "split.csv")
     leaked = sorted({images.groups[row] for part in ("val", "test") for row in parts.rows(part)} & taught)
