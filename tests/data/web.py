@@ -61,10 +61,11 @@ class Answers(BaseHTTPRequestHandler):
             if start >= len(content):
                 self.send_error(416)
                 return
+        if what == "shift":
+            start += argument
         self.send_response(206 if start else 200)
         if start:
-            shown = start + argument if what == "shift" else start
-            self.send_header("Content-Range", f"bytes {shown}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         body = content[start:]
         if what == "wrong":
             body = bytes(255 - byte for byte in body)

@@ -20,7 +20,7 @@ def photograph(path: Path) -> Image.Image:
     try:
         from pydicom import dcmread
         from pydicom.errors import InvalidDicomError
-        from pydicom.pixels import pixel_array
+        from pydicom.pixels.utils import pixel_array
     except ImportError:
         raise ValueError("reading DICOM needs pydicom: pip install 'dspkd[dicom]'") from None
     try:

@@ -82,7 +82,8 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
 def _array(file: Path, name: str) -> NDArray[np.generic]:
     """Return one array of the file."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # Opened here, since NumPy leaves a file open that turns out to be no zip file.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             if name not in arrays.files:
                 raise DataError(f"{file}: there is no array {name!r}; {hint(name, arrays.files)}")
             found: NDArray[np.generic] = arrays[name]
