@@ -101,6 +101,43 @@ def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts,
     assert groups[0] & groups[1]
 
 
+def class_map(folder, text):
+    (folder / "map.toml").write_text(text)
+    return str(folder / "map.toml")
+
+
+BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nmelanoma = ["MEL"]\n'
+
+
+def test_classes_are_those_of_the_class_map(lesions, images, tmp_path):
+    mapped = build.table(recipe.Data(path=str(lesions), classes=class_map(tmp_path, BINARY)))
+    assert mapped.classes == ("other", "melanoma")
+    assert mapped.ids == images.ids
+    assert mapped.labels.tolist() == (images.labels == images.classes.index("MEL")).tolist()
+
+
+def test_a_teacher_of_the_unmapped_classes_is_refused_and_told_of_the_map(lesions, finished, tmp_path):
+    mapped = build.table(recipe.Data(path=str(lesions), classes=class_map(tmp_path, BINARY)))
+    with pytest.raises(DataError, match=r"its classes are MEL, .*; the data's are other, melanoma; data\.classes ="):
+        build.teacher([str(finished)], mapped, build.split(recipe.Split(), mapped), CPU)
+
+
+def test_an_official_split_survives_a_class_map(lesions, images, parts, tmp_path):
+    rows = [f"{path},{images.classes[label]},{part}" for path, label, part in zip(
+        images.paths, images.labels, parts.parts, strict=True)]  # fmt: skip
+    (tmp_path / "images.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    drop = 'drop = ["NV"]\n' + BINARY.replace('"NV", ', "")
+    mapped = build.table(recipe.Data(path=str(tmp_path / "images.csv"), classes=class_map(tmp_path, drop)))
+    kept = images.labels != images.classes.index("NV")
+    assert build.split(recipe.Split(column="split"), mapped).parts.tolist() == parts.parts[kept].tolist()
+
+
+def test_a_class_map_is_checked_before_any_data_are_read(tmp_path):
+    with pytest.raises(RecipeError, match=r"^data\.classes: .*map\.toml: names no class"):
+        build.check(settings("nowhere", data={"path": "nowhere", "classes": class_map(tmp_path, "")}))
+    build.check(settings("nowhere", data={"path": "nowhere", "classes": class_map(tmp_path, BINARY)}))
+
+
 def test_every_setting_of_the_pictures_reaches_the_augmentation():
     wanted = recipe.Pictures(
         size=40, min_area=0.7, rotation=5.0, flips=False, randaugment=recipe.RandAugment(num_ops=1, magnitude=3)

@@ -97,10 +97,25 @@ def test_another_order_of_classes_and_fewer_of_them_are_matched_by_name(lesions,
     }  # fmt: skip
 
 
+def test_a_class_map_gives_other_images_the_students_classes(lesions, finished, rows, tmp_path):
+    wanted = [row for row in rows if row["part"] == "test" and row["label"] in ("VASC", "MEL", "NV")]
+    folder = as_folders(lesions, tmp_path / "other", [{**row, "label": row["label"].lower()} for row in wanted])
+    with pytest.raises(DataError, match=r"has images of mel, nv, vasc, which the student does not know; .*--classes"):
+        judge.evaluate(finished, folder=folder)
+    (tmp_path / "map.toml").write_text('drop = ["vasc"]\n[classes]\nNV = ["nv"]\nMEL = ["mel"]\n')
+    judged = judge.evaluate(finished, folder=folder, classes=tmp_path / "map.toml").predictions
+    assert judged.classes == own(finished).classes
+    assert Counter(judged.classes[label] for label in judged.labels) == Counter(
+        row["label"] for row in wanted if row["label"] != "VASC"
+    )
+    with pytest.raises(DataError, match="is for other images"):
+        judge.evaluate(finished, classes=tmp_path / "map.toml")
+
+
 def test_a_class_that_the_student_does_not_know_is_refused_but_not_for_its_name_alone(lesions, rows, tmp_path):
     few = [row for row in rows if row["label"] in ("MEL", "NV", "BCC")]
     out = trained(as_folders(lesions, tmp_path / "three", few), tmp_path / "run")
-    with pytest.raises(DataError, match=r"has images of AK, BKL, .*VASC, which .* it knows BCC, MEL, NV$"):
+    with pytest.raises(DataError, match=r"has images of AK, BKL, .*VASC, which .* it knows BCC, MEL, NV; --classes"):
         judge.evaluate(out, folder=lesions)
     tables = ("ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv")
     shutil.copytree(lesions, tmp_path / "eight")

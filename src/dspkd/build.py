@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dspkd import data, methods, recipe
-from dspkd.data import leak
+from dspkd.data import class_map, leak
 from dspkd.data import split as splits
 from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.order import class_draws
@@ -52,6 +52,11 @@ def check(wanted: Recipe) -> None:
             zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
     except RecipeError as error:
         raise RecipeError(f"model.name: {error}") from None
+    if wanted.data.classes is not None:
+        try:
+            class_map.load(Path(wanted.data.classes))
+        except DataError as error:
+            raise RecipeError(f"data.classes: {error}") from None
     if wanted.teachers and wanted.pictures.views != "fresh" and wanted.machine.cache == "none":
         raise RecipeError(
             'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
@@ -80,12 +85,13 @@ def check(wanted: Recipe) -> None:
 
 
 def table(images: recipe.Data) -> Table:
-    """Return the table of the images that a recipe names."""
-    return data.read(images.layout, Path(images.path), group=images.group)
+    """Return the table of the images that a recipe names, in the classes that it wants."""
+    found = data.read(images.layout, Path(images.path), group=images.group)
+    return found if images.classes is None else class_map.load(Path(images.classes)).apply(found)
 
 
 def split(wanted: recipe.Split, images: Table) -> Split:
-    """Return the split of `images` that the recipe asks for, made or read from its file.
+    """Return the split of `images` that the recipe asks for, made, or read from its file or its column.
 
     Raises
     ------
@@ -95,6 +101,8 @@ def split(wanted: recipe.Split, images: Table) -> Split:
     """
     if wanted.file is not None:
         made, where = splits.load(Path(wanted.file), images, by="image"), wanted.file
+    elif wanted.column is not None:
+        made, where = splits.from_column(images, wanted.column, by="image"), f"split.column = {wanted.column!r}"
     else:
         made = splits.split(images, val=wanted.val, test=wanted.test, seed=wanted.seed, by=wanted.by)
         where = f"split.by = {wanted.by!r}"
@@ -184,7 +192,8 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Liv
     network, _, classes = trained(run)
     if classes != images.classes:
         raise DataError(
-            f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}"
+            f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}; "
+            'data.classes = "FILE" renames, merges, drops and orders them'
         )
     # What the student's own split lets cross, with a waiver, may cross here too, but no image may teach and judge.
     crossing = set(splits.crossing(images, parts))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dspkd import __version__
-from dspkd.errors import DspkdError
+from dspkd import __version__, cli_fetch
+from dspkd.mistakes import told_in_one_line as _told_in_one_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +21,7 @@ recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recip
 data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(data_app, name="data")
+data_app.add_typer(cli_fetch.app)
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe: a TOML file, or the name of an embedded one.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
@@ -36,19 +35,6 @@ SetOption = Annotated[
     ),
 ]
 GOES_ON = "stopped; the same command goes on from the last finished epoch"
-
-
-@contextmanager
-def _told_in_one_line(*, stopped: str = "stopped") -> Iterator[None]:
-    """Turn a user's mistake into one line and exit code 2, Ctrl-C into 130; a mistake of ours keeps its traceback."""
-    try:
-        yield
-    except DspkdError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        raise typer.Exit(code=2) from None
-    except KeyboardInterrupt:
-        typer.secho(stopped, err=True)
-        raise typer.Exit(code=130) from None
 
 
 def _version(wanted: bool) -> None:
@@ -114,6 +100,10 @@ def evaluate(
         Path | None,
         typer.Option(help="Also write the probabilities as a submission to the ISIC 2019 challenge, and score it so."),
     ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Class map (TOML) that gives the images of --data the student's classes."),
+    ] = None,
 ) -> None:
     """Judge a run's student on labelled images, and say how many of them it was trained on."""
     with _told_in_one_line():
@@ -121,7 +111,7 @@ def evaluate(
         from dspkd.evaluate import isic
         from dspkd.screen import print_challenge, print_summary, terminal
 
-        judged = judge.evaluate(run, folder=data, part=part, group=group)
+        judged = judge.evaluate(run, folder=data, part=part, group=group, classes=classes)
         if out is not None:
             judged.predictions.save(out)
         if isic_csv is not None:

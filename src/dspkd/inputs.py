@@ -23,6 +23,7 @@ from dspkd.data.loader import Decode
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.data.transforms import CentreCrop
+from dspkd.errors import RunError
 from dspkd.recipe import Recipe
 from dspkd.train import loop
 from dspkd.train.allocator import keep_freed_memory
@@ -84,6 +85,7 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
         torch.set_num_threads(made_from.machine.threads)
     device = build.device(made_from.machine)
     table = build.table(made_from.data)
+    _keep_class_map(made_from.data.classes, out)
     if (out / "split.csv").exists():
         split = splits.load(out / "split.csv", table, by="image")
     else:
@@ -115,6 +117,16 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
     watcher.note(f"{device}, {torch.get_num_threads()} threads, {loaders} loader processes")
     write_json(out / "environment.json", {**_environment(device), "workers": loaders})
     return Inputs(table, split, teacher, device, build.half(made_from.train, device), to_train, to_judge)
+
+
+def _keep_class_map(classes: str | None, out: Path) -> None:
+    """Copy the class map into the run's folder, since its recipe has no more than the name of the file."""
+    kept = out / "classes.toml"
+    said = Path(classes).read_text(encoding="utf-8") if classes is not None else None
+    if kept.exists() and kept.read_text(encoding="utf-8") != said:
+        raise RunError(f"{kept}: the class map has changed since this run began; train into another folder")
+    if said is not None:
+        kept.write_text(said, encoding="utf-8")
 
 
 def _decoded(

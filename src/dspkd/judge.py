@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dspkd import build, data
-from dspkd.data import images
+from dspkd.data import class_map, images
 from dspkd.data import leak as leaks
 from dspkd.data import split as splits
 from dspkd.data.leak import Leak
@@ -43,7 +43,14 @@ class Judged:
     leak: Leak | None
 
 
-def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, group: str | None = None) -> Judged:
+def evaluate(
+    run: Path,
+    *,
+    folder: Path | None = None,
+    part: str | None = None,
+    group: str | None = None,
+    classes: Path | None = None,
+) -> Judged:
     """Judge the student of a finished run.
 
     Parameters
@@ -56,6 +63,8 @@ def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, 
         The part of the run's own split: ``train``, ``val`` or ``test``, which it is by default.
     group
         Column of `folder` that names the lesion or patient, where the layout leaves that open.
+    classes
+        A class map that gives the images of `folder` the student's classes, where theirs have other names.
 
     Raises
     ------
@@ -63,25 +72,28 @@ def evaluate(run: Path, *, folder: Path | None = None, part: str | None = None, 
         There is no finished run; the images cannot be read or have classes that the student does not know; the part
         is unknown, empty, or of other images than `folder`'s.
     """
-    network, recipe, classes = build.trained(run)
+    network, recipe, known = build.trained(run)
     if folder is None:
         if group is not None:
             raise DataError(
                 f"group {group!r} is a column of other images; the run's own are grouped as its recipe says"
             )
-        shown, rows = _own(run, recipe, classes, part or "test")
+        if classes is not None:
+            raise DataError(f"class map {classes} is for other images; the run's own have the classes of its recipe")
+        shown, rows = _own(run, recipe, known, part or "test")
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
-        shown = _numbered_by(classes, data.read("auto", folder, group=group))
+        found = data.read("auto", folder, group=group)
+        shown = _numbered_by(known, class_map.load(classes).apply(found) if classes is not None else found)
         rows = np.arange(len(shown))
     device = build.device(recipe.machine)
     half = build.half(recipe.train, device)
     batches = in_order(shown, rows, CentreCrop(size=recipe.pictures.size), batch_size=recipe.train.batch_size)
     predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
-    known = sum(name in trained for name in predictions.groups)
-    return Judged(predictions, summarise(predictions), known, leaks.read(run))
+    seen = sum(name in trained for name in predictions.groups)
+    return Judged(predictions, summarise(predictions), seen, leaks.read(run))
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
@@ -120,7 +132,7 @@ def _numbered_by(classes: tuple[str, ...], found: Table) -> Table:
     if unknown:
         raise DataError(
             f"{found.root}: has images of {', '.join(unknown)}, which the student does not know; "
-            f"it knows {', '.join(classes)}"
+            f"it knows {', '.join(classes)}; --classes FILE renames, merges and drops classes"
         )
     number = np.array([classes.index(name) if name in classes else -1 for name in found.classes], dtype=np.int64)
     return replace(found, classes=classes, labels=number[found.labels])

@@ -31,14 +31,16 @@ class Data:
     """Which pictures: a folder (or CSV file) of a known layout."""
 
     path: str
-    layout: Literal["auto", "isic2019", "folder", "csv"] = "auto"
+    layout: Literal["auto", "isic2019", "folder", "csv", "imagefolder", "pad-ufes-20", "ham10000"] = "auto"
     group: str | None = None
     """Column that names the lesion or patient, for layouts where it has no fixed name."""
+    classes: str | None = None
+    """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Split:
-    """Which pictures train, choose the epoch, and judge; or a file that says so."""
+    """Which pictures train, choose the epoch, and judge; or a file, or a column of the data, that says so."""
 
     val: Share = 0.15
     test: Share = 0.2
@@ -48,6 +50,8 @@ class Split:
     happens, training asks for a waiver."""
     file: str | None = None
     """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
+    column: str | None = None
+    """Column of the data set that says train, val or test: an official split."""
     waiver: str | None = None
     """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Without it
     such a split is refused; with it, every report of the run prints it. Not part of the digest."""
@@ -58,6 +62,8 @@ class Split:
             raise ValueError(
                 f"val {self.val} and test {self.test} leave nothing to train on; they must sum to less than 1"
             )
+        if self.file is not None and self.column is not None:
+            raise ValueError("file and column both say which part an image is in; keep one of the two")
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from dspkd.data.split import Counts
@@ -104,6 +113,49 @@ class Screen:
         if self._bar is not None:
             self._progress.remove_task(self._bar)
         self._bar, self._shown = None, None
+
+
+class Transfer:
+    """Shows how a download goes: a bar of bytes for each thing that is done to a file.
+
+    Parameters
+    ----------
+    console
+        Where to print. Where that is no terminal but a file, there is no bar.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def moved(self, what: str, done: int, of: int | None) -> None:
+        """Move the bar of `what`; without a known end it only counts."""
+        if what not in self._bars:
+            self._bars[what] = self._progress.add_task(what, total=of)
+        self._progress.update(self._bars[what], completed=done, total=of)
+
+    def note(self, text: str) -> None:
+        """Print lines that a person should read."""
+        self._console.print(text, soft_wrap=True)
 
 
 def print_results(console: Console, results: Iterable[tuple[str, int, Summary]]) -> None:

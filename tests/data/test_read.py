@@ -36,7 +36,7 @@ def test_the_label_column_of_a_csv_may_have_another_name(tmp_path):
     lay(tmp_path, CSV | {"labels.csv": "path,dx\nimages/a.jpg,NV\n"})
     assert read("auto", tmp_path, label="dx").classes == ("NV",)
     assert read("auto", tmp_path / "labels.csv", label="dx").classes == ("NV",)
-    with pytest.raises(DataError, match="label = 'dx' is for layout 'csv'"):
+    with pytest.raises(DataError, match="label = 'dx' is for layouts 'csv' and"):
         read("folder", tmp_path, label="dx")
 
 

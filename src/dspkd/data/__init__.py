@@ -1,15 +1,16 @@
 """From files on disk to a table of labelled images, a split that leaks nothing, and decoded pictures.
 
-`read` reads a data set of any known layout; the readers themselves are `isic`, `folder` and `csv_table`.
+`read` reads a data set of any known layout; the readers themselves are `isic`, `folder`, `csv_table`, `imagefolder` and
+`by_name`.
 """
 
 from pathlib import Path
 
-from dspkd.data import csv_table, folder, isic
+from dspkd.data import by_name, csv_table, folder, imagefolder, isic
 from dspkd.data.table import Table, hint
 from dspkd.errors import DataError
 
-LAYOUTS = ("isic2019", "folder", "csv")
+LAYOUTS = ("isic2019", "folder", "csv", "imagefolder", *by_name.LAYOUTS)
 """The layouts that `read` knows."""
 
 
@@ -25,7 +26,7 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
     group
         The column that names the lesion or patient; each reader says what it takes when none is named.
     label
-        The column that names the class. Only for "csv": the other layouts have labels of their own.
+        The column that names the class. Only for "csv" and "imagefolder": the others have labels of their own.
 
     Raises
     ------
@@ -40,8 +41,14 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
         raise DataError(f"no layout is called {layout!r}; {hint(layout, ('auto', *LAYOUTS))}")
     if layout == "csv":
         return csv_table.read(path, label=label or "label", group=group)
+    if layout == "imagefolder":
+        return imagefolder.read(path, label=label, group=group)
     if label is not None:
-        raise DataError(f"{path}: label = {label!r} is for layout 'csv'; layout {layout!r} has labels of its own")
+        raise DataError(
+            f"{path}: label = {label!r} is for layouts 'csv' and 'imagefolder'; layout {layout!r} has labels of its own"
+        )
+    if layout in by_name.LAYOUTS:
+        return by_name.read(path, layout, group=group)
     return isic.read(path, group=group) if layout == "isic2019" else folder.read(path, group=group)
 
 
@@ -49,7 +56,8 @@ def recognise(path: Path, *, label: str = "label") -> str:
     """Return the layout of the data set at `path`, one of `LAYOUTS`.
 
     A file is "csv"; a folder with a ``*_GroundTruth.csv`` is "isic2019", one with a CSV that has the columns
-    ``path`` and `label` is "csv", and one with folders of images is "folder", looked for in this order.
+    ``path`` and `label` is "csv", one with the table of "pad-ufes-20" or "ham10000" is that, one that
+    `imagefolder.fits` is "imagefolder", and one with folders of images is "folder", looked for in this order.
 
     Raises
     ------
@@ -62,9 +70,15 @@ def recognise(path: Path, *, label: str = "label") -> str:
         return "isic2019"
     if any({"path", label} <= csv_table.read_rows(file).columns.keys() for file in path.glob("*.csv")):
         return "csv"
+    for layout in by_name.LAYOUTS:
+        if by_name.fits(path, layout):
+            return layout
+    if imagefolder.fits(path):
+        return "imagefolder"
     if any(folder.images_in(inner) for inner in folder.folders_in(path)):
         return "folder"
     raise DataError(
         f"{path}: no known layout; want NAME{isic.TRUTH} beside NAME_Input/ (isic2019), "
-        f"CLASS/IMAGE (folder), or a CSV with the columns 'path' and {label!r} (csv)"
+        f"CLASS/IMAGE (folder), PART/CLASS/IMAGE or metadata with 'file_name' and 'label' (imagefolder), "
+        f"or a CSV with the columns 'path' and {label!r} (csv)"
     )

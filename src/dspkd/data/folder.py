@@ -11,7 +11,7 @@ from dspkd.data.csv_table import Rows, only_csv, read_rows
 from dspkd.data.table import Table, first_few, group_or_own
 from dspkd.errors import DataError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"})
 """How names of image files end, in lower case."""
 
 NAMING = ("file", "path", "filename", "file_name", "image", "image_id", "img_id", "id")

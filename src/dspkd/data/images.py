@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from dspkd.data import dicom
 from dspkd.data.table import Table
 from dspkd.errors import DataError
 
@@ -27,7 +28,7 @@ def decode(path: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
     Parameters
     ----------
     path
-        A file in any format that Pillow reads; of several frames, the first counts.
+        A file in any format that Pillow reads, or a photograph in DICOM (``.dcm``); of several frames, the first.
     short_side
         Resize so that the shorter side has exactly this many pixels and the longer one keeps the aspect, rounded;
         bilinear with antialiasing, larger too where the image is smaller. A JPEG at least four times larger is
@@ -46,7 +47,7 @@ def decode(path: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
         than ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     try:
-        with Image.open(path) as image:
+        with dicom.photograph(path) if str(path).lower().endswith(".dcm") else Image.open(path) as image:
             return np.array(_upright_rgb(image, short_side))  # a copy, since Pillow lends its memory read-only
     except _DAMAGED as e:
         raise DataError(f"{path}: not a readable image: {e}") from None

@@ -99,6 +99,36 @@ def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -
     return made
 
 
+def from_column(table: Table, column: str, *, by: Literal["group", "image"] = "group") -> Split:
+    """Return the split that a column of the data set itself gives, such as an official one.
+
+    Parameters
+    ----------
+    column
+        One of the table's attributes; its cells are ``train``, ``val`` (or ``validation``) and ``test``.
+    by
+        As for `load`.
+
+    Raises
+    ------
+    DataError
+        There is no such column, a cell says something else, a part is empty, or a group crosses parts.
+    """
+    if column not in table.attributes:
+        raise DataError(f"{table.root}: there is no column {column!r} to split by; {hint(column, table.attributes)}")
+    parts = ["val" if cell == "validation" else cell for cell in table.attributes[column]]
+    for part, name in zip(parts, table.ids, strict=True):
+        if part not in PARTS:
+            raise DataError(f"{table.root}: image {name!r}: {column} is {part!r}; {hint(part, PARTS)}")
+    empty = [part for part in PARTS if part not in parts]
+    if empty:
+        raise DataError(f"{table.root}: column {column!r} leaves {' and '.join(empty)} empty; split without it")
+    made = Split(np.array(parts))
+    if by == "group":
+        _refuse_crossing(table.root / column, table, made)
+    return made
+
+
 def _refuse_crossing(path: Path, table: Table, split: Split) -> None:
     """Raise DataError if a group is in two parts."""
     groups = crossing(table, split)

@@ -1,0 +1,64 @@
+"""The commands that bring data sets onto the disk: `dspkd data download` and `dspkd data unpack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dspkd.mistakes import told_in_one_line
+
+app = typer.Typer()
+
+
+@app.command("download")
+def download(
+    name: Annotated[str, typer.Argument(help="isic2019, isic2019-test, ham10000 or pad-ufes-20.")],
+    to: Annotated[Path, typer.Option(help="Folder of the data set. A download that was stopped goes on.")],
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Fetch URL/FILE instead of the published addresses; the same checksums are compared."
+        ),
+    ] = None,
+) -> None:
+    """Fetch a published data set: resumed, checked, unpacked; prints licence and citation first.
+
+    A recipe or any other command then reads the folder: data.path = "DIR". The disk must hold the data set and its
+    largest zip file, which is deleted once it is unpacked: some 20 GB for isic2019, 4.5 GB for ham10000 and 5 GB for
+    pad-ufes-20.
+    """
+    with told_in_one_line(stopped="stopped; what has come is kept, and the same command goes on"):
+        from dspkd.data.download import download as fetch
+        from dspkd.screen import Transfer, terminal
+
+        with Transfer(terminal()) as transfer:
+            source = fetch(name, to, mirror=mirror, progress=transfer.moved, say=transfer.note)
+        typer.echo(f"{to}: complete; layout {source.layout}")
+
+
+@app.command("unpack")
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A .npz file of MedMNIST, such as a corrected DermaMNIST.")],
+    to: Annotated[Path, typer.Option(help="Folder to make; must not be there yet.")],
+) -> None:
+    """Write the pictures of a MedMNIST .npz file as PNG files with a table, keeping the official split.
+
+    The table, images.csv, has the columns path, label and split; in a recipe: data.path = "DIR" and
+    split.column = "split".
+    """
+    with told_in_one_line():
+        from dspkd.data import npz
+        from dspkd.screen import Screen, terminal
+
+        with Screen(terminal()) as screen:
+            parts = npz.unpack(file, to, screen.prepare)
+        typer.echo(f"{to}: " + ", ".join(f"{count} {part}" for part, count in parts.items()))
+        if parts == npz.LEAKING:
+            typer.secho(
+                "warning: this is DermaMNIST as first published: its official split shows lesions of the test images "
+                "in training too. DermaMNIST-C and -E mend that: doi:10.5281/zenodo.11101337",
+                fg="yellow",
+                err=True,
+            )

@@ -1,0 +1,36 @@
+"""Photographs in DICOM files, read by pydicom, which is installed with ``pip install 'dspkd[dicom]'``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+
+def photograph(path: Path) -> Image.Image:
+    """Return the photograph in a DICOM file, in RGB; of several frames, the first.
+
+    Only pixels are read; names and dates in the file go nowhere.
+
+    Raises
+    ------
+    ValueError
+        pydicom is missing, or the file is none that it reads, or holds no photograph in 8-bit colour.
+    """
+    try:
+        from pydicom import dcmread
+        from pydicom.errors import InvalidDicomError
+        from pydicom.pixels.utils import pixel_array
+    except ImportError:
+        raise ValueError("reading DICOM needs pydicom: pip install 'dspkd[dicom]'") from None
+    try:
+        header = dcmread(path, stop_before_pixels=True)
+    except InvalidDicomError as e:
+        raise ValueError(str(e)) from None
+    samples, bits = header.get("SamplesPerPixel"), header.get("BitsAllocated")
+    if (samples, bits) != (3, 8):
+        raise ValueError(f"{samples} samples of {bits} bits a pixel; only photographs in colour, 3 of 8 bits, are read")
+    try:
+        return Image.fromarray(pixel_array(path, index=0))  # in RGB, whatever the file has
+    except (AttributeError, NotImplementedError, RuntimeError) as e:
+        raise ValueError(str(e)) from None

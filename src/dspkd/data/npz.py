@@ -1,0 +1,122 @@
+"""MedMNIST's arrays, DermaMNIST and its corrected editions among them, written out once as files."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dspkd.data.table import hint
+from dspkd.errors import DataError
+
+DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+"""The classes of DermaMNIST in the order of their numbers; its editions C and E have the same."""
+
+LEAKING = {"train": 7007, "val": 1003, "test": 2005}
+"""Images of DermaMNIST as first published, whose official split shows lesions in more than one part."""
+
+_PARTS = ("train", "val", "test")
+
+
+def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> dict[str, int]:
+    """Write the pictures of a MedMNIST ``.npz`` file as PNG files, and a table of layout "csv".
+
+    The file holds ``{train,val,test}_images``, ``[N, H, W]`` or ``[N, H, W, 3]`` of 0..255, and ``..._labels``,
+    ``[N]`` or ``[N, 1]`` numbers of classes. The table, ``images.csv``, has the columns ``path``, ``label`` and
+    ``split``: the official split, which the recipe's ``split.column = "split"`` keeps. Lesions are not in the file, so
+    there is no group. Of a file called ``dermamnist*`` with 7 classes the classes are `DERMAMNIST`; of any other, their
+    numbers, which a class map can rename.
+
+    Parameters
+    ----------
+    file
+        The ``.npz`` file.
+    to
+        The folder to make; it appears only when all is written.
+    progress
+        Is told what is done, how many pictures of it, and of how many.
+
+    Returns
+    -------
+    dict[str, int]
+        Pictures in each part.
+
+    Raises
+    ------
+    DataError
+        The folder exists, or the file is not such an array: several labels for an image, volumes, other numbers.
+
+    Notes
+    -----
+    Source: Yang et al., *MedMNIST v2*, Sci. Data 2023; Abhishek, Jain and Hamarneh, *Investigating the Quality of
+    DermaMNIST and Fitzpatrick17k Dermatological Image Datasets*, Sci. Data 2025.
+    """
+    if to.exists():
+        raise DataError(f"{to}: is there already; name a folder that is not")
+    labels = {part: _labels(file, part) for part in _PARTS}
+    names = _names(file, int(max(numbers.max() for numbers in labels.values())) + 1)
+    beside = to.with_name(f".{to.name}.unpacking")
+    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+    (beside / "images").mkdir(parents=True)
+    done, total = 0, sum(map(len, labels.values()))
+    with (beside / "images.csv").open("w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("path", "label", "split"))
+        for part, numbers in labels.items():
+            for row, (pixels, number) in enumerate(zip(_images(file, part, len(numbers)), numbers, strict=True)):
+                path = f"images/{part}_{row:06d}.png"
+                Image.fromarray(pixels).save(beside / path)
+                writer.writerow((path, names[number], part))
+                done += 1
+                progress("pictures", done, total)
+    beside.replace(to)
+    return {part: len(numbers) for part, numbers in labels.items()}
+
+
+def _array(file: Path, name: str) -> NDArray[np.generic]:
+    """Return one array of the file."""
+    try:
+        # Opened here, since NumPy leaves a file open that turns out to be no zip file.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            if name not in arrays.files:
+                raise DataError(f"{file}: there is no array {name!r}; {hint(name, arrays.files)}")
+            found: NDArray[np.generic] = arrays[name]
+            return found
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as e:
+        raise DataError(f"{file}: not an .npz file of MedMNIST: {e}") from None
+
+
+def _labels(file: Path, part: str) -> NDArray[np.int64]:
+    """Return ``[N]`` numbers of classes."""
+    found = _array(file, f"{part}_labels")
+    numbers = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer) or not len(numbers) or numbers.min() < 0:
+        raise DataError(
+            f"{file}: {part}_labels is {found.dtype} of shape {found.shape}; want one class number for each image, "
+            "[N] or [N, 1]"
+        )
+    return numbers.astype(np.int64)
+
+
+def _images(file: Path, part: str, count: int) -> NDArray[np.uint8]:
+    """Return ``[N, H, W]`` or ``[N, H, W, 3]``."""
+    found = _array(file, f"{part}_images")
+    flat = found.ndim == 3 or (found.ndim == 4 and found.shape[3] == 3)
+    if not flat or found.dtype != np.uint8 or len(found) != count:
+        raise DataError(
+            f"{file}: {part}_images is {found.dtype} of shape {found.shape}; want uint8 [{count}, H, W] or "
+            f"[{count}, H, W, 3], for its {count} labels"
+        )
+    return found.astype(np.uint8, copy=False)
+
+
+def _names(file: Path, classes: int) -> tuple[str, ...]:
+    if file.name.lower().startswith("dermamnist") and classes == len(DERMAMNIST):
+        return DERMAMNIST
+    return tuple(f"{number:0{len(str(classes - 1))}d}" for number in range(classes))

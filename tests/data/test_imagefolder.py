@@ -1,0 +1,114 @@
+import pytest
+
+from dspkd import data
+from dspkd.data import split as splits
+from dspkd.errors import DataError
+
+ROOT_CSV = {
+    "metadata.csv": "file_name,label,lesion_id,sex\ntrain/1.jpg,NV,L1,f\nvalidation/2.jpg,MEL,L2,\ntest/3.jpg,NV,,m\n",
+    "train/1.jpg": "",
+    "validation/2.jpg": "",
+    "test/3.jpg": "",
+}
+JSONL = {
+    "train/metadata.jsonl": '{"file_name": "1.jpg", "label": "NV", "age": 40}\n\n'
+    '{"file_name": "x/2.jpg", "label": "MEL", "age": null, "box": [1, 2]}\n',
+    "test/metadata.jsonl": '{"file_name": "1.jpg", "label": "NV"}\n',
+    "train/1.jpg": "",
+    "train/x/2.jpg": "",
+    "test/1.jpg": "",
+}
+BARE = {"train/NV/1.jpg": "", "train/MEL/2.jpg": "", "val/NV/1.jpg": "", "test/NV/4.png": "", ".cache/a/b.jpg": ""}
+
+
+def lay(root, files):
+    for name, text in files.items():
+        (root / name).parent.mkdir(exist_ok=True, parents=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize("layout", ["auto", "imagefolder"])
+def test_metadata_in_csv_are_read(tmp_path, layout):
+    table = data.read(layout, lay(tmp_path, ROOT_CSV))
+    assert (table.classes, table.labels.tolist()) == (("MEL", "NV"), [1, 0, 1])
+    assert table.ids == ("train/1.jpg", "validation/2.jpg", "test/3.jpg")
+    assert table.groups == ("L1", "L2", "image:test/3.jpg")
+    assert table.attributes == {"sex": ("f", "", "m"), "split": ("train", "val", "test")}
+    assert table.paths[0] == tmp_path / "train/1.jpg"
+
+
+@pytest.mark.parametrize("layout", ["auto", "imagefolder"])
+def test_metadata_in_json_lie_beside_their_images(tmp_path, layout):
+    table = data.read(layout, lay(tmp_path, JSONL))
+    assert table.ids == ("test/1.jpg", "train/1.jpg", "train/x/2.jpg")
+    assert [table.classes[label] for label in table.labels] == ["NV", "NV", "MEL"]
+    assert table.attributes["age"] == ("", "40", "")
+    assert table.attributes["box"] == ("", "", "[1, 2]")
+    assert table.attributes["split"] == ("test", "train", "train")
+    assert all(path.exists() for path in table.paths)
+
+
+@pytest.mark.parametrize("layout", ["auto", "imagefolder"])
+def test_without_metadata_the_folder_is_the_class(tmp_path, layout):
+    table = data.read(layout, lay(tmp_path, BARE))
+    classes = {name: table.classes[label] for name, label in zip(table.ids, table.labels, strict=True)}
+    assert classes == {"train/NV/1.jpg": "NV", "train/MEL/2.jpg": "MEL", "val/NV/1.jpg": "NV", "test/NV/4.png": "NV"}
+    assert splits.from_column(table, "split").parts.tolist() == ["test", "train", "train", "val"]
+
+
+def test_without_a_column_of_labels_the_folder_is_the_class(tmp_path):
+    files = {"metadata.csv": "file_name,age\nNV/1.jpg,4\n", "NV/1.jpg": ""}
+    table = data.read("imagefolder", lay(tmp_path, files))
+    assert (table.classes, table.attributes) == (("NV",), {"age": ("4",)})
+    assert "split" not in table.attributes
+
+
+def test_label_and_group_may_be_named(tmp_path):
+    files = {"metadata.csv": "file_name,dx,who\n1.jpg,NV,P1\n", "1.jpg": ""}
+    table = data.read("imagefolder", lay(tmp_path, files), label="dx", group="who")
+    assert (table.classes, table.groups, table.attributes) == (("NV",), ("P1",), {})
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (ROOT_CSV | {"metadata.jsonl": "{}"}, r"holds both metadata\.csv and metadata\.jsonl"),
+        ({name: text for name, text in ROOT_CSV.items() if "test" not in name}, r"1 of 3 image files are missing"),
+        ({"train/1.jpg": "", "1.jpg": ""}, r"no column 'label', and no folder that is a class: .*1\.jpg; want"),
+        ({"metadata.jsonl": "{"}, r"metadata\.jsonl, line 1: not JSON"),
+        ({"metadata.jsonl": "[1]"}, r"line 1: want an object such as .*, got \[1\]"),
+        ({"metadata.jsonl": "\n"}, "the table is empty"),
+        ({"metadata.csv": "file,label\n1.jpg,NV\n"}, "no column 'file_name'"),
+        (JSONL | {"metadata.csv": "file_name,label\ntest/1.jpg,NV\n"}, r"test/1\.jpg: in the metadata of two folders"),
+        ({"metadata.jsonl": '{"file_name": "1.jpg"}\n{"file_name": "2.jpg", "label": "a"}', "1.jpg": "", "2.jpg": ""},
+         "line 1: column 'label' is empty"),
+        ({"a.txt": ""}, r"there is no image here, nor metadata\.csv or metadata\.jsonl"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(tmp_path, files, message):
+    with pytest.raises(DataError, match=message):
+        data.read("imagefolder", lay(tmp_path, files))
+
+
+def test_a_group_needs_metadata(tmp_path):
+    with pytest.raises(DataError, match="cannot be grouped by 'lesion_id'"):
+        data.read("imagefolder", lay(tmp_path, BARE), group="lesion_id")
+    with pytest.raises(DataError, match="there is no column 'dx'"):
+        data.read("imagefolder", tmp_path, label="dx")
+
+
+def test_a_split_in_a_column_is_checked(tmp_path):
+    whole = data.read("auto", lay(tmp_path, ROOT_CSV))
+    assert splits.from_column(whole, "split").parts.tolist() == ["train", "val", "test"]
+    with pytest.raises(DataError, match="no column 'spilt' to split by; did you mean 'split'"):
+        splits.from_column(whole, "spilt")
+    with pytest.raises(DataError, match=r"column 'split' leaves val and test empty; split without it"):
+        splits.from_column(whole.take([0]), "split")
+    with pytest.raises(DataError, match=r"image 'train/1\.jpg': sex is 'f'; known: train, val, test"):
+        splits.from_column(whole, "sex")
+    lay(tmp_path, {"metadata.csv": ROOT_CSV["metadata.csv"].replace("L2", "L1")})
+    leaking = data.read("auto", tmp_path)
+    with pytest.raises(DataError, match="1 lesions or patients are in more than one part: L1"):
+        splits.from_column(leaking, "split")
+    assert splits.from_column(leaking, "split", by="image").parts.tolist() == ["train", "val", "test"]
