@@ -25,6 +25,8 @@ Engine = Callable[[Sequence[Path]], Iterator[tuple[Path, str | None]]]
 def here(folders: Sequence[Path], watcher: Watcher | None = None) -> Iterator[tuple[Path, str | None]]:
     """Train one run after another in this process."""
     for folder in folders:
+        if watcher:
+            watcher.note(f"{folder}:")
         yield folder, cell.work(folder, watcher)
 
 

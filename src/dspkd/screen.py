@@ -118,16 +118,16 @@ def print_results(console: Console, results: Iterable[tuple[str, int, Summary]])
 
 def print_comparison(console: Console, results: Results) -> None:
     """Print what a comparison came to: arms, verdicts against the controls, and the runs that have no result."""
-    table = _table(
-        results.name or "test images", ["arm"], ["runs", "balanced accuracy", "95 %", "macro F1", "training"]
-    )
+    title = f"balanced accuracy{', ' * bool(results.name)}{results.name}: mean ± sd over seeds, 95 % interval"
+    table = _table(title, ["arm"], ["runs", "mean", "95 %", "training"])
     for arm in results.arms:
         score = arm.figures["balanced_accuracy"]
         interval = f"{score.low:.3f} to {score.high:.3f}"
-        f1, spent = _spread(arm.figures["f1_macro"]), _duration(arm.seconds)
-        table.add_row(arm.name, str(len(arm.runs)), _spread(score), interval, f1, spent)
+        table.add_row(arm.name, str(len(arm.runs)), _spread(score), interval, _duration(arm.seconds))
     console.print(table)
-    table = _table("balanced accuracy, points", ["arm", "against", "verdict"], ["difference", "p", "smallest showable"])
+    table = _table(
+        "differences in points; showable: the smallest", ["arm", "against"], ["verdict", "by", "p", "showable"]
+    )
     for row in results.verdicts:
         if row.metric == "balanced_accuracy":
             p, smallest = ("-", "-") if row.p is None else (f"{row.p:.3f}", f"{100 * (row.smallest or 0):.1f}")

@@ -66,14 +66,14 @@ def draw(axes: Axes, ranks: Mapping[str, float], stretches: Sequence[tuple[int, 
         axes.plot([place, place, end], [0, height, height], color=LIGHT["line"], linewidth=1, zorder=1)
         axes.plot([place], [0], "o", color=LIGHT["accent"], markersize=4)
         axes.text(
-            end,
+            end - margin / 6 if on_left else end + margin / 6,
             height,
-            f"{name}  {place:.2f} " if on_left else f" {place:.2f}  {name}",
+            f"{name}  {place:.2f}" if on_left else f"{place:.2f}  {name}",
             ha="right" if on_left else "left",
             va="center",
         )
     for number, (first, last) in enumerate(stretches):
         axes.hlines(-0.35 - 0.45 * number, places[first], places[last], color=LIGHT["ink"], linewidth=3)
-    axes.set_xlim(1 - 5 * margin, len(names) + 5 * margin)
+    axes.set_xlim(1 - 6 * margin, len(names) + 6 * margin)
     axes.set_ylim(-deep - 0.7 * left, 0.9)
     axes.set_axis_off()

@@ -194,7 +194,7 @@ def _tests(results: Results) -> str:
     headings = ["arm", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy", "training"]
     said = (
         f"{prose.counted(results.images, 'test image')} of {prose.counted(results.groups, 'lesion')}, split "
-        f"`{results.data['split']}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
+        f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
         "interval is over lesions and seeds; training time is that of all runs of an arm, without decoding and without "
         "the teacher's answers to a bank."
     )
@@ -220,7 +220,7 @@ def _verdicts(results: Results) -> str:
     headings = ["arm", "against", "verdict", "difference", "95 %", "p", "smallest showable"]
     said = (
         f"Balanced accuracy against the controls, in points of a hundred. p is corrected (Holm) for the {len(rows)} "
-        f"pairs here, and {LEVEL} decides; the page corrects for all pairs of arms, so its p are larger. *Not shown* "
+        f"pairs here, and {LEVEL} decides; the page compares all arms, and corrects for all those pairs. *Not shown* "
         f"does not mean equal: a true difference as large as the last column would be shown {POWER:.0%} of the time."
     )
     return f"{said}\n\n{_table(headings, rows)}"
