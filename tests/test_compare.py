@@ -123,6 +123,13 @@ def test_what_is_finished_is_not_trained_again(unbroken, wanted):
     assert table(out) == before
 
 
+def nothing(folders, asked=None):
+    """Train nothing, but note what was asked for."""
+    if asked is not None:
+        asked.extend(folders)
+    yield from ()
+
+
 class Killed(BaseException):
     pass
 
@@ -234,9 +241,9 @@ def test_cores_are_shared_out_where_a_recipe_names_no_threads(wanted, tmp_path, 
     monkeypatch.setattr(compare, "_cores", lambda: 7)
     text = wanted.read_text() + 'set = ["machine.threads=0"]\n'
     (tmp_path / "grid.toml").write_text(text)
-    compare.compare(grid.load(tmp_path / "grid.toml"), tmp_path / "a", lambda folders: iter(()), jobs=2)
+    compare.compare(grid.load(tmp_path / "grid.toml"), tmp_path / "a", nothing, jobs=2)
     assert "threads = 3" in (tmp_path / "a/kd/seed-0/recipe.toml").read_text()
-    compare.compare(grid.load(wanted), tmp_path / "b", lambda folders: iter(()), jobs=2)
+    compare.compare(grid.load(wanted), tmp_path / "b", nothing, jobs=2)
     assert "threads = 1" in (tmp_path / "b/kd/seed-0/recipe.toml").read_text()
 
 
@@ -248,7 +255,7 @@ def test_a_changed_grid_is_refused_but_one_that_has_grown_goes_on(unbroken, want
         compare.compare(grid.load(changed), out, engines.here)
     changed.write_text(wanted.read_text().replace("[0, 1]", "[0, 1, 2]"))
     asked = []
-    compare.compare(grid.load(changed), out, lambda folders: iter(asked.extend(folders) or ()))
+    compare.compare(grid.load(changed), out, partial(nothing, asked=asked))
     assert {folder.name for folder in asked} == {"seed-2"}
 
 
@@ -290,7 +297,7 @@ def test_without_ray_the_command_says_how_to_get_it(tmp_path, monkeypatch):
 def test_ray_trains_on_a_local_cluster(wanted, tmp_path, unbroken):
     pytest.importorskip("ray", reason="needs the extra [ray]")
     folders = []
-    compare.compare(grid.load(wanted), tmp_path, lambda some: iter(folders.extend(some) or ()))
+    compare.compare(grid.load(wanted), tmp_path, partial(nothing, asked=folders))
     one = tmp_path / "plain/seed-0"
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "recipe.toml").write_text((one / "recipe.toml").read_text().replace("synthetic", "nowhere"))

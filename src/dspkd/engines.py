@@ -6,23 +6,25 @@ Each yields a run's folder when that run has ended, with what went wrong or None
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from dspkd import cell, recipe
 from dspkd.errors import RunError
 from dspkd.inputs import Watcher
 
-Engine = Callable[[Sequence[Path]], Iterator[tuple[Path, str | None]]]
+Ended = Generator[tuple[Path, str | None], None, None]
+Engine = Callable[[Sequence[Path]], Ended]
 
 
-def here(folders: Sequence[Path], watcher: Watcher | None = None) -> Iterator[tuple[Path, str | None]]:
+def here(folders: Sequence[Path], watcher: Watcher | None = None) -> Ended:
     """Train one run after another in this process."""
     for folder in folders:
         if watcher:
@@ -30,7 +32,7 @@ def here(folders: Sequence[Path], watcher: Watcher | None = None) -> Iterator[tu
         yield folder, cell.work(folder, watcher)
 
 
-def processes(folders: Sequence[Path], jobs: int) -> Iterator[tuple[Path, str | None]]:
+def processes(folders: Sequence[Path], jobs: int) -> Ended:
     """Train runs in `jobs` processes of this machine; one that is killed fails its own run alone."""
     workers = [_Worker() for _ in range(min(jobs, len(folders)))]
     idle: SimpleQueue[_Worker] = SimpleQueue()
@@ -54,7 +56,7 @@ def processes(folders: Sequence[Path], jobs: int) -> Iterator[tuple[Path, str | 
             worker.stop()
 
 
-def on_ray(folders: Sequence[Path], address: str) -> Iterator[tuple[Path, str | None]]:
+def on_ray(folders: Sequence[Path], address: str) -> Ended:
     """Train each run as a Ray task that takes as many CPUs as it has threads, and a GPU if its device is one.
 
     Parameters
@@ -74,23 +76,23 @@ def on_ray(folders: Sequence[Path], address: str) -> Iterator[tuple[Path, str | 
     except ImportError:
         raise RunError("--ray: Ray is not installed; install it: pip install 'dspkd[ray]'") from None
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise RunError(f"--ray {address}: {str(error).splitlines()[0]}") from None
     try:
+        task: Any = ray.remote(_elsewhere)
         pending = {}
         for folder in folders:
             machine = recipe.load(folder / "recipe.toml").machine
-            task = ray.remote(partial(_elsewhere, str(Path.cwd())))
             needs = {"num_cpus": machine.threads or 1, "num_gpus": int(machine.device.startswith("cuda"))}
-            pending[task.options(max_retries=0, **needs).remote(str(folder))] = folder
+            pending[task.options(max_retries=0, **needs).remote(str(Path.cwd()), str(folder))] = folder
         while pending:
             (ended,), _ = ray.wait(list(pending), num_returns=1)
             try:
-                error = ray.get(ended)
+                wrong = ray.get(ended)
             except ray.exceptions.RayError as failure:
-                error = f"its Ray task failed: {str(failure).strip().splitlines()[0]}"
-            yield pending.pop(ended), error
+                wrong = f"its Ray task failed: {str(failure).strip().splitlines()[0]}"
+            yield pending.pop(ended), wrong
     finally:
         ray.shutdown()
 

@@ -182,9 +182,10 @@ def _teachers(grid: Grid, common: list[str], folder: Path) -> dict[str, Path | C
     """Return each teacher by name: the cell in which it is trained, or the folder of a finished run."""
     found: dict[str, Path | Cell] = {}
     for teacher in grid.teachers:
+        made: Path | Cell
         if teacher.recipe is None:
-            path = Path(str(teacher.run))
-            name, made = teacher.name or path.name, path
+            made = Path(str(teacher.run))
+            name = teacher.name or made.name
         else:
             taught = _loaded(teacher.recipe, [*common, *teacher.set])
             name = teacher.name or taught.name
