@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dspkd import __version__, cli_fetch
+from dspkd.errors import RunError
 from dspkd.mistakes import told_in_one_line as _told_in_one_line
 
 app = typer.Typer(
@@ -185,6 +186,52 @@ def report(
 
 
 @app.command()
+def compare(
+    grid: Annotated[
+        str,
+        typer.Argument(help="A grid of recipes and seeds: a TOML file, or the name of an embedded one (grids/demo)."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of all runs and results. The same command goes on where it was.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Runs trained at once, each in a process of its own.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train on this Ray cluster, or on one started here: local.")
+    ] = None,
+) -> None:
+    """Train recipes over several seeds, on equal terms, and say which is shown to be better.
+
+    Arms must share data, split, student, pictures, batches and epochs. The plain student and label smoothing are added
+    where they lack. Runs that failed are listed, and the same command tries them and the missing ones again.
+    """
+    with _told_in_one_line(stopped="stopped; the same command goes on with the runs that are missing"):
+        from functools import partial
+
+        from dspkd import compare as comparison
+        from dspkd import engines, recipes
+        from dspkd import grid as grid_file
+        from dspkd.screen import Screen, print_comparison, terminal
+
+        if ray is not None and jobs > 1:
+            raise RunError("--jobs and --ray: give one; Ray runs as many at once as its cluster has CPUs for")
+        wanted = grid_file.load(recipes.find_grid(grid))
+        with Screen(terminal()) as screen:
+            engine: engines.Engine = partial(engines.here, watcher=screen)
+            if ray is not None:
+                engine = partial(engines.on_ray, address=ray)
+            elif jobs > 1:
+                engine = partial(engines.processes, jobs=jobs)
+            compared = comparison.compare(wanted, out, engine, jobs=jobs, log=screen.note)
+        for results in compared.results:
+            print_comparison(terminal(), results)
+        for page in [out / "results.md", *compared.pages]:
+            typer.echo(f"report: {page}")
+        if compared.failed:
+            typer.secho(
+                f"error: {compared.failed} runs have no result; the same command tries again", fg="red", err=True
+            )
+            raise typer.Exit(code=1)
+
+
+@app.command()
 def methods() -> None:
     """List the methods: what they do, their options and defaults, their source, what is inferred."""
     with _told_in_one_line():
@@ -213,10 +260,10 @@ def models(
 
 @recipes_app.command("ls")
 def recipes_ls() -> None:
-    """List the embedded recipes."""
+    """List the embedded recipes, and the grids for `dspkd compare`."""
     from dspkd import recipes
 
-    for name in recipes.names():
+    for name in [*recipes.names(), *recipes.grids()]:
         typer.echo(f"{name:<28} {recipes.headline(recipes.find(name))}")
 
 

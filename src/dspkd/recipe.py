@@ -12,8 +12,9 @@ import difflib
 import hashlib
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -24,6 +25,7 @@ from dspkd.overrides import override
 from dspkd.stage import STRICT, Count, Ramp, Stage, Term
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -197,28 +199,61 @@ def load(path: Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
     RecipeError
         The file cannot be read, is not TOML, or says something that no recipe can say.
     """
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from error
+    settings = read(path)
     for setting in overrides:
         override(settings, setting)
     return parse(settings, place=str(path))
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says.
+
+    Raises
+    ------
+    RecipeError
+        The file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from error
+
+
 def parse(settings: dict[str, Any], *, place: str = "recipe") -> Recipe:
     """Return the recipe that `settings`, as read from TOML, describe; `place` begins each message."""
+    return checked(Recipe, settings, place, _keys_beside)
+
+
+def checked(kind: type[T], settings: dict[str, Any], place: str, keys_beside: Callable[[list[str]], list[str]]) -> T:
+    """Return `settings`, as read from TOML, as a strict dataclass.
+
+    Parameters
+    ----------
+    kind
+        The dataclass.
+    settings
+        What the file says.
+    place
+        Begins each message.
+    keys_beside
+        Returns the keys that could stand where an unknown one does, given its place.
+
+    Raises
+    ------
+    RecipeError
+        A line for each mistake.
+    """
     try:
-        return TypeAdapter(Recipe).validate_json(json.dumps(settings))
+        return TypeAdapter(kind).validate_json(json.dumps(settings))
     except TypeError as error:  # a TOML date
         raise RecipeError(f"{place}: {error}; dates and times mean nothing in a recipe") from error
     except ValidationError as error:
         found = error.errors(include_url=False)
         inner = {e["loc"][: len(e["loc"]) - 1] for e in found}
         told = [e for e in found if e["type"] != "too_short" or not any(i[: len(e["loc"])] == e["loc"] for i in inner)]
-        raise RecipeError("\n".join(f"{place}: {_tell(e)}" for e in told)) from None
+        raise RecipeError("\n".join(f"{place}: {_tell(e, keys_beside)}" for e in told)) from None
 
 
 def dump(recipe: Recipe) -> str:
@@ -234,12 +269,12 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _tell(error: Any) -> str:
+def _tell(error: Any, keys_beside: Callable[[list[str]], list[str]]) -> str:
     """Return one line for one of pydantic's findings: place, what is wrong, what would do."""
     place = [str(part) for part in error["loc"]]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "unexpected_keyword_argument":
-        known = _keys_beside(place)
+        known = keys_beside(place)
         near = difflib.get_close_matches(place[-1], known, n=1)
         message = "no such key; " + (f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}")
     elif error["type"] != "value_error" and not isinstance(error["input"], dict | list):

@@ -29,7 +29,7 @@ from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predict import predict
 from dspkd.evaluate.predictions import Predictions
-from dspkd.inputs import Inputs, Silent, Watcher, prepare, write_json
+from dspkd.inputs import Inputs, Silent, Watcher, prepare, write_json, write_whole
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe
 from dspkd.train import loop
@@ -192,4 +192,4 @@ def _claim(made_from: Recipe, out: Path) -> None:
             )
     elif any(out.iterdir()):
         raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
-    (out / "recipe.toml").write_text(recipe.dump(made_from), encoding="utf-8")
+    write_whole(out / "recipe.toml", recipe.dump(made_from))

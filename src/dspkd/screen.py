@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dspkd.explain import Facts, StageFacts
     from dspkd.models.zoo import Row
     from dspkd.plan import Plan
+    from dspkd.report.results import Figure, Results
 
 
 def terminal() -> Console:
@@ -165,6 +166,33 @@ def print_results(console: Console, results: Iterable[tuple[str, int, Summary]])
         figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
         table.add_row(name, f"{parameters:,}", *map(_share, figures))
     console.print(table)
+
+
+def print_comparison(console: Console, results: Results) -> None:
+    """Print what a comparison came to: arms, verdicts against the controls, and the runs that have no result."""
+    title = f"balanced accuracy{', ' * bool(results.name)}{results.name}: mean ± sd over seeds, 95 % interval"
+    table = _table(title, ["arm"], ["runs", "mean", "95 %", "training"])
+    for arm in results.arms:
+        score = arm.figures["balanced_accuracy"]
+        interval = f"{score.low:.3f} to {score.high:.3f}"
+        table.add_row(arm.name, str(len(arm.runs)), _spread(score), interval, _duration(arm.seconds))
+    console.print(table)
+    table = _table(
+        "differences in points; showable: the smallest", ["arm", "against"], ["verdict", "by", "p", "showable"]
+    )
+    for row in results.verdicts:
+        if row.metric == "balanced_accuracy":
+            p, smallest = ("-", "-") if row.p is None else (f"{row.p:.3f}", f"{100 * (row.smallest or 0):.1f}")
+            table.add_row(row.one, row.other, row.word, f"{100 * row.difference.value:+.1f}", p, smallest)
+    console.print(table)
+    for line in results.unequal:
+        console.print(f"not equal: {line}", soft_wrap=True)
+    for folder, error in results.failed.items():
+        console.print(f"failed: {folder}: {error}", style="red", soft_wrap=True)
+
+
+def _spread(figure: Figure) -> str:
+    return f"{figure.mean:.3f}" if figure.sd is None else f"{figure.mean:.3f} ± {figure.sd:.3f}"
 
 
 def print_summary(console: Console, summary: Summary) -> None:

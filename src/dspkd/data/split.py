@@ -45,12 +45,14 @@ class Split:
         return hashlib.sha256("\n".join(self.parts.tolist()).encode()).hexdigest()
 
     def save(self, path: Path, table: Table) -> None:
-        """Write the split of `table` as CSV: ``id,group,label,part``, one row an image."""
+        """Write the split of `table` as CSV, whole or not at all: ``id,group,label,part``, one row an image."""
         names = (table.classes[label] for label in table.labels)
-        with path.open("w", encoding="utf-8", newline="") as file:
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("id", "group", "label", "part"))
             writer.writerows(zip(table.ids, table.groups, names, self.parts.tolist(), strict=True))
+        partial.replace(path)
 
 
 def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -> Split:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from dspkd.evaluate.verdicts import POWER, verdicts
-from dspkd.report import figures, paper, prose
+from dspkd.evaluate.verdicts import POWER, Verdict, verdicts
+from dspkd.report import critical, figures, paper, prose
 from dspkd.report.comparison import Contender, agreement, contenders, differing, intervals, unanimity
 from dspkd.report.page import render
 from dspkd.report.sources import read
@@ -43,6 +43,7 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     with paper.style():
         curves = _curves(ranked)
+        ranks = _ranks(ranked, told)
     return render(
         "compare.html",
         out,
@@ -60,6 +61,7 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
         differing={contender.name: keys for contender in ranked if (keys := differing(contender))},
         told=told,
         power=POWER,
+        ranks=ranks,
         verdict=prose.comparison(ranked, told),
         disclaimer=prose.DISCLAIMER,
         curves=curves,
@@ -86,3 +88,16 @@ def _curves(ranked: Sequence[Contender]) -> list[Markup]:
         says = f"Validation balanced accuracy of {contender.name}, epoch by epoch, a line for each of its runs."
         drawn.append(paper.svg(figure, name=f"curve{number}", says=says))
     return drawn
+
+
+def _ranks(ranked: Sequence[Contender], told: Sequence[Verdict]) -> Markup | None:
+    """Return the critical-difference picture; None for fewer than three arms, or where some pair has no p-value."""
+    if len(ranked) < 3 or any(row.p is None for row in told) or not (ranks := critical.mean_ranks(ranked)):
+        return None
+    stretches = critical.not_shown(list(ranks), told)
+    figure, (axes,) = paper.sheet(width=7.0, height=0.9 + 0.16 * len(ranks) + 0.16 * len(stretches))
+    critical.draw(axes, ranks, stretches)
+    listed = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
+    return paper.svg(
+        figure, name="ranks", says=f"Mean ranks, best first: {listed}. Bars join those not shown to differ."
+    )

@@ -1,0 +1,245 @@
+"""The figures of a comparison, as data and as Markdown: of each run, of each arm, and the verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dspkd.evaluate.intervals import METRICS
+from dspkd.evaluate.metrics import Summary, summarise
+from dspkd.evaluate.verdicts import LEVEL, POWER, Verdict, verdicts
+from dspkd.report import prose
+from dspkd.report.comparison import Spread, contenders, intervals
+from dspkd.report.sources import Run, read
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of an arm: mean and standard deviation (n - 1) over seeds, and the mean's 95 % interval."""
+
+    mean: float
+    sd: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """A run's figures on the test images, and its training seconds."""
+
+    folder: str
+    seed: int
+    figures: dict[str, float | None]
+    recalls: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ArmFigures:
+    """An arm's figures over its seeds; `seconds` are those of all its runs."""
+
+    name: str
+    figures: dict[str, Figure]
+    runs: list[RunFigures]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a comparison of arms on the same images came to.
+
+    Attributes
+    ----------
+    name
+        Of the data and the student; empty where there is one of each.
+    data
+        Where the images are, and the digest of their split.
+    synthetic
+        Whether they are drawings.
+    images, groups
+        Of the test part.
+    arms
+        Best mean balanced accuracy first; those with a finished run.
+    teachers
+        The teachers that were trained for it.
+    verdicts
+        Of each arm against the controls, metric by metric.
+    failed
+        ``{run folder: what went wrong}``.
+    unequal
+        Why arms may differ in what a comparison holds equal, then where they do; empty where they do not.
+    """
+
+    name: str
+    data: dict[str, str]
+    synthetic: bool
+    images: int
+    groups: int
+    arms: list[ArmFigures]
+    teachers: list[RunFigures]
+    verdicts: list[Verdict]
+    failed: dict[str, str]
+    unequal: list[str]
+
+
+def tabulate(
+    name: str,
+    students: Sequence[Path],
+    teachers: Sequence[Path],
+    *,
+    controls: Sequence[str],
+    failed: Mapping[str, str],
+    unequal: Sequence[str],
+) -> Results:
+    """Return the figures of finished runs; see `Results` for the arguments.
+
+    Each arm is compared with each control, and the p-values are corrected for these pairs together: they are chosen
+    before looking.
+
+    Raises
+    ------
+    RunError, DataError
+        A run folder is broken, or runs were not tested on the same images.
+    """
+    runs = [read(folder) for folder in students]
+    taught = [_figures(run, summarise(run.test)) for run in map(read, teachers)]
+    if not runs:
+        return Results(name, {}, False, 0, 0, [], taught, [], dict(failed), list(unequal))
+    ranked = contenders(runs)
+    arms = []
+    for arm, estimates in zip(ranked, intervals(ranked), strict=True):
+        spreads = {metric: Spread.of(getattr(test, metric) for test in arm.tests) for metric in METRICS}
+        figures = {
+            metric: Figure(spread.mean, spread.sd, estimates[metric].low, estimates[metric].high)
+            for metric, spread in spreads.items()
+        }
+        own = [_figures(run, test) for run, test in zip(arm.runs, arm.tests, strict=True)]
+        arms.append(ArmFigures(arm.name, figures, own, round(sum(run.seconds for run in own), 1)))
+    there = [control for control in controls if control in {arm.name for arm in arms}]
+    pairs = [(arm.name, control) for i, control in enumerate(there) for arm in arms if arm.name not in there[: i + 1]]
+    told = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
+    data, test = runs[0].data, ranked[0].tests[0]
+    where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
+    return Results(
+        name, where, data.synthetic, test.images, test.groups, arms, taught, told, dict(failed), list(unequal)
+    )
+
+
+def as_json(found: Sequence[Results]) -> str:
+    """Return the results as JSON, a list item for each."""
+    return json.dumps([_plain(results) for results in found], indent=2, ensure_ascii=False) + "\n"
+
+
+def markdown(found: Sequence[Results]) -> str:
+    """Return the results as a Markdown page."""
+    return "# Comparison\n" + "".join(f"\n{_section(results)}" for results in found)
+
+
+def _figures(run: Run, test: Summary) -> RunFigures:
+    figures = {metric: getattr(test, metric) for metric in (*METRICS, "auc_macro")}
+    recalls = {row.name: row.recall for row in test.per_class if row.images}
+    return RunFigures(str(run.folder), run.result.seed, figures, recalls, run.result.seconds)
+
+
+def _plain(results: Results) -> dict[str, Any]:
+    """Return the results as JSON can hold them: it knows no infinite degrees of freedom."""
+    told = [
+        {
+            "one": row.one,
+            "other": row.other,
+            "metric": row.metric,
+            "verdict": row.word,
+            "difference": row.difference.value,
+            "low": row.difference.low,
+            "high": row.difference.high,
+            "p": row.p,
+            "smallest_showable": row.smallest,
+        }
+        for row in results.verdicts
+    ]
+    return {**asdict(results), "verdicts": told}
+
+
+def _section(results: Results) -> str:
+    parts = [f"## {results.name}"] if results.name else []
+    if results.synthetic:
+        parts.append("**Synthetic data: drawings, not photographs. No number here says anything about skin.**")
+    if results.unequal:
+        reason, *unlike = results.unequal
+        listed = "".join(f"\n- {each}" for each in unlike)
+        parts.append(f"**The arms are not equal**: {reason}\n{listed}")
+    if results.arms:
+        parts += [_tests(results), _verdicts(results), _runs(results)]
+    if results.failed:
+        rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
+        parts.append("Without a result; the same command tries these again:\n\n" + _table(["run", "error"], rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _tests(results: Results) -> str:
+    rows = [
+        [
+            arm.name,
+            str(len(arm.runs)),
+            _spread(arm.figures["balanced_accuracy"]),
+            "{0.low:.3f} to {0.high:.3f}".format(arm.figures["balanced_accuracy"]),
+            *(_spread(arm.figures[metric]) for metric in METRICS[1:]),
+            prose.duration(arm.seconds),
+        ]
+        for arm in results.arms
+    ]
+    headings = ["arm", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy", "training"]
+    said = (
+        f"{prose.counted(results.images, 'test image')} of {prose.counted(results.groups, 'lesion')}, split "
+        f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
+        "interval is over lesions and seeds; training time is that of all runs of an arm, without decoding and without "
+        "the teacher's answers to a bank."
+    )
+    return f"{said}\n\n{_table(headings, rows)}"
+
+
+def _verdicts(results: Results) -> str:
+    rows = [
+        [
+            row.one,
+            row.other,
+            f"**{row.word}**",
+            prose.points(row.difference.value),
+            f"{prose.points(row.difference.low)} to {prose.points(row.difference.high)}",
+            prose.p_value(row.p),
+            "\N{EN DASH}" if row.smallest is None else f"{100 * row.smallest:.1f}",
+        ]
+        for row in results.verdicts
+        if row.metric == METRICS[0]
+    ]
+    if not rows:
+        return "No verdict: a control, or everything but the controls, has no finished run."
+    headings = ["arm", "against", "verdict", "difference", "95 %", "p", "smallest showable"]
+    said = (
+        f"Balanced accuracy against the controls, in points of a hundred. p is corrected (Holm) for the {len(rows)} "
+        f"pairs here, and {LEVEL} decides; the page compares all arms, and corrects for all those pairs. *Not shown* "
+        f"does not mean equal: a true difference as large as the last column would be shown {POWER:.0%} of the time."
+    )
+    return f"{said}\n\n{_table(headings, rows)}"
+
+
+def _runs(results: Results) -> str:
+    named = [(arm.name, run) for arm in results.arms for run in arm.runs]
+    named += [(f"teacher {Path(run.folder).name}", run) for run in results.teachers]
+    rows = [
+        [name, str(run.seed), *(f"{run.figures[metric]:.4f}" for metric in METRICS), prose.duration(run.seconds)]
+        for name, run in named
+    ]
+    return "Each run:\n\n" + _table(["arm", "seed", "balanced accuracy", "macro F1", "accuracy", "training"], rows)
+
+
+def _spread(figure: Figure) -> str:
+    return f"{figure.mean:.3f}" if figure.sd is None else f"{figure.mean:.3f} ± {figure.sd:.3f}"
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
