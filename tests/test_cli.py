@@ -39,7 +39,7 @@ def test_help_shows_how_a_setting_is_written_and_lists_all_commands():
     assert "stages.0.epochs=2" in call("train", "--help")[0]
     assert set(COMMANDS) == {
         (), ("train",), ("demo",), ("evaluate",), ("predict",), ("explain",), ("plan",), ("report",), ("methods",),
-        ("models",),
+        ("models",), ("compare",), ("data", "download"), ("data", "unpack"),
         ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",), ("data", "synthesize"),
         ("data", "download"), ("data", "unpack"),
     }  # fmt: skip
@@ -78,7 +78,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
 
 def test_recipes_are_listed_with_their_headlines_shown_and_checked():
     out, _ = call("recipes", "ls")
-    assert [line.split()[0] for line in out.splitlines()] == recipes.names()
+    assert [line.split()[0] for line in out.splitlines()] == [*recipes.names(), *recipes.grids()]
     assert re.search(r"^demo/plain +Demo plain student: ", out, flags=re.MULTILINE)
     assert call("recipes", "show", "demo/plain")[0] == recipes.find("demo/plain").read_text()
     assert re.fullmatch(

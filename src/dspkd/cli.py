@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd import __version__, cli_fetch
+from dspkd import __version__, cli_data
 from dspkd.errors import RunError
 from dspkd.mistakes import told_in_one_line as _told_in_one_line
 
@@ -19,10 +19,8 @@ app = typer.Typer(
     help="Distil a large skin-disease image classifier into one small enough for a phone, and prove what it kept.",
 )
 recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
-data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
 app.add_typer(recipes_app, name="recipes")
-app.add_typer(data_app, name="data")
-data_app.add_typer(cli_fetch.app)
+app.add_typer(cli_data.app, name="data")
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe: a TOML file, or the name of an embedded one.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
@@ -263,17 +261,20 @@ def recipes_ls() -> None:
     """List the embedded recipes, and the grids for `dspkd compare`."""
     from dspkd import recipes
 
-    for name in [*recipes.names(), *recipes.grids()]:
-        typer.echo(f"{name:<28} {recipes.headline(recipes.find(name))}")
+    found = {name: recipes.find(name) for name in recipes.names()}
+    found |= {name: recipes.find_grid(name) for name in recipes.grids()}
+    for name, path in found.items():
+        typer.echo(f"{name:<36} {recipes.headline(path)}")
 
 
 @recipes_app.command("show")
 def recipes_show(recipe: RecipeArgument) -> None:
-    """Print a recipe."""
+    """Print a recipe, or a grid."""
     with _told_in_one_line():
         from dspkd import recipes
 
-        typer.echo(recipes.find(recipe).read_text(encoding="utf-8"), nl=False)
+        found = recipes.find_grid(recipe) if recipe in recipes.grids() else recipes.find(recipe)
+        typer.echo(found.read_text(encoding="utf-8"), nl=False)
 
 
 @recipes_app.command("check")
@@ -286,27 +287,6 @@ def recipes_check(recipe: RecipeArgument, override: SetOption = None) -> None:
         loaded = recipe_file.load(recipes.find(recipe), override or [])
         build.check(loaded)
         typer.echo(f"{loaded.name}: valid; digest {loaded.digest}, {len(loaded.stages)} stages, {loaded.epochs} epochs")
-
-
-@data_app.command("synthesize")
-def data_synthesize(
-    folder: Annotated[Path, typer.Argument(help="Where to write; must be empty or missing.")],
-    images: Annotated[int, typer.Option(help="How many photographs.")] = 600,
-    classes: Annotated[str, typer.Option(help="isic2019 (8 classes) or common (6 common skin diseases).")] = "isic2019",
-    layout: Annotated[str, typer.Option(help="isic2019 or folder.")] = "isic2019",
-    size: Annotated[int, typer.Option(help="Side in pixels.")] = 96,
-    duplicates: Annotated[float, typer.Option(help="Share of images to plant again under another id.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Another seed, other lesions.")] = 0,
-) -> None:
-    """Write synthetic lesions: drawn, not photographed; for demonstrations and tests."""
-    with _told_in_one_line():
-        from dspkd.data.synthetic import synthesize
-
-        made = synthesize(
-            folder, images=images, classes=classes, layout=layout, size=size, duplicates=duplicates, seed=seed
-        )
-        planted = f", and {made.planted} planted duplicates," if made.planted else ""
-        typer.echo(f"{images} synthetic images of {made.lesions} lesions{planted} in {folder}")
 
 
 def _print_results(runs: list[Path]) -> None:

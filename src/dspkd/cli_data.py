@@ -1,4 +1,4 @@
-"""The commands that bring data sets onto the disk: `dspkd data download` and `dspkd data unpack`."""
+"""The commands under `dspkd data`: fetch, unpack and make data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from dspkd.mistakes import told_in_one_line
 
-app = typer.Typer()
+app = typer.Typer(no_args_is_help=True, help="Fetch, make and inspect data sets.")
 
 
 @app.command("download")
@@ -62,3 +62,22 @@ def unpack(
                 fg="yellow",
                 err=True,
             )
+
+
+@app.command("synthesize")
+def synthesize(
+    folder: Annotated[Path, typer.Argument(help="Where to write; must be empty or missing.")],
+    images: Annotated[int, typer.Option(help="How many photographs.")] = 600,
+    classes: Annotated[str, typer.Option(help="isic2019 (8 classes) or common (6 common skin diseases).")] = "isic2019",
+    layout: Annotated[str, typer.Option(help="isic2019 or folder.")] = "isic2019",
+    size: Annotated[int, typer.Option(help="Side in pixels.")] = 96,
+    duplicates: Annotated[float, typer.Option(help="Share of images to plant again under another id.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Another seed, other lesions.")] = 0,
+) -> None:
+    """Write synthetic lesions: drawn, not photographed; for demonstrations and tests."""
+    with told_in_one_line():
+        from dspkd.data.synthetic import synthesize as make
+
+        made = make(folder, images=images, classes=classes, layout=layout, size=size, duplicates=duplicates, seed=seed)
+        planted = f", and {made.planted} planted duplicates," if made.planted else ""
+        typer.echo(f"{images} synthetic images of {made.lesions} lesions{planted} in {folder}")
