@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from dspkd import data, methods, recipe
+from dspkd.data import artefacts
 from dspkd.data import split as splits
+from dspkd.data.mixing import Mixing
 from dspkd.data.split import Split
 from dspkd.data.table import Table
-from dspkd.data.transforms import Augmentation
+from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.distiller import Distiller, Teacher
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.models import zoo
@@ -46,11 +48,7 @@ def check(wanted: Recipe) -> None:
             zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
     except RecipeError as error:
         raise RecipeError(f"model.name: {error}") from None
-    if wanted.teachers and wanted.pictures.views != "fresh" and wanted.machine.cache == "none":
-        raise RecipeError(
-            'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
-            'or set pictures.views = "fresh"'
-        )
+    _check_pictures(wanted)
     before: tuple[str, ...] = ()
     for s, stage in enumerate(wanted.stages):
         for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
@@ -62,6 +60,11 @@ def check(wanted: Recipe) -> None:
                 raise RecipeError(f"{place}: {error}") from None
             if method.needs_teacher and not wanted.teachers:
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
+            if method.needs_one_label and mixing(wanted.train):
+                raise RecipeError(
+                    f"{place}: {term.method!r} reads one label for each picture, and a mixed one has two; "
+                    "set train.mixup and train.cutmix to 0"
+                )
             if term.carry and name not in before:
                 there = f"that has {', '.join(before)}" if before else "there is none"
                 raise RecipeError(
@@ -71,6 +74,26 @@ def check(wanted: Recipe) -> None:
         if stage.teacher_lr and not any(methods.find(term.method).trains_teacher for term in stage.terms):
             able = ", ".join(name for name in methods.names() if methods.find(name).trains_teacher)
             raise RecipeError(f"stages.{s}.teacher_lr: no term of this stage trains a teacher; those that do: {able}")
+
+
+def _check_pictures(wanted: Recipe) -> None:
+    try:
+        artefacts.check(wanted.pictures.artefacts)
+    except DataError as error:
+        raise RecipeError(f"pictures.artefacts: {error}") from None
+    if not wanted.teachers or wanted.pictures.views == "fresh":
+        return
+    if wanted.machine.cache == "none":
+        raise RecipeError(
+            'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
+            'or set pictures.views = "fresh"'
+        )
+    if mixing(wanted.train):
+        raise RecipeError(
+            f"pictures.views = {wanted.pictures.views}: a teacher's answers are kept for single pictures, and "
+            'train.mixup or train.cutmix makes new mixtures of them in every batch; set pictures.views = "fresh", '
+            "or both to 0"
+        )
 
 
 def table(images: recipe.Data) -> Table:
@@ -94,7 +117,19 @@ def augmentation(pictures: recipe.Pictures) -> Augmentation:
         flips=pictures.flips,
         num_ops=pictures.randaugment.num_ops,
         magnitude=pictures.randaugment.magnitude,
+        erasing=pictures.erasing,
+        artefacts=pictures.artefacts,
     )
+
+
+def centre_crop(pictures: recipe.Pictures) -> CentreCrop:
+    """Return what makes the pictures by which a network is judged."""
+    return CentreCrop(size=pictures.size, artefacts=pictures.artefacts)
+
+
+def mixing(train: recipe.Train) -> Mixing | None:
+    """Return what mixes the pictures of a batch, or None for a recipe that leaves them single."""
+    return Mixing(mixup=train.mixup, cutmix=train.cutmix) if train.mixup or train.cutmix else None
 
 
 def wants_strong(wanted: Recipe) -> bool:

@@ -89,7 +89,7 @@ def explain(recipe: Recipe) -> Facts:
     rows = split.rows("train")
     batches = TrainBatches(
         table, rows, build.augmentation(recipe.pictures), batch_size=recipe.train.batch_size, seed=recipe.seed,
-        balance=recipe.train.balance, strong=build.wants_strong(recipe),
+        balance=recipe.train.balance, strong=build.wants_strong(recipe), mixing=build.mixing(recipe.train),
     )  # fmt: skip
     batch = next(batches.epoch(0))
     with torch.no_grad():

@@ -24,7 +24,6 @@ from torch import nn
 
 from dspkd import banking, build, recipe, report
 from dspkd.data.loader import TrainBatches, in_order
-from dspkd.data.transforms import CentreCrop
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predict import predict
@@ -97,7 +96,7 @@ def judge(student: nn.Module, inputs: Inputs, part: str, made_from: Recipe) -> P
     batches = in_order(
         inputs.table,
         inputs.split.rows(part),
-        CentreCrop(size=made_from.pictures.size),
+        build.centre_crop(made_from.pictures),
         batch_size=made_from.train.batch_size,
         decoded=inputs.to_judge,
         workers=made_from.machine.workers,
@@ -126,6 +125,7 @@ def _train_stages(
         views=None if made_from.pictures.views == "fresh" else made_from.pictures.views,
         balance=made_from.train.balance,
         strong=build.wants_strong(made_from),
+        mixing=build.mixing(made_from.train),
         decoded=inputs.to_train,
         workers=made_from.machine.workers,
         pin=inputs.device.type == "cuda",

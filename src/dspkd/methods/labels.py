@@ -20,7 +20,8 @@ class Labels(Term):
     .. math:: L = \frac1B \sum_b w_{y_b}\, H\big((1-\epsilon)\,1_{y_b} + \tfrac\epsilon K,\;
               \sigma(s_b + \tau \log \pi)\big), \qquad \pi_c = N_c / N
 
-    with :math:`H` the cross-entropy, :math:`N_c` the training pictures of class c and :math:`N` their sum.
+    with :math:`H` the cross-entropy, :math:`N_c` the training pictures of class c and :math:`N` their sum. Of a picture
+    that is mixed of two, each label's loss counts by its share in the picture.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class Labels(Term):
 
     Source: the weights N / N_c follow Wang et al., *SSD-KD*, Medical Image Analysis 2023, up to a common factor;
     Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016 (label smoothing);
-    Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021.
+    Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021; Zhang et al., *mixup*, ICLR 2018.
     """
 
     needs_teacher: ClassVar[bool] = False
@@ -90,8 +91,15 @@ class Labels(Term):
         """Return the loss; see the class."""
         logits_BK = precise(student.logits)
         adjusted_BK = logits_BK + self.logit_adjustment * self.log_prior.to(logits_BK.dtype)
-        loss_B = F.cross_entropy(adjusted_BK, batch.labels, label_smoothing=self.label_smoothing, reduction="none")
-        return (self.class_weight[batch.labels].to(loss_B.dtype) * loss_B).mean()
+        loss_B = self._of(batch.labels, adjusted_BK)
+        if batch.other_labels is not None and batch.own_share is not None:
+            share_B = batch.own_share.to(loss_B.dtype)
+            loss_B = share_B * loss_B + (1 - share_B) * self._of(batch.other_labels, adjusted_BK)
+        return loss_B.mean()
+
+    def _of(self, labels_B: Tensor, adjusted_BK: Tensor) -> Tensor:
+        loss_B = F.cross_entropy(adjusted_BK, labels_B, label_smoothing=self.label_smoothing, reduction="none")
+        return self.class_weight[labels_B].to(loss_B.dtype) * loss_B
 
     def _shares(self, student: Spec, asked: str) -> Tensor:
         counts = student.class_counts
