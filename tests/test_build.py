@@ -6,6 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from dspkd import build, recipe, run
+from dspkd.data.mixing import Mixing
+from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.methods import Term
 from dspkd.types import Batch
@@ -76,12 +78,38 @@ def batch():
             r"^stages\.0\.terms\.1: kd\.temperature: .*greater than 0, got -1",
         ),
         ({"stages": stages(LABELS, {"method": "kd"})}, r'^stages\.0\.terms\.1: \'kd\' learns .* teacher = "runs/'),
+        (
+            {"pictures": {"size": 32, "artefacts": ["shading", "hairs"]}},
+            r"^pictures\.artefacts: no artefact is called 'hairs'; did you mean 'hair'\?",
+        ),
+        (
+            {"teacher": "t", "train": {"cutmix": 1.0}, "stages": stages(LABELS, {"method": "dkd"})},
+            r"^stages\.0\.terms\.1: 'dkd' reads one label for each picture, .* set train\.mixup and train\.cutmix to 0",
+        ),
+        (
+            {"teacher": "t", "train": {"mixup": 0.2}, "pictures": {"size": 32, "views": 4}},
+            r'^pictures\.views = 4: .* kept for single pictures, .* set pictures\.views = "fresh"',
+        ),
     ],
 )
 def test_what_a_recipe_can_get_wrong_is_refused_before_any_data_are_read(changes, message):
     with pytest.raises(RecipeError, match=message):
         build.check(settings("nowhere", **changes))
     build.check(settings("nowhere", teacher="nowhere either", stages=stages(LABELS, {"method": "kd"})))
+
+
+def test_mixing_goes_with_methods_that_read_no_label_and_without_a_teacher_with_fixed_views():
+    both = {"mixup": 0.2, "cutmix": 1.0}
+    build.check(settings("nowhere", train=both, teacher="t", stages=stages(LABELS, {"method": "kd"})))
+    build.check(settings("nowhere", train=both, pictures={"size": 32, "views": 4}))
+    assert build.mixing(settings("nowhere").train) is None
+    assert build.mixing(settings("nowhere", train=both).train) == Mixing(**both)
+
+
+def test_the_recipes_pictures_are_what_is_built():
+    made = settings("nowhere", pictures={"size": 32, "erasing": 0.25, "artefacts": ["shading", "dark_corner"]}).pictures
+    assert build.augmentation(made) == Augmentation(size=32, erasing=0.25, artefacts=("shading", "dark_corner"))
+    assert build.centre_crop(made) == CentreCrop(size=32, artefacts=("shading", "dark_corner"))
 
 
 def test_the_second_stage_is_checked_as_the_first():
