@@ -197,6 +197,8 @@ def test_other_weights_another_transform_or_another_image_are_never_answered_fro
             {"teacher": [str(teacher), str(other)]},
             {"pictures": {"size": 32, "randaugment": {"num_ops": 2}, "views": 2}},
             {"pictures": {"size": 40, "randaugment": {"num_ops": 1}, "views": 2}},
+            {"pictures": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "erasing": 0.5}},
+            {"pictures": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "artefacts": ["colour_constancy"]}},
         ]
     ):
         answered.clear()

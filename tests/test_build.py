@@ -5,7 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dspkd import build, recipe, run
+from dspkd import build, checks, recipe, run
+from dspkd.data.mixing import Mixing
+from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.methods import Term
 from dspkd.types import Batch
@@ -76,18 +78,44 @@ def batch():
             r"^stages\.0\.terms\.1: kd\.temperature: .*greater than 0, got -1",
         ),
         ({"stages": stages(LABELS, {"method": "kd"})}, r'^stages\.0\.terms\.1: \'kd\' learns .* teacher = "runs/'),
+        (
+            {"pictures": {"size": 32, "artefacts": ["shading", "hairs"]}},
+            r"^pictures\.artefacts: no artefact is called 'hairs'; did you mean 'hair'\?",
+        ),
+        (
+            {"teacher": "t", "train": {"cutmix": 1.0}, "stages": stages(LABELS, {"method": "dkd"})},
+            r"^stages\.0\.terms\.1: 'dkd' reads one label for each picture, .* set train\.mixup and train\.cutmix to 0",
+        ),
+        (
+            {"teacher": "t", "train": {"mixup": 0.2}, "pictures": {"size": 32, "views": 4}},
+            r'^pictures\.views = 4: .* kept for single pictures, .* set pictures\.views = "fresh"',
+        ),
     ],
 )
 def test_what_a_recipe_can_get_wrong_is_refused_before_any_data_are_read(changes, message):
     with pytest.raises(RecipeError, match=message):
-        build.check(settings("nowhere", **changes))
-    build.check(settings("nowhere", teacher="nowhere either", stages=stages(LABELS, {"method": "kd"})))
+        checks.check(settings("nowhere", **changes))
+    checks.check(settings("nowhere", teacher="nowhere either", stages=stages(LABELS, {"method": "kd"})))
+
+
+def test_mixing_goes_with_methods_that_read_no_label_and_without_a_teacher_with_fixed_views():
+    both = {"mixup": 0.2, "cutmix": 1.0}
+    checks.check(settings("nowhere", train=both, teacher="t", stages=stages(LABELS, {"method": "kd"})))
+    checks.check(settings("nowhere", train=both, pictures={"size": 32, "views": 4}))
+    assert build.mixing(settings("nowhere").train) is None
+    assert build.mixing(settings("nowhere", train=both).train) == Mixing(**both)
+
+
+def test_the_recipes_pictures_are_what_is_built():
+    made = settings("nowhere", pictures={"size": 32, "erasing": 0.25, "artefacts": ["shading", "dark_corner"]}).pictures
+    assert build.augmentation(made) == Augmentation(size=32, erasing=0.25, artefacts=("shading", "dark_corner"))
+    assert build.centre_crop(made) == CentreCrop(size=32, artefacts=("shading", "dark_corner"))
 
 
 def test_the_second_stage_is_checked_as_the_first():
     two = [*stages(LABELS), {**stages(LABELS, {"method": "kdd"})[0], "name": "second"}]
     with pytest.raises(RecipeError, match=r"^stages\.1\.terms\.1: "):
-        build.check(settings("nowhere", stages=two))
+        checks.check(settings("nowhere", stages=two))
 
 
 def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts, tmp_path):
@@ -134,8 +162,8 @@ def test_an_official_split_survives_a_class_map(lesions, images, parts, tmp_path
 
 def test_a_class_map_is_checked_before_any_data_are_read(tmp_path):
     with pytest.raises(RecipeError, match=r"^data\.classes: .*map\.toml: names no class"):
-        build.check(settings("nowhere", data={"path": "nowhere", "classes": class_map(tmp_path, "")}))
-    build.check(settings("nowhere", data={"path": "nowhere", "classes": class_map(tmp_path, BINARY)}))
+        checks.check(settings("nowhere", data={"path": "nowhere", "classes": class_map(tmp_path, "")}))
+    checks.check(settings("nowhere", data={"path": "nowhere", "classes": class_map(tmp_path, BINARY)}))
 
 
 def test_every_setting_of_the_pictures_reaches_the_augmentation():

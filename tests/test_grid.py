@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dspkd import build, grid, recipe, recipes
+from dspkd import checks, grid, recipe, recipes
 from dspkd.arms import control
 from dspkd.errors import RecipeError
 
@@ -28,7 +28,7 @@ def test_every_embedded_grid_is_valid_equal_and_has_a_headline(name):
     assert block.unlike == []
     assert [block.plain, block.smoothed] == ["plain", "label_smoothing"]
     for cells in block.cells.values():
-        build.check(cells[0].recipe)
+        checks.check(cells[0].recipe)
     assert recipes.headline(recipes.find_grid(name))
     assert name not in recipes.names()
 

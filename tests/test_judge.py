@@ -7,6 +7,7 @@ import pytest
 from scipy.special import softmax
 
 from dspkd import judge, recipe, run
+from dspkd.data import artefacts
 from dspkd.errors import DataError, RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
@@ -70,6 +71,23 @@ def test_a_part_is_judged_exactly_as_the_run_judged_it(finished, part):
 def test_a_run_in_half_precision_is_judged_in_half_precision(lesions, tmp_path):
     out = trained(lesions, tmp_path / "run", train={"batch_size": 16, "precision": "bfloat16"})
     assert np.array_equal(judge.evaluate(out, part="test").predictions.logits, own(out).logits)
+
+
+def test_artefacts_are_taken_out_in_training_judging_and_use_alike(lesions, tmp_path, monkeypatch):
+    """Here with a store of decoded images, without one, and one image at a time; the numbers must be the same."""
+    taken = []
+    monkeypatch.setitem(artefacts.REMOVERS, "shading", lambda image: taken.append(image.shape) or 255 - image)
+    pictures = {"size": 32, "artefacts": ["shading"]}
+    machine = {"cache": str(tmp_path / "cache")}
+    out = trained(lesions, tmp_path / "run", pictures=pictures, machine=machine)
+    assert {min(shape[:2]) for shape in taken} == {48, 37}  # to train on, and to judge by
+    before = len(taken)
+    judged = judge.evaluate(out, part="test").predictions
+    assert len(taken) == before + len(judged.ids)
+    assert np.array_equal(judged.logits, own(out).logits)
+    path = lesions / "ISIC_2019_Training_Input" / f"{judged.ids[0]}.jpg"
+    ((_, probabilities),) = judge.predict(out, [path])
+    np.testing.assert_allclose(list(probabilities.values()), softmax(judged.logits[0].astype(float)), atol=1e-5)
 
 
 def test_without_a_part_the_test_images_are_judged_and_images_trained_on_are_counted(finished, rows):

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from dspkd import build, methods, recipe, recipes, run
+from dspkd import checks, methods, recipe, recipes, run
 from dspkd.errors import RecipeError
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_embedded_recipe_is_valid_down_to_its_options_and_has_a_headline(name):
-    build.check(recipe.load(recipes.find(name)))
+    checks.check(recipe.load(recipes.find(name)))
     assert recipes.headline(recipes.find(name))
 
 

@@ -9,9 +9,11 @@ from safetensors.torch import load_file
 
 from dspkd import build, recipe, run
 from dspkd.data.loader import TrainBatches
+from dspkd.distiller import Distiller
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.evaluate.predictions import Predictions
 from dspkd.inputs import Silent
+from dspkd.teacher.live import LiveTeacher
 from dspkd.train import checkpoint
 
 PICTURES = {"size": 32, "randaugment": {"num_ops": 1}}
@@ -269,3 +271,34 @@ def test_plain_and_distilled_students_start_alike_and_see_the_same_pictures(lesi
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
     for name, value in started[0][0].items():
         assert torch.equal(started[1][0][name], value), name
+
+
+def test_teacher_and_student_see_the_same_mixed_pictures_and_killed_runs_end_as_others(lesions, teacher, tmp_path):
+    mixed = dsp_kd_recipe(lesions, teacher, train={"batch_size": 16, "balance": 0.5, "mixup": 0.3, "cutmix": 1.0})
+    seen = {"teacher": [], "student": []}
+    with pytest.MonkeyPatch.context() as patch:
+        answer, forward = LiveTeacher.answer, Distiller.forward
+        patch.setattr(
+            LiveTeacher, "answer", lambda self, batch: seen["teacher"].append(batch.images) or answer(self, batch)
+        )
+
+        def train_step(self, batch, *rest):
+            assert batch.other_labels is not None
+            seen["student"].append(batch.images)
+            return forward(self, batch, *rest)
+
+        patch.setattr(Distiller, "forward", train_step)
+        run.train(mixed, tmp_path / "whole")
+    assert len(seen["student"]) > 10
+    assert all(torch.equal(*both) for both in zip(*seen.values(), strict=True))
+
+    class Killed(Silent):
+        def epoch(self, record):
+            if (record["stage"], record["epoch"]) == ("logits", 0):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.train(mixed, tmp_path / "killed", Killed())
+    run.train(mixed, tmp_path / "killed")
+    whole = weights(tmp_path / "whole")
+    assert all(torch.equal(value, whole[name]) for name, value in weights(tmp_path / "killed").items())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dspkd import build, recipe, run
+from dspkd import checks, recipe, run
 from dspkd.errors import RecipeError
 from dspkd.inputs import Silent
 
@@ -122,7 +122,7 @@ def test_without_carry_the_layers_are_new(lesions, teacher, tmp_path, monkeypatc
 )
 def test_what_cannot_be_is_refused_before_any_data_are_read(stages, message):
     with pytest.raises(RecipeError, match=message):
-        build.check(parsed("nowhere", *stages, teacher="nowhere"))
+        checks.check(parsed("nowhere", *stages, teacher="nowhere"))
 
 
 def test_layers_of_other_shapes_stop_the_run_before_the_first_stage(lesions, teacher, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 
 import torch
@@ -63,7 +62,6 @@ def bank(
     asking = [stage for stage in made_from.stages if _asks(stage)]
     terms = [methods.find(term.method) for stage in asking for term in stage.terms]
     turned, strong = any(term.wants_turned for term in terms), any(term.wants_strong for term in terms)
-    augmentation = build.augmentation(made_from.pictures)
 
     def show(pictures: Sequence[list[Key]]) -> Iterator[Batch]:
         for batch in batches.show(pictures):
@@ -80,7 +78,7 @@ def bank(
         fields,
         image_keys(fingerprints(inputs.table.paths), inputs.table.ids),
         {
-            "transform": {"name": type(augmentation).__name__, **asdict(augmentation)},
+            **build.augmentation(made_from.pictures).about,
             "made by": f"{DECODER}, torchvision {version('torchvision')}",
             "precision": "bfloat16" if inputs.half else "float32",
         },

@@ -18,10 +18,11 @@ from dspkd import data, methods, recipe
 from dspkd.data import class_map, leak
 from dspkd.data import split as splits
 from dspkd.data.loader import Decode, TrainBatches
+from dspkd.data.mixing import Mixing
 from dspkd.data.order import class_draws
 from dspkd.data.split import Split
 from dspkd.data.table import Table
-from dspkd.data.transforms import Augmentation
+from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.distiller import Distiller, Teacher
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.models import zoo
@@ -36,52 +37,6 @@ from dspkd.train.loop import Arithmetic
 
 AnyTeacher = LiveTeacher | EnsembleTeacher
 M = TypeVar("M", bound=nn.Module)
-
-
-def check(wanted: Recipe) -> None:
-    """Check all that can be known before any data are read: names, options, and that a teacher is there if needed.
-
-    Raises
-    ------
-    RecipeError
-        Names the place in the recipe.
-    """
-    side = wanted.pictures.size
-    try:
-        with torch.device("meta"):
-            zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
-    except RecipeError as error:
-        raise RecipeError(f"model.name: {error}") from None
-    if wanted.data.classes is not None:
-        try:
-            class_map.load(Path(wanted.data.classes))
-        except DataError as error:
-            raise RecipeError(f"data.classes: {error}") from None
-    if wanted.teachers and wanted.pictures.views != "fresh" and wanted.machine.cache == "none":
-        raise RecipeError(
-            'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
-            'or set pictures.views = "fresh"'
-        )
-    before: tuple[str, ...] = ()
-    for s, stage in enumerate(wanted.stages):
-        for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
-            place = f"stages.{s}.terms.{t}"
-            try:
-                method = methods.find(term.method)
-                methods.check_options(term.method, term.options)
-            except RecipeError as error:
-                raise RecipeError(f"{place}: {error}") from None
-            if method.needs_teacher and not wanted.teachers:
-                raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
-            if term.carry and name not in before:
-                there = f"that has {', '.join(before)}" if before else "there is none"
-                raise RecipeError(
-                    f"{place}: carry = true takes over the layers of {name!r} in the stage before; {there}"
-                )
-        before = stage.part_names
-        if stage.teacher_lr and not any(methods.find(term.method).trains_teacher for term in stage.terms):
-            able = ", ".join(name for name in methods.names() if methods.find(name).trains_teacher)
-            raise RecipeError(f"stages.{s}.teacher_lr: no term of this stage trains a teacher; those that do: {able}")
 
 
 def table(images: recipe.Data) -> Table:
@@ -119,6 +74,8 @@ def augmentation(pictures: recipe.Pictures) -> Augmentation:
         flips=pictures.flips,
         num_ops=pictures.randaugment.num_ops,
         magnitude=pictures.randaugment.magnitude,
+        erasing=pictures.erasing,
+        artefacts=pictures.artefacts,
     )
 
 
@@ -140,6 +97,7 @@ def batches(
         seed=wanted.seed,
         views=None if wanted.pictures.views == "fresh" else wanted.pictures.views,
         balance=wanted.train.balance,
+        mixing=mixing(wanted.train),
         strong=any(term.wants_strong for term in terms),
         decoded=decoded,
         workers=workers(wanted.machine, device),
@@ -150,6 +108,16 @@ def batches(
 def arithmetic(wanted: Recipe, device: torch.device) -> Arithmetic:
     """Return how the recipe's steps are computed on `device`."""
     return Arithmetic(device=device, half=half(wanted.train, device), clip=wanted.train.clip)
+
+
+def centre_crop(pictures: recipe.Pictures) -> CentreCrop:
+    """Return what makes the pictures by which a network is judged."""
+    return CentreCrop(size=pictures.size, artefacts=pictures.artefacts)
+
+
+def mixing(train: recipe.Train) -> Mixing | None:
+    """Return what mixes the pictures of a batch, or None for a recipe that leaves them single."""
+    return Mixing(mixup=train.mixup, cutmix=train.cutmix) if train.mixup or train.cutmix else None
 
 
 def student(model: recipe.Model, classes: int, *, seed: int) -> Tapped:

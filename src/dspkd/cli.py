@@ -281,11 +281,11 @@ def recipes_show(recipe: RecipeArgument) -> None:
 def recipes_check(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Check a recipe: every key, every value, every method and option. Reads no data."""
     with _told_in_one_line():
-        from dspkd import build, recipes
+        from dspkd import checks, recipes
         from dspkd import recipe as recipe_file
 
         loaded = recipe_file.load(recipes.find(recipe), override or [])
-        build.check(loaded)
+        checks.check(loaded)
         typer.echo(f"{loaded.name}: valid; digest {loaded.digest}, {len(loaded.stages)} stages, {loaded.epochs} epochs")
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dspkd import build, grid, recipe, report
+from dspkd import build, checks, grid, recipe, report
 from dspkd.engines import Engine
 from dspkd.errors import RunError
 from dspkd.grid import Block, Cell, Grid
@@ -97,7 +97,7 @@ def _check(teachers: Sequence[Cell], students: Sequence[Cell]) -> None:
     to_train = {str(cell.folder) for cell in teachers}
     arms = {replace(cell.recipe, seed=0).digest: cell.recipe for cell in [*teachers, *students]}.values()
     for made in arms:
-        build.check(made)
+        checks.check(made)
     for data, split in {
         json.dumps([asdict(made.data), asdict(made.split)]): (made.data, made.split) for made in arms
     }.values():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dspkd import build
+from dspkd import build, checks
 from dspkd.data.table import Table
 from dspkd.distiller import Distiller
 from dspkd.recipe import Recipe
@@ -80,7 +80,7 @@ def explain(recipe: Recipe) -> Facts:
     RecipeError, DataError, RunError, WeightsError
         As training would.
     """
-    build.check(recipe)
+    checks.check(recipe)
     table = build.table(recipe.data)
     split = build.split(recipe.split, table)
     student = build.student(recipe.model, len(table.classes), seed=recipe.seed)

@@ -22,7 +22,6 @@ from dspkd.data.decoded import Decoded
 from dspkd.data.loader import Decode
 from dspkd.data.split import Split
 from dspkd.data.table import Table
-from dspkd.data.transforms import CentreCrop
 from dspkd.errors import RunError
 from dspkd.recipe import Recipe
 from dspkd.train import loop
@@ -138,11 +137,12 @@ def _decoded(
         if new:
             pictures_on_disk.check(table)
         return None, None
-    keep = partial(Decoded, table, folder=folder, progress=watcher.prepare, log=watcher.note)
+    artefacts = made_from.pictures.artefacts
+    keep = partial(Decoded, table, folder=folder, artefacts=artefacts, progress=watcher.prepare, log=watcher.note)
     judged = np.concatenate([split.rows("val"), split.rows("test")])
     return (
         keep(split.rows("train"), build.augmentation(made_from.pictures).decode_side),
-        keep(judged, CentreCrop(size=made_from.pictures.size).decode_side),
+        keep(judged, build.centre_crop(made_from.pictures).decode_side),
     )
 
 

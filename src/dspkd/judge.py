@@ -17,7 +17,6 @@ from dspkd.data import split as splits
 from dspkd.data.leak import Leak
 from dspkd.data.loader import in_order
 from dspkd.data.table import Table, hint
-from dspkd.data.transforms import CentreCrop
 from dspkd.errors import DataError
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.evaluate.predict import predict as predict_table
@@ -89,7 +88,7 @@ def evaluate(
         rows = np.arange(len(shown))
     device = build.device(recipe.machine)
     half = build.half(recipe.train, device)
-    batches = in_order(shown, rows, CentreCrop(size=recipe.pictures.size), batch_size=recipe.train.batch_size)
+    batches = in_order(shown, rows, build.centre_crop(recipe.pictures), batch_size=recipe.train.batch_size)
     predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
     seen = sum(name in trained for name in predictions.groups)
@@ -105,10 +104,10 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
         There is no finished run; an image cannot be read.
     """
     network, recipe, classes = build.trained(run)
-    crop = CentreCrop(size=recipe.pictures.size)
+    crop = build.centre_crop(recipe.pictures)
     network.eval()
     for path in paths:
-        picture = crop(images.decode(path, short_side=crop.decode_side))
+        picture = crop(images.decode(path, short_side=crop.decode_side, artefacts=crop.artefacts))
         with torch.inference_mode():
             probabilities = network(picture[None]).logits[0].double().softmax(0)
         yield path, dict(zip(classes, probabilities.tolist(), strict=True))

@@ -9,9 +9,8 @@ from statistics import median
 
 import torch
 
-from dspkd import banking, build
+from dspkd import banking, build, checks
 from dspkd.data.loader import TrainBatches, in_order
-from dspkd.data.transforms import CentreCrop
 from dspkd.distiller import Distiller, Teacher
 from dspkd.evaluate.predict import predict
 from dspkd.recipe import Recipe
@@ -111,7 +110,7 @@ def plan(recipe: Recipe) -> Plan:
     RecipeError, DataError, RunError, WeightsError
         As training would.
     """
-    build.check(recipe)
+    checks.check(recipe)
     keep_freed_memory()
     if recipe.machine.threads:
         torch.set_num_threads(recipe.machine.threads)
@@ -131,7 +130,7 @@ def plan(recipe: Recipe) -> Plan:
             stage, student, said or teacher, counts, balance=recipe.train.balance, seed=recipe.seed, earlier=earlier
         )
         measured.append(_measure(stage, earlier.to(device), batches, teacher, said, build.arithmetic(recipe, device)))
-    crop = CentreCrop(size=recipe.pictures.size)
+    crop = build.centre_crop(recipe.pictures)
     judged = split.rows("val")
     some = judged[: STEPS * batches.batch_size]
     started = time.perf_counter()

@@ -103,6 +103,11 @@ class Pictures:
     rotation: Annotated[float, Field(ge=0, le=180)] = 180.0
     """Training pictures are turned by up to this many degrees either way."""
     flips: bool = True
+    erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that a rectangle of a training picture becomes black (random erasing, Zhong et al. 2020)."""
+    artefacts: tuple[str, ...] = ()
+    """What is taken out of each image, in this order, in training and in use alike: `hair`, `shading`, `dark_corner`,
+    `colour_constancy`. The paper removes "pseudo-shadows" and does not say how; none of these is claimed to be it."""
     views: Annotated[int, Field(gt=0)] | Literal["fresh"] = "fresh"
     """How many different training pictures are made of an image. `fresh` makes another each time; a number makes so
     many, the same for every seed, and a teacher is asked about each only once: see `bank`."""
@@ -125,6 +130,10 @@ class Train:
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     """0 draws each image once an epoch, 1 all classes equally often; between, class c in proportion to
     N_c^(1-balance)."""
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Mix pictures in pairs: alpha of MixUp's Beta(alpha, alpha) distribution, e.g. 0.2; 0 leaves them single."""
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    """The same for CutMix, e.g. 1.0; where both are on, each batch has one of them. Neither goes with a bank."""
     clip: Annotated[float, Field(gt=0)] = 5.0
     """Largest gradient norm."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -22,9 +22,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dspkd import banking, build, recipe, report
+from dspkd import banking, build, checks, recipe, report
 from dspkd.data.loader import in_order
-from dspkd.data.transforms import CentreCrop
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predict import predict
@@ -63,7 +62,7 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
         A loss is not finite; epochs before that are saved.
     """
     watcher = watcher or Silent()
-    build.check(made_from)
+    checks.check(made_from)
     _claim(made_from, out)
     if (out / "result.json").exists():
         return report.write(out)
@@ -97,7 +96,7 @@ def judge(student: nn.Module, inputs: Inputs, part: str, made_from: Recipe) -> P
     batches = in_order(
         inputs.table,
         inputs.split.rows(part),
-        CentreCrop(size=made_from.pictures.size),
+        build.centre_crop(made_from.pictures),
         batch_size=made_from.train.batch_size,
         decoded=inputs.to_judge,
         workers=build.workers(made_from.machine, inputs.device),

@@ -41,6 +41,9 @@ class Batch:
         A picture made from view v has a number of its own, see `made_view`.
     strong
         ``[B, 3, H, W]``, the same pictures augmented further; None where no term asks for them.
+    other_labels, own_share
+        ``[B]`` int64 and ``[B]`` float32 in [0, 1]: where each picture is mixed of two, the class of the other one,
+        and the share that the picture of `labels` has in it. None where pictures are not mixed.
     """
 
     images: Tensor
@@ -48,6 +51,8 @@ class Batch:
     index: Tensor
     views: Tensor
     strong: Tensor | None = None
+    other_labels: Tensor | None = None
+    own_share: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -113,3 +113,19 @@ def test_batches_of_kept_images_are_those_of_files_in_this_process_and_in_others
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone.jpg: cannot be read: No such file"):
         fingerprints([tmp_path / "gone.jpg"])
+
+
+def test_pixels_without_artefacts_are_kept_apart_and_by_the_order_in_which_these_went(table, tmp_path):
+    def kept(*artefacts):
+        return Decoded(
+            table, [0], 24, tmp_path / "cache", artefacts=artefacts, progress=lambda *_: None, log=lambda _: None
+        )
+
+    orders = [(), ("shading",), ("shading", "colour_constancy"), ("colour_constancy", "shading")]
+    for artefacts in orders:
+        wanted = decode(table.paths[0], short_side=24, artefacts=artefacts)
+        np.testing.assert_array_equal(kept(*artefacts)(0), wanted)
+    assert sorted(folder.name for folder in (tmp_path / "cache").iterdir()) == [
+        "pixels-24", "pixels-24-colour_constancy-shading", "pixels-24-shading", "pixels-24-shading-colour_constancy"
+    ]  # fmt: skip
+    assert not np.array_equal(kept()(0), kept("shading", "colour_constancy")(0))

@@ -120,3 +120,33 @@ def test_centre_crop_is_the_middle_after_the_short_side_became_eight_sevenths():
     picture = crop(gradient_image(64, 86))
     torch.testing.assert_close(picture[0, 0], torch.arange(15, 71).float() * 2 / 255)
     torch.testing.assert_close(picture[1, :, 0], torch.arange(4, 60).float() * 2 / 255)
+
+
+def test_erasing_makes_a_rectangle_black_and_leaves_the_rest_of_the_same_picture():
+    white = np.full((90, 120, 3), 255, np.uint8)
+    whole, erased = Augmentation(size=48, **PLAIN), Augmentation(size=48, erasing=1.0, **PLAIN)
+    for view in range(10):
+        picture = erased(white, name="a", view=view, seed=0)
+        black_HW = (picture == 0).all(dim=0)
+        assert 0.01 < black_HW.float().mean() < 0.36
+        assert torch.equal(black_HW, black_HW.any(dim=1)[:, None] & black_HW.any(dim=0))
+        assert torch.equal(picture[:, ~black_HW], whole(white, name="a", view=view, seed=0)[:, ~black_HW])
+
+
+def test_erasing_is_as_frequent_as_said_and_a_function_of_the_view():
+    white = np.full((60, 60, 3), 255, np.uint8)
+    augment = Augmentation(size=24, erasing=0.25, **PLAIN)
+    pictures = [augment(white, name="a", view=view, seed=0) for view in range(200)]
+    assert 0.17 < np.mean([float((picture == 0).any()) for picture in pictures]) < 0.33
+    assert all(torch.equal(p, augment(white, name="a", view=view, seed=0)) for view, p in enumerate(pictures[:20]))
+
+
+def test_what_pictures_depend_on_is_told_and_settings_that_are_off_do_not_count():
+    plain = Augmentation(size=24)
+    assert set(plain.about) == {"transform"}
+    assert plain.about["transform"] == {
+        "name": "Augmentation", "size": 24, "min_area": 0.3, "rotation": 180.0, "flips": True, "num_ops": 2,
+        "magnitude": 9,
+    }  # fmt: skip
+    others = [Augmentation(size=24, erasing=0.1), Augmentation(size=24, artefacts=("shading",))]
+    assert len({str(augment.about) for augment in [plain, *others]}) == 3

@@ -146,6 +146,20 @@ def test_the_same_seed_gives_the_same_loss_and_the_inputs_stay_as_they_were(name
     assert all(torch.equal(x, again.maps[tap]) for tap, x in student.maps.items())
 
 
+def test_what_it_makes_of_a_mixed_picture_does_not_depend_on_which_of_the_two_comes_first(name, made):
+    """A term that reads one label of two cannot pass, and must say so."""
+    student, teacher = made.pair()
+    term = build(name, made).eval()
+    batch = made.batch()
+    first = replace(batch, other_labels=batch.labels.roll(1), own_share=torch.full((5,), 0.3))
+    swapped = replace(batch, labels=first.other_labels, other_labels=first.labels, own_share=torch.full((5,), 0.7))
+    losses = []
+    for mixed in (first, swapped):
+        torch.manual_seed(1)
+        losses.append(term(student, teacher if find(name).needs_teacher else None, mixed))
+    assert torch.allclose(*losses, rtol=1e-6) != find(name).needs_one_label
+
+
 def test_it_survives_a_pickle_and_a_state_dict(name, made):
     student, teacher = made.pair()
     term = build(name, made).eval()

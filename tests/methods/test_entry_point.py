@@ -15,7 +15,7 @@ USE = """
 import sys
 from pathlib import Path
 import torch
-from dspkd import build, methods, recipe, recipes
+from dspkd import build, checks, methods, recipe, recipes
 from dspkd.types import Output, Spec
 
 assert "bare_logits" in methods.names()
@@ -27,7 +27,7 @@ assert methods.find("bare_logits")(spec, spec)(student, teacher, None).item() ==
 
 mine = Path(sys.argv[1])
 mine.write_text(recipes.find("demo/dsp_kd").read_text().replace('method = "normkd"', 'method = "bare_logits"'))
-build.check(recipe.load(mine))
+checks.check(recipe.load(mine))
 print(methods.describe("bare_logits"))
 """
 

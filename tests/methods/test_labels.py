@@ -188,3 +188,27 @@ def test_logits_equal_to_the_negative_log_prior_are_uniform_once_adjusted(made):
 def test_what_cannot_be_is_refused(counts, options, message, made):
     with pytest.raises(RecipeError, match=message):
         Labels(replace(made.student, class_counts=tuple(counts)), None, **options)
+
+
+def test_a_mixed_picture_has_the_cross_entropy_with_both_labels_by_their_shares(made):
+    """The same as torch's with soft labels, where classes weigh alike."""
+    student, _ = made.pair()
+    share_B = torch.tensor([0.0, 0.3, 0.5, 0.9, 1.0])
+    batch = replace(made.batch(), other_labels=made.batch().labels.roll(1), own_share=share_B)
+    soft_BK = torch.zeros(5, 8)
+    for b in range(5):
+        soft_BK[b, batch.labels[b]] += share_B[b]
+        soft_BK[b, batch.other_labels[b]] += 1 - share_B[b]
+    loss = Labels(made.student, None, label_smoothing=0.1)(student, None, batch)
+    wanted = torch.nn.functional.cross_entropy(student.logits, soft_BK, label_smoothing=0.1)
+    torch.testing.assert_close(loss, wanted)
+
+
+def test_each_label_of_a_mixed_picture_brings_its_own_class_weight(made):
+    student, _ = made.pair()
+    term = Labels(made.student, None, class_weights="inverse")
+    batch = made.batch()
+    other = replace(batch, labels=batch.labels.roll(1))
+    mixed = replace(batch, other_labels=other.labels, own_share=torch.full((5,), 0.25))
+    wanted = 0.25 * term(student, None, batch) + 0.75 * term(student, None, other)
+    torch.testing.assert_close(term(student, None, mixed), wanted)

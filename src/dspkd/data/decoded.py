@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from dspkd.data.artefacts import about
 from dspkd.data.images import damaged, decode
 from dspkd.data.table import Table
 from dspkd.errors import DataError
@@ -44,7 +46,9 @@ class Decoded:
     short_side
         In pixels; see `decode`.
     folder
-        Where stores are kept, one for each `short_side`.
+        Where stores are kept, one for each `short_side` and `artefacts`.
+    artefacts
+        What is taken out of each image; see `decode`.
     progress
         Is told how decoding goes, if there is anything to decode.
     log
@@ -64,10 +68,14 @@ class Decoded:
         short_side: int,
         folder: Path,
         *,
+        artefacts: Sequence[str] = (),
         progress: Progress,
         log: Callable[[str], None],
     ) -> None:
-        self._store = Store(folder / f"pixels-{short_side}", "uint8", {"short_side": short_side, "decoder": DECODER})
+        name = "-".join([f"pixels-{short_side}", *artefacts])
+        depends = {"short_side": short_side, "decoder": DECODER, **about(artefacts)}
+        self._store = Store(folder / name, "uint8", depends)
+        self._decode = partial(decode, short_side=short_side, artefacts=artefacts)
         wanted = [int(row) for row in rows]
         self._keys = dict(zip(wanted, fingerprints([table.paths[row] for row in wanted]), strict=True))
         with self._store.writing():
@@ -89,7 +97,7 @@ class Decoded:
 
         def decoded(row: int) -> RGB | None:
             try:
-                return decode(table.paths[row], short_side=short_side)
+                return self._decode(table.paths[row])
             except DataError as error:
                 complaints.append(str(error))
                 return None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from dspkd.data import dicom
+from dspkd.data.artefacts import removed
 from dspkd.data.table import Table
 from dspkd.errors import DataError
 
@@ -22,7 +23,7 @@ _TURNED_A_QUARTER = {5, 6, 7, 8}
 """EXIF orientations of which width and height change places."""
 
 
-def decode(path: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
+def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str] = ()) -> NDArray[np.uint8]:
     """Decode an image file.
 
     Parameters
@@ -33,6 +34,8 @@ def decode(path: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
         Resize so that the shorter side has exactly this many pixels and the longer one keeps the aspect, rounded;
         bilinear with antialiasing, larger too where the image is smaller. A JPEG at least four times larger is
         decoded at a fraction of its size, never less than twice `short_side`. None keeps the size.
+    artefacts
+        What to take out of the resized image, in this order: names of `dspkd.data.artefacts.REMOVERS`.
 
     Returns
     -------
@@ -44,13 +47,14 @@ def decode(path: Path, *, short_side: int | None = None) -> NDArray[np.uint8]:
     ------
     DataError
         The file is missing, damaged or cut short, its pixels are of an unknown range, or there are more of them
-        than ``PIL.Image.MAX_IMAGE_PIXELS``.
+        than ``PIL.Image.MAX_IMAGE_PIXELS``; or there is no such artefact.
     """
     try:
         with dicom.photograph(path) if str(path).lower().endswith(".dcm") else Image.open(path) as image:
-            return np.array(_upright_rgb(image, short_side))  # a copy, since Pillow lends its memory read-only
+            pixels = np.array(_upright_rgb(image, short_side))  # a copy, since Pillow lends its memory read-only
     except _DAMAGED as e:
         raise DataError(f"{path}: not a readable image: {e}") from None
+    return removed(pixels, artefacts)
 
 
 def _upright_rgb(image: Image.Image, short_side: int | None) -> Image.Image:

@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dspkd.data.images import decode
+from dspkd.data.mixing import Mixing
 from dspkd.data.order import epoch_order
 from dspkd.data.table import Table
 from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened
+from dspkd.seed import seed_for
 from dspkd.types import Batch
 
 Key = tuple[int, int]
@@ -42,7 +44,8 @@ class Pictures(Dataset[Item]):
     strong
         Also make of each picture one that is augmented further.
     decoded
-        Returns the image of a row, at the transform's `decode_side`; without it, files are decoded each time.
+        Returns the image of a row, at the transform's `decode_side` and without its `artefacts`; without it, files are
+        decoded each time.
     """
 
     def __init__(
@@ -65,7 +68,8 @@ class Pictures(Dataset[Item]):
         return picture, int(self.table.labels[row]), row, view, strong
 
     def _decode(self, row: int) -> RGB:
-        return decode(self.table.paths[row], short_side=self.transform.decode_side)
+        side, artefacts = self.transform.decode_side, self.transform.artefacts
+        return decode(self.table.paths[row], short_side=side, artefacts=artefacts)
 
 
 class TrainBatches:
@@ -89,6 +93,8 @@ class TrainBatches:
         See `dspkd.data.order.epoch_order`.
     strong
         Also make `Batch.strong`.
+    mixing
+        Mixes the pictures of each batch of an epoch; None leaves them single.
     decoded
         See `Pictures`.
     workers
@@ -108,10 +114,12 @@ class TrainBatches:
         views: int | None = None,
         balance: float = 0.0,
         strong: bool = False,
+        mixing: Mixing | None = None,
         decoded: Decode | None = None,
         workers: int = 0,
         pin: bool = False,
     ) -> None:
+        self._mixing = mixing
         self.rows, self.labels = rows, table.labels[rows]
         self.batch_size, self.seed, self.views, self.balance = min(batch_size, len(rows)), seed, views, balance
         self._shown: list[list[Key]] = []
@@ -124,7 +132,9 @@ class TrainBatches:
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch `number`, counted over all stages."""
         keys = self.keys(number)
-        yield from self.show([keys[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))])
+        batches = self.show([keys[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))])
+        for step, batch in enumerate(batches):
+            yield self._mixing(batch, seed=seed_for(self.seed, "mix", number, step)) if self._mixing else batch
 
     def keys(self, number: int) -> list[Key]:
         """Return the pictures that epoch `number` shows, in order."""
@@ -134,7 +144,7 @@ class TrainBatches:
         return list(zip(self.rows[positions].tolist(), views.tolist(), strict=True))[: len(self) * self.batch_size]
 
     def show(self, pictures: Sequence[list[Key]]) -> Iterator[Batch]:
-        """Yield batches of these pictures."""
+        """Yield batches of these pictures, not mixed."""
         self._shown[:] = pictures
         yield from self._loader
 

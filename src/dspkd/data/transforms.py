@@ -7,7 +7,7 @@ these. Loader processes, batch order and resumption then cannot change it, and a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from dspkd.data import artefacts
 from dspkd.seed import seed_for
 
 RGB = NDArray[np.uint8]
@@ -41,6 +42,10 @@ class Augmentation:
         Mirror left-right and top-bottom, each with probability 1/2.
     num_ops, magnitude
         RandAugment's; 0 operations leave it out. The paper names RandAugment and gives no numbers.
+    erasing
+        Probability that a rectangle of 2 to 33 % of the finished picture, of aspect 3:10 to 10:3, becomes black.
+    artefacts
+        What is taken out of the image before; see `dspkd.data.images.decode`. Whoever decodes for this reads it here.
 
     Notes
     -----
@@ -48,7 +53,8 @@ class Augmentation:
     crop of less than half the image is not blown up, and the largest is not shrunk so far that it aliases.
 
     Source: Cubuk et al., *RandAugment: Practical automated data augmentation with a reduced search space*, 2020;
-    random-resized crop: Szegedy et al., *Going deeper with convolutions*, 2015.
+    random-resized crop: Szegedy et al., *Going deeper with convolutions*, 2015; erasing: Zhong et al., *Random Erasing
+    Data Augmentation*, AAAI 2020, as torchvision does it.
     """
 
     size: int
@@ -57,11 +63,25 @@ class Augmentation:
     flips: bool = True
     num_ops: int = 2
     magnitude: int = 9
+    erasing: float = 0.0
+    artefacts: tuple[str, ...] = ()
 
     @property
     def decode_side(self) -> int:
         """Return the short side, in pixels, at which to decode."""
         return self.size * 3 // 2
+
+    @property
+    def about(self) -> dict[str, object]:
+        """Return all that pictures depend on beside (image, view, seed), in plain data.
+
+        What came after answers were first kept is left out where it is off, so that these are still found.
+        """
+        settings = asdict(self)
+        del settings["artefacts"]
+        if not self.erasing:
+            del settings["erasing"]
+        return {"transform": {"name": type(self).__name__, **settings}, **artefacts.about(self.artefacts)}
 
     def __call__(self, image: RGB, *, name: str, view: int, seed: int) -> Tensor:
         """Return view `view` of the image called `name`: ``[3, size, size]`` float32 in [0, 1]."""
@@ -72,7 +92,8 @@ class Augmentation:
             )
             if self.num_ops:
                 picture = v2.RandAugment(num_ops=self.num_ops, magnitude=self.magnitude)(picture)
-        return to_unit(np.array(picture))
+            unit_3HW: Tensor = to_unit(np.array(picture))
+            return v2.RandomErasing(p=self.erasing)(unit_3HW) if self.erasing else unit_3HW
 
     def _draw_map(self, image: RGB) -> tuple[float, ...]:
         """Return the six numbers of the map from (column, row) of the picture to (column, row) of the image."""
@@ -92,10 +113,12 @@ class Augmentation:
 class CentreCrop:
     """The picture of an image by which a network is judged: the short side becomes 8/7 of `size`, the middle is kept.
 
-    At 224 px this is the usual resize to 256 and crop to 224.
+    At 224 px this is the usual resize to 256 and crop to 224. `artefacts` are taken out of the image before, as for
+    `Augmentation`.
     """
 
     size: int
+    artefacts: tuple[str, ...] = ()
 
     @property
     def decode_side(self) -> int:

@@ -50,6 +50,9 @@ class Term(nn.Module):
     """Whether the term reads `Output.turned`; the networks then answer four pictures instead of one."""
     wants_strong: ClassVar[bool] = False
     """Whether the term reads `Output.strong`; the loader then makes, and the networks answer, one more picture."""
+    needs_one_label: ClassVar[bool] = False
+    """Whether the term means nothing for a picture mixed of two: it reads `Batch.labels` and not `Batch.other_labels`.
+    A recipe that mixes pictures is then refused."""
     inferred: ClassVar[str] = ""
     """What no publication states and this implementation had to choose, in one sentence; empty if nothing."""
 

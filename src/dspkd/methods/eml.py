@@ -64,6 +64,7 @@ class EML(Term):
     """
 
     trains_teacher: ClassVar[bool] = True
+    needs_one_label: ClassVar[bool] = True
     inferred: ClassVar[str] = (
         "Everything: an EML-style reconstruction, since only the method's title and idea are public."
     )

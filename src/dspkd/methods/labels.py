@@ -23,7 +23,7 @@ class Labels(Term):
 
     with :math:`H` the cross-entropy, :math:`N_c` the training images of class c, and :math:`M_c` its pictures in an
     epoch: :math:`N_c`, or in proportion to :math:`N_c^{1-\mathtt{balance}}` where ``train.balance`` draws classes more
-    evenly.
+    evenly. Of a picture that is mixed of two, each label's loss counts by its share in the picture.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Labels(Term):
     Cui et al., *Class-Balanced Loss Based on Effective Number of Samples*, CVPR 2019;
     Lin et al., *Focal Loss for Dense Object Detection*, ICCV 2017;
     Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016 (label smoothing);
-    Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021.
+    Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021; Zhang et al., *mixup*, ICLR 2018.
     """
 
     needs_teacher: ClassVar[bool] = False
@@ -124,10 +124,17 @@ class Labels(Term):
         """Return the loss; see the class."""
         logits_BK = precise(student.logits)
         adjusted_BK = logits_BK + self.logit_adjustment * self.log_prior.to(logits_BK.dtype)
-        loss_B = F.cross_entropy(adjusted_BK, batch.labels, label_smoothing=self.label_smoothing, reduction="none")
+        loss_B = self._of(batch.labels, adjusted_BK)
+        if batch.other_labels is not None and batch.own_share is not None:
+            share_B = batch.own_share.to(loss_B.dtype)
+            loss_B = share_B * loss_B + (1 - share_B) * self._of(batch.other_labels, adjusted_BK)
+        return loss_B.mean()
+
+    def _of(self, labels_B: Tensor, adjusted_BK: Tensor) -> Tensor:
+        loss_B = F.cross_entropy(adjusted_BK, labels_B, label_smoothing=self.label_smoothing, reduction="none")
         if self.focal_gamma > 0:
-            loss_B = (self.focal_gamma * _log_miss(adjusted_BK, batch.labels)).exp() * loss_B
-        return (self.class_weight[batch.labels].to(loss_B.dtype) * loss_B).mean()
+            loss_B = (self.focal_gamma * _log_miss(adjusted_BK, labels_B)).exp() * loss_B
+        return self.class_weight[labels_B].to(loss_B.dtype) * loss_B
 
     def _images(self, student: Spec, asked: str) -> Tensor:
         """Return the training images of each class, ``[K]``; RecipeError where that is unknown or there are none."""

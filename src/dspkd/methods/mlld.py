@@ -58,6 +58,7 @@ class MLLD(Term):
     """
 
     wants_strong: ClassVar[bool] = True
+    needs_one_label: ClassVar[bool] = True
     inferred: ClassVar[str] = "What is meant where the program differs from its intent; all strong pictures count."
 
     def __init__(self, student: Spec, teacher: Spec, *, labels: NotNegative = 1.0, temperature: Positive = 4.0) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,6 +39,8 @@ class WSLD(Term):
     Source: Zhou et al., *Rethinking Soft Labels for Knowledge Distillation: A Bias-Variance Tradeoff Perspective*,
     ICLR 2021.
     """
+
+    needs_one_label: ClassVar[bool] = True
 
     def __init__(self, student: Spec, teacher: Spec, *, temperature: Positive = 2.0) -> None:
         super().__init__(student, teacher, temperature=temperature)

@@ -1,0 +1,55 @@
+"""Pictures mixed in pairs, and their labels with them: MixUp and CutMix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torchvision.transforms import v2
+
+from dspkd.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixing:
+    r"""Mix each picture of a batch with the one before it; the first with the last.
+
+    .. math:: x_b \leftarrow \lambda x_b + (1 - \lambda) x_{b-1}, \qquad \lambda \sim \mathrm{Beta}(\alpha, \alpha)
+
+    by MixUp; CutMix puts a rectangle of :math:`x_{b-1}` into :math:`x_b`, and :math:`\lambda` becomes the share of the
+    picture that is left. One :math:`\lambda` for the whole batch; of two ways that are both on, each batch has one,
+    either with probability 1/2.
+
+    Parameters
+    ----------
+    mixup, cutmix
+        :math:`\alpha > 0` of either; 0 leaves it out. At least one is above 0.
+
+    Notes
+    -----
+    Training batches are in random order, so neighbours are random pairs. Strong pictures are mixed as the others are.
+    `Batch.index` and `Batch.views` stay those of :math:`x_b` alone: they do not name a mixed picture.
+
+    Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018; Yun et al., *CutMix: Regularization
+    Strategy to Train Strong Classifiers with Localizable Features*, ICCV 2019; pairs and draws as in torchvision, the
+    choice between both as in its training script.
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __call__(self, batch: Batch, *, seed: int) -> Batch:
+        """Return the batch mixed: a pure function of (batch, seed), with `Batch.other_labels` and `Batch.own_share`."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            ways = [way(alpha=a) for way, a in ((v2.MixUp, self.mixup), (v2.CutMix, self.cutmix)) if a]
+            mix = ways[int(torch.randint(len(ways), ()))]
+            drawn = {"labels": None, "batch_size": len(batch), **mix.make_params([batch.images])}
+        share = drawn["lam"] if isinstance(mix, v2.MixUp) else drawn["lam_adjusted"]
+        return replace(
+            batch,
+            images=mix.transform(batch.images, drawn),
+            strong=None if batch.strong is None else mix.transform(batch.strong, drawn),
+            other_labels=batch.labels.roll(1),
+            own_share=torch.full((len(batch),), share),
+        )
