@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dspkd import __version__
-from dspkd.errors import DspkdError
+from dspkd import __version__, cli_data
+from dspkd.told import told_in_one_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,9 +18,8 @@ app = typer.Typer(
     help="Distil a large skin-disease image classifier into one small enough for a phone, and prove what it kept.",
 )
 recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
-data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
 app.add_typer(recipes_app, name="recipes")
-app.add_typer(data_app, name="data")
+app.add_typer(cli_data.app, name="data")
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe: a TOML file, or the name of an embedded one.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
@@ -36,19 +33,6 @@ SetOption = Annotated[
     ),
 ]
 GOES_ON = "stopped; the same command goes on from the last finished epoch"
-
-
-@contextmanager
-def _told_in_one_line(*, stopped: str = "stopped") -> Iterator[None]:
-    """Turn a user's mistake into one line and exit code 2, Ctrl-C into 130; a mistake of ours keeps its traceback."""
-    try:
-        yield
-    except DspkdError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        raise typer.Exit(code=2) from None
-    except KeyboardInterrupt:
-        typer.secho(stopped, err=True)
-        raise typer.Exit(code=130) from None
 
 
 def _version(wanted: bool) -> None:
@@ -73,7 +57,7 @@ def train(
     override: SetOption = None,
 ) -> None:
     """Train, evaluate and report what a recipe describes."""
-    with _told_in_one_line(stopped=GOES_ON):
+    with told_in_one_line(stopped=GOES_ON):
         from dspkd import recipe as recipe_file
         from dspkd import recipes, run
         from dspkd.screen import Screen, terminal
@@ -90,7 +74,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the report.")] = Path("runs/demo"),
 ) -> None:
     """Run the main job on synthetic lesions: teacher, plain and DSP-KD student, and a report that compares them."""
-    with _told_in_one_line(stopped=GOES_ON):
+    with told_in_one_line(stopped=GOES_ON):
         from dspkd import demo as demo_run
         from dspkd.screen import Screen, terminal
 
@@ -112,7 +96,7 @@ def evaluate(
     group: Annotated[str | None, typer.Option(help="Column of --data that names the lesion or patient.")] = None,
 ) -> None:
     """Judge a run's student on labelled images, and say how many of them it was trained on."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import judge
         from dspkd.screen import print_summary, terminal
 
@@ -136,7 +120,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
     """Print a student's class probabilities for images. No diagnosis."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import judge
 
         for path, probabilities in judge.predict(run, images):
@@ -150,7 +134,7 @@ def predict(
 @app.command()
 def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Show what a recipe would do, training nothing: stages, shapes, sizes, first losses and gradient shares."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import explain as explanation
         from dspkd import recipe as recipe_file
         from dspkd import recipes
@@ -165,7 +149,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
 ) -> None:
     """Compare finished runs on one page."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import report as pages
 
         typer.echo(f"report: {pages.compare(runs, out)}")
@@ -174,7 +158,7 @@ def report(
 @app.command()
 def methods() -> None:
     """List the methods: what they do, their options and defaults, their source, what is inferred."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import methods as known
 
         for name in known.names():
@@ -188,7 +172,7 @@ def models(
     ] = False,
 ) -> None:
     """List the networks with their sizes; any other timm model works by its own name."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd.models import page, zoo
         from dspkd.screen import print_models, terminal
 
@@ -210,7 +194,7 @@ def recipes_ls() -> None:
 @recipes_app.command("show")
 def recipes_show(recipe: RecipeArgument) -> None:
     """Print a recipe."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import recipes
 
         typer.echo(recipes.find(recipe).read_text(encoding="utf-8"), nl=False)
@@ -219,34 +203,13 @@ def recipes_show(recipe: RecipeArgument) -> None:
 @recipes_app.command("check")
 def recipes_check(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Check a recipe: every key, every value, every method and option. Reads no data."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import build, recipes
         from dspkd import recipe as recipe_file
 
         loaded = recipe_file.load(recipes.find(recipe), override or [])
         build.check(loaded)
         typer.echo(f"{loaded.name}: valid; digest {loaded.digest}, {len(loaded.stages)} stages, {loaded.epochs} epochs")
-
-
-@data_app.command("synthesize")
-def data_synthesize(
-    folder: Annotated[Path, typer.Argument(help="Where to write; must be empty or missing.")],
-    images: Annotated[int, typer.Option(help="How many photographs.")] = 600,
-    classes: Annotated[str, typer.Option(help="isic2019 (8 classes) or common (6 common skin diseases).")] = "isic2019",
-    layout: Annotated[str, typer.Option(help="isic2019 or folder.")] = "isic2019",
-    size: Annotated[int, typer.Option(help="Side in pixels.")] = 96,
-    duplicates: Annotated[float, typer.Option(help="Share of images to plant again under another id.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Another seed, other lesions.")] = 0,
-) -> None:
-    """Write synthetic lesions: drawn, not photographed; for demonstrations and tests."""
-    with _told_in_one_line():
-        from dspkd.data.synthetic import synthesize
-
-        made = synthesize(
-            folder, images=images, classes=classes, layout=layout, size=size, duplicates=duplicates, seed=seed
-        )
-        planted = f", and {made.planted} planted duplicates," if made.planted else ""
-        typer.echo(f"{images} synthetic images of {made.lesions} lesions{planted} in {folder}")
 
 
 def _print_results(runs: list[Path]) -> None:
