@@ -58,6 +58,7 @@ def test_help_shows_how_a_setting_is_written_and_lists_all_commands():
     assert set(COMMANDS) == {
         (), ("train",), ("demo",), ("evaluate",), ("predict",), ("explain",), ("report",), ("methods",), ("models",),
         ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",), ("data", "synthesize"),
+        ("data", "audit"), ("data", "premium"),
     }  # fmt: skip
 
 

@@ -133,13 +133,13 @@ def of_labels(table: Table, pairs: Pairs) -> list[Finding]:
         if torn:
             says = f"{_many(len(torn), 'lesion or patient', 'lesions or patients')} with more than one {column}"
             advice = "right for a patient with several lesions, wrong for one lesion" if name == "label" else ""
-            found.append(Finding(f"group_with_two_{name}s", "warning", says, _named(table, torn), advice))
+            found.append(Finding(f"group_differs_in_{name}", "warning", says, _named(table, torn), advice))
         if any(differs):
             says = f"{_many(sum(differs), 'pair')} of copies with different {column}"
             cases = paired(table, pairs.take(np.array(differs)))
             found.append(
                 Finding(
-                    f"copies_with_two_{name}s", "warning", says, cases, "one of the two is wrong, or they are no copies"
+                    f"copies_differ_in_{name}", "warning", says, cases, "one of the two is wrong, or they are no copies"
                 )
             )
     return found
