@@ -10,7 +10,7 @@ import typer
 
 from dspkd import __version__, cli_data
 from dspkd.errors import RunError
-from dspkd.mistakes import told_in_one_line as _told_in_one_line
+from dspkd.mistakes import told_in_one_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,7 +58,7 @@ def train(
     override: SetOption = None,
 ) -> None:
     """Train, evaluate and report what a recipe describes."""
-    with _told_in_one_line(stopped=GOES_ON):
+    with told_in_one_line(stopped=GOES_ON):
         from dspkd import recipe as recipe_file
         from dspkd import recipes, run
         from dspkd.screen import Screen, terminal
@@ -75,7 +75,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the report.")] = Path("runs/demo"),
 ) -> None:
     """Run the main job on synthetic lesions: teacher, plain and DSP-KD student, and a report that compares them."""
-    with _told_in_one_line(stopped=GOES_ON):
+    with told_in_one_line(stopped=GOES_ON):
         from dspkd import demo as demo_run
         from dspkd.screen import Screen, terminal
 
@@ -105,7 +105,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Judge a run's student on labelled images, and say how many of them it was trained on."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import judge
         from dspkd.evaluate import isic
         from dspkd.screen import print_challenge, print_summary, terminal
@@ -136,7 +136,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
     """Print a student's class probabilities for images. No diagnosis."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import judge
 
         for path, probabilities in judge.predict(run, images):
@@ -150,7 +150,7 @@ def predict(
 @app.command()
 def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Show what a recipe would do, training nothing: stages, shapes, sizes, first losses and gradient shares."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import explain as explanation
         from dspkd import recipe as recipe_file
         from dspkd import recipes
@@ -162,7 +162,7 @@ def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
 @app.command()
 def plan(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Measure 20 steps of each stage here, keeping nothing: where the time goes, and how long a run will take."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import plan as planning
         from dspkd import recipe as recipe_file
         from dspkd import recipes
@@ -177,7 +177,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
 ) -> None:
     """Compare finished runs on one page."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import report as pages
 
         typer.echo(f"report: {pages.compare(runs, out)}")
@@ -200,7 +200,7 @@ def compare(
     Arms must share data, split, student, pictures, batches and epochs. The plain student and label smoothing are added
     where they lack. Runs that failed are listed, and the same command tries them and the missing ones again.
     """
-    with _told_in_one_line(stopped="stopped; the same command goes on with the runs that are missing"):
+    with told_in_one_line(stopped="stopped; the same command goes on with the runs that are missing"):
         from functools import partial
 
         from dspkd import compare as comparison
@@ -232,7 +232,7 @@ def compare(
 @app.command()
 def methods() -> None:
     """List the methods: what they do, their options and defaults, their source, what is inferred."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import methods as known
 
         for name in known.names():
@@ -246,7 +246,7 @@ def models(
     ] = False,
 ) -> None:
     """List the networks with their sizes; any other timm model works by its own name."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd.models import page, zoo
         from dspkd.screen import print_models, terminal
 
@@ -270,7 +270,7 @@ def recipes_ls() -> None:
 @recipes_app.command("show")
 def recipes_show(recipe: RecipeArgument) -> None:
     """Print a recipe, or a grid."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import recipes
 
         found = recipes.find_grid(recipe) if recipe in recipes.grids() else recipes.find(recipe)
@@ -280,7 +280,7 @@ def recipes_show(recipe: RecipeArgument) -> None:
 @recipes_app.command("check")
 def recipes_check(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Check a recipe: every key, every value, every method and option. Reads no data."""
-    with _told_in_one_line():
+    with told_in_one_line():
         from dspkd import checks, recipes
         from dspkd import recipe as recipe_file
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +23,9 @@ from rich.table import Table
 from dspkd.data.split import Counts
 
 if TYPE_CHECKING:
+    from dspkd.data.audit import Audit
+    from dspkd.data.fingerprint import Progress as Counter
+    from dspkd.data.premium import Premium
     from dspkd.evaluate.isic import Challenge
     from dspkd.evaluate.metrics import Summary
     from dspkd.explain import Facts, StageFacts
@@ -289,6 +293,57 @@ def print_models(console: Console, rows: list[Row]) -> None:
     for row in rows:
         if row.note:
             console.print(f"{row.name}: {row.note}", soft_wrap=True)
+
+
+@contextmanager
+def counting(console: Console) -> Iterator[Counter]:
+    """Give a function that shows how far something is: what, done, of how many. No bar where there is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    bars: dict[str, TaskID] = {}
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = bar.add_task(what, total=total)
+            bar.update(bars[what], completed=done)
+
+        yield told
+
+
+def print_audit(console: Console, audited: Audit) -> None:
+    """Print counts and findings, gravest first, each with its first cases."""
+    table = _table("images (lesions or patients)", ["class"], ["all"])
+    for name, (images, groups) in audited.table.counts().items():
+        table.add_row(name, f"{images:,} ({groups:,})")
+    console.print(table)
+    console.print("sources: " + ", ".join(f"{name} {count:,}" for name, count in audited.sources.items()))
+    for finding in audited.findings:
+        advice = f"; {finding.advice}" if finding.advice else ""
+        console.print(f"{finding.severity}: {finding.says}{advice}", soft_wrap=True)
+        for case in finding.cases[:2]:
+            more = f" and {len(case) - 4} more" if len(case) > 4 else ""
+            console.print(f"    {', '.join(case[:4])}{more}", soft_wrap=True)
+    said = "invalidates results: see above" if audited.invalid else "nothing found that invalidates a result"
+    console.print(said)
+
+
+def print_premium(console: Console, measured: tuple[Premium, ...]) -> None:
+    """Print balanced accuracy under both kinds of split, and the difference with its interval."""
+    figures = ["by image", "by lesion", "overstated", "95 % interval"]
+    seeds = len(measured[0].leaked)
+    table = _table(f"balanced accuracy by kind of split, mean over {seeds} seeds", ["probe"], figures)
+    for premium in measured:
+        low, high = premium.interval
+        means = (sum(scores) / seeds for scores in (premium.by_image, premium.by_group))
+        table.add_row(premium.probe, *map(_share, means), f"{premium.mean:+.3f}", f"{low:+.3f} to {high:+.3f}")
+    console.print(table)
+    console.print(
+        f"split by image, {sum(measured[0].leaked) / seeds:.1%} of the test images show a lesion or patient that is "
+        "in training\ninterval: Student's t over the seeds; it covers the luck of splitting, not another data set",
+        soft_wrap=True,
+    )
 
 
 def _table(title: str, names: list[str], figures: list[str]) -> Table:

@@ -1,0 +1,217 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from scipy.ndimage import gaussian_filter
+
+from dspkd import data
+from dspkd.data import split as splitting
+from dspkd.data.audit import Audit, audit, merged_groups, sources, write_merged
+from dspkd.data.duplicates import Pairs
+from dspkd.data.split import Split
+from dspkd.data.table import Table
+from dspkd.errors import DataError
+
+
+def photograph(path, seed, size=(100, 120)):
+    draw = np.random.default_rng(seed)
+    coarse = gaussian_filter(draw.normal(size=(*size, 3)), (20, 20, 0))
+    fine = gaussian_filter(draw.normal(size=size), 1.5)[..., None]
+    pixels = 130 + 35 * coarse / coarse.std() + 12 * fine / fine.std()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+
+
+ROWS = """path,label,group,sex,age,source
+a.png,MEL,L1,male,50,Vienna
+b.png,NV,L2,female,50,Vienna
+a_downsampled.png,MEL,L3,male,55,Vienna
+c.png,NV,L4,male,40,Barcelona
+d.png,MEL,L4,female,,Barcelona
+same.png,NV,L2,female,50,
+turned.png,MEL,L2,female,50,Vienna
+white.png,NV,L5,,,Vienna
+tiny.png,NV,L6,,,Vienna
+grey.png,NV,,,,Vienna
+broken.png,NV,L8,,,Vienna
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Eleven images with one of every fault."""
+    folder = tmp_path_factory.mktemp("faulty")
+    (folder / "table.csv").write_text(ROWS, encoding="utf-8")
+    for seed, name in enumerate("abcd"):
+        photograph(folder / f"{name}.png", seed)
+    with Image.open(folder / "a.png") as image:
+        image.resize((100, 83)).save(folder / "a_downsampled.png")
+    shutil.copy(folder / "b.png", folder / "same.png")
+    with Image.open(folder / "b.png") as image:
+        ImageOps.mirror(image).transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png")
+    Image.new("RGB", (80, 80), "white").save(folder / "white.png")
+    photograph(folder / "tiny.png", 7, (63, 90))
+    photograph(folder / "grey.png", 8)
+    with Image.open(folder / "grey.png") as image:
+        image.convert("L").save(folder / "grey.png")
+    (folder / "broken.png").write_bytes((folder / "c.png").read_bytes()[:3000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(folder):
+    return data.read("auto", folder)
+
+
+@pytest.fixture(scope="module")
+def alone(table):
+    return audit(table)
+
+
+def kinds(audited):
+    return {finding.kind: finding for finding in audited.findings}
+
+
+def cases(audited, kind):
+    return {frozenset(Path(name).stem for name in case) for case in kinds(audited)[kind].cases}
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity", "expected"),
+    [
+        ("unreadable", "invalidates", [{"broken"}]),
+        ("copies_across_groups", "invalidates", [{"a", "a_downsampled"}]),
+        ("copies_within_group", "note", [{"b", "same"}, {"b", "turned"}, {"same", "turned"}]),
+        ("identical_files", "warning", [{"b", "same"}]),
+        ("group_differs_in_label", "warning", [{"b", "same", "turned"}, {"c", "d"}]),
+        ("copies_differ_in_label", "warning", [{"b", "turned"}, {"same", "turned"}]),
+        ("group_differs_in_sex", "warning", [{"c", "d"}]),
+        ("copies_differ_in_age", "warning", [{"a", "a_downsampled"}]),
+        ("constant", "warning", [{"white"}]),
+        ("tiny", "warning", [{"tiny"}]),
+        ("grey", "note", [{"grey"}]),
+        ("group_unknown", "note", [{"grey"}]),
+    ],
+)
+def test_each_fault_is_found_and_no_other(alone, kind, severity, expected):
+    assert kinds(alone)[kind].severity == severity
+    assert cases(alone, kind) == set(map(frozenset, expected))
+
+
+def test_no_fault_is_made_up(alone):
+    assert set(kinds(alone)) == {
+        *("unreadable", "copies_across_groups", "copies_within_group", "identical_files", "group_differs_in_label"),
+        *("copies_differ_in_label", "group_differs_in_sex", "copies_differ_in_age", "constant", "tiny", "grey"),
+        "group_unknown",
+    }
+
+
+def test_the_gravest_comes_first(alone):
+    order = [finding.severity for finding in alone.findings]
+    assert order == sorted(order, key=("invalidates", "warning", "note").index)
+
+
+def test_a_split_that_parts_copies_and_lesions_is_told(table):
+    parts = np.array(["train"] * len(table))
+    parts[2], parts[4] = "test", "val"  # a_downsampled.png, d.png
+    audited = audit(table, Split(parts))
+    assert cases(audited, "copies_cross_parts") == {frozenset({"a", "a_downsampled"})}
+    assert cases(audited, "groups_cross_parts") == {frozenset({"c", "d"})}
+    assert kinds(audited)["copies_cross_parts"].severity == "invalidates"
+    assert audited.invalid
+
+
+def test_copies_of_two_lesions_on_one_side_of_a_split_are_a_warning(table):
+    audited = audit(table, Split(np.array(["train"] * len(table))))
+    assert kinds(audited)["copies_across_groups"].severity == "warning"
+    assert [f.kind for f in audited.findings if f.severity == "invalidates"] == ["unreadable"]
+
+
+def test_twins_of_isic_2019_are_named_with_their_originals(tmp_path):
+    for seed, name in enumerate(("A", "A_downsampled", "B_downsampled")):
+        photograph(tmp_path / f"{name}.png", seed)
+    paths = tuple(tmp_path / f"{name}.png" for name in ("A", "A_downsampled", "B_downsampled"))
+    groups = ("L1", "L2", "L3")
+    twins = Table(("X",), ("A", "A_downsampled", "B_downsampled"), paths, np.zeros(3, int), groups, {}, tmp_path)
+    found = kinds(audit(twins))["downsampled_twins"]
+    assert found.severity == "warning"
+    assert found.cases == (("A", "A_downsampled"),)
+    assert found.says == "2 images named *_downsampled, of which 1 stand beside their original"
+
+
+def test_a_sound_data_set_has_nothing_that_invalidates_it(lesions):
+    audited = audit(data.read("auto", lesions).take(range(40)))
+    assert not audited.invalid
+
+
+def test_everything_is_in_the_json(alone, table):
+    said = json.loads(json.dumps(alone.to_json()))
+    assert said["invalid"] is True
+    assert said["images"] == 11
+    assert said["classes"] == {"MEL": [4, 4], "NV": [7, 6]}
+    assert said["sources"] == {"Vienna": 8, "Barcelona": 2, "unknown": 1}
+    assert {finding["kind"] for finding in said["findings"]} == set(kinds(alone))
+    assert all(finding["count"] == len(finding["cases"]) for finding in said["findings"])
+    turned = next(copy for copy in said["copies"] if copy["images"] == ["b.png", "turned.png"])
+    assert turned["second_is"].startswith("mirrored along")
+    assert said["parts"] is None
+    assert said["table_digest"] == table.digest
+
+
+def test_sources_are_what_stands_before_the_lesion_number_where_no_column_says():
+    groups = ("HAM_0000001", "HAM_0000002", "BCN_0000003", "MSK4_0000004", "image:ISIC_1", "17")
+    ids = tuple("abcdef")
+    bare = Table(("X",), ids, tuple(map(Path, ids)), np.zeros(6, int), groups, {}, Path())
+    assert sources(bare) == {"HAM": 2, "unknown": 2, "BCN": 1, "MSK4": 1}
+
+
+def joined(groups, *pairs):
+    """The merged groups of images 0, 1, 2, .. with these groups, "" unknown, and copies."""
+    ids = tuple(f"i{row}" for row in range(len(groups)))
+    known = tuple(group or f"image:{name}" for group, name in zip(groups, ids, strict=True))
+    table = Table(("X",), ids, tuple(map(Path, ids)), np.zeros(len(ids), int), known, {}, Path())
+    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return merged_groups(table, Pairs(first, second, np.ones(len(first)), np.zeros(len(first), int)))
+
+
+@pytest.mark.parametrize(
+    ("groups", "pairs", "expected"),
+    [
+        (["B", "A", "C"], [], ("B", "A", "C")),
+        (["B", "A", "C"], [(0, 1)], ("A", "A", "C")),
+        (["B", "A", "A", "C"], [(0, 1), (2, 3)], ("A", "A", "A", "A")),
+        (["", "", ""], [(1, 2)], ("image:i0", "copies:i1", "copies:i1")),
+        (["", "Z"], [(0, 1)], ("Z", "Z")),
+        (["B", "B"], [(0, 1)], ("B", "B")),
+    ],
+)
+def test_groups_that_copies_join_become_one(groups, pairs, expected):
+    assert joined(groups, *pairs) == expected
+
+
+def test_the_merged_table_is_read_back_and_its_splits_part_no_copies(alone, table, tmp_path):
+    gone = write_merged(tmp_path / "merged.csv", alone)
+    assert gone == 1
+    again = data.read("auto", tmp_path / "merged.csv")
+    assert [path.resolve() for path in again.paths] == [path.resolve() for path in table.paths]
+    assert [again.classes[k] for k in again.labels] == [table.classes[k] for k in table.labels]
+    assert again.groups[0] == again.groups[2] == "L1"
+    assert again.groups[9] == f"image:{again.ids[9]}"
+    assert again.attributes == table.attributes
+    for seed in range(5):
+        parts = splitting.split(again, val=0, test=0.3, seed=seed).parts
+        assert parts[0] == parts[2]
+    with (tmp_path / "merged.csv").open(encoding="utf-8") as file:
+        assert next(csv.reader(file)) == ["path", "label", "group", "sex", "age", "source"]
+
+
+def test_a_merged_table_that_cannot_be_written_is_told(alone, tmp_path):
+    with pytest.raises(DataError, match=r"gone/merged\.csv: cannot be written: No such file"):
+        write_merged(tmp_path / "gone" / "merged.csv", alone)
+
+
+def test_an_audit_without_findings_is_valid(table):
+    assert not Audit(table, None, (), Pairs(*(np.empty(0, int),) * 4), {}).invalid

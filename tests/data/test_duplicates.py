@@ -1,0 +1,175 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+from scipy.ndimage import gaussian_filter
+
+from dspkd.data import fingerprint
+from dspkd.data.duplicates import SIMILARITY, clusters, find, similarities
+
+COUNT = 40
+
+
+def photograph(seed, size=(150, 200)):
+    """A smooth scene of its own with fine structure of its own."""
+    draw = np.random.default_rng(seed)
+    coarse = gaussian_filter(draw.normal(size=(*size, 3)), (25, 25, 0))
+    fine = gaussian_filter(draw.normal(size=size), 1.5)[..., None]
+    pixels = 130 + 35 * coarse / coarse.std() + 12 * fine / fine.std()
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def jpeg(image, quality):
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")
+
+
+def tinted(image):
+    return Image.fromarray((np.asarray(image) * [1.1, 0.95, 0.9]).clip(0, 255).astype(np.uint8))
+
+
+def ruled(image):
+    image = image.copy()
+    pen = ImageDraw.Draw(image)
+    pen.line([(0, 135), (200, 135)], fill=(20, 20, 20))
+    for x in range(0, 200, 8):
+        pen.line([(x, 135), (x, 142)], fill=(20, 20, 20))
+    pen.line([(10, 10), (180, 90)], fill=(40, 25, 20), width=1)
+    return image
+
+
+COPIES = {
+    "smaller": lambda image: image.resize((100, 75)),
+    "JPEG 50": lambda image: jpeg(image, 50),
+    "mirrored left to right": ImageOps.mirror,
+    "mirrored top to bottom": ImageOps.flip,
+    "turned by 90 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_270),  # Pillow's go the other way
+    "turned by 180 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_180),
+    "turned by 270 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.75),
+    "tinted": tinted,
+    "cropped": lambda image: image.crop((7, 1, 197, 143)),
+    "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(1)),
+    "drawn upon": ruled,
+}
+
+
+def prints_of(images, folder):
+    paths = []
+    for number, image in enumerate(images):
+        paths.append(folder / f"{number}.png")
+        image.save(paths[-1])
+    return fingerprint.take(tuple(paths))
+
+
+@pytest.fixture(scope="module")
+def originals():
+    return [photograph(seed) for seed in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def found(originals, tmp_path_factory):
+    """The pairs among 40 photographs and a copy of each kind, of the photograph of that number."""
+    copies = [change(originals[number]) for number, change in enumerate(COPIES.values())]
+    return find(prints_of([*originals, *copies], tmp_path_factory.mktemp("copies")))
+
+
+def test_every_copy_is_found_and_nothing_else(found):
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    assert pairs == {(number, COUNT + number) for number in range(len(COPIES))}
+
+
+def test_the_turn_that_was_made_is_named(found):
+    from dspkd.data.audit import TURNS
+
+    named = dict(zip(found.second.tolist(), found.turn.tolist(), strict=True))
+    for number, name in enumerate(COPIES):
+        assert TURNS[named[COUNT + number]] == (name if name in TURNS else "upright")
+
+
+def test_the_most_similar_come_first_and_none_is_below_the_threshold(found):
+    assert (np.diff(found.similarity) <= 0).all()
+    assert found.similarity.min() >= SIMILARITY
+
+
+def test_the_order_of_the_files_does_not_matter(originals, tmp_path):
+    images = [*originals[:10], *(change(originals[n]) for n, change in enumerate(list(COPIES.values())[:10]))]
+    backwards = find(prints_of(images[::-1], tmp_path))
+    pairs = zip(backwards.first.tolist(), backwards.second.tolist(), strict=True)
+    assert {(19 - b, 19 - a) for a, b in pairs} == {(n, 10 + n) for n in range(10)}
+
+
+def test_a_lower_threshold_only_adds_pairs(originals, tmp_path):
+    seen = prints_of([*originals, ruled(originals[0])], tmp_path)
+    few, many = (find(seen, least=least) for least in (0.9, 0.0))
+    assert set(zip(few.first, few.second, strict=True)) < set(zip(many.first, many.second, strict=True))
+
+
+def test_many_copies_of_one_picture_are_one_cluster(originals, tmp_path):
+    copies = [jpeg(originals[0], quality) for quality in range(50, 95, 2)]
+    pairs = find(prints_of([*originals[:5], *copies], tmp_path))
+    cluster = clusters(pairs.first, pairs.second, 5 + len(copies))
+    assert set(cluster[5:]) == {cluster[0]}
+    assert len(set(cluster[:5])) == 5
+
+
+def test_pictures_that_are_broken_flat_or_alone_have_no_copies(tmp_path):
+    Image.new("RGB", (80, 80), "white").save(tmp_path / "0.png")
+    Image.new("RGB", (90, 80), "white").save(tmp_path / "1.png")
+    (tmp_path / "2.png").write_bytes(b"")
+    photograph(0).save(tmp_path / "3.png")
+    assert len(find(fingerprint.take(tuple(tmp_path / f"{n}.png" for n in range(4))))) == 0
+    assert len(find(fingerprint.take(()))) == 0
+
+
+def test_equal_pixels_are_copies_even_where_nothing_is_to_be_seen(tmp_path):
+    pairs = find(prints_of([Image.new("RGB", (80, 80), "white")] * 3, tmp_path))
+    assert clusters(pairs.first, pairs.second, 3).tolist() == [0, 0, 0]
+    assert set(pairs.similarity) == {1.0}
+
+
+def noise(count, seed):
+    draw = np.random.default_rng(seed)
+    z = gaussian_filter(draw.normal(size=(count, 80, 80)), (0, 1, 1))
+    return (z / z.std() * 45).clip(-125, 125).astype(np.int8)
+
+
+def test_similarity_of_a_picture_with_itself_is_1_and_with_its_negative_below_0():
+    a = noise(4, 0)[:, 8:72, 8:72]
+    np.testing.assert_allclose(similarities(a, a), 1, atol=1e-5)
+    assert similarities(a, np.negative(a)).max() < 0.3
+
+
+def test_similarity_is_blind_to_small_moves_and_not_to_large_ones():
+    whole = noise(4, 1)
+    a = whole[:, 8:72, 8:72]
+    for y, x in ((3, 3), (-3, 2), (0, -3)):
+        assert similarities(a, whole[:, 8 + y : 72 + y, 8 + x : 72 + x]).min() > 0.85
+    assert similarities(a, whole[:, 16:, 16:]).max() < 0.3
+
+
+def test_unrelated_pictures_are_not_similar():
+    assert similarities(noise(30, 2)[:, :64, :64], noise(30, 3)[:, :64, :64]).max() < 0.3
+
+
+def test_a_picture_of_which_little_is_seen_is_similar_to_none():
+    a = np.zeros((1, 64, 64), dtype=np.int8)
+    a[:, :16, :48] = noise(1, 0)[:, :16, :48]  # three blocks
+    assert similarities(a, a).tolist() == [0]
+    a[:, :16] = noise(1, 0)[:, :16, :64]  # four
+    np.testing.assert_allclose(similarities(a, a), 1, atol=1e-5)
+
+
+def test_a_copy_among_real_photographs_is_found(shared, tmp_path):
+    folder = shared / "data" / "dermoscopy-150" / "ISIC_2019_Training_Input"
+    images = [Image.open(path).convert("RGB") for path in sorted(folder.iterdir())[:80]]
+    before = find(prints_of(images, tmp_path))
+    copies = [ImageOps.mirror(images[0].crop((5, 4, 195, 146))), ruled(images[1].rotate(90, expand=True))]
+    after = find(prints_of([*images, *copies], tmp_path))
+    new = set(zip(after.first.tolist(), after.second.tolist(), strict=True)) - set(
+        zip(before.first.tolist(), before.second.tolist(), strict=True)
+    )
+    assert {(0, 80), (1, 81)} <= new
+    assert all(a in (0, 1) or b >= 80 for a, b in new)
