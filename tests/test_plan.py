@@ -2,7 +2,8 @@ import pytest
 
 from dspkd import plan as planning
 from dspkd import recipe, run
-from dspkd.screen import print_plan, terminal
+from dspkd.printing import print_plan
+from dspkd.screen import terminal
 
 LABELS = {"method": "labels"}
 KD = {"method": "kd"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dspkd import screen
+from dspkd import printing, screen
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
 from dspkd.explain import Facts, NetworkFacts, StageFacts, TermFacts
@@ -78,7 +78,7 @@ def test_a_summary_has_a_row_a_class_and_leaves_an_absent_class_without_figures(
     labels = np.array([0, 0, 1], dtype=np.int64)
     logits = np.array([[2, 1, 0], [1, 2, 0], [0, 3, 1]], dtype=np.float32)
     made = Predictions(("MEL", "[NV]", "DF"), ("a", "b", "c"), ("x", "x", "y"), labels, logits)
-    screen.print_summary(console, summarise(made))
+    printing.print_summary(console, summarise(made))
     assert printed(console)[0].strip() == "3 images of 2 lesions or patients"
     assert row(console, "MEL") == ["MEL", "2", "0.500", "1.000", "1.000", "0.667", "1.000"]
     assert row(console, "[NV]") == ["[NV]", "1", "1.000", "0.500", "0.500", "0.667", "1.000"]
@@ -87,7 +87,7 @@ def test_a_summary_has_a_row_a_class_and_leaves_an_absent_class_without_figures(
         "balanced accuracy 0.750  macro F1 0.667  accuracy 0.667  AUC 1.000",
         "no image of DF: left out of the means",
     ]
-    screen.print_results(console, [("a run", 58772, summarise(made))])
+    printing.print_results(console, [("a run", 58772, summarise(made))])
     assert row(console, "a run") == ["a run", "58,772", "0.750", "0.667", "0.667"]
 
 
@@ -95,7 +95,7 @@ def test_facts_say_shapes_sizes_and_shares_however_small(console):
     network = NetworkFacts("tiny", 58772, {"last": (96, 1, 1), "pooled": (96,)})
     terms = (TermFacts("labels", 1.0, 2.1, 0.99996, 0), TermFacts("hierarchical_fusion", 1e-3, 7e-4, 4e-5, 706177))
     stages = (StageFacts("features", 2, 764949, terms), StageFacts("logits", 1, 58772, terms[:1]))
-    screen.print_facts(console, Facts("abc", 143, 32, network, None, stages))
+    printing.print_facts(console, Facts("abc", 143, 32, network, None, stages))
     text = console.file.getvalue()
     assert "recipe abc: 143 training images, batches of 32" in text
     assert "student tiny: 58,772 parameters\n  last 96x1x1  pooled 96\n" in text
@@ -113,7 +113,7 @@ def network(name, library, parameters, paper, note):
 def test_models_fit_a_terminal_of_80_columns_uncut(console):
     tiny = network("tiny", "dspkd", {8: 58772, 1000: 154996}, None, "for tests only")
     longest = network("shufflenet_v2_x1_0", "torchvision", {8: 87574664, 1000: 88591464}, 87.575, "")
-    screen.print_models(console, [tiny, longest])
+    printing.print_models(console, [tiny, longest])
     assert "…" not in console.file.getvalue()
     assert row(console, "tiny") == ["tiny", "dspkd", "58,772", "154,996", ""]
     assert row(console, longest.name) == [longest.name, "torchvision", "87,574,664", "88,591,464", "87.575 M"]

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dspkd import __version__, cli_data
+from dspkd import __version__, cli_data, cli_recipes
+from dspkd.cli_recipes import RecipeArgument, SetOption
 from dspkd.errors import RunError
 from dspkd.mistakes import told_in_one_line
 
@@ -18,21 +19,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Distil a large skin-disease image classifier into one small enough for a phone, and prove what it kept.",
 )
-recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
-app.add_typer(recipes_app, name="recipes")
+app.add_typer(cli_recipes.app, name="recipes")
 app.add_typer(cli_data.app, name="data")
 
-RecipeArgument = Annotated[str, typer.Argument(help="A recipe: a TOML file, or the name of an embedded one.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a setting; may be given several times. The value is TOML, in which text has quotes of its own: "
-        "--set stages.0.epochs=2 --set 'data.path=\"images\"'",
-    ),
-]
 GOES_ON = "stopped; the same command goes on from the last finished epoch"
 
 
@@ -108,7 +98,8 @@ def evaluate(
     with told_in_one_line():
         from dspkd import judge
         from dspkd.evaluate import isic
-        from dspkd.screen import print_challenge, print_summary, terminal
+        from dspkd.printing import print_challenge, print_summary
+        from dspkd.screen import terminal
 
         judged = judge.evaluate(run, folder=data, part=part, group=group, classes=classes)
         if out is not None:
@@ -154,7 +145,8 @@ def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
         from dspkd import explain as explanation
         from dspkd import recipe as recipe_file
         from dspkd import recipes
-        from dspkd.screen import print_facts, terminal
+        from dspkd.printing import print_facts
+        from dspkd.screen import terminal
 
         print_facts(terminal(), explanation.explain(recipe_file.load(recipes.find(recipe), override or [])))
 
@@ -166,7 +158,8 @@ def plan(recipe: RecipeArgument, override: SetOption = None) -> None:
         from dspkd import plan as planning
         from dspkd import recipe as recipe_file
         from dspkd import recipes
-        from dspkd.screen import print_plan, terminal
+        from dspkd.printing import print_plan
+        from dspkd.screen import terminal
 
         print_plan(terminal(), planning.plan(recipe_file.load(recipes.find(recipe), override or [])))
 
@@ -206,7 +199,8 @@ def compare(
         from dspkd import compare as comparison
         from dspkd import engines, recipes
         from dspkd import grid as grid_file
-        from dspkd.screen import Screen, print_comparison, terminal
+        from dspkd.printing import print_comparison
+        from dspkd.screen import Screen, terminal
 
         if ray is not None and jobs > 1:
             raise RunError("--jobs and --ray: give one; Ray runs as many at once as its cluster has CPUs for")
@@ -248,7 +242,8 @@ def models(
     """List the networks with their sizes; any other timm model works by its own name."""
     with told_in_one_line():
         from dspkd.models import page, zoo
-        from dspkd.screen import print_models, terminal
+        from dspkd.printing import print_models
+        from dspkd.screen import terminal
 
         if table:
             typer.echo(page.markdown(zoo.describe()), nl=False)
@@ -256,45 +251,13 @@ def models(
         print_models(terminal(), zoo.describe())
 
 
-@recipes_app.command("ls")
-def recipes_ls() -> None:
-    """List the embedded recipes, and the grids for `dspkd compare`."""
-    from dspkd import recipes
-
-    found = {name: recipes.find(name) for name in recipes.names()}
-    found |= {name: recipes.find_grid(name) for name in recipes.grids()}
-    for name, path in found.items():
-        typer.echo(f"{name:<36} {recipes.headline(path)}")
-
-
-@recipes_app.command("show")
-def recipes_show(recipe: RecipeArgument) -> None:
-    """Print a recipe, or a grid."""
-    with told_in_one_line():
-        from dspkd import recipes
-
-        found = recipes.find_grid(recipe) if recipe in recipes.grids() else recipes.find(recipe)
-        typer.echo(found.read_text(encoding="utf-8"), nl=False)
-
-
-@recipes_app.command("check")
-def recipes_check(recipe: RecipeArgument, override: SetOption = None) -> None:
-    """Check a recipe: every key, every value, every method and option. Reads no data."""
-    with told_in_one_line():
-        from dspkd import checks, recipes
-        from dspkd import recipe as recipe_file
-
-        loaded = recipe_file.load(recipes.find(recipe), override or [])
-        checks.check(loaded)
-        typer.echo(f"{loaded.name}: valid; digest {loaded.digest}, {len(loaded.stages)} stages, {loaded.epochs} epochs")
-
-
 def _print_results(runs: list[Path]) -> None:
     """Print what the test images said of each run, and of which the split leaks."""
     from dspkd.data import leak
     from dspkd.evaluate.metrics import summarise
     from dspkd.evaluate.predictions import Predictions
-    from dspkd.screen import print_results, terminal
+    from dspkd.printing import print_results
+    from dspkd.screen import terminal
 
     results = [json.loads((run / "result.json").read_text(encoding="utf-8")) for run in runs]
     summaries = [summarise(Predictions.load(run / "predictions" / "test.csv")) for run in runs]

@@ -109,7 +109,8 @@ def data_audit(
         from dspkd.data import read
         from dspkd.data import split as splitting
         from dspkd.data.audit import audit, write_merged
-        from dspkd.screen import counting, print_audit, terminal
+        from dspkd.printing import print_audit
+        from dspkd.screen import counting, terminal
 
         table = read("auto", data, group=group)
         parts = None if split is None else splitting.load(split, table, by="image")
@@ -137,7 +138,8 @@ def data_premium(
     with told_in_one_line():
         from dspkd.data import read
         from dspkd.data.premium import measure
-        from dspkd.screen import counting, print_premium, terminal
+        from dspkd.printing import print_premium
+        from dspkd.screen import counting, terminal
 
         table = read("auto", data, group=group)
         with counting(terminal()) as progress:

@@ -1,8 +1,7 @@
 """A recipe: everything that a run depends on, as strict, frozen, typed data read from TOML.
 
-An unknown key, a wrong type or a number out of range is a `RecipeError` that names the place. There is no
-inheritance between recipes: one file is the whole experiment, so its digest names the result. Options of a
-method are checked against the method itself, by `dspkd.build`, since a recipe knows no method.
+An unknown key, a wrong type or a number out of range is a `RecipeError` that names the place. There is no inheritance
+between recipes: one file is the whole experiment, so its digest names the result. `dspkd.checks` checks methods.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a person sees on a terminal: how a run goes, and what is known of runs, recipes and networks."""
+"""What a person sees on a terminal while something goes on: a run, a download, a count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -18,20 +18,12 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
 from dspkd.data.split import Counts
+from dspkd.printing import headed
 
 if TYPE_CHECKING:
-    from dspkd.data.audit import Audit
     from dspkd.data.fingerprint import Progress as Counter
-    from dspkd.data.premium import Premium
-    from dspkd.evaluate.isic import Challenge
-    from dspkd.evaluate.metrics import Summary
-    from dspkd.explain import Facts, StageFacts
-    from dspkd.models.zoo import Row
-    from dspkd.plan import Plan
-    from dspkd.report.results import Figure, Results
 
 
 def terminal() -> Console:
@@ -74,7 +66,7 @@ class Screen:
 
     def data(self, counts: Counts) -> None:
         """Print images and groups per class and part."""
-        table = _table("images (lesions or patients)", ["class"], list(counts))
+        table = headed("images (lesions or patients)", ["class"], list(counts))
         for name in next(iter(counts.values())):
             table.add_row(name, *(f"{counts[part][name][0]} ({counts[part][name][1]})" for part in counts))
         table.add_section()
@@ -163,138 +155,6 @@ class Transfer:
         self._console.print(text, soft_wrap=True)
 
 
-def print_results(console: Console, results: Iterable[tuple[str, int, Summary]]) -> None:
-    """Print what the test images said of each run: its name, parameters, and summary."""
-    table = _table("test images", ["run"], ["parameters", "balanced accuracy", "macro F1", "accuracy"])
-    for name, parameters, summary in results:
-        figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
-        table.add_row(name, f"{parameters:,}", *map(_share, figures))
-    console.print(table)
-
-
-def print_comparison(console: Console, results: Results) -> None:
-    """Print what a comparison came to: arms, verdicts against the controls, and the runs that have no result."""
-    title = f"balanced accuracy{', ' * bool(results.name)}{results.name}: mean ± sd over seeds, 95 % interval"
-    table = _table(title, ["arm"], ["runs", "mean", "95 %", "training"])
-    for arm in results.arms:
-        score = arm.figures["balanced_accuracy"]
-        interval = f"{score.low:.3f} to {score.high:.3f}"
-        table.add_row(arm.name, str(len(arm.runs)), _spread(score), interval, _duration(arm.seconds))
-    console.print(table)
-    table = _table(
-        "differences in points; showable: the smallest", ["arm", "against"], ["verdict", "by", "p", "showable"]
-    )
-    for row in results.verdicts:
-        if row.metric == "balanced_accuracy":
-            p, smallest = ("-", "-") if row.p is None else (f"{row.p:.3f}", f"{100 * (row.smallest or 0):.1f}")
-            table.add_row(row.one, row.other, row.word, f"{100 * row.difference.value:+.1f}", p, smallest)
-    console.print(table)
-    for line in results.unequal:
-        console.print(f"not equal: {line}", soft_wrap=True)
-    for folder, error in results.failed.items():
-        console.print(f"failed: {folder}: {error}", style="red", soft_wrap=True)
-
-
-def _spread(figure: Figure) -> str:
-    return f"{figure.mean:.3f}" if figure.sd is None else f"{figure.mean:.3f} ± {figure.sd:.3f}"
-
-
-def print_summary(console: Console, summary: Summary) -> None:
-    """Print how each class fared, and the means. A class without images has no recall and no F1."""
-    title = f"{summary.images} images of {summary.groups} lesions or patients"
-    table = _table(title, ["class"], ["images", "recall", "precision", "specificity", "F1", "AUC"])
-    for row in summary.per_class:
-        recall, f1 = (row.recall, row.f1) if row.images else (None, None)
-        table.add_row(row.name, str(row.images), *map(_share, (recall, row.precision, row.specificity, f1, row.auc)))
-    console.print(table)
-    console.print(
-        f"balanced accuracy {summary.balanced_accuracy:.3f}  macro F1 {summary.f1_macro:.3f}  "
-        f"accuracy {summary.accuracy:.3f}  AUC {_share(summary.auc_macro)}"
-    )
-    if summary.absent:
-        console.print(f"no image of {', '.join(summary.absent)}: left out of the means", soft_wrap=True)
-
-
-def print_challenge(console: Console, challenge: Challenge) -> None:
-    """Print what the scorer of the ISIC 2019 challenge says."""
-    console.print(
-        f"by the rules of ISIC 2019: balanced accuracy {challenge.balanced_accuracy:.3f}  AUC {_share(challenge.auc)}  "
-        f"AUC above sensitivity 0.8 {_share(challenge.auc_above_80)}  "
-        f"average precision {_share(challenge.average_precision)}\n"
-        f"  at probability 0.5: sensitivity {challenge.sensitivity:.3f}  specificity {challenge.specificity:.3f}  "
-        f"dice {challenge.dice:.3f}  PPV {challenge.ppv:.3f}  NPV {challenge.npv:.3f}  "
-        f"accuracy {challenge.accuracy:.3f}",
-        soft_wrap=True,
-    )
-
-
-def print_facts(console: Console, facts: Facts) -> None:
-    """Print what a recipe would do."""
-    console.print(f"recipe {facts.digest}: {facts.images} training images, batches of {facts.batch_size}")
-    for role, network in (("student", facts.student), ("teacher", facts.teacher)):
-        if network is not None:
-            shapes = "  ".join(f"{tap} {'x'.join(map(str, shape))}" for tap, shape in network.shapes.items())
-            console.print(f"{role} {network.name}: {network.parameters:,} parameters\n  {shapes}", soft_wrap=True)
-    for stage in facts.stages:
-        console.print(_stage(stage))
-    console.print(
-        "first value: weighted, on the first batch, of the initial student\n"
-        "gradient share: norm of the weighted term's gradient to the student, over the sum of these norms\n"
-        "parameters: of the term's own layers, dropped after the stage",
-        soft_wrap=True,
-    )
-
-
-def print_plan(console: Console, plan: Plan) -> None:
-    """Print how long a recipe will take, and where the time goes."""
-    console.print(
-        f"measured on {plan.device}: {plan.threads} threads, {plan.workers} loader processes, "
-        f"batches of {plan.batch_size}"
-    )
-    parts = ["loading", "teacher", "student", "update"]
-    table = _table("milliseconds a step (median)", ["stage"], [*parts, "steps", "epochs", "all"])
-    for stage in plan.stages:
-        spent = (stage.loading, stage.asking, stage.learning, stage.updating)
-        milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
-        table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
-    console.print(table)
-    if plan.pictures:
-        console.print(f"the teacher first answers up to {plan.pictures:,} pictures: {_duration(plan.filling)}")
-    console.print(f"validation: {_duration(plan.judging)} an epoch\nexpected in all: {_duration(plan.seconds)}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _stage(stage: StageFacts) -> Table:
-    epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
-    title = f"stage {stage.name}: {epochs}, {stage.trained:,} parameters trained"
-    table = _table(title, ["term"], ["weight", "first value", "gradient share", "parameters"])
-    for term in stage.terms:
-        share = f"{100 * term.gradient_share:.3g}%"
-        table.add_row(term.name, f"{term.weight:g}", f"{term.value:.4g}", share, f"{term.parameters:,}")
-    return table
-
-
-def print_models(console: Console, rows: list[Row]) -> None:
-    """Print the sizes of our networks, and what a user should know of some."""
-    table = _table(
-        "parameters; paper: as the DSP-KD paper prints them",
-        ["name", "library"],
-        ["8 classes", "1000 classes", "paper"],
-    )
-    for row in rows:
-        paper = "" if row.paper_millions is None else f"{row.paper_millions} M"
-        table.add_row(row.name, row.library, f"{row.parameters[8]:,}", f"{row.parameters[1000]:,}", paper)
-    console.print(table)
-    for row in rows:
-        if row.note:
-            console.print(f"{row.name}: {row.note}", soft_wrap=True)
-
-
 @contextmanager
 def counting(console: Console) -> Iterator[Counter]:
     """Give a function that shows how far something is: what, done, of how many. No bar where there is no terminal."""
@@ -310,51 +170,3 @@ def counting(console: Console) -> Iterator[Counter]:
             bar.update(bars[what], completed=done)
 
         yield told
-
-
-def print_audit(console: Console, audited: Audit) -> None:
-    """Print counts and findings, gravest first, each with its first cases."""
-    table = _table("images (lesions or patients)", ["class"], ["all"])
-    for name, (images, groups) in audited.table.counts().items():
-        table.add_row(name, f"{images:,} ({groups:,})")
-    console.print(table)
-    console.print("sources: " + ", ".join(f"{name} {count:,}" for name, count in audited.sources.items()))
-    for finding in audited.findings:
-        advice = f"; {finding.advice}" if finding.advice else ""
-        console.print(f"{finding.severity}: {finding.says}{advice}", soft_wrap=True)
-        for case in finding.cases[:2]:
-            more = f" and {len(case) - 4} more" if len(case) > 4 else ""
-            console.print(f"    {', '.join(case[:4])}{more}", soft_wrap=True)
-    said = "invalidates results: see above" if audited.invalid else "nothing found that invalidates a result"
-    console.print(said)
-
-
-def print_premium(console: Console, measured: tuple[Premium, ...]) -> None:
-    """Print balanced accuracy under both kinds of split, and the difference with its interval."""
-    figures = ["by image", "by lesion", "overstated", "95 % interval"]
-    seeds = len(measured[0].leaked)
-    table = _table(f"balanced accuracy by kind of split, mean over {seeds} seeds", ["probe"], figures)
-    for premium in measured:
-        low, high = premium.interval
-        means = (sum(scores) / seeds for scores in (premium.by_image, premium.by_group))
-        table.add_row(premium.probe, *map(_share, means), f"{premium.mean:+.3f}", f"{low:+.3f} to {high:+.3f}")
-    console.print(table)
-    console.print(
-        f"split by image, {sum(measured[0].leaked) / seeds:.1%} of the test images show a lesion or patient that is "
-        "in training\ninterval: Student's t over the seeds; it covers the luck of splitting, not another data set",
-        soft_wrap=True,
-    )
-
-
-def _table(title: str, names: list[str], figures: list[str]) -> Table:
-    """Return a table with columns of names, which are never cut, then columns of figures."""
-    table = Table(title=title, title_justify="left")
-    for heading in names:
-        table.add_column(heading, overflow="fold")
-    for heading in figures:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
