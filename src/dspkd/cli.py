@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from dspkd import __version__
-from dspkd.errors import DspkdError, RunError
+from dspkd.errors import DspkdError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -210,22 +210,14 @@ def compare(
     where they lack. Runs that failed are listed, and the same command tries them and the missing ones again.
     """
     with _told_in_one_line(stopped="stopped; the same command goes on with the runs that are missing"):
-        from functools import partial
-
         from dspkd import compare as comparison
         from dspkd import engines, recipes
         from dspkd import grid as grid_file
         from dspkd.screen import Screen, print_comparison, terminal
 
-        if ray is not None and jobs > 1:
-            raise RunError("--jobs and --ray: give one; Ray runs as many at once as its cluster has CPUs for")
         wanted = grid_file.load(recipes.find_grid(grid))
         with Screen(terminal()) as screen:
-            engine: engines.Engine = partial(engines.here, watcher=screen)
-            if ray is not None:
-                engine = partial(engines.on_ray, address=ray)
-            elif jobs > 1:
-                engine = partial(engines.processes, jobs=jobs)
+            engine = engines.choose(jobs=jobs, ray=ray, watcher=screen)
             compared = comparison.compare(wanted, out, engine, jobs=jobs, log=screen.note)
         for results in compared.results:
             print_comparison(terminal(), results)
