@@ -1,5 +1,6 @@
 """Grids: what runs they mean, which controls they get, and what they refuse."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,7 @@ def test_only_a_recipe_of_labels_alone_is_a_control():
     assert found == {"plain": "label_smoothing", "kd": None, "teacher": "label_smoothing"}
     unsmoothed = recipe.load(recipes.find("dermoscopy150/plain"), ["stages.0.terms.0.options.label_smoothing=0.0"])
     assert control(unsmoothed) == "plain"
+    assert control(replace(unsmoothed, teacher="runs/teacher")) is None
 
 
 def test_the_axes_are_multiplied_and_a_teacher_is_trained_once_for_all_students(tmp_path):

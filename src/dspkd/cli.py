@@ -10,7 +10,6 @@ import typer
 
 from dspkd import __version__, cli_data, cli_recipes
 from dspkd.cli_recipes import RecipeArgument, SetOption
-from dspkd.errors import RunError
 from dspkd.mistakes import told_in_one_line
 
 app = typer.Typer(
@@ -194,23 +193,15 @@ def compare(
     where they lack. Runs that failed are listed, and the same command tries them and the missing ones again.
     """
     with told_in_one_line(stopped="stopped; the same command goes on with the runs that are missing"):
-        from functools import partial
-
         from dspkd import compare as comparison
         from dspkd import engines, recipes
         from dspkd import grid as grid_file
         from dspkd.printing import print_comparison
         from dspkd.screen import Screen, terminal
 
-        if ray is not None and jobs > 1:
-            raise RunError("--jobs and --ray: give one; Ray runs as many at once as its cluster has CPUs for")
         wanted = grid_file.load(recipes.find_grid(grid))
         with Screen(terminal()) as screen:
-            engine: engines.Engine = partial(engines.here, watcher=screen)
-            if ray is not None:
-                engine = partial(engines.on_ray, address=ray)
-            elif jobs > 1:
-                engine = partial(engines.processes, jobs=jobs)
+            engine = engines.choose(jobs=jobs, ray=ray, watcher=screen)
             compared = comparison.compare(wanted, out, engine, jobs=jobs, log=screen.note)
         for results in compared.results:
             print_comparison(terminal(), results)

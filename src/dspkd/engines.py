@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -22,6 +23,21 @@ from dspkd.inputs import Watcher
 
 Ended = Generator[tuple[Path, str | None], None, None]
 Engine = Callable[[Sequence[Path]], Ended]
+
+
+def choose(*, jobs: int = 1, ray: str | None = None, watcher: Watcher | None = None) -> Engine:
+    """Return the engine that a person asks for: `ray` is a cluster's address; `watcher` sees runs of this process.
+
+    Raises
+    ------
+    RunError
+        Both several jobs and Ray are asked for.
+    """
+    if ray is None:
+        return partial(processes, jobs=jobs) if jobs > 1 else partial(here, watcher=watcher)
+    if jobs > 1:
+        raise RunError("--jobs and --ray: give one; Ray runs as many at once as its cluster has CPUs for")
+    return partial(on_ray, address=ray)
 
 
 def here(folders: Sequence[Path], watcher: Watcher | None = None) -> Ended:
