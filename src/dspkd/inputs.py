@@ -91,9 +91,9 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
         split = build.split(made_from.split, table)
         splits.require_training_images(table, split)
         split.save(out / "split.csv", table)
+    leak = leaks.accept(table, split, waiver=made_from.split.waiver, where=str(out / "split.csv"))
     counts = splits.report(table, split)
     watcher.data(counts)
-    leak = leaks.accept(table, split, waiver=made_from.split.waiver, where=str(out / "split.csv"))
     if leak:
         watcher.note(f"warning: {leak}")
     to_train, to_judge = _decoded(made_from, table, split, watcher, new=not (out / "stages").exists())

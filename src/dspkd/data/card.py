@@ -56,7 +56,11 @@ def card(table: Table, split: Split) -> dict[str, Attribute]:
     """Return what is known of whether lesion or patient are named, and of each attribute of `COLUMNS`."""
     own = [group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)]
     named = [UNKNOWN if alone else group for alone, group in zip(own, table.groups, strict=True)]
-    made = {"lesion or patient": _counted("group", ["named" if group else UNKNOWN for group in named], split)}
+    made = {
+        "lesion or patient": _counted(
+            "what images are grouped by", ["named" if group else UNKNOWN for group in named], split
+        )
+    }
     for name, columns in COLUMNS.items():
         column = next((column for column in columns if column in table.attributes), None)
         cells = [UNKNOWN if cell.lower() in _NOTHING else cell for cell in table.attributes.get(column or "", ())]
