@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Written when everything is installed, so a .venv without it is half-built and is made afresh.
 STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip
-PROJECT := --editable '.[tensorboard]' --group dev
+PROJECT := --editable '.[export,serve,tensorboard]' --group dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -9,6 +9,16 @@ import typer
 
 from dspkd.errors import DspkdError
 
+EXTRAS = {
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "runtime",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+}
+"""Packages that come with another extra than `train`."""
+
 
 @contextmanager
 def told_in_one_line(*, stopped: str = "stopped") -> Iterator[None]:
@@ -17,6 +27,13 @@ def told_in_one_line(*, stopped: str = "stopped") -> Iterator[None]:
         yield
     except DspkdError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
+        raise typer.Exit(code=2) from None
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "dspkd"}:
+            raise
+        extra = EXTRAS.get(package, "train")
+        typer.secho(f"error: {package} is not installed; pip install 'dspkd[{extra}]' brings it", fg="red", err=True)
         raise typer.Exit(code=2) from None
     except KeyboardInterrupt:
         typer.secho(stopped, err=True)
