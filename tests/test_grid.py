@@ -141,6 +141,16 @@ def test_unequal_arms_are_refused_by_name_unless_the_grid_says_why(tmp_path, set
     assert block.unlike[0].startswith(f"kd: {setting.partition('=')[0] if 'epochs' not in setting else 'the number'}")
 
 
+def test_teachers_of_an_ensemble_teach_each_arm_together(tmp_path):
+    teachers = "teachers = ['dermoscopy150/teacher', { run = 'runs/old' }]\nensemble = true"
+    (block,) = blocks(tmp_path, KD + teachers)
+    assert [name for name in block.cells if "kd" in name] == ["kd"]
+    trained = str(OUT / "teachers" / "teacher")
+    assert all(cell.recipe.teachers == (trained, "runs/old") for cell in block.cells["kd"])
+    with pytest.raises(RecipeError, match="ensemble: needs two teachers or more, got 1"):
+        blocks(tmp_path, KD + "teachers = ['dermoscopy150/teacher']\nensemble = true")
+
+
 @pytest.mark.parametrize("setting", ["data.path='other'", "split.seed=1", "split.val=0.3"])
 @pytest.mark.parametrize("key", ["arms", "teachers"])
 def test_no_reason_excuses_other_data_or_another_split(tmp_path, key, setting):
