@@ -147,6 +147,11 @@ def test_teachers_of_an_ensemble_teach_each_arm_together(tmp_path):
     assert [name for name in block.cells if "kd" in name] == ["kd"]
     trained = str(OUT / "teachers" / "teacher")
     assert all(cell.recipe.teachers == (trained, "runs/old") for cell in block.cells["kd"])
+    one = KD.replace("'dermoscopy150/kd'", "{ recipe = 'dermoscopy150/kd', teachers = ['old'] }")
+    (block,) = blocks(tmp_path, one + teachers)
+    assert all(cell.recipe.teachers == ("runs/old",) for cell in block.cells["kd"])
+    with pytest.raises(RecipeError, match="arm kd: the grid has no teacher 'ol'; it has teacher, old"):
+        blocks(tmp_path, one.replace("['old']", "['ol']") + teachers)
     with pytest.raises(RecipeError, match="ensemble: needs two teachers or more, got 1"):
         blocks(tmp_path, KD + "teachers = ['dermoscopy150/teacher']\nensemble = true")
 

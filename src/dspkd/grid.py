@@ -35,6 +35,8 @@ class Arm:
     recipe: str
     name: Name | None = None
     """By default the recipe's own; `plain` or `label_smoothing` where it learns from labels alone."""
+    teachers: tuple[Name, ...] = ()
+    """Which of the grid's teachers teach it; all, if none is named."""
     set: tuple[str, ...] = ()
     """Settings that are changed, such as ``stages.0.epochs=2``."""
 
@@ -213,7 +215,7 @@ def _arms(
     for arm in grid.arms:
         made = _loaded(arm.recipe, [*common, *arm.set])
         stem = arm.name or fair.control(made) or made.name
-        for name, chosen in _choices(made, stem, teachers, together=grid.ensemble).items():
+        for name, chosen in _choices(made, stem, _named(arm, stem, teachers), together=grid.ensemble).items():
             if name in found:
                 raise RecipeError(f"arms: two are called {name!r}; give one another name")
             if name == TEACHERS:
@@ -223,6 +225,14 @@ def _arms(
             found[name] = replace(made, teacher=teacher) if chosen else made
             taught_by[name] = chosen
     return {name: (made, taught_by.get(name, ())) for name, made in fair.with_controls(found).items()}
+
+
+def _named(arm: Arm, stem: str, teachers: Mapping[str, Path | Cell]) -> Mapping[str, Path | Cell]:
+    """Return the teachers that an arm names, or all."""
+    for name in arm.teachers:
+        if name not in teachers:
+            raise RecipeError(f"arm {stem}: the grid has no teacher {name!r}; it has {', '.join(teachers) or 'none'}")
+    return {name: teachers[name] for name in arm.teachers or teachers}
 
 
 def _choices(
