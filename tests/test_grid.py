@@ -24,9 +24,10 @@ def blocks(tmp_path, text, seeds="[0]"):
 
 
 @pytest.mark.parametrize("name", recipes.grids())
-def test_every_embedded_grid_is_valid_equal_and_has_a_headline(name):
-    (block,) = grid.blocks(grid.load(recipes.find_grid(name)), OUT)
-    assert block.unlike == []
+def test_every_embedded_grid_is_valid_equal_or_says_why_not_and_has_a_headline(name):
+    wanted = grid.load(recipes.find_grid(name))
+    (block,) = grid.blocks(wanted, OUT)
+    assert bool(block.unlike) == bool(wanted.unequal)
     assert [block.plain, block.smoothed] == ["plain", "label_smoothing"]
     for cells in block.cells.values():
         checks.check(cells[0].recipe)
