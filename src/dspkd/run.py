@@ -7,7 +7,8 @@ split.csv          which image trains, chooses the epoch, judges
 metrics.jsonl      a record for each epoch
 stages/0-NAME/     checkpoint of each stage
 model.safetensors  the student alone, under its library's own names
-predictions/       val.csv and test.csv: logits, label, id, group
+predictions/       val.csv and test.csv: logits, label, id, group; teacher-val.csv and teacher-test.csv
+evidence/          small pictures, where the networks look, pooled vectors: see `dspkd.evidence`
 result.json        what came out; written last, so a folder that has it is whole
 report.html        all of it, to read
 """
@@ -18,12 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from dspkd import banking, build, checks, recipe, report
-from dspkd.data.loader import in_order
+from dspkd import banking, build, checks, evidence, recipe, report
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predict import predict
@@ -70,9 +72,11 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
     student = build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed)
     stages = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
     _save_student(student, out)
-    for part in ("val", "test"):
-        judged = judge(student, inputs, part, made_from)
-        judged.save(out / "predictions" / f"{part}.csv")
+    rows = {part: inputs.split.rows(part) for part in ("val", "test")}
+    said = {part: judge(student, inputs, of_part, made_from) for part, of_part in rows.items()}
+    for part, predictions in said.items():
+        predictions.save(out / "predictions" / f"{part}.csv")
+    evidence.keep(out, student, said, rows, inputs, made_from)
     write_json(
         out / "result.json",
         {
@@ -91,18 +95,10 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
     return report.write(out)
 
 
-def judge(student: nn.Module, inputs: Inputs, part: str, made_from: Recipe) -> Predictions:
-    """Return the student's logits for one part of the split."""
-    batches = in_order(
-        inputs.table,
-        inputs.split.rows(part),
-        build.centre_crop(made_from.pictures),
-        batch_size=made_from.train.batch_size,
-        decoded=inputs.to_judge,
-        workers=build.workers(made_from.machine, inputs.device),
-        pin=inputs.device.type == "cuda",
-    )
-    return predict(student, inputs.table, batches, device=inputs.device, half=inputs.half)
+def judge(student: nn.Module, inputs: Inputs, rows: NDArray[np.int64], made_from: Recipe) -> Predictions:
+    """Return the student's logits for these rows of the table."""
+    shown = evidence.batches(inputs, rows, made_from)
+    return predict(student, inputs.table, shown, device=inputs.device, half=inputs.half)
 
 
 def _train_stages(
@@ -164,7 +160,7 @@ def _train_stages(
 
 def _score(student: nn.Module, *, inputs: Inputs, made_from: Recipe) -> dict[str, float]:
     """Return what an epoch is chosen by, and two figures beside it, on the validation images."""
-    summary = summarise(judge(student, inputs, "val", made_from))
+    summary = summarise(judge(student, inputs, inputs.split.rows("val"), made_from))
     return {
         "balanced_accuracy": summary.balanced_accuracy,
         "accuracy": summary.accuracy,
