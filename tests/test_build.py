@@ -120,12 +120,12 @@ def test_the_second_stage_is_checked_as_the_first():
 
 def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts, tmp_path):
     other = build.split(recipe.Split(seed=7, val=0.3, test=0.1), images)
-    assert len(other.rows("val")) > 1.5 * len(other.rows("test"))
+    assert len(other.rows("val")) > 1.5 * len(other.places("test"))
     assert other.digest != parts.digest
     other.save(tmp_path / "split.csv", images)
     assert build.split(recipe.Split(file=str(tmp_path / "split.csv")), images).digest == other.digest
     by_image = build.split(recipe.Split(by="image", waiver="a test"), images)
-    groups = [{images.groups[row] for row in by_image.rows(part)} for part in ("train", "test")]
+    groups = [{images.groups[row] for row in by_image.places(part)} for part in ("train", "test")]
     assert groups[0] & groups[1]
 
 
@@ -232,7 +232,7 @@ def test_a_teacher_of_other_classes_or_another_order_is_refused(finished, images
 def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished, images, parts):
     other = build.split(recipe.Split(seed=5), images)
     seen = {images.groups[row] for row in parts.rows("train")}
-    leaked = seen & {images.groups[row] for part in ("val", "test") for row in other.rows(part)}
+    leaked = seen & {images.groups[row] for part in ("val", "test") for row in other.places(part)}
     with pytest.raises(DataError, match=rf"was trained on {len(leaked)} of the lesions .*split both runs alike"):
         build.teacher([str(finished)], images, other, CPU)
 

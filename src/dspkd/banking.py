@@ -16,7 +16,7 @@ from dspkd.inputs import Inputs, Watcher
 from dspkd.recipe import Recipe
 from dspkd.stage import Stage
 from dspkd.teacher.asked import fields_read
-from dspkd.teacher.bank import BankedTeacher, image_keys
+from dspkd.teacher.bank import BankedTeacher, Spent, image_keys
 from dspkd.types import Batch, Output, made_numbers
 
 
@@ -32,8 +32,8 @@ def bank(
     inputs: Inputs,
     batches: TrainBatches,
     watcher: Watcher,
-) -> BankedTeacher:
-    """Return the teacher as one that reads its answers, once it has answered what is missing.
+) -> tuple[BankedTeacher, Spent]:
+    """Return the teacher as one that reads its answers, once it has answered what is missing; and what they cost.
 
     Parameters
     ----------
@@ -85,8 +85,9 @@ def bank(
         folder,
         maps=made_from.bank.maps,
     )
+    pictures = schedule(made_from, batches)
     banked.fill(
-        schedule(made_from, batches),
+        pictures,
         show,
         made=made_numbers(turned=turned, strong=strong),
         batch_size=batches.batch_size,
@@ -94,7 +95,7 @@ def bank(
         progress=watcher.prepare,
         log=watcher.note,
     )
-    return banked
+    return banked, banked.cost(len(pictures))
 
 
 def _asks(stage: Stage) -> bool:

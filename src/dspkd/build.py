@@ -170,7 +170,7 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Liv
         {
             group
             for part in ("val", "test")
-            for row in parts.rows(part)
+            for row in parts.places(part)
             if (group := images.groups[row]) in groups and (group not in crossing or images.ids[row] in ids)
         }
     )

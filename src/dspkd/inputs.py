@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dspkd import build
+from dspkd.data import attributes
 from dspkd.data import images as pictures_on_disk
 from dspkd.data import leak as leaks
 from dspkd.data import split as splits
@@ -91,6 +92,7 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
         split = build.split(made_from.split, table)
         splits.require_training_images(table, split)
         split.save(out / "split.csv", table)
+    attributes.save(out / attributes.FILE, table)
     leak = leaks.accept(table, split, waiver=made_from.split.waiver, where=str(out / "split.csv"))
     counts = splits.report(table, split)
     watcher.data(counts)
@@ -139,7 +141,7 @@ def _decoded(
         return None, None
     artefacts = made_from.pictures.artefacts
     keep = partial(Decoded, table, folder=folder, artefacts=artefacts, progress=watcher.prepare, log=watcher.note)
-    judged = np.concatenate([split.rows("val"), split.rows("test")])
+    judged = np.concatenate([split.places("val"), split.places("test")])
     return (
         keep(split.rows("train"), build.augmentation(made_from.pictures).decode_side),
         keep(judged, build.centre_crop(made_from.pictures).decode_side),

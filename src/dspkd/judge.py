@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from dspkd import build, data
-from dspkd.data import class_map, images
+from dspkd.data import class_map, images, sealed
 from dspkd.data import leak as leaks
 from dspkd.data import split as splits
 from dspkd.data.leak import Leak
@@ -21,6 +22,7 @@ from dspkd.errors import DataError
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.evaluate.predict import predict as predict_table
 from dspkd.evaluate.predictions import Predictions
+from dspkd.inputs import write_json
 from dspkd.recipe import Recipe
 
 
@@ -34,12 +36,15 @@ class Judged:
         Images of lesions or patients that the student was trained on.
     leak
         How the split leaks by which the student was trained, its epoch chosen and its test made; None if it does not.
+    opened
+        How often the run's test images have been opened, this time included; 0 if none of them is among the images.
     """
 
     predictions: Predictions
     summary: Summary
     known: int
     leak: Leak | None
+    opened: int
 
 
 def evaluate(
@@ -80,19 +85,24 @@ def evaluate(
         if classes is not None:
             raise DataError(f"class map {classes} is for other images; the run's own have the classes of its recipe")
         shown, rows = _own(run, recipe, known, part or "test")
+        opens = (part or "test") == "test"
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
         found = data.read("auto", folder, group=group)
         shown = _numbered_by(known, class_map.load(classes).apply(found) if classes is not None else found)
         rows = np.arange(len(shown))
+        tested = sealed.tested(run, shown)
+        opens = tested > 0
+        if opens:
+            sealed.count(run, purpose="evaluate --data", images=tested)
     device = build.device(recipe.machine)
     half = build.half(recipe.train, device)
     batches = in_order(shown, rows, build.centre_crop(recipe.pictures), batch_size=recipe.train.batch_size)
     predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
     seen = sum(name in trained for name in predictions.groups)
-    return Judged(predictions, summarise(predictions), seen, leaks.read(run))
+    return Judged(predictions, summarise(predictions), seen, leaks.read(run), _counted(run) if opens else 0)
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
@@ -118,10 +128,21 @@ def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str) -> tupl
     shown = _numbered_by(classes, build.table(recipe.data))
     if part not in splits.PARTS:
         raise DataError(f"there is no part {part!r}; {hint(part, splits.PARTS)}")
-    rows = splits.load(run / "split.csv", shown, by="image").rows(part)
-    if not len(rows):
+    split = splits.load(run / "split.csv", shown, by="image")
+    if not len(split.places(part)):
         raise DataError(f"{run / 'split.csv'}: no image is in {part!r}; choose another part")
-    return shown, rows
+    if part == "test":
+        return shown, sealed.open_test(split, run, purpose="evaluate")
+    return shown, split.places(part)
+
+
+def _counted(run: Path) -> int:
+    """Return how often the run's test part was opened, and have its ``result.json`` say so too."""
+    opened = len(sealed.openings(run) or ())
+    if (run / "result.json").exists():
+        said = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        write_json(run / "result.json", {**said, "test_openings": opened})
+    return opened
 
 
 def _numbered_by(classes: tuple[str, ...], found: Table) -> Table:

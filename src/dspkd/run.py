@@ -9,12 +9,14 @@ stages/0-NAME/     checkpoint of each stage
 model.safetensors  the student alone, under its library's own names
 predictions/       val.csv and test.csv: logits, label, id, group; teacher-val.csv and teacher-test.csv
 evidence/          small pictures, where the networks look, pooled vectors: see `dspkd.evidence`
+test_openings.jsonl  each time the test part was opened, and for what
 result.json        what came out; written last, so a folder that has it is whole
 report.html        all of it, to read
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dspkd import banking, build, checks, evidence, recipe, report
+from dspkd.data import sealed
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predict import predict
@@ -33,6 +36,7 @@ from dspkd.evaluate.predictions import Predictions
 from dspkd.inputs import Inputs, Silent, Watcher, prepare, write_json, write_whole
 from dspkd.models.tapped import Tapped
 from dspkd.recipe import Recipe
+from dspkd.teacher.bank import Spent
 from dspkd.train import loop
 from dspkd.train.records import Records
 
@@ -70,9 +74,10 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
         return report.write(out)
     inputs = prepare(made_from, out, watcher)
     student = build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed)
-    stages = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
+    stages, answers = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
     _save_student(student, out)
-    rows = {part: inputs.split.rows(part) for part in ("val", "test")}
+    opened = sealed.open_test(inputs.split, out, purpose=sealed.TRAINING)
+    rows = {"val": inputs.split.rows("val"), "test": opened}
     said = {part: judge(student, inputs, of_part, made_from) for part, of_part in rows.items()}
     for part, predictions in said.items():
         predictions.save(out / "predictions" / f"{part}.csv")
@@ -89,7 +94,9 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
             "seed": made_from.seed,
             "stages": stages,
             "seconds": round(sum(stage["seconds"] for stage in stages), 1),
-            "test_openings": 1,
+            "cpu_seconds": round(sum(stage["cpu_seconds"] for stage in stages), 1),
+            "bank": asdict(answers) if answers else None,
+            "test_openings": len(sealed.openings(out) or ()),
         },
     )
     return report.write(out)
@@ -103,8 +110,8 @@ def judge(student: nn.Module, inputs: Inputs, rows: NDArray[np.int64], made_from
 
 def _train_stages(
     made_from: Recipe, out: Path, inputs: Inputs, student: Tapped, watcher: Watcher
-) -> list[dict[str, Any]]:
-    """Run the stages one after another on the same student; return a summary of each."""
+) -> tuple[list[dict[str, Any]], Spent | None]:
+    """Run the stages one after another on the same student; return a summary of each, and what a bank cost."""
     rows = inputs.split.rows("train")
     counts = tuple(images for images, _ in inputs.table.take(rows).counts().values())
     make = partial(
@@ -116,8 +123,9 @@ def _train_stages(
         with torch.device("meta"):
             earlier = make(stage, earlier=earlier)
     batches = build.batches(made_from, inputs.table, rows, inputs.device, decoded=inputs.to_train)
+    answers = None
     if banking.wanted(made_from):
-        teacher = banking.bank(made_from, make, student, inputs, batches, watcher)
+        teacher, answers = banking.bank(made_from, make, student, inputs, batches, watcher)
         make = partial(make, teacher=teacher)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
     arithmetic = build.arithmetic(made_from, inputs.device)
@@ -151,11 +159,12 @@ def _train_stages(
                     "best_epoch": progress.best_epoch,
                     "best_score": progress.best_score,
                     "seconds": round(sum(record["seconds"] for record in progress.history), 1),
+                    "cpu_seconds": round(sum(record.get("cpu_seconds", 0.0) for record in progress.history), 1),
                 }
             )
     if inputs.teacher and inputs.teacher.digest() != untouched:
         raise AssertionError("the frozen teacher's weights or statistics changed while its student trained")
-    return summaries
+    return summaries, answers
 
 
 def _score(student: nn.Module, *, inputs: Inputs, made_from: Recipe) -> dict[str, float]:

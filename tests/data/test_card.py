@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dspkd.data import folder, isic
-from dspkd.data.card import COLUMNS, UNKNOWN, card
+from dspkd.data.attributes import COLUMNS, UNKNOWN
+from dspkd.data.card import card
 from dspkd.data.split import Split, split
 from dspkd.data.table import Table, group_or_own
 

@@ -34,7 +34,7 @@ def test_pixels_classes_and_the_official_split_survive(tmp_path, shape):
     assert table.classes == npz.DERMAMNIST
     split = splits.from_column(table, "split")
     for part in COUNTS:
-        rows = split.rows(part)
+        rows = split.places(part)
         assert table.labels[rows].tolist() == made[f"{part}_labels"][:, 0].tolist()
         for row, pixels in zip(rows, made[f"{part}_images"], strict=True):
             shown = decode(table.paths[row])

@@ -91,7 +91,7 @@ def test_no_group_crosses_and_every_class_has_its_share(of, seed, shares, by):
     wanted = {"train": 1 - val - test, "val": val, "test": test}
     allowed = tolerances(units, wanted)
     for part, share in wanted.items():
-        got = np.bincount(of.labels[made.rows(part)], minlength=len(of.classes))
+        got = np.bincount(of.labels[made.places(part)], minlength=len(of.classes))
         assert share > 0 or not got.any()
         for k, images in enumerate(np.bincount(of.labels)):
             assert abs(got[k] - share * images) <= allowed[k] + 1e-9
@@ -120,7 +120,7 @@ def test_what_is_saved_is_loaded_whatever_the_order(tmp_path_factory, of, by):
 def test_parts_cover_the_table_once():
     of = lesions([[3, 1, 1, 2] * 5, [1] * 30])
     made = split(of)
-    assert sorted(np.concatenate([made.rows(part) for part in PARTS]).tolist()) == list(range(len(of)))
+    assert sorted(np.concatenate([made.places(part) for part in PARTS]).tolist()) == list(range(len(of)))
 
 
 def test_another_seed_gives_another_split_and_the_same_seed_the_same():
@@ -137,7 +137,7 @@ def test_large_groups_are_spread_like_small_ones():
     """
     of = lesions([[10] * 20 + [1] * 200])
     size = np.array([of.groups.count(group) for group in of.groups])
-    alone = [(size[split(of, seed=seed).rows("test")] == 1).mean() for seed in range(40)]
+    alone = [(size[split(of, seed=seed).places("test")] == 1).mean() for seed in range(40)]
     assert np.mean(alone) == pytest.approx(0.5, abs=0.1)
 
 
@@ -241,7 +241,7 @@ def test_all_of_isic_2019_splits_within_seconds_and_no_lesion_crosses(shared):
     started = time.perf_counter()
     made = split(of)
     assert time.perf_counter() - started < 10
-    parts = {part: {of.groups[row] for row in made.rows(part)} for part in PARTS}
+    parts = {part: {of.groups[row] for row in made.places(part)} for part in PARTS}
     assert not parts["train"] & parts["val"]
     assert not parts["train"] & parts["test"]
     assert not parts["val"] & parts["test"]

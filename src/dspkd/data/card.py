@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 
+from dspkd.data.attributes import COLUMNS, ORDERED, UNKNOWN, told
 from dspkd.data.split import PARTS, Split
 from dspkd.data.table import Table
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "source": ("source", "dataset", "attribution"),
-    "kind of image": ("image_type", "modality"),
-    "sex": ("sex", "gender"),
-    "age": ("age_approx", "age"),
-    "body site": ("anatom_site_general", "localization", "region"),
-    "skin type": ("fitzpatrick_skin_type", "fitzpatrick", "fitspatrick", "fitzpatrick_scale", "skin_type"),
-}
-"""Attributes, and the columns that tell them in the tables of ISIC, HAM10000, PAD-UFES-20 and others; of several, the
-first. A table that uses another name does not provide the attribute."""
-
-UNKNOWN = ""
-"""Stands among the values of an attribute for the images of which nothing is said."""
-
-_NOTHING = frozenset({"", "unknown", "unk", "none", "na", "n/a", "nan", "null"})
 _MOST = 12
-# Lesion ids of ISIC 2019 begin with their archive: BCN_20000, HAM10000, or Memorial Sloan Kettering.
-_ARCHIVE = re.compile(r"(BCN|HAM|MSK\d*)_\d+$")
 
 
 @dataclass(frozen=True)
@@ -55,55 +38,28 @@ class Attribute:
 def card(table: Table, split: Split) -> dict[str, Attribute]:
     """Return what is known of whether lesion or patient are named, and of each attribute of `COLUMNS`."""
     own = [group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)]
-    named = [UNKNOWN if alone else group for alone, group in zip(own, table.groups, strict=True)]
     made = {
         "lesion or patient": _counted(
-            "what images are grouped by", ["named" if group else UNKNOWN for group in named], split
+            "what images are grouped by", [UNKNOWN if alone else "named" for alone in own], split
         )
     }
-    for name, columns in COLUMNS.items():
-        column = next((column for column in columns if column in table.attributes), None)
-        cells = [UNKNOWN if cell.lower() in _NOTHING else cell for cell in table.attributes.get(column or "", ())]
-        if column is None:
-            made[name] = _archives(named, split) if name == "source" else Attribute(None)
-        elif name == "age":
-            made[name] = _ages(column, cells, split)
-        elif name == "skin type":
-            made[name] = _counted(
-                column, [f"{n:g}" if (n := _number(cell)) is not None else cell for cell in cells], split, ordered=True
-            )
-        else:
-            made[name] = _counted(column, cells, split)
+    known = told(table)
+    for name in COLUMNS:
+        if name not in known:
+            made[name] = Attribute(None)
+            continue
+        each = known[name]
+        counted = _counted(each.column, each.values, split, ordered=name in ORDERED)
+        made[name] = replace(counted, medians=_medians(each.years, split))
     return made
 
 
-def _archives(named: Sequence[str], split: Split) -> Attribute:
-    """Return the sources as ISIC's lesion ids tell them."""
-    found = [match[1] if (match := _ARCHIVE.match(group)) else UNKNOWN for group in named]
-    return _counted("first letters of the lesion id", found, split) if any(found) else Attribute(None)
-
-
-def _ages(column: str, cells: Sequence[str], split: Split) -> Attribute:
-    """Return ages in bands of twenty years; what is no number stays as it is."""
-    years = [_number(cell) for cell in cells]
-    bands = [cell if age is None else _band(age) for cell, age in zip(cells, years, strict=True)]
-    known = {part: [age for row in split.rows(part) if (age := years[row]) is not None] for part in PARTS}
-    medians = {part: float(median(ages)) for part, ages in known.items() if ages}
-    return Attribute(column, _counted(column, bands, split, ordered=True).parts, medians)
-
-
-def _band(age: float) -> str:
-    start = int(age // 20) * 20
-    return "80 and over" if age >= 80 else f"{start} to {start + 19}"
-
-
-def _number(cell: str) -> float | None:
-    """Return a number of years or a type, or None for what is none."""
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return number if 0 <= number < 1000 else None
+def _medians(years: Sequence[float | None], split: Split) -> dict[str, float]:
+    """Return the median of the known ages in each part that has any."""
+    if not years:
+        return {}
+    known = {part: [age for row in split.places(part) if (age := years[row]) is not None] for part in PARTS}
+    return {part: float(median(ages)) for part, ages in known.items() if ages}
 
 
 def _counted(column: str, values: Sequence[str], split: Split, *, ordered: bool = False) -> Attribute:
@@ -114,7 +70,7 @@ def _counted(column: str, values: Sequence[str], split: Split, *, ordered: bool 
         shown.sort()
     parts = {}
     for part in PARTS:
-        counts = Counter(values[row] for row in split.rows(part))
+        counts = Counter(values[row] for row in split.places(part))
         parts[part] = {value: counts[value] for value in shown}
         if rest:
             parts[part][f"{len(rest)} other values"] = sum(counts[value] for value in rest)

@@ -61,7 +61,7 @@ def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Lea
     if not groups:
         return None
     leaking, trained = set(groups), {table.groups[row] for row in split.rows("train")}
-    tested = [table.groups[row] for row in split.rows("test")]
+    tested = [table.groups[row] for row in split.places("test")]
     leak = Leak(
         waiver=waiver or "",
         groups=len(groups),

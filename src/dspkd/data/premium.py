@@ -100,7 +100,7 @@ def measure(table: Table, *, seeds: int = 5, progress: Progress | None = None) -
     pixels = _pixels(table, progress)
     tried = [(_tried(table, seed, "image"), _tried(table, seed, "group")) for seed in range(seeds)]
     leaked = tuple(splitting.leak_share(by_image, table) for by_image, _ in tried)
-    sizes = tuple((len(a.rows("test")), len(b.rows("test"))) for a, b in tried)
+    sizes = tuple((len(a.places("test")), len(b.places("test"))) for a, b in tried)
     scores: dict[str, list[tuple[float, float]]] = {name: [] for name in PROBES}
     for number, pair in enumerate(tried, start=1):
         seen = [_principal(pixels, split) for split in pair]
@@ -174,6 +174,6 @@ def _score(
     probe: Probe,
 ) -> float:
     """Return the balanced accuracy on the test images: the mean recall of the classes that they have."""
-    train, test = split.rows("train"), split.rows("test")
+    train, test = split.rows("train"), split.places("test")
     answers, labels = probe(points[train], table.labels[train], points[test]), table.labels[test]
     return float(np.mean([(answers[labels == k] == k).mean() for k in np.unique(labels)]))

@@ -35,8 +35,20 @@ class Split:
 
     parts: NDArray[np.str_]
 
-    def rows(self, part: str) -> NDArray[np.int64]:
-        """Return the rows of the table that are in a part, ascending."""
+    def rows(self, part: Literal["train", "val"]) -> NDArray[np.int64]:
+        """Return the rows of the table that train or choose the epoch, ascending.
+
+        Raises
+        ------
+        DataError
+            The test part is asked for: it is sealed, and `dspkd.data.sealed.open_test` opens it.
+        """
+        if part not in ("train", "val"):
+            raise DataError("the test part is sealed; dspkd.data.sealed.open_test opens it, and counts that")
+        return self.places(part)
+
+    def places(self, part: str) -> NDArray[np.int64]:
+        """Return the rows of any part, to count, decode and guard them; never to judge or choose a network by them."""
         return np.flatnonzero(self.parts == part)
 
     @property
@@ -254,7 +266,7 @@ def require_training_images(table: Table, split: Split) -> None:
 def report(table: Table, split: Split) -> Counts:
     """Return the images and groups of each class in each part; a group that mixes classes counts for each."""
     return {
-        part: {name: list(counts) for name, counts in table.take(split.rows(part)).counts().items()} for part in PARTS
+        part: {name: list(counts) for name, counts in table.take(split.places(part)).counts().items()} for part in PARTS
     }
 
 
@@ -265,12 +277,12 @@ def gaps(table: Table, split: Split) -> tuple[str, ...]:
         f"{part}: no image of class {name!r}, which has {groups_of[name]} group(s) in all"
         for part, classes in report(table, split).items()
         for name, (images, _) in classes.items()
-        if not images and len(split.rows(part))
+        if not images and len(split.places(part))
     )
 
 
 def leak_share(split: Split, table: Table) -> float:
     """Return the share of test images whose group is also in training, in [0, 1]; 0 where nothing is tested."""
     trained = {table.groups[row] for row in split.rows("train")}
-    tested = [table.groups[row] for row in split.rows("test")]
+    tested = [table.groups[row] for row in split.places("test")]
     return sum(group in trained for group in tested) / max(len(tested), 1)

@@ -10,7 +10,7 @@ it replaces, is measured by ``benchmarks/verdict_errors.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,19 +103,22 @@ def resample(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int 
     Source: Efron, Tibshirani, *An Introduction to the Bootstrap*, 1993; Field, Welsh, *Bootstrapping clustered data*,
     JRSS B 2007, for drawing whole groups.
     """
-    counts_GX = _counts(runs)
-    groups, classes = len(counts_GX), len(runs[0].classes)
+    counts_GX, classes = _counts(runs), len(runs[0].classes)
+    drawn = [_scores(times_SG @ counts_GX, classes) for times_SG in draws(len(counts_GX), resamples, seed=seed)]
+    observed_MR1 = _scores(counts_GX.sum(axis=0, keepdims=True), classes)
+    drawn_MRS = np.concatenate(drawn, axis=2)
+    return {metric: Scores(observed_MR1[m, :, 0], drawn_MRS[m]) for m, metric in enumerate(METRICS)}
+
+
+def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Yield how often each of G groups is drawn in each of S resamples, ``[S', G]`` whole numbers at a time."""
     generator = np.random.default_rng(seed)
     chunk = max(1, _WEIGHTS_AT_ONCE // groups)
-    drawn: list[NDArray[np.float64]] = []
     for first in range(0, resamples, chunk):
         rows = min(chunk, resamples - first)
         picked_SG = generator.integers(groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
         times_SG = np.bincount(picked_SG.ravel(), minlength=rows * groups).reshape(rows, groups)
-        drawn.append(_scores(times_SG.astype(np.float32) @ counts_GX, classes))
-    observed_MR1 = _scores(counts_GX.sum(axis=0, keepdims=True), classes)
-    drawn_MRS = np.concatenate(drawn, axis=2)
-    return {metric: Scores(observed_MR1[m, :, 0], drawn_MRS[m]) for m, metric in enumerate(METRICS)}
+        yield times_SG.astype(np.float32)
 
 
 def percentiles(scores: Scores, run: int = 0) -> tuple[float, float]:
@@ -124,7 +127,7 @@ def percentiles(scores: Scores, run: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = ()) -> Estimate:
+def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = (), *, lend: bool = True) -> Estimate:
     r"""Return the mean score of an arm's runs, less that of another arm's, with its interval.
 
     .. math:: e^2 = v - \sum_a \frac{u_a^2}{n_a} + \sum_a \frac{s_a^2}{n_a}, \qquad
@@ -140,6 +143,9 @@ def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = ()) -> E
         From `resample`.
     one, other
         Rows of the runs of each arm; without `other`, the mean of `one` alone.
+    lend
+        Let an arm with a single run borrow the seeds' variance of the other. Not where that run is meant itself, as a
+        teacher is, and no recipe behind it.
 
     Notes
     -----
@@ -154,7 +160,7 @@ def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = ()) -> E
     signed = list(zip((1, -1), arms, strict=False))
     value = sum(sign * float(scores.observed[rows].mean()) for sign, rows in signed)
     lesions = float(np.var(sum(sign * scores.drawn[rows].mean(axis=0) for sign, rows in signed), ddof=1))
-    parts = _seed_parts(scores, arms)
+    parts = _seed_parts(scores, arms, lend)
     seeds = sum(part.variance for part in parts)
     both = max(0.0, lesions - sum(part.counted for part in parts)) + seeds
     doubt = sum(part.variance**2 / part.freedom for part in parts)
@@ -196,10 +202,10 @@ class _SeedPart:
     freedom: int
 
 
-def _seed_parts(scores: Scores, arms: Sequence[NDArray[np.int64]]) -> list[_SeedPart]:
+def _seed_parts(scores: Scores, arms: Sequence[NDArray[np.int64]], lend: bool) -> list[_SeedPart]:
     """Return the part of each arm, or of both together where one borrows; empty where no arm has a second run."""
     known = [_of_several(scores, rows) for rows in arms if len(rows) > 1]
-    if len(known) == 1 and len(arms) == 2:
+    if lend and len(known) == 1 and len(arms) == 2:
         (lender,) = known
         times = max(map(len, arms)) + 1  # the lender's n-th part, and the whole for the single run
         return [_SeedPart(times * lender.variance, times * lender.counted, lender.freedom)]
@@ -222,7 +228,7 @@ def _counts(runs: Sequence[Predictions]) -> NDArray[np.float32]:
         raise DataError("there is nothing to resample; give the predictions of at least one run")
     first, classes = runs[0], len(runs[0].classes)
     for run in runs[1:]:
-        _require_same_images(first, run)
+        require_same_images(first, run)
     names, group_N = np.unique(np.array(first.groups), return_inverse=True)
 
     def per_group(classes_N: NDArray[np.int64], weights_N: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
@@ -250,7 +256,7 @@ def _scores(counts_SX: NDArray[np.float32], classes: int) -> NDArray[np.float64]
     return np.stack([by_name[metric].T for metric in METRICS])
 
 
-def _require_same_images(first: Predictions, run: Predictions) -> None:
+def require_same_images(first: Predictions, run: Predictions) -> None:
     """Refuse runs that were not tested on the same images."""
     same = {
         "classes": first.classes == run.classes,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dspkd.data.card import UNKNOWN, Attribute
+from dspkd.data.attributes import UNKNOWN
+from dspkd.data.card import Attribute
 
 ABSENT = "not provided"
 """What the card says where the data set says nothing."""

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,25 @@ from dspkd.types import Batch, Output, made_view
 
 Picture = tuple[int, int]
 """Row of the table and view, see `dspkd.types.Batch`."""
+
+_SPENT = "spent.jsonl"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a bank's answers took when they were made, whichever run it was that waited for them.
+
+    Attributes
+    ----------
+    pictures
+        How many pictures were answered.
+    seconds, cpu_seconds
+        By the clock, and of all of the process's threads together; None where nobody wrote it down.
+    """
+
+    pictures: int
+    seconds: float | None
+    cpu_seconds: float | None
 
 
 class BankedTeacher:
@@ -67,10 +87,11 @@ class BankedTeacher:
         self._images = images
         depends = {"teacher": live.name, "weights": live.digest(), **about}
         name = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+        self._folder = folder / f"teacher-{name}"
         self._stores: dict[str, Store] = {}
         for field in sorted(fields):
             dtype = "float32" if field in {"logits", "pooled"} else maps
-            self._stores[field] = Store(folder / f"teacher-{name}" / f"{field}-{dtype}", dtype, depends)
+            self._stores[field] = Store(self._folder / f"{field}-{dtype}", dtype, depends)
 
     @property
     def parameters(self) -> int:
@@ -140,19 +161,38 @@ class BankedTeacher:
                 return
             padded = [missing[i % len(missing)] for i in range(-(-len(missing) // batch_size) * batch_size)]
             batches = [padded[i : i + batch_size] for i in range(0, len(padded), batch_size)]
-            before, started = self.nbytes, time.perf_counter()
-            for number, batch in enumerate(show(batches)):
-                self._keep(batch, ask(batch))
-                if number == 0:
-                    size = (self.nbytes - before) * len(batches)
-                    spent = (time.perf_counter() - started) * len(batches)
-                    where = next(iter(self._stores.values())).folder.parent
-                    log(
-                        f"{self.name} answers {len(missing):,} pictures once, keeping {', '.join(self._stores)}: "
-                        f"{readable(size)}, about {spent / 60:.0f} min, in {where}"
-                    )
-                    next(iter(self._stores.values())).require_space(size)
-                progress(f"{self.name} answers", min((number + 1) * batch_size, len(missing)), len(missing))
+            before, started, done = self.nbytes, (time.perf_counter(), time.process_time()), 0
+            try:
+                for number, batch in enumerate(show(batches)):
+                    self._keep(batch, ask(batch))
+                    if number == 0:
+                        size = (self.nbytes - before) * len(batches)
+                        spent = (time.perf_counter() - started[0]) * len(batches)
+                        log(
+                            f"{self.name} answers {len(missing):,} pictures once, keeping {', '.join(self._stores)}: "
+                            f"{readable(size)}, about {spent / 60:.0f} min, in {self._folder}"
+                        )
+                        next(iter(self._stores.values())).require_space(size)
+                    done = min((number + 1) * batch_size, len(missing))
+                    progress(f"{self.name} answers", done, len(missing))
+            finally:
+                self._write_down(done, *started)
+
+    def cost(self, pictures: int) -> Spent:
+        """Return what the answers to so many pictures took, at the mean of all that this bank was ever asked."""
+        if not (self._folder / _SPENT).exists():
+            return Spent(pictures, None, None)
+        told = [json.loads(line) for line in (self._folder / _SPENT).read_text(encoding="utf-8").splitlines()]
+        share = pictures / sum(line["pictures"] for line in told)
+        return Spent(
+            pictures, *(round(share * sum(line[key] for line in told), 1) for key in ("seconds", "cpu_seconds"))
+        )
+
+    def _write_down(self, pictures: int, started: float, computed: float) -> None:
+        if pictures:
+            spent = Spent(pictures, time.perf_counter() - started, time.process_time() - computed)
+            with (self._folder / _SPENT).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(spent)) + "\n")
 
     @property
     def nbytes(self) -> int:

@@ -119,7 +119,7 @@ def fit(
     for record in progress.history:
         watcher.epoch(record)
     for epoch in range(progress.epochs, stage.epochs):
-        started = time.perf_counter()
+        started, computed = time.perf_counter(), time.process_time()
         torch.manual_seed(seed_for(seed, stage.name, "epoch", epoch))
         rates = [
             learning_rate(stage, epoch * len(batches) + step, stage.epochs * len(batches))
@@ -138,6 +138,7 @@ def fit(
             progress.best_terms = {name: _copied(distiller.terms[name]) for name in hand_on}
         record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
         record["seconds"] = round(time.perf_counter() - started, 3)
+        record["cpu_seconds"] = round(time.process_time() - computed, 3)  # of all threads; not of loader processes
         progress.history.append(record)
         progress.epochs = epoch + 1
         checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer)
