@@ -23,7 +23,7 @@ from dspkd.data.agreement import agreement
 from dspkd.data.fingerprint import Fingerprints, Progress, detail_of, thumbnail, turned, turned_layout
 from dspkd.data.images import decode
 
-SIMILARITY = 0.5
+SIMILARITY = 0.45
 """Two pictures of at least this similarity are copies. Chosen on planted copies, see docs/how-to/audit-your-data.md."""
 
 DOUBT = (0.3, 0.6)
