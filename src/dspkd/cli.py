@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd import __version__, cli_data, cli_recipes
+from dspkd import __version__, cli_data, cli_paper, cli_recipes
 from dspkd.cli_recipes import RecipeArgument, SetOption
 from dspkd.mistakes import told_in_one_line
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_recipes.app, name="recipes")
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_paper.app)
 
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
 GOES_ON = "stopped; the same command goes on from the last finished epoch"

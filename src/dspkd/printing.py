@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from dspkd.claims import Finding
     from dspkd.data.audit import Audit
     from dspkd.data.premium import Premium
     from dspkd.evaluate.isic import Challenge
@@ -183,6 +185,24 @@ def print_premium(console: Console, measured: tuple[Premium, ...]) -> None:
         "in training\ninterval: Student's t over the seeds; it covers the luck of splitting, not another data set",
         soft_wrap=True,
     )
+
+
+_STYLES = {"impossible": "red", "implausible": "yellow", "needs explanation": "cyan", "could not be checked": "dim"}
+
+
+def print_claims(console: Console, found: list[Finding], *, passed: bool) -> None:
+    """Print what is wrong with a table of results, gravest first, and a count of all."""
+    for finding in found:
+        if finding.severity == "passed" and not passed:
+            continue
+        console.print(f"[{finding.severity}] {finding.where}", style=_STYLES.get(finding.severity), soft_wrap=True)
+        console.print(f"    {finding.says}", soft_wrap=True)
+        if finding.arithmetic:
+            console.print(f"    {finding.rule}: {finding.arithmetic}", soft_wrap=True)
+        for supposed in finding.supposes:
+            console.print(f"    supposing that {supposed}", soft_wrap=True)
+    counts = Counter(str(finding.severity) for finding in found)
+    console.print(", ".join(f"{count} {severity}" for severity, count in counts.items()), soft_wrap=True)
 
 
 def headed(title: str, names: list[str], figures: list[str]) -> Table:

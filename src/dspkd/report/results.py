@@ -28,12 +28,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """A run's figures on the test images, and its training seconds."""
+    """A run's figures on the test images, and its training seconds; `f1s` are those of the classes."""
 
     folder: str
     seed: int
+    network: str
+    parameters: int
+    teacher: str | None
     figures: dict[str, float | None]
     recalls: dict[str, float]
+    f1s: dict[str, float]
     seconds: float
 
 
@@ -61,6 +65,10 @@ class Results:
         Whether they are drawings.
     images, groups
         Of the test part.
+    classes
+        Test images of each class that has any.
+    controls
+        Names of the arms that learn from labels alone: plain, label smoothing.
     arms
         Best mean balanced accuracy first; those with a finished run.
     teachers
@@ -78,6 +86,8 @@ class Results:
     synthetic: bool
     images: int
     groups: int
+    classes: dict[str, int]
+    controls: list[str]
     arms: list[ArmFigures]
     teachers: list[RunFigures]
     verdicts: list[Verdict]
@@ -107,7 +117,7 @@ def tabulate(
     runs = [read(folder) for folder in students]
     taught = [_figures(run, summarise(run.test)) for run in map(read, teachers)]
     if not runs:
-        return Results(name, {}, False, 0, 0, [], taught, [], dict(failed), list(unequal))
+        return Results(name, {}, False, 0, 0, {}, list(controls), [], taught, [], dict(failed), list(unequal))
     ranked = contenders(runs)
     arms = []
     for arm, estimates in zip(ranked, intervals(ranked), strict=True):
@@ -123,8 +133,20 @@ def tabulate(
     told = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
     data, test = runs[0].data, ranked[0].tests[0]
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
+    classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
-        name, where, data.synthetic, test.images, test.groups, arms, taught, told, dict(failed), list(unequal)
+        name,
+        where,
+        data.synthetic,
+        test.images,
+        test.groups,
+        classes,
+        there,
+        arms,
+        taught,
+        told,
+        dict(failed),
+        list(unequal),
     )
 
 
@@ -139,9 +161,15 @@ def markdown(found: Sequence[Results]) -> str:
 
 
 def _figures(run: Run, test: Summary) -> RunFigures:
-    figures = {metric: getattr(test, metric) for metric in (*METRICS, "auc_macro")}
+    figures = {
+        metric: getattr(test, metric) for metric in (*METRICS, "precision_macro", "specificity_macro", "auc_macro")
+    }
     recalls = {row.name: row.recall for row in test.per_class if row.images}
-    return RunFigures(str(run.folder), run.result.seed, figures, recalls, run.result.seconds)
+    f1s = {row.name: row.f1 for row in test.per_class if row.images}
+    made = run.result
+    return RunFigures(
+        str(run.folder), made.seed, made.model, made.parameters, made.teacher, figures, recalls, f1s, made.seconds
+    )
 
 
 def _plain(results: Results) -> dict[str, Any]:
