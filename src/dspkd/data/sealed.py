@@ -123,6 +123,8 @@ def early(run: Path, found: Sequence[Opening]) -> list[Opening]:
 
     Whoever sees a test figure, trains on, and judges again has chosen by the test images.
     """
+    if not found:
+        return []
     model, epochs = _model(run), _epochs(run)
     return [opening for opening in found if opening.model != model or opening.epochs < epochs]
 

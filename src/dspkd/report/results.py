@@ -11,8 +11,9 @@ from typing import Any
 from dspkd.evaluate.intervals import METRICS
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.evaluate.verdicts import LEVEL, POWER, Verdict, verdicts
-from dspkd.report import prose
+from dspkd.report import compute, openings, prose
 from dspkd.report.comparison import Spread, contenders, intervals
+from dspkd.report.compute import Compute
 from dspkd.report.sources import Run, read
 
 
@@ -28,7 +29,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """A run's figures on the test images, and its training seconds; `f1s` are those of the classes."""
+    """A run's figures on the test images, its training seconds, and how often the test images were opened.
+
+    `f1s` are those of the classes. `test_openings` is None for a run made before they were counted; `early_openings`
+    are those before training ended.
+    """
 
     folder: str
     seed: int
@@ -39,16 +44,23 @@ class RunFigures:
     recalls: dict[str, float]
     f1s: dict[str, float]
     seconds: float
+    test_openings: int | None
+    early_openings: int
 
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """An arm's figures over its seeds; `seconds` are those of all its runs."""
+    """An arm's figures over its seeds, and what all its runs took."""
 
     name: str
     figures: dict[str, Figure]
     runs: list[RunFigures]
-    seconds: float
+    compute: Compute
+
+    @property
+    def seconds(self) -> float:
+        """Of training, of all runs."""
+        return self.compute.own.seconds or 0.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,8 @@ class Results:
         ``{run folder: what went wrong}``.
     unequal
         Why arms may differ in what a comparison holds equal, then where they do; empty where they do not.
+    openings
+        How often the test images were opened, in words.
     """
 
     name: str
@@ -93,6 +107,7 @@ class Results:
     verdicts: list[Verdict]
     failed: dict[str, str]
     unequal: list[str]
+    openings: str = ""
 
 
 def tabulate(
@@ -127,7 +142,7 @@ def tabulate(
             for metric, spread in spreads.items()
         }
         own = [_figures(run, test) for run, test in zip(arm.runs, arm.tests, strict=True)]
-        arms.append(ArmFigures(arm.name, figures, own, round(sum(run.seconds for run in own), 1)))
+        arms.append(ArmFigures(arm.name, figures, own, compute.of(arm.runs)))
     there = [control for control in controls if control in {arm.name for arm in arms}]
     pairs = [(arm.name, control) for i, control in enumerate(there) for arm in arms if arm.name not in there[: i + 1]]
     told = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
@@ -135,19 +150,9 @@ def tabulate(
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
-        name,
-        where,
-        data.synthetic,
-        test.images,
-        test.groups,
-        classes,
-        there,
-        arms,
-        taught,
-        told,
-        dict(failed),
-        list(unequal),
-    )
+        name, where, data.synthetic, test.images, test.groups, classes, there, arms, taught, told, dict(failed),
+        list(unequal), " ".join([openings.of_several(runs), *filter(None, map(openings.warning, runs))]),
+    )  # fmt: skip
 
 
 def as_json(found: Sequence[Results]) -> str:
@@ -166,10 +171,12 @@ def _figures(run: Run, test: Summary) -> RunFigures:
     }
     recalls = {row.name: row.recall for row in test.per_class if row.images}
     f1s = {row.name: row.f1 for row in test.per_class if row.images}
+    opened = None if run.openings is None else len(run.openings)
     made = run.result
     return RunFigures(
-        str(run.folder), made.seed, made.model, made.parameters, made.teacher, figures, recalls, f1s, made.seconds
-    )
+        str(run.folder), made.seed, made.model, made.parameters, made.teacher, figures, recalls, f1s, made.seconds,
+        opened, len(run.early),
+    )  # fmt: skip
 
 
 def _plain(results: Results) -> dict[str, Any]:
@@ -200,7 +207,7 @@ def _section(results: Results) -> str:
         listed = "".join(f"\n- {each}" for each in unlike)
         parts.append(f"**The arms are not equal**: {reason}\n{listed}")
     if results.arms:
-        parts += [_tests(results), _verdicts(results), _runs(results)]
+        parts += [_tests(results), _verdicts(results), _computed(results), _runs(results)]
     if results.failed:
         rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
         parts.append("Without a result; the same command tries these again:\n\n" + _table(["run", "error"], rows))
@@ -215,18 +222,21 @@ def _tests(results: Results) -> str:
             _spread(arm.figures["balanced_accuracy"]),
             "{0.low:.3f} to {0.high:.3f}".format(arm.figures["balanced_accuracy"]),
             *(_spread(arm.figures[metric]) for metric in METRICS[1:]),
-            prose.duration(arm.seconds),
         ]
         for arm in results.arms
     ]
-    headings = ["arm", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy", "training"]
+    headings = ["arm", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy"]
     said = (
         f"{prose.counted(results.images, 'test image')} of {prose.counted(results.groups, 'lesion')}, split "
         f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
-        "interval is over lesions and seeds; training time is that of all runs of an arm, without decoding and without "
-        "the teacher's answers to a bank."
+        f"interval is over lesions and seeds. {results.openings}"
     )
     return f"{said}\n\n{_table(headings, rows)}"
+
+
+def _computed(results: Results) -> str:
+    rows = compute.rows({arm.name: arm.compute for arm in results.arms})
+    return f"{compute.CAPTION}\n\n{_table(compute.HEADINGS, rows)}"
 
 
 def _verdicts(results: Results) -> str:

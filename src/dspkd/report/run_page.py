@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dspkd.evaluate.metrics import Summary, summarise
-from dspkd.report import figures, paper, prose, trust
+from dspkd.report import figures, openings, paper, prose, subgroups, trust
 from dspkd.report.page import render
 from dspkd.report.sources import Run, read
 
@@ -52,6 +52,9 @@ def write(run: Path) -> Path:
         unpublished=prose.UNPUBLISHED,
         notes=prose.notes(source, val, test),
         figures=drawn,
+        openings=openings.told(source),
+        opened_early=[openings.warning(source)],
+        fairness=subgroups.of_run(source),
     )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from dspkd import data
+from dspkd.data import attributes, sealed
 from dspkd.data.card import Attribute
 from dspkd.data.leak import Leak
-from dspkd.errors import RunError
+from dspkd.data.sealed import Opening
+from dspkd.errors import DataError, RunError
 from dspkd.evaluate.predictions import Predictions
 
 T = TypeVar("T")
@@ -50,8 +54,20 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What a teacher's answers in a bank took when they were made, whoever waited; None where not written down."""
+
+    pictures: int
+    seconds: float | None
+    cpu_seconds: float | None
+
+
+@dataclass(frozen=True)
 class Result:
-    """``result.json``: what was trained. `teacher` is the folder of the teacher's run, or None."""
+    """``result.json``: what was trained. `teacher` is the folder of the teacher's run, or None.
+
+    `cpu_seconds` is None for a run made before it was kept, `bank` for one without a bank.
+    """
 
     name: str
     model: str
@@ -63,6 +79,8 @@ class Result:
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     seconds: float
     test_openings: int
+    cpu_seconds: float | None = None
+    bank: Spent | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +118,11 @@ class Epoch:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """All that a report says of a run."""
+    """All that a report says of a run.
+
+    `openings` of the test part are None for a run made before they were counted; those that are `early` too can have
+    been learnt from. `attributes` of the test images are None where neither the run nor its data set is there to tell.
+    """
 
     folder: Path
     recipe: str
@@ -110,6 +132,15 @@ class Run:
     epochs: tuple[Epoch, ...]
     val: Predictions
     test: Predictions
+    openings: tuple[Opening, ...] | None = None
+    early: tuple[Opening, ...] = ()
+    attributes: dict[str, tuple[str, ...]] | None = None
+
+    @property
+    def teachers(self) -> tuple[Path, ...]:
+        """The run folders of the teachers, as the recipe names them: relative to where it was run."""
+        named = tomllib.loads(self.recipe).get("teacher", [])
+        return tuple(map(Path, [named] if isinstance(named, str) else named))
 
     def history(self, stage: Stage) -> list[Epoch]:
         """Return the epochs of a stage, in order."""
@@ -144,7 +175,29 @@ def read(folder: Path) -> Run:
         test=Predictions.load(folder / "predictions/test.csv"),
     )
     _require_one_run(run)
-    return run
+    opened = sealed.openings(folder)
+    return dataclasses.replace(
+        run,
+        openings=None if opened is None else tuple(opened),
+        early=tuple(sealed.early(folder, opened or [])),
+        attributes=_attributes(run),
+    )
+
+
+def _attributes(run: Run) -> dict[str, tuple[str, ...]] | None:
+    """Return what is known of the test images: as the run wrote it down, or from the data set where it did not."""
+    kept = run.folder / attributes.FILE
+    if kept.is_file():
+        return attributes.load(kept, run.test.ids)
+    try:
+        table = data.read(run.data.layout, Path(run.data.path))
+    except DataError:
+        return None
+    row_of = {name: row for row, name in enumerate(table.ids)}
+    if not all(name in row_of for name in run.test.ids):
+        return None
+    rows = [row_of[name] for name in run.test.ids]
+    return {name: tuple(each.values[row] for row in rows) for name, each in attributes.told(table).items()}
 
 
 def _parsed(kind: TypeAdapter[T], path: Path) -> T:
