@@ -84,7 +84,7 @@ def evaluate(
             )
         if classes is not None:
             raise DataError(f"class map {classes} is for other images; the run's own have the classes of its recipe")
-        shown, rows = _own(run, recipe, known, part or "test")
+        shown, rows = own_part(run, recipe, known, part or "test", purpose="evaluate")
         opens = (part or "test") == "test"
     else:
         if part is not None:
@@ -102,7 +102,7 @@ def evaluate(
     predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
     seen = sum(name in trained for name in predictions.groups)
-    return Judged(predictions, summarise(predictions), seen, leaks.read(run), _counted(run) if opens else 0)
+    return Judged(predictions, summarise(predictions), seen, leaks.read(run), counted(run) if opens else 0)
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
@@ -123,8 +123,20 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
         yield path, dict(zip(classes, probabilities.tolist(), strict=True))
 
 
-def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str) -> tuple[Table, NDArray[np.int64]]:
-    """Return the run's own images and the rows of them that are in `part`."""
+def own_part(
+    run: Path, recipe: Recipe, classes: tuple[str, ...], part: str, *, purpose: str
+) -> tuple[Table, NDArray[np.int64]]:
+    """Return the run's own images, labelled by position in `classes`, and the rows of them that are in `part`.
+
+    The test part is opened for `purpose`, the command that asks, and that is counted.
+
+    Raises
+    ------
+    DataError
+        The images are no longer what the run's split was made of, or there is no such part, or nothing in it.
+    RunError
+        The opening cannot be written down.
+    """
     shown = _numbered_by(classes, build.table(recipe.data))
     if part not in splits.PARTS:
         raise DataError(f"there is no part {part!r}; {hint(part, splits.PARTS)}")
@@ -132,11 +144,11 @@ def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str) -> tupl
     if not len(split.places(part)):
         raise DataError(f"{run / 'split.csv'}: no image is in {part!r}; choose another part")
     if part == "test":
-        return shown, sealed.open_test(split, run, purpose="evaluate")
+        return shown, sealed.open_test(split, run, purpose=purpose)
     return shown, split.places(part)
 
 
-def _counted(run: Path) -> int:
+def counted(run: Path) -> int:
     """Return how often the run's test part was opened, and have its ``result.json`` say so too."""
     opened = len(sealed.openings(run) or ())
     if (run / "result.json").exists():

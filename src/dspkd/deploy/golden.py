@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dspkd.deploy.pack import as_json
+from dspkd.deploy.verify import GOLDEN
 
-GOLDEN = "golden/golden.json"
 PICTURES = "golden/pictures.f32"
 
 

@@ -115,7 +115,7 @@ class Predictor:
         resized = time.perf_counter()
         logits_K = self.logits(picture_3HW[None])[0]
         ended = time.perf_counter()
-        p_K = self._calibrated(logits_K[None])[0]
+        p_K = softmax(logits_K[None], self.bundle.spec.temperature)[0]
         top = int(p_K.argmax())
         return Prediction(
             probabilities={known.id: float(p) for known, p in zip(self.classes, p_K, strict=True)},
@@ -153,12 +153,7 @@ class Predictor:
 
     def probabilities(self, pictures_N3SS: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return ``[N, K]`` calibrated probabilities of pictures; raises as `logits` does."""
-        return self._calibrated(self.logits(pictures_N3SS))
-
-    def _calibrated(self, logits_NK: NDArray[np.float32]) -> NDArray[np.float64]:
-        scaled_NK = logits_NK.astype(np.float64) / self.bundle.spec.temperature
-        weight_NK: NDArray[np.float64] = np.exp(scaled_NK - scaled_NK.max(axis=1, keepdims=True))
-        return np.asarray(weight_NK / weight_NK.sum(axis=1, keepdims=True))
+        return softmax(self.logits(pictures_N3SS), self.bundle.spec.temperature)
 
     def _check_shapes(self, model: str) -> None:
         """Refuse a model whose input and output are not what the specification makes of them."""
@@ -178,8 +173,15 @@ class Predictor:
             )
 
 
-def session(model: bytes, *, threads: int = 1) -> InferenceSession:
-    """Return ONNX Runtime's session of a model, on the CPU.
+def softmax(logits_NK: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """Return the calibrated probabilities of logits, computed in float64."""
+    scaled_NK = logits_NK.astype(np.float64) / temperature
+    weight_NK: NDArray[np.float64] = np.exp(scaled_NK - scaled_NK.max(axis=1, keepdims=True))
+    return np.asarray(weight_NK / weight_NK.sum(axis=1, keepdims=True))
+
+
+def session(model: bytes, *, threads: int = 1, fused: bool = True) -> InferenceSession:
+    """Return ONNX Runtime's session of a model, on the CPU; its operators are fused, or computed as they stand.
 
     Raises
     ------
@@ -194,6 +196,8 @@ def session(model: bytes, *, threads: int = 1) -> InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    if not fused:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions have no common base

@@ -90,8 +90,8 @@ def parse(text: bytes) -> Spec:
     """
     said = read_json(text, "spec.json")
     classes = tuple(
-        Class(*(_at(entry, key, str, f"spec.json: classes.{n}") for key in ("id", "name", "meaning")))
-        for n, entry in enumerate(_at(said, "classes", list, "spec.json"))
+        Class(*(at(entry, key, str, f"spec.json: classes.{n}") for key in ("id", "name", "meaning")))
+        for n, entry in enumerate(at(said, "classes", list, "spec.json"))
     )
     if not 2 <= len(classes) <= MOST_CLASSES or len({c.id for c in classes}) != len(classes):
         raise BundleError(
@@ -99,34 +99,34 @@ def parse(text: bytes) -> Spec:
         )
     models = {
         precision: Model(
-            _at(entry, "file", str, f"spec.json: models.{precision}"),
-            _at(entry, "bytes", int, f"spec.json: models.{precision}"),
+            at(entry, "file", str, f"spec.json: models.{precision}"),
+            at(entry, "bytes", int, f"spec.json: models.{precision}"),
         )
-        for precision, entry in _at(said, "models", dict, "spec.json").items()
+        for precision, entry in at(said, "models", dict, "spec.json").items()
     }
-    default = _at(said, "default", str, "spec.json")
+    default = at(said, "default", str, "spec.json")
     if default not in models:
         raise BundleError(f"spec.json: default is {default!r}; models are {', '.join(models) or 'missing'}")
-    temperature = _number(said, "temperature", "spec.json")
+    temperature = number(said, "temperature", "spec.json")
     if not temperature > 0:
         raise BundleError(f"spec.json: temperature is {temperature}; it must be positive")
     return Spec(
-        name=_at(said, "name", str, "spec.json"),
+        name=at(said, "name", str, "spec.json"),
         classes=classes,
-        preprocessing=_preprocessing(_at(said, "preprocessing", dict, "spec.json")),
+        preprocessing=_preprocessing(at(said, "preprocessing", dict, "spec.json")),
         temperature=temperature,
-        refer_below=_number(_at(said, "thresholds", dict, "spec.json"), "refer_below", "spec.json: thresholds"),
+        refer_below=number(at(said, "thresholds", dict, "spec.json"), "refer_below", "spec.json: thresholds"),
         models=models,
         default=default,
-        not_a_diagnosis=_at(said, "not_a_diagnosis", str, "spec.json"),
+        not_a_diagnosis=at(said, "not_a_diagnosis", str, "spec.json"),
     )
 
 
 def _preprocessing(said: dict[str, Any]) -> Preprocessing:
     place = "spec.json: preprocessing"
-    resize, crop = _at(said, "resize", dict, place), _at(said, "crop", dict, place)
-    short_side = _at(resize, "short_side", int, f"{place}.resize")
-    size = _at(crop, "size", int, f"{place}.crop")
+    resize, crop = at(said, "resize", dict, place), at(said, "crop", dict, place)
+    short_side = at(resize, "short_side", int, f"{place}.resize")
+    size = at(crop, "size", int, f"{place}.crop")
     if not 1 <= size <= short_side <= LARGEST_SIDE:
         raise BundleError(
             f"{place}: short_side {short_side}, size {size}; want 1 <= size <= short_side <= {LARGEST_SIDE}"
@@ -140,7 +140,7 @@ def _preprocessing(said: dict[str, Any]) -> Preprocessing:
         for key, wanted in known.items():
             if part.get(key) != wanted:
                 raise BundleError(f"{place}.{name}.{key}: {part.get(key)!r} is not known, only {wanted!r}")
-    artefacts = _at(said, "artefacts", list, place)
+    artefacts = at(said, "artefacts", list, place)
     if not all(isinstance(name, str) for name in artefacts):
         raise BundleError(f"{place}.artefacts: {artefacts!r}; want names")
     return Preprocessing(short_side, size, tuple(artefacts))
@@ -193,8 +193,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _at(said: Any, key: str, kind: type[V], place: str) -> V:
-    """Return the value of a key, which must be of this type."""
+def at(said: Any, key: str, kind: type[V], place: str) -> V:
+    """Return the value of a key of a JSON object, which must be of this type.
+
+    Raises
+    ------
+    BundleError
+        It is not, or there is no such key; `place` begins the message.
+    """
     if not isinstance(said, dict) or key not in said:
         raise BundleError(f"{place}: {key} is missing")
     value = said[key]
@@ -203,7 +209,8 @@ def _at(said: Any, key: str, kind: type[V], place: str) -> V:
     return value
 
 
-def _number(said: Any, key: str, place: str) -> float:
+def number(said: Any, key: str, place: str) -> float:
+    """Return the finite number under a key, as `at` returns other values."""
     value = said.get(key) if isinstance(said, dict) else None
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         raise BundleError(f"{place}.{key}: {value!r}; want a number")
