@@ -47,6 +47,8 @@ def print_comparison(console: Console, results: Results) -> None:
             p, smallest = ("-", "-") if row.p is None else (f"{row.p:.3f}", f"{100 * (row.smallest or 0):.1f}")
             table.add_row(row.one, row.other, row.word, f"{100 * row.difference.value:+.1f}", p, smallest)
     console.print(table)
+    for leak in results.leaks:
+        console.print(leak, style="yellow", soft_wrap=True)
     for line in results.unequal:
         console.print(f"not equal: {line}", soft_wrap=True)
     for folder, error in results.failed.items():

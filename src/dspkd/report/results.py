@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dspkd.data.card import Attribute
 from dspkd.evaluate.intervals import METRICS
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.evaluate.verdicts import LEVEL, POWER, Verdict, verdicts
-from dspkd.report import compute, openings, prose
+from dspkd.report import compute, data_card, openings, prose
 from dspkd.report.comparison import Spread, contenders, intervals
 from dspkd.report.compute import Compute
 from dspkd.report.sources import Run, read
@@ -93,6 +94,10 @@ class Results:
         Why arms may differ in what a comparison holds equal, then where they do; empty where they do not.
     openings
         How often the test images were opened, in words.
+    leaks
+        How the splits leak by which the arms were trained and tested, each said once; empty where they do not.
+    card
+        Whom the images show; empty where the runs do not say.
     """
 
     name: str
@@ -108,6 +113,8 @@ class Results:
     failed: dict[str, str]
     unequal: list[str]
     openings: str = ""
+    leaks: list[str] = field(default_factory=list)
+    card: dict[str, Attribute] = field(default_factory=dict)
 
 
 def tabulate(
@@ -152,6 +159,8 @@ def tabulate(
     return Results(
         name, where, data.synthetic, test.images, test.groups, classes, there, arms, taught, told, dict(failed),
         list(unequal), " ".join([openings.of_several(runs), *filter(None, map(openings.warning, runs))]),
+        leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
+        card=next((run.data.card for run in runs if run.data.card), {}),
     )  # fmt: skip
 
 
@@ -202,12 +211,13 @@ def _section(results: Results) -> str:
     parts = [f"## {results.name}"] if results.name else []
     if results.synthetic:
         parts.append("**Synthetic data: drawings, not photographs. No number here says anything about skin.**")
+    parts += [f"**{leak}**" for leak in results.leaks]
     if results.unequal:
         reason, *unlike = results.unequal
         listed = "".join(f"\n- {each}" for each in unlike)
         parts.append(f"**The arms are not equal**: {reason}\n{listed}")
     if results.arms:
-        parts += [_tests(results), _verdicts(results), _computed(results), _runs(results)]
+        parts += [_tests(results), _verdicts(results), _computed(results), _runs(results), _card(results)]
     if results.failed:
         rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
         parts.append("Without a result; the same command tries these again:\n\n" + _table(["run", "error"], rows))
@@ -272,6 +282,13 @@ def _runs(results: Results) -> str:
         for name, run in named
     ]
     return "Each run:\n\n" + _table(["arm", "seed", "balanced accuracy", "macro F1", "accuracy", "training"], rows)
+
+
+def _card(results: Results) -> str:
+    if not results.card:
+        return f"Data card: {data_card.ABSENT}; the runs were made before it was kept."
+    lines = [f"- {data_card.line(section)}" for section in data_card.sections(results.card, ["test"])]
+    return "Data card, test images:\n\n" + "\n".join(lines)
 
 
 def _spread(figure: Figure) -> str:
