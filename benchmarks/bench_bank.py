@@ -55,7 +55,8 @@ def contestants(setting, without):
         "plain": (dspkd, setting, None, None),
         "warm": (dspkd, setting, "bank", KD),
         "live": (dspkd, setting, "live", KD),
-        "torchdistill": (torchdistill, setting),
+        "torchdistill": (torchdistill, setting, False),
+        "torchdistill, our allocator": (torchdistill, setting, True),
         "kd alone": (term_alone, setting, KD),
     }
     for name, term in FUSIONS.items():
@@ -69,6 +70,8 @@ def ratios(spent, views):
     found = {
         "images a second, warm bank / torchdistill": ("torchdistill", "warm"),
         "images a second, live / torchdistill": ("torchdistill", "live"),
+        "images a second, warm bank / torchdistill, our allocator": ("torchdistill, our allocator", "warm"),
+        "images a second, live / torchdistill, our allocator": ("torchdistill, our allocator", "live"),
         "images a second, plain student / torchdistill: the bound": ("torchdistill", "plain"),
         "images a second, filling the bank / torchdistill": ("torchdistill", "filling"),
         "time, stage 2 from a warm bank / plain student": ("warm", "plain"),

@@ -1,7 +1,7 @@
 """A whole distillation from nothing to its last epoch, by dspkd with a cold bank and by torchdistill.
 
     pip install --no-deps torchdistill
-    python benchmarks/bench_end_to_end.py --data ../shared/data/dermoscopy-288-mini --images 16 --epochs 30 --views 4
+    python benchmarks/bench_end_to_end.py --data ../shared/data/dermoscopy-288-mini --images 32 --epochs 30 --views 4
 
 The same KD on the same pair, images, epochs, batch and threads, each in a process of its own. They take turns, batch by
 batch. All is counted from the making of the networks on: for dspkd also decoding the images, hashing the teacher's
@@ -38,7 +38,7 @@ def torchdistill(turn, setting, epochs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser, images=16, views=4)
+    add_arguments(parser, images=32, views=4)
     parser.add_argument("--epochs", type=int, default=30)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from memory import memory_mib
 from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
@@ -60,12 +61,6 @@ def torchvision_epoch(folder, size, batch, ops):
     ])  # fmt: skip
     loader = torch.utils.data.DataLoader(ImageFolder(folder, transform), batch, shuffle=True, drop_last=True)
     return lambda number: loader
-
-
-def resident_mib():
-    """Return this process's memory: all of it, and that which is no mapped file."""
-    pages = Path("/proc/self/statm").read_text(encoding="utf-8").split()
-    return int(pages[1]) * 4096 / 2**20, (int(pages[1]) - int(pages[2])) * 4096 / 2**20
 
 
 def parts(decoded, augment, rows, batch):
@@ -128,9 +123,8 @@ def main():
         for epoch in range(asked.epochs):
             for _ in ours.epoch(epoch):
                 pass
-            memory.append(resident_mib())
-        shown = ", ".join(f"{every:.0f} ({own:.0f})" for every, own in memory)
-        print(f"MiB resident after each of {asked.epochs} epochs at {size} px (without mapped files): {shown}")
+            memory.append(memory_mib())
+        print(f"MiB resident (in use by the allocator) after each epoch at {size} px: {', '.join(memory)}")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ class Here:
         self.setting = setting
         self.table = data.read("auto", Path(setting.data))
         self.rows = chosen(self.table, setting.images)
-        self.live = LiveTeacher(network(setting.teacher), network(setting.teacher).spec, name=setting.teacher)
+        teacher = network(setting.teacher)
+        self.live = LiveTeacher(teacher, teacher.spec, name=setting.teacher)
         keys = image_keys(fingerprints(self.table.paths), self.table.ids)
         self.bank = BankedTeacher(self.live, {"logits", "last"}, keys, {}, Path(setting.folder) / bank)
 
@@ -175,9 +176,11 @@ def term_alone(turn, setting, term):
             optimizer.zero_grad(set_to_none=True)
 
 
-def torchdistill(turn, setting):
-    """Take steps of torchdistill's box on the same images, for ever."""
+def torchdistill(turn, setting, allocator):
+    """Take steps of torchdistill's box on the same images, for ever; `allocator` sets that up as dspkd does."""
     torch.set_num_threads(setting.threads)
+    if allocator:
+        keep_freed_memory()
     box = box_of_torchdistill(setting, epochs=1_000_000)
     turn()
     for epoch in itertools.count():

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from dspkd.store import readable
+
 if TYPE_CHECKING:
     from dspkd.claims import Finding
     from dspkd.data.audit import Audit
@@ -118,8 +120,10 @@ def print_plan(console: Console, plan: Plan) -> None:
         milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
         table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
     console.print(table)
-    if plan.pictures:
-        console.print(f"the teacher first answers up to {plan.pictures:,} pictures: {_duration(plan.filling)}")
+    for what, once in (("decode images", plan.images), ("have the teacher answer pictures", plan.answers)):
+        if once.count:
+            costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
+            console.print(f"once, where not yet kept: {what}, {once.count:,} of them: {costs}", soft_wrap=True)
     console.print(f"validation: {_duration(plan.judging)} an epoch\nexpected in all: {_duration(plan.seconds)}")
 
 
