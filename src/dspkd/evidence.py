@@ -32,7 +32,7 @@ from dspkd.seed import seed_for
 from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.types import Batch
 
-LISTED = 24
+LISTED = 18
 """Forgotten images of each part of which a picture is kept; the ledger's CSV lists all."""
 MELANOMAS = 6
 """Melanomas of which Grad-CAM is kept, beside one image of each class."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dspkd.explain import Facts, StageFacts
     from dspkd.models.zoo import Row
     from dspkd.plan import Plan
+    from dspkd.report.fidelity import Entry, Part
     from dspkd.report.results import Figure, Results
 
 
@@ -30,6 +31,26 @@ def print_results(console: Console, results: Iterable[tuple[str, int, Summary]])
         figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
         table.add_row(name, f"{parameters:,}", *map(_share, figures))
     console.print(table)
+
+
+def print_ledger(console: Console, part: Part, forgotten: Sequence[Entry], *, most: int) -> None:
+    """Print what became of a teacher's answers, class by class, and the first `most` of those that were forgotten."""
+    title = "forgotten, of what the teacher has right; copied and corrected, of what it has wrong"
+    table = headed(title, ["class"], ["images", "forgotten", "copied", "corrected", "same", "KL"])
+    for row in [*part.classes, part.total]:
+        fates = ((row.forgotten, row.known), (row.copied, row.missed), (row.corrected, row.missed))
+        kl = "-" if row.kl is None else f"{row.kl:.3f}"
+        counts = [f"{count:,} of {of:,}" for count, of in fates]
+        table.add_row(row.name, f"{row.images:,}", *counts, _share(row.agreement), kl)
+    console.print(table)
+    for entry in forgotten[:most]:
+        said = "  ".join(f"{who} {answer} {p:.2f}" for who, (answer, p) in entry.answers.items())
+        about = f"  ({entry.about})" if entry.about else ""
+        console.print(f"{entry.truth}  {entry.id}  {said}{about}", soft_wrap=True)
+    if len(forgotten) > most:
+        console.print(f"and {len(forgotten) - most:,} more forgotten; --class lists all of a class")
+    if not forgotten:
+        console.print("nothing is forgotten")
 
 
 def print_comparison(console: Console, results: Results) -> None:
