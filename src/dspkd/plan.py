@@ -102,8 +102,8 @@ class _Said:
         return self.output
 
 
-def plan(recipe: Recipe) -> Plan:
-    """Measure some steps of each stage; images are decoded each time, where a run keeps them decoded.
+def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
+    """Measure `steps` steps of each stage; images are decoded each time, where a run keeps them decoded.
 
     Raises
     ------
@@ -129,10 +129,12 @@ def plan(recipe: Recipe) -> Plan:
         earlier = build.distiller(
             stage, student, said or teacher, counts, balance=recipe.train.balance, seed=recipe.seed, earlier=earlier
         )
-        measured.append(_measure(stage, earlier.to(device), batches, teacher, said, build.arithmetic(recipe, device)))
+        measured.append(
+            _measure(stage, earlier.to(device), batches, teacher, said, build.arithmetic(recipe, device), steps)
+        )
     crop = build.centre_crop(recipe.pictures)
     judged = split.rows("val")
-    some = judged[: STEPS * batches.batch_size]
+    some = judged[: steps * batches.batch_size]
     started = time.perf_counter()
     shown = in_order(table, some, crop, batch_size=batches.batch_size)
     predict(student, table, shown, device=device, half=build.half(recipe.train, device))
@@ -161,13 +163,14 @@ def _measure(
     teacher: Teacher | None,
     said: _Said | None,
     arithmetic: loop.Arithmetic,
+    steps: int,
 ) -> StagePlan:
     asks = bool(said) and any(term.needs_teacher for term in distiller.terms.values())
     optimizer = loop.make_optimizer(stage, distiller.trainable())
     distiller.train()
     shown = batches.epoch(0)
     laps: list[tuple[float, ...]] = []
-    for _ in range(min(STEPS + 2, len(batches))):
+    for _ in range(min(steps + 2, len(batches))):
         times = [_now(arithmetic.device)]
         batch = next(shown).to(arithmetic.device)
         times.append(_now(arithmetic.device))
