@@ -126,8 +126,8 @@ class _Said:
         return self.output
 
 
-def plan(recipe: Recipe) -> Plan:
-    """Measure some steps of each stage, and before them a sample of what is done once; keep nothing.
+def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
+    """Measure `steps` steps of each stage, and before them a sample of what is done once; keep nothing.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def plan(recipe: Recipe) -> Plan:
     counts = tuple(images for images, _ in table.take(rows).counts().values())
     teacher = build.teacher(recipe.teachers, table, split, device)
     student = build.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
-    shown = build.batches(recipe, table, rows, device).keys(0)[: (STEPS + 2) * recipe.train.batch_size]
+    shown = build.batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
     to_train, decoding = _decoded(
         recipe, table, [row for row, _ in shown], build.augmentation(recipe.pictures), len(rows)
     )
@@ -158,7 +158,7 @@ def plan(recipe: Recipe) -> Plan:
     for stage in recipe.stages:
         said = _Said(teacher.spec) if teacher and not stage.teacher_lr else None
         earlier = make(stage, teacher=said or teacher, earlier=earlier).to(device)
-        measured.append(_measure(stage, earlier, batches, teacher, said, build.arithmetic(recipe, device)))
+        measured.append(_measure(stage, earlier, batches, teacher, said, build.arithmetic(recipe, device), steps))
     answers = Once()
     if teacher and banking.wanted(recipe):
         count = len(banking.schedule(recipe, batches))
@@ -166,7 +166,7 @@ def plan(recipe: Recipe) -> Plan:
         answer = banking.bytes_of_an_answer(recipe, partial(make, teacher=teacher), student, teacher, batches, device)
         answers = Once(count, seconds, count * answer)
         measured = [replace(stage, asking=0.0) for stage in measured]
-    judged, judging = _judging(recipe, table, split, student, device)
+    judged, judging = _judging(recipe, table, split, student, device, steps)
     return Plan(
         device=str(device),
         threads=torch.get_num_threads(),
@@ -180,12 +180,12 @@ def plan(recipe: Recipe) -> Plan:
 
 
 def _judging(
-    recipe: Recipe, table: Table, split: Split, student: nn.Module, device: torch.device
+    recipe: Recipe, table: Table, split: Split, student: nn.Module, device: torch.device, steps: int
 ) -> tuple[Once, float]:
     """Return what decoding all judged images takes, and the seconds of judging those of validation."""
     crop = build.centre_crop(recipe.pictures)
     rows = split.rows("val")
-    some = rows[: STEPS * recipe.train.batch_size]
+    some = rows[: steps * recipe.train.batch_size]
     count = len(rows) + len(split.places("test"))
     decoded, decoding = _decoded(recipe, table, some.tolist(), crop, count)
     started = time.perf_counter()
@@ -217,13 +217,14 @@ def _measure(
     teacher: Teacher | None,
     said: _Said | None,
     arithmetic: loop.Arithmetic,
+    steps: int,
 ) -> StagePlan:
     asks = bool(said) and any(term.needs_teacher for term in distiller.terms.values())
     optimizer = loop.make_optimizer(stage, distiller.trainable())
     distiller.train()
     shown = batches.epoch(0)
     laps: list[tuple[float, ...]] = []
-    for _ in range(min(STEPS + 2, len(batches))):
+    for _ in range(min(steps + 2, len(batches))):
         times = [_now(arithmetic.device)]
         batch = next(shown).to(arithmetic.device)
         times.append(_now(arithmetic.device))
