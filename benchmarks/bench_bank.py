@@ -31,7 +31,7 @@ FUSIONS = {
 
 def add_arguments(parser, *, images, views):
     """Add what the setting of a run is made of."""
-    parser.add_argument("--data", help="a folder with a data set; painted 600x450 pictures without it")
+    parser.add_argument("--data", help="a folder with a data set; painted pictures of 450 px without it")
     parser.add_argument("--teacher", default="res2net101")
     parser.add_argument("--student", default="shufflenet_v2_x1_0")
     parser.add_argument("--size", type=int, default=224)
