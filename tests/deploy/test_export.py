@@ -105,19 +105,16 @@ def test_float32_is_torchs_network(bundle, finished):
 
 def test_nothing_of_the_machine_is_in_it(made, finished, lesions):
     bundle, _ = made
-    own = [
-        str(finished),
-        str(finished.parent),
-        str(lesions),
-        str(Path.cwd()),
-        sys.prefix,
-        str(Path.home()) + "/",
-        "site-packages",
-    ]
+    own = [str(finished), str(finished.parent), str(lesions), str(Path.cwd()), sys.prefix, f"{Path.home()}/"]
     for name in bundle.files:
         content = bundle.read(name)
-        for place in own:
+        for place in [*own, "site-packages"]:
             assert place.encode() not in content, (name, place)
+        if name.endswith(".onnx"):
+            model = onnx.load_from_string(content)
+            for weights in model.graph.initializer:
+                weights.raw_data = b""  # where any bytes may stand
+            content = model.SerializeToString()
         if name.endswith((".json", ".md", ".onnx")):
             assert not re.search(rb"(?<![\w.:/])/(?:tmp|usr|etc|var|opt|mnt|srv)/|[A-Z]:\\\\|\.py\b", content), name
 
