@@ -147,10 +147,10 @@ def search(
     log
         Is told what came of each setting.
     """
-    prepared = _prepared(fp32)
+    ready = prepared(fp32)
 
     def attempt(setting: Setting) -> Tried:
-        model = quantise(prepared, setting, calibration_N3SS)
+        model = quantise(ready, setting, calibration_N3SS)
         tried = compare(setting, model, reference, ask(model), max_loss=max_loss)
         log(f"int8, {setting}: agreement {tried.agreement:.4f}, {'passes' if tried.passes else 'loses too much'}")
         return tried
@@ -185,9 +185,9 @@ def compare(setting: Setting, model: bytes, reference: Predictions, answered: Pr
     )
 
 
-def quantise(prepared: bytes, setting: Setting, calibration_N3SS: NDArray[np.uint8]) -> bytes:
-    """Return the graph in int8, as QDQ: standard operators between QuantizeLinear and DequantizeLinear."""
-    model = onnx.load_from_string(prepared)
+def quantise(ready: bytes, setting: Setting, calibration_N3SS: NDArray[np.uint8]) -> bytes:
+    """Return a `prepared` graph in int8, as QDQ: standard operators between QuantizeLinear and DequantizeLinear."""
+    model = onnx.load_from_string(ready)
     if setting.ranges != "minmax":
         most = max(BATCH, min(len(calibration_N3SS), _HELD // _activation_bytes(model)))
         calibration_N3SS = calibration_N3SS[: most // BATCH * BATCH]  # histograms want batches of one size
@@ -230,7 +230,7 @@ def batches(pictures_N3SS: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
         yield np.divide(pictures_N3SS[start : start + BATCH], np.float32(255), dtype=np.float32)
 
 
-def _prepared(fp32: bytes) -> bytes:
+def prepared(fp32: bytes) -> bytes:
     """Return the graph with shapes inferred and what can be folded folded, as quantisation wants it."""
     with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
