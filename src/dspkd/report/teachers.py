@@ -22,25 +22,12 @@ def answers(run: Run) -> Predictions | None:
     None where there is no teacher, or a run of it is gone or was tested on other images.
     """
     try:
-        said = [_in_order(Predictions.load(folder / "predictions/test.csv"), run.test) for folder in run.teachers]
-    except (DspkdError, KeyError):
+        said = [Predictions.load(folder / "predictions/test.csv").of(run.test.ids) for folder in run.teachers]
+        for each in said:
+            require_same_images(run.test, each)
+    except DspkdError:
         return None
     if not said:
         return None
     log_p_MNK = np.stack([log_softmax(each.logits.astype(np.float64), axis=1) for each in said])
     return replace(said[0], logits=(logsumexp(log_p_MNK, axis=0) - np.log(len(said))).astype(np.float32))
-
-
-def _in_order(said: Predictions, wanted: Predictions) -> Predictions:
-    """Return predictions in the order of others of the same images; DataError or KeyError where they are not."""
-    row_of = {name: row for row, name in enumerate(said.ids)}
-    rows = [row_of[name] for name in wanted.ids]
-    ordered = replace(
-        said,
-        ids=wanted.ids,
-        groups=tuple(said.groups[row] for row in rows),
-        labels=said.labels[rows],
-        logits=said.logits[rows],
-    )
-    require_same_images(wanted, ordered)
-    return ordered
