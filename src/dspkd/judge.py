@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dspkd import build, data
-from dspkd.data import artefacts, class_map, images, sealed
+from dspkd.data import artefacts, attributes, class_map, images, sealed
 from dspkd.data import leak as leaks
 from dspkd.data import split as splits
 from dspkd.data.leak import Leak
@@ -40,6 +40,8 @@ class Judged:
         How the split leaks by which the student was trained, its epoch chosen and its test made; None if it does not.
     opened
         How often the run's test images have been opened, this time included; 0 if none of them is among the images.
+    attributes
+        ``{attribute: a value for each image}``, what the data set says of whom they show.
     """
 
     predictions: Predictions
@@ -47,6 +49,7 @@ class Judged:
     known: int
     leak: Leak | None
     opened: int
+    attributes: dict[str, tuple[str, ...]]
 
 
 def evaluate(
@@ -104,7 +107,14 @@ def evaluate(
     predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
     seen = sum(name in trained for name in predictions.groups)
-    return Judged(predictions, summarise(predictions), seen, leaks.read(run), counted(run) if opens else 0)
+    return Judged(
+        predictions,
+        summarise(predictions),
+        known=seen,
+        leak=leaks.read(run),
+        opened=counted(run) if opens else 0,
+        attributes={name: each.values for name, each in attributes.told(shown.take(rows)).items()},
+    )
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:

@@ -25,25 +25,12 @@ def answers(run: Run) -> Predictions | None:
     kept = run.folder / "predictions/teacher-test.csv"
     files = [kept] if kept.is_file() else [folder / "predictions/test.csv" for folder in run.teachers]
     try:
-        said = [_in_order(Predictions.load(file), run.test) for file in files]
-    except (DspkdError, KeyError):
+        said = [Predictions.load(file).of(run.test.ids) for file in files]
+        for each in said:
+            require_same_images(run.test, each)
+    except DspkdError:
         return None
     if not said:
         return None
     log_p_MNK = np.stack([log_softmax(each.logits.astype(np.float64), axis=1) for each in said])
     return replace(said[0], logits=(logsumexp(log_p_MNK, axis=0) - np.log(len(said))).astype(np.float32))
-
-
-def _in_order(said: Predictions, wanted: Predictions) -> Predictions:
-    """Return predictions in the order of others of the same images; DataError or KeyError where they are not."""
-    row_of = {name: row for row, name in enumerate(said.ids)}
-    rows = [row_of[name] for name in wanted.ids]
-    ordered = replace(
-        said,
-        ids=wanted.ids,
-        groups=tuple(said.groups[row] for row in rows),
-        labels=said.labels[rows],
-        logits=said.logits[rows],
-    )
-    require_same_images(wanted, ordered)
-    return ordered
