@@ -42,6 +42,7 @@ def test_help_shows_how_a_setting_is_written_and_lists_all_commands():
         ("models",), ("compare",), ("ledger",), ("data", "download"), ("data", "unpack"), ("reproduce",),
         ("claims",), ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",),
         ("data", "synthesize"), ("data", "audit"), ("data", "premium"), ("export",), ("verify",), ("doctor",),
+        ("serve",), ("web",),
     }  # fmt: skip
 
 
