@@ -237,6 +237,21 @@ def test_a_bundle_made_here_is_verified_here(made):
     assert all(check.right for check in checks), checks
 
 
+def test_a_rounded_logit_may_be_off_by_two_steps(made):
+    golden = made[0].read_json("golden/golden.json")["answers"]
+    for precision in ("fp32", "int8"):
+        content = made[0].read(f"model.{precision}.onnx")
+        levels = np.unique(np.diff(np.unique(Predictor(made[0], precision).logits(
+            np.random.default_rng(3).random((64, 3, 32, 32), np.float32)
+        ))))  # fmt: skip
+        step = quantise.step(content)
+        assert (step > 0) == (onnx.load_from_string(content).graph.node[-1].op_type == "DequantizeLinear")
+        if step:
+            np.testing.assert_allclose(levels / step, np.rint(levels / step), atol=0.01)
+            assert levels.min() == pytest.approx(step, rel=0.01)
+        assert golden[precision]["tolerance"] >= max(1e-3, 1.99 * step)
+
+
 def test_a_conversion_that_went_wrong_is_refused(bundle, finished):
     from dspkd.deploy import graph
 
