@@ -190,7 +190,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(predictor, 
     huge = saved(Image.new("1", (9000, 9000)), "PNG")
     assert len(huge) < 20_000
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9000 * 9000 - 1)
-    with pytest.raises(DataError, match="not a readable image: (9000 x 9000 pixels|Image size .81000000)"):
+    with pytest.raises(DataError, match=r"not a readable image: (9000 x 9000 pixels|Image size .81000000)"):
         predictor.predict(huge)
 
 
