@@ -184,7 +184,7 @@ def _listed(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, Entry]:
     said = read_json(manifest, MANIFEST)
     if said.get("format") != FORMAT:
         raise BundleError(f"{MANIFEST}: format is {said.get('format')!r}; want {FORMAT!r}")
-    if said.get("version") != VERSION:
+    if said.get("version") != VERSION or type(said["version"]) is not int:
         raise BundleError(
             f"{MANIFEST}: version {said.get('version')!r} is not known, only {VERSION}; a newer dspkd may"
         )
