@@ -17,7 +17,7 @@ def finished(lesions, tmp_path_factory):
         "model": {"name": "tiny"},
         "pictures": {"size": 32},
         "train": {"batch_size": 16},
-        "stages": [{"name": "labels", "epochs": 2, "lr": 3e-3, "terms": [{"method": "labels"}]}],
+        "stages": [{"name": "labels", "epochs": 8, "lr": 3e-3, "terms": [{"method": "labels"}]}],
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run.report, "write", lambda out: out)

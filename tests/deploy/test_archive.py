@@ -94,8 +94,9 @@ def test_a_sheet_that_was_stopped_anywhere_goes_on(predictor, folder, tmp_path):
     shutil.copy(archive.find([folder])[0], folder / "a/02.JPG")
     assert fill(predictor, folder, path) == 1
     assert not any(row["error"] for row in table(path))
-    path.write_bytes(b"")
-    assert fill(predictor, folder, path) == 12
+    for begun in (b"", b"image,err"):
+        path.write_bytes(begun)
+        assert fill(predictor, folder, path) == 12
 
 
 def test_a_sheet_of_something_else_is_refused_and_left_alone(predictor, bundle, folder, tmp_path):
@@ -109,7 +110,7 @@ def test_a_sheet_of_something_else_is_refused_and_left_alone(predictor, bundle, 
         with pytest.raises(DataError, match=r"answers\.csv: holds answers of [0-9a-f]{12} \w+; these would be of"):
             archive.Sheet(path, predictor_of_others)
     assert path.read_bytes() == before
-    for content in (b"image,label\na,b\n", b"\xff\xfe\n"):
+    for content in (b"image,label\na,b\n", b"\xff\xfe\n", b"notes"):
         path.write_bytes(content)
         with pytest.raises(DataError, match="is there already and holds no answers"):
             archive.Sheet(path, predictor)
