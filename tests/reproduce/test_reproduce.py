@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from statistics import fmean
 
 import numpy as np
@@ -149,3 +150,22 @@ def test_table_6_times_each_row_by_itself_and_gives_distilled_students_the_stude
     assert "1.09 M are no size of ShuffleNetV2" in told["T/S + DSP-KD"]
     assert "stand-in" in told["wide-ShuffleNet"]
     assert "1.09 M" not in told["ShuffleNetV2 (S)"]
+
+
+def test_an_exported_network_of_table_6_answers(monkeypatch):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(latency, "SIDE", 64)
+    network = zoo.make("tiny", classes=8).eval()
+    ((name, ask),) = latency._exported({"S": network}, lambda text: None).items()
+    assert name == "S: onnx"
+    (logits,) = ask()
+    assert logits.shape == (1, 8)
+    assert np.isfinite(logits).all()
+
+
+def test_without_onnx_runtime_table_6_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    told = []
+    assert latency._exported({}, told.append) == {}
+    assert "onnxruntime is not installed" in told[0]
