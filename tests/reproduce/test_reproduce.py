@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from statistics import fmean
 
 import numpy as np
@@ -50,7 +51,7 @@ def figure(found, row, column):
     return one
 
 
-def tests_of(out, arm):
+def answers_of(out, arm):
     return Predictions.load(out / "eight-classes" / arm / "seed-0" / "predictions" / "test.csv")
 
 
@@ -61,13 +62,13 @@ def test_the_ablation_is_trained_within_a_budget_and_gone_on_with(tmp_path, prob
     assert "gives up resolution: 48 px, not 224" in said
     found = rows(out, 7)
     plain = figure(found, "ShuffleNetV2 (S)", "accuracy, %")
-    right = tests_of(out, "plain")
+    right = answers_of(out, "plain")
     assert plain["paper"] == "86.21"
     assert float(plain["ours"]) == pytest.approx(100 * float(np.mean(right.predicted == right.labels)), rel=1e-5)
     assert float(plain["low"]) <= float(plain["ours"]) <= float(plain["high"])
     assert "the paper has ISIC 2019; ours is 160 synthetic drawings" in plain["not_comparable_because"]
     gain = figure(found, "S + MGD (a)", "Δ accuracy")
-    taught = tests_of(out, "mgd+tiny_wide")
+    taught = answers_of(out, "mgd+tiny_wide")
     by_hand = 100 * (np.mean(taught.predicted == taught.labels) - np.mean(right.predicted == right.labels))
     assert (gain["paper"], float(gain["ours"])) == ("+2.33", pytest.approx(by_hand, abs=1e-4))
     assert figure(found, "S + NKD (stage 2)", "accuracy, %")["ours"] == ""  # not among the few
@@ -84,7 +85,7 @@ def test_the_ablation_is_trained_within_a_budget_and_gone_on_with(tmp_path, prob
     later = {path.parent.parent.name for path in set(out.rglob("model.safetensors")) - set(before)}
     assert later == {"kd+tiny_wide"}  # the others are shared with table 7
     found = rows(out, 4)
-    taught = tests_of(out, "dsp_kd+tiny_wide")
+    taught = answers_of(out, "dsp_kd+tiny_wide")
     present = sorted(set(taught.labels))
     scores = f1_score(taught.labels, taught.predicted, labels=present, average=None, zero_division=0)
     for number, score in zip(present, scores, strict=True):
@@ -149,3 +150,22 @@ def test_table_6_times_each_row_by_itself_and_gives_distilled_students_the_stude
     assert "1.09 M are no size of ShuffleNetV2" in told["T/S + DSP-KD"]
     assert "stand-in" in told["wide-ShuffleNet"]
     assert "1.09 M" not in told["ShuffleNetV2 (S)"]
+
+
+def test_an_exported_network_of_table_6_answers(monkeypatch):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(latency, "SIDE", 64)
+    network = zoo.make("tiny", classes=8).eval()
+    ((name, ask),) = latency._exported({"S": network}, lambda text: None).items()
+    assert name == "S: onnx"
+    (logits,) = ask()
+    assert logits.shape == (1, 8)
+    assert np.isfinite(logits).all()
+
+
+def test_without_onnx_runtime_table_6_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    told = []
+    assert latency._exported({}, told.append) == {}
+    assert "onnxruntime is not installed" in told[0]
