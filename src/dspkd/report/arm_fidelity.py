@@ -29,8 +29,8 @@ def of_arms(ranked: Sequence[Contender]) -> dict[str, ArmFidelity]:
     """Return the ledgers of arms against their teachers; empty where no run has its teacher's answers.
 
     A run without a teacher is held against the teacher of the others, if they all have the same: it says how much a
-    student that never saw the teacher "forgets". Left out are arms with runs of which that is not known, and the teacher
-    itself.
+    student that never saw the teacher "forgets". Left out are arms with runs of which that is not known, and the
+    teacher itself.
     """
     own = {run.folder: answers(run.folder).get("teacher", {}).get("test") for arm in ranked for run in arm.runs}
     known = [teacher for teacher in own.values() if teacher is not None]
