@@ -241,6 +241,7 @@ def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch):
     assert len(submitted) <= 3
 
 
+@pytest.mark.filterwarnings("ignore")  # Ray warns of its own future
 def test_a_ray_cluster_says_the_same(folder, tmp_path):
     pytest.importorskip("ray", reason="needs the extra [ray]")
     ask(folder, tmp_path / "here.csv")

@@ -32,15 +32,30 @@ Engine: TypeAlias = Callable[[Iterator[Chunk]], Generator[Answers, None, None]]
 class Asked(Protocol):
     """Whoever answers about pictures: a run's student, a bundle."""
 
-    classes: tuple[str, ...]
-    key: str
-    """Changes whenever an answer might."""
-    batch_size: int
-    """Pictures that are asked about at once."""
-    on_gpu: bool
-    """Whether it answers on a GPU."""
-    picture: Callable[[Path], NDArray[Any]]
-    """From a file to what `answer` takes a stack of; it is sent to other processes. DataError: it cannot be read."""
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The K class names."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Changes whenever an answer might."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures that are asked about at once."""
+        ...
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it answers on a GPU."""
+        ...
+
+    @property
+    def picture(self) -> Callable[[Path], NDArray[Any]]:
+        """From a file to what `answer` takes a stack of, or DataError; other processes are sent this function."""
+        ...
 
     def answer(self, pictures: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Return ``[N, K]`` probabilities of N pictures."""
