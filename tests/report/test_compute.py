@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,16 @@ def test_a_plain_arm_has_no_other_costs_and_what_nobody_wrote_down_is_not_nothin
 def test_a_result_from_before_has_no_processor_time(whole):
     assert sources.read(whole).result.cpu_seconds is None
     assert compute.of([sources.read(whole)]).own.cpu_seconds is None
+
+
+def test_a_bank_of_a_run_from_before_is_not_free(fabricated):
+    teacher = run(fabricated)
+    old = sources.read(run(fabricated, [teacher], cpu_seconds=None))
+    assert compute.of([old]).bank == compute.Time(0, 0)
+    banked = replace(old, recipe=old.recipe + "\n[pictures]\nviews = 64\n")
+    assert compute.of([banked]).bank == compute.Time(None, None)
+    alone = replace(banked, recipe="[pictures]\nviews = 64\n")
+    assert compute.of([alone]).bank == compute.Time(0, 0)
 
 
 def test_the_tables_have_it(fabricated):
