@@ -56,10 +56,10 @@ def test_a_temperature_brings_confidence_to_the_nearer_bound(method, option, giv
 
 
 def test_a_temperature_that_fits_already_is_left_alone():
-    right = confidence(softened(LOGITS, 3.0))
+    right = confidence(softened(LOGITS, 2.0))
     assert 0.6 < right < 0.8
     for accuracy in (right, right + 0.2):  # as sure as it is right, and less sure without being too soft
-        (soft,) = advice.softness(made({"method": "kd", "options": {"temperature": 3.0}}), LOGITS, accuracy)
+        (soft,) = advice.softness(made({"method": "kd", "options": {"temperature": 2.0}}), LOGITS, accuracy)
         assert soft.fitting is None
         assert advice.temperatures([soft], accuracy) == []
     assert advice.softness(made({"method": "mgd"}), LOGITS, 0.7) == []
