@@ -63,16 +63,19 @@ def main():
             list(pool.map(make, range(asked.images), paths, sources, [asked.width] * asked.images))
         before = peak_mib()
         prints, wall, cpu = timed(lambda: fingerprint.take(paths))
-    kept = sum(getattr(prints, name).nbytes for name in ("layout", "detail")) / asked.images
-    print(f"reading {asked.images} images: {wall:.0f} s wall, {cpu:.0f} s CPU; {kept:.0f} bytes kept of each")
-    print("| images | search, s wall | s CPU | growth of CPU per doubling | pairs |\n|---|---|---|---|---|", flush=True)
-    duplicates.find(first(prints, 500))
-    earlier = None
-    for count in (asked.images // 8, asked.images // 4, asked.images // 2, asked.images):
-        pairs, wall, cpu = timed(lambda count=count: duplicates.find(first(prints, count)))
-        growth = "" if earlier is None else f"{cpu / earlier:.2f}"
-        print(f"| {count} | {wall:.1f} | {cpu:.1f} | {growth} | {len(pairs)} |", flush=True)
-        earlier = cpu
+        kept = sum(getattr(prints, name).nbytes for name in ("layout", "detail")) / asked.images
+        print(f"reading {asked.images} images: {wall:.0f} s wall, {cpu:.0f} s CPU; {kept:.0f} bytes kept of each")
+        print(
+            "| images | search, s wall | s CPU | growth of CPU per doubling | pairs |\n|---|---|---|---|---|",
+            flush=True,
+        )
+        duplicates.find(first(prints, 500))
+        earlier = None
+        for count in (asked.images // 8, asked.images // 4, asked.images // 2, asked.images):
+            pairs, wall, cpu = timed(lambda count=count: duplicates.find(first(prints, count)))
+            growth = "" if earlier is None else f"{cpu / earlier:.2f}"
+            print(f"| {count} | {wall:.1f} | {cpu:.1f} | {growth} | {len(pairs)} |", flush=True)
+            earlier = cpu
     print(f"peak memory {peak_mib():.0f} MiB, of which {before:.0f} MiB before the first image was read")
 
 

@@ -1,218 +1,123 @@
-"""Distilling with a bank of answers beside the live teacher, beside plain training, and beside torchdistill.
+"""Distilling with a bank of answers beside the live teacher, beside torchdistill, and beside the floor.
 
     pip install --no-deps torchdistill
-    python benchmarks/bench_bank.py --data ../shared/data/dermoscopy-288-mini --threads 2
-    python benchmarks/bench_bank.py --data ../shared/data/dermoscopy-150 --size 96 --images 256 --threads 2
+    python benchmarks/bench_bank.py --data ../shared/data/dermoscopy-288-mini
+    python benchmarks/bench_bank.py --data ../shared/data/dermoscopy-150 --size 96 --batch 32 --threads 2
 
-Res2Net101 -> ShuffleNetV2, initial weights, vanilla KD and the first stage of DSP-KD, all in one run on the same
-images. Rates are images a second over the steps of an epoch after its first step; the validation that a run does after
-an epoch is left out for all. Each contender makes its own pictures: torchdistill those of torchvision's usual training
-transform out of a DataLoader in this process, dspkd its own. Only ratios mean anything.
+Every contestant runs in a process of its own, and they take turns, one step each in every round: see `contestants.py`.
+Ratios are medians, with quartiles, over the rounds: of time by the clock, and of the processor. The latter, with one
+thread, is good on a machine that is busy with other things; the former on a quiet one.
+
+The floor of stage 2 (`kd`) is plain training of the student; that of stage 1 is plain training and the term by itself.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
-import logging
 import tempfile
-import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
-from PIL import Image
-from torchvision.transforms import v2
+from contestants import KD, Here, Setting, dspkd, filling, silent, term_alone, torchdistill
+from turns import Apart, ratio, take_turns, told
 
-from dspkd import data
-from dspkd.data.decoded import Decoded, fingerprints
-from dspkd.data.loader import TrainBatches
-from dspkd.data.transforms import Augmentation
-from dspkd.distiller import Distiller
-from dspkd.methods import find
-from dspkd.models import zoo
-from dspkd.stage import Stage
-from dspkd.stage import Term as TermSettings
-from dspkd.teacher.bank import BankedTeacher, image_keys
-from dspkd.teacher.live import LiveTeacher
-from dspkd.train import loop
-from dspkd.train.allocator import keep_freed_memory
+from dspkd.data.synthetic import synthesize
 
-CLASSES = 8
+FUSIONS = {
+    "hidden 256": ("hierarchical_fusion", {"hidden": 256}, 1e-4),
+    "separable": ("hierarchical_fusion", {"generator": "separable", "hidden": 256}, 1e-4),
+}
 
 
-class Clock:
-    """Watches a stage and notes when each step ended."""
+def add_arguments(parser, *, images, views):
+    """Add what the setting of a run is made of."""
+    parser.add_argument("--data", help="a folder with a data set; painted pictures of 450 px without it")
+    parser.add_argument("--teacher", default="res2net101")
+    parser.add_argument("--student", default="shufflenet_v2_x1_0")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--images", type=int, default=images)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--views", type=int, default=views)
+    parser.add_argument("--threads", type=int, default=1)
 
-    def __init__(self):
-        self.ended = {}
 
-    def step(self, stage, epoch, done, steps):
-        self.ended.setdefault(epoch, []).append(time.perf_counter())
+def setting_of(asked, folder):
+    if asked.data is None:
+        synthesize(folder / "painted", images=asked.images, size=450, seed=0)
+    said = {name: value for name, value in vars(asked).items() if name in Setting.__dataclass_fields__}
+    return Setting(**{**said, "data": asked.data or str(folder / "painted"), "folder": str(folder)})
 
-    def epoch(self, record):
-        pass
 
-    def seconds_a_step(self):
-        """Return the median over the steps of all epochs, the first of each left out."""
-        return float(np.median(np.concatenate([np.diff(ended) for ended in self.ended.values()])))
+def contestants(setting, without):
+    """Return the contestants by name, each ready to take its first step."""
+    made = {
+        "filling": (filling, setting),
+        "plain": (dspkd, setting, None, None),
+        "warm": (dspkd, setting, "bank", KD),
+        "live": (dspkd, setting, "live", KD),
+        "torchdistill": (torchdistill, setting, False),
+        "torchdistill, our allocator": (torchdistill, setting, True),
+        "kd alone": (term_alone, setting, KD),
+    }
+    for name, term in FUSIONS.items():
+        made[f"stage 1, {name}"] = (dspkd, setting, "bank", term)
+        made[f"{name} alone"] = (term_alone, setting, term)
+    return {name: Apart(*work) for name, work in made.items() if name not in without}
+
+
+def ratios(spent, views):
+    """Return what the figures say, by a sentence that says which."""
+    found = {
+        "images a second, warm bank / torchdistill": ("torchdistill", "warm"),
+        "images a second, live / torchdistill": ("torchdistill", "live"),
+        "images a second, warm bank / torchdistill, our allocator": ("torchdistill, our allocator", "warm"),
+        "images a second, live / torchdistill, our allocator": ("torchdistill, our allocator", "live"),
+        "images a second, plain student / torchdistill: the bound": ("torchdistill", "plain"),
+        "images a second, filling the bank / torchdistill": ("torchdistill", "filling"),
+        "time, stage 2 from a warm bank / plain student": ("warm", "plain"),
+    }
+    lines = {text: ratio(spent[a], spent[b]) for text, (a, b) in found.items() if {a, b} <= set(spent)}
+    for name in FUSIONS:
+        if {f"stage 1, {name}", f"{name} alone", "plain"} <= set(spent):
+            floor = spent["plain"] + spent[f"{name} alone"]
+            lines[f"time, stage 1 ({name}) / (plain + term alone)"] = ratio(spent[f"stage 1, {name}"], floor)
+            lines[f"time, stage 1 ({name}) / plain student"] = ratio(spent[f"stage 1, {name}"], spent["plain"])
+    if {"torchdistill", "warm", "filling"} <= set(spent):
+        ours = 30 * spent["warm"] + views * spent["filling"]
+        lines[f"30 epochs, cold bank, {views} views / torchdistill, computed"] = ratio(30 * spent["torchdistill"], ours)
+    return lines
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--teacher", default="res2net101")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--views", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser, images=64, views=4)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help='e.g. torchdistill "kd alone"')
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    keep_freed_memory()
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = Bench(args, Path(folder)).run()
-    print(json.dumps(figures, indent=2))
-    if args.out:
-        args.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-
-
-class Bench:
-    def __init__(self, args, folder):
-        self.args, self.folder = args, folder
-        self.table = data.read("auto", args.data)
-        self.rows = np.random.default_rng(0).permutation(len(self.table))[: args.images]
-        torch.manual_seed(0)
-        self.teacher = zoo.make(args.teacher, classes=CLASSES).to(memory_format=torch.channels_last)
-        self.live = LiveTeacher(self.teacher, self.teacher.spec, name=args.teacher)
-        augment = Augmentation(size=args.size)
-        decoded = Decoded(
-            self.table, self.rows, augment.decode_side, folder / "pixels", progress=lambda *_: None, log=print
-        )
-        self.batches = {
-            views: TrainBatches(self.table, self.rows, augment, batch_size=args.batch, views=views, decoded=decoded)
-            for views in (args.views, None)
-        }
-
-    def run(self):
-        args = self.args
-        figures = {"settings": {name: str(value) for name, value in vars(args).items() if name != "out"}}
-        bank, filling = self.filled_bank()
-        kd = ("kd", {"temperature": 4.0}, 0.9)
-        rates = figures["images a second"] = {}
-        rates["filling the bank"] = args.views * len(self.rows) / filling
-        rates["plain student"] = self.rate(None, fresh=True)
-        rates["kd, warm bank"] = self.rate(bank, kd)
-        rates["kd, live teacher"] = self.rate(self.live, kd, fresh=True)
-        rates["kd, torchdistill"] = self.torchdistill()
-        for hidden in (0, 256):
-            fusion = ("hierarchical_fusion", {"hidden": hidden}, 1e-4)
-            rates[f"stage 1, warm bank, hidden {hidden}"] = self.rate(bank, fusion)
-        peer = rates["kd, torchdistill"]
-        thirty = 30 / rates["kd, warm bank"] + args.views / rates["filling the bank"]
-        figures["ratios"] = {
-            "warm bank / torchdistill": rates["kd, warm bank"] / peer,
-            "live / torchdistill": rates["kd, live teacher"] / peer,
-            "30 epochs, cold bank / torchdistill (from these rates)": 30 / peer / thirty,
-            "time of a step: warm bank / plain": rates["plain student"] / rates["kd, warm bank"],
-        }
-        figures["megabytes of the bank"] = bank.nbytes / 1e6
-        return figures
-
-    def filled_bank(self):
-        """Return a bank with all views of all images, and the seconds that it took to fill it."""
-        keys = image_keys(fingerprints(self.table.paths), self.table.ids)
-        bank = BankedTeacher(self.live, {"logits", "last"}, keys, {}, self.folder / "bank")
-        pictures = [(int(row), view) for row in self.rows for view in range(self.args.views)]
-        started = time.perf_counter()
-        bank.fill(
-            pictures, self.batches[self.args.views].show, made=(), batch_size=self.args.batch, ask=self.live.answer,
-            progress=lambda *_: None, log=print,
-        )  # fmt: skip
-        return bank, time.perf_counter() - started
-
-    def rate(self, teacher, term=None, *, fresh=False):
-        """Return images a second of the real loop: labels, and `term` of `teacher` if there is one."""
-        args = self.args
-        torch.manual_seed(0)
-        student = zoo.make("shufflenet_v2_x1_0", classes=CLASSES).to(memory_format=torch.channels_last)
-        parts = [("labels", 1.0, find("labels")(student.spec, None))]
-        if term:
-            name, options, weight = term
-            parts.append((name, weight, find(name)(student.spec, teacher.spec, **options)))
-        stage = Stage(name="bench", epochs=args.epochs, lr=1e-3, terms=(TermSettings(method="labels"),))
-        clock = Clock()
-        loop.fit(
-            stage, Distiller(student, teacher, parts), self.batches[None if fresh else args.views],
-            lambda student: {"balanced_accuracy": 0.0}, folder=Path(tempfile.mkdtemp(dir=self.folder)), digest="",
-            seed=0, first_epoch=0, arithmetic=loop.Arithmetic(device=torch.device("cpu")), watcher=clock,
-        )  # fmt: skip
-        return args.batch / clock.seconds_a_step()
-
-    def torchdistill(self):
-        """Return images a second of torchdistill's own box and steps, on the same images."""
-        logging.disable()
-        from torchdistill.core.distillation import DistillationBox
-
-        args = self.args
-        torch.manual_seed(0)
-        student = zoo.make("shufflenet_v2_x1_0", classes=CLASSES).network
-        criterion = {"key": "KDLoss", "kwargs": {
-            "student_module_path": "fc", "student_module_io": "output", "teacher_module_path": "fc",
-            "teacher_module_io": "output", "temperature": 4.0, "alpha": 0.5, "reduction": "batchmean",
-        }}  # fmt: skip
-        hook = {"forward_hook": {"input": [], "output": ["fc"]}, "sequential": [], "forward_proc": "forward_batch_only"}
-        box = DistillationBox(
-            self.teacher.network, student, {"train": Folder(self.table, self.rows, args.size)},
-            {
-                "num_epochs": args.epochs,
-                "train_data_loader": {
-                    "dataset_id": "train",
-                    "sampler": {"class_or_func": torch.utils.data.RandomSampler, "kwargs": {}},
-                    "kwargs": {"batch_size": args.batch, "num_workers": 0, "drop_last": True},
-                },
-                "teacher": {**hook, "requires_grad": False},
-                "student": {**hook, "requires_grad": True},
-                "optimizer": {"key": "AdamW", "kwargs": {"lr": 1e-3}},
-                "criterion": {
-                    "key": "WeightedSumLoss",
-                    "kwargs": {"sub_terms": {"kd": {"criterion": criterion, "weight": 1.0}}},
-                },
-            },
-            torch.device("cpu"), None, False, 1,
-        )  # fmt: skip
-        clock = Clock()
-        for epoch in range(args.epochs):
-            box.pre_epoch_process(epoch=epoch)
-            for images, labels, supplement in box.train_data_loader:
-                box.pre_forward_process()
-                loss = box.forward_process(images, labels, supplement)
-                box.post_forward_process(loss=loss)
-                clock.step("", epoch, 0, 0)
-            box.post_epoch_process()
-        return args.batch / clock.seconds_a_step()
-
-
-class Folder(torch.utils.data.Dataset):
-    """The same images by torchvision's usual transform."""
-
-    def __init__(self, table, rows, size):
-        self.table, self.rows = table, rows
-        self.transform = v2.Compose([
-            v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), v2.RandAugment(2, 9),
-            v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ])  # fmt: skip
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, position):
-        row = self.rows[position]
-        with Image.open(self.table.paths[row]) as image:
-            return self.transform(image.convert("RGB")), int(self.table.labels[row])
+        setting = setting_of(asked, Path(folder))
+        # Two views are enough to measure reading them; what filling costs is measured batch by batch.
+        few = Setting(**{**asdict(setting), "views": min(2, setting.views)})
+        here = Here(few)
+        here.fill(silent)
+        field = contestants(few, asked.without)
+        try:
+            spent = take_turns(field, asked.rounds)
+        finally:
+            for contestant in field.values():
+                contestant.end()
+    figures = ratios(spent, asked.views)
+    for name, pairs in spent.items():
+        clock, processor = asked.batch / np.median(pairs, axis=0)
+        print(f"{name:58} images a second {clock:7.1f}, a processor second {processor:7.1f}")
+    for text, found in figures.items():
+        print(told(text, found))
+    pictures = here.setting.views * (len(here.rows) // asked.batch) * asked.batch
+    print(f"the bank: {here.bank.nbytes / pictures / 1e3:.0f} kB a picture")
+    if asked.out:
+        kept = {"settings": asdict(setting), "ratios": figures}
+        asked.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -355,3 +355,21 @@ def test_a_placed_network_lies_channels_last_and_answers_the_same(batch):
     placed = build.placed(network, torch.device("cpu"))
     assert placed.network.stage1[0].weight.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(placed(batch.images).logits, before)
+
+
+@pytest.mark.parametrize("shown", [(), ("shading",), ("colour_constancy", "shading")])
+def test_a_teacher_of_other_artefacts_is_refused_by_name(lesions, tmp_path, shown):
+    taught = settings(lesions, pictures={"size": 32, "artefacts": ["shading", "colour_constancy"]})
+    (tmp_path / "recipe.toml").write_text(recipe.dump(taught))
+    wanted = settings(lesions, pictures={"size": 32, "artefacts": list(shown)}, teacher=str(tmp_path))
+    with pytest.raises(
+        RecipeError, match=r"pictures\.artefacts: teacher .* with artefacts = \['shading', 'colour_const"
+    ):
+        checks.check(wanted)
+
+
+def test_a_teacher_of_the_same_artefacts_and_one_still_to_be_trained_are_taken(lesions, tmp_path):
+    pictures = {"size": 32, "artefacts": ["shading"]}
+    (tmp_path / "recipe.toml").write_text(recipe.dump(settings(lesions, pictures=pictures)))
+    for teacher in (tmp_path, tmp_path / "later"):
+        checks.check(settings(lesions, pictures=pictures, teacher=str(teacher)))

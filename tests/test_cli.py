@@ -38,10 +38,11 @@ def test_help_says_what_a_command_and_each_of_its_arguments_is_for(path):
 def test_help_shows_how_a_setting_is_written_and_lists_all_commands():
     assert "stages.0.epochs=2" in call("train", "--help")[0]
     assert set(COMMANDS) == {
-        (), ("train",), ("demo",), ("evaluate",), ("predict",), ("explain",), ("plan",), ("doctor",), ("report",),
-        ("methods",), ("models",), ("compare",), ("data", "download"), ("data", "unpack"),
-        ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",), ("data", "synthesize"),
-        ("data", "audit"), ("data", "premium"),
+        (), ("train",), ("demo",), ("evaluate",), ("predict",), ("explain",), ("plan",), ("report",), ("doctor",),
+        ("methods",),
+        ("models",), ("compare",), ("ledger",), ("data", "download"), ("data", "unpack"), ("reproduce",),
+        ("claims",), ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",),
+        ("data", "synthesize"), ("data", "audit"), ("data", "premium"), ("export",), ("verify",),
     }  # fmt: skip
 
 

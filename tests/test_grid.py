@@ -24,9 +24,10 @@ def blocks(tmp_path, text, seeds="[0]"):
 
 
 @pytest.mark.parametrize("name", recipes.grids())
-def test_every_embedded_grid_is_valid_equal_and_has_a_headline(name):
-    (block,) = grid.blocks(grid.load(recipes.find_grid(name)), OUT)
-    assert block.unlike == []
+def test_every_embedded_grid_is_valid_equal_or_says_why_not_and_has_a_headline(name):
+    wanted = grid.load(recipes.find_grid(name))
+    (block,) = grid.blocks(wanted, OUT)
+    assert bool(block.unlike) == bool(wanted.unequal)
     assert [block.plain, block.smoothed] == ["plain", "label_smoothing"]
     for cells in block.cells.values():
         checks.check(cells[0].recipe)
@@ -139,6 +140,21 @@ def test_unequal_arms_are_refused_by_name_unless_the_grid_says_why(tmp_path, set
     (block,) = blocks(tmp_path, arms + "unequal = 'that is the question'")
     assert len(block.unlike) == 1
     assert block.unlike[0].startswith(f"kd: {setting.partition('=')[0] if 'epochs' not in setting else 'the number'}")
+
+
+def test_teachers_of_an_ensemble_teach_each_arm_together(tmp_path):
+    teachers = "teachers = ['dermoscopy150/teacher', { run = 'runs/old' }]\nensemble = true"
+    (block,) = blocks(tmp_path, KD + teachers)
+    assert [name for name in block.cells if "kd" in name] == ["kd"]
+    trained = str(OUT / "teachers" / "teacher")
+    assert all(cell.recipe.teachers == (trained, "runs/old") for cell in block.cells["kd"])
+    one = KD.replace("'dermoscopy150/kd'", "{ recipe = 'dermoscopy150/kd', teachers = ['old'] }")
+    (block,) = blocks(tmp_path, one + teachers)
+    assert all(cell.recipe.teachers == ("runs/old",) for cell in block.cells["kd"])
+    with pytest.raises(RecipeError, match="arm kd: the grid has no teacher 'ol'; it has teacher, old"):
+        blocks(tmp_path, one.replace("['old']", "['ol']") + teachers)
+    with pytest.raises(RecipeError, match="ensemble: needs two teachers or more, got 1"):
+        blocks(tmp_path, KD + "teachers = ['dermoscopy150/teacher']\nensemble = true")
 
 
 @pytest.mark.parametrize("setting", ["data.path='other'", "split.seed=1", "split.val=0.3"])

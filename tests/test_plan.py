@@ -1,7 +1,10 @@
+import re
+
 import pytest
 
 from dspkd import plan as planning
 from dspkd import recipe, run
+from dspkd.data import read
 from dspkd.printing import print_plan
 from dspkd.screen import terminal
 
@@ -61,8 +64,9 @@ def test_each_phase_of_a_step_is_charged_to_its_own_column(lesions, teacher, mon
     assert (first.asking, first.learning, first.updating) == (0, 100, 1000)
     assert (second.asking, second.learning, second.updating) == (10, 100, 1000)
     assert first.seconds == 3 * first.steps * 1100
-    assert found.pictures == 0
-    assert found.seconds == pytest.approx(first.seconds + second.seconds + 5 * found.judging)
+    assert found.answers == planning.Once()
+    trained = first.seconds + second.seconds + 5 * found.judging
+    assert found.seconds == pytest.approx(found.images.seconds + trained)
 
 
 def test_with_a_bank_the_teacher_is_asked_once_before_training(lesions, teacher, monkeypatch):
@@ -72,8 +76,33 @@ def test_with_a_bank_the_teacher_is_asked_once_before_training(lesions, teacher,
     found = planning.plan(made(lesions, teacher=teacher, pictures=pictures))
     assert [stage.asking for stage in found.stages] == [0, 0]
     shown = found.stages[0].steps * 16
-    assert shown < found.pictures <= 2 * (shown + 16)
-    assert found.filling == pytest.approx(found.pictures / 16 * 10)
+    answers = found.answers
+    assert shown < answers.count <= 2 * (shown + 16)
+    assert answers.seconds == pytest.approx(answers.count / 16 * 10)
+    assert found.seconds > answers.seconds
+
+
+def test_it_foresees_the_bytes_and_pictures_that_a_run_then_keeps(lesions, teacher, tmp_path):
+    features = {"method": "mgd", "weight": 1e-3, "options": {"hidden": 8}}
+    stages = [{"name": "both", "epochs": 2, "lr": 1e-3, "terms": [LABELS, features, {"method": "mlld"}]}]
+    pictures = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
+    wanted = made(lesions, teacher=teacher, stages=stages, pictures=pictures, machine={"cache": str(tmp_path / "kept")})
+    found = planning.plan(wanted)
+    assert not (tmp_path / "kept").exists()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.report, "write", lambda out: out)
+        run.train(wanted, tmp_path / "run")
+    kept = {path: path.stat().st_size for path in (tmp_path / "kept").rglob("arrays.bin")}
+    assert sum(size for path, size in kept.items() if path.parts[-3] == "kept") == pytest.approx(found.images.nbytes)
+    assert sum(size for path, size in kept.items() if path.parts[-3] != "kept") == found.answers.nbytes
+    assert found.images.count == len(read("auto", lesions))
+    assert found.images.seconds > 0
+
+
+def test_what_is_not_kept_is_not_counted_as_done_once(lesions, teacher):
+    found = planning.plan(made(lesions, teacher=teacher, machine={"cache": "none"}))
+    assert found.images == found.answers == planning.Once()
+    assert found.stages[0].loading > 0
 
 
 def test_a_teacher_that_learns_is_part_of_learning(lesions, teacher):
@@ -86,8 +115,12 @@ def test_a_teacher_that_learns_is_part_of_learning(lesions, teacher):
 def test_it_keeps_nothing_and_prints_what_it_measured(lesions, teacher, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    print_plan(terminal(), planning.plan(made(lesions, teacher=teacher)))
+    pictures = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
+    print_plan(terminal(), planning.plan(made(lesions, teacher=teacher, pictures=pictures)))
     assert list(tmp_path.iterdir()) == []
     shown = capsys.readouterr().out
+    assert "0 loader processes" in shown
     assert "milliseconds a step" in shown
+    assert re.search(r"once, where not yet kept: decode images, [\d,]+ of them: \d+ s, [\d.]+ MB", shown)
+    assert re.search(r"have the teacher answer pictures, [\d,]+ of them: \d+ s, [\d.]+ kB", shown)
     assert "expected in all" in shown

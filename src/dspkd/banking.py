@@ -16,7 +16,7 @@ from dspkd.inputs import Inputs, Watcher
 from dspkd.recipe import Recipe
 from dspkd.stage import Stage
 from dspkd.teacher.asked import fields_read
-from dspkd.teacher.bank import BankedTeacher, Spent, image_keys
+from dspkd.teacher.bank import BankedTeacher, Spent, image_keys, stored_bytes
 from dspkd.types import Batch, Output, made_numbers
 
 
@@ -59,9 +59,7 @@ def bank(
     teacher, device = inputs.teacher, inputs.device
     assert teacher, "a recipe is checked before it is run"
     assert folder, "a recipe is checked before it is run"
-    asking = [stage for stage in made_from.stages if _asks(stage)]
-    terms = [methods.find(term.method) for stage in asking for term in stage.terms]
-    turned, strong = any(term.wants_turned for term in terms), any(term.wants_strong for term in terms)
+    turned, strong = _made(made_from)
 
     def show(pictures: Sequence[list[Key]]) -> Iterator[Batch]:
         for batch in batches.show(pictures):
@@ -96,6 +94,28 @@ def bank(
         log=watcher.note,
     )
     return banked, banked.cost(len(pictures))
+
+
+def bytes_of_an_answer(
+    made_from: Recipe,
+    make: Callable[..., Distiller],
+    student: nn.Module,
+    teacher: build.AnyTeacher,
+    batches: TrainBatches,
+    device: torch.device,
+) -> float:
+    """Return the bytes that a bank keeps for one picture, those made from it included, by the answer to two."""
+    turned, strong = _made(made_from)
+    batch = next(batches.show([batches.keys(0)[:2]])).to(device)
+    fields = _fields(made_from, make, student, teacher.answer, batch)
+    answered = teacher.answer(batch.with_made(turned=turned, strong=strong))
+    return stored_bytes(answered, fields, made_from.bank.maps) / len(batch)
+
+
+def _made(made_from: Recipe) -> tuple[bool, bool]:
+    """Return whether the teacher is also asked about turned pictures, and about strong ones."""
+    terms = [methods.find(term.method) for stage in made_from.stages if _asks(stage) for term in stage.terms]
+    return any(term.wants_turned for term in terms), any(term.wants_strong for term in terms)
 
 
 def _asks(stage: Stage) -> bool:

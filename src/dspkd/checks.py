@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from dspkd import methods
+from dspkd import methods, recipe
 from dspkd.build import mixing
 from dspkd.data import artefacts, class_map
 from dspkd.errors import DataError, RecipeError
@@ -66,6 +66,8 @@ def _check_pictures(wanted: Recipe) -> None:
         artefacts.check(wanted.pictures.artefacts)
     except DataError as error:
         raise RecipeError(f"pictures.artefacts: {error}") from None
+    for run in wanted.teachers:
+        _require_same_artefacts(wanted, Path(run))
     if not wanted.teachers or wanted.pictures.views == "fresh":
         return
     if wanted.machine.cache == "none":
@@ -79,3 +81,22 @@ def _check_pictures(wanted: Recipe) -> None:
             'train.mixup or train.cutmix makes new mixtures of them in every batch; set pictures.views = "fresh", '
             "or both to 0"
         )
+
+
+def _require_same_artefacts(wanted: Recipe, teacher: Path) -> None:
+    """Refuse a teacher that learned from other pictures than those that it is to answer; one still to be trained waits.
+
+    It sees what its student sees, and a network that has only known hairless skin says little of hairy skin.
+    """
+    if not (teacher / "recipe.toml").exists():
+        return
+    known, shown = recipe.load(teacher / "recipe.toml").pictures.artefacts, wanted.pictures.artefacts
+    if known != shown:
+        raise RecipeError(
+            f"pictures.artefacts: teacher {teacher} was trained with {_listed(known)}, and the pictures that it "
+            f"would be asked about are made with {_listed(shown)}; train both with the same, in the same order"
+        )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"artefacts = [{', '.join(repr(name) for name in names)}]"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd import __version__, cli_data, cli_doctor, cli_recipes
+from dspkd import __version__, cli_data, cli_deploy, cli_doctor, cli_ledger, cli_paper, cli_recipes
 from dspkd.cli_recipes import RecipeArgument, SetOption
 from dspkd.mistakes import told_in_one_line
 
@@ -21,6 +21,9 @@ app = typer.Typer(
 app.add_typer(cli_recipes.app, name="recipes")
 app.add_typer(cli_data.app, name="data")
 app.command("doctor")(cli_doctor.doctor)
+app.add_typer(cli_deploy.app)
+app.add_typer(cli_paper.app)
+app.command("ledger")(cli_ledger.ledger)
 
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
 GOES_ON = "stopped; the same command goes on from the last finished epoch"
@@ -128,24 +131,6 @@ def evaluate(
                 fg="yellow",
                 err=True,
             )
-
-
-@app.command()
-def predict(
-    run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
-) -> None:
-    """Print a student's class probabilities for images. No diagnosis."""
-    with told_in_one_line():
-        from dspkd import judge
-
-        for path, probabilities in judge.predict(run, images):
-            if as_json:
-                typer.echo(json.dumps({"image": str(path), "probabilities": probabilities}))
-            else:
-                ranked = sorted(probabilities.items(), key=lambda item: -item[1])
-                typer.echo(f"{path}: " + "  ".join(f"{name} {value:.3f}" for name, value in ranked))
 
 
 @app.command()

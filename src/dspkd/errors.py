@@ -5,6 +5,7 @@ DspkdError
 ├── RecipeError      a recipe, an option of a method, a name
 ├── WeightsError     a file of weights
 ├── RunError         a run folder: missing, of another recipe, unfinished
+├── BundleError      a bundle: not one, damaged, changed, or of another version
 └── TrainingError    training went wrong: a loss that is not finite
 """
 
@@ -27,6 +28,10 @@ class WeightsError(DspkdError):
 
 class RunError(DspkdError):
     """A run folder is missing, unfinished, or belongs to another recipe."""
+
+
+class BundleError(DspkdError):
+    """A bundle is no bundle, is damaged or was changed, or is of a version that is not known."""
 
 
 class TrainingError(DspkdError):

@@ -35,6 +35,8 @@ class Arm:
     recipe: str
     name: Name | None = None
     """By default the recipe's own; `plain` or `label_smoothing` where it learns from labels alone."""
+    teachers: tuple[Name, ...] = ()
+    """Which of the grid's teachers teach it; all, if none is named."""
     set: tuple[str, ...] = ()
     """Settings that are changed, such as ``stages.0.epochs=2``."""
 
@@ -73,12 +75,20 @@ class Grid:
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     teachers: tuple[Teacher, ...] = ()
     """Each teaches each arm that needs a teacher; without any, a recipe's own teacher does."""
+    ensemble: bool = False
+    """All teachers together teach each arm, as one: the mean of their probabilities, the first one's maps."""
     data: tuple[Variant, ...] = ()
     students: tuple[Variant, ...] = ()
     set: tuple[str, ...] = ()
     """Settings of all runs, teachers included."""
     unequal: Annotated[str, Field(min_length=1)] | None = None
     """Why arms may differ in what a comparison holds equal; printed with the result."""
+
+    @model_validator(mode="after")
+    def _an_ensemble_has_several_teachers(self) -> Self:
+        if self.ensemble and len(self.teachers) < 2:
+            raise ValueError(f"ensemble: needs two teachers or more, got {len(self.teachers)}")
+        return self
 
     @model_validator(mode="after")
     def _names_and_seeds_differ(self) -> Self:
@@ -205,7 +215,7 @@ def _arms(
     for arm in grid.arms:
         made = _loaded(arm.recipe, [*common, *arm.set])
         stem = arm.name or fair.control(made) or made.name
-        for name, chosen in _choices(made, stem, teachers).items():
+        for name, chosen in _choices(made, stem, _named(arm, stem, teachers), together=grid.ensemble).items():
             if name in found:
                 raise RecipeError(f"arms: two are called {name!r}; give one another name")
             if name == TEACHERS:
@@ -217,13 +227,23 @@ def _arms(
     return {name: (made, taught_by.get(name, ())) for name, made in fair.with_controls(found).items()}
 
 
-def _choices(made: Recipe, stem: str, teachers: Mapping[str, Path | Cell]) -> dict[str, Sequence[Path | Cell]]:
-    """Return the arms that a recipe makes: one for each teacher; one with all of them, if it asks for several."""
+def _named(arm: Arm, stem: str, teachers: Mapping[str, Path | Cell]) -> Mapping[str, Path | Cell]:
+    """Return the teachers that an arm names, or all."""
+    for name in arm.teachers:
+        if name not in teachers:
+            raise RecipeError(f"arm {stem}: the grid has no teacher {name!r}; it has {', '.join(teachers) or 'none'}")
+    return {name: teachers[name] for name in arm.teachers or teachers}
+
+
+def _choices(
+    made: Recipe, stem: str, teachers: Mapping[str, Path | Cell], *, together: bool
+) -> dict[str, Sequence[Path | Cell]]:
+    """Return the arms that a recipe makes: one for each teacher; one with all, where they teach `together`."""
     if not made.teachers or not teachers:
         return {stem: ()}
     if len(teachers) == 1 < len(made.teachers):
         raise RecipeError(f"arm {stem}: learns from {len(made.teachers)} teachers together, but the grid has one")
-    if len(made.teachers) > 1 or len(teachers) == 1:
+    if together or len(made.teachers) > 1 or len(teachers) == 1:
         return {stem: list(teachers.values())}
     return {f"{stem}+{name}": [teacher] for name, teacher in teachers.items()}
 

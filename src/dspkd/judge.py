@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dspkd import build, data
-from dspkd.data import attributes, class_map, images, sealed
+from dspkd.data import artefacts, attributes, class_map, images, sealed
 from dspkd.data import leak as leaks
 from dspkd.data import split as splits
 from dspkd.data.leak import Leak
@@ -87,7 +89,7 @@ def evaluate(
             )
         if classes is not None:
             raise DataError(f"class map {classes} is for other images; the run's own have the classes of its recipe")
-        shown, rows = _own(run, recipe, known, part or "test")
+        shown, rows = own_part(run, recipe, known, part or "test", purpose="evaluate")
         opens = (part or "test") == "test"
     else:
         if part is not None:
@@ -110,7 +112,7 @@ def evaluate(
         summarise(predictions),
         known=seen,
         leak=leaks.read(run),
-        opened=_counted(run) if opens else 0,
+        opened=counted(run) if opens else 0,
         attributes={name: each.values for name, each in attributes.told(shown.take(rows)).items()},
     )
 
@@ -133,8 +135,50 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
         yield path, dict(zip(classes, probabilities.tolist(), strict=True))
 
 
-def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str) -> tuple[Table, NDArray[np.int64]]:
-    """Return the run's own images and the rows of them that are in `part`."""
+class Student:
+    """The student of a finished run, as `dspkd.many` asks it; see `dspkd.many.asked.Asked`.
+
+    Raises
+    ------
+    RunError
+        There is no finished run.
+    """
+
+    def __init__(self, run: Path) -> None:
+        network, recipe, self.classes = build.trained(run)
+        crop = build.centre_crop(recipe.pictures)
+        self.batch_size = recipe.train.batch_size
+        self.picture = partial(images.judged, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts)
+        self._device = build.device(recipe.machine)
+        self.on_gpu = self._device.type == "cuda"
+        self._half = build.half(recipe.train, self._device)
+        self._network = build.placed(network.eval(), self._device)
+        weights = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+        depends = asdict(crop) | artefacts.about(crop.artefacts) | {"half": self._half, "weights": weights}
+        self.key = json.dumps(depends, sort_keys=True)
+
+    def answer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return ``[N, K]`` probabilities of pictures ``[N, size, size, 3]``."""
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            images_N3HW = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
+            logits_NK = self._network(images_N3HW).logits
+        return np.asarray(logits_NK.double().softmax(1).cpu())
+
+
+def own_part(
+    run: Path, recipe: Recipe, classes: tuple[str, ...], part: str, *, purpose: str
+) -> tuple[Table, NDArray[np.int64]]:
+    """Return the run's own images, labelled by position in `classes`, and the rows of them that are in `part`.
+
+    The test part is opened for `purpose`, the command that asks, and that is counted.
+
+    Raises
+    ------
+    DataError
+        The images are no longer what the run's split was made of, or there is no such part, or nothing in it.
+    RunError
+        The opening cannot be written down.
+    """
     shown = _numbered_by(classes, build.table(recipe.data))
     if part not in splits.PARTS:
         raise DataError(f"there is no part {part!r}; {hint(part, splits.PARTS)}")
@@ -142,11 +186,11 @@ def _own(run: Path, recipe: Recipe, classes: tuple[str, ...], part: str) -> tupl
     if not len(split.places(part)):
         raise DataError(f"{run / 'split.csv'}: no image is in {part!r}; choose another part")
     if part == "test":
-        return shown, sealed.open_test(split, run, purpose="evaluate")
+        return shown, sealed.open_test(split, run, purpose=purpose)
     return shown, split.places(part)
 
 
-def _counted(run: Path) -> int:
+def counted(run: Path) -> int:
     """Return how often the run's test part was opened, and have its ``result.json`` say so too."""
     opened = len(sealed.openings(run) or ())
     if (run / "result.json").exists():

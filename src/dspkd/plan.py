@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from statistics import median
 
 import torch
+from torch import nn
 
 from dspkd import banking, build, checks
-from dspkd.data.loader import TrainBatches, in_order
+from dspkd.data import images
+from dspkd.data.loader import Decode, TrainBatches, in_order
+from dspkd.data.split import Split
+from dspkd.data.table import Table
+from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.distiller import Distiller, Teacher
 from dspkd.evaluate.predict import predict
 from dspkd.recipe import Recipe
@@ -34,7 +41,7 @@ class StagePlan:
     loading
         Making a batch of pictures in this process, or waiting for those that do.
     asking
-        The teacher's answer; 0 where none is asked, or where answers are read from a bank.
+        The teacher's answer; 0 where none is asked, or where answers are read from a bank, which takes next to nothing.
     learning
         Student and terms, forward and backward.
     updating
@@ -56,6 +63,23 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
+class Once:
+    """What is made before training and kept, as if nothing of it were kept yet.
+
+    Attributes
+    ----------
+    count
+        How many images are decoded, or pictures answered; 0 where nothing is kept.
+    seconds, nbytes
+        What that takes, by a sample.
+    """
+
+    count: int = 0
+    seconds: float = 0.0
+    nbytes: float = 0.0
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a run will take.
 
@@ -65,11 +89,10 @@ class Plan:
         With what it was measured.
     stages
         The stages.
-    pictures
-        How many pictures the teacher answers before training, where answers are kept in a bank; else 0. As if the bank
-        were empty.
-    filling
-        Seconds that this takes.
+    images
+        Decoding; 0 images for a recipe that keeps none and decodes each time, as part of loading.
+    answers
+        The teacher's, to all pictures that training shows it; 0 where it answers live.
     judging
         Seconds of the validation images after one epoch.
     """
@@ -79,15 +102,16 @@ class Plan:
     workers: int
     batch_size: int
     stages: tuple[StagePlan, ...]
-    pictures: int
-    filling: float
+    images: Once
+    answers: Once
     judging: float
 
     @property
     def seconds(self) -> float:
         """Return the seconds of the whole run, but for start and report."""
         epochs = sum(stage.epochs for stage in self.stages)
-        return self.filling + sum(stage.seconds for stage in self.stages) + epochs * self.judging
+        before = self.images.seconds + self.answers.seconds
+        return before + sum(stage.seconds for stage in self.stages) + epochs * self.judging
 
 
 class _Said:
@@ -102,8 +126,8 @@ class _Said:
         return self.output
 
 
-def plan(recipe: Recipe) -> Plan:
-    """Measure some steps of each stage; images are decoded each time, where a run keeps them decoded.
+def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
+    """Measure `steps` steps of each stage, and before them a sample of what is done once; keep nothing.
 
     Raises
     ------
@@ -121,37 +145,69 @@ def plan(recipe: Recipe) -> Plan:
     counts = tuple(images for images, _ in table.take(rows).counts().values())
     teacher = build.teacher(recipe.teachers, table, split, device)
     student = build.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
-    batches = build.batches(recipe, table, rows, device)
+    shown = build.batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
+    to_train, decoding = _decoded(
+        recipe, table, [row for row, _ in shown], build.augmentation(recipe.pictures), len(rows)
+    )
+    batches = build.batches(recipe, table, rows, device, decoded=to_train)
+    make = partial(
+        build.distiller, learner=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
+    )
     measured: list[StagePlan] = []
     earlier = None
     for stage in recipe.stages:
         said = _Said(teacher.spec) if teacher and not stage.teacher_lr else None
-        earlier = build.distiller(
-            stage, student, said or teacher, counts, balance=recipe.train.balance, seed=recipe.seed, earlier=earlier
-        )
-        measured.append(_measure(stage, earlier.to(device), batches, teacher, said, build.arithmetic(recipe, device)))
-    crop = build.centre_crop(recipe.pictures)
-    judged = split.rows("val")
-    some = judged[: STEPS * batches.batch_size]
-    started = time.perf_counter()
-    shown = in_order(table, some, crop, batch_size=batches.batch_size)
-    predict(student, table, shown, device=device, half=build.half(recipe.train, device))
-    judging = (time.perf_counter() - started) * len(judged) / len(some)
-    pictures, filling = 0, 0.0
-    if banking.wanted(recipe):
-        pictures = len(banking.schedule(recipe, batches))
-        filling = pictures / batches.batch_size * max(stage.asking for stage in measured)
+        earlier = make(stage, teacher=said or teacher, earlier=earlier).to(device)
+        measured.append(_measure(stage, earlier, batches, teacher, said, build.arithmetic(recipe, device), steps))
+    answers = Once()
+    if teacher and banking.wanted(recipe):
+        count = len(banking.schedule(recipe, batches))
+        seconds = count / batches.batch_size * max(stage.loading + stage.asking for stage in measured)
+        answer = banking.bytes_of_an_answer(recipe, partial(make, teacher=teacher), student, teacher, batches, device)
+        answers = Once(count, seconds, count * answer)
         measured = [replace(stage, asking=0.0) for stage in measured]
+    judged, judging = _judging(recipe, table, split, student, device, steps)
     return Plan(
         device=str(device),
         threads=torch.get_num_threads(),
         workers=build.workers(recipe.machine, device),
         batch_size=batches.batch_size,
         stages=tuple(measured),
-        pictures=pictures,
-        filling=filling,
+        images=Once(*(sum(both) for both in zip(astuple(decoding), astuple(judged), strict=True))),
+        answers=answers,
         judging=judging,
     )
+
+
+def _judging(
+    recipe: Recipe, table: Table, split: Split, student: nn.Module, device: torch.device, steps: int
+) -> tuple[Once, float]:
+    """Return what decoding all judged images takes, and the seconds of judging those of validation."""
+    crop = build.centre_crop(recipe.pictures)
+    rows = split.rows("val")
+    some = rows[: steps * recipe.train.batch_size]
+    count = len(rows) + len(split.places("test"))
+    decoded, decoding = _decoded(recipe, table, some.tolist(), crop, count)
+    started = time.perf_counter()
+    shown = in_order(table, some, crop, batch_size=recipe.train.batch_size, decoded=decoded)
+    predict(student, table, shown, device=device, half=build.half(recipe.train, device))
+    return decoding, (time.perf_counter() - started) * len(rows) / len(some)
+
+
+def _decoded(
+    recipe: Recipe, table: Table, rows: list[int], transform: Augmentation | CentreCrop, of: int
+) -> tuple[Decode | None, Once]:
+    """Decode these rows, and return them with what all `of` images will take; nothing where a run keeps none."""
+    if build.cache(recipe.machine) is None:
+        return None, Once()
+    some = sorted(set(rows))
+    decode = partial(images.decode, short_side=transform.decode_side, artefacts=transform.artefacts)
+    started = time.perf_counter()
+    with ThreadPoolExecutor() as pool:
+        made = dict(zip(some, pool.map(decode, [table.paths[row] for row in some]), strict=True))
+    share = of / len(some)
+    seconds = share * (time.perf_counter() - started)
+    return made.__getitem__, Once(of, seconds, share * sum(image.nbytes for image in made.values()))
 
 
 def _measure(
@@ -161,13 +217,14 @@ def _measure(
     teacher: Teacher | None,
     said: _Said | None,
     arithmetic: loop.Arithmetic,
+    steps: int,
 ) -> StagePlan:
     asks = bool(said) and any(term.needs_teacher for term in distiller.terms.values())
     optimizer = loop.make_optimizer(stage, distiller.trainable())
     distiller.train()
     shown = batches.epoch(0)
     laps: list[tuple[float, ...]] = []
-    for _ in range(min(STEPS + 2, len(batches))):
+    for _ in range(min(steps + 2, len(batches))):
         times = [_now(arithmetic.device)]
         batch = next(shown).to(arithmetic.device)
         times.append(_now(arithmetic.device))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from dspkd.store import readable
+
 if TYPE_CHECKING:
+    from dspkd.claims import Finding
     from dspkd.data.audit import Audit
     from dspkd.data.premium import Premium
     from dspkd.evaluate.intervals import Estimate
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from dspkd.explain import Facts, StageFacts
     from dspkd.models.zoo import Row
     from dspkd.plan import Plan
+    from dspkd.report.fidelity import Entry, Part
     from dspkd.report.results import Figure, Results
     from dspkd.report.subgroups import Fairness
 
@@ -28,6 +33,26 @@ def print_results(console: Console, results: Iterable[tuple[str, int, Summary]])
         figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
         table.add_row(name, f"{parameters:,}", *map(_share, figures))
     console.print(table)
+
+
+def print_ledger(console: Console, part: Part, forgotten: Sequence[Entry], *, most: int) -> None:
+    """Print what became of a teacher's answers, class by class, and the first `most` of those that were forgotten."""
+    title = "forgotten, of what the teacher has right; copied and corrected, of what it has wrong"
+    table = headed(title, ["class"], ["images", "forgotten", "copied", "corrected", "same", "KL"])
+    for row in [*part.classes, part.total]:
+        fates = ((row.forgotten, row.known), (row.copied, row.missed), (row.corrected, row.missed))
+        kl = "-" if row.kl is None else f"{row.kl:.3f}"
+        counts = [f"{count:,} of {of:,}" for count, of in fates]
+        table.add_row(row.name, f"{row.images:,}", *counts, _share(row.agreement), kl)
+    console.print(table)
+    for entry in forgotten[:most]:
+        said = "  ".join(f"{who} {answer} {p:.2f}" for who, (answer, p) in entry.answers.items())
+        about = f"  ({entry.about})" if entry.about else ""
+        console.print(f"{entry.truth}  {entry.id}  {said}{about}", soft_wrap=True)
+    if len(forgotten) > most:
+        console.print(f"and {len(forgotten) - most:,} more forgotten; --class lists all of a class")
+    if not forgotten:
+        console.print("nothing is forgotten")
 
 
 def print_comparison(console: Console, results: Results) -> None:
@@ -47,6 +72,8 @@ def print_comparison(console: Console, results: Results) -> None:
             p, smallest = ("-", "-") if row.p is None else (f"{row.p:.3f}", f"{100 * (row.smallest or 0):.1f}")
             table.add_row(row.one, row.other, row.word, f"{100 * row.difference.value:+.1f}", p, smallest)
     console.print(table)
+    for leak in results.leaks:
+        console.print(leak, style="yellow", soft_wrap=True)
     for line in results.unequal:
         console.print(f"not equal: {line}", soft_wrap=True)
     for folder, error in results.failed.items():
@@ -137,8 +164,10 @@ def print_plan(console: Console, plan: Plan) -> None:
         milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
         table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
     console.print(table)
-    if plan.pictures:
-        console.print(f"the teacher first answers up to {plan.pictures:,} pictures: {_duration(plan.filling)}")
+    for what, once in (("decode images", plan.images), ("have the teacher answer pictures", plan.answers)):
+        if once.count:
+            costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
+            console.print(f"once, where not yet kept: {what}, {once.count:,} of them: {costs}", soft_wrap=True)
     console.print(f"validation: {_duration(plan.judging)} an epoch\nexpected in all: {_duration(plan.seconds)}")
 
 
@@ -206,6 +235,24 @@ def print_premium(console: Console, measured: tuple[Premium, ...]) -> None:
         "in training\ninterval: Student's t over the seeds; it covers the luck of splitting, not another data set",
         soft_wrap=True,
     )
+
+
+_STYLES = {"impossible": "red", "implausible": "yellow", "needs explanation": "cyan", "could not be checked": "dim"}
+
+
+def print_claims(console: Console, found: list[Finding], *, passed: bool) -> None:
+    """Print what is wrong with a table of results, gravest first, and a count of all."""
+    for finding in found:
+        if finding.severity == "passed" and not passed:
+            continue
+        console.print(f"[{finding.severity}] {finding.where}", style=_STYLES.get(finding.severity), soft_wrap=True)
+        console.print(f"    {finding.says}", soft_wrap=True)
+        if finding.arithmetic:
+            console.print(f"    {finding.rule}: {finding.arithmetic}", soft_wrap=True)
+        for supposed in finding.supposes:
+            console.print(f"    supposing that {supposed}", soft_wrap=True)
+    counts = Counter(str(finding.severity) for finding in found)
+    console.print(", ".join(f"{count} {severity}" for severity, count in counts.items()), soft_wrap=True)
 
 
 def headed(title: str, names: list[str], figures: list[str]) -> Table:

@@ -7,7 +7,8 @@ split.csv          which image trains, chooses the epoch, judges
 metrics.jsonl      a record for each epoch
 stages/0-NAME/     checkpoint of each stage
 model.safetensors  the student alone, under its library's own names
-predictions/       val.csv and test.csv: logits, label, id, group
+predictions/       val.csv and test.csv: logits, label, id, group; teacher-val.csv and teacher-test.csv
+evidence/          small pictures, where the networks look, pooled vectors: see `dspkd.evidence`
 test_openings.jsonl  each time the test part was opened, and for what
 result.json        what came out; written last, so a folder that has it is whole
 report.html        all of it, to read
@@ -26,9 +27,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from dspkd import banking, build, checks, recipe, report
+from dspkd import banking, build, checks, evidence, recipe, report
 from dspkd.data import sealed
-from dspkd.data.loader import in_order
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predict import predict
@@ -76,9 +76,12 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
     student = build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed)
     stages, answers = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
     _save_student(student, out)
-    judge(student, inputs, inputs.split.rows("val"), made_from).save(out / "predictions/val.csv")
     opened = sealed.open_test(inputs.split, out, purpose=sealed.TRAINING)
-    judge(student, inputs, opened, made_from).save(out / "predictions/test.csv")
+    rows = {"val": inputs.split.rows("val"), "test": opened}
+    said = {part: judge(student, inputs, of_part, made_from) for part, of_part in rows.items()}
+    for part, predictions in said.items():
+        predictions.save(out / "predictions" / f"{part}.csv")
+    evidence.keep(out, student, said, rows, inputs, made_from)
     write_json(
         out / "result.json",
         {
@@ -101,16 +104,8 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
 
 def judge(student: nn.Module, inputs: Inputs, rows: NDArray[np.int64], made_from: Recipe) -> Predictions:
     """Return the student's logits for these rows of the table."""
-    batches = in_order(
-        inputs.table,
-        rows,
-        build.centre_crop(made_from.pictures),
-        batch_size=made_from.train.batch_size,
-        decoded=inputs.to_judge,
-        workers=build.workers(made_from.machine, inputs.device),
-        pin=inputs.device.type == "cuda",
-    )
-    return predict(student, inputs.table, batches, device=inputs.device, half=inputs.half)
+    shown = evidence.batches(inputs, rows, made_from)
+    return predict(student, inputs.table, shown, device=inputs.device, half=inputs.half)
 
 
 def _train_stages(

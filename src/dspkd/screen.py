@@ -19,11 +19,11 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from dspkd.data.split import Counts
 from dspkd.printing import headed
 
 if TYPE_CHECKING:
     from dspkd.data.fingerprint import Progress as Counter
+    from dspkd.data.split import Counts
 
 
 def terminal() -> Console:

@@ -71,6 +71,24 @@ def test_a_data_set_that_is_not_whole_is_refused(tmp_path, change, message):
         data.read("pad-ufes-20", tmp_path)
 
 
+def test_images_in_another_format_than_their_table_says_are_found(tmp_path):
+    lay(tmp_path, {name.replace("_3.png", "_3.jpg"): text for name, text in PAD.items()})
+    table = data.read("auto", tmp_path)
+    assert table.ids[2] == "PAT_2_7_3.png"
+    assert table.paths[2].name == "PAT_2_7_3.jpg"
+    assert table.paths[0].name == "PAT_1_7_1.png"
+
+
+def test_a_file_of_the_very_name_goes_before_one_of_another_format(tmp_path):
+    lay(tmp_path, PAD | {"thumbnails/PAT_1_7_1.jpg": ""})
+    assert data.read("auto", tmp_path).paths[0].name == "PAT_1_7_1.png"
+
+
+def test_a_reduced_copy_of_pad_ufes_20_is_read(shared):
+    table = data.read("auto", shared / "data" / "clinical-mini")
+    assert (len(table), len(set(table.groups))) == (673, 523)
+
+
 def test_pictures_in_hidden_folders_do_not_count(tmp_path):
     lay(tmp_path, PAD | {"images/.imgs_part_1.unpacking/PAT_1_7_1.png": ""})
     assert len(data.read("auto", tmp_path)) == 3

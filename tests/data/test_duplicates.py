@@ -5,8 +5,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scipy.ndimage import gaussian_filter
 
-from dspkd.data import fingerprint
-from dspkd.data.duplicates import SIMILARITY, clusters, find, similarities
+from dspkd.data import duplicates, fingerprint
+from dspkd.data.duplicates import SIMILARITY, clusters, find
+from dspkd.errors import DataError
 
 COUNT = 40
 
@@ -130,36 +131,43 @@ def test_equal_pixels_are_copies_even_where_nothing_is_to_be_seen(tmp_path):
     assert set(pairs.similarity) == {1.0}
 
 
-def noise(count, seed):
-    draw = np.random.default_rng(seed)
-    z = gaussian_filter(draw.normal(size=(count, 80, 80)), (0, 1, 1))
-    return (z / z.std() * 45).clip(-125, 125).astype(np.int8)
+def hairy(image, hairs=14):
+    """So many dark curves across, the sort of copy whose first similarity leaves a doubt."""
+    image, draw = image.copy(), np.random.default_rng(3)
+    pen = ImageDraw.Draw(image)
+    for _ in range(hairs):
+        pen.line([tuple(point) for point in draw.uniform(0, 1, (3, 2)) * image.size], fill=(40, 25, 20), width=2)
+    return image
 
 
-def test_similarity_of_a_picture_with_itself_is_1_and_with_its_negative_below_0():
-    a = noise(4, 0)[:, 8:72, 8:72]
-    np.testing.assert_allclose(similarities(a, a), 1, atol=1e-5)
-    assert similarities(a, np.negative(a)).max() < 0.3
+def test_a_doubt_is_resolved_by_a_closer_look(originals, tmp_path, monkeypatch):
+    images = [*originals[:12], *(hairy(image) for image in originals[:12])]
+    seen = prints_of(images, tmp_path)
+    pairs = find(seen)
+    assert set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == {(n, 12 + n) for n in range(12)}
+    monkeypatch.setattr(duplicates, "_looked_closer", lambda prints, pairs: pairs)
+    first = find(seen, least=0)
+    assert len(find(seen)) < 12  # so it was the closer look that found the rest
+    monkeypatch.undo()
+    nothing = np.full((128, 128, 3), 90, np.uint8)
+    monkeypatch.setattr(duplicates, "decode", lambda path, short_side: nothing)
+    blind = find(seen, least=0)  # what shows nothing from near keeps its first similarity
+    np.testing.assert_array_equal(blind.similarity, first.similarity)
 
 
-def test_similarity_is_blind_to_small_moves_and_not_to_large_ones():
-    whole = noise(4, 1)
-    a = whole[:, 8:72, 8:72]
-    for y, x in ((3, 3), (-3, 2), (0, -3)):
-        assert similarities(a, whole[:, 8 + y : 72 + y, 8 + x : 72 + x]).min() > 0.85
-    assert similarities(a, whole[:, 16:, 16:]).max() < 0.3
+def test_progress_is_told_to_the_end(originals, tmp_path):
+    told = {}
+    find(
+        prints_of([originals[0], hairy(originals[0])], tmp_path), lambda what, done, of: told.update({what: (done, of)})
+    )
+    assert told == {"turns searched": (8, 8), "candidates compared": (1, 1), "doubts resolved": (1, 1)}
 
 
-def test_unrelated_pictures_are_not_similar():
-    assert similarities(noise(30, 2)[:, :64, :64], noise(30, 3)[:, :64, :64]).max() < 0.3
-
-
-def test_a_picture_of_which_little_is_seen_is_similar_to_none():
-    a = np.zeros((1, 64, 64), dtype=np.int8)
-    a[:, :16, :48] = noise(1, 0)[:, :16, :48]  # three blocks
-    assert similarities(a, a).tolist() == [0]
-    a[:, :16] = noise(1, 0)[:, :16, :64]  # four
-    np.testing.assert_allclose(similarities(a, a), 1, atol=1e-5)
+def test_a_file_that_goes_away_meanwhile_is_named(originals, tmp_path):
+    seen = prints_of([originals[0], hairy(originals[0])], tmp_path)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(DataError, match=r"1\.png: not a readable image"):
+        find(seen)
 
 
 def test_a_copy_among_real_photographs_is_found(shared, tmp_path):

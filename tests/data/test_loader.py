@@ -44,6 +44,13 @@ def test_a_batch_says_truly_which_picture_is_which(table):
             assert label == table.labels[row]
 
 
+def test_a_batch_lies_in_memory_as_the_networks_want_it(table):
+    """Turning it would cost as much as making some of its pictures."""
+    batch = next(TrainBatches(table, np.arange(40), Augmentation(size=32), batch_size=8).epoch(0))
+    assert batch.images.shape == (8, 3, 32, 32)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_strong_pictures_are_made_from_the_others_and_only_if_asked_for(table):
     plain, strong = (
         next(TrainBatches(table, np.arange(40), Augmentation(size=32), batch_size=8, seed=5, strong=strong).epoch(2))

@@ -122,6 +122,14 @@ def test_centre_crop_is_the_middle_after_the_short_side_became_eight_sevenths():
     torch.testing.assert_close(picture[1, :, 0], torch.arange(4, 60).float() * 2 / 255)
 
 
+@pytest.mark.parametrize("made_by", [Augmentation(size=48), Augmentation(size=48, erasing=1.0), CentreCrop(size=48)])
+def test_pixels_are_the_same_picture_in_256_steps(made_by):
+    where = {"name": "a", "view": 3, "seed": 1}
+    pixels, picture = made_by.pixels(gradient_image(), **where), made_by(gradient_image(), **where)
+    assert (pixels.shape, pixels.dtype) == ((48, 48, 3), np.uint8)
+    assert torch.equal(torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255, picture)
+
+
 def test_erasing_makes_a_rectangle_black_and_leaves_the_rest_of_the_same_picture():
     white = np.full((90, 120, 3), 255, np.uint8)
     whole, erased = Augmentation(size=48, **PLAIN), Augmentation(size=48, erasing=1.0, **PLAIN)

@@ -79,11 +79,15 @@ def test_the_page_is_what_the_methods_say():
 @pytest.mark.parametrize(
     ("teacher", "channels"), [("Res2Net101", 2048), ("EfficientNet-B4", 1792), ("ConvNeXt-Base", 1024)]
 )
-@pytest.mark.parametrize("hidden", [0, 512, 256, 128])
-def test_the_costs_on_the_page_are_those_of_the_formula(teacher, channels, hidden):
+@pytest.mark.parametrize(
+    ("kind", "hidden"),
+    [("conv", 0), ("conv", 512), ("conv", 256), ("conv", 128), ("separable", 0), ("separable", 256)],
+)
+def test_the_costs_on_the_page_are_those_of_the_formula(teacher, channels, kind, hidden):
     aligning = 0 if channels == 1024 else 1024 * channels
     width = hidden or channels
-    weights = aligning + 18 * channels * width
+    generating = 18 * channels * width if kind == "conv" else 2 * channels * width + 9 * (channels + width)
+    weights = aligning + generating
     parameters = weights + (channels if aligning else 0) + width + channels
-    row = f"| {teacher} | {channels} | {hidden} | {parameters:,} | {49 * weights / 1e9:.3f} |"
+    row = f"| {teacher} | {channels} | {kind} | {hidden} | {parameters:,} | {49 * weights / 1e9:.3f} |"
     assert row in PAGE.read_text(encoding="utf-8")

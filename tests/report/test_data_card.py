@@ -1,11 +1,14 @@
+import io
 import json
 import re
 
 import pytest
+from rich.console import Console
 
 from dspkd import report
 from dspkd.data.card import Attribute
-from dspkd.report import data_card
+from dspkd.printing import print_comparison
+from dspkd.report import data_card, results
 
 SMALL = {"classes": ("MEL", "NV"), "images": (20, 30), "short": True}
 PARTS = ("train", "val", "test")
@@ -94,3 +97,25 @@ def test_what_nobody_is_told_of_is_among_the_notes(carded, old, page):
 def test_an_attribute_that_is_known_of_one_image_is_not_silent():
     some = Attribute("x", {"train": {"a": 0, "": 3}, "test": {"a": 1, "": 2}})
     assert data_card.silent({"some": some, "none": Attribute("y", {"train": {"a": 0, "": 3}})}) == ["none"]
+
+
+def test_the_tables_of_a_comparison_have_card_and_leak_too(carded, old):
+    found = results.tabulate("", [old, carded], [], controls=(), failed={}, unequal=())
+    text = results.markdown([found])
+    assert text.index(f"**{found.leaks[0]}**") < text.index("| arm |")
+    assert SAID in found.leaks[0]
+    assert "\n- sex: male 60 %, not provided 40 %\n" in text
+    assert "\n- age: 20 to 39 100 %, not provided 0 %, median 30\n" in text
+    assert "\n- skin type: not provided" in text
+    (kept,) = json.loads(results.as_json([found]))
+    assert kept["leaks"] == found.leaks
+    assert kept["card"]["sex"] == CARD["sex"]
+    console = Console(file=io.StringIO(), width=200)
+    print_comparison(console, found)
+    assert SAID in console.file.getvalue()
+
+
+def test_the_tables_of_older_runs_say_that_there_is_no_card(old):
+    found = results.tabulate("", [old], [], controls=(), failed={}, unequal=())
+    assert found.leaks == []
+    assert "Data card: not provided" in results.markdown([found])

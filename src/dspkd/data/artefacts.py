@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from dspkd.errors import DataError
 
@@ -108,7 +106,7 @@ def dark_corner(image: RGB) -> RGB:
     """
     height, width = image.shape[:2]
     brightness_HW = image.max(axis=2)
-    pieces_HW, _ = ndimage.label(brightness_HW < _dark(brightness_HW))
+    pieces_HW, _ = _ndimage().label(brightness_HW < _dark(brightness_HW))
     corners = {int(pieces_HW[row, column]) for row in (0, -1) for column in (0, -1)} - {0}
     dark_HW = np.isin(pieces_HW, list(corners))
     lit = np.argwhere(~dark_HW)
@@ -160,12 +158,16 @@ def check(names: Iterable[str]) -> None:
         seen.add(name)
     if "hair" in seen:
         _opencv()
+    if seen & {"hair", "dark_corner"}:
+        _ndimage()
 
 
 def about(names: Sequence[str]) -> dict[str, object]:
     """Return what pixels without these artefacts depend on beside the image, in plain data; nothing for no names."""
     if not names:
         return {}
+    import scipy
+
     opencv = f", opencv {_opencv().__version__}" if "hair" in names else ""
     return {"artefacts": list(names), "removed by": f"numpy {np.__version__}, scipy {scipy.__version__}{opencv}"}
 
@@ -192,6 +194,16 @@ def _opencv() -> ModuleType:
     return cv2
 
 
+def _ndimage() -> ModuleType:
+    try:
+        from scipy import ndimage
+    except ImportError:
+        raise DataError(
+            "SciPy, which finds hair and dark corners, is missing; pip install 'dspkd[artefacts]'"
+        ) from None
+    return ndimage  # type: ignore[no-any-return]
+
+
 def _line(length: float, angle: float) -> NDArray[np.uint8]:
     """Return a structuring element: a line of `length` rounded to an odd number of pixels, at least 5."""
     half = max(2, round(length / 2))
@@ -212,6 +224,7 @@ def _filled(image: RGB, hole_HW: NDArray[np.bool_], *, spread: float) -> RGB:
     """Return the image with the hole's pixels replaced by the Gaussian-weighted mean of those round it."""
     filled = image.copy()
     kept_HW = (~hole_HW).astype(np.float32)
+    ndimage = _ndimage()
     weight_HW = ndimage.gaussian_filter(kept_HW, spread)
     reached_HW = hole_HW & (weight_HW > 1e-3)
     for c in range(3):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -32,7 +32,9 @@ LAYOUTS = {
 
 
 def read(path: Path, layout: str, *, group: str | None = None) -> Table:
-    """Read a data set whose table names images, with or without suffix, that lie in the folder or in folders below it.
+    """Read a data set whose table names images that lie in the folder or in folders below it.
+
+    A name may lack its suffix, or have that of another format: copies of PAD-UFES-20 go round as JPEG.
 
     Parameters
     ----------
@@ -87,10 +89,16 @@ def _found(root: Path, ids: tuple[str, ...], table: Path) -> tuple[Path, ...]:
         if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in inside):
             for name in {file.name, file.stem}:
                 called.setdefault(name, []).append(file)
-    missing = [name for name in ids if name not in called]
+    files = {name: called.get(name) or called.get(_bare(name), []) for name in ids}
+    missing = [name for name in ids if not files[name]]
     if missing:
         raise DataError(f"{table}: {len(missing)} of {len(ids)} images are nowhere below {root}: {first_few(missing)}")
-    twice = [name for name in ids if len(called[name]) > 1]
+    twice = [name for name in ids if len(files[name]) > 1]
     if twice:
-        raise DataError(f"{table}: {twice[0]!r} is {' and '.join(map(str, called[twice[0]][:2]))}; keep one of the two")
-    return tuple(called[name][0] for name in ids)
+        raise DataError(f"{table}: {twice[0]!r} is {' and '.join(map(str, files[twice[0]][:2]))}; keep one of the two")
+    return tuple(files[name][0] for name in ids)
+
+
+def _bare(name: str) -> str:
+    """Return a name without the suffix of an image file."""
+    return PurePath(name).stem if PurePath(name).suffix.lower() in SUFFIXES else name

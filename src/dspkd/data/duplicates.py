@@ -1,24 +1,33 @@
 """Copies of one photograph: flipped, turned, resized, re-encoded, tinted, a little cropped or drawn upon.
 
 Candidates are near in a small space of picture layouts; each is then verified on fine structure, where two
-photographs of one lesion differ and two copies of one photograph do not.
+photographs of one lesion differ and two copies of one photograph do not. Where that leaves a doubt, both files are
+looked at once more, and closer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, sparse
+from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from dspkd.data.fingerprint import SIDE, Fingerprints, Progress, turned, turned_layout
+from dspkd.data.agreement import agreement
+from dspkd.data.fingerprint import Fingerprints, Progress, detail_of, thumbnail, turned, turned_layout
+from dspkd.data.images import decode
 
 SIMILARITY = 0.45
 """Two pictures of at least this similarity are copies. Chosen on planted copies, see docs/how-to/audit-your-data.md."""
+
+DOUBT = (0.3, 0.6)
+"""At a first similarity between these two, both pictures are looked at closer; below they are none. Inferred."""
 
 RADIUS = 0.5
 """Pictures further apart in layout are no candidates. Of planted copies 99.9 % are nearer. Inferred."""
@@ -29,14 +38,14 @@ NEIGHBOURS = 8
 _DIMENSIONS = 24
 """Principal directions of layout that the search sees."""
 
-_BLOCK, _REACH, _SLACK = 16, 3, 1
-"""Side of a block of fine structure, and the pixels that it may be moved with all blocks, and by scale."""
+_AT_ONCE, _CLOSELY_AT_ONCE = 500, 32
+"""Pairs that one thread compares at a time, at first and closer."""
 
-_AT_ONCE = 500
-_EMPTY = 5e3
-"""A block with less than this sum of squares, in steps of `Fingerprints.detail`, shows nothing: 1 % of the usual."""
+_CLOSE_SIDE = 128
+"""Side in pixels of the pictures of a closer look."""
 
-_FEWEST_BLOCKS = 4
+_agreement = partial(agreement, reach=3, scales=(-0.05, 0.0, 0.05))
+_close_agreement = partial(agreement, reach=6, scales=(-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06), share=0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +57,8 @@ class Pairs:
     first, second
         ``[P]`` int64 rows, the first below the second.
     similarity
-        ``[P]`` in [-1, 1], see `similarities`; exactly 1 for equal bytes or pixels.
+        ``[P]`` in [-1, 1]: the `agreement` at 64 pixels; where that is in `DOUBT`, of the better half of the blocks at
+        128 pixels. Exactly 1 for equal bytes or pixels.
     turn
         ``[P]`` int64, the turn that brings the first onto the second, as in `dspkd.data.fingerprint.turned`.
     """
@@ -75,15 +85,13 @@ def find(prints: Fingerprints, progress: Progress | None = None, *, least: float
     """
     seen = np.flatnonzero((np.array(prints.complaints) == "") & (prints.contrast > 0))
     candidates = _candidates(prints, seen, progress)
-    pieces = [candidates[start : start + _AT_ONCE] for start in range(0, len(candidates), _AT_ONCE)]
-    kept = [np.empty((0, 4))]
-    with ThreadPoolExecutor() as pool:
-        judged = pool.map(lambda piece: _verified(prints, piece, least), pieces)
-        for number, piece in enumerate(judged, start=1):
-            kept.append(piece)
-            if progress is not None:
-                progress("candidates compared", min(number * _AT_ONCE, len(candidates)), len(candidates))
-    found = np.concatenate([*kept, _alike(prints)])
+    likely = _in_pieces(partial(_verified, prints), candidates, _AT_ONCE, "candidates compared", progress)
+    doubtful = likely[:, 2] < DOUBT[1]
+    second = _in_pieces(
+        partial(_looked_closer, prints), likely[doubtful], _CLOSELY_AT_ONCE, "doubts resolved", progress
+    )
+    found = np.concatenate([likely[~doubtful], second, _alike(prints)])
+    found = found[found[:, 2] >= least]
     # Stable: of the turns of one pair the most similar stays, and the upright one where turns are equal.
     found = found[np.lexsort((found[:, 3], -found[:, 2]))]
     _, once = np.unique(found[:, :2], axis=0, return_index=True)
@@ -98,54 +106,6 @@ def clusters(first: NDArray[np.int64], second: NDArray[np.int64], count: int) ->
     graph = sparse.coo_array((ones, (first, second)), shape=(count, count))
     cluster_N: NDArray[np.int32] = connected_components(graph, directed=False)[1]
     return cluster_N.astype(np.int64)
-
-
-def similarities(a: NDArray[np.int8], b: NDArray[np.int8]) -> NDArray[np.float64]:
-    r"""Return ``[P]`` the similarity of P pairs of fine structure, ``[P, S, S]`` each, in [-1, 1].
-
-    The mean, over the blocks of `a` that show anything, of the correlation with the same block of `b`, moved by up
-    to 3 pixels in each direction, all blocks alike, and scaled by -5, 0 or 5 %, whichever fits best. A crop moves and
-    scales; a hair or a ruler spoils some blocks only.
-    """
-    reach = _REACH + _SLACK
-    side, blocks = 2 * reach + 1, SIDE // _BLOCK
-    wide = _BLOCK + 2 * reach
-    a_PIJBB = a.astype(np.float32).reshape(-1, blocks, _BLOCK, blocks, _BLOCK).swapaxes(2, 3)
-    b_Phw = np.pad(b.astype(np.float32), ((0, 0), (reach, reach), (reach, reach)))
-    b_PIJww = np.lib.stride_tricks.sliding_window_view(b_Phw, (wide, wide), (1, 2))[:, ::_BLOCK, ::_BLOCK]
-    spectrum = fft.rfft2(b_PIJww) * fft.rfft2(a_PIJBB, s=(wide, wide)).conj()
-    products = fft.irfft2(spectrum, s=(wide, wide))[..., :side, :side]
-    sums = np.pad((b_Phw.astype(np.float64) ** 2).cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
-    b_energy = (
-        sums[:, _BLOCK:, _BLOCK:]
-        - sums[:, :-_BLOCK, _BLOCK:]
-        - sums[:, _BLOCK:, :-_BLOCK]
-        + sums[:, :-_BLOCK, :-_BLOCK]
-    )
-    b_energy = np.lib.stride_tricks.sliding_window_view(b_energy, (side, side), (1, 2))[:, ::_BLOCK, ::_BLOCK]
-    a_energy = np.square(a_PIJBB).sum(axis=(3, 4))
-    shown = a_energy > _EMPTY
-    scale = np.sqrt(a_energy[..., None, None] * np.maximum(b_energy, _EMPTY))
-    fits = np.where(shown[..., None, None], products / np.maximum(scale, 1), 0)
-    count = shown.sum(axis=(1, 2))
-    total = _best_move(fits)
-    return np.where(count >= _FEWEST_BLOCKS, total / np.maximum(count, 1), 0.0)
-
-
-def _best_move(fits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``[P]`` the sum over blocks of ``[P, I, J, moves, moves]`` fits under the best common move and scale."""
-    blocks, moves = fits.shape[1], fits.shape[-1] - 2 * _SLACK
-    # Five per cent move the centres of the outer blocks by 1.2 pixels and those of the inner ones by 0.4.
-    outward = np.zeros(blocks, dtype=np.int64)
-    outward[[0, -1]] = -_SLACK, _SLACK
-    best = np.full(len(fits), -np.inf)
-    for scaling in (-1, 0, 1):
-        total = np.zeros((len(fits), moves, moves))
-        for i, y in enumerate(_SLACK + scaling * outward):
-            for j, x in enumerate(_SLACK + scaling * outward):
-                total += fits[:, i, j, y : y + moves, x : x + moves]
-        best = np.maximum(best, total.max(axis=(1, 2)))
-    return best
 
 
 def _candidates(prints: Fingerprints, seen: NDArray[np.int64], progress: Progress | None) -> NDArray[np.int64]:
@@ -177,15 +137,53 @@ def _candidates(prints: Fingerprints, seen: NDArray[np.int64], progress: Progres
     return once
 
 
-def _verified(prints: Fingerprints, candidates: NDArray[np.int64], least: float) -> NDArray[np.float64]:
-    """Return ``[P, 4]``, rows, similarity and turn, of the candidates that are copies."""
+def _in_pieces(
+    work: Callable[[NDArray[Any]], NDArray[np.float64]],
+    pairs: NDArray[Any],
+    at_once: int,
+    what: str,
+    progress: Progress | None,
+) -> NDArray[np.float64]:
+    """Return ``[P, 4]`` what `work` makes of the pairs, in threads, so many at once."""
+    pieces = [pairs[start : start + at_once] for start in range(0, len(pairs), at_once)]
+    done = [np.empty((0, 4))]
+    with ThreadPoolExecutor() as pool:
+        for number, piece in enumerate(pool.map(work, pieces), start=1):
+            done.append(piece)
+            if progress is not None:
+                progress(what, min(number * at_once, len(pairs)), len(pairs))
+    return np.concatenate(done)
+
+
+def _verified(prints: Fingerprints, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return ``[P, 4]``, rows, similarity and turn, of the candidates that are copies or may be."""
     first, second, turn = candidates.T
-    moved = prints.detail[first]
-    for number in np.unique(turn):
-        moved[turn == number] = turned(moved[turn == number], number)
-    similarity = similarities(moved, prints.detail[second])
-    kept = similarity >= least
+    similarity = _agreement(_turned_each(prints.detail[first], turn), prints.detail[second])
+    kept = similarity >= DOUBT[0]
     return np.stack([first, second, np.minimum(similarity, 1), turn], axis=1)[kept]
+
+
+def _looked_closer(prints: Fingerprints, pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``[P, 4]`` the same pairs with the similarity that a closer look gives.
+
+    A picture that was small, or is blurred, may show nothing at twice the size; the pair then keeps its similarity.
+    """
+    rows = pairs[:, [0, 1]].astype(np.int64)
+    shown, at = np.unique(rows, return_inverse=True)
+    detail = detail_of(
+        np.stack([thumbnail(decode(prints.paths[row], short_side=_CLOSE_SIDE), _CLOSE_SIDE) for row in shown])
+    )
+    first, second = at.reshape(rows.shape).T
+    closer = _close_agreement(_turned_each(detail[first], pairs[:, 3]), detail[second])
+    return np.column_stack([rows, np.where(np.isnan(closer), pairs[:, 2], np.minimum(closer, 1)), pairs[:, 3]])
+
+
+def _turned_each(pictures: NDArray[np.int8], turns: NDArray[Any]) -> NDArray[np.int8]:
+    """Return the pictures ``[P, S, S]``, each under its own turn."""
+    moved = pictures.copy()
+    for turn in np.unique(turns):
+        moved[turns == turn] = turned(pictures[turns == turn], int(turn))
+    return moved
 
 
 def _alike(prints: Fingerprints) -> NDArray[np.float64]:

@@ -44,6 +44,8 @@ class Fingerprints:
 
     Attributes
     ----------
+    paths
+        The N files.
     complaints
         N sentences on files that are no readable image; "" is readable. The other columns of an unreadable file are 0.
     of_bytes, of_pixels
@@ -60,6 +62,7 @@ class Fingerprints:
         ``[N, S, S]`` int8, S = `SIDE`: see `detail_of`.
     """
 
+    paths: tuple[Path, ...]
     complaints: tuple[str, ...]
     of_bytes: tuple[str, ...]
     of_pixels: tuple[str, ...]
@@ -95,12 +98,13 @@ def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerpri
             detail[rows] = detail_of(thumbs)
             if progress is not None:
                 progress("images read", rows.stop, count)
-    return Fingerprints(tuple(complaints), tuple(of_bytes), tuple(of_pixels), sizes, contrast, colour, layout, detail)
+    said = (tuple(complaints), tuple(of_bytes), tuple(of_pixels))
+    return Fingerprints(tuple(paths), *said, sizes, contrast, colour, layout, detail)
 
 
-def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def thumbnail(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     """Return ``[S, S, 3]``: the picture ``[H, W, 3]``, averaged down (or blown up) to a square."""
-    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
 def layout_of(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -126,7 +130,7 @@ def layout_of(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def detail_of(thumbs: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Return ``[N, S, S]``: fine structure, in fiftieths of its local standard deviation, at most 2.5 of these.
+    """Return ``[N, S, S]``: fine structure, in fiftieths of its local standard deviation, at most 2.5 of these; any S.
 
     The band between Gaussians of 0.5 and 2 pixels of log grey values: illumination is not in it. The black surround of
     a dermatoscope, alike in pictures of different lesions, is 0, and so are pixels near it.

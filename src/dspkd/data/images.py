@@ -16,8 +16,8 @@ from dspkd.data.artefacts import removed
 from dspkd.data.table import Table
 from dspkd.errors import DataError
 
-# What Pillow raises for a damaged file; a warning is among it where the caller made warnings errors.
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, Warning)
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, Warning)
+"""What Pillow raises for a damaged file; a warning is among it where the caller made warnings errors."""
 
 _TURNED_A_QUARTER = {5, 6, 7, 8}
 """EXIF orientations of which width and height change places."""
@@ -51,14 +51,30 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
     """
     try:
         with dicom.photograph(path) if str(path).lower().endswith(".dcm") else Image.open(path) as image:
-            pixels = np.array(_upright_rgb(image, short_side))  # a copy, since Pillow lends its memory read-only
-    except _DAMAGED as e:
+            pixels = np.array(upright_rgb(image, short_side))  # a copy, since Pillow lends its memory read-only
+    except DAMAGED as e:
         raise DataError(f"{path}: not a readable image: {e}") from None
     return removed(pixels, artefacts)
 
 
-def _upright_rgb(image: Image.Image, short_side: int | None) -> Image.Image:
-    """Return the image turned upright, in RGB, and resized."""
+def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return the middle ``[size, size, 3]`` of an image."""
+    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+    return image[top : top + size, left : left + size]
+
+
+def judged(path: Path, *, size: int, short_side: int, artefacts: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """Return what a network is judged by, ``[size, size, 3]``: the middle of an image; raises as `decode` does."""
+    return np.ascontiguousarray(centre(decode(path, short_side=short_side, artefacts=artefacts), size))
+
+
+def upright_rgb(image: Image.Image, short_side: int | None = None) -> Image.Image:
+    """Return the image turned upright, in RGB, and resized as `decode` does it; it may be changed itself.
+
+    Raises
+    ------
+    One of `DAMAGED`.
+    """
     width, height = image.size
     # Pillow itself only warns between this number and its double, and who hears the warning depends on the caller.
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:

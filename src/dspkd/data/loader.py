@@ -15,7 +15,7 @@ from dspkd.data.images import decode
 from dspkd.data.mixing import Mixing
 from dspkd.data.order import epoch_order
 from dspkd.data.table import Table
-from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened
+from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened, to_unit
 from dspkd.seed import seed_for
 from dspkd.types import Batch
 
@@ -26,8 +26,8 @@ Key = tuple[int, int]
 Decode = Callable[[int], RGB]
 """Returns the decoded image of a row of the table."""
 
-Item = tuple[Tensor, int, int, int, Tensor | None]
-"""Picture, label, row, view, and the strong picture if there is to be one."""
+Item = tuple[RGB, int, int, int, Tensor | None]
+"""Picture in uint8, label, row, view, and the strong picture if there is to be one."""
 
 
 class Pictures(Dataset[Item]):
@@ -63,8 +63,8 @@ class Pictures(Dataset[Item]):
     def __getitem__(self, key: Key) -> Item:
         row, view = key
         name = self.table.ids[row]
-        picture = self.transform(self._decoded(row), name=name, view=view, seed=self.seed)
-        strong = strengthened(picture, name=name, view=view, seed=self.seed) if self.strong else None
+        picture = self.transform.pixels(self._decoded(row), name=name, view=view, seed=self.seed)
+        strong = strengthened(to_unit(picture), name=name, view=view, seed=self.seed) if self.strong else None
         return picture, int(self.table.labels[row]), row, view, strong
 
     def _decode(self, row: int) -> RGB:
@@ -181,4 +181,4 @@ def _loader(pictures: Pictures, batches: list[list[Key]], workers: int, pin: boo
 def _collate(items: list[Item]) -> Batch:
     pictures, labels, index, views, strong = zip(*items, strict=True)
     stronger = None if strong[0] is None else torch.stack(strong)
-    return Batch(torch.stack(pictures), torch.tensor(labels), torch.tensor(index), torch.tensor(views), stronger)
+    return Batch(to_unit(np.stack(pictures)), torch.tensor(labels), torch.tensor(index), torch.tensor(views), stronger)

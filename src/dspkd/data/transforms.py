@@ -18,6 +18,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from dspkd.data import artefacts
+from dspkd.data.images import centre
 from dspkd.seed import seed_for
 
 RGB = NDArray[np.uint8]
@@ -85,6 +86,10 @@ class Augmentation:
 
     def __call__(self, image: RGB, *, name: str, view: int, seed: int) -> Tensor:
         """Return view `view` of the image called `name`: ``[3, size, size]`` float32 in [0, 1]."""
+        return to_unit(self.pixels(image, name=name, view=view, seed=seed))
+
+    def pixels(self, image: RGB, *, name: str, view: int, seed: int) -> RGB:
+        """Return the same view as ``[size, size, 3]`` uint8: a quarter of the bytes to hand around."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed_for(seed, "augment", name, view))
             picture = Image.fromarray(image).transform(
@@ -92,8 +97,10 @@ class Augmentation:
             )
             if self.num_ops:
                 picture = v2.RandAugment(num_ops=self.num_ops, magnitude=self.magnitude)(picture)
-            unit_3HW: Tensor = to_unit(np.array(picture))
-            return v2.RandomErasing(p=self.erasing)(unit_3HW) if self.erasing else unit_3HW
+            if not self.erasing:
+                return np.asarray(picture)
+            erased_3HW: Tensor = v2.RandomErasing(p=self.erasing)(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+            return erased_3HW.permute(1, 2, 0).numpy()
 
     def _draw_map(self, image: RGB) -> tuple[float, ...]:
         """Return the six numbers of the map from (column, row) of the picture to (column, row) of the image."""
@@ -127,9 +134,11 @@ class CentreCrop:
 
     def __call__(self, image: RGB, *, name: str = "", view: int = 0, seed: int = 0) -> Tensor:  # noqa: ARG002
         """Return ``[3, size, size]`` float32 in [0, 1]; only `image` matters."""
-        top, left = (image.shape[0] - self.size) // 2, (image.shape[1] - self.size) // 2
-        kept = image[top : top + self.size, left : left + self.size]
-        return to_unit(kept)
+        return to_unit(self.pixels(image))
+
+    def pixels(self, image: RGB, *, name: str = "", view: int = 0, seed: int = 0) -> RGB:  # noqa: ARG002
+        """Return the same picture as ``[size, size, 3]`` uint8."""
+        return centre(image, self.size)
 
 
 def strengthened(picture_3HW: Tensor, *, name: str, view: int, seed: int) -> Tensor:
@@ -145,6 +154,9 @@ def strengthened(picture_3HW: Tensor, *, name: str, view: int, seed: int) -> Ten
     return stronger_3HW.float() / 255
 
 
-def to_unit(picture_HW3: RGB) -> Tensor:
-    """Return uint8 values 0..255, channels last, as ``[3, H, W]`` float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(picture_HW3.transpose(2, 0, 1), dtype=np.float32)).div_(255)
+def to_unit(pixels: RGB) -> Tensor:
+    """Return uint8 values 0..255, ``[..., H, W, 3]``, as ``[..., 3, H, W]`` float32 in [0, 1].
+
+    In memory the channels stay last, as the networks want them: so a batch is converted as a whole and turned nowhere.
+    """
+    return torch.from_numpy(pixels.astype(np.float32)).movedim(-1, -3).div_(255)

@@ -76,6 +76,13 @@ def threshold_for(validation: Predictions, number: int, *, sensitivity: float = 
     return float(np.nextafter(confidence_M[len(confidence_M) - allowed - 1], np.inf))
 
 
+def threshold_at(validation: Predictions, coverage: float) -> float:
+    """Return the largest confidence to answer from, such that at least `coverage` in (0, 1] of images are answered."""
+    confidence_N = np.sort(validation.probabilities.max(axis=1))[::-1]
+    answered = int(np.ceil(coverage * len(confidence_N) - 1e-9))  # 0.07 * 100 is above 7 in binary
+    return float(confidence_N[max(answered, 1) - 1])
+
+
 def refer(predictions: Predictions, number: int, threshold: float) -> Referral:
     """Return what a threshold does on these images, at least one of which is of class `number`."""
     sure_N = predictions.probabilities.max(axis=1) >= threshold

@@ -121,6 +121,21 @@ def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.
         yield times_SG.astype(np.float32)
 
 
+def resample_f1(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int = 0) -> dict[str, Scores]:
+    """Do as `resample` does for the F1 of each class that has images: ``{class: scores}``, on the same resamples.
+
+    A resample without an image of a class, and without one that is called so, gives it 0: the class then has an
+    interval that begins there.
+    """
+    counts_GX = _counts(runs)
+    names = runs[0].classes
+    drawn = [_parts(times_SG @ counts_GX, len(names))[2] for times_SG in draws(len(counts_GX), resamples, seed=seed)]
+    observed_1RK = _parts(counts_GX.sum(axis=0, keepdims=True), len(names))[2]
+    drawn_SRK = np.concatenate(drawn)
+    there = np.flatnonzero(counts_GX[:, : len(names)].sum(axis=0))
+    return {names[k]: Scores(observed_1RK[0, :, k], drawn_SRK[:, :, k].T) for k in there}
+
+
 def percentiles(scores: Scores, run: int = 0) -> tuple[float, float]:
     """Return the ends of the middle `CONFIDENCE` of one run's resamples: its interval over lesions, the run given."""
     low, high = np.quantile(scores.drawn[run], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -243,17 +258,25 @@ def _counts(runs: Sequence[Predictions]) -> NDArray[np.float32]:
 
 def _scores(counts_SX: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
     """Return ``[M, R, S]``: each of `METRICS` of each run on each resample, from counts laid out as in `_counts`."""
+    present_S1K, recall_SRK, f1_SRK, accuracy_SR = _parts(counts_SX, classes)
+    by_name = {
+        "balanced_accuracy": recall_SRK.sum(axis=2) / present_S1K.sum(axis=2),
+        "f1_macro": f1_SRK.sum(axis=2) / present_S1K.sum(axis=2),
+        "accuracy": accuracy_SR,
+    }
+    return np.stack([by_name[metric].T for metric in METRICS])
+
+
+def _parts(
+    counts_SX: NDArray[np.float32], classes: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return, of counts laid out as in `_counts`: which classes are there, their recall and F1, and accuracy."""
     images_S1K = counts_SX[:, None, :classes].astype(np.float64)
     right_SRK, answered_SRK = np.moveaxis(counts_SX[:, classes:].reshape(len(counts_SX), -1, 2, classes), 2, 0)
     present_S1K = images_S1K > 0
     recall_SRK = right_SRK / np.maximum(images_S1K, 1)
     f1_SRK = np.where(present_S1K, 2 * right_SRK / np.maximum(answered_SRK + images_S1K, 1), 0)
-    by_name = {
-        "balanced_accuracy": recall_SRK.sum(axis=2) / present_S1K.sum(axis=2),
-        "f1_macro": f1_SRK.sum(axis=2) / present_S1K.sum(axis=2),
-        "accuracy": right_SRK.sum(axis=2) / images_S1K.sum(axis=2),
-    }
-    return np.stack([by_name[metric].T for metric in METRICS])
+    return present_S1K, recall_SRK, f1_SRK, right_SRK.sum(axis=2) / images_S1K.sum(axis=2)
 
 
 def require_same_images(first: Predictions, run: Predictions) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from dspkd.errors import DataError
+from dspkd.evaluate import submission
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
 from dspkd.evaluate.ranking import ranking
-
-CATEGORIES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
-"""The columns of a submission, in the challenge's order; the last one is for images of none of the others."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class Challenge:
 def score(predictions: Predictions) -> Challenge:
     """Return what the challenge's scorer says of `predictions`, over the classes that they have.
 
-    A file with a column more, such as `CATEGORIES`' UNK, adds that column to the scorer's macro means; the balanced
+    A file with a column more, such as the challenge's UNK, adds that column to the scorer's macro means; the balanced
     accuracy stays. The scorer gives no AUC for a class without images, and fails; here it is left out.
 
     Source: the ISIC challenges' own scoring program, ``isic-challenge-scoring``.
@@ -79,31 +74,5 @@ def score(predictions: Predictions) -> Challenge:
 
 
 def submit(predictions: Predictions, path: Path) -> None:
-    """Write the probabilities as the challenge asks for them: ``image, MEL, NV, ..., UNK``, an image a row.
-
-    An image goes by its file's name without folder and ``.jpg``. A class that the network does not know has 0, and so
-    has UNK. Makes the folder of `path`; a reader sees the whole file or the one before it.
-
-    Raises
-    ------
-    DataError
-        Where the network answers with a class that the challenge does not have, or two images go by the same name.
-    """
-    if unknown := [name for name in predictions.classes if name not in CATEGORIES]:
-        raise DataError(
-            f"the challenge has no class {', '.join(unknown)}, only {', '.join(CATEGORIES)}; "
-            "a submission needs a network trained with these names"
-        )
-    images = [PurePosixPath(name).name.removesuffix(".jpg") for name in predictions.ids]
-    for name, count in Counter(images).items():
-        if count > 1:
-            raise DataError(f"{count} images go by the name {name!r}, which a submission may have once")
-    column = {name: number for number, name in enumerate(predictions.classes)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["image", *CATEGORIES])
-        for image, p_K in zip(images, predictions.probabilities.tolist(), strict=True):
-            rows.writerow([image, *(repr(p_K[column[name]]) if name in column else "0.0" for name in CATEGORIES)])
-    partial.replace(path)
+    """Write the probabilities as the challenge asks for them; see `dspkd.evaluate.submission.write`."""
+    submission.write(path, predictions.classes, predictions.ids, predictions.probabilities)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from dspkd.data.table import Table
 from dspkd.evaluate.predictions import Predictions
-from dspkd.types import Batch
+from dspkd.types import Batch, Output
 
 
 def predict(
@@ -31,17 +32,36 @@ def predict(
     """
     training = network.training
     network.eval()
-    logits, rows = [], []
+    predictions, _ = ask(lambda batch: network(batch.images), table, batches, device=device, half=half)
+    network.train(training)
+    return predictions
+
+
+def ask(
+    answer: Callable[[Batch], Output],
+    table: Table,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    half: bool = False,
+) -> tuple[Predictions, NDArray[np.float32]]:
+    """Return what `answer` says of the pictures, and the pooled vectors ``[N, D]``; arguments as of `predict`.
+
+    `answer` is given each batch on `device`. A teacher's ``answer`` will do, and so will a network in evaluation mode.
+    """
+    logits, pooled, rows = [], [], []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
         for batch in batches:
-            logits.append(network(batch.images.to(device, non_blocking=True)).logits.float().cpu())
+            said = answer(batch.to(device))
+            logits.append(said.logits.float().cpu())
+            pooled.append(said.pooled.float().cpu())
             rows.append(batch.index)
-    network.train(training)
     shown = torch.cat(rows).numpy()
-    return Predictions(
+    predictions = Predictions(
         classes=table.classes,
         ids=tuple(table.ids[row] for row in shown),
         groups=tuple(table.groups[row] for row in shown),
         labels=table.labels[shown].astype(np.int64),
         logits=torch.cat(logits).numpy(),
     )
+    return predictions, torch.cat(pooled).numpy()

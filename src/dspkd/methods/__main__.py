@@ -6,12 +6,16 @@ import torch
 from torch import nn
 
 from dspkd.methods import describe, names
+from dspkd.methods._masking import GeneratorKind
 from dspkd.methods.mgd import MGD
 from dspkd.types import Spec
 
 _STUDENT = Spec(classes=8, pooled=1024, channels={"last": 1024})
 _TEACHERS = {"Res2Net101": 2048, "EfficientNet-B4": 1792, "ConvNeXt-Base": 1024}
-_HIDDEN = (0, 512, 256, 128)
+_GENERATORS: tuple[tuple[GeneratorKind, int], ...] = (
+    *(("conv", hidden) for hidden in (0, 512, 256, 128)),
+    *(("separable", hidden) for hidden in (0, 256)),
+)
 _POSITIONS = 7 * 7
 
 _HEAD = """\
@@ -31,9 +35,10 @@ _COST = """\
 
 Methods on maps train layers of their own, and `mgd` and `hierarchical_fusion` by far the largest: the generator's two
 3x3 convolutions have 18 C² weights for a teacher of C channels, all of them in training alone. `hidden` puts a narrower
-layer between the two, which then have 18 C·hidden; it is ours, not the authors'. Here are the parameters of `mgd`, and
-its multiply-accumulates for one picture in the forward pass (with the backward pass three times as many), for maps of
-7x7 and a ShuffleNetV2 x1.0, which itself has 1.26 million parameters and does 0.14 GMAC at 224x224:
+layer between the two, which then have 18 C·hidden. `generator = "separable"` makes each a depthwise 3x3 and a 1x1, and
+leaves 2 C·hidden and a little. Both are ours, not the authors'. Here are the parameters of `mgd`, and its
+multiply-accumulates for one picture in the forward pass (with the backward pass three times as many), for maps of 7x7
+and a ShuffleNetV2 x1.0, which itself has 1.26 million parameters and does 0.14 GMAC at 224x224:
 """
 
 # Medians of benchmarks/bench_terms.py --batch 4 --rounds 7 -k mgd, forwards and backwards.
@@ -85,15 +90,17 @@ def _section(name: str) -> str:
 
 
 def _costs() -> str:
-    """Return the table of what MGD costs with each teacher and width."""
-    lines = ["| teacher | channels | `hidden` | parameters | GMAC |", "|---|---|---|---|---|"]
+    """Return the table of what MGD costs with each teacher and generator."""
+    lines = ["| teacher | channels | `generator` | `hidden` | parameters | GMAC |", "|---|---|---|---|---|---|"]
     for teacher, channels in _TEACHERS.items():
-        for hidden in _HIDDEN:
+        for kind, hidden in _GENERATORS:
+            spec = Spec(classes=8, pooled=channels, channels={"last": channels})
             with torch.device("meta"):
-                term = MGD(_STUDENT, Spec(classes=8, pooled=channels, channels={"last": channels}), hidden=hidden)
+                term = MGD(_STUDENT, spec, generator=kind, hidden=hidden)
             parameters = sum(p.numel() for p in term.parameters())
             weights = sum(layer.weight.numel() for layer in term.modules() if isinstance(layer, nn.Conv2d))
-            lines.append(f"| {teacher} | {channels} | {hidden} | {parameters:,} | {weights * _POSITIONS / 1e9:.3f} |")
+            costs = f"{parameters:,} | {weights * _POSITIONS / 1e9:.3f}"
+            lines.append(f"| {teacher} | {channels} | {kind} | {hidden} | {costs} |")
     return "\n".join([*lines, ""])
 
 

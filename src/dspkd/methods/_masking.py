@@ -11,6 +11,8 @@ from dspkd.methods._term import precise
 
 MaskKind = Literal["channel", "spatial"]
 """Whether whole channels are hidden, or positions in all channels."""
+GeneratorKind = Literal["conv", "separable"]
+"""Whether a 3x3 convolution of the generator is one, or a depthwise one followed by a 1x1 convolution."""
 
 
 def draw_mask(x_BCHW: Tensor, kind: MaskKind, ratio: float) -> Tensor:
@@ -24,13 +26,26 @@ def draw_mask(x_BCHW: Tensor, kind: MaskKind, ratio: float) -> Tensor:
     return (torch.rand(shape, device=x_BCHW.device) >= ratio).to(x_BCHW.dtype)
 
 
-def generator(channels: int, hidden: int) -> nn.Sequential:
-    """Return conv3x3, ReLU, conv3x3 from `channels` to `channels` over `hidden` of them; 0 stands for `channels`."""
+def build_generator(channels: int, hidden: int, kind: GeneratorKind) -> nn.Sequential:
+    """Return conv3x3, ReLU, conv3x3 from `channels` to `channels` over `hidden` of them; 0 stands for `channels`.
+
+    Either kind sees 5x5 positions. For C channels over h, ``"conv"`` has 18Ch weights beside its h + C biases,
+    ``"separable"`` 2Ch + 9(C + h), and as many multiply-accumulates for each position.
+    """
     width = hidden or channels
+    block = _conv if kind == "conv" else _separable
+    return nn.Sequential(block(channels, width), nn.ReLU(), block(width, channels))
+
+
+def _conv(channels: int, made: int) -> nn.Module:
+    return nn.Conv2d(channels, made, kernel_size=3, padding=1)
+
+
+def _separable(channels: int, made: int) -> nn.Module:
+    """Return a 3x3 convolution of each channel by itself, and a 1x1 convolution across them, which has the bias."""
     return nn.Sequential(
-        nn.Conv2d(channels, width, kernel_size=3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(width, channels, kernel_size=3, padding=1),
+        nn.Conv2d(channels, channels, kernel_size=3, padding=1, groups=channels, bias=False),
+        nn.Conv2d(channels, made, kernel_size=1),
     )
 
 

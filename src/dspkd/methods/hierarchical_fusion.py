@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dspkd.methods._align import LEVELS, align, averaged, projection, stretched
 from dspkd.methods._fusion import Attention, Concat, Sum
-from dspkd.methods._masking import MaskKind, draw_mask, generator, squared_error
+from dspkd.methods._masking import GeneratorKind, MaskKind, build_generator, draw_mask, squared_error
 from dspkd.methods._options import Share, Width, WidthOrZero
 from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
@@ -47,8 +47,8 @@ class HierarchicalFusion(Term):
         Kind and drop probability of every mask, as in `mgd`.
     width
         Channels of each :math:`U_l`.
-    hidden
-        Width of G, as in `mgd`.
+    hidden, generator
+        Width and kind of G, as in `mgd`.
     gate
         Where :math:`\gamma` starts. At 0 the gradient reaches :math:`\gamma` alone in the first step, and the levels
         from the second step on.
@@ -83,6 +83,7 @@ class HierarchicalFusion(Term):
         mask_ratio: Share = 0.15,
         width: Width = 128,
         hidden: WidthOrZero = 0,
+        generator: GeneratorKind = "conv",
         gate: float = 0.0,
     ) -> None:
         super().__init__(
@@ -95,6 +96,7 @@ class HierarchicalFusion(Term):
             mask_ratio=mask_ratio,
             width=width,
             hidden=hidden,
+            generator=generator,
             gate=gate,
         )
         self.mask_order = mask_order
@@ -103,7 +105,7 @@ class HierarchicalFusion(Term):
         channels = self.channels("teacher", teacher, "last", "levels")
         # First the layers of MGD, so that they are initialised as MGD's are.
         self.align = align(self.channels("student", student, "last", "levels"), channels)
-        self.generation = generator(channels, hidden)
+        self.generation = build_generator(channels, hidden, generator)
         asked = f"levels = {levels!r}"
         taps = LEVELS[levels]
         self.laterals = nn.ModuleDict(

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dspkd.evaluate.cells import FEW
 from dspkd.evaluate.verdicts import POWER, Verdict, verdicts
-from dspkd.report import compute, critical, figures, openings, paper, prose, subgroups
+from dspkd.report import arm_fidelity, compute, critical, figures, openings, paper, prose, subgroups
 from dspkd.report.comparison import Contender, agreement, contenders, differing, intervals, unanimity
 from dspkd.report.page import render
 from dspkd.report.sources import read
@@ -76,6 +76,7 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
             "headings": compute.HEADINGS,
             "rows": compute.rows({contender.name: compute.of(contender.runs) for contender in ranked}),
         },
+        faithful=arm_fidelity.of_arms(ranked),
     )
 
 

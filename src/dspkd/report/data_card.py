@@ -35,6 +35,13 @@ def sections(card: Mapping[str, Attribute], parts: Sequence[str]) -> list[Sectio
     return [_section(name, attribute, parts) for name, attribute in card.items()]
 
 
+def line(section: Section) -> str:
+    """Return a section of one part as a line: ``sex: female 48 %, male 51 %, not provided 1 %``."""
+    values = [f"{row.value} {100 * share:.0f} %" for row in section.rows for _, share in row.counts]
+    median = [f"median {years:g}" for years in section.medians if years is not None]
+    return f"{section.name}: {', '.join([*values, *median]) or ABSENT}"
+
+
 def silent(card: Mapping[str, Attribute]) -> list[str]:
     """Return the attributes of which the data set says nothing, of any image."""
     return [

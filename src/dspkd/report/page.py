@@ -34,6 +34,8 @@ def _templates() -> jinja2.Environment:
     environment.filters.update(
         score=_score,
         interval=_interval,
+        percent=_percent,
+        percents=_percents,
         points=prose.points,
         p_value=prose.p_value,
         duration=prose.duration,
@@ -52,3 +54,13 @@ def _score(value: float | None) -> str:
 def _interval(ends: tuple[float, float] | None) -> str:
     """Return the ends of an interval, a dash where there is none."""
     return "\N{EN DASH}" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    """Return a share in percent, a dash where there is none."""
+    return "\N{EN DASH}" if share is None else f"{100 * share:.1f} %"
+
+
+def _percents(ends: tuple[float, float] | None) -> str:
+    """Return the ends of an interval of shares in percent, a dash where there is none."""
+    return "\N{EN DASH}" if ends is None else f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f} %"

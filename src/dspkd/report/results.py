@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dspkd.data.card import Attribute
 from dspkd.evaluate.intervals import METRICS
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.evaluate.verdicts import LEVEL, POWER, Verdict, verdicts
-from dspkd.report import compute, openings, prose
+from dspkd.report import compute, data_card, openings, prose
 from dspkd.report.comparison import Spread, contenders, intervals
 from dspkd.report.compute import Compute
 from dspkd.report.sources import Run, read
@@ -31,13 +32,18 @@ class Figure:
 class RunFigures:
     """A run's figures on the test images, its training seconds, and how often the test images were opened.
 
-    `test_openings` is None for a run made before they were counted; `early_openings` are those before training ended.
+    `f1s` are those of the classes. `test_openings` is None for a run made before they were counted; `early_openings`
+    are those before training ended.
     """
 
     folder: str
     seed: int
+    network: str
+    parameters: int
+    teacher: str | None
     figures: dict[str, float | None]
     recalls: dict[str, float]
+    f1s: dict[str, float]
     seconds: float
     test_openings: int | None
     early_openings: int
@@ -68,6 +74,10 @@ class Results:
         Whether they are drawings.
     images, groups
         Of the test part.
+    classes
+        Test images of each class that has any.
+    controls
+        Names of the arms that learn from labels alone: plain, label smoothing.
     arms
         Best mean balanced accuracy first; those with a finished run.
     teachers
@@ -80,6 +90,10 @@ class Results:
         Why arms may differ in what a comparison holds equal, then where they do; empty where they do not.
     openings
         How often the test images were opened, in words.
+    leaks
+        How the splits leak by which the arms were trained and tested, each said once; empty where they do not.
+    card
+        Whom the images show; empty where the runs do not say.
     """
 
     name: str
@@ -87,12 +101,16 @@ class Results:
     synthetic: bool
     images: int
     groups: int
+    classes: dict[str, int]
+    controls: list[str]
     arms: list[ArmFigures]
     teachers: list[RunFigures]
     verdicts: list[Verdict]
     failed: dict[str, str]
     unequal: list[str]
     openings: str = ""
+    leaks: list[str] = field(default_factory=list)
+    card: dict[str, Attribute] = field(default_factory=dict)
 
 
 def tabulate(
@@ -117,7 +135,7 @@ def tabulate(
     runs = [read(folder) for folder in students]
     taught = [_figures(run, summarise(run.test)) for run in map(read, teachers)]
     if not runs:
-        return Results(name, {}, False, 0, 0, [], taught, [], dict(failed), list(unequal))
+        return Results(name, {}, False, 0, 0, {}, list(controls), [], taught, [], dict(failed), list(unequal))
     ranked = contenders(runs)
     arms = []
     for arm, estimates in zip(ranked, intervals(ranked), strict=True):
@@ -134,9 +152,12 @@ def tabulate(
     told = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
     data, test = runs[0].data, ranked[0].tests[0]
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
+    classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
-        name, where, data.synthetic, test.images, test.groups, arms, taught, told, dict(failed), list(unequal),
-        " ".join([openings.of_several(runs), *filter(None, map(openings.warning, runs))]),
+        name, where, data.synthetic, test.images, test.groups, classes, there, arms, taught, told, dict(failed),
+        list(unequal), " ".join([openings.of_several(runs), *filter(None, map(openings.warning, runs))]),
+        leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
+        card=next((run.data.card for run in runs if run.data.card), {}),
     )  # fmt: skip
 
 
@@ -151,10 +172,17 @@ def markdown(found: Sequence[Results]) -> str:
 
 
 def _figures(run: Run, test: Summary) -> RunFigures:
-    figures = {metric: getattr(test, metric) for metric in (*METRICS, "auc_macro")}
+    figures = {
+        metric: getattr(test, metric) for metric in (*METRICS, "precision_macro", "specificity_macro", "auc_macro")
+    }
     recalls = {row.name: row.recall for row in test.per_class if row.images}
+    f1s = {row.name: row.f1 for row in test.per_class if row.images}
     opened = None if run.openings is None else len(run.openings)
-    return RunFigures(str(run.folder), run.result.seed, figures, recalls, run.result.seconds, opened, len(run.early))
+    made = run.result
+    return RunFigures(
+        str(run.folder), made.seed, made.model, made.parameters, made.teacher, figures, recalls, f1s, made.seconds,
+        opened, len(run.early),
+    )  # fmt: skip
 
 
 def _plain(results: Results) -> dict[str, Any]:
@@ -180,12 +208,13 @@ def _section(results: Results) -> str:
     parts = [f"## {results.name}"] if results.name else []
     if results.synthetic:
         parts.append("**Synthetic data: drawings, not photographs. No number here says anything about skin.**")
+    parts += [f"**{leak}**" for leak in results.leaks]
     if results.unequal:
         reason, *unlike = results.unequal
         listed = "".join(f"\n- {each}" for each in unlike)
         parts.append(f"**The arms are not equal**: {reason}\n{listed}")
     if results.arms:
-        parts += [_tests(results), _verdicts(results), _computed(results), _runs(results)]
+        parts += [_tests(results), _verdicts(results), _computed(results), _runs(results), _card(results)]
     if results.failed:
         rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
         parts.append("Without a result; the same command tries these again:\n\n" + _table(["run", "error"], rows))
@@ -250,6 +279,13 @@ def _runs(results: Results) -> str:
         for name, run in named
     ]
     return "Each run:\n\n" + _table(["arm", "seed", "balanced accuracy", "macro F1", "accuracy", "training"], rows)
+
+
+def _card(results: Results) -> str:
+    if not results.card:
+        return f"Data card: {data_card.ABSENT}; the runs were made before it was kept."
+    lines = [f"- {data_card.line(section)}" for section in data_card.sections(results.card, ["test"])]
+    return "Data card, test images:\n\n" + "\n".join(lines)
 
 
 def _spread(figure: Figure) -> str:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from dspkd.evaluate.cells import FEW
 from dspkd.evaluate.metrics import Summary, summarise
-from dspkd.report import figures, openings, paper, prose, subgroups, trust
+from dspkd.report import answered, figures, looks, neighbours, openings, paper, prose, provenance, subgroups, trust
+from dspkd.report import fidelity as faithfulness
 from dspkd.report.page import render
 from dspkd.report.sources import Run, read
 
 
 def write(run: Path) -> Path:
-    """Write ``report.html`` and ``figures/*.png`` into a run folder, from nothing but the files in it.
+    """Write ``report.html``, ``ledger.csv`` and ``figures/*.png`` into a run folder, from nothing but the files in it.
 
     The same files give the same bytes.
 
@@ -30,6 +32,10 @@ def write(run: Path) -> Path:
     source = read(run)
     val, test = summarise(source.val), summarise(source.test)
     known = trust.trust(source)
+    faithful = faithfulness.of_run(source)
+    if faithful:
+        faithfulness.write_csv(faithful, run / "ledger.csv")
+    pictured = looks.read(run)
     with paper.style():
         drawn = {
             "confusion": _confusion(source, test),
@@ -38,6 +44,7 @@ def write(run: Path) -> Path:
             "reliability": trust.reliability_panels(source, known),
             "risk": trust.risk_panel(source),
         }
+        features = neighbours.panels(source)
     return render(
         "run.html",
         run / "report.html",
@@ -55,6 +62,16 @@ def write(run: Path) -> Path:
         openings=openings.told(source),
         opened_early=[openings.warning(source)],
         fairness=subgroups.of_run(source),
+        fidelity=faithful,
+        fidelity_verdict=faithfulness.verdict(faithful) if faithful else "",
+        versions=faithfulness.versions(faithful) if faithful else [],
+        few=FEW,
+        looks={(look.part, look.id): look for look in pictured},
+        seen=[look for look in pictured if look.overlays],
+        fates=answered.answers_of(source, "val"),
+        several_teachers=", " in (source.result.teacher or ""),
+        neighbours=features,
+        provenance=provenance.rows(source),
     )
 
 

@@ -90,7 +90,7 @@ class BankedTeacher:
         self._folder = folder / f"teacher-{name}"
         self._stores: dict[str, Store] = {}
         for field in sorted(fields):
-            dtype = "float32" if field in {"logits", "pooled"} else maps
+            dtype = _kept_in(field, maps)
             self._stores[field] = Store(self._folder / f"{field}-{dtype}", dtype, depends)
 
     @property
@@ -212,7 +212,7 @@ class BankedTeacher:
 
     def _keep(self, batch: Batch, answered: Output) -> None:
         keys = [self._key(*picture) for picture in _pictures(batch)]
-        said = {"logits": answered.logits, "pooled": answered.pooled, **answered.maps}
+        said = _parts(answered)
         for field, store in self._stores.items():
             values = said[field].float().cpu().numpy()
             if store.dtype == np.float16 and np.abs(values).max() > np.finfo(np.float16).max:
@@ -221,6 +221,20 @@ class BankedTeacher:
                     '65504; set bank.maps = "float32"'
                 )
             store.append(zip(keys, values, strict=True))
+
+
+def stored_bytes(answered: Output, fields: Iterable[str], maps: Literal["float16", "float32"] = "float16") -> int:
+    """Return the bytes that a bank with these `fields`, and `maps` in this type, takes for an answer to a batch."""
+    parts = _parts(answered)
+    return sum(parts[field].numel() * np.dtype(_kept_in(field, maps)).itemsize for field in fields)
+
+
+def _kept_in(field: str, maps: str) -> str:
+    return "float32" if field in {"logits", "pooled"} else maps
+
+
+def _parts(answered: Output) -> dict[str, Tensor]:
+    return {"logits": answered.logits, "pooled": answered.pooled, **answered.maps}
 
 
 def _pictures(batch: Batch) -> Iterator[Picture]:

@@ -1,0 +1,78 @@
+"""How time and bytes grow with images, views and resolution, and whether memory grows with epochs.
+
+    python benchmarks/bench_growth.py
+    python benchmarks/bench_growth.py --data ../shared/data/dermoscopy-150 --images 1000
+
+First a student trains from a bank for some epochs, and the process's memory is told after each. Then each row has more
+of one thing: images are decoded into an empty store, and the teacher answers all of their views into an empty bank
+(logits and last map). Seconds are of the processor, one thread.
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from bench_bank import add_arguments, setting_of
+from contestants import KD, Here, Watcher, silent, train
+from memory import memory_mib
+
+from dspkd.store import readable
+
+
+def timed(work):
+    started = time.process_time()
+    made = work()
+    return made, time.process_time() - started
+
+
+def grown(setting, folder):
+    """Fill an empty store and an empty bank; return both with what they took."""
+    here = Here(replace(setting, folder=str(folder)))
+    batches, decoding = timed(lambda: here.batches(setting.views))
+    _, filling = timed(lambda: here.fill(silent))
+    pixels = sum(path.stat().st_size for path in (folder / "pixels").rglob("*.bin"))
+    kept = sum(path.stat().st_size for path in (folder / "bank").rglob("*.bin"))
+    return here, batches, (decoding, pixels, filling, kept)
+
+
+def watched(setting, folder, epochs):
+    """Train from a bank, and tell memory after each epoch."""
+    here, batches, _ = grown(setting, folder)
+    memory = []
+
+    class Noting(Watcher):
+        def epoch(self, record):
+            memory.append(memory_mib())
+
+    train(here.bank, KD, batches, here.setting, Noting(silent), epochs=epochs)
+    print(f"MiB resident (in use by the allocator) after each epoch of training from the bank: {', '.join(memory)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser, images=256, views=2)
+    parser.set_defaults(size=64, teacher="tiny_wide", student="tiny", batch=32)
+    parser.add_argument("--epochs", type=int, default=10)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        most = setting_of(asked, Path(temporary))
+        least = replace(most, images=most.images // 4)
+        rows = [least]
+        rows += [replace(least, images=factor * least.images) for factor in (2, 4)]
+        rows += [replace(least, views=factor * least.views) for factor in (2, 4)]
+        rows += [replace(least, size=factor * least.size) for factor in (2, 4)]
+        watched(most, Path(temporary) / "watched", asked.epochs)
+        print("| images | views | size | decoding | pixels | filling | bank |\n|---|---|---|---|---|---|---|")
+        first = None
+        for number, setting in enumerate(rows):
+            _, _, costs = grown(setting, Path(temporary) / str(number))
+            first = first or costs
+            times = [f"{value:.2f} s ({value / first[place]:.2f})" for place, value in enumerate(costs)]
+            times[1::2] = [f"{readable(costs[n])} ({costs[n] / first[n]:.2f})" for n in (1, 3)]
+            print(f"| {setting.images} | {setting.views} | {setting.size} | {' | '.join(times)} |")
+
+
+if __name__ == "__main__":
+    main()

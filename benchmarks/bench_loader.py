@@ -1,0 +1,131 @@
+"""The loader alone beside torchvision's usual one, on 600x450 JPEGs; what its parts cost; memory over epochs.
+
+    python benchmarks/bench_loader.py
+    python benchmarks/bench_loader.py --data ../shared/data/dermoscopy-288-mini --sizes 96 224
+
+torchvision: ImageFolder, RandomResizedCrop, both flips, RandAugment(2, 9), all on Pillow pictures, then float tensors,
+in a DataLoader in this process. dspkd: images decoded once, then the same but for rotations, which it has besides, in
+its own TrainBatches in this process. One thread, batch by batch in turn; what decoding once took is told beside.
+Pictures are painted ones, or those of a folder, brought to 600x450.
+"""
+
+import argparse
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from memory import memory_mib
+from PIL import Image
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+from turns import ratio, take_turns, told
+
+from dspkd import data
+from dspkd.data.decoded import Decoded
+from dspkd.data.loader import TrainBatches
+from dspkd.data.synthetic import synthesize
+from dspkd.data.transforms import Augmentation
+
+
+def jpegs(folder, source, count):
+    """Write `count` JPEGs of 600x450 as a folder for each class."""
+    if source is None:
+        source = folder / "painted"
+        synthesize(source, images=count, size=300, seed=0)
+    table = data.read("auto", source)
+    for row in np.random.default_rng(0).permutation(len(table))[:count]:
+        path = folder / "jpegs" / table.classes[table.labels[row]] / f"{row}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(table.paths[row]) as image:
+            image.convert("RGB").resize((600, 450), Image.Resampling.BICUBIC).save(path, quality=95)
+    return folder / "jpegs"
+
+
+def endless(epoch):
+    """Return a function that makes the next batch, epoch after epoch; `epoch` returns one's batches."""
+    batches = itertools.chain.from_iterable(epoch(number) for number in itertools.count())
+
+    def step():
+        next(batches)
+
+    return step
+
+
+def torchvision_epoch(folder, size, batch, ops):
+    transform = v2.Compose([
+        v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), v2.RandAugment(ops, 9),
+        v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True),
+    ])  # fmt: skip
+    loader = torch.utils.data.DataLoader(ImageFolder(folder, transform), batch, shuffle=True, drop_last=True)
+    return lambda number: loader
+
+
+def parts(decoded, augment, rows, batch):
+    """Return milliseconds of the processor a picture: reading, making all but RandAugment of it, RandAugment."""
+    plain = Augmentation(size=augment.size, num_ops=0)
+
+    def spent(work):
+        started = time.process_time()
+        made = [work(int(row)) for row in rows]
+        return 1e3 * (time.process_time() - started) / len(rows), made
+
+    reading, _ = spent(decoded)
+    mapped, pictures = spent(lambda row: plain.pixels(decoded(row), name=str(row), view=0, seed=0))
+    alter = v2.RandAugment(2, 9)
+    images = [Image.fromarray(picture) for picture in pictures]
+    altering, _ = spent(lambda row: alter(images[row % len(images)]))
+    return {"reading": reading, "crop, turn, flip": mapped - reading, "RandAugment": altering}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a folder with pictures; painted ones without it")
+    parser.add_argument("--images", type=int, default=160)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 150, 224])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=30, help="batches of each")
+    parser.add_argument("--epochs", type=int, default=10, help="over which memory is watched")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = jpegs(Path(temporary), asked.data, asked.images)
+        table = data.read("folder", folder)
+        rows = np.arange(len(table))
+        print(f"{len(table)} JPEGs of {np.mean([path.stat().st_size for path in table.paths]) / 1e3:.0f} kB")
+        for size in asked.sizes:
+            augment = Augmentation(size=size)
+            started = time.process_time()
+            decoded = Decoded(
+                table,
+                rows,
+                augment.decode_side,
+                Path(temporary) / "cache",
+                progress=lambda *_: None,
+                log=lambda _: None,
+            )
+            once = 1e3 * (time.process_time() - started) / len(rows)
+            ours = TrainBatches(table, rows, augment, batch_size=asked.batch, decoded=decoded)
+            spent = take_turns(
+                {
+                    "torchvision": endless(torchvision_epoch(folder, size, asked.batch, 2)),
+                    "dspkd": endless(ours.epoch),
+                },
+                asked.rounds,
+            )
+            print(told(f"{size} px: images a second, dspkd / torchvision", ratio(spent["torchvision"], spent["dspkd"])))
+            each = {name: 1e3 * np.median(pairs[:, 1]) / asked.batch for name, pairs in spent.items()}
+            each |= {"decoding once": once, **parts(decoded, augment, rows, asked.batch)}
+            print("    processor ms a picture: " + ", ".join(f"{name} {ms:.2f}" for name, ms in each.items()))
+        memory = []
+        for epoch in range(asked.epochs):
+            for _ in ours.epoch(epoch):
+                pass
+            memory.append(memory_mib())
+        print(f"MiB resident (in use by the allocator) after each epoch at {size} px: {', '.join(memory)}")
+
+
+if __name__ == "__main__":
+    main()

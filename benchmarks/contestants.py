@@ -1,0 +1,261 @@
+"""Ways of training the same student of the same teacher on the same images: for `bench_bank` and `bench_end_to_end`.
+
+Each runs the real thing: dspkd's own loop, bank and pictures, torchdistill's own box and steps with the pictures of
+torchvision's usual training transform out of a DataLoader in the same process. Initial weights, AdamW, KD at
+temperature 4. Each tool as its user has it: dspkd sets the allocator up, torchdistill does not.
+"""
+
+import itertools
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from dspkd import data
+from dspkd.data.decoded import Decoded, fingerprints
+from dspkd.data.loader import TrainBatches
+from dspkd.data.transforms import Augmentation
+from dspkd.distiller import Distiller
+from dspkd.methods import find
+from dspkd.models import zoo
+from dspkd.stage import Stage
+from dspkd.stage import Term as TermSettings
+from dspkd.teacher.bank import BankedTeacher, image_keys
+from dspkd.teacher.live import LiveTeacher
+from dspkd.train import loop
+from dspkd.train.allocator import keep_freed_memory
+from dspkd.types import Batch, Output
+
+CLASSES = 8
+KD = ("kd", {"temperature": 4.0}, 0.9)
+CPU = loop.Arithmetic(device=torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all contestants of a run share."""
+
+    data: str
+    teacher: str
+    student: str
+    size: int
+    images: int
+    batch: int
+    views: int
+    threads: int
+    folder: str
+
+
+class Here:
+    """A setting's images, teacher and bank, in the process of a contestant of dspkd."""
+
+    def __init__(self, setting, bank="bank"):
+        torch.set_num_threads(setting.threads)
+        keep_freed_memory()
+        self.setting = setting
+        self.table = data.read("auto", Path(setting.data))
+        self.rows = chosen(self.table, setting.images)
+        teacher = network(setting.teacher)
+        self.live = LiveTeacher(teacher, teacher.spec, name=setting.teacher)
+        keys = image_keys(fingerprints(self.table.paths), self.table.ids)
+        self.bank = BankedTeacher(self.live, {"logits", "last"}, keys, {}, Path(setting.folder) / bank)
+
+    def batches(self, views):
+        augment = Augmentation(size=self.setting.size)
+        pixels = Path(self.setting.folder) / "pixels"
+        decoded = Decoded(self.table, self.rows, augment.decode_side, pixels, progress=silent, log=silent)
+        size = self.setting.batch
+        return TrainBatches(self.table, self.rows, augment, batch_size=size, views=views, decoded=decoded)
+
+    def fill(self, progress):
+        """Have the teacher answer all views of all images that the bank has not."""
+        setting, batches = self.setting, self.batches(self.setting.views)
+        shown = [key for epoch in range(setting.views) for key in batches.keys(epoch)]
+        size = setting.batch
+        self.bank.fill(
+            shown, batches.show, made=(), batch_size=size, ask=self.live.answer, progress=progress, log=silent
+        )
+
+
+class Endless:
+    """Batches of epoch after epoch as those of one epoch that does not end."""
+
+    def __init__(self, batches):
+        self._batches = batches
+
+    def __len__(self):
+        return 1_000_000
+
+    def epoch(self, number):
+        return itertools.chain.from_iterable(self._batches.epoch(number) for number in itertools.count())
+
+
+class Watcher:
+    def __init__(self, turn):
+        self._turn = turn
+
+    def step(self, stage, epoch, done, steps):
+        self._turn()
+
+    def epoch(self, record):
+        pass
+
+
+def silent(*_):
+    pass
+
+
+def chosen(table, images):
+    return np.random.default_rng(0).permutation(len(table))[:images]
+
+
+def network(name):
+    torch.manual_seed(0)
+    return zoo.make(name, classes=CLASSES).to(memory_format=torch.channels_last)
+
+
+def dspkd(turn, setting, source, term):
+    """Train the student by labels, and by `term` of the teacher: `source` is "bank", "live", or None for plain."""
+    here = Here(setting)
+    teacher = {"bank": here.bank, "live": here.live, None: None}[source]
+    batches = Endless(here.batches(setting.views if source == "bank" else None))
+    turn()
+    train(teacher, term, batches, setting, Watcher(turn), epochs=1)
+
+
+def train(teacher, term, batches, setting, watcher, *, epochs):
+    """Run dspkd's own loop."""
+    student = network(setting.student)
+    parts = [("labels", 1.0, find("labels")(student.spec, None))]
+    if term:
+        name, options, weight = term
+        parts.append((name, weight, find(name)(student.spec, teacher.spec, **options)))
+    stage = Stage(name="bench", epochs=epochs, lr=1e-3, terms=(TermSettings(method="labels"),))
+    loop.fit(
+        stage, Distiller(student, teacher, parts), batches, lambda student: {"balanced_accuracy": 0.0},
+        folder=Path(tempfile.mkdtemp(dir=setting.folder)), digest="", seed=0, first_epoch=0, arithmetic=CPU,
+        watcher=watcher,
+    )  # fmt: skip
+
+
+def filling(turn, setting):
+    """Fill a bank of its own, batch by batch."""
+    here = Here(setting, bank="another bank")
+    turn()
+    here.fill(lambda *_: turn())
+
+
+def term_alone(turn, setting, term):
+    """Take steps of the term by itself, on answers in memory: forward, backward, and an update of its own layers."""
+    torch.set_num_threads(setting.threads)
+    keep_freed_memory()
+    images = torch.rand(setting.batch, 3, setting.size, setting.size)
+    with torch.no_grad():
+        student, teacher = network(setting.student), network(setting.teacher).eval()
+        said, theirs = student(images), teacher(images)
+    name, options, _ = term
+    method = find(name)(student.spec, teacher.spec, **options)
+    maps = {tap: values.requires_grad_() for tap, values in said.maps.items()}
+    mine = Output(said.logits.requires_grad_(), said.pooled.requires_grad_(), maps)
+    rows = torch.arange(setting.batch)
+    batch = Batch(images, rows % CLASSES, rows, torch.zeros_like(rows))
+    values = list(method.named_parameters())
+    stage = Stage(name="bench", epochs=1, lr=1e-3, terms=(TermSettings(method="labels"),))
+    optimizer = loop.make_optimizer(stage, values) if values else None
+    while True:
+        turn()
+        loss = method(mine, theirs, batch)
+        loss.backward()
+        if optimizer:
+            loop.update(loop.owners(values), optimizer, 1e-3, CPU.clip)
+            optimizer.zero_grad(set_to_none=True)
+
+
+def torchdistill(turn, setting, allocator):
+    """Take steps of torchdistill's box on the same images, for ever; `allocator` sets that up as dspkd does."""
+    torch.set_num_threads(setting.threads)
+    if allocator:
+        keep_freed_memory()
+    box = box_of_torchdistill(setting, epochs=1_000_000)
+    turn()
+    for epoch in itertools.count():
+        epoch_of_torchdistill(box, epoch, turn)
+
+
+def epoch_of_torchdistill(box, epoch, turn):
+    box.pre_epoch_process(epoch=epoch)
+    for images, labels, supplement in box.train_data_loader:
+        box.pre_forward_process()
+        loss = box.forward_process(images, labels, supplement)
+        box.post_forward_process(loss=loss)
+        turn()
+    box.post_epoch_process()
+
+
+def box_of_torchdistill(setting, epochs):
+    logging.disable()
+    from torchdistill.core.distillation import DistillationBox
+
+    table = data.read("auto", Path(setting.data))
+    torch.manual_seed(0)
+    student, teacher = (zoo.make(name, classes=CLASSES).network for name in (setting.student, setting.teacher))
+    head = {"student": last_layer(student), "teacher": last_layer(teacher)}
+    criterion = {"key": "KDLoss", "kwargs": {
+        "student_module_path": head["student"], "student_module_io": "output",
+        "teacher_module_path": head["teacher"], "teacher_module_io": "output",
+        "temperature": 4.0, "alpha": 0.5, "reduction": "batchmean",
+    }}  # fmt: skip
+
+    def hooked(who):
+        hook = {"input": [], "output": [head[who]]}
+        return {"forward_hook": hook, "sequential": [], "forward_proc": "forward_batch_only"}
+
+    return DistillationBox(
+        teacher, student, {"train": Folder(table, chosen(table, setting.images), setting.size)},
+        {
+            "num_epochs": epochs,
+            "train_data_loader": {
+                "dataset_id": "train",
+                "sampler": {"class_or_func": torch.utils.data.RandomSampler, "kwargs": {}},
+                "kwargs": {"batch_size": setting.batch, "num_workers": 0, "drop_last": True},
+            },
+            "teacher": {**hooked("teacher"), "requires_grad": False},
+            "student": {**hooked("student"), "requires_grad": True},
+            "optimizer": {"key": "AdamW", "kwargs": {"lr": 1e-3}},
+            "criterion": {
+                "key": "WeightedSumLoss",
+                "kwargs": {"sub_terms": {"kd": {"criterion": criterion, "weight": 1.0}}},
+            },
+        },
+        torch.device("cpu"), None, False, 1,
+    )  # fmt: skip
+
+
+def last_layer(model):
+    """Return the name of the layer that gives the logits."""
+    return [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)][-1]
+
+
+class Folder(torch.utils.data.Dataset):
+    """The same images by torchvision's usual transform."""
+
+    def __init__(self, table, rows, size):
+        self.table, self.rows = table, rows
+        self.transform = v2.Compose([
+            v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), v2.RandAugment(2, 9),
+            v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ])  # fmt: skip
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, position):
+        row = self.rows[position]
+        with Image.open(self.table.paths[row]) as image:
+            return self.transform(image.convert("RGB")), int(self.table.labels[row])

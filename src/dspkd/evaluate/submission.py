@@ -1,0 +1,59 @@
+"""The submission file of the ISIC 2019 challenge, written with nothing but the standard library."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from dspkd.errors import DataError
+
+CATEGORIES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
+"""The columns of a submission, in the challenge's order; the last one is for images of none of the others."""
+
+
+def write(path: Path, classes: Sequence[str], ids: Sequence[str], probabilities: Iterable[Iterable[float]]) -> None:
+    """Write probabilities as the challenge asks for them: ``image, MEL, NV, ..., UNK``, an image a row.
+
+    An image goes by its file's name without folder and ``.jpg``. A class that the network does not know has 0, and so
+    has UNK. Makes the folder of `path`; a reader sees the whole file or the one before it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    classes, ids
+        Names of the K classes and of the N images.
+    probabilities
+        ``[N, K]``.
+
+    Raises
+    ------
+    DataError
+        Where the network answers with a class that the challenge does not have, or two images go by the same name.
+    """
+    check(classes)
+    images = [PurePosixPath(name).name.removesuffix(".jpg") for name in ids]
+    for name, count in Counter(images).items():
+        if count > 1:
+            raise DataError(f"{count} images go by the name {name!r}, which a submission may have once")
+    column = {name: number for number, name in enumerate(classes)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["image", *CATEGORIES])
+        for image, p_K in zip(images, probabilities, strict=True):
+            told = [float(p) for p in p_K]
+            rows.writerow([image, *(repr(told[column[name]]) if name in column else "0.0" for name in CATEGORIES)])
+    partial.replace(path)
+
+
+def check(classes: Sequence[str]) -> None:
+    """Raise DataError where a network answers with a class that the challenge does not have."""
+    if unknown := [name for name in classes if name not in CATEGORIES]:
+        raise DataError(
+            f"the challenge has no class {', '.join(unknown)}, only {', '.join(CATEGORIES)}; "
+            "a submission needs a network trained with these names"
+        )

@@ -1,0 +1,114 @@
+"""Small pictures of single images, and where the networks look in them, as the run kept them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from dspkd.errors import RunError
+
+_HEAT = colormaps["inferno"]
+_DEEPEST = 0.62
+"""Share of the heat's colour where a map is 1."""
+
+
+@checked(frozen=True)
+class Kept:
+    """A line of ``evidence/pictures.json``; `looks` are Grad-CAM maps, ``{network: rows}``."""
+
+    part: str
+    id: str
+    file: str
+    looks: dict[str, list[list[float]]]
+
+
+@checked(frozen=True)
+class _Index:
+    pictures: tuple[Kept, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """An image as the networks see it, and overlaid with what speaks for its class, as data URIs."""
+
+    part: str
+    id: str
+    picture: str
+    overlays: dict[str, str]
+    cells: dict[str, str]
+    """Rows and columns of each map, such as ``"7 x 7"``."""
+    nothing: tuple[str, ...]
+    """The networks that find nothing that speaks for the class."""
+
+
+def read(folder: Path) -> list[Look]:
+    """Return what a run kept of single images, in its order; nothing for a run made before that was kept.
+
+    Raises
+    ------
+    RunError
+        The index is broken, or a picture of it is missing or no picture.
+    """
+    path = folder / "evidence/pictures.json"
+    if not path.is_file():
+        return []
+    try:
+        index = TypeAdapter(_Index).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise RunError(f"{path}: {error.errors()[0]['msg']}; it is not as training wrote it") from None
+    return [_look(path.parent, kept) for kept in index.pictures]
+
+
+def overlay(pixels_HW3: NDArray[np.uint8], map_hw: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the picture under the map: the map is enlarged bilinearly; the more it says, the more its colour covers.
+
+    Parameters
+    ----------
+    pixels_HW3
+        uint8 RGB.
+    map_hw
+        In [0, 1]; 0 leaves a place as it is.
+    """
+    height, width = pixels_HW3.shape[:2]
+    small = Image.fromarray(map_hw.astype(np.float32))
+    heat_HW = np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64).clip(0, 1)
+    colour_HW3 = 255 * _HEAT(heat_HW)[..., :3]
+    cover_HW1 = _DEEPEST * heat_HW[..., None]
+    return np.asarray(np.rint((1 - cover_HW1) * pixels_HW3 + cover_HW1 * colour_HW3), dtype=np.uint8)
+
+
+def _look(folder: Path, kept: Kept) -> Look:
+    path = folder / kept.file
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image.convert("RGB"))
+    except OSError as error:
+        raise RunError(f"{path}: not a readable picture, though pictures.json names it: {error}") from None
+    maps = {name: np.array(rows, dtype=np.float64) for name, rows in kept.looks.items()}
+    return Look(
+        part=kept.part,
+        id=kept.id,
+        picture=_uri(path.read_bytes()),
+        overlays={name: _uri(_jpeg(overlay(pixels, each))) for name, each in maps.items()},
+        cells={name: " x ".join(map(str, each.shape)) for name, each in maps.items()},
+        nothing=tuple(name for name, each in maps.items() if not each.any()),
+    )
+
+
+def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def _uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -1,0 +1,35 @@
+"""The reference implementation that the format's page shows is run, and gives the bits that Pillow gives."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dspkd.deploy import preprocess
+from dspkd.deploy.spec import Preprocessing
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "bundle-format.md"
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """The names that the page's block of Python defines."""
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    names = {}
+    exec(compile(block, str(PAGE), "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "short_side", "size"),
+    [(203, 151, 73, 64), (151, 203, 37, 32), (600, 450, 256, 224), (40, 30, 73, 64), (73, 73, 73, 64), (91, 7, 16, 9),
+     (601, 449, 55, 48), (3, 2, 37, 32)],
+)  # fmt: skip
+def test_the_resize_on_the_page_is_pillows_bit_for_bit(shown, width, height, short_side, size):
+    image = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    picture = preprocess.picture(Image.fromarray(image), Preprocessing(short_side, size, ()))
+    assert picture.dtype == np.float32
+    assert picture.flags.c_contiguous
+    assert np.array_equal(picture, shown["picture"](image, short_side, size))
