@@ -63,7 +63,7 @@ def test_the_tables_have_it(fabricated):
     teacher = run(fabricated, seconds=7380.0, cpu_seconds=None)
     arm = run(fabricated, [teacher])
     (row,) = compute.rows({"kd": compute.of([sources.read(arm)])})
-    assert row == ["kd", "1 min 40 s (2 min 30 s)", "0 s (0 s)", f"2 h 3 min ({DASH})", f"2 h 5 min ({DASH})"]
+    assert row == ["kd", "1 min 40 s (2 min 30 s)", "0 s (0 s)", f"2 h 3 min ({DASH})", f"2 h 4 min ({DASH})"]
     found = results.tabulate("", [arm], [], controls=(), failed={}, unequal=[])
     page = results.markdown([found])
     assert compute.CAPTION in page
