@@ -4,6 +4,7 @@ import pytest
 from dspkd import advice, recipe
 from dspkd.evaluate.softness import confidence, softened
 from dspkd.explain import StageFacts, TermFacts
+from dspkd.overrides import override
 
 LOGITS = (6 * np.random.default_rng(0).normal(size=(300, 8))).astype(np.float32)
 
@@ -25,6 +26,7 @@ def facts(*shares):
     return [StageFacts("s", 1, 10, terms)]
 
 
+@pytest.mark.parametrize("gain", [0.3, 8.0])
 @pytest.mark.parametrize(
     ("method", "option", "given", "spread"),
     [
@@ -35,26 +37,31 @@ def facts(*shares):
         ("wsld", "temperature", 2.0, False),
     ],
 )
-def test_a_temperature_makes_the_teacher_as_sure_as_it_is_right(method, option, given, spread):
+def test_a_temperature_brings_confidence_to_the_nearer_bound(method, option, given, spread, gain):
+    logits = (gain * LOGITS).astype(np.float32)
     wanted = made({"method": method})
-    (soft,) = advice.softness(wanted, LOGITS, 0.7)
+    (soft,) = advice.softness(wanted, logits, 0.7)
+    sure = confidence(softened(logits, given, spread=spread))
     assert (soft.place, soft.option, soft.given) == ("stages.0.terms.1", option, given)
-    assert soft.confidence == pytest.approx(confidence(softened(LOGITS, given, spread=spread)))
+    assert soft.confidence == pytest.approx(sure)
+    wanted_confidence = min(max(soft.confidence, advice.SOFT), 0.7)
     (setting,) = advice.temperatures([soft], 0.7)
-    pasted = recipe.parse(recipe.tomllib.loads(recipe.dump(wanted)))
-    from dspkd.overrides import override
-
-    settings = recipe.tomllib.loads(recipe.dump(pasted))
+    settings = recipe.tomllib.loads(recipe.dump(wanted))
     override(settings, setting.line)
     term = recipe.parse(settings).stages[0].terms[1]
-    assert confidence(softened(LOGITS, term.options[option], spread=spread)) == pytest.approx(0.7, abs=0.01)
+    got = confidence(softened(logits, term.options[option], spread=spread))
+    assert got == pytest.approx(wanted_confidence, abs=0.01)
     assert "inferred" in setting.reason
+    assert ("surer than it is right" in setting.reason) == (sure > 0.7)
 
 
 def test_a_temperature_that_fits_already_is_left_alone():
-    (soft,) = advice.softness(made({"method": "kd", "options": {"temperature": 1.0}}), LOGITS, 0.7)
-    right = confidence(softened(LOGITS, 1.0))
-    assert advice.temperatures([soft], right) == []
+    right = confidence(softened(LOGITS, 2.0))
+    assert 0.6 < right < 0.8
+    for accuracy in (right, right + 0.2):  # as sure as it is right, and less sure without being too soft
+        (soft,) = advice.softness(made({"method": "kd", "options": {"temperature": 2.0}}), LOGITS, accuracy)
+        assert soft.fitting is None
+        assert advice.temperatures([soft], accuracy) == []
     assert advice.softness(made({"method": "mgd"}), LOGITS, 0.7) == []
 
 

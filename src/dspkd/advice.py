@@ -23,6 +23,13 @@ SPREAD = {"normkd": "t_norm", "logit_standardisation": "temperature"}
 PLAIN = dict.fromkeys(("kd", "wsld", "dkd", "ssd_kd", "eml"), "temperature")
 """Methods that divide all logits by one temperature."""
 
+SOFT = 0.6
+"""Mean confidence below which softened answers are called too soft (inferred): that of a confident teacher of a
+hundred classes at NormKD's published 2.0."""
+
+NEAR = 0.05
+"""How far from its bounds a confidence may be before another temperature is proposed (inferred)."""
+
 UNLIKE = 9.0
 """How many times as large as another a gradient may be before the smaller one is taken to be of no account."""
 
@@ -46,8 +53,8 @@ class Soft:
     option
         The option that softens.
     given, fitting
-        Its value in the recipe, and that at which the answers are as sure as the teacher is right on validation; None
-        if none does it.
+        Its value in the recipe, and that at which confidence comes within its bounds: no more than the teacher's
+        accuracy on validation, no less than `SOFT`. None where it is there already, or no value does it.
     confidence, entropy
         With the recipe's value: mean largest probability, mean entropy as a share of that of guessing.
     """
@@ -80,23 +87,28 @@ def softness(recipe: Recipe, logits_NK: NDArray[np.float32], right: float) -> li
                 continue
             spread, given = term.method in SPREAD, _value(term, option)
             p_NK = softened(logits_NK, given, spread=spread)
-            fitting = temperature_for(logits_NK, right, spread=spread)
-            found.append(Soft(f"stages.{s}.terms.{t}", option, given, fitting, confidence(p_NK), entropy(p_NK)))
+            sure = confidence(p_NK)
+            wanted = min(max(sure, SOFT), right)
+            fits = abs(sure - wanted) < NEAR
+            fitting = None if fits else temperature_for(logits_NK, wanted, spread=spread)
+            found.append(Soft(f"stages.{s}.terms.{t}", option, given, fitting, sure, entropy(p_NK)))
     return found
 
 
 def temperatures(soft: Sequence[Soft], right: float) -> list[Setting]:
-    """Return a setting for each term whose answers would be much surer, or less sure, than the teacher is right."""
-    return [
-        Setting(
-            f"{each.place}.options.{each.option}={each.fitting:.2f}",
-            f"on training pictures the teacher's answers at {each.option} {each.given:g} have confidence "
-            f"{each.confidence:.2f}, and it is right on {right:.2f} of the validation images; this value makes the two "
-            "equal (inferred)",
+    """Return a setting for each term that would make the answers surer than the teacher is right, or too soft."""
+    found = []
+    for each in soft:
+        if each.fitting is None:
+            continue
+        too = (
+            f"surer than it is right on validation images ({right:.2f}); this value makes the two equal"
+            if each.confidence > right
+            else f"so soft that they say little; this value gives {min(SOFT, right):.2f}"
         )
-        for each in soft
-        if each.fitting is not None and abs(each.confidence - right) > 0.05
-    ]
+        said = f"at {each.option} {each.given:g} its answers to training pictures have confidence {each.confidence:.2f}"
+        found.append(Setting(f"{each.place}.options.{each.option}={each.fitting:.3g}", f"{said}, {too} (inferred)"))
+    return found
 
 
 def weights(recipe: Recipe, stages: Sequence[StageFacts]) -> list[Setting]:

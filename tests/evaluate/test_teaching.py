@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dspkd.evaluate.calibration import calibration, scaled
+from dspkd.evaluate import teaching
+from dspkd.evaluate.calibration import calibration
 from dspkd.evaluate.intervals import resample
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
@@ -94,5 +95,14 @@ def test_calibration_is_fitted_on_other_lesions_than_it_is_measured_on():
     assert found.raw > 0.25
     assert found.temperature > 3
     assert found.cooled < 0.1
-    same = calibration(scaled(sure, found.temperature)).ece
-    assert found.cooled > same  # measured where it was fitted, it flatters
+
+
+def test_no_lesion_is_in_both_the_fitted_and_the_judged_half(monkeypatch):
+    fitted, judged = [], []
+    fit, judge = teaching.temperature, teaching.calibration
+    monkeypatch.setattr(teaching, "temperature", lambda of: fitted.append(set(of.groups)) or fit(of))
+    monkeypatch.setattr(teaching, "calibration", lambda of: judged.append(set(of.groups)) or judge(of))
+    calibrated(answers(0, 0.7))
+    pairs = list(zip(fitted[:2], judged[:2], strict=True))
+    assert all(not one & other and len(one | other) == 600 for one, other in pairs)
+    assert pairs[0] == pairs[1][::-1]

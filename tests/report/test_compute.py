@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -48,11 +49,21 @@ def test_a_result_from_before_has_no_processor_time(whole):
     assert compute.of([sources.read(whole)]).own.cpu_seconds is None
 
 
+def test_a_bank_of_a_run_from_before_is_not_free(fabricated):
+    teacher = run(fabricated)
+    old = sources.read(run(fabricated, [teacher], cpu_seconds=None))
+    assert compute.of([old]).bank == compute.Time(0, 0)
+    banked = replace(old, recipe=old.recipe + "\n[pictures]\nviews = 64\n")
+    assert compute.of([banked]).bank == compute.Time(None, None)
+    alone = replace(banked, recipe="[pictures]\nviews = 64\n")
+    assert compute.of([alone]).bank == compute.Time(0, 0)
+
+
 def test_the_tables_have_it(fabricated):
     teacher = run(fabricated, seconds=7380.0, cpu_seconds=None)
     arm = run(fabricated, [teacher])
     (row,) = compute.rows({"kd": compute.of([sources.read(arm)])})
-    assert row == ["kd", "1 min 40 s (2 min 30 s)", "0 s (0 s)", f"2 h 3 min ({DASH})", f"2 h 5 min ({DASH})"]
+    assert row == ["kd", "1 min 40 s (2 min 30 s)", "0 s (0 s)", f"2 h 3 min ({DASH})", f"2 h 4 min ({DASH})"]
     found = results.tabulate("", [arm], [], controls=(), failed={}, unequal=[])
     page = results.markdown([found])
     assert compute.CAPTION in page
