@@ -200,19 +200,20 @@ def _thresholds(validation: Predictions, coverage: float | None) -> tuple[float,
 
 
 def _verdict(best: Tried, max_loss: float) -> str:
-    """Return in a sentence or two which model is the default, and why."""
-    worst = max(best.lost, key=lambda name: best.lost[name])
-    images = int((best.predictions.labels == best.predictions.classes.index(worst)).sum())
-    allowed = f"a class may lose {max_loss:.0%} of its validation images, or a single one"
+    """Return in a sentence or two which model is the default, and the class that decided it."""
+    told = best.predictions
+    images = {name: int((told.labels == number).sum()) for number, name in enumerate(told.classes)}
+    worst = max(best.lost, key=lambda name: best.lost[name] / quantise.allowed(images[name], max_loss))
+    lost = f"{best.lost[worst]} of the {images[worst]} validation images of {worst}"
+    rule = (
+        f"a class may lose {max_loss:.0%} of its validation images, or a single one "
+        f"({math.floor(quantise.allowed(images[worst], max_loss))} of {worst})"
+    )
     if best.passes:
-        return (
-            f"Default: int8 ({best.setting}). From float32 to int8 {allowed}; most is lost by {worst}: "
-            f"{best.lost[worst]} of {images}."
-        )
+        return f"Default: int8 ({best.setting}). Nearest to its limit is {worst}: it loses {lost}; {rule}."
     return (
-        f"Default: fp32. The best int8 model ({best.setting}) loses {best.lost[worst]} of the {images} validation "
-        f"images of {worst}, and {allowed} ({max(1, math.floor(max_loss * images))} here). It is in the bundle for "
-        "those who know what they do."
+        f"Default: fp32. The best int8 model ({best.setting}) loses {lost}; {rule}. "
+        "It is in the bundle for those who know what they do."
     )
 
 
