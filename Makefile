@@ -8,17 +8,27 @@ BIN := $(VENV)/bin
 # Written when everything is installed, so a .venv without it is half-built and is made afresh.
 STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip
+# ONNX Runtime for browsers: the page that runs a bundle on the device needs it.
+ORT_WEB := onnxruntime-web@1.30.0
+VENDOR := src/dspkd/serve/static/vendor
 PROJECT := --editable '.[export,serve,tensorboard]' --group dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format constraints
+.PHONY: help demo web test check lint format constraints
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Distil on synthetic lesions, start to end, and write a report into runs/demo
 	$(BIN)/dspkd demo --out runs/demo
+
+web: ## Fetch ONNX Runtime for browsers by npm, compare its checksums, and put it into the page
+	rm -rf build/web && mkdir -p build/web
+	cd build/web && npm pack --silent $(ORT_WEB) && tar -xzf onnxruntime-web-*.tgz
+	cp $(VENDOR)/SHA256SUMS build/web/package/dist/
+	cd build/web/package/dist && sha256sum --check --strict SHA256SUMS
+	cp build/web/package/dist/ort.wasm.bundle.min.mjs build/web/package/dist/ort-wasm-simd-threaded.wasm $(VENDOR)/
 
 # A file's tests stay on one worker, which then builds what they share (a small trained run, say) once.
 test: $(STAMP) ## Run the tests

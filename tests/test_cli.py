@@ -38,7 +38,7 @@ def test_help_says_what_a_command_and_each_of_its_arguments_is_for(path):
 def test_help_shows_how_a_setting_is_written_and_lists_all_commands():
     assert "stages.0.epochs=2" in call("train", "--help")[0]
     assert set(COMMANDS) == {
-        (), ("train",), ("demo",), ("evaluate",), ("predict",),
+        (), ("train",), ("demo",), ("evaluate",), ("predict",), ("serve",), ("web",),
         ("export",), ("verify",), ("explain",), ("plan",), ("report",), ("methods",),
         ("models",), ("compare",), ("data", "download"), ("data", "unpack"),
         ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",), ("data", "synthesize"),

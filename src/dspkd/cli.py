@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd import __version__, cli_data, cli_deploy, cli_paper, cli_recipes
+from dspkd import __version__, cli_data, cli_deploy, cli_paper, cli_recipes, cli_serve
 from dspkd.cli_recipes import RecipeArgument, SetOption
 from dspkd.mistakes import told_in_one_line
 
@@ -22,6 +22,7 @@ app.add_typer(cli_recipes.app, name="recipes")
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_deploy.app)
 app.add_typer(cli_paper.app)
+app.add_typer(cli_serve.app)
 
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
 GOES_ON = "stopped; the same command goes on from the last finished epoch"

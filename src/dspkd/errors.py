@@ -6,6 +6,7 @@ DspkdError
 ├── WeightsError     a file of weights
 ├── RunError         a run folder: missing, of another recipe, unfinished
 ├── BundleError      a bundle: not one, damaged, changed, or of another version
+├── ServeError       a server cannot start: its address, its token
 └── TrainingError    training went wrong: a loss that is not finite
 """
 
@@ -32,6 +33,10 @@ class RunError(DspkdError):
 
 class BundleError(DspkdError):
     """A bundle is no bundle, is damaged or was changed, or is of a version that is not known."""
+
+
+class ServeError(DspkdError):
+    """A server cannot start as it is asked to."""
 
 
 class TrainingError(DspkdError):
