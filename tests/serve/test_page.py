@@ -274,6 +274,17 @@ def test_it_fits_a_phone(page, server, jpeg, width):
     assert min(heights) >= 44
 
 
+def test_where_there_is_touch_a_photograph_can_be_taken(browser, server):
+    seen = []
+    for touch in (True, False):
+        context = browser.new_context(has_touch=touch)
+        page = opened(context.new_page(), server)
+        seen.append(page.is_visible("text=Take a photograph"))
+        assert page.get_attribute("#camera", "capture") == "environment"
+        context.close()
+    assert seen == [True, False]
+
+
 @pytest.mark.parametrize("mode", [pytest.param("device", marks=with_runtime), "server"])
 def test_what_is_no_picture_is_told_and_the_next_picture_works(page, server, jpeg, mode):
     opened(page, server, mode)
