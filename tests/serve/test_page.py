@@ -227,14 +227,17 @@ def test_an_unsure_answer_says_refer(page, tmp_path, jpeg):
 
 
 def test_it_is_used_by_keyboard_alone(page, server, jpeg):
-    opened(page, server, "server")
+    opened(page, server)
     reached = []
     for _ in range(8):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("(({ id, className, value, textContent }) => id || className || value || "
                                      "textContent.trim())(document.activeElement)"))  # fmt: skip
-    assert reached[:3] == ["skip", "server", "file"]
+    assert reached[0] == "skip"
+    assert reached[1] in {"device", "server"}
+    assert reached[2] == "file"
     assert any(name.startswith("Model card") for name in reached)
+    page.check("input[value=server]")
     page.focus("#file")
     with page.expect_file_chooser() as chosen:
         page.keyboard.press("Enter")
@@ -269,6 +272,17 @@ def test_it_fits_a_phone(page, server, jpeg, width):
         "[...document.querySelectorAll('.button, button')].map((b) => b.offsetHeight).filter(Boolean)"
     )
     assert min(heights) >= 44
+
+
+def test_where_there_is_touch_a_photograph_can_be_taken(browser, server):
+    seen = []
+    for touch in (True, False):
+        context = browser.new_context(has_touch=touch)
+        page = opened(context.new_page(), server)
+        seen.append(page.is_visible("text=Take a photograph"))
+        assert page.get_attribute("#camera", "capture") == "environment"
+        context.close()
+    assert seen == [True, False]
 
 
 @pytest.mark.parametrize("mode", [pytest.param("device", marks=with_runtime), "server"])

@@ -18,6 +18,8 @@ def test_sigterm_finishes_what_is_running_and_nothing_was_told_of_pictures(bundl
     process, address = start_server(bundle_file, stderr=subprocess.PIPE)
     files = [("files", ("Jane Doe.jpg", jpeg)), ("files", ("Jane Doe.png", b"no picture"))]
     assert httpx.post(f"{address}/predict", files=files).status_code == 200
+    broken = {"content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}
+    assert httpx.post(f"{address}/predict", **broken).status_code == 400
     body = b'--b\r\nContent-Disposition: form-data; name="files"; filename="Jane.jpg"\r\n\r\n' + jpeg + b"\r\n--b--\r\n"
     where = urlsplit(address)
     with socket.create_connection((where.hostname, where.port), timeout=30) as half:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import warnings
 from collections.abc import Callable
 
 import uvicorn
@@ -44,6 +46,7 @@ def run(
     """
     if token is not None and not (token.isascii() and token.isprintable() and len(token.split()) == 1):
         raise ServeError("the token must be printable ASCII without spaces, and not empty")
+    _say_nothing_of_uploads()
     limits = Limits()
     local = host in _LOOPBACK
     app = create(
@@ -59,13 +62,19 @@ def run(
             say("warning: other machines can reach this address, and no --token keeps them out")
         config = uvicorn.Config(
             app,
-            log_level="warning",
+            log_level="error",
             access_log=False,  # who asked about a picture is nobody's business
             server_header=False,
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=limits.stop_seconds,
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _say_nothing_of_uploads() -> None:
+    """Keep what libraries tell of damaged uploads, bytes of them included, out of the log, which anybody could fill."""
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="PIL")
 
 
 def _cores() -> int:

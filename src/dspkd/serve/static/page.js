@@ -28,6 +28,8 @@ function complain(error) {
   at("trouble").hidden = false;
   say("");
   at("progress").hidden = true;
+  at("nothing").textContent = "No answer.";
+  at("nothing").hidden = !at("answer").hidden;
 }
 
 function progress(share) {
@@ -162,5 +164,6 @@ at("token-form").addEventListener("submit", (event) => {
   token = at("token").value.trim();
   open().catch(complain);
 });
+document.documentElement.classList.toggle("touch", navigator.maxTouchPoints > 0); // there is a camera then, most likely
 listen();
 open().catch(complain);
