@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -102,6 +102,20 @@ class Predictions:
             for image, group, label, logits in zip(self.ids, self.groups, self.labels, self.logits, strict=True):
                 rows.writerow([image, group, self.classes[label], *(f"{logit:.9g}" for logit in logits)])
         partial.replace(path)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self], ids: Sequence[str]) -> Self:
+        """Return the predictions of all `parts`, which together are about these `ids`, in their order."""
+        place = {name: row for row, name in enumerate(name for part in parts for name in part.ids)}
+        order = [place[name] for name in ids]
+        groups = [group for part in parts for group in part.groups]
+        return cls(
+            classes=parts[0].classes,
+            ids=tuple(ids),
+            groups=tuple(groups[row] for row in order),
+            labels=np.concatenate([part.labels for part in parts])[order],
+            logits=np.concatenate([part.logits for part in parts])[order],
+        )
 
     @classmethod
     def load(cls, path: Path) -> Self:
