@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from together import together
-from torch import nn
 from torch.nn import functional as F
 
 from dspkd.distiller import Distiller
@@ -14,9 +12,10 @@ from dspkd.teacher.live import LiveTeacher
 from dspkd.train.distributed import averaged, shared
 from dspkd.train.whole_batch import WholeBatch
 from dspkd.types import Batch
+from together import together
 
 B = 7
-"""Pictures in a batch, which neither two nor three ranks divide."""
+"""Pictures in a batch, which three ranks do not divide."""
 
 SMALL = {"width": 8, "hidden": 8, "gate": 0.7, "mask_ratio": 0.4, "regressor": "norm_relu", "compare": "unit"}
 """What makes a method quick, and shows all that it does."""
@@ -54,10 +53,9 @@ def step(name, ranks):
     return averaged(losses, ranks), gradients, statistics, torch.rand(3)
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_every_method_gives_the_losses_gradients_and_statistics_of_the_whole_batch(count, tmp_path):
+def test_every_method_gives_the_losses_gradients_and_statistics_of_the_whole_batch(tmp_path):
     """In float64 nothing but rounding is left between ranks and one process."""
-    said = together(count, lambda ranks: {name: step(name, ranks) for name in names()}, tmp_path)
+    said = together(3, lambda ranks: {name: step(name, ranks) for name in names()}, tmp_path)
     for name in names():
         wanted = step(name, ALONE)
         assert any(gradient is not None and gradient.any() for gradient in wanted[1].values())
@@ -69,3 +67,47 @@ def test_every_method_gives_the_losses_gradients_and_statistics_of_the_whole_bat
                     if value is not None:
                         torch.testing.assert_close(here[key], value, rtol=1e-7, atol=1e-9, msg=f"{name} {key} {rank}")
             assert torch.equal(given[name][3], wanted[3]), f"{name} left the generator elsewhere on rank {rank}"
+
+
+def test_alone_nothing_is_wrapped():
+    student = zoo.make("tiny", classes=4)
+    distiller = Distiller(student, None, [("labels", 1.0, find("labels")(student.spec, None))])
+    sharing = distiller.sharing
+    assert shared(distiller, ALONE) is distiller
+    assert distiller.sharing is sharing
+    losses = {"total": torch.ones((), requires_grad=True) * 2}
+    assert averaged(losses, ALONE)["total"].item() == 2
+    assert not averaged(losses, ALONE)["total"].requires_grad
+
+
+def test_dropout_draws_for_the_whole_batch_and_for_what_is_made_of_its_pictures():
+    """Rows of [pictures, pictures made of them] belong to a rank in two pieces."""
+    x_NC = torch.rand(2 * B, 5, dtype=torch.float64)
+    torch.manual_seed(3)
+    wanted = F.dropout(x_NC, 0.4)
+    given = torch.empty_like(wanted)
+    for first, last in [(0, 3), (3, 7)]:
+        rows = [*range(first, last), *range(B + first, B + last)]
+        torch.manual_seed(3)
+        with WholeBatch(Batch(**{**vars(whole_batch().rows(first, last)), "first": first, "whole": B})):
+            given[rows] = F.dropout(x_NC[rows], 0.4)
+            assert F.dropout(x_NC[rows], 0.4, training=False) is not None
+    assert (given == 0).any()
+    assert torch.equal(given, wanted)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if find(name).by_picture])
+def test_a_mean_over_pictures_is_the_weighted_mean_of_its_shares(name):
+    """What a term says of itself is checked without ranks: in evaluation mode batch normalisation sees no batch."""
+    student, network = zoo.make("tiny", classes=4).double().eval(), zoo.make("tiny_wide", classes=4).double().eval()
+    chosen = {key: value for key, value in SMALL.items() if key in options(name)}
+    term = find(name)(student.spec, network.spec, **chosen).double().eval()
+
+    def loss(batch):
+        torch.manual_seed(2)
+        with torch.no_grad():
+            return term(student(batch.images), network(batch.images), batch)
+
+    batch = whole_batch()
+    parts = [Batch(**{**vars(batch.rows(first, last)), "first": first, "whole": B}) for first, last in [(0, 2), (2, 7)]]
+    torch.testing.assert_close(sum(len(part) / B * loss(part) for part in parts), loss(batch))
