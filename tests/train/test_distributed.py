@@ -35,8 +35,8 @@ def share_of(batch, ranks):
     return Batch(**{**vars(part), "first": mine.start, "whole": B})
 
 
-def step(name, ranks):
-    """Return losses, gradients and statistics of one step with this method alone."""
+def steps(name, ranks):
+    """Return losses, gradients and all state after three steps with this method alone, and the next random numbers."""
     torch.manual_seed(0)
     student, network = zoo.make("tiny", classes=4).double(), zoo.make("tiny_wide", classes=4).double()
     teacher = LiveTeacher(network, network.spec)
@@ -45,19 +45,25 @@ def step(name, ranks):
     peer = teacher.apprentice() if term.trains_teacher else None
     distiller = Distiller(student, teacher, [(name, 0.5, term)], peer=peer)
     objective = shared(distiller, ranks)
+    parameters = [value for _, value in distiller.trainable()]
+    optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
     torch.manual_seed(1)
-    losses = objective(share_of(whole_batch(), ranks), 0.0)
-    losses["total"].backward()
-    gradients = {key: value.grad for key, value in distiller.named_parameters() if value.requires_grad}
-    statistics = {key: value.clone() for key, value in distiller.named_buffers() if "running" in key}
-    return averaged(losses, ranks), gradients, statistics, torch.rand(3)
+    batch = share_of(whole_batch(), ranks)
+    for _ in range(3):
+        optimizer.zero_grad(set_to_none=True)
+        losses = objective(batch, 0.0)
+        losses["total"].backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+    gradients = {key: value.grad for key, value in distiller.trainable()}
+    return averaged(losses, ranks), gradients, distiller.state_dict(), torch.rand(3)
 
 
 def test_every_method_gives_the_losses_gradients_and_statistics_of_the_whole_batch(tmp_path):
     """In float64 nothing but rounding is left between ranks and one process."""
-    said = together(3, lambda ranks: {name: step(name, ranks) for name in names()}, tmp_path)
+    said = together(3, lambda ranks: {name: steps(name, ranks) for name in names()}, tmp_path)
     for name in names():
-        wanted = step(name, ALONE)
+        wanted = steps(name, ALONE)
         assert any(gradient is not None and gradient.any() for gradient in wanted[1].values())
         for rank, given in enumerate(said):
             for here, there in zip(given[name][:3], wanted[:3], strict=True):

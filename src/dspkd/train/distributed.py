@@ -6,6 +6,7 @@ other pictures, for terms that relate pictures to one another and for batch norm
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ def shared(distiller: Distiller, ranks: Ranks) -> nn.Module:
     if ranks.count == 1:
         return distiller
     distiller.sharing = Share(ranks)
+    # Of 1x1 kernels, whose layout in memory can be told in two ways; it costs a copy.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     # The same layers take part in each step of a stage. A classifier may take part in none; its gradient stays None.
     return DistributedDataParallel(distiller, static_graph=True)
 

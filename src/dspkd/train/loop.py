@@ -144,7 +144,8 @@ def fit(
             progress.best_terms = {name: _copied(distiller.terms[name]) for name in hand_on}
         record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
         record["seconds"] = round(time.perf_counter() - started, 3)
-        record["cpu_seconds"] = round(time.process_time() - computed, 3)  # of all threads; not of loader processes
+        computing = arithmetic.ranks.gathered(time.process_time() - computed)
+        record["cpu_seconds"] = round(sum(computing), 3)  # of all threads of all ranks; not of loader processes
         progress.history.append(record)
         progress.epochs = epoch + 1
         if arithmetic.ranks.rank == 0:
