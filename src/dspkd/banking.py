@@ -71,18 +71,17 @@ def bank(
 
     first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
     fields = _fields(made_from, make, student, ask, first_two)
-    banked = BankedTeacher(
-        teacher,
-        fields,
-        image_keys(fingerprints(inputs.table.paths), inputs.table.ids),
-        {
-            **build.augmentation(made_from.pictures).about,
-            "made by": f"{DECODER}, torchvision {version('torchvision')}",
-            "precision": "bfloat16" if inputs.half else "float32",
-        },
-        folder,
-        maps=made_from.bank.maps,
-    )
+    about = {
+        **build.augmentation(made_from.pictures).about,
+        "made by": f"{DECODER}, torchvision {version('torchvision')}",
+        "precision": "bfloat16" if inputs.half else "float32",
+    }
+
+    def opened() -> BankedTeacher:
+        images = image_keys(fingerprints(inputs.table.paths), inputs.table.ids)
+        return BankedTeacher(teacher, fields, images, about, folder, maps=made_from.bank.maps)
+
+    banked = inputs.ranks.each(opened)
     pictures = schedule(made_from, batches)
     banked.fill(
         pictures,
@@ -92,6 +91,7 @@ def bank(
         ask=ask,
         progress=watcher.prepare,
         log=watcher.note,
+        ranks=inputs.ranks,
     )
     return banked, banked.cost(len(pictures))
 

@@ -27,6 +27,7 @@ from dspkd.distiller import Distiller, Teacher
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
+from dspkd.ranks import ALONE, Ranks
 from dspkd.recipe import Recipe
 from dspkd.seed import seed_for
 from dspkd.stage import Stage
@@ -86,8 +87,9 @@ def batches(
     device: torch.device,
     *,
     decoded: Decode | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainBatches:
-    """Return what trains on these rows, as the recipe says; `decoded` as in `dspkd.data.loader.Pictures`."""
+    """Return what trains on these rows, as the recipe says; `decoded` and `ranks` as in `dspkd.data.loader`."""
     terms = [methods.find(term.method) for stage in wanted.stages for term in stage.terms]
     return TrainBatches(
         images,
@@ -100,14 +102,15 @@ def batches(
         mixing=mixing(wanted.train),
         strong=any(term.wants_strong for term in terms),
         decoded=decoded,
-        workers=workers(wanted.machine, device),
+        workers=workers(wanted.machine, device, ranks),
         pin=device.type == "cuda",
+        ranks=ranks,
     )
 
 
-def arithmetic(wanted: Recipe, device: torch.device) -> Arithmetic:
+def arithmetic(wanted: Recipe, device: torch.device, ranks: Ranks = ALONE) -> Arithmetic:
     """Return how the recipe's steps are computed on `device`."""
-    return Arithmetic(device=device, half=half(wanted.train, device), clip=wanted.train.clip)
+    return Arithmetic(device=device, half=half(wanted.train, device), clip=wanted.train.clip, ranks=ranks)
 
 
 def centre_crop(pictures: recipe.Pictures) -> CentreCrop:
@@ -240,11 +243,11 @@ def cache(machine: recipe.Machine) -> Path | None:
     return Path(machine.cache)
 
 
-def workers(machine: recipe.Machine, device: torch.device) -> int:
-    """Return how many processes load pictures."""
+def workers(machine: recipe.Machine, device: torch.device, ranks: Ranks = ALONE) -> int:
+    """Return how many processes load pictures for this one."""
     if machine.workers != "auto":
         return machine.workers
-    return 0 if device.type == "cpu" else min((os.cpu_count() or 1) - 1, 16)
+    return 0 if device.type == "cpu" else max(min((os.cpu_count() or 1) // ranks.beside - 1, 16), 0)
 
 
 def half(train: recipe.Train, device: torch.device) -> bool:
@@ -252,8 +255,17 @@ def half(train: recipe.Train, device: torch.device) -> bool:
     return train.precision == "bfloat16" or (train.precision == "auto" and device.type == "cuda")
 
 
-def device(machine: recipe.Machine) -> torch.device:
-    """Return the device that the recipe asks for; `auto` takes a GPU where there is one."""
+def device(machine: recipe.Machine, ranks: Ranks = ALONE) -> torch.device:
+    """Return the device that the recipe asks for; `auto` takes a GPU where there is one. Each rank has its own GPU."""
+    if ranks.count > 1 and machine.device in {"auto", "cuda"} and torch.cuda.is_available():
+        if ranks.beside > torch.cuda.device_count():
+            raise RecipeError(
+                f"{ranks.beside} ranks on a machine with {torch.cuda.device_count()} GPUs, and each needs one; start "
+                'as many as there are, or set machine.device = "cpu"'
+            )
+        return torch.device("cuda", ranks.local)
+    if ranks.count > 1 and machine.device.startswith("cuda:"):
+        raise RecipeError(f'machine.device = {machine.device!r}: several ranks need a GPU each; set it to "cuda"')
     if machine.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -53,15 +54,17 @@ def train(
 ) -> None:
     """Train, evaluate and report what a recipe describes."""
     with told_in_one_line(stopped=GOES_ON):
+        from dspkd import ranks, recipes, run
         from dspkd import recipe as recipe_file
-        from dspkd import recipes, run
         from dspkd.screen import Screen, terminal
 
-        loaded = recipe_file.load(recipes.find(recipe), override or [])
-        with Screen(terminal()) as screen:
-            page = run.train(loaded, out, screen)
-        _print_results([out])
-        typer.echo(f"report: {page}")
+        with ranks.joined() as mine:
+            loaded = mine.each(lambda: recipe_file.load(recipes.find(recipe), override or []))
+            with Screen(terminal()) if mine.rank == 0 else nullcontext() as screen:
+                page = run.train(loaded, out, screen, mine)
+            if mine.rank == 0:
+                _print_results([out])
+                typer.echo(f"report: {page}")
 
 
 @app.command()

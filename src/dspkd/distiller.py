@@ -25,6 +25,20 @@ class Teacher(Protocol):
         ...
 
 
+class Alone:
+    """Computes all of each batch in this process. Where several share one, another stands in its place."""
+
+    def answer(self, network: nn.Module, images: Tensor, batch: Batch) -> Output:  # noqa: ARG002
+        """Return the answer of a network that learns to `images`, which are the batch's and those made from them."""
+        answered: Output = network(images)
+        return answered
+
+    def loss(self, term: nn.Module, student: Output, teacher: Output | None, batch: Batch) -> Tensor:
+        """Return the term's loss of the batch."""
+        of_batch: Tensor = term(student, teacher, batch)
+        return of_batch
+
+
 class Distiller(nn.Module):
     r"""The objective of a stage, :math:`L = \sum_m w_m L_m`.
 
@@ -43,6 +57,11 @@ class Distiller(nn.Module):
     peer
         A trainable copy of the teacher's network, which then answers in its stead: a part of this module, and trained
         by those terms that say that they train a teacher.
+
+    Attributes
+    ----------
+    sharing
+        How answers and losses of a batch are computed: here alone, unless several processes share each batch.
     """
 
     def __init__(
@@ -59,6 +78,7 @@ class Distiller(nn.Module):
         self.weights: Mapping[str, float] = {name: weight for name, weight, _ in terms}
         self._ramps = ramps
         self.peer = peer
+        self.sharing = Alone()
         self.turned = any(term.wants_turned for _, _, term in terms)
         self.strong = any(term.wants_strong for _, _, term in terms)
         self._answer = teacher.answer if teacher and any(term.needs_teacher for _, _, term in terms) else None
@@ -69,12 +89,12 @@ class Distiller(nn.Module):
         `elapsed` is how many epochs of the stage have passed; without it all ramps have ended.
         """
         shown = batch.with_made(turned=self.turned, strong=self.strong)
-        answered = self._ask(shown)
+        answered = self._ask(shown, batch)
         settled = answered.detach() if answered and self.peer else answered
-        output = self.parted(self.student(shown.images))
+        output = self.parted(self.sharing.answer(self.student, shown.images, batch))
         parts = {}
         for name, term in self.terms.items():
-            loss = term(output, answered if term.trains_teacher else settled, batch)
+            loss = self.sharing.loss(term, output, answered if term.trains_teacher else settled, batch)
             parts[name] = self._weight(name, elapsed) * loss
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
@@ -90,10 +110,10 @@ class Distiller(nn.Module):
             strong=answered.rows(shown - B, shown) if self.strong else None,
         )
 
-    def _ask(self, batch: Batch) -> Output | None:
+    def _ask(self, shown: Batch, batch: Batch) -> Output | None:
         if self.peer:
-            return self.parted(self.peer(batch.images))
-        return self.parted(self._answer(batch)) if self._answer else None
+            return self.parted(self.sharing.answer(self.peer, shown.images, batch))
+        return self.parted(self._answer(shown)) if self._answer else None
 
     def _weight(self, name: str, elapsed: float) -> float:
         return self.weights[name] * self._ramps[name](elapsed) if name in self._ramps else self.weights[name]

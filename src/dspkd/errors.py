@@ -5,6 +5,7 @@ DspkdError
 ├── RecipeError      a recipe, an option of a method, a name
 ├── WeightsError     a file of weights
 ├── RunError         a run folder: missing, of another recipe, unfinished
+│   └── RankError    another process of the same run
 ├── BundleError      a bundle: not one, damaged, changed, or of another version
 ├── ServeError       a server cannot start: its address, its token
 └── TrainingError    training went wrong: a loss that is not finite
@@ -29,6 +30,10 @@ class WeightsError(DspkdError):
 
 class RunError(DspkdError):
     """A run folder is missing, unfinished, or belongs to another recipe."""
+
+
+class RankError(RunError):
+    """Another process of this run has died, or has found the mistake, of which rank 0 tells."""
 
 
 class BundleError(DspkdError):

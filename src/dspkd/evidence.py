@@ -47,15 +47,16 @@ Rows = Mapping[str, NDArray[np.int64]]
 
 
 def batches(inputs: Inputs, rows: NDArray[np.int64], made_from: Recipe) -> DataLoader[Batch]:
-    """Return the pictures of these rows as networks are judged by them."""
+    """Return the pictures of these rows as networks are judged by them; this rank's, where several judge together."""
     return in_order(
         inputs.table,
         rows,
         build.centre_crop(made_from.pictures),
         batch_size=made_from.train.batch_size,
         decoded=inputs.to_judge,
-        workers=build.workers(made_from.machine, inputs.device),
+        workers=build.workers(made_from.machine, inputs.device, inputs.ranks),
         pin=inputs.device.type == "cuda",
+        ranks=inputs.ranks,
     )
 
 

@@ -24,6 +24,7 @@ from dspkd.data.loader import Decode
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import RunError
+from dspkd.ranks import ALONE, Ranks
 from dspkd.recipe import Recipe
 from dspkd.train import loop
 from dspkd.train.allocator import keep_freed_memory
@@ -76,15 +77,50 @@ class Inputs:
     to_train: Decode | None
     to_judge: Decode | None
     """Return the decoded image of a row, for those parts; None where each is decoded anew."""
+    ranks: Ranks = ALONE
 
 
-def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
-    """Read and check the data, split them, load the teacher; write down what they were."""
+def prepare(made_from: Recipe, out: Path, watcher: Watcher, ranks: Ranks = ALONE) -> Inputs:
+    """Read and check the data, split them, load the teacher; write down what they were.
+
+    Each rank reads data and teacher for itself; rank 0 splits and writes.
+    """
     keep_freed_memory()
     if made_from.machine.threads:
         torch.set_num_threads(made_from.machine.threads)
-    device = build.device(made_from.machine)
-    table = build.table(made_from.data)
+    device = ranks.each(lambda: build.device(made_from.machine, ranks))
+    table = ranks.each(lambda: build.table(made_from.data))
+    split, leak, digest, new = ranks.first(lambda: _split(made_from, table, out))
+    ranks.each(lambda: _require_digest(table, digest))
+    counts = splits.report(table, split)
+    watcher.data(counts)
+    if leak:
+        watcher.note(f"warning: {leak}")
+    to_train, to_judge = ranks.in_turn(lambda: _decoded(made_from, table, split, watcher, new=new))
+    teacher = ranks.each(lambda: build.teacher(made_from.teachers, table, split, device))
+    loaders = build.workers(made_from.machine, device, ranks)
+    among = f"rank 0 of {ranks.count}: " if ranks.count > 1 else ""
+    watcher.note(f"{among}{device}, {torch.get_num_threads()} threads, {loaders} loader processes")
+    about = {
+        "path": made_from.data.path,
+        "layout": made_from.data.layout,
+        "synthetic": any(table.root.glob("SYNTHETIC*")),
+        "classes": list(table.classes),
+        "digest": table.digest,
+        "split_digest": split.digest,
+        "counts": counts,
+        "leak": asdict(leak) if leak else None,
+        "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
+    }
+    environment = {**_environment(device), "workers": loaders, "ranks": ranks.count}
+    if ranks.rank == 0:
+        write_json(out / "data.json", about)
+        write_json(out / "environment.json", environment)
+    return Inputs(table, split, teacher, device, build.half(made_from.train, device), to_train, to_judge, ranks)
+
+
+def _split(made_from: Recipe, table: Table, out: Path) -> tuple[Split, leaks.Leak | None, str, bool]:
+    """Return the run's split, its leak, the digest of its images, and whether nothing has been trained yet."""
     _keep_class_map(made_from.data.classes, out)
     if (out / "split.csv").exists():
         split = splits.load(out / "split.csv", table, by="image")
@@ -94,30 +130,12 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher) -> Inputs:
         split.save(out / "split.csv", table)
     attributes.save(out / attributes.FILE, table)
     leak = leaks.accept(table, split, waiver=made_from.split.waiver, where=str(out / "split.csv"))
-    counts = splits.report(table, split)
-    watcher.data(counts)
-    if leak:
-        watcher.note(f"warning: {leak}")
-    to_train, to_judge = _decoded(made_from, table, split, watcher, new=not (out / "stages").exists())
-    teacher = build.teacher(made_from.teachers, table, split, device)
-    write_json(
-        out / "data.json",
-        {
-            "path": made_from.data.path,
-            "layout": made_from.data.layout,
-            "synthetic": any(table.root.glob("SYNTHETIC*")),
-            "classes": list(table.classes),
-            "digest": table.digest,
-            "split_digest": split.digest,
-            "counts": counts,
-            "leak": asdict(leak) if leak else None,
-            "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
-        },
-    )
-    loaders = build.workers(made_from.machine, device)
-    watcher.note(f"{device}, {torch.get_num_threads()} threads, {loaders} loader processes")
-    write_json(out / "environment.json", {**_environment(device), "workers": loaders})
-    return Inputs(table, split, teacher, device, build.half(made_from.train, device), to_train, to_judge)
+    return split, leak, table.digest, not (out / "stages").exists()
+
+
+def _require_digest(table: Table, digest: str) -> None:
+    if table.digest != digest:
+        raise RunError(f"{table.root}: holds other images, labels or groups here than where rank 0 is; copy them anew")
 
 
 def _keep_class_map(classes: str | None, out: Path) -> None:

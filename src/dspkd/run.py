@@ -16,7 +16,9 @@ report.html        all of it, to read
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,19 +31,21 @@ from torch import nn
 
 from dspkd import banking, build, checks, evidence, recipe, report
 from dspkd.data import sealed
+from dspkd.distiller import Distiller
 from dspkd.errors import RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predict import predict
 from dspkd.evaluate.predictions import Predictions
 from dspkd.inputs import Inputs, Silent, Watcher, prepare, write_json, write_whole
 from dspkd.models.tapped import Tapped
+from dspkd.ranks import ALONE, Ranks
 from dspkd.recipe import Recipe
 from dspkd.teacher.bank import Spent
 from dspkd.train import loop
 from dspkd.train.records import Records
 
 
-def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
+def train(made_from: Recipe, out: Path, watcher: Watcher | None = None, ranks: Ranks = ALONE) -> Path:
     """Train, evaluate and report what a recipe describes; go on where an earlier, killed run in `out` stopped.
 
     Parameters
@@ -51,7 +55,9 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
     out
         Run folder; made if missing.
     watcher
-        Is told of counts, steps and epochs.
+        Is told of counts, steps and epochs, on rank 0.
+    ranks
+        Processes that train together. Rank 0 alone needs to see `out`, and ends the run.
 
     Returns
     -------
@@ -67,14 +73,25 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
     TrainingError
         A loss is not finite; epochs before that are saved.
     """
-    watcher = watcher or Silent()
-    checks.check(made_from)
-    _claim(made_from, out)
-    if (out / "result.json").exists():
-        return report.write(out)
-    inputs = prepare(made_from, out, watcher)
-    student = build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed)
+    watcher = (watcher if ranks.rank == 0 else None) or Silent()
+    ranks.each(lambda: checks.check(made_from))
+    if ranks.first(lambda: _claim(made_from, out)):
+        return ranks.first(lambda: report.write(out))
+    inputs = prepare(made_from, out, watcher, ranks)
+    student = ranks.in_turn(lambda: build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed))
     stages, answers = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
+    return ranks.first(lambda: _conclude(made_from, out, replace(inputs, ranks=ALONE), student, stages, answers))
+
+
+def _conclude(
+    made_from: Recipe,
+    out: Path,
+    inputs: Inputs,
+    student: Tapped,
+    stages: list[dict[str, Any]],
+    answers: Spent | None,
+) -> Path:
+    """Save the student, judge it, write down what came out, and return the report."""
     _save_student(student, out)
     opened = sealed.open_test(inputs.split, out, purpose=sealed.TRAINING)
     rows = {"val": inputs.split.rows("val"), "test": opened}
@@ -103,37 +120,38 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None) -> Path:
 
 
 def judge(student: nn.Module, inputs: Inputs, rows: NDArray[np.int64], made_from: Recipe) -> Predictions:
-    """Return the student's logits for these rows of the table."""
+    """Return the student's logits for these rows of the table; ranks take batches in turn, and all get everything."""
     shown = evidence.batches(inputs, rows, made_from)
-    return predict(student, inputs.table, shown, device=inputs.device, half=inputs.half)
+    own = predict(student, inputs.table, shown, device=inputs.device, half=inputs.half) if len(shown) else None
+    parts = [part for part in inputs.ranks.gathered(own) if part]
+    return Predictions.joined(parts, [inputs.table.ids[row] for row in rows])
 
 
 def _train_stages(
     made_from: Recipe, out: Path, inputs: Inputs, student: Tapped, watcher: Watcher
 ) -> tuple[list[dict[str, Any]], Spent | None]:
     """Run the stages one after another on the same student; return a summary of each, and what a bank cost."""
-    rows = inputs.split.rows("train")
+    rows, ranks = inputs.split.rows("train"), inputs.ranks
     counts = tuple(images for images, _ in inputs.table.take(rows).counts().values())
     make = partial(
         build.distiller, learner=student, teacher=inputs.teacher, class_counts=counts, seed=made_from.seed,
         balance=made_from.train.balance,
     )  # fmt: skip
-    earlier = None
-    for stage in made_from.stages:  # what cannot be built should stop the run now, not after the stages before it
-        with torch.device("meta"):
-            earlier = make(stage, earlier=earlier)
-    batches = build.batches(made_from, inputs.table, rows, inputs.device, decoded=inputs.to_train)
+    ranks.each(lambda: _try(made_from, make))
+    show = partial(build.batches, made_from, inputs.table, rows, inputs.device, decoded=inputs.to_train, ranks=ranks)
+    batches = ranks.each(show)
     answers = None
     if banking.wanted(made_from):
         teacher, answers = banking.bank(made_from, make, student, inputs, batches, watcher)
         make = partial(make, teacher=teacher)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
-    arithmetic = build.arithmetic(made_from, inputs.device)
+    arithmetic = build.arithmetic(made_from, inputs.device, ranks)
     untouched = inputs.teacher.digest() if inputs.teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0
     distiller = None
-    with Records(out, watcher, tensorboard=made_from.machine.tensorboard) as records:
+    written = Records(out, watcher, tensorboard=made_from.machine.tensorboard) if ranks.rank == 0 else None
+    with written or nullcontext(watcher) as records:
         for number, stage in enumerate(made_from.stages):
             if stage.start == "initial":
                 student.load_state_dict(initial)
@@ -167,6 +185,14 @@ def _train_stages(
     return summaries, answers
 
 
+def _try(made_from: Recipe, make: Callable[..., Distiller]) -> None:
+    """Build each stage without memory: what cannot be built should stop the run now, not after the stages before it."""
+    earlier = None
+    with torch.device("meta"):
+        for stage in made_from.stages:
+            earlier = make(stage, earlier=earlier)
+
+
 def _score(student: nn.Module, *, inputs: Inputs, made_from: Recipe) -> dict[str, float]:
     """Return what an epoch is chosen by, and two figures beside it, on the validation images."""
     summary = summarise(judge(student, inputs, inputs.split.rows("val"), made_from))
@@ -182,8 +208,8 @@ def _save_student(student: Tapped, out: Path) -> None:
     save_file(weights, out / "model.safetensors", metadata={"network": student.name})
 
 
-def _claim(made_from: Recipe, out: Path) -> None:
-    """Make the folder this recipe's, or see that it already is."""
+def _claim(made_from: Recipe, out: Path) -> bool:
+    """Make the folder this recipe's, or see that it already is; return whether its run has ended."""
     if out.is_file():
         raise RunError(f"{out}: is a file; --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
@@ -197,3 +223,4 @@ def _claim(made_from: Recipe, out: Path) -> None:
     elif any(out.iterdir()):
         raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
     write_whole(out / "recipe.toml", recipe.dump(made_from))
+    return (out / "result.json").exists()

@@ -55,7 +55,7 @@ class Store:
         self._count = 0
         self._map: mmap.mmap | None = None
         self._checked = bytearray()
-        self._refresh()
+        self.refresh()
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path, str, dict[str, object]]]:
         """Return how another process opens the same folder."""
@@ -101,7 +101,7 @@ class Store:
     def writing(self) -> Iterator[None]:
         """Keep other writers out; on entry, see what they have written meanwhile."""
         with self._lock:
-            self._refresh(mend=True)
+            self.refresh(mend=True)
             yield
 
     def append(self, arrays: Iterable[tuple[bytes, NDArray[np.generic]]]) -> None:
@@ -166,8 +166,8 @@ class Store:
                 f"{self._about.get(first)!r}; delete the folder, or name another: machine.cache"
             )
 
-    def _refresh(self, *, mend: bool = False) -> None:
-        """Read what the index has beyond what is known; with `mend`, cut off what is not whole."""
+    def refresh(self, *, mend: bool = False) -> None:
+        """See what others have written; with `mend`, cut off what is not whole, which only a writer may do."""
         index, arrays = self._path("index"), self._path("arrays")
         if not index.exists():
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,9 @@ class Batch:
     other_labels, own_share
         ``[B]`` int64 and ``[B]`` float32 in [0, 1]: where each picture is mixed of two, the class of the other one,
         and the share that the picture of `labels` has in it. None where pictures are not mixed.
+    first, whole
+        Where several processes take a share each of every batch: the place of this one's first picture in the whole
+        batch, and how many pictures that has. None where this is all of it.
     """
 
     images: Tensor
@@ -53,9 +56,22 @@ class Batch:
     strong: Tensor | None = None
     other_labels: Tensor | None = None
     own_share: Tensor | None = None
+    first: int = 0
+    whole: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def draw(self, make: Callable[[int], Tensor]) -> Tensor:
+        """Return random numbers for these pictures, ``[B, ...]``: their rows of what `make(N)` draws for N pictures.
+
+        Drawn for the whole batch, they do not depend on how it is shared out.
+        """
+        return make(self.whole or len(self))[self.first : self.first + len(self)]
+
+    def rows(self, first: int, last: int) -> Batch:
+        """Return the pictures from `first` up to `last`, which is not among them."""
+        return self._each(lambda values: values[first:last])
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`; the copy overlaps with computation when memory is pinned."""
@@ -90,7 +106,8 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         present = {item.name: getattr(self, item.name) for item in fields(self)}
-        return replace(self, **{name: change(values) for name, values in present.items() if values is not None})
+        changed: dict[str, Any] = {k: change(values) for k, values in present.items() if isinstance(values, Tensor)}
+        return replace(self, **changed)
 
 
 def made_numbers(*, turned: bool, strong: bool) -> tuple[int, ...]:

@@ -76,7 +76,7 @@ def test_it_is_the_formula(levels, fuse, order, kind, made):
     student, teacher = made.pair(dtype=torch.float64)
     torch.manual_seed(5)
     channels = [9] + [6] * len(term.laterals)
-    masks = [draw_mask(torch.empty(5, c, 2, 2, dtype=torch.float64), kind, 0.4) for c in channels]
+    masks = [draw_mask(torch.empty(5, c, 2, 2, dtype=torch.float64), kind, 0.4, made.batch()) for c in channels]
     torch.manual_seed(5)
     loss = term(student, teacher, made.batch())
     assert loss.item() == pytest.approx(by_hand(term, student, teacher, fuse=fuse, order=order, masks=masks), rel=1e-9)

@@ -35,7 +35,7 @@ def test_it_is_the_formula(kind, hidden, made):
     student, teacher = made.pair(dtype=torch.float64)
     term = MGD(made.student, made.teacher, mask=kind, mask_ratio=0.5, hidden=hidden).double()
     torch.manual_seed(7)
-    mask = draw_mask(teacher.maps["last"], kind, 0.5)
+    mask = draw_mask(teacher.maps["last"], kind, 0.5, made.batch())
     torch.manual_seed(7)
     loss = term(student, teacher, made.batch())
     want = by_hand(term, student.maps["last"].numpy(), teacher.maps["last"].numpy(), mask.numpy())
@@ -53,24 +53,24 @@ def test_its_weight_for_a_sum_is_that_for_a_mean_divided_by_the_size_of_the_map(
 
 @pytest.mark.parametrize("ratio", [0.0, 0.15, 0.65])
 @pytest.mark.parametrize("kind", ["channel", "spatial"])
-def test_the_share_dropped_is_the_ratio(kind, ratio):
+def test_the_share_dropped_is_the_ratio(kind, ratio, made):
     torch.manual_seed(0)
-    mask = draw_mask(torch.empty(64, 80, 8, 10), kind, ratio)
+    mask = draw_mask(torch.empty(64, 80, 8, 10), kind, ratio, made.batch(64))
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
     # 5120 draws: the standard error is below 0.007.
     assert 1 - mask.mean().item() == pytest.approx(ratio, abs=0.025 if ratio else 0)
 
 
-def test_a_channel_mask_is_constant_over_positions_and_a_spatial_one_over_channels():
+def test_a_channel_mask_is_constant_over_positions_and_a_spatial_one_over_channels(made):
     x_BCHW = torch.ones(3, 5, 4, 6)
-    assert draw_mask(x_BCHW, "channel", 0.5).shape == (3, 5, 1, 1)
-    assert draw_mask(x_BCHW, "spatial", 0.5).shape == (3, 1, 4, 6)
+    assert draw_mask(x_BCHW, "channel", 0.5, made.batch(3)).shape == (3, 5, 1, 1)
+    assert draw_mask(x_BCHW, "spatial", 0.5, made.batch(3)).shape == (3, 1, 4, 6)
 
 
 def test_masks_differ_from_picture_to_picture_and_from_call_to_call(made):
     torch.manual_seed(0)
     x_BCHW = torch.ones(2, 64, 2, 2)
-    first, second = draw_mask(x_BCHW, "channel", 0.5), draw_mask(x_BCHW, "channel", 0.5)
+    first, second = (draw_mask(x_BCHW, "channel", 0.5, made.batch(2)) for _ in range(2))
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
     term = MGD(made.student, made.teacher, mask_ratio=0.5).eval()
@@ -97,7 +97,7 @@ def test_what_is_dropped_is_zero_and_what_is_kept_is_not_scaled_up(made):
         nn.init.dirac_(conv.weight)
         nn.init.zeros_(conv.bias)
     torch.manual_seed(3)
-    dropped = 1 - draw_mask(teacher.maps["last"], "channel", 0.5)
+    dropped = 1 - draw_mask(teacher.maps["last"], "channel", 0.5, made.batch())
     torch.manual_seed(3)
     lost = (dropped * teacher.maps["last"].square()).sum() / 5
     torch.testing.assert_close(term(teacher, teacher, made.batch()), lost)
@@ -159,5 +159,5 @@ def test_it_agrees_with_the_authors_program(golden, monkeypatch):
     term = MGD(*golden.specs())
     prefix = "mgd_param__"
     term.double().load_state_dict({k.removeprefix(prefix): golden[k] for k in golden.arrays if k.startswith(prefix)})
-    monkeypatch.setattr(mgd, "draw_mask", lambda x, kind, ratio: golden["mgd__mask"])
+    monkeypatch.setattr(mgd, "draw_mask", lambda *_: golden["mgd__mask"])
     golden.check("mgd_channel_mask", term, "map", weight=7e-5)

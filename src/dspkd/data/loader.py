@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from dspkd.data.mixing import Mixing
 from dspkd.data.order import epoch_order
 from dspkd.data.table import Table
 from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened, to_unit
+from dspkd.ranks import ALONE, Ranks, require_enough
 from dspkd.seed import seed_for
 from dspkd.types import Batch
 
@@ -101,6 +103,13 @@ class TrainBatches:
         Processes that make pictures; 0 makes them in this one. Results do not depend on it.
     pin
         Hand out batches in page-locked memory, for a GPU.
+    ranks
+        Processes that share each batch of an epoch; this one makes its own pictures only.
+
+    Raises
+    ------
+    RunError
+        There are too many ranks for so few pictures in a batch.
     """
 
     def __init__(
@@ -118,10 +127,12 @@ class TrainBatches:
         decoded: Decode | None = None,
         workers: int = 0,
         pin: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self._mixing = mixing
+        self._mixing, self._ranks = mixing, ranks
         self.rows, self.labels = rows, table.labels[rows]
         self.batch_size, self.seed, self.views, self.balance = min(batch_size, len(rows)), seed, views, balance
+        require_enough(self.batch_size, ranks)
         self._shown: list[list[Key]] = []
         pictures = Pictures(table, transform, seed=0 if views else seed, strong=strong, decoded=decoded)
         self._loader = _loader(pictures, self._shown, workers, pin)
@@ -130,11 +141,16 @@ class TrainBatches:
         return len(self.rows) // self.batch_size
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch `number`, counted over all stages."""
-        keys = self.keys(number)
-        batches = self.show([keys[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))])
+        """Yield the batches of epoch `number`, counted over all stages; of each, this rank's share."""
+        keys, B = self.keys(number), self.batch_size
+        mine = self._ranks.shares(B)[self._ranks.rank]
+        # A picture is mixed with the one before it, which another rank may have.
+        before = 1 if self._mixing and len(mine) < B else 0
+        places = range(mine.start - before, mine.stop)
+        batches = self.show([[keys[i * B + place % B] for place in places] for i in range(len(self))])
         for step, batch in enumerate(batches):
-            yield self._mixing(batch, seed=seed_for(self.seed, "mix", number, step)) if self._mixing else batch
+            mixed = self._mixing(batch, seed=seed_for(self.seed, "mix", number, step)) if self._mixing else batch
+            yield mixed if len(mine) == B else replace(mixed.rows(before, len(places)), first=mine.start, whole=B)
 
     def keys(self, number: int) -> list[Key]:
         """Return the pictures that epoch `number` shows, in order."""
@@ -158,11 +174,16 @@ def in_order(
     decoded: Decode | None = None,
     workers: int = 0,
     pin: bool = False,
+    ranks: Ranks = ALONE,
 ) -> DataLoader[Batch]:
-    """Return batches of the images in `rows`, in that order, as a network is judged by them."""
+    """Return batches of the images in `rows`, in that order, as a network is judged by them.
+
+    Ranks take these batches in turn, so that an image has the same neighbours however many there are.
+    """
     keys = [(int(row), 0) for row in rows]
     pictures = Pictures(table, transform, decoded=decoded)
-    return _loader(pictures, [keys[i : i + batch_size] for i in range(0, len(keys), batch_size)], workers, pin)
+    batches = [keys[i : i + batch_size] for i in range(0, len(keys), batch_size)]
+    return _loader(pictures, batches[ranks.rank :: ranks.count], workers, pin)
 
 
 def _loader(pictures: Pictures, batches: list[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:

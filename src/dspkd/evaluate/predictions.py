@@ -121,6 +121,20 @@ class Predictions:
         partial.replace(path)
 
     @classmethod
+    def joined(cls, parts: Sequence[Self], ids: Sequence[str]) -> Self:
+        """Return the predictions of all `parts`, which together are about these `ids`, in their order."""
+        place = {name: row for row, name in enumerate(name for part in parts for name in part.ids)}
+        order = [place[name] for name in ids]
+        groups = [group for part in parts for group in part.groups]
+        return cls(
+            classes=parts[0].classes,
+            ids=tuple(ids),
+            groups=tuple(groups[row] for row in order),
+            labels=np.concatenate([part.labels for part in parts])[order],
+            logits=np.concatenate([part.logits for part in parts])[order],
+        )
+
+    @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote.
 

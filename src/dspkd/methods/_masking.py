@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dspkd.methods._term import precise
+from dspkd.types import Batch
 
 MaskKind = Literal["channel", "spatial"]
 """Whether whole channels are hidden, or positions in all channels."""
@@ -15,15 +16,16 @@ GeneratorKind = Literal["conv", "separable"]
 """Whether a 3x3 convolution of the generator is one, or a depthwise one followed by a 1x1 convolution."""
 
 
-def draw_mask(x_BCHW: Tensor, kind: MaskKind, ratio: float) -> Tensor:
-    """Return a fresh mask for the map, 1 keep and 0 drop, in its type and on its device.
+def draw_mask(x_BCHW: Tensor, kind: MaskKind, ratio: float, batch: Batch) -> Tensor:
+    """Return a fresh mask for the batch's map, 1 keep and 0 drop, in its type and on its device.
 
     Each channel (``[B, C, 1, 1]``) or position (``[B, 1, H, W]``) of each picture is dropped by itself with
     probability `ratio`; what is kept is not scaled up. Drawn with torch's global generator of that device.
     """
-    B, C, H, W = x_BCHW.shape
-    shape = (B, C, 1, 1) if kind == "channel" else (B, 1, H, W)
-    return (torch.rand(shape, device=x_BCHW.device) >= ratio).to(x_BCHW.dtype)
+    _, C, H, W = x_BCHW.shape
+    shape = (C, 1, 1) if kind == "channel" else (1, H, W)
+    drawn = batch.draw(lambda B: torch.rand((B, *shape), device=x_BCHW.device))
+    return (drawn >= ratio).to(x_BCHW.dtype)
 
 
 def build_generator(channels: int, hidden: int, kind: GeneratorKind) -> nn.Sequential:

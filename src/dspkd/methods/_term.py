@@ -53,6 +53,10 @@ class Term(nn.Module):
     needs_one_label: ClassVar[bool] = False
     """Whether the term means nothing for a picture mixed of two: it reads `Batch.labels` and not `Batch.other_labels`.
     A recipe that mixes pictures is then refused."""
+    by_picture: ClassVar[bool] = False
+    """Whether the loss is the mean over pictures of what depends on that picture alone, apart from batch normalisation
+    and from what is drawn with `Batch.draw`. Where several processes share a batch, each then computes it of its own
+    pictures; any other loss each computes of all pictures, which are gathered for it."""
     inferred: ClassVar[str] = ""
     """What no publication states and this implementation had to choose, in one sentence; empty if nothing."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -39,6 +39,8 @@ class AT(Term):
     Source: Zagoruyko, Komodakis, *Paying More Attention to Attention*, ICLR 2017; weight and mean as in the
     programs of *Contrastive Representation Distillation* (Tian et al., ICLR 2020) and its successors.
     """
+
+    by_picture: ClassVar[bool] = True
 
     def __init__(self, student: Spec, teacher: Spec, *, levels: Literal["last", "last3", "all"] = "last3") -> None:
         super().__init__(student, teacher, levels=levels)

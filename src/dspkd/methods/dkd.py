@@ -42,6 +42,7 @@ class DKD(Term):
     Source: Zhao et al., *Decoupled Knowledge Distillation*, CVPR 2022.
     """
 
+    by_picture: ClassVar[bool] = True
     needs_one_label: ClassVar[bool] = True
     inferred: ClassVar[str] = "beta = 2 for few classes, where the authors use 8 for 100."
 

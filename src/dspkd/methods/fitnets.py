@@ -62,6 +62,7 @@ class FitNets(Term):
     Source: Romero et al., *FitNets: Hints for Thin Deep Nets*, ICLR 2015.
     """
 
+    by_picture: ClassVar[bool] = True
     inferred: ClassVar[str] = (
         "Which regressor and taps are the default, and the resizing of maps whose grids differ after the regressor."
     )

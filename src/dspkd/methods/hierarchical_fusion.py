@@ -69,6 +69,7 @@ class HierarchicalFusion(Term):
     Knowledge Review*, CVPR 2021 (``"abf"``).
     """
 
+    by_picture: ClassVar[bool] = True
     inferred: ClassVar[str] = "All but MGD itself: the paper says what the module is for, its equations are not public."
 
     def __init__(
@@ -114,14 +115,14 @@ class HierarchicalFusion(Term):
         self.fusion = _FUSIONS[fuse](len(taps), width, channels)
         self.gate = nn.Parameter(torch.tensor(float(gate)))
 
-    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
         true_BCHW = teacher.maps["last"].detach()
         aligned_BCHW = stretched(self.align(precise(student.maps["last"])), true_BCHW)
-        mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio)
+        mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio, batch)
         levels = [averaged(lateral(precise(student.maps[tap])), true_BCHW) for tap, lateral in self.laterals.items()]
         if self.mask_order != "fuse_then_mask":
-            levels = [level * draw_mask(level, self.mask, self.mask_ratio) for level in levels]
+            levels = [level * draw_mask(level, self.mask, self.mask_ratio, batch) for level in levels]
         added_BCHW = self.gate * self.fusion(levels)
         if self.mask_order == "mask_then_fuse":
             fused_BCHW = aligned_BCHW * mask + added_BCHW

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from dspkd.methods._divergence import kl_per_picture
@@ -32,6 +34,8 @@ class KD(Term):
 
     Source: Hinton, Vinyals, Dean, *Distilling the Knowledge in a Neural Network*, 2015.
     """
+
+    by_picture: ClassVar[bool] = True
 
     def __init__(self, student: Spec, teacher: Spec, *, temperature: Positive = 4.0) -> None:
         super().__init__(student, teacher, temperature=temperature)

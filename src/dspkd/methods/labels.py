@@ -76,6 +76,7 @@ class Labels(Term):
     Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021; Zhang et al., *mixup*, ICLR 2018.
     """
 
+    by_picture: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = False
     inferred: ClassVar[str] = (
         "Whether the paper weights classes is unknown; plain cross-entropy is the default here. How `focal_gamma` goes "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from dspkd.methods._divergence import kl_per_picture
@@ -33,6 +35,8 @@ class LogitStandardisation(Term):
 
     Source: Sun et al., *Logit Standardization in Knowledge Distillation*, CVPR 2024.
     """
+
+    by_picture: ClassVar[bool] = True
 
     def __init__(self, student: Spec, teacher: Spec, *, temperature: Positive = 2.0) -> None:
         super().__init__(student, teacher, temperature=temperature)

@@ -60,6 +60,7 @@ class MGD(Term):
     Source: Yang et al., *Masked Generative Distillation*, ECCV 2022.
     """
 
+    by_picture: ClassVar[bool] = True
     inferred: ClassVar[str] = (
         "A `hidden` width other than 0, the separable generator, and the resizing of maps whose grids differ."
     )
@@ -86,9 +87,9 @@ class MGD(Term):
         self.align = align(self.channels("student", student, tap, asked), channels)
         self.generation = build_generator(channels, hidden, generator)
 
-    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
         true_BCHW = teacher.maps[self.tap].detach()
         aligned_BCHW = stretched(self.align(precise(student.maps[self.tap])), true_BCHW)
-        mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio)
+        mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio, batch)
         return squared_error(self.generation(aligned_BCHW * mask), true_BCHW)

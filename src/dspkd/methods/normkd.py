@@ -43,6 +43,7 @@ class NormKD(Term):
     Source: Chi et al., *NormKD: Normalized Logits for Knowledge Distillation*, 2023, arXiv 2308.00520.
     """
 
+    by_picture: ClassVar[bool] = True
     inferred: ClassVar[str] = (
         "t_norm = 1 for few classes (the authors: 2 for 100, 1 for 1000); spreads clamped to 1e-6."
     )

@@ -54,6 +54,7 @@ class ReviewKD(Term):
     Source: Chen et al., *Distilling Knowledge via Knowledge Review*, CVPR 2021.
     """
 
+    by_picture: ClassVar[bool] = True
     inferred: ClassVar[str] = "The choice of levels; the authors add the pooled vector, and sometimes stride 4."
 
     def __init__(self, student: Spec, teacher: Spec, *, width: Width = 512) -> None:

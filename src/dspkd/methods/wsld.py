@@ -40,6 +40,7 @@ class WSLD(Term):
     ICLR 2021.
     """
 
+    by_picture: ClassVar[bool] = True
     needs_one_label: ClassVar[bool] = True
 
     def __init__(self, student: Spec, teacher: Spec, *, temperature: Positive = 2.0) -> None:

@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dspkd.errors import DataError, RunError
+from dspkd.ranks import ALONE, Ranks
 from dspkd.store import KEY_BYTES, Store, readable
 from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.teacher.live import LiveTeacher
@@ -24,6 +26,9 @@ from dspkd.types import Batch, Output, made_view
 
 Picture = tuple[int, int]
 """Row of the table and view, see `dspkd.types.Batch`."""
+
+Said = dict[str, tuple[list[bytes], NDArray[np.generic]]]
+"""For each field, keys of pictures and what is stored under them."""
 
 _SPENT = "spent.jsonl"
 
@@ -37,7 +42,7 @@ class Spent:
     pictures
         How many pictures were answered.
     seconds, cpu_seconds
-        By the clock, and of all of the process's threads together; None where nobody wrote it down.
+        By the clock, and of all threads of all ranks together; None where nobody wrote it down.
     """
 
     pictures: int
@@ -132,8 +137,12 @@ class BankedTeacher:
         ask: Callable[[Batch], Output],
         progress: Callable[[str, int, int], None],
         log: Callable[[str], None],
+        ranks: Ranks = ALONE,
     ) -> None:
         """Have the live teacher answer the pictures that are not yet stored.
+
+        Ranks take the batches in turn. Rank 0 stores all answers, and so does one rank of each machine that does not
+        see its folder.
 
         Parameters
         ----------
@@ -151,6 +160,8 @@ class BankedTeacher:
             Is told how many pictures are answered.
         log
             Is told, after the first batch, how many bytes and seconds there are to come.
+        ranks
+            Processes that do this together.
 
         Raises
         ------
@@ -159,30 +170,35 @@ class BankedTeacher:
         RunError
             A map has values that float16 cannot hold.
         """
+        writes = ranks.writes(self._folder)
         with ExitStack() as writers:
-            for store in self._stores.values():
+            for store in self._stores.values() if writes else ():
                 writers.enter_context(store.writing())
-            missing = [picture for picture in sorted(set(pictures)) if self._lacks(picture, made)]
-            if not missing:
-                return
-            padded = [missing[i % len(missing)] for i in range(-(-len(missing) // batch_size) * batch_size)]
-            batches = [padded[i : i + batch_size] for i in range(0, len(padded), batch_size)]
+            lacking = [picture for picture in set(pictures) if self._lacks(picture, made)] if writes else []
+            missing = sorted(set[Picture]().union(*ranks.gathered(lacking)))
+            batches = _full(missing, batch_size)
+            turns = -(-len(batches) // ranks.count)
+            shown = show(batches[ranks.rank :: ranks.count])
             before, started, done = self.nbytes, (time.perf_counter(), time.process_time()), 0
             try:
-                for number, batch in enumerate(show(batches)):
-                    self._keep(batch, ask(batch))
-                    if number == 0:
-                        size = (self.nbytes - before) * len(batches)
-                        spent = (time.perf_counter() - started[0]) * len(batches)
+                for turn in range(turns):
+                    said = ranks.gathered(ranks.each(partial(self._ask, ask, next(shown, None))))
+                    ranks.each(partial(self._keep, said if writes else []))
+                    if turn == 0:
+                        size = (self.nbytes - before) * turns
+                        spent = (time.perf_counter() - started[0]) * turns
                         log(
                             f"{self.name} answers {len(missing):,} pictures once, keeping {', '.join(self._stores)}: "
                             f"{readable(size)}, about {spent / 60:.0f} min, in {self._folder}"
                         )
-                        next(iter(self._stores.values())).require_space(size)
-                    done = min((number + 1) * batch_size, len(missing))
+                        ranks.each(partial(next(iter(self._stores.values())).require_space, size))
+                    done = min((turn + 1) * ranks.count * batch_size, len(missing))
                     progress(f"{self.name} answers", done, len(missing))
             finally:
-                self._write_down(done, *started)
+                if done and writes:
+                    self._write_down(done, *started, ranks.count)
+        for store in self._stores.values():
+            store.refresh()
 
     def cost(self, pictures: int) -> Spent:
         """Return what the answers to so many pictures took, at the mean of all that this bank was ever asked."""
@@ -194,11 +210,11 @@ class BankedTeacher:
             pictures, *(round(share * sum(line[key] for line in told), 1) for key in ("seconds", "cpu_seconds"))
         )
 
-    def _write_down(self, pictures: int, started: float, computed: float) -> None:
-        if pictures:
-            spent = Spent(pictures, time.perf_counter() - started, time.process_time() - computed)
-            with (self._folder / _SPENT).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(spent)) + "\n")
+    def _write_down(self, pictures: int, started: float, computed: float, processes: int) -> None:
+        # Ranks answer as many pictures each, so what one of them has computed stands for all.
+        spent = Spent(pictures, time.perf_counter() - started, processes * (time.process_time() - computed))
+        with (self._folder / _SPENT).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(spent)) + "\n")
 
     @property
     def nbytes(self) -> int:
@@ -216,9 +232,14 @@ class BankedTeacher:
     def _read(self, field: str, keys: list[bytes]) -> Tensor:
         return torch.from_numpy(np.stack([self._stores[field].read(key) for key in keys]))
 
-    def _keep(self, batch: Batch, answered: Output) -> None:
+    def _ask(self, ask: Callable[[Batch], Output], batch: Batch | None) -> Said:
+        """Return what is to be stored of the answer to a batch; nothing where there is none."""
+        if batch is None:
+            return {}
+        answered = ask(batch)
         keys = [self._key(*picture) for picture in _pictures(batch)]
         said = _parts(answered)
+        kept: Said = {}
         for field, store in self._stores.items():
             values = said[field].float().cpu().numpy()
             if store.dtype == np.float16 and np.abs(values).max() > np.finfo(np.float16).max:
@@ -226,7 +247,19 @@ class BankedTeacher:
                     f"teacher {self.name}: its map {field!r} reaches {np.abs(values).max():.3g}, and float16 ends at "
                     '65504; set bank.maps = "float32"'
                 )
-            store.append(zip(keys, values, strict=True))
+            kept[field] = keys, values.astype(store.dtype, copy=False)
+        return kept
+
+    def _keep(self, said: Iterable[Said]) -> None:
+        for answers in said:
+            for field, (keys, values) in answers.items():
+                self._stores[field].append(zip(keys, values, strict=True))
+
+
+def _full(pictures: Sequence[Picture], batch_size: int) -> list[list[Picture]]:
+    """Return batches of the pictures; the last is filled up with the first ones."""
+    padded = [pictures[i % len(pictures)] for i in range(-(-len(pictures) // batch_size) * batch_size)]
+    return [padded[i : i + batch_size] for i in range(0, len(padded), batch_size)]
 
 
 class _OnDemand(Mapping[str, Tensor]):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dspkd.errors import RunError
+from dspkd.ranks import ALONE, Ranks
 
 
 @dataclass
@@ -57,19 +58,30 @@ def save(
 
 
 def load(
-    path: Path, digest: str, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    path: Path, digest: str, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks = ALONE
 ) -> Progress:
     """Restore what `save` wrote and return the progress; with no file, touch nothing and return a fresh one.
+
+    Rank 0 alone needs to see the file.
 
     Raises
     ------
     RunError
         The file is of another recipe, or cannot be read.
     """
-    if not path.exists():
+    state = ranks.first(lambda: _read(path, digest))
+    if state is None:
         return Progress()
+    distiller.load_state_dict(state["distiller"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(**state["progress"])
+
+
+def _read(path: Path, digest: str) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RunError(f"{path}: not a readable checkpoint; delete it to train this stage anew") from error
     if state["digest"] != digest:
@@ -77,6 +89,4 @@ def load(
             f"{path}: of recipe {state['digest']}, but this recipe is {digest}; choose another --out, "
             "or restore the recipe"
         )
-    distiller.load_state_dict(state["distiller"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Progress(**state["progress"])
+    return state

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from dspkd.distiller import Distiller
 from dspkd.errors import TrainingError
+from dspkd.ranks import ALONE, Ranks
 from dspkd.seed import seed_for
 from dspkd.stage import Stage
-from dspkd.train import checkpoint
+from dspkd.train import checkpoint, distributed
 from dspkd.types import Batch
 
 Score = Callable[[nn.Module], dict[str, float]]
@@ -43,11 +44,14 @@ class Arithmetic:
         Compute in bfloat16 where autocast thinks it safe.
     clip
         Largest gradient norm.
+    ranks
+        Processes that train together, each on its share of every batch; rank 0 saves.
     """
 
     device: torch.device
     half: bool = False
     clip: float = 5.0
+    ranks: Ranks = ALONE
 
 
 class Batches(Protocol):
@@ -97,7 +101,7 @@ def fit(
     distiller
         The objective, on `device`.
     batches, score
-        What to train on; how to judge an epoch.
+        What to train on, of each batch this rank's share; how to judge an epoch, the same on all ranks.
     folder, digest
         Where checkpoints go; the recipe that they must be of.
     seed, first_epoch
@@ -115,7 +119,8 @@ def fit(
         A loss is not finite; names the terms. The checkpoint of the epoch before stays.
     """
     optimizer = make_optimizer(stage, distiller.trainable())
-    progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.device)
+    progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.ranks)
+    objective = distributed.shared(distiller, arithmetic.ranks)
     for record in progress.history:
         watcher.epoch(record)
     for epoch in range(progress.epochs, stage.epochs):
@@ -126,8 +131,9 @@ def fit(
             for step in range(len(batches))
         ]
         losses = _train_epoch(
-            stage.name, epoch, distiller, batches.epoch(first_epoch + epoch), optimizer, rates, arithmetic, watcher
-        )
+            stage.name, epoch, distiller, objective, batches.epoch(first_epoch + epoch), optimizer, rates, arithmetic,
+            watcher,
+        )  # fmt: skip
         distiller.eval()
         scores = score(distiller.student)
         better = scores["balanced_accuracy"] > progress.best_score
@@ -138,10 +144,12 @@ def fit(
             progress.best_terms = {name: _copied(distiller.terms[name]) for name in hand_on}
         record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
         record["seconds"] = round(time.perf_counter() - started, 3)
-        record["cpu_seconds"] = round(time.process_time() - computed, 3)  # of all threads; not of loader processes
+        computing = arithmetic.ranks.gathered(time.process_time() - computed)
+        record["cpu_seconds"] = round(sum(computing), 3)  # of all threads of all ranks; not of loader processes
         progress.history.append(record)
         progress.epochs = epoch + 1
-        checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer)
+        if arithmetic.ranks.rank == 0:
+            checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer)
         watcher.epoch(record)
     distiller.student.load_state_dict(progress.best_student)
     for name in hand_on:
@@ -157,6 +165,7 @@ def _train_epoch(
     stage: str,
     epoch: int,
     distiller: Distiller,
+    objective: nn.Module,
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
     rates: list[float],
@@ -174,8 +183,9 @@ def _train_epoch(
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
         batch = loaded.to(arithmetic.device)
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
-            losses = distiller(batch, epoch + step / len(rates))
-        unseen.append({name: loss.detach() for name, loss in losses.items()})
+            losses = objective(batch, epoch + step / len(rates))
+        told = distributed.averaged(losses, arithmetic.ranks)
+        unseen.append(told)
         if len(unseen) == patience or step + 1 == len(rates):
             _require_finite(unseen, f"stage {stage!r}, epoch {epoch}", last=step)
             unseen.clear()
@@ -183,8 +193,8 @@ def _train_epoch(
         losses["total"].backward()
         update(trained, optimizer, rate, arithmetic.clip)
         seen += len(batch)
-        for name, loss in losses.items():
-            sums[name] = sums.get(name, torch.zeros_like(loss)) + loss.detach() * len(batch)
+        for name, loss in told.items():
+            sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * len(batch)
         watcher.step(stage, epoch, step + 1, len(rates))
     return {name: (total / seen).item() for name, total in sums.items()}
 

@@ -1,0 +1,185 @@
+"""Processes that train one student together, as ``torchrun`` starts them: their numbers, and how they talk.
+
+Where there is one process, and nobody started it with others, everything here is a plain call.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+from dspkd.errors import DspkdError, RankError, RunError, TrainingError
+
+T = TypeVar("T")
+
+TIMEOUT = timedelta(hours=1)
+"""How long a rank waits for another one that says nothing. One that has died is noticed at once, since its connections
+close; this is for machines that vanish. It is longer than images take to decode, for which the others wait."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How many processes there are, and which this one is.
+
+    Every rank must call the methods, in the same order.
+
+    Attributes
+    ----------
+    rank, count
+        This process, out of so many on all machines. Rank 0 alone prints and writes into the run folder.
+    local, beside
+        The same on this machine.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+    beside: int = 1
+
+    def shares(self, whole: int) -> list[range]:
+        """Return which of `whole` things each rank takes, in their order; numbers differ by one at most."""
+        ends = [whole * rank // self.count for rank in range(self.count + 1)]
+        return [range(start, end) for start, end in pairwise(ends)]
+
+    def gathered(self, value: T) -> list[T]:
+        """Return what each rank gives, in their order; anything that can be pickled."""
+        if self.count == 1:
+            return [value]
+        values: list[T | None] = [None] * self.count
+        distributed.all_gather_object(values, value)
+        return values  # type: ignore[return-value]
+
+    def first(self, work: Callable[[], T]) -> T:
+        """Return, on every rank, what rank 0 gets from `work`; it alone does it.
+
+        Raises
+        ------
+        DspkdError
+            What rank 0 raised; a `RankError` on the others.
+        """
+        if self.count == 1:
+            return work()
+        result, mistake = _tried(work) if self.rank == 0 else (None, None)
+        said = [result, mistake]
+        distributed.broadcast_object_list(said)
+        if said[1] is not None:
+            raise mistake or RankError(f"rank 0: {said[1]}")
+        return said[0]  # type: ignore[return-value]
+
+    def each(self, work: Callable[[], T]) -> T:
+        """Return what `work` gives here, once every rank has done it.
+
+        Raises
+        ------
+        DspkdError
+            On rank 0, what the first rank raised that did, and which one that was; a `RankError` on the others.
+        """
+        if self.count == 1:
+            return work()
+        result, mistake = _tried(work)
+        said = None if mistake is None else (type(mistake), f"on {platform.node()}: {mistake}")
+        for rank, told in enumerate(self.gathered(said)):
+            if told is None:
+                continue
+            kind, text = told
+            if self.rank > 0:
+                raise RankError(f"rank {rank} {text}")
+            raise mistake or kind(f"rank {rank} {text}")
+        return result  # type: ignore[return-value]
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """Do `work` first on one rank of each machine, then on the others, which find on disk what it made."""
+        if self.local > 0:
+            self.each(_nothing)
+            return self.each(work)
+        result = self.each(work)
+        self.each(_nothing)
+        return result
+
+    def writes(self, folder: Path) -> bool:
+        """Return whether this rank is the one to write into `folder`: rank 0, and one on each machine that has its own.
+
+        Rank 0 puts a file there, and the others look whether they see it.
+        """
+        if self.count == 1:
+            return True
+        with tempfile.NamedTemporaryFile(dir=folder) if self.rank == 0 else nullcontext() as token:
+            name = self.first(lambda: Path(token.name).name)  # type: ignore[union-attr]
+            seen = (folder / name).exists()
+            self.gathered(None)  # the file stays until all have looked
+        return self.rank == 0 or (self.local == 0 and not seen)
+
+
+ALONE = Ranks()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _tried(work: Callable[[], T]) -> tuple[T | None, DspkdError | None]:
+    try:
+        return work(), None
+    except DspkdError as error:
+        return None, error
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """Join the ranks that ``torchrun`` has started with this one, if it did; leave them at the end.
+
+    Raises
+    ------
+    RankError
+        Another rank has died, or has said nothing for `TIMEOUT`.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mine = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+    if gpus:
+        torch.cuda.set_device(mine.local % gpus)
+    try:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
+        yield mine
+        mine.gathered(None)  # leaving early, while others still talk, looks like dying
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # torchrun passes it on once more
+        if mine.rank > 0:
+            raise SystemExit(130) from None
+        raise
+    except (RankError, TrainingError):
+        if mine.rank > 0:  # rank 0 tells of it
+            raise SystemExit(2) from None
+        raise
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and not any(name in str(error) for name in ("gloo", "NCCL")):
+            raise
+        raise RankError(
+            f"rank {mine.rank} of {mine.count}: another rank has died or cannot be reached; what it said is above, or "
+            f"in its machine's log ({str(error).splitlines()[0]}). The same command goes on from the last finished "
+            "epoch, with any number of ranks"
+        ) from error
+    distributed.destroy_process_group()
+
+
+def require_enough(pictures: int, ranks: Ranks) -> None:
+    """Raise RunError unless each rank has two pictures or more of a batch of so many."""
+    if pictures < 2 * ranks.count and ranks.count > 1:
+        raise RunError(
+            f"train.batch_size: {pictures} pictures on {ranks.count} ranks; each takes its share of a batch and needs "
+            f"two or more: start at most {max(pictures // 2, 1)} ranks"
+        )
