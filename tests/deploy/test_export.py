@@ -161,7 +161,9 @@ def test_sizes_are_counted(made, certified):
 
 
 def test_licence_is_stated_or_the_data_sets():
-    assert certificate.licence("isic2019", synthetic=False, stated=None).startswith("CC BY-NC 4.0")
+    of_layout = certificate.licence("isic2019", synthetic=False, stated=None)
+    assert of_layout.startswith("CC BY-NC 4.0")
+    assert of_layout.endswith("(inferred: that of the data set whose layout, isic2019, the pictures are in)")
     assert certificate.licence("isic2019", synthetic=True, stated=None) == certificate.SYNTHETIC
     assert certificate.licence("folder", synthetic=False, stated=None) == certificate.UNSTATED
     assert certificate.licence("isic2019", synthetic=True, stated="mine") == "mine"

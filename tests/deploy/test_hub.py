@@ -61,6 +61,7 @@ def test_timm_loads_its_own_networks_from_the_folder(tmp_path):
         torch.testing.assert_close(loaded(normal), network.eval()(pictures).logits, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_torchscript_answers_as_the_network_and_names_no_file(finished, pictures, wanted, tmp_path):
     path = torch_files.torchscript(finished, tmp_path / "new" / "model.ts")
     told = torch.jit.load(path)(torch.from_numpy(pictures))

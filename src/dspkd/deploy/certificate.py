@@ -158,4 +158,6 @@ def licence(layout: str, *, synthetic: bool, stated: str | None) -> str:
         return stated
     if synthetic:
         return SYNTHETIC
-    return SOURCES[layout].licence if layout in SOURCES else UNSTATED
+    if layout not in SOURCES:
+        return UNSTATED
+    return f"{SOURCES[layout].licence} (inferred: that of the data set whose layout, {layout}, the pictures are in)"

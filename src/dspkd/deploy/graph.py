@@ -66,6 +66,10 @@ def strip(model: onnx.ModelProto) -> None:
     for part in (item for items in parts for item in items):
         part.doc_string = ""
         del part.metadata_props[:]
+    used = {"", *(node.domain for node in graph.node)}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
 
 
 def largest_difference(network: Tapped, model: bytes, pictures_N3SS: NDArray[np.float32]) -> float:

@@ -81,14 +81,12 @@ def _readme(bundle: Bundle, certificate: dict[str, Any]) -> str:
     """Return the card under the header that the hub reads; JSON strings are YAML."""
     licence = certificate["licence"]
     known = next((name for start, name in _LICENCES.items() if licence.startswith(start)), "other")
-    data = certificate["origins"]["data"]
     header = [
         "---",
         f"license: {known}",
         *([f"license_name: {json.dumps('see-below')}"] if known == "other" else []),
         "pipeline_tag: image-classification",
         "tags: [dermatology, skin-lesions, knowledge-distillation, onnx, dspkd]",
-        *([f"datasets: [{json.dumps(data['layout'])}]"] if not data["synthetic"] else []),
         f"model_name: {json.dumps(bundle.spec.name)}",
         "---",
         "",
