@@ -86,7 +86,9 @@ def test_it_foresees_the_bytes_and_pictures_that_a_run_then_keeps(lesions, teach
     features = {"method": "mgd", "weight": 1e-3, "options": {"hidden": 8}}
     stages = [{"name": "both", "epochs": 2, "lr": 1e-3, "terms": [LABELS, features, {"method": "mlld"}]}]
     pictures = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
-    wanted = made(lesions, teacher=teacher, stages=stages, pictures=pictures, machine={"cache": str(tmp_path / "kept")})
+    train = {"batch_size": 16, "balance": 1.0}  # images are repeated, and decoded once all the same
+    cache = {"cache": str(tmp_path / "kept")}
+    wanted = made(lesions, teacher=teacher, stages=stages, pictures=pictures, train=train, machine=cache)
     found = planning.plan(wanted)
     assert not (tmp_path / "kept").exists()
     with pytest.MonkeyPatch.context() as patch:
