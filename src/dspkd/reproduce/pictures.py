@@ -77,6 +77,7 @@ def prepare(table: int, path: Path | None, out: Path, budget: float | None, log:
             synthesize(path, images=count, classes=kind, layout=layout, size=SIDE, temper=0.5)
     if not path.exists():
         raise DataError(f"{path}: no such data set; --data names a folder or CSV file of a known layout")
+    path = _as_seen_from_here(path)
     table_of = layouts.read("auto", path)
     synthetic = any(table_of.root.glob("SYNTHETIC*"))
     count, classes = len(table_of), tuple(table_of.classes)
@@ -90,3 +91,9 @@ def prepare(table: int, path: Path | None, out: Path, budget: float | None, log:
         else f"{path.name}: {count:,} images of {lesions:,} lesions or patients in {len(classes)} classes"
     )
     return Pictures(path, called, classes, count, synthetic, same)
+
+
+def _as_seen_from_here(path: Path) -> Path:
+    """Return `path` relative to the working directory if it lies below: recipes are the same however it was written."""
+    whole, here = path.resolve(), Path.cwd()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
