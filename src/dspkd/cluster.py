@@ -30,7 +30,8 @@ def connected(address: str) -> Iterator[ModuleType]:
         raise RunError("--ray: Ray is not installed; install it: pip install 'dspkd[ray]'") from None
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a node that is slow to start raises no more special one
+        ray.shutdown()
         raise RunError(f"--ray {address}: {str(error).splitlines()[0]}") from None
     try:
         yield ray
