@@ -1,9 +1,11 @@
 import pytest
 import torch
+from torch import nn
 
 from dspkd.evaluate.gradcam import grad_cam
 from dspkd.models import zoo
 from dspkd.models.tiny import Tiny
+from dspkd.types import Output
 
 PICTURES = torch.rand(3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 CLASSES = torch.tensor([0, 2, 2])
@@ -31,6 +33,25 @@ def test_with_a_linear_head_on_the_mean_it_is_the_class_activation_map(network):
     assert got.shape == (3, 2, 3)
     assert got.amax() == 1
     torch.testing.assert_close(got, activation_maps(network), rtol=1e-4, atol=1e-6)
+
+
+class Uneven(nn.Module):
+    """A network whose map is the picture, and whose one logit weighs each place of it differently."""
+
+    def __init__(self):
+        super().__init__()
+        self.slopes_3HW = torch.randn(3, 64, 96, generator=torch.Generator().manual_seed(1))
+
+    def forward(self, images):
+        map_B3HW = images * 1.0
+        return Output((map_B3HW * self.slopes_3HW).sum(dim=(1, 2, 3))[:, None], images.mean((2, 3)), {"last": map_B3HW})
+
+
+def test_slopes_are_averaged_over_the_map():
+    network = Uneven()
+    want = (network.slopes_3HW.mean((1, 2))[None, :, None, None] * PICTURES).sum(1).clamp_min(0)
+    want = want / want.amax(dim=(1, 2), keepdim=True)
+    torch.testing.assert_close(grad_cam(network, PICTURES, torch.zeros(3, dtype=torch.int64)), want)
 
 
 def test_another_class_has_another_map(network):
