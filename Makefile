@@ -2,23 +2,37 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+# Of the speed benchmarks: pictures to measure on (painted ones where no folder is named), and threads.
+DATA ?=
+THREADS ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
 # Written when everything is installed, so a .venv without it is half-built and is made afresh.
 STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip
+MEASURED := $(if $(DATA),--data $(DATA))
+# ONNX Runtime for browsers: the page that runs a bundle on the device needs it.
+ORT_WEB := onnxruntime-web@1.30.0
+VENDOR := src/dspkd/serve/static/vendor
 PROJECT := --editable '.[export,serve,tensorboard]' --group dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format constraints
+.PHONY: help demo web test check lint format bench constraints
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Distil on synthetic lesions, start to end, and write a report into runs/demo
 	$(BIN)/dspkd demo --out runs/demo
+
+web: ## Fetch ONNX Runtime for browsers by npm, compare its checksums, and put it into the page
+	rm -rf build/web && mkdir -p build/web
+	cd build/web && npm pack --silent $(ORT_WEB) && tar -xzf onnxruntime-web-*.tgz
+	cp $(VENDOR)/SHA256SUMS build/web/package/dist/
+	cd build/web/package/dist && sha256sum --check --strict SHA256SUMS
+	cp build/web/package/dist/ort.wasm.bundle.min.mjs build/web/package/dist/ort-wasm-simd-threaded.wasm $(VENDOR)/
 
 # A file's tests stay on one worker, which then builds what they share (a small trained run, say) once.
 test: $(STAMP) ## Run the tests
@@ -35,6 +49,16 @@ lint: $(STAMP) ## The checks that run nothing: format, lint, types, import layer
 format: $(STAMP) ## Put the code into its format and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Measure speed and memory, beside torchdistill and torchvision: some 20 minutes on two quiet cores
+	$(PIP) install --quiet --no-deps torchdistill==1.1.5
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/bench_terms.py --batch 2 --rounds 3 --benchmark-columns=median,iqr
+	$(BIN)/python benchmarks/bench_generators.py
+	$(BIN)/python benchmarks/bench_loader.py $(MEASURED)
+	$(BIN)/python benchmarks/bench_growth.py $(MEASURED)
+	$(BIN)/python benchmarks/bench_bank.py $(MEASURED) --threads $(THREADS)
+	$(BIN)/python benchmarks/bench_bank.py $(MEASURED) --threads $(THREADS) --size 96 --batch 32 --images 96
+	$(BIN)/python benchmarks/bench_end_to_end.py $(MEASURED) --threads $(THREADS)
 
 constraints: $(STAMP) ## Move .venv to the newest versions that pyproject.toml admits and pin them
 	$(PIP) install --upgrade --upgrade-strategy eager pip setuptools $(PROJECT)

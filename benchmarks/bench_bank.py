@@ -14,7 +14,7 @@ The floor of stage 2 (`kd`) is plain training of the student; that of stage 1 is
 import argparse
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ FUSIONS = {
 
 def add_arguments(parser, *, images, views):
     """Add what the setting of a run is made of."""
-    parser.add_argument("--data", help="a folder with a data set; painted 600x450 pictures without it")
+    parser.add_argument("--data", help="a folder with a data set; painted pictures of 450 px without it")
     parser.add_argument("--teacher", default="res2net101")
     parser.add_argument("--student", default="shufflenet_v2_x1_0")
     parser.add_argument("--size", type=int, default=224)
@@ -48,10 +48,10 @@ def setting_of(asked, folder):
     return Setting(**{**said, "data": asked.data or str(folder / "painted"), "folder": str(folder)})
 
 
-def contestants(setting, without):
+def contestants(setting, rounds, without):
     """Return the contestants by name, each ready to take its first step."""
     made = {
-        "filling": (filling, setting),
+        "filling": (filling, replace(setting, views=rounds + 1)),  # a batch a round at least, to the last
         "plain": (dspkd, setting, None, None),
         "warm": (dspkd, setting, "bank", KD),
         "live": (dspkd, setting, "live", KD),
@@ -98,10 +98,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         setting = setting_of(asked, Path(folder))
         # Two views are enough to measure reading them; what filling costs is measured batch by batch.
-        few = Setting(**{**asdict(setting), "views": min(2, setting.views)})
+        few = replace(setting, views=min(2, setting.views))
         here = Here(few)
         here.fill(silent)
-        field = contestants(few, asked.without)
+        field = contestants(few, asked.rounds, asked.without)
         try:
             spent = take_turns(field, asked.rounds)
         finally:

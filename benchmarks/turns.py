@@ -50,12 +50,19 @@ class Apart:
         self._line, far_end = start.Pipe()
         self._process = start.Process(target=_serve, args=(far_end, work, arguments), daemon=True)
         self._process.start()
-        self._line.recv()
+        far_end.close()  # so that its death is noticed here
+        self._heard()
 
     def __call__(self):
         """Let it take a step; return the seconds that this took, by the clock and of its processor; None at its end."""
         self._line.send("step")
-        return self._line.recv()
+        return self._heard()
+
+    def _heard(self):
+        try:
+            return self._line.recv()
+        except EOFError:
+            raise SystemExit("a contestant has died; what it said stands above") from None
 
     def end(self):
         """Stop it."""

@@ -1,5 +1,7 @@
 """Runs with a bank: the same training as with the live teacher, asked once, by runs of every seed."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -126,6 +128,13 @@ def test_the_teacher_is_asked_about_each_picture_once_whatever_the_seed_and_the_
     kd = [{**LOGITS, "epochs": 4, "terms": [{"method": "kd"}]}]
     run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, stages=kd), tmp_path / "kd")
     assert sum(answered) == 2  # the trial that finds out what the terms read
+    told = [json.loads(line) for path in tmp_path.rglob("spent.jsonl") for line in path.read_text().splitlines()]
+    assert sum(line["pictures"] for line in told) >= images
+    spent = json.loads((tmp_path / "kd" / "result.json").read_text())["bank"]  # charged with what others waited for
+    for key in ("seconds", "cpu_seconds"):
+        rate = sum(line[key] for line in told) / sum(line["pictures"] for line in told)
+        assert spent[key] == pytest.approx(spent["pictures"] * rate, abs=0.051)
+    assert spent["seconds"] > 0
 
 
 def test_runs_with_a_bank_differ_by_seed_in_order_but_not_in_pictures(lesions, cached):

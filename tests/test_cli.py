@@ -39,9 +39,10 @@ def test_help_shows_how_a_setting_is_written_and_lists_all_commands():
     assert "stages.0.epochs=2" in call("train", "--help")[0]
     assert set(COMMANDS) == {
         (), ("train",), ("demo",), ("evaluate",), ("predict",), ("explain",), ("plan",), ("report",), ("methods",),
-        ("models",), ("compare",), ("ledger",), ("data", "download"), ("data", "unpack"),
-        ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",), ("data", "synthesize"),
-        ("data", "audit"), ("data", "premium"),
+        ("models",), ("compare",), ("ledger",), ("data", "download"), ("data", "unpack"), ("reproduce",),
+        ("claims",), ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",),
+        ("data", "synthesize"), ("data", "audit"), ("data", "premium"), ("export",), ("verify",), ("doctor",),
+        ("serve",), ("web",),
     }  # fmt: skip
 
 

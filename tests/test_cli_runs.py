@@ -10,6 +10,7 @@ import pytest
 from command import call, refused
 from dspkd import demo, judge, run, screen
 from dspkd.evaluate import isic
+from dspkd.evaluate.ledger import ledger, listed, tally
 from dspkd.evaluate.predictions import Predictions
 
 FEATURES = '{ method = "hierarchical_fusion", weight = 1e-3, options = { width = 8, hidden = 8 } }'
@@ -200,6 +201,24 @@ def test_runs_are_compared_on_one_page(folder, student, tmp_path):
     assert "teacher" in page
     assert "dsp_kd" in page
     assert "nowhere" in refused("report", student, tmp_path / "nowhere")
+
+
+def test_the_ledger_says_what_the_student_made_of_its_teachers_answers(folder, student):
+    found = ledger(*(Predictions.load(student / f"predictions/{name}test.csv") for name in ("", "teacher-")))
+    out, err = call("ledger", student)
+    whole = tally(found)
+    assert f"{whole.forgotten} of {whole.known}" in next(line for line in out.splitlines() if line.startswith("│ all"))
+    assert err == ""
+    lines = [line for line in out.splitlines() if "  teacher " in line]
+    first = [found.student.ids[row] for row in listed(found, "forgotten")][:20]
+    assert [line.split("  ")[1] for line in lines] == first
+    of_class = [line for line in call("ledger", student, "--class", "NV")[0].splitlines() if "  teacher " in line]
+    assert all(line.startswith("NV  ") for line in of_class)
+    assert "did you mean 'MEL'" in refused("ledger", student, "--class", "MELL")
+    assert "--teacher RUN" in refused("ledger", folder / "teacher")
+    turned, _ = call("ledger", folder / "teacher", "--teacher", student, "--also", student / "predictions/test.csv")
+    back = tally(ledger(found.teacher, found.student))
+    assert f"{back.forgotten} of {back.known}" in next(line for line in turned.splitlines() if line.startswith("│ all"))
 
 
 def test_demo_prints_the_results_of_its_three_runs(student, tmp_path, monkeypatch):

@@ -68,7 +68,9 @@ def table(out):
 
     def timeless(value):
         if isinstance(value, dict):
-            return {key: timeless(item) for key, item in value.items() if key not in ("seconds", "folder")}
+            return {
+                key: timeless(item) for key, item in value.items() if key not in ("seconds", "cpu_seconds", "folder")
+            }
         return [timeless(item) for item in value] if isinstance(value, list) else value
 
     return timeless(json.loads((out / "results.json").read_text()))

@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 from collections import Counter
 
@@ -7,7 +8,7 @@ import pytest
 from scipy.special import softmax
 
 from dspkd import judge, recipe, run
-from dspkd.data import artefacts
+from dspkd.data import artefacts, attributes, sealed
 from dspkd.errors import DataError, RunError
 from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
@@ -190,6 +191,41 @@ def test_probabilities_are_those_of_the_logits_and_come_image_by_image(lesions, 
     assert next(answers)[0] == paths[0]
     with pytest.raises(DataError, match=r"bad\.jpg: not a readable image"):
         next(answers)
+
+
+def openings(run):
+    return [opening.purpose for opening in sealed.openings(run)]
+
+
+def test_each_judging_of_the_test_part_is_counted_and_of_no_other(lesions, finished, rows, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    before = openings(run)
+    assert judge.evaluate(run, part="val").opened == judge.evaluate(run, part="train").opened == 0
+    assert openings(run) == before
+    assert judge.evaluate(run).opened == len(before) + 1
+    assert openings(run) == [*before, "evaluate"]
+    assert json.loads((run / "result.json").read_text())["test_openings"] == len(before) + 1
+    assert sealed.early(run, sealed.openings(run)) == []
+    for part, counted in (("val", 0), ("test", len(before) + 2)):
+        some = [row for row in rows if row["part"] == part]
+        other = tmp_path / f"isic-{part}"
+        (other / "ISIC_2019_Training_Input").mkdir(parents=True)
+        names = {"image", *(row["id"] for row in some)}
+        for file in ("ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv"):
+            lines = (lesions / file).read_text().splitlines()
+            (other / file).write_text("\n".join(line for line in lines if line.split(",")[0] in names) + "\n")
+        for row in some:
+            shutil.copy(lesions / "ISIC_2019_Training_Input" / f"{row['id']}.jpg", other / "ISIC_2019_Training_Input")
+        assert judge.evaluate(run, folder=other).opened == counted
+    assert openings(run)[-1] == "evaluate --data"
+
+
+def test_attributes_come_with_the_images(finished, rows):
+    judged = judge.evaluate(finished, part="val")
+    assert {len(values) for values in judged.attributes.values()} == {len(judged.predictions)}
+    kept = attributes.load(finished / attributes.FILE, judged.predictions.ids)
+    assert judged.attributes == kept
+    assert {"sex", "age", "body site"} <= set(kept)
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path):

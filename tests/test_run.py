@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from dspkd import build, recipe, run
+from dspkd.data import sealed
 from dspkd.data.loader import TrainBatches
 from dspkd.distiller import Distiller
 from dspkd.errors import DataError, RecipeError, RunError
@@ -72,7 +73,13 @@ def test_a_finished_folder_describes_itself(finished):
     result = json.loads((finished / "result.json").read_text())
     data = json.loads((finished / "data.json").read_text())
     assert [stage["name"] for stage in result["stages"]] == ["features", "logits"]
+    (opening,) = sealed.openings(finished)
     assert result["test_openings"] == 1
+    assert (opening.purpose, opening.epochs) == ("train", 4)
+    assert sealed.early(finished, [opening]) == []
+    assert result["bank"] is None
+    assert result["cpu_seconds"] == pytest.approx(sum(stage["cpu_seconds"] for stage in result["stages"]), abs=0.2)
+    assert result["cpu_seconds"] > 0
     assert data["synthetic"] is True
     assert recipe.load(finished / "recipe.toml").digest == result["digest"]
     lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
@@ -169,6 +176,23 @@ def test_killed_anywhere_and_resumed_equals_unbroken(lesions, teacher, finished,
         name = f"predictions/{part}.csv"
         assert (out / name).read_bytes() == (finished / name).read_bytes()
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_killed_once_the_test_is_opened_and_resumed_it_is_opened_once(lesions, tmp_path, monkeypatch):
+    write = run.write_json
+
+    def dying(path, content):
+        if path.name == "result.json":
+            raise Killed
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_json", dying)
+        with pytest.raises(Killed):
+            run.train(teacher_recipe(lesions), tmp_path / "run")
+    assert len(sealed.openings(tmp_path / "run")) == 1
+    run.train(teacher_recipe(lesions), tmp_path / "run")
+    assert len(sealed.openings(tmp_path / "run")) == 1
 
 
 def test_killed_before_the_first_checkpoint_of_stage_two_its_new_layers_are_the_same(lesions, teacher, tmp_path):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd import __version__, cli_data, cli_deploy, cli_ledger, cli_paper, cli_recipes
+from dspkd import __version__, cli_data, cli_deploy, cli_doctor, cli_ledger, cli_paper, cli_recipes, cli_serve
 from dspkd.cli_recipes import RecipeArgument, SetOption
 from dspkd.mistakes import told_in_one_line
 
@@ -23,6 +23,8 @@ app.add_typer(cli_recipes.app, name="recipes")
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_deploy.app)
 app.add_typer(cli_paper.app)
+app.add_typer(cli_serve.app)
+app.command("doctor")(cli_doctor.doctor)
 app.command("ledger")(cli_ledger.ledger)
 
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
@@ -98,12 +100,19 @@ def evaluate(
         Path | None,
         typer.Option(help="Class map (TOML) that gives the images of --data the student's classes."),
     ] = None,
+    focus: Annotated[
+        str | None, typer.Option(help="Class whose sensitivity is told for each subgroup; by default melanoma.")
+    ] = None,
 ) -> None:
-    """Judge a run's student on labelled images, and say how many of them it was trained on."""
+    """Judge a run's student on labelled images, by subgroup too, and say how many of them it was trained on.
+
+    Each time that images of the run's own test part are judged is counted in its folder, and printed in its reports.
+    """
     with told_in_one_line():
         from dspkd import judge
         from dspkd.evaluate import isic
-        from dspkd.printing import print_challenge, print_summary
+        from dspkd.printing import print_challenge, print_subgroups, print_summary
+        from dspkd.report import subgroups
         from dspkd.screen import terminal
 
         judged = judge.evaluate(run, folder=data, part=part, group=group, classes=classes)
@@ -112,8 +121,11 @@ def evaluate(
         if isic_csv is not None:
             isic.submit(judged.predictions, isic_csv)
         print_summary(terminal(), judged.summary)
+        print_subgroups(terminal(), subgroups.of_runs([judged.predictions], judged.attributes, focus=focus))
         if isic_csv is not None:
             print_challenge(terminal(), isic.score(judged.predictions))
+        if judged.opened:
+            typer.echo(f"the test images of {run} have now been opened {judged.opened} times", err=True)
         if judged.leak:
             typer.secho(f"warning: {judged.leak}", fg="yellow", err=True)
         if judged.known:

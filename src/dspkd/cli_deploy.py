@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dspkd import cli_many
 from dspkd.errors import DspkdError
 from dspkd.mistakes import told_in_one_line
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+MANY = "Many images"
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle: model.dspkd.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Images that a bundle is asked about at once, a core each.")]
 
@@ -86,7 +88,7 @@ def verify(bundle: BundleArgument) -> None:
 @app.command()
 def predict(
     source: Annotated[Path, typer.Argument(help="A bundle (model.dspkd), or the folder of a finished run.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files; of a bundle, also folders of them.")],
+    images: Annotated[list[Path] | None, typer.Argument(help="Image files; of a bundle, also folders of them.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     csv: Annotated[
         Path | None, typer.Option(help="Write answers to this CSV file; one that was begun goes on. Bundles only.")
@@ -98,12 +100,41 @@ def predict(
         str | None, typer.Option(help="fp32 or int8; by default what the bundle names. Bundles only.")
     ] = None,
     threads: ThreadsOption = 1,
+    many: Annotated[
+        Path | None,
+        typer.Option(help="Ask about all images that a folder, CSV or parquet names.", rich_help_panel=MANY),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV or parquet file of answers; goes on if stopped.", rich_help_panel=MANY)
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Column of --many that names images; by default 'path'.", rich_help_panel=MANY)
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that decode; by default half of the cores.", rich_help_panel=MANY),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Answer on this Ray cluster, or on one started here: local.", rich_help_panel=MANY
+        ),
+    ] = None,
 ) -> None:
     """Print a student's class probabilities for images. No diagnosis.
 
     Of a bundle, an image that cannot be read is told on standard error and the others are answered; exit code 1 then.
+    With --many, millions of images are asked about in bounded memory, and the answers written to --out.
     """
-    with told_in_one_line(stopped="stopped; with --csv, the same command goes on with the images that are missing"):
+    with told_in_one_line(stopped="stopped; with --csv or --many, the same command goes on with what is missing"):
+        _require_one_kind(images, many, {"--json": as_json, "--csv": csv, "--isic-csv": isic_csv})
+        if many is not None:
+            cli_many.predict(
+                source, many, out, column=column, workers=workers, ray=ray, precision=precision, threads=threads
+            )
+            return
+        _require_many({"--out": out, "--column": column, "--workers": workers, "--ray": ray})
+        assert images is not None
         if source.is_dir():
             if csv or isic_csv or precision:
                 raise DspkdError(
@@ -116,6 +147,19 @@ def predict(
         predictor = Predictor(source, precision)
         if _predict_by_bundle(predictor, images, as_json=as_json, csv=csv, isic_csv=isic_csv, threads=threads):
             raise typer.Exit(code=1)
+
+
+def _require_one_kind(images: list[Path] | None, many: Path | None, of_images: dict[str, object]) -> None:
+    """Refuse images and --many together, neither, and options of the former with the latter."""
+    if bool(images) == (many is not None):
+        raise DspkdError("name image files, or --many and a folder, CSV or parquet file that names them")
+    if many is not None and (given := [name for name, value in of_images.items() if value]):
+        raise DspkdError(f"{given[0]} is for image files that are named one by one; --many writes to --out")
+
+
+def _require_many(of_many: dict[str, object]) -> None:
+    if given := [name for name, value in of_many.items() if value is not None]:
+        raise DspkdError(f"{given[0]} goes with --many")
 
 
 def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ def demo(out: Path, watcher: Watcher | None = None) -> Path:
     """
     data = out / "data"
     if not any(data.glob("SYNTHETIC*")):
-        synthesize(data, images=1400, size=80, seed=0, temper=0.5)
+        synthesize(data, images=2000, size=80, seed=0, temper=0.5)
     folders = []
     for step in STEPS:
         overrides = [f"data.path={str(data)!r}"]

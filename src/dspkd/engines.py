@@ -6,7 +6,6 @@ Each yields a run's folder when that run has ended, with what went wrong or None
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from dspkd import cell, recipe
+from dspkd import cell, cluster, recipe
 from dspkd.errors import RunError
 from dspkd.inputs import Watcher
 
@@ -87,15 +86,7 @@ def on_ray(folders: Sequence[Path], address: str) -> Ended:
     RunError
         Ray is not installed, or nothing answers at the address.
     """
-    try:
-        import ray
-    except ImportError:
-        raise RunError("--ray: Ray is not installed; install it: pip install 'dspkd[ray]'") from None
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise RunError(f"--ray {address}: {str(error).splitlines()[0]}") from None
-    try:
+    with cluster.connected(address) as ray:
         task: Any = ray.remote(_elsewhere)
         pending = {}
         for folder in folders:
@@ -109,8 +100,6 @@ def on_ray(folders: Sequence[Path], address: str) -> Ended:
             except ray.exceptions.RayError as failure:
                 wrong = f"its Ray task failed: {str(failure).strip().splitlines()[0]}"
             yield pending.pop(ended), wrong
-    finally:
-        ray.shutdown()
 
 
 def _elsewhere(directory: str, folder: str) -> str | None:

@@ -7,6 +7,7 @@ DspkdError
 ├── RunError         a run folder: missing, of another recipe, unfinished
 │   └── RankError    another process of the same run
 ├── BundleError      a bundle: not one, damaged, changed, or of another version
+├── ServeError       a server cannot start: its address, its token
 └── TrainingError    training went wrong: a loss that is not finite
 """
 
@@ -37,6 +38,10 @@ class RankError(RunError):
 
 class BundleError(DspkdError):
     """A bundle is no bundle, is damaged or was changed, or is of a version that is not known."""
+
+
+class ServeError(DspkdError):
+    """A server cannot start as it is asked to."""
 
 
 class TrainingError(DspkdError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dspkd import build, data
-from dspkd.data import class_map, images, sealed
+from dspkd.data import artefacts, attributes, class_map, images, sealed
 from dspkd.data import leak as leaks
 from dspkd.data import split as splits
 from dspkd.data.leak import Leak
@@ -38,6 +40,8 @@ class Judged:
         How the split leaks by which the student was trained, its epoch chosen and its test made; None if it does not.
     opened
         How often the run's test images have been opened, this time included; 0 if none of them is among the images.
+    attributes
+        ``{attribute: a value for each image}``, what the data set says of whom they show.
     """
 
     predictions: Predictions
@@ -45,6 +49,7 @@ class Judged:
     known: int
     leak: Leak | None
     opened: int
+    attributes: dict[str, tuple[str, ...]]
 
 
 def evaluate(
@@ -102,7 +107,14 @@ def evaluate(
     predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
     trained = splits.trained_groups(run / "split.csv")
     seen = sum(name in trained for name in predictions.groups)
-    return Judged(predictions, summarise(predictions), seen, leaks.read(run), counted(run) if opens else 0)
+    return Judged(
+        predictions,
+        summarise(predictions),
+        known=seen,
+        leak=leaks.read(run),
+        opened=counted(run) if opens else 0,
+        attributes={name: each.values for name, each in attributes.told(shown.take(rows)).items()},
+    )
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
@@ -121,6 +133,36 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
         with torch.inference_mode():
             probabilities = network(picture[None]).logits[0].double().softmax(0)
         yield path, dict(zip(classes, probabilities.tolist(), strict=True))
+
+
+class Student:
+    """The student of a finished run, as `dspkd.many` asks it; see `dspkd.many.asked.Asked`.
+
+    Raises
+    ------
+    RunError
+        There is no finished run.
+    """
+
+    def __init__(self, run: Path) -> None:
+        network, recipe, self.classes = build.trained(run)
+        crop = build.centre_crop(recipe.pictures)
+        self.batch_size = recipe.train.batch_size
+        self.picture = partial(images.judged, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts)
+        self._device = build.device(recipe.machine)
+        self.on_gpu = self._device.type == "cuda"
+        self._half = build.half(recipe.train, self._device)
+        self._network = build.placed(network.eval(), self._device)
+        weights = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+        depends = asdict(crop) | artefacts.about(crop.artefacts) | {"half": self._half, "weights": weights}
+        self.key = json.dumps(depends, sort_keys=True)
+
+    def answer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return ``[N, K]`` probabilities of pictures ``[N, size, size, 3]``."""
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            images_N3HW = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
+            logits_NK = self._network(images_N3HW).logits
+        return np.asarray(logits_NK.double().softmax(1).cpu())
 
 
 def own_part(

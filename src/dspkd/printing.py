@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dspkd.claims import Finding
     from dspkd.data.audit import Audit
     from dspkd.data.premium import Premium
+    from dspkd.evaluate.intervals import Estimate
     from dspkd.evaluate.isic import Challenge
     from dspkd.evaluate.metrics import Summary
     from dspkd.explain import Facts, StageFacts
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dspkd.plan import Plan
     from dspkd.report.fidelity import Entry, Part
     from dspkd.report.results import Figure, Results
+    from dspkd.report.subgroups import Fairness
 
 
 def print_results(console: Console, results: Iterable[tuple[str, int, Summary]]) -> None:
@@ -96,6 +98,27 @@ def print_summary(console: Console, summary: Summary) -> None:
     )
     if summary.absent:
         console.print(f"no image of {', '.join(summary.absent)}: left out of the means", soft_wrap=True)
+
+
+def print_subgroups(console: Console, told: Fairness) -> None:
+    """Print the scores of subgroups, attribute by attribute, and the gaps that are shown."""
+    titles = {"balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
+    if told.focus:
+        titles["sensitivity"] = f"sensitivity to {told.focus}"
+    for section in told.sections or ():
+        headings = ["lesions", *(heading for title in titles.values() for heading in (title, "95 %"))]
+        table = headed(f"{section.attribute}; - is too few to say", [section.attribute], headings)
+        for group in section.groups:
+            figures = [group.figures[metric] for metric in titles]
+            told_of = [cell for each in figures for cell in _with_interval(each)]
+            table.add_row(group.name, str(group.lesions), *told_of)
+        console.print(table)
+    for sentence in told.shown:
+        console.print(f"shown: {sentence}", soft_wrap=True)
+
+
+def _with_interval(of: Estimate | None) -> tuple[str, str]:
+    return ("-", "-") if of is None else (f"{of.value:.3f}", f"{of.low:.3f} to {of.high:.3f}")
 
 
 def print_challenge(console: Console, challenge: Challenge) -> None:

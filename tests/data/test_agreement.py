@@ -53,6 +53,8 @@ def test_it_is_blind_to_the_scales_that_it_is_told_of():
     with_scales = agreement(a, b, reach=2, scales=(-0.05, 0.0, 0.05))
     assert with_scales > 1.3 * agreement(a, b, reach=2, scales=(0.0,))
     assert with_scales > 0.6
+    smaller, larger = (agreement(a, b, reach=2, scales=(scale,)) for scale in (-0.05, 0.05))
+    assert smaller == with_scales > 1.3 * larger  # b shows more, so everything in it is smaller
 
 
 def test_spoilt_blocks_do_not_count_where_the_better_half_does():

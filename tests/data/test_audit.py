@@ -90,6 +90,7 @@ def cases(audited, kind):
         ("copies_differ_in_label", "warning", [{"b", "turned"}, {"same", "turned"}]),
         ("group_differs_in_sex", "warning", [{"c", "d"}]),
         ("copies_differ_in_age", "warning", [{"a", "a_downsampled"}]),
+        ("downsampled_twins", "warning", [{"a", "a_downsampled"}]),
         ("constant", "warning", [{"white"}]),
         ("tiny", "warning", [{"tiny"}]),
         ("grey", "note", [{"grey"}]),
@@ -105,7 +106,7 @@ def test_no_fault_is_made_up(alone):
     assert set(kinds(alone)) == {
         *("unreadable", "copies_across_groups", "copies_within_group", "identical_files", "group_differs_in_label"),
         *("copies_differ_in_label", "group_differs_in_sex", "copies_differ_in_age", "constant", "tiny", "grey"),
-        "group_unknown",
+        *("group_unknown", "downsampled_twins"),
     }
 
 
@@ -139,7 +140,7 @@ def test_twins_of_isic_2019_are_named_with_their_originals(tmp_path):
     found = kinds(audit(twins))["downsampled_twins"]
     assert found.severity == "warning"
     assert found.cases == (("A", "A_downsampled"),)
-    assert found.says == "2 images named *_downsampled, of which 1 stand beside their original"
+    assert found.says == "2 images named *_downsampled; of 1 the original is here too"
 
 
 def test_a_sound_data_set_has_nothing_that_invalidates_it(lesions):

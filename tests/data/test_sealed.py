@@ -20,6 +20,7 @@ UNSEALED = {
     "data/premium.py": "makes throw-away splits of its own",
     "inputs.py": "decodes pictures beforehand, without labels",
     "build.py": "refuses a teacher that was trained on the lesions of the test part",
+    "plan.py": "counts pictures that will be decoded",
     "judge.py": "judges train and val; test goes by open_test",
 }
 """Files that may name rows of any part, and what for; none of them but `sealed` judges a network by the test part."""

@@ -8,8 +8,9 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from dspkd.errors import DataError
-from dspkd.evaluate.intervals import METRICS, Scores, estimate, percentiles, resample, wilson
+from dspkd.evaluate.intervals import METRICS, Scores, estimate, percentiles, resample, resample_f1, wilson
 from dspkd.evaluate.metrics import summarise
+from dspkd.evaluate.predictions import Predictions
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +172,25 @@ def test_runs_on_other_images_are_refused(runs, changes, message):
 def test_no_run_is_refused():
     with pytest.raises(DataError, match="nothing to resample"):
         resample([])
+
+
+def test_f1_of_each_class_is_that_of_scikit_learn_and_its_mean_is_macro_f1():
+    generator = np.random.default_rng(5)
+    labels = generator.integers(3, size=60)
+    runs = [
+        Predictions(
+            ("A", "B", "C", "unseen"),
+            tuple(f"i{n}" for n in range(60)),
+            tuple(f"g{n // 3}" for n in range(60)),
+            labels,
+            generator.normal(size=(60, 4)).astype(np.float32),
+        )
+        for _ in range(2)
+    ]
+    found, whole = resample_f1(runs, resamples=50), resample(runs, resamples=50)
+    assert list(found) == ["A", "B", "C"]
+    for place, run in enumerate(runs):
+        wanted = f1_score(run.labels, run.predicted, labels=[0, 1, 2], average=None)
+        np.testing.assert_allclose([scores.observed[place] for scores in found.values()], wanted)
+    together = np.mean([scores.drawn for scores in found.values()], axis=0)
+    np.testing.assert_allclose(together, whole["f1_macro"].drawn)

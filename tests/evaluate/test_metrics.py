@@ -3,9 +3,11 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_precision, multiclass_specificity
 
 from dspkd.errors import DataError
 from dspkd.evaluate.metrics import DEFINITIONS, balanced_accuracy, summarise
@@ -56,6 +58,20 @@ def test_a_confusion_matrix_worked_by_hand():
     assert got.precision_weighted == pytest.approx((6 * 5 / 7 + 10 * 8 / 10 + 4 / 3) / 20)
     assert got.recall_weighted == pytest.approx(got.accuracy)
     assert (got.tied, got.absent, got.undefined) == (0, (), ())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_macro_and_weighted_means_are_torchmetrics(drawn, seed):
+    predictions = drawn(seed, classes=5)
+    got = summarise(predictions)
+    answers, labels = torch.tensor(predictions.predicted), torch.tensor(predictions.labels)
+    for average in ("macro", "weighted"):
+        for name, metric in (("specificity", multiclass_specificity), ("precision", multiclass_precision)):
+            want = metric(answers, labels, num_classes=5, average=average).item()
+            assert getattr(got, f"{name}_{average}") == pytest.approx(want, abs=1e-6)
+    assert got.balanced_accuracy == pytest.approx(
+        multiclass_accuracy(answers, labels, num_classes=5, average="macro").item(), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3, 8])

@@ -143,3 +143,15 @@ def test_a_missing_file_and_a_file_of_another_kind_are_refused(tmp_path):
     (tmp_path / "picture.csv").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(DataError, match=r"picture\.csv: not a CSV in UTF-8"):
         Predictions.load(tmp_path / "picture.csv")
+
+
+def test_some_are_taken_by_row_and_by_name(drawn):
+    whole = drawn(0, images=6)
+    some = whole.of(["image4", "image1"])
+    assert some.ids == ("image4", "image1")
+    assert some.groups == (whole.groups[4], whole.groups[1])
+    assert some.labels.tolist() == whole.labels[[4, 1]].tolist()
+    assert np.array_equal(some.logits, whole.logits[[4, 1]])
+    assert whole.take(np.array([4, 1])).ids == some.ids
+    with pytest.raises(DataError, match="1 of 2 images have no prediction, such as 'image9'"):
+        whole.of(["image1", "image9"])

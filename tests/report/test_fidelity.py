@@ -152,6 +152,8 @@ def test_arms_are_held_against_their_teacher_and_a_plain_one_against_the_others(
     assert got["taught"].kl.sd == pytest.approx(abs(totals[0].kl - totals[1].kl) / np.sqrt(2))
     assert got["plain"].copies.mean == pytest.approx(totals[2].copies)
     assert got["plain"].corrects.sd is None
+    itself = arm_fidelity.of_arms(contenders([sources.read(run) for run in runs]))
+    assert set(itself) == {"taught", "plain"}  # not the teacher, which agrees with itself
     words = page(report.compare(runs[:3], tmp_path / "compare.html")).words
     assert re.search(rf"plain not taught {got['plain'].forgets.mean:.3f} ", words)
     assert "What they made of their teacher" in words

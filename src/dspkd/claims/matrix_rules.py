@@ -91,9 +91,8 @@ def granularity(table: Table) -> Iterator[Finding]:
     """Hold accuracies to whole numbers of images: one test set must be able to give all that are printed of it."""
     for data in dict.fromkeys(row.data for row in table.joined):
         rows = [row for row in table.joined if row.data == data and "accuracy" in row.figures]
-        for runs in sorted({row.runs for row in rows}):
-            alike = [row for row in rows if row.runs == runs]
-            images = next((row.images for row in alike if row.images), None)
+        for images, runs in dict.fromkeys((row.images, row.runs) for row in rows):
+            alike = [row for row in rows if (row.images, row.runs) == (images, runs)]
             where = f"{data or 'the test set'}: {len(alike)} accuracies"
             if images is None:
                 said = "how many test images there are is not given, not even between which numbers"

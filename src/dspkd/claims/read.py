@@ -119,7 +119,14 @@ _CALLED = {
     "top1": "accuracy",
     "balancedaccuracy": "balanced_accuracy",
 }
-_CALLED |= {"macrof1": "f1", "f1score": "f1", "params": "parameters", "inferencetime": "time", "macroaveragef1": "f1"}
+_CALLED |= {
+    "macrof1": "f1",
+    "f1score": "f1",
+    "params": "parameters",
+    "inferencetime": "time",
+    "flops": "gmacs",
+    "macroaveragef1": "f1",
+}
 _CALLED |= {re.sub("[^a-z0-9]", "", key): key for key in (*KEYS, "seed")}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
 from dspkd.data.csv_table import read_rows
-from dspkd.data.folder import SUFFIXES
+from dspkd.data.folder import SUFFIXES, bare
 from dspkd.data.table import Table, first_few, group_or_own
 from dspkd.errors import DataError
 
@@ -89,7 +89,7 @@ def _found(root: Path, ids: tuple[str, ...], table: Path) -> tuple[Path, ...]:
         if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in inside):
             for name in {file.name, file.stem}:
                 called.setdefault(name, []).append(file)
-    files = {name: called.get(name) or called.get(_bare(name), []) for name in ids}
+    files = {name: called.get(name) or called.get(bare(name), []) for name in ids}
     missing = [name for name in ids if not files[name]]
     if missing:
         raise DataError(f"{table}: {len(missing)} of {len(ids)} images are nowhere below {root}: {first_few(missing)}")
@@ -97,8 +97,3 @@ def _found(root: Path, ids: tuple[str, ...], table: Path) -> tuple[Path, ...]:
     if twice:
         raise DataError(f"{table}: {twice[0]!r} is {' and '.join(map(str, files[twice[0]][:2]))}; keep one of the two")
     return tuple(files[name][0] for name in ids)
-
-
-def _bare(name: str) -> str:
-    """Return a name without the suffix of an image file."""
-    return PurePath(name).stem if PurePath(name).suffix.lower() in SUFFIXES else name

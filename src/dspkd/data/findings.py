@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.duplicates import Pairs
 from dspkd.data.fingerprint import Fingerprints
+from dspkd.data.folder import bare
 from dspkd.data.leaks import rows_of
 from dspkd.data.split import Split
 from dspkd.data.table import Table
@@ -62,10 +63,16 @@ def of_files(table: Table, prints: Fingerprints) -> list[Finding]:
     tiny = readable & (prints.sizes.min(axis=1) < TINY)
     grey = readable & ~flat & (prints.colour < COLOURLESS)
     said: list[tuple[str, Severity, str, NDArray[np.bool_], str]] = [
-        ("unreadable", "invalidates", "cannot be read", ~readable, "mend or remove them; training would stop there"),
-        ("constant", "warning", "show nothing: all pixels alike", flat, "remove them"),
-        ("tiny", "warning", f"have a side of less than {TINY} pixels", tiny, "find the originals, or remove them"),
-        ("grey", "note", "have no colour", grey, "colour tells diseases apart; see whether one class is full of these"),
+        (
+            "unreadable",
+            "invalidates",
+            "that cannot be read",
+            ~readable,
+            "mend or remove them; training would stop there",
+        ),
+        ("constant", "warning", "with nothing to see: all pixels alike", flat, "remove them"),
+        ("tiny", "warning", f"with a side of less than {TINY} pixels", tiny, "find the originals, or remove them"),
+        ("grey", "note", "without colour", grey, "colour tells diseases apart; see whether one class is full of these"),
     ]
     return [
         Finding(kind, severity, f"{_many(int(which.sum()), 'image')} {says}", _each(table, which), advice)
@@ -163,12 +170,12 @@ def of_table(table: Table) -> list[Finding]:
 
 def _twins(table: Table) -> list[Finding]:
     """Return the images of ISIC 2019 that say of themselves that they were made smaller, with their originals."""
-    named = set(table.ids)
-    small = [name for name in table.ids if name.endswith(_TWIN)]
-    both = tuple((name.removesuffix(_TWIN), name) for name in small if name.removesuffix(_TWIN) in named)
+    called = {bare(name): name for name in table.ids}
+    small = {name: own.removesuffix(_TWIN) for own, name in called.items() if own.endswith(_TWIN)}
+    both = tuple((called[other], name) for name, other in small.items() if other in called)
     if not small:
         return []
-    says = f"{_many(len(small), 'image')} named *{_TWIN}, of which {len(both):,} stand beside their original"
+    says = f"{_many(len(small), 'image')} named *{_TWIN}; of {len(both):,} the original is here too"
     return [Finding("downsampled_twins", "warning" if both else "note", says, both or tuple((name,) for name in small))]
 
 

@@ -83,6 +83,16 @@ def images_in(path: Path) -> list[Path]:
     return sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
 
 
+def bare(name: str) -> str:
+    """Return the name of an image without folders and without the suffix of an image file.
+
+    >>> bare("NV/ISIC_0000001.jpg"), bare("ISIC_0000001")
+    ('ISIC_0000001', 'ISIC_0000001')
+    """
+    file = PurePath(name)
+    return file.stem if file.suffix.lower() in SUFFIXES else file.name
+
+
 def _described(
     path: Path, metadata: Path | None, ids: tuple[str, ...], group: str | None
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:

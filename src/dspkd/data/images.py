@@ -57,6 +57,17 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
     return removed(pixels, artefacts)
 
 
+def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return the middle ``[size, size, 3]`` of an image."""
+    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+    return image[top : top + size, left : left + size]
+
+
+def judged(path: Path, *, size: int, short_side: int, artefacts: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """Return what a network is judged by, ``[size, size, 3]``: the middle of an image; raises as `decode` does."""
+    return np.ascontiguousarray(centre(decode(path, short_side=short_side, artefacts=artefacts), size))
+
+
 def upright_rgb(image: Image.Image, short_side: int | None = None) -> Image.Image:
     """Return the image turned upright, in RGB, and resized as `decode` does it; it may be changed itself.
 

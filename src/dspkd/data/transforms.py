@@ -18,6 +18,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from dspkd.data import artefacts
+from dspkd.data.images import centre
 from dspkd.seed import seed_for
 
 RGB = NDArray[np.uint8]
@@ -137,8 +138,7 @@ class CentreCrop:
 
     def pixels(self, image: RGB, *, name: str = "", view: int = 0, seed: int = 0) -> RGB:  # noqa: ARG002
         """Return the same picture as ``[size, size, 3]`` uint8."""
-        top, left = (image.shape[0] - self.size) // 2, (image.shape[1] - self.size) // 2
-        return image[top : top + self.size, left : left + self.size]
+        return centre(image, self.size)
 
 
 def strengthened(picture_3HW: Tensor, *, name: str, view: int, seed: int) -> Tensor:

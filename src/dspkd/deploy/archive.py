@@ -122,6 +122,8 @@ class Sheet:
             text = self.path.read_bytes().decode("utf-8")
         except UnicodeDecodeError:
             raise DataError(f"{self.path}: is there already and holds no answers; name another file") from None
+        if f"{','.join(self._head)}\n".startswith(text):
+            return []  # killed while it wrote its first line
         head, *rows = [*csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))] or [[]]
         if head != self._head:
             raise DataError(f"{self.path}: is there already and holds no answers with these classes; name another file")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ LARGEST_FILE, LARGEST_TEXT, MOST_MEMBERS = 1 << 30, 1 << 20, 256
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*)*")
 _CHUNK = 1 << 20
+_BROKEN = (zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError, OverflowError, struct.error)
+"""What Python's zipfile raises for a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def open_bundle(path: Path | str) -> Bundle:
         raise BundleError(f"{path}: there is no such file") from None
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+    except _BROKEN as error:
         raise BundleError(f"{path}: damaged, or cut short, or no bundle: {error}") from None
     try:
         files = _listed(manifest, sizes)
@@ -181,7 +184,7 @@ def _listed(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, Entry]:
     said = read_json(manifest, MANIFEST)
     if said.get("format") != FORMAT:
         raise BundleError(f"{MANIFEST}: format is {said.get('format')!r}; want {FORMAT!r}")
-    if said.get("version") != VERSION:
+    if said.get("version") != VERSION or type(said["version"]) is not int:
         raise BundleError(
             f"{MANIFEST}: version {said.get('version')!r} is not known, only {VERSION}; a newer dspkd may"
         )
@@ -206,7 +209,7 @@ def _read(path: Path, name: str, entry: Entry) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             content = _bytes(archive, name, entry.bytes)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, KeyError, ValueError, EOFError) as error:
+    except (OSError, *_BROKEN) as error:
         raise BundleError(f"{path}: {name} cannot be read: {error}") from None
     if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
         raise BundleError(f"{path}: {name} is not what the manifest says: damaged, or changed")

@@ -87,14 +87,18 @@ def _confidence(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
 def _size(certificate: Mapping[str, Any]) -> list[str]:
     size, took = certificate["size"], certificate["latency"]
     rows = [
-        (name, f"{size['bytes'][name]:,}" if name in size["bytes"] else "", f"{ms['p50']:.2f}", f"{ms['p95']:.2f}")
+        (
+            name,
+            f"{size['bytes'][name]:,}" if name in size["bytes"] else "",
+            *(f"{ms[key]:.2f}" for key in ("p50", "p95", "cpu")),
+        )
         for name, ms in took["milliseconds"].items()
     ]
     return [
         f"{size['multiply-accumulates']:,} multiply-accumulates a picture. Time on the machine that made this "
         f"({took['machine']}): {took['protocol']}.",
         "",
-        *table(("", "bytes", "median ms", "95th percentile ms"), rows),
+        *table(("", "bytes", "median ms", "95th percentile ms", "processor ms"), rows),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +86,16 @@ def resized_to(width: int, height: int, short_side: int) -> tuple[int, int]:
     return (short_side, other) if width <= height else (other, short_side)
 
 
+@cache
+def _readable() -> list[str]:
+    """Return which of `FORMATS` this Pillow reads."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
 def _open(file: Path | io.BytesIO, place: str) -> Image.Image:
     try:
-        with Image.open(file, formats=FORMATS) as opened:
+        with Image.open(file, formats=_readable()) as opened:
             return _decoded(opened, place)
     except FileNotFoundError:
         raise DataError(f"{place}: there is no such file") from None

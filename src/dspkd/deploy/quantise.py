@@ -19,7 +19,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from scipy.special import log_softmax
 
 from dspkd.deploy.graph import strip
-from dspkd.deploy.predictor import INPUT
+from dspkd.deploy.predictor import INPUT, OUTPUT
 from dspkd.evaluate.predictions import Predictions
 
 BATCH = 16
@@ -147,10 +147,10 @@ def search(
     log
         Is told what came of each setting.
     """
-    prepared = _prepared(fp32)
+    ready = prepared(fp32)
 
     def attempt(setting: Setting) -> Tried:
-        model = quantise(prepared, setting, calibration_N3SS)
+        model = quantise(ready, setting, calibration_N3SS)
         tried = compare(setting, model, reference, ask(model), max_loss=max_loss)
         log(f"int8, {setting}: agreement {tried.agreement:.4f}, {'passes' if tried.passes else 'loses too much'}")
         return tried
@@ -181,13 +181,18 @@ def compare(setting: Setting, model: bytes, reference: Predictions, answered: Pr
         lost=lost,
         agreement=float(np.mean([same_N[mine_N].mean() for mine_N in present.values()])),
         divergence=float(np.mean([divergence_N[mine_N].mean() for mine_N in present.values()])),
-        passes=all(lost[name] <= max(1, max_loss * mine_N.sum()) for name, mine_N in present.items()),
+        passes=all(lost[name] <= allowed(int(mine_N.sum()), max_loss) for name, mine_N in present.items()),
     )
 
 
-def quantise(prepared: bytes, setting: Setting, calibration_N3SS: NDArray[np.uint8]) -> bytes:
-    """Return the graph in int8, as QDQ: standard operators between QuantizeLinear and DequantizeLinear."""
-    model = onnx.load_from_string(prepared)
+def allowed(images: int, max_loss: float) -> float:
+    """Return how many right answers a class with so many validation images may lose."""
+    return max(1.0, max_loss * images)
+
+
+def quantise(ready: bytes, setting: Setting, calibration_N3SS: NDArray[np.uint8]) -> bytes:
+    """Return a `prepared` graph in int8, as QDQ: standard operators between QuantizeLinear and DequantizeLinear."""
+    model = onnx.load_from_string(ready)
     if setting.ranges != "minmax":
         most = max(BATCH, min(len(calibration_N3SS), _HELD // _activation_bytes(model)))
         calibration_N3SS = calibration_N3SS[: most // BATCH * BATCH]  # histograms want batches of one size
@@ -230,7 +235,7 @@ def batches(pictures_N3SS: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
         yield np.divide(pictures_N3SS[start : start + BATCH], np.float32(255), dtype=np.float32)
 
 
-def _prepared(fp32: bytes) -> bytes:
+def prepared(fp32: bytes) -> bytes:
     """Return the graph with shapes inferred and what can be folded folded, as quantisation wants it."""
     with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
@@ -243,6 +248,16 @@ def _ends(model: onnx.ModelProto) -> list[str]:
     """Return the names of the first convolution and of the last product."""
     products = [node.name for node in model.graph.node if node.op_type in {"Conv", "Gemm", "MatMul"}]
     return [products[0], products[-1]]
+
+
+def step(model: bytes) -> float:
+    """Return by how much a logit moves when its rounding falls the other way; 0 where logits are not rounded."""
+    graph = onnx.load_from_string(model).graph
+    last = next(node for node in graph.node if OUTPUT in node.output)
+    if last.op_type != "DequantizeLinear":
+        return 0.0
+    scale = next(weights for weights in graph.initializer if weights.name == last.input[1])
+    return float(onnx.numpy_helper.to_array(scale))
 
 
 def _activation_bytes(model: onnx.ModelProto) -> int:

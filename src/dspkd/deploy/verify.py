@@ -48,13 +48,13 @@ def verify(bundle: Bundle) -> Iterator[Check]:
     except DspkdError as error:
         yield Check("golden cases", str(error), right=False)
         return
-    for number, precision in enumerate(bundle.spec.models):
+    for precision in bundle.spec.models:
         try:
             predictor = Predictor(bundle, precision)
         except DspkdError as error:
             yield Check(precision, str(error), right=False)
             continue
-        if not number:
+        if precision == next(iter(bundle.spec.models)):
             yield _tried("preprocessing", partial(_preprocessing, predictor, names, pictures_N3SS))
         yield _tried(precision, partial(_answers, predictor, answers[precision], pictures_N3SS))
 

@@ -10,7 +10,7 @@ import csv
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,6 +91,23 @@ class Predictions:
     def predicted(self) -> NDArray[np.int64]:
         """``[N]`` class numbers of the largest logits; of tied ones, the first."""
         return np.asarray(self.logits.argmax(axis=1))
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return the predictions of these rows, in this order; at least one."""
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            groups=tuple(self.groups[row] for row in rows),
+            labels=self.labels[rows],
+            logits=self.logits[rows],
+        )
+
+    def of(self, ids: Sequence[str]) -> Self:
+        """Return the predictions of these images, in this order; `DataError` where one is not among them."""
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        if missing := [name for name in ids if name not in row_of]:
+            raise DataError(f"{len(missing)} of {len(ids)} images have no prediction, such as {missing[0]!r}")
+        return self.take(np.array([row_of[name] for name in ids], dtype=np.int64))
 
     def save(self, path: Path) -> None:
         """Write the predictions to `path`, making its folder; a reader sees the whole file or the one before it."""

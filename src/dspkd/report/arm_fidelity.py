@@ -29,7 +29,8 @@ def of_arms(ranked: Sequence[Contender]) -> dict[str, ArmFidelity]:
     """Return the ledgers of arms against their teachers; empty where no run has its teacher's answers.
 
     A run without a teacher is held against the teacher of the others, if they all have the same: it says how much a
-    student that never saw the teacher "forgets". Left out are arms with runs of which that is not known.
+    student that never saw the teacher "forgets". Left out are arms with runs of which that is not known, and the
+    teacher itself.
     """
     own = {run.folder: answers(run.folder).get("teacher", {}).get("test") for arm in ranked for run in arm.runs}
     known = [teacher for teacher in own.values() if teacher is not None]
@@ -38,7 +39,8 @@ def of_arms(ranked: Sequence[Contender]) -> dict[str, ArmFidelity]:
     for arm in ranked:
         teachers = [own[run.folder] or (common if run.result.teacher is None else None) for run in arm.runs]
         ledgers = [ledger(run.test, each) for run, each in zip(arm.runs, teachers, strict=True) if each]
-        if ledgers and len(ledgers) == len(arm.runs):
+        itself = all(_same(each.student, each.teacher) for each in ledgers)
+        if len(ledgers) == len(arm.runs) and not itself:
             found[arm.name] = _of_arm(ledgers)
     return found
 

@@ -69,13 +69,21 @@ class Compute:
 
 def of(runs: Sequence[Run]) -> Compute:
     """Return what the runs of one recipe took."""
-    banks = [Time(run.result.bank.seconds, run.result.bank.cpu_seconds) for run in runs if run.result.bank]
+    banks = [bank for run in runs if (bank := _bank(run))]
     folders = dict.fromkeys(folder for run in runs for folder in run.teachers)
     return Compute(
         own=Time.sum(Time(run.result.seconds, run.result.cpu_seconds) for run in runs),
         bank=Time(_most([bank.seconds for bank in banks]), _most([bank.cpu_seconds for bank in banks])),
         teachers=Time.sum(_trained(folder) for folder in folders),
     )
+
+
+def _bank(run: Run) -> Time | None:
+    """Return what a run's bank took; None for a run without one. Of a run made before that was kept, nobody knows."""
+    if run.result.bank:
+        return Time(run.result.bank.seconds, run.result.bank.cpu_seconds)
+    views = tomllib.loads(run.recipe).get("pictures", {}).get("views", "fresh")
+    return Time(None, None) if run.result.cpu_seconds is None and run.teachers and views != "fresh" else None
 
 
 def rows(spent: Mapping[str, Compute]) -> list[list[str]]:

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data import attributes
 from dspkd.data.table import hint
 from dspkd.errors import DataError, RunError
+from dspkd.evaluate.cells import FEW
 from dspkd.evaluate.intervals import wilson
 from dspkd.evaluate.ledger import Ledger, Tally, by_class, by_value, ledger, listed, melanoma, tally
 from dspkd.evaluate.predictions import Predictions
 from dspkd.report.answered import PARTS, answers
 from dspkd.report.sources import Run
-
-FEW = 10
-"""Images that the teacher has right below which nothing is said of a subgroup."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +57,8 @@ class Fidelity:
         ``{name: {against: tally}}`` of further predictions, such as those of an int8 student, on the test images:
         against the teacher, and against the student.
     subgroups
-        ``{attribute: tallies}`` of the test images; those of fewer than `FEW` images that the teacher has right are
-        not among them.
+        ``{attribute: tallies}`` of the test images; those of fewer than `FEW` lesions among what the teacher has right
+        are not among them.
     entries
         Every image that was forgotten, copied, corrected or wrong otherwise, by the student or a further version.
     """
@@ -79,11 +78,11 @@ def of_run(run: Run) -> Fidelity | None:
     said = answers(run.folder)
     if "teacher" not in said or not set(PARTS) <= set(said["teacher"]):
         return None
-    return fidelity({"val": run.val, "test": run.test}, said, run.folder / "attributes.csv")
+    return fidelity({"val": run.val, "test": run.test}, said, run.folder / attributes.FILE)
 
 
 def fidelity(
-    student: Mapping[str, Predictions], said: Mapping[str, Mapping[str, Predictions]], attributes: Path | None = None
+    student: Mapping[str, Predictions], said: Mapping[str, Mapping[str, Predictions]], told: Path | None = None
 ) -> Fidelity:
     """Return the ledger of a student.
 
@@ -93,8 +92,8 @@ def fidelity(
         Its answers, ``{part: predictions}``.
     said
         Those of others, ``{who: {part: predictions}}``: ``teacher``, and further versions of the student, if any.
-    attributes
-        CSV that says whom each image shows: ``id``, and a column for each attribute; it need not be there.
+    told
+        The run's ``attributes.csv``, which says whom each image shows; it need not be there.
 
     Raises
     ------
@@ -106,7 +105,7 @@ def fidelity(
     for part, mine in student.items():
         found = ledger(mine, said["teacher"][part])
         others = {name: ledger(each[part], mine).student for name, each in _versions(said) if part in each}
-        known = _attributes(attributes, mine.ids)
+        known = attributes.load(told, mine.ids) if told is not None and told.is_file() else {}
         parts[part] = _part(found)
         entries += list(_entries(part, found, others, _about(known, len(mine))))
         if part == "test":
@@ -152,7 +151,7 @@ def of_folder(run: Path, part: str, *, teacher: Path | None = None, also: Sequen
             "were kept; name a run to hold it against with --teacher RUN"
         )
     said |= {path.stem: {part: Predictions.load(path)} for path in also}
-    return fidelity({part: Predictions.load(run / "predictions" / f"{part}.csv")}, said, run / "attributes.csv")
+    return fidelity({part: Predictions.load(run / "predictions" / f"{part}.csv")}, said, run / attributes.FILE)
 
 
 def of_class(found: Fidelity, part: str, name: str | None) -> list[Entry]:
@@ -232,17 +231,14 @@ def _interval(found: Ledger, among: NDArray[np.bool_]) -> tuple[float, float] | 
 
 
 def _large(found: Ledger, values: Sequence[str]) -> list[Tally]:
-    return [row for row in by_value(found, values) if row.name and row.known >= FEW]
-
-
-def _attributes(path: Path | None, ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return ``{attribute: a value for each image}``, "" where nothing is said."""
-    if path is None or not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = {row.pop("id"): row for row in csv.DictReader(file)}
-    columns = next(iter(rows.values()), {})
-    return {name: [rows.get(each, {}).get(name) or "" for each in ids] for name in columns}
+    """Return the tallies of subgroups with `FEW` lesions or more among the images that the teacher has right."""
+    known = np.isin(found.fates, ("forgotten", "kept"))
+    groups, values_N = np.array(found.student.groups), np.array(values)
+    return [
+        row
+        for row in by_value(found, values)
+        if row.name != attributes.UNKNOWN and len(np.unique(groups[known & (values_N == row.name)])) >= FEW
+    ]
 
 
 def _about(known: Mapping[str, Sequence[str]], images: int) -> list[str]:

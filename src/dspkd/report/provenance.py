@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dspkd.report import openings
 from dspkd.report.sources import Run
 
 _DIGITS = 16
@@ -17,6 +18,6 @@ def rows(run: Run) -> list[tuple[str, str]]:
         ("Split", f"fingerprint {data.split_digest[:_DIGITS]}"),
         ("Student", f"{result.model}, {result.parameters:,} parameters"),
         ("Teacher", result.teacher or "none"),
-        ("Test part opened", f"{result.test_openings} times" if result.test_openings != 1 else "once"),
+        ("Test part", openings.told(run)),
     ]
     return named + [(name, str(value)) for name, value in run.environment.items()]

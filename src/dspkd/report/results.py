@@ -51,17 +51,13 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """An arm's figures over its seeds, and what all its runs took."""
+    """An arm's figures over its seeds; `seconds` are those of all its runs, `compute` has its shares too."""
 
     name: str
     figures: dict[str, Figure]
     runs: list[RunFigures]
+    seconds: float
     compute: Compute
-
-    @property
-    def seconds(self) -> float:
-        """Of training, of all runs."""
-        return self.compute.own.seconds or 0.0
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,8 @@ def tabulate(
             for metric, spread in spreads.items()
         }
         own = [_figures(run, test) for run, test in zip(arm.runs, arm.tests, strict=True)]
-        arms.append(ArmFigures(arm.name, figures, own, compute.of(arm.runs)))
+        seconds = round(sum(run.seconds for run in own), 1)
+        arms.append(ArmFigures(arm.name, figures, own, seconds, compute.of(arm.runs)))
     there = [control for control in controls if control in {arm.name for arm in arms}]
     pairs = [(arm.name, control) for i, control in enumerate(there) for arm in arms if arm.name not in there[: i + 1]]
     told = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []

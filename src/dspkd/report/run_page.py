@@ -6,6 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from dspkd.evaluate.cells import FEW
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.report import answered, figures, looks, neighbours, openings, paper, prose, provenance, subgroups, trust
 from dspkd.report import fidelity as faithfulness
@@ -64,7 +65,7 @@ def write(run: Path) -> Path:
         fidelity=faithful,
         fidelity_verdict=faithfulness.verdict(faithful) if faithful else "",
         versions=faithfulness.versions(faithful) if faithful else [],
-        few_known=faithfulness.FEW,
+        few=FEW,
         looks={(look.part, look.id): look for look in pictured},
         seen=[look for look in pictured if look.overlays],
         fates=answered.answers_of(source, "val"),

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dspkd.data.attributes import ORDERED
+from dspkd.data.table import hint
+from dspkd.errors import DataError
 from dspkd.evaluate.cells import FEW
 from dspkd.evaluate.predictions import Predictions
 from dspkd.evaluate.subgroups import Gap, Section, Subgroup, melanoma, subgroups
 from dspkd.evaluate.verdicts import LEVEL
-from dspkd.report import teachers
+from dspkd.report import prose, teachers
 from dspkd.report.comparison import Contender
 from dspkd.report.sources import Run
 
@@ -68,6 +70,8 @@ def of_runs(
 ) -> Fairness:
     """Return what is told of predictions of the same images; `focus` names the class of sensitivity, else melanoma."""
     classes = runs[0].classes
+    if focus is not None and focus not in classes:
+        raise DataError(f"there is no class {focus!r}; {hint(focus, classes)}")
     number = melanoma(classes) if focus is None else classes.index(focus)
     if attributes is None:
         return Fairness(None, None, False)
@@ -87,17 +91,13 @@ def _shown(section: Section, group: Subgroup, focus: str | None) -> list[str]:
             continue
         where = f"{section.attribute}: {group.name} against {section.reference}, {titles[metric]}"
         if gap.p is not None and gap.p < LEVEL:
-            said.append(f"{where}: {_points(gap.own.value)} points.")
+            said.append(f"{where}: {prose.points(gap.own.value)} points.")
         if gap.change is not None and gap.change_p is not None and gap.change_p < LEVEL:
             word = "lost" if gap.change.value < 0 else "gained"
             said.append(
                 f"{where}: from teacher to student, {word} {abs(100 * gap.change.value):.1f} points against it."
             )
     return said
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def rows(ranked: Sequence[Contender], told: Sequence[Fairness]) -> list[tuple[str, str, str, list[Gap | None]]]:

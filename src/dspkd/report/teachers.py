@@ -1,4 +1,4 @@
-"""What a run's teacher said of the same test images: from its own run folder, which need not be there any more."""
+"""What a run's teacher said of the same test images: as the run kept it, or from the teacher's own run folder."""
 
 from __future__ import annotations
 
@@ -16,31 +16,21 @@ from dspkd.report.sources import Run
 def answers(run: Run) -> Predictions | None:
     """Return the predictions of the run's teacher about the run's test images, in their order.
 
-    Those of several teachers are the mean of their probabilities, as they taught. They are read from the teachers' own
-    runs, so they are of pictures of the teachers' own size, and no test image is opened.
+    Those of several teachers are the mean of their probabilities, as they taught. A run keeps what its teacher said of
+    its own pictures; for one made before that, they are read from the teachers' own runs, and are of pictures of the
+    teachers' own size. No test image is opened.
 
     None where there is no teacher, or a run of it is gone or was tested on other images.
     """
+    kept = run.folder / "predictions/teacher-test.csv"
+    files = [kept] if kept.is_file() else [folder / "predictions/test.csv" for folder in run.teachers]
     try:
-        said = [_in_order(Predictions.load(folder / "predictions/test.csv"), run.test) for folder in run.teachers]
-    except (DspkdError, KeyError):
+        said = [Predictions.load(file).of(run.test.ids) for file in files]
+        for each in said:
+            require_same_images(run.test, each)
+    except DspkdError:
         return None
     if not said:
         return None
     log_p_MNK = np.stack([log_softmax(each.logits.astype(np.float64), axis=1) for each in said])
     return replace(said[0], logits=(logsumexp(log_p_MNK, axis=0) - np.log(len(said))).astype(np.float32))
-
-
-def _in_order(said: Predictions, wanted: Predictions) -> Predictions:
-    """Return predictions in the order of others of the same images; DataError or KeyError where they are not."""
-    row_of = {name: row for row, name in enumerate(said.ids)}
-    rows = [row_of[name] for name in wanted.ids]
-    ordered = replace(
-        said,
-        ids=wanted.ids,
-        groups=tuple(said.groups[row] for row in rows),
-        labels=said.labels[rows],
-        logits=said.logits[rows],
-    )
-    require_same_images(wanted, ordered)
-    return ordered

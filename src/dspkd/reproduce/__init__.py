@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ from dspkd.inputs import write_json
 from dspkd.models import zoo
 from dspkd.report import side_page
 from dspkd.reproduce import ladder, latency, sizes, trained
-from dspkd.reproduce.pictures import Pictures, paper_data, pictures
+from dspkd.reproduce.pictures import Pictures, paper_data, prepare
 from dspkd.reproduce.scale import FULL, PAPER, RUNGS, Choice, Cost, Networks, Scale, choose, given_up
 
 TABLES = tuple(f"table{number}" for number in range(1, 8))
@@ -86,14 +87,17 @@ def reproduce(
         return Reproduced(side_page.write(sizes.build(runs), out))
     if number == 6:
         return Reproduced(side_page.write(latency.build(runs, log), out))
-    shown = pictures(number, data, out, budget, log)
+    shown = prepare(number, data, out, budget, log)
     folder = out / ("six-classes" if paper_data(number) == "PSD" else "eight-classes")
     choice = _chosen(number, shown, folder, budget, jobs, log)
     for line in choice.given_up:
         log(f"gives up {line}")
     wanted = ladder.grid(number, choice.scale, shown.path)
     ladder.write(wanted, folder / f"{table}-grid.toml")
+    started = time.perf_counter()
     compared = compare(wanted, folder, engine, jobs=jobs, log=log)
+    expected = "" if choice.seconds is None else f"; the whole table was expected to take {choice.seconds / 60:.1f}"
+    log(f"this call took {(time.perf_counter() - started) / 60:.1f} minutes{expected}")
     (results,) = compared.results
     made = trained.build(number, choice, shown, results)
     return Reproduced(side_page.write(made, out), compared.failed)

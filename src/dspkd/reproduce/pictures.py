@@ -58,7 +58,7 @@ def paper_classes(table: int) -> tuple[str, ...]:
     return tuple(of[0].f1_of)
 
 
-def pictures(table: int, path: Path | None, out: Path, budget: float | None, log: Callable[[str], None]) -> Pictures:
+def prepare(table: int, path: Path | None, out: Path, budget: float | None, log: Callable[[str], None]) -> Pictures:
     """Return the pictures of a table: those at `path`, or synthetic ones, made in `out` if they are not there.
 
     Raises

@@ -22,7 +22,7 @@ SEEDS = 3
 
 METHOD, TEACHER_FORWARD = 1.5, 1 / 3
 """What a method's own layers add to a student's step, and a teacher's answer as a share of its training step.
-Inferred; the estimate is printed beside the time that was used."""
+Inferred; what a table took is printed beside what was expected."""
 
 
 @dataclass(frozen=True)

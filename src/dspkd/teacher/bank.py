@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -111,16 +111,21 @@ class BankedTeacher:
     def answer(self, batch: Batch) -> Output:
         """Return what the teacher answered to these pictures, on their device, in float32.
 
+        Maps are read when a term first asks for them: a stage that wants logits alone reads nothing else.
+
         Raises
         ------
         DataError
-            It was never asked about one of them, or what is stored is damaged.
+            It was never asked about one of them, or what is stored is damaged; for a map, once it is asked for.
         """
         keys = [self._key(*picture) for picture in _pictures(batch)]
-        read = {field: self._read(field, keys).to(batch.images.device).float() for field in self._stores}
+
+        def read(field: str) -> Tensor:
+            return self._read(field, keys).to(batch.images.device).float()
+
         absent = batch.images.new_empty(len(batch), 0)
-        logits, pooled = read.pop("logits", absent), read.pop("pooled", absent)
-        return Output(logits, pooled, read)
+        logits, pooled = (read(name) if name in self._stores else absent for name in ("logits", "pooled"))
+        return Output(logits, pooled, _OnDemand(self._stores.keys() - {"logits", "pooled"}, read))
 
     def fill(
         self,
@@ -255,6 +260,24 @@ def _full(pictures: Sequence[Picture], batch_size: int) -> list[list[Picture]]:
     """Return batches of the pictures; the last is filled up with the first ones."""
     padded = [pictures[i % len(pictures)] for i in range(-(-len(pictures) // batch_size) * batch_size)]
     return [padded[i : i + batch_size] for i in range(0, len(padded), batch_size)]
+
+
+class _OnDemand(Mapping[str, Tensor]):
+    """Maps by name, each read when it is first asked for."""
+
+    def __init__(self, taps: Collection[str], read: Callable[[str], Tensor]) -> None:
+        self._taps, self._read = sorted(taps), cache(read)
+
+    def __getitem__(self, tap: str) -> Tensor:
+        if tap not in self._taps:
+            raise KeyError(tap)
+        return self._read(tap)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._taps)
+
+    def __len__(self) -> int:
+        return len(self._taps)
 
 
 def stored_bytes(answered: Output, fields: Iterable[str], maps: Literal["float16", "float32"] = "float16") -> int:

@@ -1,0 +1,35 @@
+"""Bundles taken apart and written by hand, for tests of what is refused."""
+
+import hashlib
+import json
+import zipfile
+
+from dspkd.deploy.bundle import MANIFEST
+
+
+def contents(path):
+    """Return the members of a bundle, the manifest left out."""
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name != MANIFEST}
+
+
+def manifest_of(members, **changes):
+    listed = {name: {"sha256": hashlib.sha256(b).hexdigest(), "bytes": len(b)} for name, b in members.items()}
+    return json.dumps({"format": "dspkd-bundle", "version": 1, "files": listed, **changes}).encode()
+
+
+def write(path, files, manifest=None, compression=zipfile.ZIP_STORED):
+    """Write a bundle by hand: {name or ZipInfo: bytes}, under a manifest that vouches for it unless one is given."""
+    plain = {getattr(name, "filename", name): content for name, content in files.items()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr(MANIFEST, manifest_of(plain) if manifest is None else manifest)
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def edited(path, files, name, change):
+    """Write a bundle whose JSON file `name` was changed by `change`, and whose manifest vouches for that."""
+    said = json.loads(files[name])
+    change(said)
+    return write(path, {**files, name: json.dumps(said).encode()})

@@ -1,0 +1,45 @@
+"""A finished run and its bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from dspkd import recipe, run
+
+
+@pytest.fixture(scope="session")
+def finished(lesions, tmp_path_factory):
+    """The folder of a run of a tiny network on synthetic lesions."""
+    out = tmp_path_factory.mktemp("runs") / "student"
+    settings = {
+        "name": "tiny student",
+        "data": {"path": str(lesions)},
+        "model": {"name": "tiny"},
+        "pictures": {"size": 32},
+        "train": {"batch_size": 16},
+        "stages": [{"name": "labels", "epochs": 8, "lr": 3e-3, "terms": [{"method": "labels"}]}],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.report, "write", lambda out: out)
+        run.train(recipe.parse(settings), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def made(finished, tmp_path_factory):
+    """The run's bundle as `export` made it, and what it logged."""
+    from dspkd.deploy.export import export
+
+    logged = []
+    return export(finished, tmp_path_factory.mktemp("bundles") / "model.dspkd", log=logged.append), logged
+
+
+@pytest.fixture(scope="session")
+def bundle(made) -> Path:
+    """The bundle's file."""
+    return made[0].path
+
+
+@pytest.fixture(scope="session")
+def photographs(lesions):
+    return sorted((lesions / "ISIC_2019_Training_Input").glob("*.jpg"))

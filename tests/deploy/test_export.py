@@ -1,0 +1,271 @@
+"""What a bundle of a run holds is what the run's network does, and nothing else of the machine that made it."""
+
+import csv
+import json
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from bundles import contents
+from dspkd import build
+from dspkd.data import sealed
+from dspkd.deploy import Predictor, certificate, quantise
+from dspkd.deploy import export as exporting
+from dspkd.deploy.verify import verify
+from dspkd.errors import BundleError, RunError
+from dspkd.evaluate import abstention, calibration
+from dspkd.evaluate.predictions import Predictions
+
+
+@pytest.fixture(scope="module")
+def certified(made):
+    return made[0].read_json("certificate.json")
+
+
+@pytest.fixture(scope="module")
+def rows(finished):
+    with (finished / "split.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def answers(bundle, precision, rows, lesions, part):
+    """What the bundle says of a part of the split, image by image: class ids, labels, logits."""
+    predictor = Predictor(bundle, precision)
+    shown = [row for row in rows if row["part"] == part]
+    folder = lesions / "ISIC_2019_Training_Input"
+    told = [predictor.predict(folder / f"{row['id']}.jpg") for row in shown]
+    ids = [known.id for known in predictor.classes]
+    labels = np.array([ids.index(row["label"]) for row in shown])
+    return ids, labels, np.stack([answer.logits for answer in told]), told
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(("part", "name"), [("val", "validation"), ("test", "test")])
+def test_recalls_are_those_of_the_bundle_used_as_anybody_would(bundle, certified, rows, lesions, precision, part, name):
+    ids, labels, logits, _ = answers(bundle, precision, rows, lesions, part)
+    for number, kind in enumerate(ids):
+        row = certified["parts"][name]["recall"][kind]
+        assert row["images"] == (labels == number).sum()
+        if row["images"]:
+            assert row[precision] == pytest.approx((logits[labels == number].argmax(1) == number).mean(), abs=1e-6)
+    assert certified["parts"][name]["accuracy"][precision] == pytest.approx(
+        (logits.argmax(1) == labels).mean(), abs=1e-6
+    )
+
+
+def test_the_runs_own_figures_and_torchs_stand_beside_them(finished, certified):
+    own = Predictions.load(finished / "predictions" / "test.csv")
+    part = certified["parts"]["test"]
+    assert part["images"] == len(own)
+    assert part["accuracy"]["run"] == pytest.approx((own.predicted == own.labels).mean(), abs=1e-6)
+    # The pictures are square, so the bundle's are the run's, and float32 in ONNX Runtime is torch up to rounding.
+    assert certified["decoder"]["largest"] == 0
+    assert part["recall"]["NV"]["torch"] == part["recall"]["NV"]["run"]
+    assert part["answered as torch does"]["fp32"] >= 0.95
+
+
+def test_temperature_and_threshold_are_fitted_on_validation_for_the_default(made, rows, lesions):
+    bundle = made[0]
+    ids, labels, logits, _ = answers(bundle.path, bundle.spec.default, rows, lesions, "val")
+    told = Predictions(tuple(ids), tuple(map(str, range(len(labels)))), ("",) * len(labels), labels, logits)
+    assert bundle.spec.temperature == pytest.approx(calibration.temperature(told), rel=1e-3)
+    sharp = calibration.scaled(told, bundle.spec.temperature)
+    assert bundle.spec.refer_below == pytest.approx(abstention.threshold_for(sharp, ids.index("MEL")), abs=1e-4)
+
+
+def test_the_graphs_are_plain_and_take_any_number_of_pictures(bundle):
+    for name in ("model.fp32.onnx", "model.int8.onnx"):
+        content = contents(bundle)[name]
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(model, full_check=True)
+        assert {entry.domain for entry in model.opset_import} <= {"", "ai.onnx"}
+        assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+        session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+        for count in (1, 2, 7):
+            assert session.run(None, {"images": np.zeros((count, 3, 32, 32), np.float32)})[0].shape == (count, 8)
+    kinds = [node.op_type for node in onnx.load_from_string(contents(bundle)["model.int8.onnx"]).graph.node]
+    assert kinds.count("QuantizeLinear") > 3
+
+
+def test_float32_is_torchs_network(bundle, finished):
+    network, _, _ = build.trained(finished)
+    pictures = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)
+    with torch.inference_mode():
+        wanted = network.eval()(torch.from_numpy(pictures)).logits.numpy()
+    np.testing.assert_allclose(Predictor(bundle, "fp32").logits(pictures), wanted, atol=1e-4)
+
+
+def test_nothing_of_the_machine_is_in_it(made, finished, lesions):
+    bundle, _ = made
+    own = [str(finished), str(finished.parent), str(lesions), str(Path.cwd()), sys.prefix, f"{Path.home()}/"]
+    for name in bundle.files:
+        content = bundle.read(name)
+        for place in [*own, "site-packages"]:
+            assert place.encode() not in content, (name, place)
+        if name.endswith(".onnx"):
+            model = onnx.load_from_string(content)
+            for weights in model.graph.initializer:
+                weights.raw_data = b""  # where any bytes may stand
+            content = model.SerializeToString()
+        if name.endswith((".json", ".md", ".onnx")):
+            assert not re.search(rb"(?<![\w.:/])/(?:tmp|usr|etc|var|opt|mnt|srv)/|[A-Z]:\\\\|\.py\b", content), name
+
+
+def test_the_same_run_gives_the_same_bytes_but_for_what_time_it_took(made, finished, tmp_path, monkeypatch):
+    """Quantisation is cut to one attempt, which is the same each time; times are as they were."""
+    first = made[0]
+    monkeypatch.setattr(certificate, "times", lambda *_: first.read_json("certificate.json")["latency"])
+    again = exporting.export(finished, tmp_path / "again.dspkd")
+    assert again.digest == first.digest
+    assert again.path.read_bytes() == first.path.read_bytes()
+
+
+def test_each_export_is_an_opening_of_the_test_part(made, finished):
+    openings = [opening.purpose for opening in sealed.openings(finished)]
+    assert openings[0] == "train"
+    assert set(openings[1:]) == {"export"}
+    assert json.loads((finished / "result.json").read_text())["test_openings"] == len(openings)
+
+
+def test_card_and_certificate_tell_the_same(made, certified):
+    bundle, logged = made
+    card = bundle.read_text("card.md")
+    assert bundle.spec.not_a_diagnosis in card
+    assert certified["conversion"]["verdict"] in card
+    assert "a mole: a benign growth of pigment cells" in card
+    row = certified["parts"]["test"]["recall"]["NV"]
+    shares = [f"{row[name]:.3f}" for name in ("run", "torch", "fp32", "int8")]
+    assert f"| NV | {row['images']} | {' | '.join(shares)} |" in card
+    assert "58,772 parameters" in card
+    assert certificate.SYNTHETIC in card
+    assert sum("int8, " in line for line in logged) == len(quantise.SETTINGS) + 1
+
+
+def test_sizes_are_counted(made, certified):
+    bundle, _ = made
+    size = certified["size"]
+    assert size["parameters"] == 58_772
+    assert size["bytes"] == {name: model.bytes for name, model in bundle.spec.models.items()}
+    assert size["bytes"]["int8"] < 0.5 * size["bytes"]["fp32"]
+    assert 1e5 < size["multiply-accumulates"] < 1e7
+    assert set(certified["latency"]["milliseconds"]) == {"torch", "fp32", "int8"}
+    assert all(0 < took["p50"] <= took["p95"] for took in certified["latency"]["milliseconds"].values())
+
+
+def test_licence_is_stated_or_the_data_sets():
+    assert certificate.licence("isic2019", synthetic=False, stated=None).startswith("CC BY-NC 4.0")
+    assert certificate.licence("isic2019", synthetic=True, stated=None) == certificate.SYNTHETIC
+    assert certificate.licence("folder", synthetic=False, stated=None) == certificate.UNSTATED
+    assert certificate.licence("isic2019", synthetic=True, stated="mine") == "mine"
+
+
+def test_a_model_that_loses_too_much_is_no_default_and_the_verdict_says_why(made):
+    reference = Predictions(
+        ("a", "b"), tuple(map(str, range(150))), ("",) * 150, np.repeat([0, 1], [100, 50]),
+        np.repeat(np.eye(2, dtype=np.float32), [100, 50], axis=0),
+    )  # fmt: skip
+
+    def with_wrong(*wrong):
+        logits = reference.logits.copy()
+        logits[list(wrong)] = logits[list(wrong)][:, ::-1]
+        return quantise.compare(quantise.Setting(), b"", reference, replace(reference, logits=logits), max_loss=0.02)
+
+    assert with_wrong(0, 1).passes  # 2 of 100
+    assert not with_wrong(0, 1, 2).passes  # 3 of 100
+    assert with_wrong(100).passes  # 1 of 50 is 2 %
+    assert not with_wrong(100, 101).passes
+    assert with_wrong(0, 1).lost == {"a": 2, "b": 0}
+    assert with_wrong(0, 1).agreement == pytest.approx((0.98 + 1) / 2)
+    p = np.exp([1, 0]) / np.exp([1, 0]).sum()
+    divergence = (p * np.log(p / p[::-1])).sum()
+    assert with_wrong(0, 100, 101).divergence == pytest.approx(divergence * (1 / 100 + 2 / 50) / 2)
+    verdict = exporting._verdict(with_wrong(0, 1, 100, 101), 0.02)  # a loses as many, and may
+    assert verdict.startswith(
+        "Default: fp32. The best int8 model (U8S8, minmax, per channel, 7-bit weights) loses 2 of "
+    )
+    assert "2 of the 50 validation images of b; a class may lose 2% of its validation images" in verdict
+    assert exporting._verdict(with_wrong(100), 0.02).startswith("Default: int8 (U8S8, minmax, per channel, 7-bit weigh")
+
+
+def test_of_settings_the_best_portable_one_that_passes_is_kept():
+    def tried(divergence, *, passes=True, **setting):
+        return quantise.Tried(quantise.Setting(**setting), b"", None, {}, 1.0, divergence, passes)
+
+    plain, close, wide = tried(0.3), tried(0.1, passes=False), tried(0.01, reduce_range=False)
+    assert quantise._best([close, plain, wide]) is plain
+    assert quantise._best([close, wide]) is close
+
+
+def test_calibration_images_are_drawn_as_evenly_as_there_are_images(lesions):
+    from dspkd import data
+    from dspkd.deploy.parts import drawn
+
+    table = data.read("auto", lesions)
+    counts = {name: of for name, (of, _) in drawn(table, 64).counts().items()}
+    whole = {name: of for name, (of, _) in table.counts().items()}
+    assert sum(counts.values()) == 64
+    least = min(counts[name] for name in counts if counts[name] < whole[name])
+    assert all(counts[name] in {least, least + 1} or counts[name] == whole[name] for name in counts)
+    assert drawn(table, 64).ids == drawn(table, 64).ids
+    assert len(drawn(table, 10_000)) == len(table)
+
+
+def test_what_cannot_be_exported_is_refused(finished, tmp_path):
+    with pytest.raises(RunError, match="no finished run"):
+        exporting.export(tmp_path, tmp_path / "model.dspkd")
+    validation = Predictions.load(finished / "predictions" / "val.csv")
+    for coverage in (0.0, 1.5):
+        with pytest.raises(BundleError, match=f"coverage: {coverage}; want a share"):
+            exporting._thresholds(validation, coverage)
+    temperature, threshold, rule = exporting._thresholds(validation, 0.5)
+    confidence = calibration.scaled(validation, temperature).probabilities.max(1)
+    assert (confidence >= threshold).mean() == pytest.approx(0.5, abs=1 / len(validation))
+    assert rule == "So 50% of the validation images are answered."
+
+
+def test_a_bundle_made_here_is_verified_here(made):
+    checks = list(verify(made[0]))
+    assert [check.name for check in checks] == ["files", "preprocessing", "fp32", "int8"]
+    assert all(check.right for check in checks), checks
+
+
+def test_a_rounded_logit_may_be_off_by_two_steps(made):
+    golden = made[0].read_json("golden/golden.json")["answers"]
+    for precision in ("fp32", "int8"):
+        content = made[0].read(f"model.{precision}.onnx")
+        levels = np.unique(np.diff(np.unique(Predictor(made[0], precision).logits(
+            np.random.default_rng(3).random((64, 3, 32, 32), np.float32)
+        ))))  # fmt: skip
+        step = quantise.step(content)
+        assert (step > 0) == (onnx.load_from_string(content).graph.node[-1].op_type == "DequantizeLinear")
+        if step:
+            np.testing.assert_allclose(levels / step, np.rint(levels / step), atol=0.01)
+            assert levels.min() == pytest.approx(step, rel=0.01)
+        assert golden[precision]["tolerance"] >= max(1e-3, 1.99 * step)
+
+
+def test_a_conversion_that_went_wrong_is_refused(bundle, finished):
+    from dspkd.deploy import graph
+
+    network, _, _ = build.trained(finished)
+    pictures = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
+    model = contents(bundle)["model.fp32.onnx"]
+    assert graph.largest_difference(network, model, pictures) < 1e-4
+    with torch.no_grad():
+        network.network.fc.bias[3] += 1
+    with pytest.raises(BundleError, match="tiny: the ONNX file's logits differ from the network's by up to 1"):
+        graph.largest_difference(network, model, pictures)
+
+
+def test_a_copy_of_the_file_alone_is_enough(bundle, photographs, tmp_path):
+    shutil.copy(bundle, tmp_path / "model.dspkd")
+    told = Predictor(tmp_path / "model.dspkd").predict(photographs[0])
+    assert sum(told.probabilities.values()) == pytest.approx(1)

@@ -1,0 +1,122 @@
+"""Whatever is wrong in a bundle whose manifest vouches for it is found by its golden cases, without a crash."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bundles import contents, edited, write
+from dspkd.deploy.bundle import open_bundle
+from dspkd.deploy.verify import GOLDEN, verify
+
+
+@pytest.fixture(scope="module")
+def files(bundle):
+    return contents(bundle)
+
+
+def wrong(path):
+    """The names of the checks that fail, and what they say."""
+    return {check.name: check.found for check in verify(open_bundle(path)) if not check.right}
+
+
+def png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_bundle_as_it_was_made_has_nothing_wrong(files, tmp_path):
+    assert wrong(write(tmp_path / "same.dspkd", files)) == {}
+
+
+def test_a_pixel_of_a_golden_image_shows_in_preprocessing_alone(files, tmp_path):
+    pixels = np.array(Image.open(io.BytesIO(files["golden/lying.png"])))
+    height, width = pixels.shape[:2]
+    pixels[height // 2, width // 2, 1] ^= 64
+    found = wrong(write(tmp_path / "bad.dspkd", {**files, "golden/lying.png": png(pixels)}))
+    assert set(found) == {"preprocessing"}
+    assert "golden/lying.png: " in found["preprocessing"]
+    assert "values differ, by up to" in found["preprocessing"]
+
+
+def test_a_picture_one_bit_off_is_found(files, tmp_path):
+    pictures = np.frombuffer(files["golden/pictures.f32"], "<f4").copy()
+    pictures[500] = np.nextafter(pictures[500], 2)
+    found = wrong(write(tmp_path / "bad.dspkd", {**files, "golden/pictures.f32": pictures.tobytes()}))
+    assert set(found) == {"preprocessing"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_logit_or_a_probability_beyond_the_tolerance_is_found_and_one_within_is_not(files, tmp_path, precision):
+    name = f"golden/logits.{precision}.f32"
+    said = json.loads(files[GOLDEN])["answers"][precision]
+    logits = np.frombuffer(files[name], "<f4").reshape(said["shape"])
+    for share, names in ((0.5, set()), (2.0, {precision})):
+        moved = logits.copy()
+        moved[1, 2] += np.float32(share * said["tolerance"])
+        assert set(wrong(write(tmp_path / "moved.dspkd", {**files, name: moved.tobytes()}))) == names
+
+    def shift(golden):
+        golden["answers"][precision]["probabilities"][0][0] += 0.9 if said["probabilities"][0][0] < 0.5 else -0.9
+
+    assert set(wrong(edited(tmp_path / "shifted.dspkd", files, GOLDEN, shift))) == {precision}
+
+
+def test_swapped_models_are_found(files, tmp_path):
+    def swap(spec):
+        spec["models"]["fp32"], spec["models"]["int8"] = spec["models"]["int8"], spec["models"]["fp32"]
+
+    assert "fp32" in wrong(edited(tmp_path / "bad.dspkd", files, "spec.json", swap))
+
+
+def test_another_short_side_is_found(files, tmp_path):
+    change = {"short_side": 36}
+    path = edited(
+        tmp_path / "bad.dspkd", files, "spec.json", lambda spec: spec["preprocessing"]["resize"].update(change)
+    )
+    assert set(wrong(path)) == {"preprocessing"}
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "message"),
+    [
+        (lambda g: g.pop("pictures"), "golden cases", "pictures is missing"),
+        (lambda g: g["pictures"].update(shape=[10**12, 10**12]), "golden cases", "bytes, which are not"),
+        (lambda g: g["pictures"].update(shape=[-4, -3, 32, 32]), "golden cases", "want positive whole numbers"),
+        (lambda g: g["pictures"].update(shape=[True, 4]), "golden cases", "want positive whole numbers"),
+        (lambda g: g["pictures"].update(file="../../etc/passwd"), "golden cases", "has no ../../etc/passwd"),
+        (lambda g: g["answers"].pop("int8"), "golden cases", "answers and models differ in int8"),
+        (lambda g: g.update(images=[]), "preprocessing", "0 images, 4 pictures"),
+        (lambda g: g.update(images=["spec.json"] * 4), "preprocessing", "not an image of a known format"),
+        (lambda g: g["answers"]["fp32"].update(tolerance="all"), "fp32", "tolerance: 'all'; want a number"),
+        (
+            lambda g: g["answers"]["fp32"].update(probabilities=[["a"]]),
+            "fp32",
+            "want a list of numbers for each picture",
+        ),
+        (lambda g: g["answers"]["fp32"].update(probabilities=[[1.0], [1.0, 2.0]]), "fp32", "want a list of numbers"),
+        (lambda g: g["answers"]["fp32"].update(shape=[8, 4]), "fp32", "[8, 4] logits; want [4, 8]"),
+    ],
+)
+def test_golden_cases_that_are_broken_are_found_wrong(files, tmp_path, change, name, message):
+    found = wrong(edited(tmp_path / "bad.dspkd", files, GOLDEN, change))
+    assert set(found) == {name}
+    assert message in found[name]
+
+
+def test_a_golden_image_of_endless_size_is_found_wrong_before_it_is_decoded(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
+    huge = png(np.zeros((400, 400), np.uint8))
+    found = wrong(write(tmp_path / "bad.dspkd", {**files, "golden/grey.png": huge}))
+    assert re.search("400 x 400 pixels are more than|160000 pixels. exceeds limit", found["preprocessing"])
+
+
+def test_a_model_that_is_none_is_found_wrong_and_the_other_is_still_checked(files, tmp_path):
+    broken = {**files, "model.fp32.onnx": b"no model"}
+    path = edited(tmp_path / "bad.dspkd", broken, "spec.json", lambda spec: spec["models"]["fp32"].update(bytes=8))
+    assert "not a model that ONNX Runtime" in wrong(path)["fp32"]
+    assert [check.name for check in verify(open_bundle(path)) if check.right] == ["files", "int8"]

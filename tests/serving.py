@@ -1,0 +1,114 @@
+"""A bundle made by hand, pictures, and a server in a process of its own."""
+
+import io
+import os
+import subprocess
+import sys
+
+import httpx
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from dspkd.data.lesion_photo import paint
+from dspkd.deploy.pack import as_json, pack
+from dspkd.deploy.spec import Preprocessing, describe
+
+CLASSES = [
+    {"id": "MEL", "name": "Melanoma", "meaning": "A cancer of pigment cells."},
+    {"id": "NV", "name": "Melanocytic naevus", "meaning": "A mole: a benign growth of pigment cells."},
+    {"id": "BCC", "name": "Basal cell carcinoma", "meaning": "A cancer that grows slowly and seldom spreads."},
+    {"id": "VASC", "name": "Vascular lesion", "meaning": "A benign growth of blood vessels."},
+]
+CARD = """---
+license: apache-2.0
+---
+# Model card
+
+A network of **random weights**, with `code` and a [link](https://example.org/).
+
+| class | recall |
+|---|---|
+| MEL | 0.25 |
+
+- one thing
+- another <script>alert(1)</script>
+"""
+NOTICE = "For research. This is no diagnosis."
+
+
+def network(seed=0, size=32, classes=4):
+    """Return a small random network as ONNX: two convolutions, a mean over the map, one layer."""
+    draw = np.random.default_rng(seed)
+    shapes = {"w1": (8, 3, 5, 5), "w2": (16, 8, 3, 3), "w3": (16, classes)}
+    weights = {name: draw.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    weights |= {"half": np.float32([0.5]), "b": draw.normal(0, 0.1, classes).astype(np.float32)}
+    nodes = [
+        helper.make_node("Sub", ["images", "half"], ["centred"]),
+        helper.make_node("Conv", ["centred", "w1"], ["c1"], strides=[2, 2], pads=[2, 2, 2, 2]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c2"], ["r2"]),
+        helper.make_node("GlobalAveragePool", ["r2"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w3", "b"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dspkd",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, size, size])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    model.ir_version = 10
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def make_bundle(path, *, size=32, short_side=37, refer_below=0.4, artefacts=(), **changes):
+    model = network(size=size)
+    spec = {
+        "name": "by hand",
+        "classes": CLASSES,
+        "preprocessing": describe(Preprocessing(short_side, size, tuple(artefacts))),
+        "temperature": 1.5,
+        "thresholds": {"refer_below": refer_below},
+        "models": {"fp32": {"file": "model.fp32.onnx", "bytes": len(model)}},
+        "default": "fp32",
+        "not_a_diagnosis": NOTICE,
+        **changes,
+    }
+    pack(path, {"model.fp32.onnx": model, "spec.json": as_json(spec), "card.md": CARD.encode()})
+    return path
+
+
+def encoded(image, form="JPEG", **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def lesion(seed=0, size=96, label="NV"):
+    return Image.fromarray(paint(label, lesion=seed, photo=0, size=size))
+
+
+def start_server(bundle, *options, stderr=None, **environment):
+    """Start `dspkd serve` on a free port; return the process and its address, once it answers."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dspkd", "serve", str(bundle), "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env=os.environ | environment,
+    )
+    address = process.stdout.readline().strip()
+    httpx.get(f"{address}/healthz", timeout=60).raise_for_status()  # the socket listens already
+    return process, address
+
+
+def stop(process):
+    """Stop a server, and wait until it has."""
+    process.terminate()
+    process.communicate(timeout=60)
