@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from dspkd.ranks import ALONE, Ranks
 from dspkd.store import KEY_BYTES, Store, readable
 from dspkd.teacher.ensemble import EnsembleTeacher
 from dspkd.teacher.live import LiveTeacher
+from dspkd.teacher.on_demand import OnDemand
 from dspkd.types import Batch, Output, made_view
 
 Picture = tuple[int, int]
@@ -125,7 +126,7 @@ class BankedTeacher:
 
         absent = batch.images.new_empty(len(batch), 0)
         logits, pooled = (read(name) if name in self._stores else absent for name in ("logits", "pooled"))
-        return Output(logits, pooled, _OnDemand(self._stores.keys() - {"logits", "pooled"}, read))
+        return Output(logits, pooled, OnDemand(self._stores.keys() - {"logits", "pooled"}, read))
 
     def fill(
         self,
@@ -260,24 +261,6 @@ def _full(pictures: Sequence[Picture], batch_size: int) -> list[list[Picture]]:
     """Return batches of the pictures; the last is filled up with the first ones."""
     padded = [pictures[i % len(pictures)] for i in range(-(-len(pictures) // batch_size) * batch_size)]
     return [padded[i : i + batch_size] for i in range(0, len(padded), batch_size)]
-
-
-class _OnDemand(Mapping[str, Tensor]):
-    """Maps by name, each read when it is first asked for."""
-
-    def __init__(self, taps: Collection[str], read: Callable[[str], Tensor]) -> None:
-        self._taps, self._read = sorted(taps), cache(read)
-
-    def __getitem__(self, tap: str) -> Tensor:
-        if tap not in self._taps:
-            raise KeyError(tap)
-        return self._read(tap)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._taps)
-
-    def __len__(self) -> int:
-        return len(self._taps)
 
 
 def stored_bytes(answered: Output, fields: Iterable[str], maps: Literal["float16", "float32"] = "float16") -> int:
