@@ -6,7 +6,8 @@ import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from dspkd.errors import DataError
-from dspkd.evaluate.isic import CATEGORIES, score, submit
+from dspkd.evaluate.isic import score, submit
+from dspkd.evaluate.submission import CATEGORIES
 
 
 def test_a_probability_of_a_half_is_not_enough_and_nothing_over_nothing_is_one(made):
