@@ -94,8 +94,9 @@ def test_dropout_draws_for_the_whole_batch_and_for_what_is_made_of_its_pictures(
     given = torch.empty_like(wanted)
     for first, last in [(0, 3), (3, 7)]:
         rows = [*range(first, last), *range(B + first, B + last)]
+        share = Batch(**{**vars(whole_batch().rows(first, last)), "first": first, "whole": B})
         torch.manual_seed(3)
-        with WholeBatch(Batch(**{**vars(whole_batch().rows(first, last)), "first": first, "whole": B})):
+        with WholeBatch(share):
             given[rows] = F.dropout(x_NC[rows], 0.4)
             assert F.dropout(x_NC[rows], 0.4, training=False) is not None
     assert (given == 0).any()
