@@ -81,7 +81,8 @@ def test_artefacts_are_taken_out_in_training_judging_and_use_alike(lesions, tmp_
     pictures = {"size": 32, "artefacts": ["shading"]}
     machine = {"cache": str(tmp_path / "cache")}
     out = trained(lesions, tmp_path / "run", pictures=pictures, machine=machine)
-    assert {min(shape[:2]) for shape in taken} == {48, 37}  # to train on, and to judge by
+    # to train on, to judge by, and for the small pictures of the run's page
+    assert {min(shape[:2]) for shape in taken} == {48, 37, 183}
     before = len(taken)
     judged = judge.evaluate(out, part="test").predictions
     assert len(taken) == before + len(judged.ids)

@@ -15,7 +15,7 @@ def table(lesions):
 
 def gathered(batches):
     batches = list(batches)
-    names = [name for name, value in vars(batches[0]).items() if value is not None]
+    names = [name for name, value in vars(batches[0]).items() if isinstance(value, torch.Tensor)]
     return {name: torch.cat([getattr(b, name) for b in batches]) for name in names}
 
 
