@@ -68,9 +68,8 @@ def table(out):
 
     def timeless(value):
         if isinstance(value, dict):
-            return {
-                key: timeless(item) for key, item in value.items() if key not in ("seconds", "cpu_seconds", "folder")
-            }
+            times_and_folders = ("seconds", "cpu_seconds", "folder", "teacher")
+            return {key: timeless(item) for key, item in value.items() if key not in times_and_folders}
         return [timeless(item) for item in value] if isinstance(value, list) else value
 
     return timeless(json.loads((out / "results.json").read_text()))

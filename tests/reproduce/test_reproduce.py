@@ -43,7 +43,8 @@ def probes(monkeypatch):
 
 
 def rows(out, table):
-    return list(csv.DictReader((out / f"table{table}.csv").open()))
+    with (out / f"table{table}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def figure(found, row, column):
@@ -138,7 +139,7 @@ def test_table_6_times_each_row_by_itself_and_gives_distilled_students_the_stude
     monkeypatch.setattr(latency.zoo, "make", lambda name, classes: zoo._build("tiny", classes))
     monkeypatch.setattr(latency, "_exported", lambda networks, log: {})
     monkeypatch.setattr(
-        latency, "measure", lambda asked: {name: Latency(10.0 + n, 20.0) for n, name in enumerate(asked)}
+        latency, "measure", lambda asked: {name: Latency(10.0 + n, 20.0, 9.0) for n, name in enumerate(asked)}
     )
     table = latency.build((), lambda text: None)
     students = [line for line in table.lines if "ShuffleNetV2" in line.name or "T/S" in line.name]
