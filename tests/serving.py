@@ -67,20 +67,33 @@ def network(seed=0, size=32, classes=4):
     return model.SerializeToString()
 
 
-def make_bundle(path, *, size=32, short_side=37, refer_below=0.4, artefacts=(), **changes):
-    model = network(size=size)
+def in_int8(model, size):
+    """Return a network quantised as `dspkd export` tries first, calibrated on synthetic lesions."""
+    from dspkd.deploy import quantise
+
+    pictures = np.stack([np.asarray(lesion(seed, size=size)).transpose(2, 0, 1) for seed in range(32)])
+    return quantise.quantise(quantise.prepared(model), quantise.SETTINGS[0], pictures)
+
+
+def make_bundle(path, *, size=32, short_side=37, refer_below=0.4, artefacts=(), int8=False, **changes):
+    """Write a bundle of a random network; with `int8` it has both networks, and int8 is its default."""
+    networks = {"fp32": network(size=size)}
+    if int8:
+        networks["int8"] = in_int8(networks["fp32"], size)
+    models = {name: {"file": f"model.{name}.onnx", "bytes": len(model)} for name, model in networks.items()}
     spec = {
         "name": "by hand",
         "classes": CLASSES,
         "preprocessing": describe(Preprocessing(short_side, size, tuple(artefacts))),
         "temperature": 1.5,
         "thresholds": {"refer_below": refer_below},
-        "models": {"fp32": {"file": "model.fp32.onnx", "bytes": len(model)}},
-        "default": "fp32",
+        "models": models,
+        "default": list(networks)[-1],
         "not_a_diagnosis": NOTICE,
         **changes,
     }
-    pack(path, {"model.fp32.onnx": model, "spec.json": as_json(spec), "card.md": CARD.encode()})
+    files = {models[name]["file"]: model for name, model in networks.items()}
+    pack(path, {**files, "spec.json": as_json(spec), "card.md": CARD.encode()})
     return path
 
 

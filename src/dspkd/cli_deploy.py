@@ -42,6 +42,10 @@ def export(
         Path | None, typer.Option(help="Also write the network as TorchScript to this file.")
     ] = None,
     program: Annotated[Path | None, typer.Option(help="Also write it by torch.export to this .pt2 file.")] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(help="Also write a page that runs it in the browser into this folder, as dspkd web does."),
+    ] = None,
 ) -> None:
     """Make one file of a student that a phone, a browser or a hospital can use: ONNX in float32 and int8, verified.
 
@@ -52,7 +56,10 @@ def export(
         from dspkd.deploy import hub as hub_folder
         from dspkd.deploy import torch_files
         from dspkd.deploy.export import export as make
+        from dspkd.serve import site
 
+        if web is not None:
+            site.check_folder(web)
         bundle = make(run, out, max_loss=max_loss, coverage=coverage, licence=licence, log=typer.echo)
         typer.echo(bundle.read_json("certificate.json")["conversion"]["verdict"])
         typer.echo(f"bundle: {out}, digest {bundle.digest}")
@@ -62,6 +69,8 @@ def export(
             typer.echo(f"TorchScript: {torch_files.torchscript(run, torchscript)}")
         if program is not None:
             typer.echo(f"torch.export: {torch_files.program(run, program)}")
+        if web is not None:
+            typer.echo(f"web: {len(site.write(bundle, web))} files in {web}")
 
 
 @app.command()

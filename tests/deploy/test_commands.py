@@ -114,3 +114,30 @@ def test_export_writes_all_that_is_asked_for_and_says_what_it_found(made, finish
     assert (tmp_path / "hub" / "README.md").is_file()
     assert (tmp_path / "m.ts").is_file()
     assert (tmp_path / "m.pt2").is_file()
+    assert "web:" not in out
+
+
+def test_export_writes_the_page_and_refuses_its_folder_before_any_work(made, finished, tmp_path, monkeypatch):
+    from dspkd.deploy import export as exporting
+    from dspkd.serve import site
+
+    begun = []
+
+    def instead(run, out, **options):
+        begun.append(run)
+        return made[0]
+
+    monkeypatch.setattr(exporting, "export", instead)
+    monkeypatch.setattr(site, "RUNTIME", ("static/page.js", "static/page.css"))  # as if `make web` had been run
+    out, _ = call("export", finished, "--out", tmp_path / "m.dspkd", "--web", tmp_path / "page")
+    written = [path for path in (tmp_path / "page").rglob("*") if path.is_file()]
+    assert f"web: {len(written)} files in {tmp_path / 'page'}" in out
+    network = (tmp_path / "page" / "bundle" / "model.fp32.onnx").read_bytes()
+    assert network == made[0].read("model.fp32.onnx")
+    again = ("export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "page")
+    assert "page: is there already; nothing is overwritten" in refused(*again)
+    monkeypatch.setattr(site, "RUNTIME", ("static/vendor/none.wasm",))
+    assert "none.wasm is missing from the page; in a clone of dspkd, `make web` fetches it" in refused(
+        "export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "other"
+    )
+    assert begun == [finished]

@@ -158,6 +158,24 @@ def test_both_modes_say_what_the_predictor_says_of_real_pictures(page, server, b
 
 
 @with_runtime
+def test_of_an_int8_bundle_the_device_runs_fp32_and_the_server_what_the_bundle_names(page, tmp_path):
+    path = make_bundle(tmp_path / "int8.dspkd", int8=True)
+    files = kinds(tmp_path)
+    fp32, default = Predictor(path, "fp32"), Predictor(path)
+    assert default.precision == "int8"
+    apart = [
+        max(abs(fp32.predict(file).probabilities[key] - p) for key, p in default.predict(file).probabilities.items())
+        for file in files
+    ]
+    assert max(apart) > TOLERANCE  # else the test could not tell the networks apart
+    process, address = start_server(path)
+    said = {mode: ask(page, address, mode, files) for mode in ("device", "server")}
+    stop(process)
+    compare(said["device"], files, fp32)
+    compare(said["server"], files, default)
+
+
+@with_runtime
 def test_what_browsers_decode_differently_is_refused_on_the_device(page, server, tmp_path):
     turned = Image.Exif()
     turned[274] = 6

@@ -56,10 +56,17 @@ class File:
         return gzip.compress(self.data, compresslevel=6, mtime=0)
 
 
-def runs_on_device(bundle: Bundle) -> str:
-    """Return "" where browsers can run this bundle, else why not."""
+def runtime_missing() -> str:
+    """Return "" where ONNX Runtime for browsers is there, else what is missing and how to get it."""
     if missing := [name for name in RUNTIME if not (HERE.parent / name).is_file()]:
         return f"{Path(missing[0]).name} is missing from the page; in a clone of dspkd, `make web` fetches it"
+    return ""
+
+
+def runs_on_device(bundle: Bundle) -> str:
+    """Return "" where browsers can run this bundle, else why not."""
+    if why := runtime_missing():
+        return why
     if ON_DEVICE not in bundle.spec.models:
         return f"the bundle has no {ON_DEVICE} network"
     if bundle.spec.preprocessing.artefacts:
@@ -95,6 +102,20 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
     yield File("bundle/about.json", json.dumps(about).encode())
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that the page cannot be written into, before a bundle for it is made.
+
+    Raises
+    ------
+    BundleError
+        ONNX Runtime for browsers is missing, or the folder has files already.
+    """
+    if why := runtime_missing():
+        raise BundleError(f"{folder}: no page can be written: {why}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BundleError(f"{folder}: is there already; nothing is overwritten")
+
+
 def write(bundle: Bundle, folder: Path) -> list[Path]:
     """Write the page into a folder, for any web server to send; nothing is uploaded from it.
 
@@ -105,8 +126,7 @@ def write(bundle: Bundle, folder: Path) -> list[Path]:
     """
     if why := runs_on_device(bundle):
         raise BundleError(f"{bundle.path}: cannot run in a browser: {why}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BundleError(f"{folder}: is there already; nothing is overwritten")
+    check_folder(folder)
     written = []
     for file in files(bundle, server=False):
         target = folder / file.path
