@@ -7,6 +7,7 @@ looked at once more, and closer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.cluster.vq import kmeans2
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 from dspkd.data.agreement import agreement
 from dspkd.data.fingerprint import Fingerprints, Progress, detail_of, thumbnail, turned, turned_layout
@@ -37,6 +38,9 @@ NEIGHBOURS = 8
 
 _DIMENSIONS = 24
 """Principal directions of layout that the search sees."""
+
+_CELLS = 12
+"""In so many of the cells nearest to a picture its copies are looked for; there are the root of N cells. Inferred."""
 
 _AT_ONCE, _CLOSELY_AT_ONCE = 500, 32
 """Pairs that one thread compares at a time, at first and closer."""
@@ -79,8 +83,8 @@ class Pairs:
 def find(prints: Fingerprints, progress: Progress | None = None, *, least: float = SIMILARITY) -> Pairs:
     """Return the pairs of copies among N pictures.
 
-    Every picture is looked up in its eight turns in a k-d tree, so time grows a little faster than N, and nowhere
-    with its square. Of more than `NEIGHBOURS` copies of one picture not every pair is returned, but `clusters` joins
+    Every picture is looked up, in its eight turns, in a few of the root of N cells into which all are sorted, so time
+    grows with N^1.5, as long as the number of pictures that are alike grows with N. Of more than `NEIGHBOURS` copies of one picture not every pair is returned, but `clusters` joins
     them all. Unreadable pictures and those without contrast have no copies.
     """
     seen = np.flatnonzero((np.array(prints.complaints) == "") & (prints.contrast > 0))
@@ -116,14 +120,11 @@ def _candidates(prints: Fingerprints, seen: NDArray[np.int64], progress: Progres
     flat = layout.reshape(len(seen), -1)
     _, directions = np.linalg.eigh(np.cov(flat.T))
     directions = directions[:, -_DIMENSIONS:].astype(np.float32)
-    tree = KDTree(flat @ directions)
+    cells = _Cells(flat @ directions)
     found = []
     for turn in range(8):
         asked = turned_layout(layout, turn).reshape(len(seen), -1)
-        # One more than wanted, for an upright picture finds itself.
-        near = tree.query(asked @ directions, min(NEIGHBOURS + 1, len(seen)), distance_upper_bound=RADIUS, workers=-1)
-        first, at = np.nonzero(np.isfinite(near[0]))
-        second = near[1][first, at]
+        first, second = cells.near(asked @ directions)
         close = np.linalg.norm(asked[first] - flat[second], axis=1) <= RADIUS
         first, second = first[close], second[close]
         # The turn that brings the second onto the first is the inverse: only the two quarter turns are not their own.
@@ -135,6 +136,43 @@ def _candidates(prints: Fingerprints, seen: NDArray[np.int64], progress: Progres
     once = np.unique(np.concatenate(found), axis=0)
     once[:, :2] = seen[once[:, :2]]
     return once
+
+
+class _Cells:
+    """Points ``[N, D]`` in about the root of N cells, so that those near another point lie in a few of them."""
+
+    def __init__(self, points: NDArray[np.float32]) -> None:
+        self._points = points
+        count = max(1, math.isqrt(len(points)))
+        self._centres, cell_N = kmeans2(points, count, iter=5, minit="points", rng=0)
+        order = np.argsort(cell_N, kind="stable")
+        self._members = np.split(order, np.searchsorted(cell_N[order], np.arange(1, count)))
+
+    def near(self, asked: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return rows of `asked` and rows of the points within `RADIUS` of them, `NEIGHBOURS` + 1 of a cell at most.
+
+        One more than wanted, for an upright picture finds itself.
+        """
+        looked = min(_CELLS, len(self._centres))
+        cells_NL = np.argpartition(_distances(asked, self._centres), looked - 1, axis=1)[:, :looked]
+        found = [np.empty((2, 0), dtype=np.int64)]
+        for cell, members in enumerate(self._members):
+            asking = np.flatnonzero((cells_NL == cell).any(axis=1))
+            if not len(asking) or not len(members):
+                continue
+            apart = _distances(asked[asking], self._points[members])
+            most = min(NEIGHBOURS + 1, len(members))
+            nearest = np.argpartition(apart, most - 1, axis=1)[:, :most]
+            row, at = np.nonzero(np.take_along_axis(apart, nearest, axis=1) <= RADIUS**2)
+            found.append(np.stack([asking[row], members[nearest[row, at]]]))
+        first, second = np.concatenate(found, axis=1)
+        return first, second
+
+
+def _distances(a_MD: NDArray[np.float32], b_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``[M, N]`` the squared distances of each of these from each of those."""
+    apart: NDArray[np.float32] = (a_MD**2).sum(axis=1)[:, None] + (b_ND**2).sum(axis=1) - 2 * a_MD @ b_ND.T
+    return apart
 
 
 def _in_pieces(
