@@ -79,8 +79,8 @@ class Pairs:
 def find(prints: Fingerprints, progress: Progress | None = None, *, least: float = SIMILARITY) -> Pairs:
     """Return the pairs of copies among N pictures.
 
-    Every picture is looked up in its eight turns in a k-d tree, so time grows a little faster than N, and nowhere
-    with its square. Of more than `NEIGHBOURS` copies of one picture not every pair is returned, but `clusters` joins
+    Every picture is looked up in its eight turns in a k-d tree; measured, time grows about with the square of N from
+    3,000 to 25,000. Of more than `NEIGHBOURS` copies of one picture not every pair is returned, but `clusters` joins
     them all. Unreadable pictures and those without contrast have no copies.
     """
     seen = np.flatnonzero((np.array(prints.complaints) == "") & (prints.contrast > 0))
