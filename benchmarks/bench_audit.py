@@ -60,11 +60,17 @@ def main():
         paths = tuple(Path(folder) / f"{number}.jpg" for number in range(asked.images))
         sources = [table.paths[(n - (n % 100 == 99)) % len(table)] for n in range(asked.images)]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(make, range(asked.images), paths, sources, [asked.width] * asked.images))
+            made = pool.map(make, range(asked.images), paths, sources, [asked.width] * asked.images)
+            for number, _ in enumerate(made, start=1):
+                if number % 5000 == 0:
+                    print(f"made {number} pictures", flush=True)
         before = peak_mib()
         prints, wall, cpu = timed(lambda: fingerprint.take(paths))
         kept = sum(getattr(prints, name).nbytes for name in ("layout", "detail")) / asked.images
-        print(f"reading {asked.images} images: {wall:.0f} s wall, {cpu:.0f} s CPU; {kept:.0f} bytes kept of each")
+        print(
+            f"reading {asked.images} images: {wall:.0f} s wall, {cpu:.0f} s CPU; {kept:.0f} bytes kept of each",
+            flush=True,
+        )
         print(
             "| images | search, s wall | s CPU | growth of CPU per doubling | pairs |\n|---|---|---|---|---|",
             flush=True,

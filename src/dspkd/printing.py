@@ -205,9 +205,13 @@ def print_models(console: Console, rows: list[Row]) -> None:
 
 def print_audit(console: Console, audited: Audit) -> None:
     """Print counts and findings, gravest first, each with its first cases."""
-    table = headed("images (lesions or patients)", ["class"], ["all"])
-    for name, (images, groups) in audited.table.counts().items():
-        table.add_row(name, f"{images:,} ({groups:,})")
+    from dspkd.data.split import report as part_counts
+
+    parts = {} if audited.split is None else part_counts(audited.table, audited.split)
+    table = headed("images (lesions or patients)", ["class"], ["all", *parts])
+    for name, every in audited.table.counts().items():
+        shown = [every, *(counts[name] for counts in parts.values())]
+        table.add_row(name, *(f"{images:,} ({groups:,})" for images, groups in shown))
     console.print(table)
     console.print("sources: " + ", ".join(f"{name} {count:,}" for name, count in audited.sources.items()))
     for finding in audited.findings:

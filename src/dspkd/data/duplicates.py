@@ -84,8 +84,9 @@ def find(prints: Fingerprints, progress: Progress | None = None, *, least: float
     """Return the pairs of copies among N pictures.
 
     Every picture is looked up, in its eight turns, in a few of the root of N cells into which all are sorted, so time
-    grows with N^1.5, as long as the number of pictures that are alike grows with N. Of more than `NEIGHBOURS` copies of one picture not every pair is returned, but `clusters` joins
-    them all. Unreadable pictures and those without contrast have no copies.
+    grows with N^1.5, as long as the pairs that are alike in layout grow no faster. Of more than `NEIGHBOURS` copies of
+    one picture not every pair is returned, but `clusters` joins them all. Unreadable pictures and those without
+    contrast have no copies.
     """
     seen = np.flatnonzero((np.array(prints.complaints) == "") & (prints.contrast > 0))
     candidates = _candidates(prints, seen, progress)
