@@ -28,7 +28,7 @@ def written(*folders):
     """Return the files of the project's own: those at the root and under `folders`."""
     files = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
     files += [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
-    return [path for path in files if "__pycache__" not in path.parts]
+    return [path for path in files if not {"__pycache__", "vendor"} & set(path.parts)]
 
 
 def shell_lines(text):

@@ -181,3 +181,21 @@ def test_a_copy_among_real_photographs_is_found(shared, tmp_path):
     )
     assert {(0, 80), (1, 81)} <= new
     assert all(a in (0, 1) or b >= 80 for a, b in new)
+
+
+@pytest.mark.parametrize("count", [3, 100, 2500])
+def test_cells_find_the_near_ones_that_looking_at_all_finds(count):
+    """Points in tight pairs, far fewer than `NEIGHBOURS`; of up to 144 points every cell is looked through."""
+    draw = np.random.default_rng(0)
+    centres = draw.normal(size=(-(-count // 2), 6)).astype(np.float32)
+    points = np.repeat(centres, 2, axis=0)[:count] + draw.normal(scale=0.05, size=(count, 6)).astype(np.float32)
+    asked = points + draw.normal(scale=0.02, size=points.shape).astype(np.float32)
+    apart = np.linalg.norm(asked[:, None] - points[None], axis=2)
+    first, second = duplicates._Cells(points).near(asked)
+    assert (apart[first, second] <= duplicates.RADIUS + 1e-5).all()
+    found, own = set(zip(first.tolist(), second.tolist(), strict=True)), np.flatnonzero(np.diag(apart) <= 0.3)
+    assert {(row, row) for row in own.tolist()} <= found
+    twins = {(row, row ^ 1) for row in range(count) if row ^ 1 < count and apart[row, row ^ 1] <= 0.3}
+    assert twins <= found
+    if count <= 100:
+        assert found == set(zip(*(axis.tolist() for axis in np.nonzero(apart <= duplicates.RADIUS)), strict=True))
