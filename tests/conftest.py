@@ -1,4 +1,5 @@
 import os
+import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pathlib import Path
@@ -36,3 +37,22 @@ def lesions(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic") / "lesions"
     synthesize(folder, images=220, size=48, seed=3)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; tests that need it skip where it is not installed.
+
+    Of one module at a time: while Playwright runs, nothing else in this process can start an event loop.
+    """
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["gpu", "quic", "background-networking", "component-update", "sync"]
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+        chromium = playwright.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()

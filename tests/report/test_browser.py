@@ -1,7 +1,6 @@
 """The pages in a real browser: they load nothing, say nothing on the console, fit a phone, and print."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -9,21 +8,8 @@ from PIL import Image
 
 from dspkd import report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 A4 = {"width": 673, "height": 1000}  # what is left of 210 mm between margins of 16 mm, at 96 px an inch
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs chromium on the PATH")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 def complete(folder, teacher):

@@ -1,6 +1,4 @@
-"""A bundle made by hand, a server in a process of its own, a browser."""
-
-import shutil
+"""A bundle made by hand, a server in a process of its own."""
 
 import pytest
 
@@ -23,19 +21,3 @@ def server(bundle_file):
     process, address = start_server(bundle_file)
     yield address
     stop(process)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Chromium; tests that need it skip where it is not installed."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("needs chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    quiet = ["gpu", "quic", "background-networking", "component-update", "sync"]
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
-        chromium = playwright.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
