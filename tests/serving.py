@@ -29,7 +29,7 @@ license: apache-2.0
 ---
 # Model card
 
-A network of **random weights**, with `code` and a [link](https://example.org/).
+A network of **random weights**, *not trained*, with `code` and a [link](https://example.org/).
 
 | class | recall |
 |---|---|

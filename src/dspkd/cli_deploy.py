@@ -205,7 +205,7 @@ def _predict_by_bundle(
                 typer.secho(f"error: {answer}", fg="red", err=True)
             elif isic_csv is not None:
                 answers[str(path)] = list(answer.probabilities.values())
-            _tell(path, answer, as_json=as_json, quiet=csv is not None or isic_csv is not None)
+            _tell(path, answer, predictor, as_json=as_json, quiet=csv is not None or isic_csv is not None)
     if csv is not None:
         typer.echo(f"{csv}: {len(missing) - failed} of {len(wanted)} images answered now, {failed} not readable")
     if isic_csv is not None:
@@ -215,11 +215,12 @@ def _predict_by_bundle(
     return failed
 
 
-def _tell(path: Path, answer: Answer, *, as_json: bool, quiet: bool) -> None:
+def _tell(path: Path, answer: Answer, predictor: Predictor, *, as_json: bool, quiet: bool) -> None:
     """Print an answer: as JSON where that is wanted, else in a line unless a file holds it."""
     if as_json:
         said: dict[str, Any] = {"error": str(answer)} if isinstance(answer, DspkdError) else _plain(answer)
-        typer.echo(json.dumps({"image": str(path), **said}))
+        by = {"bundle": predictor.bundle.digest[:12], "precision": predictor.precision}
+        typer.echo(json.dumps({"image": str(path), **said, **by}))
     elif not quiet and not isinstance(answer, DspkdError):
         typer.echo(f"{path}: {_ranked(answer.probabilities)}" + ("  not sure, refer" if answer.refer else ""))
 

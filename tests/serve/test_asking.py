@@ -20,7 +20,7 @@ def test_it_answers_what_the_predictor_says(bundle_file, jpeg):
     assert response.status_code == 200
     said = response.json()
     assert said["notice"] == NOTICE
-    assert said["bundle"] == open_bundle(bundle_file).digest
+    assert (said["bundle"], said["precision"]) == (open_bundle(bundle_file).digest, "fp32")
     predictor = Predictor(bundle_file)
     for answer, name, data in zip(said["answers"], ("a.jpg", "b.png"), (jpeg, png), strict=True):
         wanted = predictor.predict(data)

@@ -32,13 +32,17 @@ def test_the_page_shows_the_answer_in_plain_words(page, server, bundle_file, jpe
     rows = [row.split("\n")[0].split("\t")[0] for row in page.locator("#rows th").all_inner_texts()]
     assert rows == [plain[key]["name"] for key in ranked]
     assert NOTICE in page.inner_text("#made")
-    assert wanted.refer == ("Not sure: refer" in page.inner_text("#advice"))
+    assert "computed on the server by the fp32 network" in page.inner_text("#made")
+    assert not wanted.refer
+    answer = page.inner_text("#answer")
+    assert answer.index("Most probable") < answer.index("Confidence above this network's threshold.")
     assert f"Most probable: {plain[wanted.top]['name']}" in page.text_content("[role=status][aria-live=polite]")
     page.click("text=Model card")
     card = page.locator("#model-card")
     assert card.locator("td").all_inner_texts() == ["MEL", "0.25"]
     assert "<script>alert(1)</script>" in card.inner_text()  # text, and nothing that runs
     assert card.locator("script, a").count() == 0
+    assert card.locator("strong, em").all_inner_texts() == ["random weights", "not trained"]
 
 
 def test_an_unsure_answer_says_refer(page, tmp_path, jpeg):
@@ -46,6 +50,8 @@ def test_an_unsure_answer_says_refer(page, tmp_path, jpeg):
     opened(page, address, "server")
     answered(page, "lesion.jpg", jpeg)
     assert "Not sure: refer to a dermatologist." in page.inner_text("#advice.refer")
+    answer = page.inner_text("#answer")
+    assert answer.index("Not sure") < answer.index("Most probable")  # before a name that reassures
     assert "refer to a dermatologist" in page.text_content("#status")
     stop(process)
 

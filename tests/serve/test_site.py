@@ -37,7 +37,16 @@ def test_the_page_of_a_server_has_both_modes_and_the_written_one_has_the_device(
     assert 'data-modes="device"' in (tmp_path / "page" / "index.html").read_text()
     assert (tmp_path / "page" / "bundle" / "model.fp32.onnx").read_bytes() == bundle.read("model.fp32.onnx")
     about = json.loads((tmp_path / "page" / "bundle" / "about.json").read_text())
-    assert about["sha256"] == bundle.files["model.fp32.onnx"].sha256
+    assert (about["precision"], about["sha256"]) == ("fp32", bundle.files["model.fp32.onnx"].sha256)
+
+
+def test_the_device_gets_the_bundles_default_network_and_no_other(with_runtime, tmp_path):
+    bundle = open_bundle(make_bundle(tmp_path / "int8.dspkd", int8=True))
+    served = {file.path: file.data for file in site.files(bundle, server=False)}
+    assert [name for name in served if name.endswith(".onnx")] == ["bundle/model.int8.onnx"]
+    about = json.loads(served["bundle/about.json"])
+    assert (about["model"], about["precision"]) == ("model.int8.onnx", "int8")
+    assert about["sha256"] == sha256(served["bundle/model.int8.onnx"]).hexdigest()
 
 
 def test_where_the_runtime_goes_its_licence_and_notices_go(bundle_file, with_runtime, tmp_path):
