@@ -100,7 +100,11 @@ def predict(
     images: Annotated[list[Path] | None, typer.Argument(help="Image files; of a bundle, also folders of them.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     csv: Annotated[
-        Path | None, typer.Option(help="Write answers to this CSV file; one that was begun goes on. Bundles only.")
+        Path | None,
+        typer.Option(
+            help="For some hundreds of images: write answers and advice to this CSV file; one that was begun goes on. "
+            "For an archive: --many. Bundles only."
+        ),
     ] = None,
     isic_csv: Annotated[
         Path | None, typer.Option(help="Write a submission to the ISIC 2019 challenge. Bundles only.")
@@ -133,7 +137,7 @@ def predict(
     """Print a student's class probabilities for images. No diagnosis.
 
     Of a bundle, an image that cannot be read is told on standard error and the others are answered; exit code 1 then.
-    With --many, millions of images are asked about in bounded memory, and the answers written to --out.
+    With --many, an archive of millions is asked about in bounded memory, and the answers written to --out.
     """
     with told_in_one_line(stopped="stopped; with --csv or --many, the same command goes on with what is missing"):
         _require_one_kind(images, many, {"--json": as_json, "--csv": csv, "--isic-csv": isic_csv})
