@@ -1,22 +1,17 @@
 """The page in Chromium: words, keyboard, screen readers, phones, errors, token, any web server."""
 
-import http.server
-import threading
-from functools import partial
+import json
+from hashlib import sha256
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
-from browsing import answered, opened, with_runtime
+from browsing import answered, opened, sent_from, with_runtime
 from command import call
 from dspkd.deploy import Predictor
 from serving import CLASSES, NOTICE, make_bundle, start_server, stop
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Any web server, less its log."""
-
-    def log_message(self, *arguments):
-        pass
 
 
 def test_the_page_shows_the_answer_in_plain_words(page, server, bundle_file, jpeg):
@@ -142,11 +137,48 @@ def test_the_token_is_asked_for_and_shown_to_the_server(page, heard, bundle_file
 @with_runtime
 def test_the_written_page_works_from_any_web_server(page, bundle_file, jpeg, tmp_path):
     call("web", bundle_file, "--out", tmp_path / "page")
-    handler = partial(Quiet, directory=tmp_path / "page")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
-        threading.Thread(target=web.serve_forever, daemon=True).start()
-        opened(page, f"http://127.0.0.1:{web.server_port}/")
+    with sent_from(tmp_path / "page") as address:
+        opened(page, address)
         assert page.locator("#modes label:visible").count() == 1
         answered(page, "lesion.jpg", jpeg)
-        web.shutdown()
     assert page.inner_text("#top-share") == f"{100 * Predictor(bundle_file).predict(jpeg).confidence:.1f} %"
+
+
+def without_numbers(model):
+    """Return a network whose logits are no numbers."""
+    graph = onnx.load_from_string(model)
+    bias = next(value for value in graph.graph.initializer if value.name == "b")
+    bias.CopyFrom(numpy_helper.from_array(np.full(4, np.nan, np.float32), "b"))
+    return graph.SerializeToString()
+
+
+@with_runtime
+@pytest.mark.parametrize(
+    ("harm", "vouched", "message"),
+    [
+        (
+            lambda model: model[:-1] + bytes([model[-1] ^ 1]),
+            False,
+            "The network that came is not the one in the bundle.",
+        ),
+        (without_numbers, True, "The network gave no finite numbers for this picture."),
+        (None, False, "The network could not be loaded (404)."),
+    ],
+)
+def test_a_network_that_cannot_be_trusted_gives_no_answer(
+    page, heard, bundle_file, jpeg, tmp_path, harm, vouched, message
+):
+    call("web", bundle_file, "--out", tmp_path / "page")
+    model, about = tmp_path / "page/bundle/model.fp32.onnx", tmp_path / "page/bundle/about.json"
+    harmed = harm(model.read_bytes()) if harm else None
+    model.unlink() if harmed is None else model.write_bytes(harmed)
+    if vouched:
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"sha256": sha256(harmed).hexdigest()}))
+    with sent_from(tmp_path / "page") as address:
+        opened(page, address)
+        page.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": jpeg})
+        page.wait_for_selector("#trouble:not([hidden])")
+        assert page.inner_text("#trouble").startswith(message)
+        assert not page.is_visible("#answer")
+    if harm is None:
+        heard.complaints.clear()  # the 404
