@@ -20,8 +20,8 @@ SPEC = {
 
 
 def part(before, after):
-    """Of 10 MEL 2 are answered rightly, 7 referred; of 100 NV 50 and 20; there is no DF."""
-    recall = {"MEL": (10, 0.6, 0.5), "NV": (100, 0.4, 0.51), "DF": (0, None, None)}
+    """Of 10 MEL 2 are answered rightly, 7 referred; of 100 NV 50 and 20; of 10 BCC 9 and 1; there is no DF."""
+    recall = {"MEL": (10, 0.6, 0.5), "NV": (100, 0.4, 0.51), "BCC": (10, 1.0, 1.0), "DF": (0, None, None)}
     mean = {"torch": 0.5, "int8": 0.505}
     return {
         "images": 110, "lesions or patients": 80,
@@ -31,6 +31,7 @@ def part(before, after):
         "referral": {
             "MEL": {"threshold": 0.8, "answered": 0.75, "found": 0.2, "referred": 0.7},
             "NV": {"threshold": 0.8, "answered": 0.75, "found": 0.5, "referred": 0.2},
+            "BCC": {"threshold": 0.8, "answered": 0.75, "found": 0.9, "referred": 0.1},
         },
     }  # fmt: skip
 
@@ -56,6 +57,7 @@ def told(before=0.05, after=0.02, default="int8"):
 def test_what_is_answered_wrongly_and_not_referred_is_a_column_and_the_worst_class_is_named():
     assert "| MEL | 10 | 0.200 | 0.100 | 0.700 |" in told()
     assert "| NV | 100 | 0.500 | 0.300 | 0.200 |" in told()
+    assert "| BCC | 10 | 0.900 | 0.000 | 0.100 |" in told()  # 1 - 0.9 - 0.1 is below 0 in binary
     assert "Of the test images 0.750 are answered. Most often answered wrongly, not referred, is NV." in told()
 
 

@@ -72,7 +72,7 @@ def _part(name: str, part: Mapping[str, Any]) -> list[str]:
 
 def _confidence(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
     test = certificate["parts"]["test"]
-    wrong = {kind: 1 - row["found"] - row["referred"] for kind, row in test["referral"].items()}
+    wrong = {kind: max(0.0, 1 - row["found"] - row["referred"]) for kind, row in test["referral"].items()}
     rows = [
         (kind, test["recall"][kind]["images"], *map(_share, (row["found"], wrong[kind], row["referred"])))
         for kind, row in test["referral"].items()
