@@ -1,5 +1,6 @@
-"""A bundle made by hand, pictures, and a server in a process of its own."""
+"""A bundle made by hand, pictures, and a server: in this process, or in one of its own."""
 
+import asyncio
 import io
 import os
 import subprocess
@@ -12,8 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from dspkd.data.lesion_photo import paint
+from dspkd.deploy.bundle import open_bundle
 from dspkd.deploy.pack import as_json, pack
 from dspkd.deploy.spec import Preprocessing, describe
+from dspkd.serve.app import create
 
 CLASSES = [
     {"id": "MEL", "name": "Melanoma", "meaning": "A cancer of pigment cells."},
@@ -26,7 +29,7 @@ license: apache-2.0
 ---
 # Model card
 
-A network of **random weights**, with `code` and a [link](https://example.org/).
+A network of **random weights**, *not trained*, with `code` and a [link](https://example.org/).
 
 | class | recall |
 |---|---|
@@ -105,6 +108,26 @@ def encoded(image, form="JPEG", **options):
 
 def lesion(seed=0, size=96, label="NV"):
     return Image.fromarray(paint(label, lesion=seed, photo=0, size=size))
+
+
+def talk(bundle_file, conversation, **options):
+    """Make an application, and let `conversation` speak with it."""
+
+    async def spoken():
+        transport = httpx.ASGITransport(create(open_bundle(bundle_file), **options))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await conversation(client)
+
+    return asyncio.run(spoken())
+
+
+def post(bundle_file, *files, path="/predict", headers=None, **options):
+    fields = [("files", (name, data)) for name, data in files]
+    return talk(bundle_file, lambda client: client.post(path, files=fields, headers=headers), **options)
+
+
+def get(bundle_file, path, *, headers=None, **options):
+    return talk(bundle_file, lambda client: client.get(path, headers=headers), **options)
 
 
 def start_server(bundle, *options, stderr=None, **environment):

@@ -100,7 +100,11 @@ def predict(
     images: Annotated[list[Path] | None, typer.Argument(help="Image files; of a bundle, also folders of them.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     csv: Annotated[
-        Path | None, typer.Option(help="Write answers to this CSV file; one that was begun goes on. Bundles only.")
+        Path | None,
+        typer.Option(
+            help="For some hundreds of images: write answers and advice to this CSV file; one that was begun goes on. "
+            "For an archive: --many. Bundles only."
+        ),
     ] = None,
     isic_csv: Annotated[
         Path | None, typer.Option(help="Write a submission to the ISIC 2019 challenge. Bundles only.")
@@ -133,7 +137,7 @@ def predict(
     """Print a student's class probabilities for images. No diagnosis.
 
     Of a bundle, an image that cannot be read is told on standard error and the others are answered; exit code 1 then.
-    With --many, millions of images are asked about in bounded memory, and the answers written to --out.
+    With --many, an archive of millions is asked about in bounded memory, and the answers written to --out.
     """
     with told_in_one_line(stopped="stopped; with --csv or --many, the same command goes on with what is missing"):
         _require_one_kind(images, many, {"--json": as_json, "--csv": csv, "--isic-csv": isic_csv})
@@ -205,7 +209,7 @@ def _predict_by_bundle(
                 typer.secho(f"error: {answer}", fg="red", err=True)
             elif isic_csv is not None:
                 answers[str(path)] = list(answer.probabilities.values())
-            _tell(path, answer, as_json=as_json, quiet=csv is not None or isic_csv is not None)
+            _tell(path, answer, predictor, as_json=as_json, quiet=csv is not None or isic_csv is not None)
     if csv is not None:
         typer.echo(f"{csv}: {len(missing) - failed} of {len(wanted)} images answered now, {failed} not readable")
     if isic_csv is not None:
@@ -215,11 +219,12 @@ def _predict_by_bundle(
     return failed
 
 
-def _tell(path: Path, answer: Answer, *, as_json: bool, quiet: bool) -> None:
+def _tell(path: Path, answer: Answer, predictor: Predictor, *, as_json: bool, quiet: bool) -> None:
     """Print an answer: as JSON where that is wanted, else in a line unless a file holds it."""
     if as_json:
         said: dict[str, Any] = {"error": str(answer)} if isinstance(answer, DspkdError) else _plain(answer)
-        typer.echo(json.dumps({"image": str(path), **said}))
+        by = {"bundle": predictor.bundle.digest[:12], "precision": predictor.precision}
+        typer.echo(json.dumps({"image": str(path), **said, **by}))
     elif not quiet and not isinstance(answer, DspkdError):
         typer.echo(f"{path}: {_ranked(answer.probabilities)}" + ("  not sure, refer" if answer.refer else ""))
 

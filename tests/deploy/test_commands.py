@@ -42,8 +42,10 @@ def test_answers_are_printed_ranked_or_as_json(bundle, photographs):
     out, _ = call("predict", bundle, *photographs[:2], "--json", "--precision", "fp32", "--threads", 2)
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["image"] for line in lines] == [str(path) for path in photographs[:2]]
-    exact = Predictor(bundle, "fp32").predict(photographs[0])
+    exact_of = Predictor(bundle, "fp32")
+    exact = exact_of.predict(photographs[0])
     assert lines[0]["probabilities"] == exact.probabilities
+    assert {(line["bundle"], line["precision"]) for line in lines} == {(exact_of.bundle.digest[:12], "fp32")}
     assert (lines[0]["top"], lines[0]["confidence"], lines[0]["refer"]) == (exact.top, exact.confidence, exact.refer)
 
 

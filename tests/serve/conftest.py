@@ -1,5 +1,7 @@
 """A bundle made by hand, a server in a process of its own."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from serving import encoded, lesion, make_bundle, start_server, stop
@@ -21,3 +23,26 @@ def server(bundle_file):
     process, address = start_server(bundle_file)
     yield address
     stop(process)
+
+
+@pytest.fixture
+def heard():
+    """Every request that the page makes, and every complaint of the browser."""
+    return SimpleNamespace(asked=[], complaints=[])
+
+
+@pytest.fixture
+def page(browser, heard):
+    """A page that fails the test on any complaint of the browser."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+
+    def asked(request):  # playwright takes no method of a list
+        heard.asked.append(request)
+
+    page.on("request", asked)
+    page.on("console", lambda message: heard.complaints.append(message.text))
+    page.on("pageerror", lambda error: heard.complaints.append(str(error)))
+    yield page
+    context.close()
+    assert heard.complaints == []

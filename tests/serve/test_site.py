@@ -3,6 +3,9 @@
 import gzip
 import json
 import re
+import tomllib
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,8 @@ from dspkd.deploy.bundle import open_bundle
 from dspkd.serve import site
 from dspkd.serve.security import CONTENT_SECURITY_POLICY
 from serving import make_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -32,7 +37,41 @@ def test_the_page_of_a_server_has_both_modes_and_the_written_one_has_the_device(
     assert 'data-modes="device"' in (tmp_path / "page" / "index.html").read_text()
     assert (tmp_path / "page" / "bundle" / "model.fp32.onnx").read_bytes() == bundle.read("model.fp32.onnx")
     about = json.loads((tmp_path / "page" / "bundle" / "about.json").read_text())
-    assert about["sha256"] == bundle.files["model.fp32.onnx"].sha256
+    assert (about["precision"], about["sha256"]) == ("fp32", bundle.files["model.fp32.onnx"].sha256)
+
+
+def test_the_device_gets_the_bundles_default_network_and_no_other(with_runtime, tmp_path):
+    bundle = open_bundle(make_bundle(tmp_path / "int8.dspkd", int8=True))
+    served = {file.path: file.data for file in site.files(bundle, server=False)}
+    assert [name for name in served if name.endswith(".onnx")] == ["bundle/model.int8.onnx"]
+    about = json.loads(served["bundle/about.json"])
+    assert (about["model"], about["precision"]) == ("model.int8.onnx", "int8")
+    assert about["sha256"] == sha256(served["bundle/model.int8.onnx"]).hexdigest()
+
+
+def test_where_the_runtime_goes_its_licence_and_notices_go(bundle_file, with_runtime, tmp_path):
+    call("web", bundle_file, "--out", tmp_path / "page")
+    vendor = tmp_path / "page" / site.VENDOR
+    assert "MIT License" in (vendor / "LICENSE").read_text()
+    assert "abseil" in (vendor / "ThirdPartyNotices.txt").read_text()
+    linked = re.findall(r'href="(static/vendor/[^"]+)"', (tmp_path / "page" / "index.html").read_text())
+    assert [name for name in linked if not (tmp_path / "page" / name).is_file()] == []
+    assert len(linked) == 2
+
+
+def test_the_notices_are_those_of_the_version_that_is_fetched():
+    """Who moves the version must fetch its notices: they are in the Python package onnxruntime, not in npm's."""
+    (version,) = re.findall(r"onnxruntime-web@(\S+)", (ROOT / "Makefile").read_text())
+    digest = sha256((site.HERE / "vendor" / "ThirdPartyNotices.txt").read_bytes()).hexdigest()
+    assert (version, digest) == ("1.30.0", "143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3")
+
+
+def test_a_wheel_takes_the_runtime_with_its_licence_and_notices():
+    """All of them are named as artefacts, since version control ignores the runtime."""
+    (artefacts,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["artifacts"]
+    taken = {path.relative_to(site.HERE.parent).as_posix() for path in ROOT.glob(artefacts)}
+    present = {name for name in site.RUNTIME if (site.HERE.parent / name).is_file()}
+    assert taken >= {f"{site.VENDOR}/LICENSE", f"{site.VENDOR}/ThirdPartyNotices.txt"} | present
 
 
 def test_nothing_is_overwritten(bundle_file, with_runtime, tmp_path):

@@ -32,7 +32,8 @@ def card(spec: Spec, certificate: Mapping[str, Any]) -> str:
         lines += [*_part(name, certificate["parts"][name]), ""]
     lines += ["## Confidence and referral", "", *_confidence(spec, certificate), ""]
     lines += ["## Size and time", "", *_size(certificate), ""]
-    lines += ["## Limits", "", *(f"- {limit}" for limit in LIMITS), ""]
+    limits = [*LIMITS, *_often_missed(spec, certificate)]
+    lines += ["## Limits", "", *(f"- {limit}" for limit in limits), ""]
     lines += ["## Origin", "", *_origin(origins), "", "## Licence", "", certificate["licence"], ""]
     return "\n".join(lines)
 
@@ -71,17 +72,32 @@ def _part(name: str, part: Mapping[str, Any]) -> list[str]:
 
 def _confidence(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
     test = certificate["parts"]["test"]
-    rows = [(kind, *(_share(row[key]) for key in ("found", "referred"))) for kind, row in test["referral"].items()]
-    answered = next(iter(test["referral"].values()))["answered"]
+    wrong = {kind: max(0.0, 1 - row["found"] - row["referred"]) for kind, row in test["referral"].items()}
+    rows = [
+        (kind, test["recall"][kind]["images"], *map(_share, (row["found"], wrong[kind], row["referred"])))
+        for kind, row in test["referral"].items()
+    ]
+    answered, worst = next(iter(test["referral"].values()))["answered"], max(wrong, key=lambda kind: wrong[kind])
+    error = test["calibration error"]
     return [
-        f"Logits are divided by {spec.temperature:.3f}. The expected calibration error on the test images is "
-        f"{test['calibration error']['before']:.3f} without and {test['calibration error']['after']:.3f} with that.",
+        f"Logits are divided by {spec.temperature:.3f}, with which the log loss on validation is least. The expected "
+        f"calibration error on the test images is {error['before']:.3f} without and {error['after']:.3f} with that"
+        f"{': not better' if error['after'] >= error['before'] else ''}.",
         "",
         f"Below a confidence of {spec.refer_below:.3f} the answer is: not sure, refer. {certificate['referral rule']} "
-        f"Of the test images {_share(answered)} are answered.",
+        f"Of the test images {_share(answered)} are answered. Most often answered wrongly, not referred, is {worst}.",
         "",
-        *table(("class", "answered rightly", "referred"), rows),
+        *table(("class", "images", "answered rightly", "answered wrongly", "referred"), rows),
     ]
+
+
+def _often_missed(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
+    """Return in a sentence of which classes the default network misses half of the test images or more."""
+    recall = {kind: row[spec.default] for kind, row in certificate["parts"]["test"]["recall"].items()}
+    missed = [
+        f"{kind} (recall {_share(share)})" for kind, share in recall.items() if share is not None and share <= 0.5
+    ]
+    return [f"It misses half of the test images or more of {', '.join(missed)}, referral aside."] if missed else []
 
 
 def _size(certificate: Mapping[str, Any]) -> list[str]:
@@ -108,11 +124,16 @@ def _origin(origins: Mapping[str, Any]) -> list[str]:
         f"{t['name']} ({t['model']}, recipe {t['digest']})" if "model" in t else t["name"] for t in origins["teachers"]
     ]
     kind = "synthetic pictures" if data["synthetic"] else "pictures"
+    images = {
+        part: sum(count for count, _ in classes.values())
+        for part, classes in data["images and lesions or patients"].items()
+    }
     return [
         f"- recipe {recipe['name']}, digest {recipe['digest']}, seed {recipe['seed']}",
         f"- first weights: {origins['first weights']}",
         f"- teachers: {', '.join(teachers) or 'none'}",
-        f"- data: {kind} in layout {data['layout']}, digest {data['digest'][:12]}, split {data['split digest'][:12]}",
+        f"- data: {kind} in layout {data['layout']}, {', '.join(f'{n:,} {part}' for part, n in images.items())}; "
+        f"digest {data['digest'][:12]}, split {data['split digest'][:12]}",
         "- made with " + ", ".join(f"{name} {number}" for name, number in origins["made with"].items()),
     ]
 

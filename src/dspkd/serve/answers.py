@@ -36,7 +36,8 @@ class Answers(BaseModel):
     """One answer for each file, in the order in which they came."""
 
     answers: list[Answer]
-    bundle: str = Field(description="SHA-256 of the bundle's manifest: which network answered.")
+    bundle: str = Field(description="SHA-256 of the bundle's manifest: whose network answered.")
+    precision: str = Field(description="Which of the bundle's networks answered.", examples=["int8"])
     notice: str = Field(description="That this is no diagnosis.")
 
 

@@ -51,7 +51,9 @@ def router(service: Service) -> APIRouter:
         if all(status != 200 for status, _ in done):
             raise HTTPException(done[0][0], done[0][1].error)
         answers = [answer for _, answer in done]
-        return Answers(answers=answers, bundle=service.bundle.digest, notice=spec.not_a_diagnosis)
+        return Answers(
+            answers=answers, bundle=service.bundle.digest, precision=spec.default, notice=spec.not_a_diagnosis
+        )
 
     @routes.post("/heatmap", openapi_extra=_body(1), summary="Ask what an answer rests on")
     async def heatmap(

@@ -16,10 +16,7 @@ from dspkd.errors import BundleError
 HERE = Path(__file__).parent / "static"
 VENDOR = "static/vendor"
 RUNTIME = (f"{VENDOR}/ort.wasm.bundle.min.mjs", f"{VENDOR}/ort-wasm-simd-threaded.wasm")
-"""ONNX Runtime for browsers; fetched by ``make web``, not part of the repository."""
-
-ON_DEVICE = "fp32"
-"""The network that browsers run. int8 networks round differently there, see decision on the page."""
+"""ONNX Runtime for browsers; fetched by ``make web``, not part of the repository. Its licence and notices are."""
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -67,8 +64,6 @@ def runs_on_device(bundle: Bundle) -> str:
     """Return "" where browsers can run this bundle, else why not."""
     if why := runtime_missing():
         return why
-    if ON_DEVICE not in bundle.spec.models:
-        return f"the bundle has no {ON_DEVICE} network"
     if bundle.spec.preprocessing.artefacts:
         return f"its preprocessing takes out {', '.join(bundle.spec.preprocessing.artefacts)}, which only Python can"
     return ""
@@ -80,7 +75,7 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
     Parameters
     ----------
     bundle
-        Its specification, model card and, where browsers can run it, its network become files of the page.
+        Its specification, model card and, where browsers can run it, its default network become files of the page.
     server
         Whether there is a server beside the page that answers about pictures.
     """
@@ -92,13 +87,18 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
         name = f"static/{path.relative_to(HERE).as_posix()}"
         if path.is_file() and name != "static/index.html" and (device or not name.startswith(VENDOR)):
             yield File(name, path.read_bytes())
-    model = bundle.spec.models[ON_DEVICE].file if device else ""
+    model = bundle.spec.models[bundle.spec.default].file if device else ""
     for name in ("spec.json", "card.md", *([model] if device else [])):
         yield File(f"bundle/{name}", bundle.read(name))
     about: dict[str, str | int] = {"digest": bundle.digest}
     if device:
         load = bundle.files[model].bytes + sum((HERE.parent / name).stat().st_size for name in RUNTIME)
-        about |= {"model": model, "sha256": bundle.files[model].sha256, "device_bytes": load}
+        about |= {
+            "model": model,
+            "precision": bundle.spec.default,
+            "sha256": bundle.files[model].sha256,
+            "device_bytes": load,
+        }
     yield File("bundle/about.json", json.dumps(about).encode())
 
 

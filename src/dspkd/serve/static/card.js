@@ -1,10 +1,11 @@
-// The model card's Markdown as elements: headings, paragraphs, lists, tables, code. Text stays text: no HTML of the card's
+// The model card's Markdown as elements: headings, paragraphs, lists, tables, code, emphasis. Text stays text: no HTML of the card's
 // own is let in, and links show their address.
 
 function inline(parent, text) {
-  for (const part of text.split(/(\*\*[^*]+\*\*|`[^`]+`|\[[^\]]+\]\([^)]+\))/)) {
+  for (const part of text.split(/(\*\*[^*]+\*\*|\*[^*\s][^*]*\*|`[^`]+`|\[[^\]]+\]\([^)]+\))/)) {
     const link = part.match(/^\[([^\]]+)\]\(([^)]+)\)$/);
     if (part.startsWith("**") && part.length > 4) parent.append(made("strong", part.slice(2, -2)));
+    else if (part.startsWith("*") && part.length > 2) parent.append(made("em", part.slice(1, -1)));
     else if (part.startsWith("`") && part.length > 2) parent.append(made("code", part.slice(1, -1)));
     else if (link) parent.append(`${link[1]} (${link[2]})`);
     else parent.append(part);

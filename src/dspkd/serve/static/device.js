@@ -46,7 +46,7 @@ export function onDevice(spec, about, authorization) {
       });
       return started;
     },
-    answer: (file) => ask("answer", { file }),
+    answer: async (file) => ({ ...(await ask("answer", { file })), precision: about.precision }),
     heat: (file, of, told) => ask("heat", { of }, told),
   };
 }

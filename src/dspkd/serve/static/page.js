@@ -147,9 +147,7 @@ async function open() {
   if (about.model) at("device-size").textContent = `up to ${Math.ceil(about.device_bytes / 1e6)} MB, once`;
   at("host").textContent = location.host;
   at("model-card").append(rendered(await card.text()));
-  for (const radio of document.querySelectorAll("#modes input")) {
-    radio.closest("label").hidden = !modes.includes(radio.value);
-  }
+  for (const element of document.querySelectorAll("[data-mode]")) element.hidden = !modes.includes(element.dataset.mode);
   choose(modes[0]);
   document.body.dataset.ready = "yes";
 }

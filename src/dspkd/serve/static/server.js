@@ -21,7 +21,10 @@ export function onServer(authorization) {
   return {
     name: "server",
     ready: async () => {},
-    answer: async (file) => (await post("predict", file)).answers[0],
+    answer: async (file) => {
+      const { answers, precision } = await post("predict", file);
+      return { ...answers[0], precision };
+    },
     heat: async (file, of) => (await post(`heatmap?of=${encodeURIComponent(of)}`, file)).cells.flat(),
   };
 }

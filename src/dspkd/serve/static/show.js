@@ -76,6 +76,8 @@ export function showAnswer(answer, spec, where) {
   at("top-meaning").textContent = top.meaning;
   const [title, text] = at("advice").children;
   at("advice").classList.toggle("refer", answer.refer);
+  if (answer.refer) at("answer").prepend(at("advice")); // before a name that reassures
+  else at("top-meaning").after(at("advice"));
   const limit = percent(spec.thresholds.refer_below);
   title.textContent = answer.refer ? "Not sure: refer to a dermatologist." : "Confidence above this network's threshold.";
   text.textContent = answer.refer
@@ -84,7 +86,7 @@ export function showAnswer(answer, spec, where) {
   const ranked = [...spec.classes].sort((a, b) => answer.probabilities[b.id] - answer.probabilities[a.id]);
   at("rows").replaceChildren(...ranked.map((known) => row(known, answer.probabilities[known.id], known === top)));
   const when = new Date().toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
-  at("made").textContent = `${when}, ${where}, in ${answer.seconds.toFixed(2)} s. ${spec.not_a_diagnosis}`;
+  at("made").textContent = `${when}, ${where} by the ${answer.precision} network, in ${Math.ceil(1000 * answer.seconds)} ms. ${spec.not_a_diagnosis}`;
   at("nothing").hidden = true;
   at("answer").hidden = false;
 }

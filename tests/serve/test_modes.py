@@ -1,0 +1,159 @@
+"""Both modes of the page in Chromium against the Predictor, and where a picture goes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from browsing import answered, opened, with_runtime
+from dspkd.deploy import Predictor
+from serving import encoded, lesion, make_bundle, start_server, stop
+
+TOLERANCE = 1e-3
+"""What is promised. Measured: no pixel differs, probabilities by less than 1e-5."""
+
+NETS = """async (mode) => {
+  const { onDevice } = await import("/static/device.js");
+  const { onServer } = await import("/static/server.js");
+  const { decode, picture } = await import("/static/picture.js");
+  const fetched = async (name) => (await fetch(`/bundle/${name}.json`)).json();
+  const [spec, about] = [await fetched("spec"), await fetched("about")];
+  const net = mode === "device" ? onDevice(spec, about, () => ({})) : onServer(() => ({}));
+  const said = [];
+  await net.ready();
+  for (const file of document.getElementById("probe").files) {
+    try {
+      const answer = await net.answer(file);
+      const pixels = picture(await decode(file), spec.preprocessing).map((v) => Math.round(255 * v));
+      said.push({ ...answer, pixels: Array.from(pixels), heat: await net.heat(file, answer.top, () => {}) });
+    } catch (error) { said.push({ error: error.message }); }
+  }
+  return said;
+}"""
+
+
+def ask(page, address, mode, files):
+    """Return what a mode says of each file, by the modules that the page uses."""
+    opened(page, address)
+    page.evaluate(
+        "() => document.body.append(Object.assign(document.createElement('input'), "
+        "{ type: 'file', multiple: true, id: 'probe' }))"
+    )
+    page.set_input_files("#probe", [str(file) for file in files])
+    return page.evaluate(NETS, mode)
+
+
+def kinds(folder):
+    """Write one picture in each form that phones and cameras write; return the files."""
+    picture = lesion(5, size=380).crop((0, 0, 380, 287))
+    turned = Image.Exif()
+    alpha = picture.convert("RGBA")
+    alpha.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 380).astype(np.uint8), (287, 1))))
+    written = {
+        "420.jpg": encoded(picture, quality=85),
+        "444.jpg": encoded(picture, subsampling=0),
+        "progressive.jpg": encoded(picture, progressive=True),
+        "grey.jpg": encoded(picture.convert("L")),
+        "small.jpg": encoded(picture.resize((19, 14))),
+        "mpo.jpg": encoded(picture, "MPO"),
+        "rgb.png": encoded(picture, "PNG"),
+        "alpha.png": encoded(alpha, "PNG"),
+        "1bit.png": encoded(picture.convert("1"), "PNG"),
+        "palette.png": encoded(picture.quantize(64), "PNG"),
+        "lossy.webp": encoded(picture, "WEBP", quality=80),
+        "alpha.webp": encoded(alpha, "WEBP", lossless=True),
+    }
+    for orientation in (3, 6, 7):
+        turned[274] = orientation
+        written[f"turned{orientation}.jpg"] = encoded(picture, exif=turned)
+        written[f"turned{orientation}.png"] = encoded(picture, "PNG", exif=turned)
+    for name, data in written.items():
+        (folder / name).write_bytes(data)
+    return [folder / name for name in written]
+
+
+def compare(said, files, predictor, *, exact=True):
+    for one, file in zip(said, files, strict=True):
+        wanted = predictor.predict(file)
+        assert "error" not in one or one["error"] is None, (file.name, one["error"])
+        assert one["probabilities"] == pytest.approx(dict(wanted.probabilities), abs=TOLERANCE), file.name
+        assert (one["top"], one["refer"]) == (wanted.top, wanted.refer), file.name
+        pixels = np.rint(predictor.preprocess(file) * 255).astype(int).ravel()
+        far = abs(np.array(one["pixels"]) - pixels).max()
+        assert far <= (0 if exact else 3), (file.name, far)
+
+
+@with_runtime
+@pytest.mark.parametrize("mode", ["device", "server"])
+def test_a_mode_says_what_the_predictor_says_of_every_form(page, server, bundle_file, tmp_path, mode):
+    files = kinds(tmp_path)
+    compare(ask(page, server, mode, files), files, Predictor(bundle_file))
+
+
+@with_runtime
+def test_both_modes_say_what_the_predictor_says_of_real_pictures(page, server, bundle_file, shared):
+    files = []
+    for folder in ("dermoscopy-224-mini", "dermoscopy-288-mini", "clinical-mini"):
+        files += sorted((shared / "data" / folder).rglob("*.jpg"))[::60][:4]
+        files += sorted((shared / "data" / folder).rglob("*.png"))[::60][:4]
+    said = {mode: ask(page, server, mode, files) for mode in ("device", "server")}
+    for answers in said.values():
+        compare(answers, files, Predictor(bundle_file), exact=False)  # decoders of JPEG may differ by a unit or two
+    for device, on_server in zip(said["device"], said["server"], strict=True):
+        np.testing.assert_allclose(device["heat"], on_server["heat"], atol=TOLERANCE)
+
+
+@with_runtime
+def test_of_an_int8_bundle_both_modes_run_int8_and_say_so(page, tmp_path, shared):
+    path = make_bundle(tmp_path / "int8.dspkd", int8=True)
+    files = kinds(tmp_path) + sorted((shared / "data" / "dermoscopy-224-mini").rglob("*.jpg"))[:4]
+    fp32, default = Predictor(path, "fp32"), Predictor(path)
+    assert default.precision == "int8"
+    apart = [
+        max(abs(fp32.predict(file).probabilities[key] - p) for key, p in default.predict(file).probabilities.items())
+        for file in files
+    ]
+    assert max(apart) > TOLERANCE  # else the test could not tell the networks apart
+    process, address = start_server(path)
+    for mode in ("device", "server"):
+        said = ask(page, address, mode, files)
+        compare(said, files, default)
+        assert {one["precision"] for one in said} == {"int8"}
+    stop(process)
+
+
+@with_runtime
+def test_what_browsers_decode_differently_is_refused_on_the_device(page, server, tmp_path):
+    turned = Image.Exif()
+    turned[274] = 6
+    grey16 = Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16)
+    written = {
+        "CMYK": encoded(lesion().convert("CMYK")), "16 bits": encoded(grey16, "PNG"),
+        "to be turned": encoded(lesion(), "WEBP", exif=turned), "too long": encoded(lesion().resize((990, 30))),
+        "no JPEG": b"GIF89a", "damaged": b"\xff\xd8\xff" + bytes(50),
+    }  # fmt: skip
+    for name, data in written.items():
+        (tmp_path / name).write_bytes(data)
+    said = ask(page, server, "device", [tmp_path / name for name in written])
+    for name, one in zip(written, said, strict=True):
+        assert name in one.get("error", ""), (name, one)
+
+
+@with_runtime
+def test_on_the_device_the_picture_is_sent_nowhere(page, heard, server, jpeg):
+    opened(page, server, "device")
+    answered(page, "lesion.jpg", jpeg)
+    assert {request.url.split("/")[2] for request in heard.asked} == {server.split("/")[2]}
+    assert {request.method for request in heard.asked} == {"GET"}
+    assert all("?" not in request.url for request in heard.asked)
+    before = len(heard.asked)
+    answered(page, "lesion.jpg", encoded(lesion(2)))
+    assert len(heard.asked) == before  # the network is there: nothing at all is asked for
+
+
+def test_on_the_server_it_is_sent_to_it_alone_without_its_name(page, heard, server, jpeg):
+    opened(page, server, "server")
+    answered(page, "Jane Doe.jpg", jpeg)
+    posted = [request for request in heard.asked if request.method == "POST"]
+    assert {request.url.removeprefix(server).split("?")[0] for request in posted} == {"/predict", "/heatmap"}
+    assert {request.url.split("/")[2] for request in heard.asked} == {server.split("/")[2]}
+    assert all(b"Jane" not in (request.post_data_buffer or b"") for request in posted)
