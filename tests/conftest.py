@@ -39,6 +39,38 @@ def lesions(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def grid_file(lesions, tmp_path_factory):
+    """A grid file: plain and KD on synthetic lesions, two seeds, a teacher."""
+    from comparing import GRID, KD, LABELS, RECIPE
+
+    folder = tmp_path_factory.mktemp("grid")
+    plain, kd = (RECIPE.replace("LESIONS", str(lesions)).replace("NAME", name) for name in ("plain", "kd"))
+    (folder / "plain.toml").write_text(plain + LABELS)
+    (folder / "kd.toml").write_text('teacher = "nowhere"\n' + kd + KD)
+    (folder / "grid.toml").write_text(GRID.replace("FOLDER", str(folder)))
+    return folder / "grid.toml"
+
+
+@pytest.fixture
+def no_pages(monkeypatch):
+    """A page for each run of this process would be most of the time of a comparison."""
+    from dspkd import run
+
+    monkeypatch.setattr(run.report, "write", lambda out: (out / "report.html").write_text("") and out)
+
+
+@pytest.fixture(scope="session")
+def unbroken(grid_file, tmp_path_factory):
+    """The grid, trained without interruption in this process; its folder and what came of it."""
+    from dspkd import compare, engines, grid, run
+
+    out = tmp_path_factory.mktemp("whole") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.report, "write", lambda out: (out / "report.html").write_text("") and out)
+        return out, compare.compare(grid.load(grid_file), out, engines.here)
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium; tests that need it skip where it is not installed.

@@ -5,13 +5,18 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from command import call, refused
 from dspkd import demo, judge, run, screen
 from dspkd.evaluate import isic
 from dspkd.evaluate.ledger import ledger, listed, tally
+from dspkd.evaluate.lesions import by_lesion
+from dspkd.evaluate.metrics import summarise
 from dspkd.evaluate.predictions import Predictions
+from dspkd.evaluate.unknown import energy
 
 FEATURES = '{ method = "hierarchical_fusion", weight = 1e-3, options = { width = 8, hidden = 8 } }'
 TEACHER = """# A tiny teacher
@@ -137,6 +142,12 @@ def test_evaluating_a_part_prints_each_class_and_writes_the_predictions(student,
         assert re.search(rf"│ {name} +│ +{(own.labels == label).sum()} │", out), name
     accuracy = (own.predicted == own.labels).mean()
     assert f"accuracy {accuracy:.3f}  AUC 0." in out
+    lesions = summarise(by_lesion(own))
+    assert 1 < lesions.images < len(own)
+    assert (
+        f"by lesion: balanced accuracy {lesions.balanced_accuracy:.3f}  macro F1 {lesions.f1_macro:.3f}  "
+        f"accuracy {lesions.accuracy:.3f}  AUC {lesions.auc_macro:.3f}\n  {lesions.images} lesions or patients, each"
+    ) in out
     assert re.fullmatch(rf"the test images of {re.escape(str(student))} have now been opened \d+ times\n", err)
     assert "did you mean 'test'?" in refused("evaluate", student, "--part", "tset")
 
@@ -172,6 +183,29 @@ def test_other_images_are_judged_with_a_warning_for_known_lesions(lesions, stude
     assert call("evaluate", student, "--data", other)[1] == ""
     (other / "SCC").rename(other / "Squamous")
     assert "has images of Squamous, which the student does not know" in refused("evaluate", student, "--data", other)
+
+
+def test_classes_that_it_was_never_taught_are_told_from_the_images_judged(lesions, student, tmp_path):
+    with (student / "split.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] in ("MEL", "SCC")]
+    other = as_folders(lesions, tmp_path / "other", rows)
+    (other / "SCC").rename(other / "squamous")
+    before = (student / "test_openings.jsonl").read_text()
+    assert "no column 'lesion'" in refused("evaluate", student, "--unknown", other, "--group", "lesion")
+    assert (student / "test_openings.jsonl").read_text() == before
+    out, err = call("evaluate", student, "--unknown", other, "--group", "lesion_id", "--part", "val")
+    assert err == ""
+    strange = [row for row in rows if row["label"] == "SCC"]
+    own = Predictions.load(student / "predictions" / "val.csv")
+    assert (
+        f"{len(strange)} images of unknown classes, of {len({row['group'] for row in strange})} lesions or patients "
+        f"(squamous {len(strange)}); {len(own)} of known ones\n"
+    ) in out
+    assert f"left out there: {len(rows) - len(strange)} images of classes that the student knows" in out
+    asked = judge.unknown(student, other, group="lesion_id")
+    both = [energy(own.logits), energy(asked.logits)]
+    auc = roc_auc_score(np.repeat([0, 1], [len(own), len(strange)]), np.concatenate(both))
+    assert re.search(rf"│ energy +│ +{auc:.3f} │", out)
 
 
 def test_probabilities_are_printed_ranked_or_as_json(lesions, student, tmp_path):

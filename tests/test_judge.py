@@ -132,9 +132,38 @@ def test_a_class_map_gives_other_images_the_students_classes(lesions, finished, 
         judge.evaluate(finished, classes=tmp_path / "map.toml")
 
 
+def strange(out, lesions, few, rows, tmp_path):
+    """Look at images of five classes that the run in `out` was not taught."""
+    others = [row for row in rows if row not in few]
+    got = judge.unknown(out, lesions)
+    assert got.classes == Counter(row["label"] for row in others)
+    assert (len(got.logits), got.left_out) == (len(others), len(few))
+    assert set(got.groups) == {row["group"] for row in others}
+    some = as_folders(lesions, tmp_path / "some", others[:3], lesion_id=lambda row: "one", patient_id=lambda row: "p")
+    path = some / others[0]["label"] / f"{others[0]['id']}.jpg"
+    ((_, probabilities),) = judge.predict(out, [path])
+    asked = judge.unknown(out, some, group="lesion_id")
+    answered = np.isclose(softmax(asked.logits.astype(float), axis=1), list(probabilities.values()), atol=1e-5)
+    assert answered.all(axis=1).any()
+    assert set(asked.groups) == {"one"}
+    names = sorted({row["label"] for row in others})
+    lines = [f'{name.lower()} = ["{name}"]' for name in ("MEL", "NV", "BCC", *names[1:])]
+    (tmp_path / "map.toml").write_text(f'drop = ["{names[0]}"]\n[classes]\n' + "\n".join(lines) + "\n")
+    assert set(judge.unknown(out, lesions, classes=tmp_path / "map.toml").classes) == {names[0]}
+    shutil.copytree(out, tmp_path / "mapped")
+    shutil.copy(tmp_path / "map.toml", tmp_path / "mapped/classes.toml")
+    assert set(judge.unknown(tmp_path / "mapped", lesions).classes) == {names[0]}
+    with pytest.raises(DataError, match=r"three: has no image of a class that the student does not know; it knows BCC"):
+        judge.unknown(out, tmp_path / "three")
+    (some / others[0]["label"]).rename(some / "mel")
+    with pytest.raises(DataError, match=r"class 'mel' would count as unknown, but the student knows 'MEL'; --classes"):
+        judge.unknown(out, some)
+
+
 def test_a_class_that_the_student_does_not_know_is_refused_but_not_for_its_name_alone(lesions, rows, tmp_path):
     few = [row for row in rows if row["label"] in ("MEL", "NV", "BCC")]
     out = trained(as_folders(lesions, tmp_path / "three", few), tmp_path / "run")
+    strange(out, lesions, few, rows, tmp_path)
     with pytest.raises(DataError, match=r"has images of AK, BKL, .*VASC, which .* it knows BCC, MEL, NV; --classes"):
         judge.evaluate(out, folder=lesions)
     tables = ("ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv")

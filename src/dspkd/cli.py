@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from dspkd import __version__, cli_data, cli_deploy, cli_doctor, cli_ledger, cli_paper, cli_recipes, cli_serve
+from dspkd import (
+    __version__,
+    cli_data,
+    cli_deploy,
+    cli_doctor,
+    cli_evaluate,
+    cli_ledger,
+    cli_paper,
+    cli_recipes,
+    cli_serve,
+)
 from dspkd.cli_recipes import RecipeArgument, SetOption
 from dspkd.mistakes import told_in_one_line
 
@@ -25,9 +35,9 @@ app.add_typer(cli_deploy.app)
 app.add_typer(cli_paper.app)
 app.add_typer(cli_serve.app)
 app.command("doctor")(cli_doctor.doctor)
+app.command("evaluate")(cli_evaluate.evaluate)
 app.command("ledger")(cli_ledger.ledger)
 
-RunArgument = Annotated[Path, typer.Argument(help="Folder of a finished run.")]
 GOES_ON = "stopped; the same command goes on from the last finished epoch"
 
 
@@ -80,61 +90,6 @@ def demo(
             page = demo_run.demo(out, screen)
         _print_results([out / step for step in demo_run.STEPS])
         typer.echo(f"report: {page}")
-
-
-@app.command()
-def evaluate(
-    run: RunArgument,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Labelled images: a folder or CSV file of a known layout; by default the run's own."),
-    ] = None,
-    part: Annotated[str | None, typer.Option(help="Part of the run's own split: train, val or test (default).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV file.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of --data that names the lesion or patient.")] = None,
-    isic_csv: Annotated[
-        Path | None,
-        typer.Option(help="Also write the probabilities as a submission to the ISIC 2019 challenge, and score it so."),
-    ] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option(help="Class map (TOML) that gives the images of --data the student's classes."),
-    ] = None,
-    focus: Annotated[
-        str | None, typer.Option(help="Class whose sensitivity is told for each subgroup; by default melanoma.")
-    ] = None,
-) -> None:
-    """Judge a run's student on labelled images, by subgroup too, and say how many of them it was trained on.
-
-    Each time that images of the run's own test part are judged is counted in its folder, and printed in its reports.
-    """
-    with told_in_one_line():
-        from dspkd import judge
-        from dspkd.evaluate import isic
-        from dspkd.printing import print_challenge, print_subgroups, print_summary
-        from dspkd.report import subgroups
-        from dspkd.screen import terminal
-
-        judged = judge.evaluate(run, folder=data, part=part, group=group, classes=classes)
-        if out is not None:
-            judged.predictions.save(out)
-        if isic_csv is not None:
-            isic.submit(judged.predictions, isic_csv)
-        print_summary(terminal(), judged.summary)
-        print_subgroups(terminal(), subgroups.of_runs([judged.predictions], judged.attributes, focus=focus))
-        if isic_csv is not None:
-            print_challenge(terminal(), isic.score(judged.predictions))
-        if judged.opened:
-            typer.echo(f"the test images of {run} have now been opened {judged.opened} times", err=True)
-        if judged.leak:
-            typer.secho(f"warning: {judged.leak}", fg="yellow", err=True)
-        if judged.known:
-            typer.secho(
-                f"warning: {judged.known} of these {len(judged.predictions)} images show lesions or patients that the "
-                "student was trained on: its figures are too good",
-                fg="yellow",
-                err=True,
-            )
 
 
 @app.command()

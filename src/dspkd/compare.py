@@ -23,7 +23,7 @@ from dspkd.engines import Engine
 from dspkd.errors import RunError
 from dspkd.grid import Block, Cell, Grid
 from dspkd.inputs import write_json, write_whole
-from dspkd.report import results
+from dspkd.report import results, results_page
 from dspkd.report.results import Results
 
 FAILURE = "failure.json"
@@ -175,7 +175,7 @@ def _conclude(wanted: Grid, blocks: Sequence[Block], out: Path, errors: Mapping[
         if done:
             pages.append(report.compare(done, block.folder / "report.html"))
     write_whole(out / "results.json", results.as_json(found))
-    write_whole(out / "results.md", results.markdown(found))
+    write_whole(out / "results.md", results_page.markdown(found))
     return Compared(found, pages)
 
 

@@ -21,6 +21,7 @@ from dspkd.data.leak import Leak
 from dspkd.data.loader import in_order
 from dspkd.data.table import Table, hint
 from dspkd.errors import DataError
+from dspkd.evaluate.lesions import lesion_summary
 from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.evaluate.predict import predict as predict_table
 from dspkd.evaluate.predictions import Predictions
@@ -36,6 +37,8 @@ class Judged:
     ----------
     known
         Images of lesions or patients that the student was trained on.
+    lesions
+        What they amount to lesion by lesion; None where a group, such as a patient, has images of several classes.
     leak
         How the split leaks by which the student was trained, its epoch chosen and its test made; None if it does not.
     opened
@@ -47,6 +50,7 @@ class Judged:
     predictions: Predictions
     summary: Summary
     known: int
+    lesions: Summary | None
     leak: Leak | None
     opened: int
     attributes: dict[str, tuple[str, ...]]
@@ -111,10 +115,81 @@ def evaluate(
         predictions,
         summarise(predictions),
         known=seen,
+        lesions=lesion_summary(predictions),
         leak=leaks.read(run),
         opened=counted(run) if opens else 0,
         attributes={name: each.values for name, each in attributes.told(shown.take(rows)).items()},
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Strangers:
+    """Images of classes that a student does not know.
+
+    Attributes
+    ----------
+    classes
+        ``{class: images}``.
+    groups
+        The lesion or patient of each of N images.
+    logits
+        ``[N, K]``, what the student answers, which cannot be right.
+    left_out
+        Images beside them of classes that it does know.
+    """
+
+    classes: dict[str, int]
+    groups: tuple[str, ...]
+    logits: NDArray[np.float32]
+    left_out: int
+
+
+def unknown(run: Path, folder: Path, *, group: str | None = None, classes: Path | None = None) -> Strangers:
+    """Ask the student of a finished run about images of classes that it was never taught.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    folder
+        Folder or CSV file of a known layout. Its images of classes that the student knows, also under the names that
+        the run's own class map or `classes` renames and merges, are left out.
+    group
+        Column of `folder` that names the lesion or patient, where the layout leaves that open.
+    classes
+        A class map, of which the classes it does not drop are known.
+
+    Raises
+    ------
+    RunError, DataError
+        There is no finished run; the images cannot be read, or none is of an unknown class.
+    """
+    network, recipe, known = build.trained(run)
+    found = data.read("auto", folder, group=group)
+    maps = [class_map.load(path) for path in (run / "classes.toml", classes) if path is not None and path.exists()]
+    names = {*known, *(old for each in maps for olds in each.classes.values() for old in olds)}
+    strange = [name for name in found.classes if name not in names]
+    rows = np.flatnonzero(np.isin(found.labels, [found.classes.index(name) for name in strange]))
+    if not len(rows):
+        raise DataError(
+            f"{folder}: has no image of a class that the student does not know; it knows {', '.join(sorted(names))}"
+        )
+    for name in strange:
+        if same := next((each for each in names if each.casefold() == name.casefold()), None):
+            raise DataError(
+                f"{folder}: class {name!r} would count as unknown, but the student knows {same!r}; --classes FILE "
+                "says what is what"
+            )
+    counts = {name: images for name, (images, _) in found.take(rows).counts().items() if images}
+    # Their labels are none of the student's, so that all are given its first one: nothing reads it.
+    asked = replace(found.take(rows), classes=known, labels=np.zeros(len(rows), dtype=np.int64))
+    device = build.device(recipe.machine)
+    batches = in_order(
+        asked, np.arange(len(rows)), build.centre_crop(recipe.pictures), batch_size=recipe.train.batch_size
+    )
+    half = build.half(recipe.train, device)
+    answered = predict_table(build.placed(network, device), asked, batches, device=device, half=half)
+    return Strangers(counts, answered.groups, answered.logits, len(found) - len(rows))
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:

@@ -106,19 +106,19 @@ def print_subgroups(console: Console, told: Fairness) -> None:
     if told.focus:
         titles["sensitivity"] = f"sensitivity to {told.focus}"
     for section in told.sections or ():
-        headings = ["lesions", *(heading for title in titles.values() for heading in (title, "95 %"))]
-        table = headed(f"{section.attribute}; - is too few to say", [section.attribute], headings)
+        title = f"{section.attribute}, with 95 % intervals; - is too few to say"
+        table = headed(title, [section.attribute], ["lesions", *titles.values()])
         for group in section.groups:
-            figures = [group.figures[metric] for metric in titles]
-            told_of = [cell for each in figures for cell in _with_interval(each)]
+            told_of = [_with_interval(group.figures[metric]) for metric in titles]
             table.add_row(group.name, str(group.lesions), *told_of)
         console.print(table)
     for sentence in told.shown:
         console.print(f"shown: {sentence}", soft_wrap=True)
 
 
-def _with_interval(of: Estimate | None) -> tuple[str, str]:
-    return ("-", "-") if of is None else (f"{of.value:.3f}", f"{of.low:.3f} to {of.high:.3f}")
+def _with_interval(of: Estimate | None) -> str:
+    """Return the number above its interval: beside it, a terminal of 80 columns has no room for the names."""
+    return "-" if of is None else f"{of.value:.3f}\n{of.low:.3f} to {of.high:.3f}"
 
 
 def print_challenge(console: Console, challenge: Challenge) -> None:

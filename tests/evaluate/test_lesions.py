@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dspkd.errors import DataError
-from dspkd.evaluate.lesions import by_lesion
+from dspkd.evaluate.lesions import by_lesion, lesion_summary
 from dspkd.evaluate.metrics import summarise
 
 
@@ -37,3 +37,10 @@ def test_impossible_images_do_not_break_a_lesion(made):
 def test_a_patient_with_several_classes_has_no_one_answer(made):
     with pytest.raises(DataError, match="group 'p' has images of several classes; figures by lesion need"):
         by_lesion(made([0, 0, 1], np.zeros((3, 2)), groups=["q", "p", "p"]))
+
+
+def test_the_figures_by_lesion_are_none_where_a_group_has_several_classes(made):
+    assert lesion_summary(made([0, 1], np.zeros((2, 2)), groups=["p", "p"])) is None
+    # wrong as an image, right as a lesion: p of class 0 is (0.9 + 0.4) / 2
+    got = lesion_summary(made([0, 0, 1], np.log([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]]), groups=["p", "p", "q"]))
+    assert (got.images, got.accuracy, got.balanced_accuracy) == (2, 1, 1)

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from dspkd.report import compute, results, sources
+from dspkd.report import compute, results, results_page, sources
 
 DASH = "\N{EN DASH}"
 
@@ -65,7 +65,7 @@ def test_the_tables_have_it(fabricated):
     (row,) = compute.rows({"kd": compute.of([sources.read(arm)])})
     assert row == ["kd", "1 min 40 s (2 min 30 s)", "0 s (0 s)", f"2 h 3 min ({DASH})", f"2 h 4 min ({DASH})"]
     found = results.tabulate("", [arm], [], controls=(), failed={}, unequal=[])
-    page = results.markdown([found])
+    page = results_page.markdown([found])
     assert compute.CAPTION in page
     assert "| dspkd-shufflenet | 1 min 40 s (2 min 30 s) |" in page
     assert found.arms[0].seconds == pytest.approx(100)

@@ -8,7 +8,7 @@ from rich.console import Console
 from dspkd import report
 from dspkd.data.card import Attribute
 from dspkd.printing import print_comparison
-from dspkd.report import data_card, results
+from dspkd.report import data_card, results, results_page
 
 SMALL = {"classes": ("MEL", "NV"), "images": (20, 30), "short": True}
 PARTS = ("train", "val", "test")
@@ -101,7 +101,7 @@ def test_an_attribute_that_is_known_of_one_image_is_not_silent():
 
 def test_the_tables_of_a_comparison_have_card_and_leak_too(carded, old):
     found = results.tabulate("", [old, carded], [], controls=(), failed={}, unequal=())
-    text = results.markdown([found])
+    text = results_page.markdown([found])
     assert text.index(f"**{found.leaks[0]}**") < text.index("| arm |")
     assert SAID in found.leaks[0]
     assert "\n- sex: male 60 %, not provided 40 %\n" in text
@@ -118,4 +118,4 @@ def test_the_tables_of_a_comparison_have_card_and_leak_too(carded, old):
 def test_the_tables_of_older_runs_say_that_there_is_no_card(old):
     found = results.tabulate("", [old], [], controls=(), failed={}, unequal=())
     assert found.leaks == []
-    assert "Data card: not provided" in results.markdown([found])
+    assert "Data card: not provided" in results_page.markdown([found])

@@ -6,11 +6,9 @@ import pytest
 
 from dspkd import report
 from dspkd.errors import DataError, RunError
-from dspkd.evaluate.ledger import tally
 from dspkd.evaluate.predictions import Predictions
-from dspkd.report import arm_fidelity, fidelity, sources
+from dspkd.report import fidelity, sources
 from dspkd.report.answered import answers_of
-from dspkd.report.comparison import contenders
 
 CLASSES = ("NV", "MEL", "BCC")
 NV, MEL, BCC = range(3)
@@ -141,37 +139,6 @@ def test_a_run_without_a_teacher_or_without_its_answers_says_so(runs, fabricated
     old = fabricated("old", classes=("MEL", "NV"), images=(20, 30), short=True)
     report.write(old)
     assert "answers to these images were not kept when this run was made" in page(old / "report.html").words
-
-
-def test_arms_are_held_against_their_teacher_and_a_plain_one_against_the_others(runs, page, tmp_path):
-    ranked = contenders([sources.read(run) for run in runs[:3]])
-    got = arm_fidelity.of_arms(ranked)
-    teacher = Predictions.load(runs[3] / "predictions/test.csv")
-    totals = [tally(fidelity.ledger(Predictions.load(run / "predictions/test.csv"), teacher)) for run in runs[:3]]
-    assert got["taught"].forgets.mean == pytest.approx((totals[0].forgets + totals[1].forgets) / 2)
-    assert got["taught"].kl.sd == pytest.approx(abs(totals[0].kl - totals[1].kl) / np.sqrt(2))
-    assert got["plain"].copies.mean == pytest.approx(totals[2].copies)
-    assert got["plain"].corrects.sd is None
-    itself = arm_fidelity.of_arms(contenders([sources.read(run) for run in runs]))
-    assert set(itself) == {"taught", "plain"}  # not the teacher, which agrees with itself
-    words = page(report.compare(runs[:3], tmp_path / "compare.html")).words
-    assert re.search(rf"plain not taught {got['plain'].forgets.mean:.3f} ", words)
-    assert "What they made of their teacher" in words
-    alone = page(report.compare(runs[2:], tmp_path / "plain.html")).words
-    assert "What they made" not in alone
-
-
-def test_where_teachers_differ_a_plain_arm_is_held_against_none(runs, tmp_path):
-    read = [sources.read(run) for run in runs[:3]]
-    other = runs[1] / "predictions/teacher-test.csv"
-    kept = other.read_text()
-    other.write_text((runs[2] / "predictions/test.csv").read_text())
-    try:
-        assert set(arm_fidelity.of_arms(contenders(read))) == {"taught"}
-        other.unlink()
-        assert arm_fidelity.of_arms(contenders(read)).keys() == {"plain"}
-    finally:
-        other.write_text(kept)
 
 
 def test_an_image_is_answered_by_each(runs):

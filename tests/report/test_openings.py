@@ -2,7 +2,7 @@ import json
 
 from dspkd import report
 from dspkd.data import sealed
-from dspkd.report import openings, results, sources
+from dspkd.report import openings, results, results_page, sources
 
 
 def counted(run, *purposes, model=b"weights", epochs=None):
@@ -57,6 +57,6 @@ def test_a_comparison_names_the_runs_that_were_opened_again(fabricated, page, tm
     said = openings.of_several([sources.read(two)])
     assert said == "Test images were opened once by each of the 1 runs, when its training had ended."
     found = results.tabulate("", [one, two], [], controls=(), failed={}, unequal=[])
-    assert f"{one} 3 times" in results.markdown([found])
+    assert f"{one} 3 times" in results_page.markdown([found])
     runs = json.loads(results.as_json([found]))[0]["arms"][0]["runs"]
     assert sorted((run["test_openings"], run["early_openings"]) for run in runs) == [(1, 0), (3, 0)]

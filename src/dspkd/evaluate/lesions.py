@@ -6,7 +6,16 @@ import numpy as np
 from scipy.special import log_softmax
 
 from dspkd.errors import DataError
+from dspkd.evaluate.metrics import Summary, summarise
 from dspkd.evaluate.predictions import Predictions
+
+
+def lesion_summary(predictions: Predictions) -> Summary | None:
+    """Return the figures by lesion; None where a group has images of several classes."""
+    try:
+        return summarise(by_lesion(predictions))
+    except DataError:
+        return None
 
 
 def by_lesion(predictions: Predictions) -> Predictions:

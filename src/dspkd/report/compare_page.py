@@ -77,6 +77,8 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
             "rows": compute.rows({contender.name: compute.of(contender.runs) for contender in ranked}),
         },
         faithful=arm_fidelity.of_arms(ranked),
+        fidelity_caption=arm_fidelity.CAPTION,
+        fidelity_headings=arm_fidelity.HEADINGS[2:],
     )
 
 

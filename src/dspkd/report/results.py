@@ -1,4 +1,4 @@
-"""The figures of a comparison, as data and as Markdown: of each run, of each arm, and the verdicts."""
+"""The figures of a comparison, as data: of each run, of each arm, and the verdicts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 from dspkd.data.card import Attribute
 from dspkd.evaluate.intervals import METRICS
 from dspkd.evaluate.metrics import Summary, summarise
-from dspkd.evaluate.verdicts import LEVEL, POWER, Verdict, verdicts
-from dspkd.report import compute, data_card, openings, prose
+from dspkd.evaluate.verdicts import Verdict, verdicts
+from dspkd.report import arm_fidelity, compute, openings
+from dspkd.report.arm_fidelity import ArmFidelity
 from dspkd.report.comparison import Spread, contenders, intervals
 from dspkd.report.compute import Compute
 from dspkd.report.sources import Run, read
@@ -51,13 +52,17 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """An arm's figures over its seeds; `seconds` are those of all its runs, `compute` has its shares too."""
+    """An arm's figures over its seeds; `seconds` are those of all its runs, `compute` has its shares too.
+
+    `fidelity` is None where it is not known what the arm's teacher answers to the test images; see `arm_fidelity`.
+    """
 
     name: str
     figures: dict[str, Figure]
     runs: list[RunFigures]
     seconds: float
     compute: Compute
+    fidelity: ArmFidelity | None
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,7 @@ def tabulate(
     if not runs:
         return Results(name, {}, False, 0, 0, {}, list(controls), [], taught, [], dict(failed), list(unequal))
     ranked = contenders(runs)
+    faithful = arm_fidelity.of_arms(ranked)
     arms = []
     for arm, estimates in zip(ranked, intervals(ranked), strict=True):
         spreads = {metric: Spread.of(getattr(test, metric) for test in arm.tests) for metric in METRICS}
@@ -146,7 +152,7 @@ def tabulate(
         }
         own = [_figures(run, test) for run, test in zip(arm.runs, arm.tests, strict=True)]
         seconds = round(sum(run.seconds for run in own), 1)
-        arms.append(ArmFigures(arm.name, figures, own, seconds, compute.of(arm.runs)))
+        arms.append(ArmFigures(arm.name, figures, own, seconds, compute.of(arm.runs), faithful.get(arm.name)))
     there = [control for control in controls if control in {arm.name for arm in arms}]
     pairs = [(arm.name, control) for i, control in enumerate(there) for arm in arms if arm.name not in there[: i + 1]]
     told = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
@@ -164,11 +170,6 @@ def tabulate(
 def as_json(found: Sequence[Results]) -> str:
     """Return the results as JSON, a list item for each."""
     return json.dumps([_plain(results) for results in found], indent=2, ensure_ascii=False) + "\n"
-
-
-def markdown(found: Sequence[Results]) -> str:
-    """Return the results as a Markdown page."""
-    return "# Comparison\n" + "".join(f"\n{_section(results)}" for results in found)
 
 
 def _figures(run: Run, test: Summary) -> RunFigures:
@@ -202,96 +203,3 @@ def _plain(results: Results) -> dict[str, Any]:
         for row in results.verdicts
     ]
     return {**asdict(results), "verdicts": told}
-
-
-def _section(results: Results) -> str:
-    parts = [f"## {results.name}"] if results.name else []
-    if results.synthetic:
-        parts.append("**Synthetic data: drawings, not photographs. No number here says anything about skin.**")
-    parts += [f"**{leak}**" for leak in results.leaks]
-    if results.unequal:
-        reason, *unlike = results.unequal
-        listed = "".join(f"\n- {each}" for each in unlike)
-        parts.append(f"**The arms are not equal**: {reason}\n{listed}")
-    if results.arms:
-        parts += [_tests(results), _verdicts(results), _computed(results), _runs(results), _card(results)]
-    if results.failed:
-        rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
-        parts.append("Without a result; the same command tries these again:\n\n" + _table(["run", "error"], rows))
-    return "\n\n".join(parts) + "\n"
-
-
-def _tests(results: Results) -> str:
-    rows = [
-        [
-            arm.name,
-            str(len(arm.runs)),
-            _spread(arm.figures["balanced_accuracy"]),
-            "{0.low:.3f} to {0.high:.3f}".format(arm.figures["balanced_accuracy"]),
-            *(_spread(arm.figures[metric]) for metric in METRICS[1:]),
-        ]
-        for arm in results.arms
-    ]
-    headings = ["arm", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy"]
-    said = (
-        f"{prose.counted(results.images, 'test image')} of {prose.counted(results.groups, 'lesion')}, split "
-        f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
-        f"interval is over lesions and seeds. {results.openings}"
-    )
-    return f"{said}\n\n{_table(headings, rows)}"
-
-
-def _computed(results: Results) -> str:
-    rows = compute.rows({arm.name: arm.compute for arm in results.arms})
-    return f"{compute.CAPTION}\n\n{_table(compute.HEADINGS, rows)}"
-
-
-def _verdicts(results: Results) -> str:
-    rows = [
-        [
-            row.one,
-            row.other,
-            f"**{row.word}**",
-            prose.points(row.difference.value),
-            f"{prose.points(row.difference.low)} to {prose.points(row.difference.high)}",
-            prose.p_value(row.p),
-            "\N{EN DASH}" if row.smallest is None else f"{100 * row.smallest:.1f}",
-        ]
-        for row in results.verdicts
-        if row.metric == METRICS[0]
-    ]
-    if not rows:
-        return "No verdict: a control, or everything but the controls, has no finished run."
-    headings = ["arm", "against", "verdict", "difference", "95 %", "p", "smallest showable"]
-    said = (
-        f"Balanced accuracy against the controls, in points of a hundred. p is corrected (Holm) for the {len(rows)} "
-        f"pairs here, and {LEVEL} decides; the page compares all arms, and corrects for all those pairs. *Not shown* "
-        f"does not mean equal: a true difference as large as the last column would be shown {POWER:.0%} of the time."
-    )
-    return f"{said}\n\n{_table(headings, rows)}"
-
-
-def _runs(results: Results) -> str:
-    named = [(arm.name, run) for arm in results.arms for run in arm.runs]
-    named += [(f"teacher {Path(run.folder).name}", run) for run in results.teachers]
-    rows = [
-        [name, str(run.seed), *(f"{run.figures[metric]:.4f}" for metric in METRICS), prose.duration(run.seconds)]
-        for name, run in named
-    ]
-    return "Each run:\n\n" + _table(["arm", "seed", "balanced accuracy", "macro F1", "accuracy", "training"], rows)
-
-
-def _card(results: Results) -> str:
-    if not results.card:
-        return f"Data card: {data_card.ABSENT}; the runs were made before it was kept."
-    lines = [f"- {data_card.line(section)}" for section in data_card.sections(results.card, ["test"])]
-    return "Data card, test images:\n\n" + "\n".join(lines)
-
-
-def _spread(figure: Figure) -> str:
-    return f"{figure.mean:.3f}" if figure.sd is None else f"{figure.mean:.3f} ± {figure.sd:.3f}"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
