@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 
 import torch
@@ -65,12 +66,13 @@ def bank(
         for batch in batches.show(pictures):
             yield batch.to(device).with_made(turned=turned, strong=strong)
 
-    def ask(batch: Batch) -> Output:
+    def ask(batch: Batch, of: build.AnyTeacher) -> Output:
         with torch.autocast(device.type, torch.bfloat16, enabled=inputs.half):
-            return teacher.answer(batch)
+            return of.answer(batch)
 
     first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
-    fields = _fields(made_from, make, student, ask, first_two)
+    fields = _fields(made_from, make, student, partial(ask, of=teacher), first_two)
+    quick = teacher.compiled() if build.compiles(made_from.machine, inputs.ranks) else teacher
     about = {
         **build.augmentation(made_from.pictures).about,
         "made by": f"{DECODER}, torchvision {version('torchvision')}",
@@ -88,7 +90,7 @@ def bank(
         show,
         made=made_numbers(turned=turned, strong=strong),
         batch_size=batches.batch_size,
-        ask=ask,
+        ask=partial(ask, of=quick),
         progress=watcher.prepare,
         log=watcher.note,
         ranks=inputs.ranks,

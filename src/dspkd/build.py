@@ -25,6 +25,7 @@ from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.distiller import Distiller, Teacher
 from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.machine import Machine
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.ranks import ALONE, Ranks
@@ -110,7 +111,13 @@ def batches(
 
 def arithmetic(wanted: Recipe, device: torch.device, ranks: Ranks = ALONE) -> Arithmetic:
     """Return how the recipe's steps are computed on `device`."""
-    return Arithmetic(device=device, half=half(wanted.train, device), clip=wanted.train.clip, ranks=ranks)
+    return Arithmetic(
+        device=device,
+        half=half(wanted.train, device),
+        compiled=compiles(wanted.machine, ranks),
+        clip=wanted.train.clip,
+        ranks=ranks,
+    )
 
 
 def centre_crop(pictures: recipe.Pictures) -> CentreCrop:
@@ -234,7 +241,7 @@ def _apprentice(teacher: Teacher | None, stage: Stage) -> nn.Module:
     return teacher.apprentice()
 
 
-def cache(machine: recipe.Machine) -> Path | None:
+def cache(machine: Machine) -> Path | None:
     """Return the folder of what runs share, or None for a recipe that wants nothing kept."""
     if machine.cache == "none":
         return None
@@ -243,11 +250,13 @@ def cache(machine: recipe.Machine) -> Path | None:
     return Path(machine.cache)
 
 
-def workers(machine: recipe.Machine, device: torch.device, ranks: Ranks = ALONE) -> int:
+def workers(machine: Machine, device: torch.device, ranks: Ranks = ALONE) -> int:
     """Return how many processes load pictures for this one."""
     if machine.workers != "auto":
         return machine.workers
-    return 0 if device.type == "cpu" else max(min((os.cpu_count() or 1) // ranks.beside - 1, 16), 0)
+    # Of a machine that is shared out, as by SLURM, a process may not use all cores.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if device.type == "cpu" else max(min(cores // ranks.beside - 1, 16), 0)
 
 
 def half(train: recipe.Train, device: torch.device) -> bool:
@@ -255,7 +264,17 @@ def half(train: recipe.Train, device: torch.device) -> bool:
     return train.precision == "bfloat16" or (train.precision == "auto" and device.type == "cuda")
 
 
-def device(machine: recipe.Machine, ranks: Ranks = ALONE) -> torch.device:
+def compiles(machine: Machine, ranks: Ranks = ALONE) -> bool:
+    """Return whether networks are compiled; `auto` leaves them as they are. RecipeError where several ranks are to."""
+    if machine.compile is True and ranks.count > 1:
+        raise RecipeError(
+            f"machine.compile = true: {ranks.count} ranks normalise each batch together, which is not compiled; "
+            "start one, or set it to false"
+        )
+    return machine.compile is True
+
+
+def device(machine: Machine, ranks: Ranks = ALONE) -> torch.device:
     """Return the device that the recipe asks for; `auto` takes a GPU where there is one. Each rank has its own GPU."""
     if ranks.count > 1 and machine.device in {"auto", "cuda"} and torch.cuda.is_available():
         if ranks.beside > torch.cuda.device_count():

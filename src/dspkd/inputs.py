@@ -98,9 +98,12 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher, ranks: Ranks = ALONE
         watcher.note(f"warning: {leak}")
     to_train, to_judge = ranks.in_turn(lambda: _decoded(made_from, table, split, watcher, new=new))
     teacher = ranks.each(lambda: build.teacher(made_from.teachers, table, split, device))
+    compiles = ranks.each(lambda: build.compiles(made_from.machine, ranks))
     loaders = build.workers(made_from.machine, device, ranks)
     among = f"rank 0 of {ranks.count}: " if ranks.count > 1 else ""
-    watcher.note(f"{among}{device}, {torch.get_num_threads()} threads, {loaders} loader processes")
+    watcher.note(
+        f"{among}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiles}"
+    )
     about = {
         "path": made_from.data.path,
         "layout": made_from.data.layout,
@@ -112,7 +115,7 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher, ranks: Ranks = ALONE
         "leak": asdict(leak) if leak else None,
         "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
     }
-    environment = {**_environment(device), "workers": loaders, "ranks": ranks.count}
+    environment = {**_environment(device), "workers": loaders, "compiled": compiles, "ranks": ranks.count}
     if ranks.rank == 0:
         write_json(out / "data.json", about)
         write_json(out / "environment.json", environment)

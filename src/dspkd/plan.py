@@ -85,7 +85,7 @@ class Plan:
 
     Attributes
     ----------
-    device, threads, workers, batch_size
+    device, threads, workers, compiled, batch_size
         With what it was measured.
     stages
         The stages.
@@ -100,6 +100,7 @@ class Plan:
     device: str
     threads: int
     workers: int
+    compiled: bool
     batch_size: int
     stages: tuple[StagePlan, ...]
     images: Once
@@ -153,12 +154,13 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     make = partial(
         build.distiller, learner=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
+    quick = teacher.compiled() if teacher and build.compiles(recipe.machine) else teacher
     measured: list[StagePlan] = []
     earlier = None
     for stage in recipe.stages:
         said = _Said(teacher.spec) if teacher and not stage.teacher_lr else None
         earlier = make(stage, teacher=said or teacher, earlier=earlier).to(device)
-        measured.append(_measure(stage, earlier, batches, teacher, said, build.arithmetic(recipe, device), steps))
+        measured.append(_measure(stage, earlier, batches, quick, said, build.arithmetic(recipe, device), steps))
     answers = Once()
     if teacher and banking.wanted(recipe):
         count = len(banking.schedule(recipe, batches))
@@ -171,6 +173,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         device=str(device),
         threads=torch.get_num_threads(),
         workers=build.workers(recipe.machine, device),
+        compiled=build.compiles(recipe.machine),
         batch_size=batches.batch_size,
         stages=tuple(measured),
         images=Once(*(sum(both) for both in zip(astuple(decoding), astuple(judged), strict=True))),
@@ -221,6 +224,7 @@ def _measure(
 ) -> StagePlan:
     asks = bool(said) and any(term.needs_teacher for term in distiller.terms.values())
     optimizer = loop.make_optimizer(stage, distiller.trainable())
+    objective = loop.objective_of(distiller, arithmetic)
     distiller.train()
     shown = batches.epoch(0)
     laps: list[tuple[float, ...]] = []
@@ -234,7 +238,7 @@ def _measure(
                 assert teacher
                 said.output = teacher.answer(batch.with_made(turned=distiller.turned, strong=distiller.strong))
             times.append(_now(arithmetic.device))
-            loss = distiller(batch)["total"]
+            loss = objective(batch)["total"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         times.append(_now(arithmetic.device))

@@ -155,7 +155,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     """Print how long a recipe will take, and where the time goes."""
     console.print(
         f"measured on {plan.device}: {plan.threads} threads, {plan.workers} loader processes, "
-        f"batches of {plan.batch_size}"
+        f"{'compiled, ' * plan.compiled}batches of {plan.batch_size}"
     )
     parts = ["loading", "teacher", "student", "update"]
     table = headed("milliseconds a step (median)", ["stage"], [*parts, "steps", "epochs", "all"])

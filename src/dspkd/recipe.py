@@ -20,6 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
+from dspkd.machine import Machine
 from dspkd.overrides import override
 from dspkd.stage import STRICT, Count, Ramp, Stage, Term
 
@@ -137,23 +138,6 @@ class Train:
     """Largest gradient norm."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 autocast on a GPU, float32 elsewhere."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Machine:
-    """Where and how a run is computed. Not part of the digest: a run may be resumed on another machine."""
-
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` ..."""
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Processes that load pictures; results do not depend on their number. `auto`: none on a CPU, whose cores compute
-    anyway; beside a GPU one less than there are cores, up to 16."""
-    threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads for arithmetic; 0 leaves torch's choice."""
-    tensorboard: bool = False
-    cache: str = "auto"
-    """Folder of decoded images and of teachers' answers, which runs share; it may be deleted at any time. `auto`:
-    $XDG_CACHE_HOME/dspkd or ~/.cache/dspkd; `none`: decode each image anew each time."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

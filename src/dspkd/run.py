@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.data import DataLoader
 
 from dspkd import banking, build, checks, evidence, recipe, report
 from dspkd.data import sealed
@@ -43,6 +44,7 @@ from dspkd.recipe import Recipe
 from dspkd.teacher.bank import Spent
 from dspkd.train import loop
 from dspkd.train.records import Records
+from dspkd.types import Batch
 
 
 def train(made_from: Recipe, out: Path, watcher: Watcher | None = None, ranks: Ranks = ALONE) -> Path:
@@ -95,7 +97,10 @@ def _conclude(
     _save_student(student, out)
     opened = sealed.open_test(inputs.split, out, purpose=sealed.TRAINING)
     rows = {"val": inputs.split.rows("val"), "test": opened}
-    said = {part: judge(student, inputs, of_part, made_from) for part, of_part in rows.items()}
+    said = {
+        part: judge(student, inputs, of_part, evidence.batches(inputs, of_part, made_from))
+        for part, of_part in rows.items()
+    }
     for part, predictions in said.items():
         predictions.save(out / "predictions" / f"{part}.csv")
     evidence.keep(out, student, said, rows, inputs, made_from)
@@ -119,9 +124,8 @@ def _conclude(
     return report.write(out)
 
 
-def judge(student: nn.Module, inputs: Inputs, rows: NDArray[np.int64], made_from: Recipe) -> Predictions:
-    """Return the student's logits for these rows of the table; ranks take batches in turn, and all get everything."""
-    shown = evidence.batches(inputs, rows, made_from)
+def judge(student: nn.Module, inputs: Inputs, rows: NDArray[np.int64], shown: DataLoader[Batch]) -> Predictions:
+    """Return the student's logits for these rows of the table, of which each rank is shown its own; all get all."""
     own = predict(student, inputs.table, shown, device=inputs.device, half=inputs.half) if len(shown) else None
     parts = [part for part in inputs.ranks.gathered(own) if part]
     return Predictions.joined(parts, [inputs.table.ids[row] for row in rows])
@@ -133,8 +137,10 @@ def _train_stages(
     """Run the stages one after another on the same student; return a summary of each, and what a bank cost."""
     rows, ranks = inputs.split.rows("train"), inputs.ranks
     counts = tuple(images for images, _ in inputs.table.take(rows).counts().values())
+    arithmetic = build.arithmetic(made_from, inputs.device, ranks)
+    teacher = inputs.teacher.compiled() if inputs.teacher and arithmetic.compiled else inputs.teacher
     make = partial(
-        build.distiller, learner=student, teacher=inputs.teacher, class_counts=counts, seed=made_from.seed,
+        build.distiller, learner=student, teacher=teacher, class_counts=counts, seed=made_from.seed,
         balance=made_from.train.balance,
     )  # fmt: skip
     ranks.each(lambda: _try(made_from, make))
@@ -142,10 +148,10 @@ def _train_stages(
     batches = ranks.each(show)
     answers = None
     if banking.wanted(made_from):
-        teacher, answers = banking.bank(made_from, make, student, inputs, batches, watcher)
-        make = partial(make, teacher=teacher)
+        banked, answers = banking.bank(made_from, make, student, inputs, batches, watcher)
+        make = partial(make, teacher=banked)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
-    arithmetic = build.arithmetic(made_from, inputs.device, ranks)
+    judging = evidence.batches(inputs, inputs.split.rows("val"), made_from)  # whose processes serve all epochs
     untouched = inputs.teacher.digest() if inputs.teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0
@@ -160,7 +166,7 @@ def _train_stages(
                 stage,
                 distiller,
                 batches,
-                partial(_score, inputs=inputs, made_from=made_from),
+                partial(_score, inputs=inputs, shown=judging),
                 folder=out / "stages" / f"{number}-{stage.name}",
                 digest=made_from.digest,
                 seed=made_from.seed,
@@ -193,9 +199,9 @@ def _try(made_from: Recipe, make: Callable[..., Distiller]) -> None:
             earlier = make(stage, earlier=earlier)
 
 
-def _score(student: nn.Module, *, inputs: Inputs, made_from: Recipe) -> dict[str, float]:
+def _score(student: nn.Module, *, inputs: Inputs, shown: DataLoader[Batch]) -> dict[str, float]:
     """Return what an epoch is chosen by, and two figures beside it, on the validation images."""
-    summary = summarise(judge(student, inputs, inputs.split.rows("val"), made_from))
+    summary = summarise(judge(student, inputs, inputs.split.rows("val"), shown))
     return {
         "balanced_accuracy": summary.balanced_accuracy,
         "accuracy": summary.accuracy,

@@ -35,7 +35,8 @@ class Batch:
     labels
         ``[B]`` int64, class numbers.
     index
-        ``[B]`` int64, rows of the table that the pictures come from.
+        ``[B]`` int64, rows of the table that the pictures come from. In main memory, as are `views`, wherever the
+        pictures are.
     views
         ``[B]`` int64, which augmented view of its image each picture is. (index, view) names a picture for good.
         A picture made from view v has a number of its own, see `made_view`.
@@ -74,8 +75,12 @@ class Batch:
         return self._each(lambda values: values[first:last])
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on `device`; the copy overlaps with computation when memory is pinned."""
-        return self._each(lambda values: values.to(device, non_blocking=True))
+        """Return the batch on `device`; the copy overlaps with computation when memory is pinned.
+
+        `index` and `views` stay: they are names, read by the program, which would wait for a GPU to tell them.
+        """
+        there = self._each(lambda values: values.to(device, non_blocking=True))
+        return replace(there, index=self.index, views=self.views)
 
     def with_made(self, *, turned: bool, strong: bool) -> Batch:
         """Return the batch followed by pictures made from it: turned by 90, by 180 and by 270 degrees, and strong ones.

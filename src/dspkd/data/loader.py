@@ -135,7 +135,7 @@ class TrainBatches:
         require_enough(self.batch_size, ranks)
         self._shown: list[list[Key]] = []
         pictures = Pictures(table, transform, seed=0 if views else seed, strong=strong, decoded=decoded)
-        self._loader = _loader(pictures, self._shown, workers, pin)
+        self._loader, self._pin = _loader(pictures, self._shown, workers, pin), pin
 
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
@@ -149,8 +149,14 @@ class TrainBatches:
         places = range(mine.start - before, mine.stop)
         batches = self.show([[keys[i * B + place % B] for place in places] for i in range(len(self))])
         for step, batch in enumerate(batches):
-            mixed = self._mixing(batch, seed=seed_for(self.seed, "mix", number, step)) if self._mixing else batch
+            mixed = self._mixed(batch, number, step)
             yield mixed if len(mine) == B else replace(mixed.rows(before, len(places)), first=mine.start, whole=B)
+
+    def _mixed(self, batch: Batch, number: int, step: int) -> Batch:
+        if self._mixing is None:
+            return batch
+        mixed = self._mixing(batch, seed=seed_for(self.seed, "mix", number, step))
+        return mixed.pin_memory() if self._pin else mixed  # what the loader pinned was the single pictures
 
     def keys(self, number: int) -> list[Key]:
         """Return the pictures that epoch `number` shows, in order."""

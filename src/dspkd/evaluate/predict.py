@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dspkd.data.table import Table
 from dspkd.evaluate.predictions import Predictions
@@ -53,9 +53,11 @@ def ask(
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
         for batch in batches:
             said = answer(batch.to(device))
-            logits.append(said.logits.float().cpu())
-            pooled.append(said.pooled.float().cpu())
+            logits.append(_fetched(said.logits))
+            pooled.append(_fetched(said.pooled))
             rows.append(batch.index)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # once, for all that is on its way
     shown = torch.cat(rows).numpy()
     predictions = Predictions(
         classes=table.classes,
@@ -65,3 +67,8 @@ def ask(
         logits=torch.cat(logits).numpy(),
     )
     return predictions, torch.cat(pooled).numpy()
+
+
+def _fetched(values: Tensor) -> Tensor:
+    """Return values in main memory, where those of a CUDA device may not have arrived yet."""
+    return values.float().to("cpu", non_blocking=values.device.type == "cuda")

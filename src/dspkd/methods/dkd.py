@@ -71,6 +71,8 @@ class DKD(Term):
     def _split(self, logits_BK: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits of (the label, any other class), ``[B, 2]``, and of the other classes, ``[B, K - 1]``."""
         z_BK = logits_BK / self.temperature
-        is_label_BK = torch.zeros_like(z_BK, dtype=torch.bool).scatter(1, labels_B[:, None], value=True)
-        rest_BR = z_BK[~is_label_BK].view(len(z_BK), -1)
-        return torch.stack([z_BK[is_label_BK], rest_BR.logsumexp(dim=1)], dim=1), rest_BR
+        label_B1 = labels_B[:, None]
+        others_R = torch.arange(z_BK.shape[1] - 1, device=z_BK.device)
+        # Numbers of classes, not a mask of them: of a mask, a GPU makes the program wait to learn how many it picks.
+        rest_BR = z_BK.gather(1, others_R + (others_R >= label_B1))
+        return torch.cat([z_BK.gather(1, label_B1), rest_BR.logsumexp(dim=1, keepdim=True)], dim=1), rest_BR

@@ -122,7 +122,7 @@ class BankedTeacher:
         keys = [self._key(*picture) for picture in _pictures(batch)]
 
         def read(field: str) -> Tensor:
-            return self._read(field, keys).to(batch.images.device).float()
+            return _sent(self._read(field, keys), batch.images.device).float()
 
         absent = batch.images.new_empty(len(batch), 0)
         logits, pooled = (read(name) if name in self._stores else absent for name in ("logits", "pooled"))
@@ -255,6 +255,11 @@ class BankedTeacher:
         for answers in said:
             for field, (keys, values) in answers.items():
                 self._stores[field].append(zip(keys, values, strict=True))
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """Return `values` on `device`, and do not wait for what a GPU still has to do, as memory not pinned would."""
+    return (values.pin_memory() if device.type == "cuda" else values).to(device, non_blocking=True)
 
 
 def _full(pictures: Sequence[Picture], batch_size: int) -> list[list[Picture]]:

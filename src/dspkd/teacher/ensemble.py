@@ -51,6 +51,10 @@ class EnsembleTeacher:
         log_p_MBK = torch.stack([output.logits.float().log_softmax(dim=1) for output in answered])
         return replace(answered[0], logits=log_p_MBK.logsumexp(dim=0) - math.log(len(answered)))
 
+    def compiled(self) -> EnsembleTeacher:
+        """Return the same teacher with its members compiled."""
+        return EnsembleTeacher([member.compiled() for member in self.members])
+
     def digest(self) -> str:
         """Return SHA-256 over the members' digests, in hex."""
         return hashlib.sha256("".join(member.digest() for member in self.members).encode()).hexdigest()

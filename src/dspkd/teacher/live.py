@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from dspkd.models.compiled import compiled
 from dspkd.types import Batch, Output, Spec
 
 
@@ -30,6 +32,7 @@ class LiveTeacher:
     def __init__(self, network: nn.Module, spec: Spec, *, name: str = "teacher") -> None:
         self.network = network.eval().requires_grad_(False)
         self.spec, self.name = spec, name
+        self._ask: Callable[[Tensor], Output] = self.network
 
     @property
     def parameters(self) -> int:
@@ -39,8 +42,13 @@ class LiveTeacher:
     def answer(self, batch: Batch) -> Output:
         """Return the network's output for ``batch.images``, without a gradient."""
         with torch.no_grad():
-            answered: Output = self.network(batch.images)
-        return answered
+            return self._ask(batch.images)
+
+    def compiled(self) -> LiveTeacher:
+        """Return the same teacher, the same network, asked by its compiled form: for many batches of one size."""
+        quick = copy.copy(self)
+        quick._ask = compiled(self.network)
+        return quick
 
     def apprentice(self) -> nn.Module:
         """Return a copy of the network that can be trained, in training mode; this teacher stays as it is."""

@@ -22,6 +22,7 @@ from dspkd.ranks import ALONE, Ranks
 from dspkd.seed import seed_for
 from dspkd.stage import Stage
 from dspkd.train import checkpoint, distributed
+from dspkd.train.compiled import Compiled
 from dspkd.types import Batch
 
 Score = Callable[[nn.Module], dict[str, float]]
@@ -42,6 +43,8 @@ class Arithmetic:
         Where the distiller is and batches are sent.
     half
         Compute in bfloat16 where autocast thinks it safe.
+    compiled
+        Have torch.compile make the networks that learn quicker. Not with several ranks.
     clip
         Largest gradient norm.
     ranks
@@ -50,6 +53,7 @@ class Arithmetic:
 
     device: torch.device
     half: bool = False
+    compiled: bool = False
     clip: float = 5.0
     ranks: Ranks = ALONE
 
@@ -120,7 +124,7 @@ def fit(
     """
     optimizer = make_optimizer(stage, distiller.trainable())
     progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.ranks)
-    objective = distributed.shared(distiller, arithmetic.ranks)
+    objective = objective_of(distiller, arithmetic)
     for record in progress.history:
         watcher.epoch(record)
     for epoch in range(progress.epochs, stage.epochs):
@@ -155,6 +159,13 @@ def fit(
     for name in hand_on:
         distiller.terms[name].load_state_dict(progress.best_terms[name])
     return progress
+
+
+def objective_of(distiller: Distiller, arithmetic: Arithmetic) -> nn.Module:
+    """Return what to call in the distiller's place, so that its losses are computed as `arithmetic` says."""
+    if arithmetic.compiled:
+        distiller.sharing = Compiled()
+    return distributed.shared(distiller, arithmetic.ranks)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
