@@ -263,7 +263,7 @@ def headed(title: str, names: list[str], figures: list[str]) -> Table:
     """Return a table with columns of names, which are never cut, then columns of figures."""
     table = Table(title=title, title_justify="left")
     for heading in names:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", min_width=4)
     for heading in figures:
         table.add_column(heading, justify="right", no_wrap=True)
     return table
