@@ -1,6 +1,7 @@
 """The pages in a real browser: they load nothing, say nothing on the console, fit a phone, and print."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_the_keyboard_reaches_the_content_and_each_table(opened):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.url.endswith("#content")
+    page.wait_for_url(re.compile("#content$"))
     unreachable = "[...document.querySelectorAll('.scroll, pre, summary')].filter(e => e.tabIndex < 0).length"
     assert page.evaluate(unreachable) == 0
     summary = page.locator("summary").first
