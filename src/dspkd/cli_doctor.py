@@ -71,13 +71,17 @@ def _print(console: Console, found: Examination) -> None:
     )
     if found.margin:
         table = headed(
-            "recall on validation images", ["class"], ["lesions", "teacher", "student", "margin", "95 %", "shown"]
+            "recall on validation images; the margin in points, with its 95 % interval",
+            ["class"],
+            ["lesions", "teacher", "student", "margin", "shown"],
         )
         for row in found.margin.classes:
             recalls = ["-" if value is None else f"{value:.3f}" for value in (row.teacher, row.student)]
             by = row.margin
-            told = [points(by.value), f"{points(by.low)} to {points(by.high)}"] if by else ["-", "-"]
-            table.add_row(row.name, str(row.lesions), *recalls, *told, row.word)
+            # Of two students, Student's t has one degree of freedom and may reach beyond what recalls can differ by.
+            ends = f"{points(max(by.low, -1))} to {points(min(by.high, 1))}" if by else ""
+            told = f"{points(by.value)}\n{ends}" if by else "-"
+            table.add_row(row.name, str(row.lesions), *recalls, told, row.word)
         console.print(table)
     for finding in found.findings:
         style = {"ok": "", "note": "yellow", "stop": "red"}[finding.level]

@@ -32,8 +32,8 @@ def ledger(
     """Print what a student forgot, copied and corrected of its teacher's answers, melanoma first.
 
     Forgotten: the teacher is right, the student wrong. Copied: both give the same wrong class. Corrected: the teacher
-    is wrong, the student right. Then the first twenty forgotten images; beside each answer, the probability of the true
-    class. A run's own ledger.csv lists everything.
+    is wrong, the student right. Then the first twenty forgotten images; beside each answer, in brackets, the
+    probability of the true class. A run's own ledger.csv lists everything.
     """
     with told_in_one_line():
         from dspkd.printing import print_ledger

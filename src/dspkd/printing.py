@@ -46,7 +46,7 @@ def print_ledger(console: Console, part: Part, forgotten: Sequence[Entry], *, mo
         table.add_row(row.name, f"{row.images:,}", *counts, _share(row.agreement), kl)
     console.print(table)
     for entry in forgotten[:most]:
-        said = "  ".join(f"{who} {answer} {p:.2f}" for who, (answer, p) in entry.answers.items())
+        said = "  ".join(f"{who} {answer} ({entry.truth} {p:.2f})" for who, (answer, p) in entry.answers.items())
         about = f"  ({entry.about})" if entry.about else ""
         console.print(f"{entry.truth}  {entry.id}  {said}{about}", soft_wrap=True)
     if len(forgotten) > most:
@@ -263,7 +263,7 @@ def headed(title: str, names: list[str], figures: list[str]) -> Table:
     """Return a table with columns of names, which are never cut, then columns of figures."""
     table = Table(title=title, title_justify="left")
     for heading in names:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", min_width=4)
     for heading in figures:
         table.add_column(heading, justify="right", no_wrap=True)
     return table

@@ -91,12 +91,13 @@ def test_intervals_are_those_of_lesions_drawn_with_replacement():
     score = np.repeat(generator.normal(size=60), sizes) + 0.1 * generator.normal(size=len(groups)) + 0.7 * strange
     got = separation(score[~strange], score[strange], (groups[~strange], groups[strange]))
     aucs = []
-    for _ in range(600):
+    for _ in range(1500):
         picked = np.concatenate([generator.choice(20, 20), 20 + generator.choice(40, 40)])
         rows = np.concatenate([np.flatnonzero(groups == f"g{n}") for n in picked])
         aucs.append(roc_auc_score(strange[rows], score[rows]))
     low, high = np.quantile(aucs, [0.025, 0.975])
     assert (got.auc.low, got.auc.high) == pytest.approx((low, high), abs=0.03)  # some four standard errors of these
+    assert got.auc.high - got.auc.low == pytest.approx(high - low, rel=0.08)  # of 90 %, it would be 16 % less
     assert got.auc.low < got.auc.value < got.auc.high
     images = separation(score[~strange], score[strange], alone(score[~strange], score[strange]))
     assert images.auc.high - images.auc.low < 0.75 * (high - low)

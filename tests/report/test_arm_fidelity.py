@@ -68,6 +68,7 @@ def test_the_figures_by_hand_as_data_and_as_a_table(worked):
     }  # fmt: skip
     assert taught["runs"][0] == one
     assert [run["forgotten"] for run in taught["runs"]] == [2, 3]
+    assert [run["melanoma_forgotten"] for run in taught["runs"]] == [1, 2]
     plain = arms["plain"]  # says NV to all: of i0, i1, i3 it keeps i3; of i2, i4, i5, i6 it copies i2 and i5
     assert (plain["taught"], plain["forgets"]) == (False, {"mean": pytest.approx(2 / 3), "sd": None})
     assert (plain["copies"]["mean"], plain["corrects"]["mean"]) == (1 / 2, 1 / 2)

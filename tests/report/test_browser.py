@@ -1,12 +1,14 @@
 """The pages in a real browser: they load nothing, say nothing on the console, fit a phone, and print."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from dspkd import report
+from dspkd.evaluate.predictions import Predictions
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 A4 = {"width": 673, "height": 1000}  # what is left of 210 mm between margins of 16 mm, at 96 px an inch
@@ -16,6 +18,12 @@ def complete(folder, teacher):
     """Give a fabricated run the teacher's answers, pictures, maps and features, as training keeps them."""
     for part in ("val", "test"):
         (folder / f"predictions/teacher-{part}.csv").write_text((teacher / f"predictions/{part}.csv").read_text())
+    lines = ["id,sex,age,body site"]
+    for part in ("val", "test"):
+        for n, name in enumerate(Predictions.load(folder / f"predictions/{part}.csv").ids):
+            site = "lower extremity" if n % 3 else "posterior torso"
+            lines.append(f"{name},{'female' if n % 2 else 'male'},{'40 to 59' if n % 5 else '80 and over'},{site}")
+    (folder / "attributes.csv").write_text("\n".join(lines) + "\n")
     (folder / "evidence").mkdir()
     generator = np.random.default_rng(0)
     index = []
@@ -96,7 +104,7 @@ def test_the_keyboard_reaches_the_content_and_each_table(opened):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.url.endswith("#content")
+    page.wait_for_url(re.compile("#content$"))
     unreachable = "[...document.querySelectorAll('.scroll, pre, summary')].filter(e => e.tabIndex < 0).length"
     assert page.evaluate(unreachable) == 0
     summary = page.locator("summary").first
@@ -118,6 +126,9 @@ def test_on_paper_nothing_is_hidden_or_cut_off(opened):
     assert page.evaluate(cut) == 0
     wide, inner = page.evaluate(WIDTHS)
     assert wide <= inner
+    letters = """[...document.querySelectorAll('tbody th')]
+        .filter(e => e.getBoundingClientRect().width < 24).map(e => e.textContent)"""
+    assert page.evaluate(letters) == []
     assert len(page.pdf(format="A4")) > 10_000
 
 
