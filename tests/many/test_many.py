@@ -1,57 +1,20 @@
 """Many images: answered in order, whatever happens on the way."""
 
-import csv
 import os
 import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from fake import CLASSES, COUNT, Grey, ask, picture_or_die, rows
 
 from dspkd import many
 from dspkd.errors import DataError, RunError
 from dspkd.many import asked as asking
-from dspkd.many.listing import Source
 from dspkd.many.parts import Answers, Parts
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fake import CLASSES, Grey, broken, picture_or_die
-
-COUNT = 23
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """23 grey images, of which number 5 is cut short, and number 8 is black."""
-    made = tmp_path_factory.mktemp("grey")
-    for number in range(COUNT):
-        Image.new("RGB", (8, 8), (10 * number,) * 3 if number != 8 else (0, 0, 0)).save(made / f"{number:02}.png")
-    Image.new("RGB", (8, 8), (5, 5, 5)).save(made / "00.png")
-    (made / "05.png").write_bytes((made / "04.png").read_bytes()[:30])
-    return made
-
-
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch):
-    monkeypatch.setattr(many, "CHUNK", 5)
-
-
-def ask(source, out, asked=None, *, workers=0, engine=None, column=None, told=None):
-    asked, named = asked or Grey(), Source(source, column)
-    engine = engine or partial(asking.here, asked=asked, root=named.root, workers=workers)
-    progress = (lambda *step: told.append(step)) if told is not None else (lambda *_: None)
-    return many.predict(named, Parts(out, asked.classes, asked.key), engine, progress)
-
-
-def rows(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_image_has_a_row_in_order_and_one_that_cannot_be_read_its_reason(folder, tmp_path):
@@ -240,93 +203,6 @@ def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch):
     said = asking.here(chunks, asked=Grey(), root=folder, workers=0)
     next(said)
     assert len(submitted) <= 3
-
-
-class PretendedRay(ModuleType):
-    """Does here, and late, what Ray does on a cluster of two CPUs; an actor fails at the chunk that has `fails`."""
-
-    class exceptions:  # noqa: N801
-        class RayError(Exception):
-            pass
-
-    def __init__(self, fails=None):
-        super().__init__("ray")
-        self.fails, self.needs, self.most, self.open = fails, [], 0, {}
-
-    def init(self, **_):
-        pass
-
-    def shutdown(self):
-        self.open.clear()
-
-    def cluster_resources(self):
-        return {"CPU": 2.0}
-
-    def remote(self, kind):
-        def options(**needs):
-            self.needs.append(needs)
-            return SimpleNamespace(remote=lambda *given: self._actor(kind(*given)))
-
-        return SimpleNamespace(options=options)
-
-    def _actor(self, actor):
-        def answers(chunk):
-            token = object()
-            self.open[token] = (actor, chunk)
-            self.most = max(self.most, len(self.open))
-            return token
-
-        return SimpleNamespace(answers=SimpleNamespace(remote=answers))
-
-    def wait(self, tokens, num_returns):
-        return [tokens[-1]], tokens[:-1]  # the last first
-
-    def get(self, token):
-        actor, chunk = self.open.pop(token)
-        if self.fails in chunk:
-            raise self.exceptions.RayError("The actor died.\ndspkd.errors.RunError: burnt")
-        return actor.answers(chunk)
-
-
-def test_actors_of_a_cluster_say_the_same_whoever_is_first(folder, tmp_path, monkeypatch):
-    ask(folder, tmp_path / "here.csv")
-    ray = PretendedRay()
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    ask(folder, tmp_path / "there.csv", engine=partial(asking.on_ray, make=Grey, root=folder, address="x"))
-    assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
-    assert ray.most == 4  # two chunks for each of two actors, and no more
-    assert ray.needs == [{"num_cpus": 1, "num_gpus": 0, "max_restarts": 3, "max_task_retries": 3}] * 2
-
-
-def test_an_actor_that_fails_for_good_costs_no_answers(folder, tmp_path, monkeypatch):
-    engine = partial(asking.on_ray, make=Grey, root=folder, address="x")
-    monkeypatch.setitem(sys.modules, "ray", PretendedRay(fails="00.png"))
-    with pytest.raises(RunError, match=r"--ray: dspkd\.errors.RunError: burnt; what was answered is kept"):
-        ask(folder, tmp_path / "a.csv", engine=engine)
-    assert ask(folder, tmp_path / "a.csv").before >= 5
-
-
-def test_a_cluster_without_what_is_needed_is_refused(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", PretendedRay())
-    with pytest.raises(RunError, match="the cluster has no GPU for it"):
-        next(asking.on_ray(iter([("00.png",)]), make=Grey, root=folder, address="x", gpu=True))
-
-
-@pytest.mark.filterwarnings("ignore")  # Ray warns of its own future
-def test_a_ray_cluster_says_the_same(folder, tmp_path):
-    pytest.importorskip("ray", reason="needs the extra [ray]")
-    ask(folder, tmp_path / "here.csv")
-    path = os.environ.get("PYTHONPATH", "")
-    os.environ["PYTHONPATH"] = f"{Path(__file__).parent}{os.pathsep}{path}"
-    try:
-        engine = partial(asking.on_ray, make=Grey, root=folder, address="local")
-        ask(folder, tmp_path / "there.csv", engine=engine)
-        assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
-        engine = partial(asking.on_ray, make=partial(broken, folder), root=folder, address="local")
-        with pytest.raises(RunError, match=r"--ray: .*no finished run"):
-            ask(folder, tmp_path / "b.csv", engine=engine)
-    finally:
-        os.environ["PYTHONPATH"] = path
 
 
 def test_answers_of_a_part_are_those_that_were_given(tmp_path):
