@@ -136,6 +136,10 @@ def _tried(work: Callable[[], T]) -> tuple[T | None, DspkdError | None]:
         return None, error
 
 
+_WHY = "by torchrun because another rank has died, which it tells of below, or by whoever ends jobs here"
+_GO_ON = "The same command goes on from the last finished epoch, with any number of ranks"
+
+
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """Join the ranks that ``torchrun`` has started with this one, if it did; leave them at the end.
@@ -143,7 +147,8 @@ def joined() -> Iterator[Ranks]:
     Raises
     ------
     RankError
-        Another rank has died, or has said nothing for `TIMEOUT`.
+        Another rank has died, or has said nothing for `TIMEOUT`; or this one was told to end, as ``torchrun`` does
+        when it finds that out first, and SLURM at a time limit.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
@@ -152,6 +157,11 @@ def joined() -> Iterator[Ranks]:
     mine = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
     if gpus:
         torch.cuda.set_device(mine.local % gpus)
+
+    def told_to_end(*_: object) -> None:
+        raise RankError(f"rank {mine.rank} of {mine.count}: told to end, {_WHY}. {_GO_ON}")
+
+    signal.signal(signal.SIGTERM, told_to_end)
     try:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
         yield mine
@@ -170,8 +180,7 @@ def joined() -> Iterator[Ranks]:
             raise
         raise RankError(
             f"rank {mine.rank} of {mine.count}: another rank has died or cannot be reached; what it said is above, or "
-            f"in its machine's log ({str(error).splitlines()[0]}). The same command goes on from the last finished "
-            "epoch, with any number of ranks"
+            f"in its machine's log ({str(error).splitlines()[0]}). {_GO_ON}"
         ) from error
     distributed.destroy_process_group()
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def picture_or_die(path):
     if path.name.startswith("deadly"):
         os._exit(9)
     return decode(path, short_side=4)
+
+
+def picture_of_one_interrupted(path):
+    """As when somebody presses Ctrl-C, which a terminal sends to all processes of a command."""
+    os.kill(os.getpid(), signal.SIGINT)
+    return picture(path)
+
+
+def picture_and_sign(path):
+    """Leave the number of the process that makes it."""
+    Path(f"{os.getpid()}.loader").touch()
+    return picture(path)
 
 
 class Grey:

@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fake import CLASSES, COUNT, Grey, ask, picture_or_die, rows
+from fake import CLASSES, COUNT, Grey, ask, picture_of_one_interrupted, picture_or_die, rows
 
 from dspkd import many
 from dspkd.errors import DataError, RunError
@@ -99,6 +100,15 @@ def test_stopped_anywhere_the_same_call_ends_with_the_same_file(folder, tmp_path
     assert again.asked == readable  # nothing twice
 
 
+def alive(process):
+    try:
+        os.kill(process, 0)
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc: Linux")
 def test_killed_outright_the_same_call_goes_on(folder, tmp_path):
     ask(folder, tmp_path / "whole.csv")
     script = f"""
@@ -106,7 +116,7 @@ import sys, time
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from functools import partial
 from pathlib import Path
-from fake import Grey
+from fake import Grey, picture_and_sign
 from dspkd import many
 from dspkd.many import asked as asking
 from dspkd.many.listing import Source
@@ -117,7 +127,7 @@ class Slow(Grey):
         return super().answer(pictures)
 if __name__ == "__main__":
     many.CHUNK = 5
-    engine = partial(asking.here, asked=Slow(), root=Path({str(folder)!r}), workers=1)
+    engine = partial(asking.here, asked=Slow(picture_and_sign), root=Path({str(folder)!r}), workers=1)
     many.predict(Source(Path({str(folder)!r})), Parts(Path("a.csv"), Grey.classes, Grey.key), engine)
 """
     (tmp_path / "slow.py").write_text(script)
@@ -129,6 +139,10 @@ if __name__ == "__main__":
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    (loader,) = (int(path.stem) for path in tmp_path.glob("*.loader"))
+    while alive(loader):
+        assert time.monotonic() < until, "a loader outlived the process that it worked for"
+        time.sleep(0.02)
     assert not (tmp_path / "a.csv").exists()
     assert ask(folder, tmp_path / "a.csv").before >= 10
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -167,6 +181,25 @@ def test_a_loader_that_is_killed_costs_no_answers(folder, tmp_path):
     assert ask(folder, tmp_path / "a.csv").images == COUNT
 
 
+def test_ctrl_c_is_left_to_the_process_that_was_started(folder, tmp_path):
+    ask(folder, tmp_path / "whole.csv")
+    ask(folder, tmp_path / "a.csv", Grey(picture_of_one_interrupted), workers=1)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_an_answer_of_which_a_part_is_not_finite_is_none(folder, tmp_path):
+    class Half(Grey):
+        def answer(self, pictures):
+            said = super().answer(pictures)
+            said[0, 1] = np.inf
+            return said
+
+    ask(folder, tmp_path / "a.csv", Half())
+    first, second = rows(tmp_path / "a.csv")[:2]
+    assert (first["probability_dark"], first["error"]) == ("", "the network's answer is not finite")
+    assert (second["predicted"], second["error"]) == ("dark", "")
+
+
 def test_what_cannot_be_begun_is_refused(folder, tmp_path):
     (tmp_path / "there.csv").touch()
     (tmp_path / "empty").mkdir()
@@ -190,7 +223,8 @@ def test_two_that_write_one_file_do_not_meet(folder, tmp_path):
     assert ask(folder, tmp_path / "a.csv", engine=engine).images == COUNT
 
 
-def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch):
+@pytest.mark.parametrize(("workers", "ahead"), [(0, 0), (3, 6)])
+def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch, workers, ahead):
     submitted = []
 
     class Pool(asking._Here):
@@ -198,11 +232,11 @@ def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch):
             submitted.append(given[-1])
             return super().submit(*given, **settings)
 
-    monkeypatch.setattr(asking, "_Here", Pool)
+    monkeypatch.setattr(asking, "_decoders", lambda _: nullcontext(Pool()))
     chunks = (("01.png",) * 5 for _ in range(1000))
-    said = asking.here(chunks, asked=Grey(), root=folder, workers=0)
+    said = asking.here(chunks, asked=Grey(), root=folder, workers=workers)
     next(said)
-    assert len(submitted) <= 3
+    assert ahead < len(submitted) <= ahead + 3  # a chunk is two batches
 
 
 def test_answers_of_a_part_are_those_that_were_given(tmp_path):
@@ -214,3 +248,25 @@ def test_answers_of_a_part_are_those_that_were_given(tmp_path):
     first, second = rows(tmp_path / "a.csv")
     assert (first["image"], first["predicted"], first["probability_y"]) == ("a,b.png", "y", "0.75")
     assert (second["image"], second["error"]) == ('c"d.png', "two\nlines")
+
+
+def test_a_part_is_called_after_all_that_it_depends_on(tmp_path):
+    def name(names=("ab", "c"), classes=("x", "y"), key="key"):
+        return Parts(tmp_path / "a.csv", classes, key).path(names).name
+
+    others = [name(("a", "bc")), name(("ab",)), name(classes=("y", "x")), name(key="other")]
+    assert name() == name()
+    assert len({name(), *others}) == 5
+
+
+def test_a_part_is_there_wholly_or_not_at_all(tmp_path, monkeypatch):
+    parts = Parts(tmp_path / "a.csv", ("x", "y"), "key")
+    parts.folder.mkdir()
+
+    def killed(_):
+        raise _StoppedError
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(_StoppedError):
+        parts.write(Answers(("a.png",), np.array([[0.25, 0.75]]), ("",)))
+    assert not parts.path(("a.png",)).exists()

@@ -20,8 +20,9 @@ class PretendedRay(ModuleType):
         class RayError(Exception):
             pass
 
-    def __init__(self, fails=None):
+    def __init__(self, fails=None, **resources):
         super().__init__("ray")
+        self._resources = {"CPU": 2.0, **resources}
         self.fails, self.needs, self.most, self.open = fails, [], 0, {}
 
     def init(self, **_):
@@ -31,7 +32,7 @@ class PretendedRay(ModuleType):
         self.open.clear()
 
     def cluster_resources(self):
-        return {"CPU": 2.0}
+        return self._resources
 
     def remote(self, kind):
         def options(**needs):
@@ -81,6 +82,14 @@ def test_a_cluster_without_what_is_needed_is_refused(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", PretendedRay())
     with pytest.raises(RunError, match="the cluster has no GPU for it"):
         next(asking.on_ray(iter([("00.png",)]), make=Grey, root=folder, address="x", gpu=True))
+
+
+@pytest.mark.parametrize(("cores", "gpus", "actors"), [(2, 1, 2), (16, 1, 4), (16, 3, 12)])
+def test_at_most_four_actors_share_a_gpu_and_each_has_a_core(cores, gpus, actors, folder, tmp_path, monkeypatch):
+    ray = PretendedRay(CPU=float(cores), GPU=float(gpus))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    ask(folder, tmp_path / "a.csv", engine=partial(asking.on_ray, make=Grey, root=folder, address="x", gpu=True))
+    assert [(needs["num_cpus"], needs["num_gpus"]) for needs in ray.needs] == [(1, 0.25)] * actors
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray warns of its own future
