@@ -5,9 +5,11 @@ Where there is one process, and nobody started it with others, everything here i
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -136,6 +138,20 @@ def _tried(work: Callable[[], T]) -> tuple[T | None, DspkdError | None]:
         return None, error
 
 
+def _end_at_once(code: int) -> None:
+    """Let the process end, once it has said what it has to say, without waiting for what it still has to exchange.
+
+    The other ranks may be waiting for this one likewise, each in the destructor of its connections.
+    """
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    atexit.register(end)
+
+
 _WHY = "by torchrun because another rank has died, which it tells of below, or by whoever ends jobs here"
 _GO_ON = "The same command goes on from the last finished epoch, with any number of ranks"
 
@@ -168,16 +184,19 @@ def joined() -> Iterator[Ranks]:
         mine.gathered(None)  # leaving early, while others still talk, looks like dying
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # torchrun passes it on once more
+        _end_at_once(130)
         if mine.rank > 0:
             raise SystemExit(130) from None
         raise
     except (RankError, TrainingError):
+        _end_at_once(2)
         if mine.rank > 0:  # rank 0 tells of it
             raise SystemExit(2) from None
         raise
     except RuntimeError as error:
         if not isinstance(error, distributed.DistError) and not any(name in str(error) for name in ("gloo", "NCCL")):
             raise
+        _end_at_once(2)
         raise RankError(
             f"rank {mine.rank} of {mine.count}: another rank has died or cannot be reached; what it said is above, or "
             f"in its machine's log ({str(error).splitlines()[0]}). {_GO_ON}"
