@@ -5,12 +5,15 @@
 Asks a ShuffleNetV2 of eight classes with random weights about as many images of the folder, again and again from the
 start where there are not enough, named in a CSV; each count in a process of its own, of which the peak memory is told
 together with that of its largest loader process.
+
+Linux alone: peaks are VmHWM of /proc, which each loader writes down for itself. What getrusage says of children is no
+measure of them: a process that was just started counts the memory of the one that started it, until it becomes its own.
 """
 
 import argparse
 import itertools
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,19 +24,38 @@ from pathlib import Path
 from dspkd.data.images import judged
 
 
+def peak():
+    """Return the largest memory that this process had so far, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+class Loader:
+    """Makes pictures, and writes down the peak of the process that does."""
+
+    def __init__(self, folder, size):
+        self._folder = folder
+        self._judged = partial(judged, size=size, short_side=round(size * 8 / 7))
+
+    def __call__(self, path):
+        picture = self._judged(path)
+        (self._folder / f"{os.getpid()}.peak").write_text(str(peak()))
+        return picture
+
+
 class Untrained:
     """The student that answers."""
 
     classes, key, batch_size, on_gpu = tuple("ABCDEFGH"), "untrained", 32, False
 
-    def __init__(self, size):
+    def __init__(self, size, folder):
         import torch
 
         from dspkd.models import zoo
 
         torch.set_num_threads(1)
         self._network = zoo.make("shufflenet_v2_x1_0", classes=8).eval()
-        self.picture = partial(judged, size=size, short_side=round(size * 8 / 7))
+        self.picture = Loader(folder, size)
 
     def answer(self, pictures):
         import torch
@@ -49,13 +71,13 @@ def once(table, workers, size):
     from dspkd.many.listing import Source
     from dspkd.many.parts import Parts
 
-    asked, source = Untrained(size), Source(table)
+    asked, source = Untrained(size, table.parent), Source(table)
     engine = partial(asking.here, asked=asked, root=source.root, workers=workers)
     wall, cpu = time.perf_counter(), time.process_time()
     counted = many.predict(source, Parts(table.with_name("out.csv"), asked.classes, asked.key), engine)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(json.dumps([counted.images, counted.unanswered, wall, cpu, *peaks]))
+    loader = max(float(path.read_text()) for path in table.parent.glob("*.peak"))
+    print(json.dumps([counted.images, counted.unanswered, wall, cpu, peak(), loader]))
 
 
 def main():

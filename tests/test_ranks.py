@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import signal
+import time
 
 import pytest
 import torch
@@ -146,6 +149,24 @@ def test_a_rank_that_dies_ends_the_run_and_another_number_of_ranks_ends_it_as_it
     assert [record["stage"] for record in records(out)] == ["features"]
     together(3, lambda mine: run.train(made, out, None, mine), tmp_path)
     require_alike(out, alone[0])
+
+
+def test_ranks_that_are_told_to_end_say_how_to_go_on(tmp_path):
+    """torchrun may find out first that a rank has died, and then ends the others."""
+
+    def work(mine):
+        pids = mine.gathered(os.getpid())
+        if mine.rank == 1:
+            os.kill(pids[0], signal.SIGTERM)
+            os.kill(pids[2], signal.SIGTERM)
+            os._exit(9)
+        time.sleep(100)
+
+    first, second, third = together(3, work, tmp_path)
+    assert isinstance(first, RankError)
+    assert re.match(r"rank 0 of 3: told to end, by torchrun .*\. The same command goes on from the last ", str(first))
+    assert second is None
+    assert isinstance(third, SystemExit)
 
 
 def test_one_process_goes_on_where_two_ranks_were_stopped(made, alone, tmp_path):

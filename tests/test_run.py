@@ -1,12 +1,12 @@
-"""A run, end to end on synthetic lesions: the hand-over between stages, the folder, kills and resumption."""
+"""A run, end to end on synthetic lesions: the hand-over between stages, and the folder."""
 
 import json
 import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
+from distilled import LABELS, dsp_kd_recipe, teacher_recipe, weights, written
 from dspkd import build, recipe, run
 from dspkd.data import sealed
 from dspkd.data.loader import TrainBatches
@@ -15,33 +15,6 @@ from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.evaluate.predictions import Predictions
 from dspkd.inputs import Silent
 from dspkd.teacher.live import LiveTeacher
-from dspkd.train import checkpoint
-
-PICTURES = {"size": 32, "randaugment": {"num_ops": 1}}
-LABELS = {"method": "labels"}
-
-
-def teacher_recipe(lesions, **changes):
-    settings = {
-        "name": "teacher",
-        "data": {"path": str(lesions)},
-        "model": {"name": "tiny_wide"},
-        "pictures": PICTURES,
-        "train": {"batch_size": 16, "balance": 0.5},
-        "stages": [{"name": "labels", "epochs": 2, "lr": 3e-3, "terms": [LABELS]}],
-    }
-    return recipe.parse({**settings, **changes})
-
-
-def dsp_kd_recipe(lesions, teacher, **changes):
-    features = [LABELS, {"method": "hierarchical_fusion", "weight": 1e-3, "options": {"width": 8, "hidden": 8}}]
-    logits = [{"method": "labels", "weight": 0.5}, {"method": "normkd", "weight": 0.5}]
-    stages = [
-        {"name": "features", "epochs": 2, "lr": 3e-3, "terms": features},
-        {"name": "logits", "epochs": 2, "lr": 1e-3, "terms": logits},
-    ]
-    student = {"name": "dsp_kd", "teacher": str(teacher), "model": {"name": "tiny"}, "stages": stages}
-    return teacher_recipe(lesions, **{**student, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +36,6 @@ def pages_take_no_time(request, monkeypatch, finished):
     """Pictures of hundreds of runs would be most of the time; the page of `finished` is real."""
     if "finished" not in request.node.name:
         monkeypatch.setattr(run.report, "write", lambda out: out / "report.html")
-
-
-def weights(out):
-    return load_file(out / "model.safetensors")
 
 
 def test_a_finished_folder_describes_itself(finished):
@@ -132,100 +101,10 @@ def test_a_stage_may_start_from_the_initial_student(lesions, teacher, tmp_path, 
         return fit(stage, distiller, *rest, **settings)
 
     monkeypatch.setattr(run.loop, "fit", spy)
-    made = recipe.load(_written(tmp_path, dsp_kd_recipe(lesions, teacher)), ["stages.1.start='initial'"])
+    made = recipe.load(written(tmp_path, dsp_kd_recipe(lesions, teacher)), ["stages.1.start='initial'"])
     run.train(made, tmp_path / "run")
     for name, value in started[0].items():
         assert torch.equal(started[1][name], value), name
-
-
-def _written(folder, made):
-    (folder / "r.toml").write_text(recipe.dump(made))
-    return folder / "r.toml"
-
-
-class Killed(BaseException):
-    pass
-
-
-class Killer(Silent):
-    """Dies at a step, or once an epoch is saved."""
-
-    def __init__(self, stage, epoch, when):
-        self.at, self.when = (stage, epoch), when
-
-    def step(self, stage, epoch, done, steps):
-        if self.when == "within" and (stage, epoch) == self.at and done == steps // 2:
-            raise Killed
-
-    def epoch(self, record):
-        if self.when == "after" and (record["stage"], record["epoch"]) == self.at:
-            raise Killed
-
-
-@pytest.mark.parametrize("when", ["within", "after"])
-@pytest.mark.parametrize("at", [("features", 0), ("features", 1), ("logits", 0), ("logits", 1)])
-def test_killed_anywhere_and_resumed_equals_unbroken(lesions, teacher, finished, tmp_path, at, when):
-    out = tmp_path / "run"
-    made = dsp_kd_recipe(lesions, teacher)
-    with pytest.raises(Killed):
-        run.train(made, out, Killer(*at, when))
-    run.train(made, out)
-    for name, value in weights(finished).items():
-        assert torch.equal(value, weights(out)[name]), name
-    for part in ("val", "test"):
-        name = f"predictions/{part}.csv"
-        assert (out / name).read_bytes() == (finished / name).read_bytes()
-    assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
-
-
-def test_killed_once_the_test_is_opened_and_resumed_it_is_opened_once(lesions, tmp_path, monkeypatch):
-    write = run.write_json
-
-    def dying(path, content):
-        if path.name == "result.json":
-            raise Killed
-        write(path, content)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "write_json", dying)
-        with pytest.raises(Killed):
-            run.train(teacher_recipe(lesions), tmp_path / "run")
-    assert len(sealed.openings(tmp_path / "run")) == 1
-    run.train(teacher_recipe(lesions), tmp_path / "run")
-    assert len(sealed.openings(tmp_path / "run")) == 1
-
-
-def test_killed_before_the_first_checkpoint_of_stage_two_its_new_layers_are_the_same(lesions, teacher, tmp_path):
-    """Layers of the second stage's terms must not depend on what the first stage drew before the kill."""
-    stages = dsp_kd_recipe(lesions, teacher).stages
-    swapped = tuple(reversed([*stages]))
-    made = recipe.load(_written(tmp_path, dsp_kd_recipe(lesions, teacher)))
-    made = type(made)(**{**vars(made), "stages": swapped})
-    run.train(made, tmp_path / "whole")
-    with pytest.raises(Killed):
-        run.train(made, tmp_path / "broken", Killer("features", 0, "within"))
-    run.train(made, tmp_path / "broken")
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
-
-
-def test_a_killed_save_of_the_checkpoint_costs_no_more_than_its_epoch(lesions, tmp_path, monkeypatch):
-    save, calls = torch.save, []
-
-    def dying(state, file):
-        calls.append(1)
-        if len(calls) == 2:
-            file.write(b"half a checkpoint")
-            raise Killed
-        save(state, file)
-
-    run.train(teacher_recipe(lesions), tmp_path / "whole")
-    monkeypatch.setattr(checkpoint.torch, "save", dying)
-    with pytest.raises(Killed):
-        run.train(teacher_recipe(lesions), tmp_path / "broken")
-    run.train(teacher_recipe(lesions), tmp_path / "broken")
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
 
 
 def test_a_finished_run_is_not_trained_again(lesions, finished, teacher):

@@ -5,9 +5,11 @@ Where there is one process, and nobody started it with others, everything here i
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -136,6 +138,24 @@ def _tried(work: Callable[[], T]) -> tuple[T | None, DspkdError | None]:
         return None, error
 
 
+def _end_at_once(code: int) -> None:
+    """Let the process end, once it has said what it has to say, without waiting for what it still has to exchange.
+
+    The other ranks may be waiting for this one likewise, each in the destructor of its connections.
+    """
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    atexit.register(end)
+
+
+_WHY = "by torchrun because another rank has died, which it tells of below, or by whoever ends jobs here"
+_GO_ON = "The same command goes on from the last finished epoch, with any number of ranks"
+
+
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """Join the ranks that ``torchrun`` has started with this one, if it did; leave them at the end.
@@ -143,7 +163,8 @@ def joined() -> Iterator[Ranks]:
     Raises
     ------
     RankError
-        Another rank has died, or has said nothing for `TIMEOUT`.
+        Another rank has died, or has said nothing for `TIMEOUT`; or this one was told to end, as ``torchrun`` does
+        when it finds that out first, and SLURM at a time limit.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
@@ -152,26 +173,33 @@ def joined() -> Iterator[Ranks]:
     mine = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
     if gpus:
         torch.cuda.set_device(mine.local % gpus)
+
+    def told_to_end(*_: object) -> None:
+        raise RankError(f"rank {mine.rank} of {mine.count}: told to end, {_WHY}. {_GO_ON}")
+
+    signal.signal(signal.SIGTERM, told_to_end)
     try:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
         yield mine
         mine.gathered(None)  # leaving early, while others still talk, looks like dying
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # torchrun passes it on once more
+        _end_at_once(130)
         if mine.rank > 0:
             raise SystemExit(130) from None
         raise
     except (RankError, TrainingError):
+        _end_at_once(2)
         if mine.rank > 0:  # rank 0 tells of it
             raise SystemExit(2) from None
         raise
     except RuntimeError as error:
         if not isinstance(error, distributed.DistError) and not any(name in str(error) for name in ("gloo", "NCCL")):
             raise
+        _end_at_once(2)
         raise RankError(
             f"rank {mine.rank} of {mine.count}: another rank has died or cannot be reached; what it said is above, or "
-            f"in its machine's log ({str(error).splitlines()[0]}). The same command goes on from the last finished "
-            "epoch, with any number of ranks"
+            f"in its machine's log ({str(error).splitlines()[0]}). {_GO_ON}"
         ) from error
     distributed.destroy_process_group()
 

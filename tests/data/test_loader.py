@@ -5,7 +5,9 @@ import torch
 from dspkd.data import read
 from dspkd.data.images import decode
 from dspkd.data.loader import TrainBatches, in_order
+from dspkd.data.mixing import Mixing
 from dspkd.data.transforms import Augmentation, CentreCrop, strengthened
+from dspkd.types import Batch
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,14 @@ def test_pictures_that_judge_come_in_order_all_of_them(table):
     shown = gathered(in_order(table, rows, CentreCrop(size=32), batch_size=2))
     assert shown["index"].tolist() == rows.tolist()
     assert shown["labels"].tolist() == table.labels[rows].tolist()
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_mixed_pictures_are_pinned_as_single_ones_are(table, pinned, monkeypatch):
+    """What a loader pins is what it was given to mix."""
+    made = []
+    monkeypatch.setattr(Batch, "pin_memory", lambda self: made.append(self) or self)
+    batches = TrainBatches(table, np.arange(40), Augmentation(size=32), batch_size=8, mixing=Mixing(mixup=0.5))
+    batches._pin = pinned
+    given = list(batches.epoch(0))
+    assert made == (given if pinned else [])

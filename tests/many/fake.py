@@ -1,13 +1,22 @@
 """Somebody who answers at once: a picture's mean grey value decides between two classes."""
 
+import csv
 import os
+import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from dspkd import many
 from dspkd.data.images import decode
+from dspkd.many import asked as asking
+from dspkd.many.listing import Source
+from dspkd.many.parts import Parts
 
 CLASSES = ("dark", "light")
+COUNT = 23
+"""Images in the folder that the fixture `folder` makes."""
 
 
 def picture(path):
@@ -18,6 +27,18 @@ def picture_or_die(path):
     if path.name.startswith("deadly"):
         os._exit(9)
     return decode(path, short_side=4)
+
+
+def picture_of_one_interrupted(path):
+    """As when somebody presses Ctrl-C, which a terminal sends to all processes of a command."""
+    os.kill(os.getpid(), signal.SIGINT)
+    return picture(path)
+
+
+def picture_and_sign(path):
+    """Leave the number of the process that makes it."""
+    Path(f"{os.getpid()}.loader").touch()
+    return picture(path)
 
 
 class Grey:
@@ -38,3 +59,15 @@ def broken(folder: Path):
     from dspkd.errors import RunError
 
     raise RunError(f"{folder}: no finished run")
+
+
+def ask(source, out, asked=None, *, workers=0, engine=None, column=None, told=None):
+    asked, named = asked or Grey(), Source(source, column)
+    engine = engine or partial(asking.here, asked=asked, root=named.root, workers=workers)
+    progress = (lambda *step: told.append(step)) if told is not None else (lambda *_: None)
+    return many.predict(named, Parts(out, asked.classes, asked.key), engine, progress)
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,57 +1,21 @@
 """Many images: answered in order, whatever happens on the way."""
 
-import csv
 import os
 import signal
 import subprocess
 import sys
 import time
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from fake import CLASSES, COUNT, Grey, ask, picture_of_one_interrupted, picture_or_die, rows
 
 from dspkd import many
 from dspkd.errors import DataError, RunError
 from dspkd.many import asked as asking
-from dspkd.many.listing import Source
 from dspkd.many.parts import Answers, Parts
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fake import CLASSES, Grey, broken, picture_or_die
-
-COUNT = 23
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """23 grey images, of which number 5 is cut short, and number 8 is black."""
-    made = tmp_path_factory.mktemp("grey")
-    for number in range(COUNT):
-        Image.new("RGB", (8, 8), (10 * number,) * 3 if number != 8 else (0, 0, 0)).save(made / f"{number:02}.png")
-    Image.new("RGB", (8, 8), (5, 5, 5)).save(made / "00.png")
-    (made / "05.png").write_bytes((made / "04.png").read_bytes()[:30])
-    return made
-
-
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch):
-    monkeypatch.setattr(many, "CHUNK", 5)
-
-
-def ask(source, out, asked=None, *, workers=0, engine=None, column=None, told=None):
-    asked, named = asked or Grey(), Source(source, column)
-    engine = engine or partial(asking.here, asked=asked, root=named.root, workers=workers)
-    progress = (lambda *step: told.append(step)) if told is not None else (lambda *_: None)
-    return many.predict(named, Parts(out, asked.classes, asked.key), engine, progress)
-
-
-def rows(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_image_has_a_row_in_order_and_one_that_cannot_be_read_its_reason(folder, tmp_path):
@@ -136,6 +100,15 @@ def test_stopped_anywhere_the_same_call_ends_with_the_same_file(folder, tmp_path
     assert again.asked == readable  # nothing twice
 
 
+def alive(process):
+    try:
+        os.kill(process, 0)
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks for processes in /proc: Linux")
 def test_killed_outright_the_same_call_goes_on(folder, tmp_path):
     ask(folder, tmp_path / "whole.csv")
     script = f"""
@@ -143,7 +116,7 @@ import sys, time
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from functools import partial
 from pathlib import Path
-from fake import Grey
+from fake import Grey, picture_and_sign
 from dspkd import many
 from dspkd.many import asked as asking
 from dspkd.many.listing import Source
@@ -154,7 +127,7 @@ class Slow(Grey):
         return super().answer(pictures)
 if __name__ == "__main__":
     many.CHUNK = 5
-    engine = partial(asking.here, asked=Slow(), root=Path({str(folder)!r}), workers=1)
+    engine = partial(asking.here, asked=Slow(picture_and_sign), root=Path({str(folder)!r}), workers=1)
     many.predict(Source(Path({str(folder)!r})), Parts(Path("a.csv"), Grey.classes, Grey.key), engine)
 """
     (tmp_path / "slow.py").write_text(script)
@@ -166,6 +139,10 @@ if __name__ == "__main__":
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    (loader,) = (int(path.stem) for path in tmp_path.glob("*.loader"))
+    while alive(loader):
+        assert time.monotonic() < until, "a loader outlived the process that it worked for"
+        time.sleep(0.02)
     assert not (tmp_path / "a.csv").exists()
     assert ask(folder, tmp_path / "a.csv").before >= 10
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -204,6 +181,25 @@ def test_a_loader_that_is_killed_costs_no_answers(folder, tmp_path):
     assert ask(folder, tmp_path / "a.csv").images == COUNT
 
 
+def test_ctrl_c_is_left_to_the_process_that_was_started(folder, tmp_path):
+    ask(folder, tmp_path / "whole.csv")
+    ask(folder, tmp_path / "a.csv", Grey(picture_of_one_interrupted), workers=1)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_an_answer_of_which_a_part_is_not_finite_is_none(folder, tmp_path):
+    class Half(Grey):
+        def answer(self, pictures):
+            said = super().answer(pictures)
+            said[0, 1] = np.inf
+            return said
+
+    ask(folder, tmp_path / "a.csv", Half())
+    first, second = rows(tmp_path / "a.csv")[:2]
+    assert (first["probability_dark"], first["error"]) == ("", "the network's answer is not finite")
+    assert (second["predicted"], second["error"]) == ("dark", "")
+
+
 def test_what_cannot_be_begun_is_refused(folder, tmp_path):
     (tmp_path / "there.csv").touch()
     (tmp_path / "empty").mkdir()
@@ -227,7 +223,8 @@ def test_two_that_write_one_file_do_not_meet(folder, tmp_path):
     assert ask(folder, tmp_path / "a.csv", engine=engine).images == COUNT
 
 
-def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch):
+@pytest.mark.parametrize(("workers", "ahead"), [(0, 0), (3, 6)])
+def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch, workers, ahead):
     submitted = []
 
     class Pool(asking._Here):
@@ -235,98 +232,11 @@ def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch):
             submitted.append(given[-1])
             return super().submit(*given, **settings)
 
-    monkeypatch.setattr(asking, "_Here", Pool)
+    monkeypatch.setattr(asking, "_decoders", lambda _: nullcontext(Pool()))
     chunks = (("01.png",) * 5 for _ in range(1000))
-    said = asking.here(chunks, asked=Grey(), root=folder, workers=0)
+    said = asking.here(chunks, asked=Grey(), root=folder, workers=workers)
     next(said)
-    assert len(submitted) <= 3
-
-
-class PretendedRay(ModuleType):
-    """Does here, and late, what Ray does on a cluster of two CPUs; an actor fails at the chunk that has `fails`."""
-
-    class exceptions:  # noqa: N801
-        class RayError(Exception):
-            pass
-
-    def __init__(self, fails=None):
-        super().__init__("ray")
-        self.fails, self.needs, self.most, self.open = fails, [], 0, {}
-
-    def init(self, **_):
-        pass
-
-    def shutdown(self):
-        self.open.clear()
-
-    def cluster_resources(self):
-        return {"CPU": 2.0}
-
-    def remote(self, kind):
-        def options(**needs):
-            self.needs.append(needs)
-            return SimpleNamespace(remote=lambda *given: self._actor(kind(*given)))
-
-        return SimpleNamespace(options=options)
-
-    def _actor(self, actor):
-        def answers(chunk):
-            token = object()
-            self.open[token] = (actor, chunk)
-            self.most = max(self.most, len(self.open))
-            return token
-
-        return SimpleNamespace(answers=SimpleNamespace(remote=answers))
-
-    def wait(self, tokens, num_returns):
-        return [tokens[-1]], tokens[:-1]  # the last first
-
-    def get(self, token):
-        actor, chunk = self.open.pop(token)
-        if self.fails in chunk:
-            raise self.exceptions.RayError("The actor died.\ndspkd.errors.RunError: burnt")
-        return actor.answers(chunk)
-
-
-def test_actors_of_a_cluster_say_the_same_whoever_is_first(folder, tmp_path, monkeypatch):
-    ask(folder, tmp_path / "here.csv")
-    ray = PretendedRay()
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    ask(folder, tmp_path / "there.csv", engine=partial(asking.on_ray, make=Grey, root=folder, address="x"))
-    assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
-    assert ray.most == 4  # two chunks for each of two actors, and no more
-    assert ray.needs == [{"num_cpus": 1, "num_gpus": 0, "max_restarts": 3, "max_task_retries": 3}] * 2
-
-
-def test_an_actor_that_fails_for_good_costs_no_answers(folder, tmp_path, monkeypatch):
-    engine = partial(asking.on_ray, make=Grey, root=folder, address="x")
-    monkeypatch.setitem(sys.modules, "ray", PretendedRay(fails="00.png"))
-    with pytest.raises(RunError, match=r"--ray: dspkd\.errors.RunError: burnt; what was answered is kept"):
-        ask(folder, tmp_path / "a.csv", engine=engine)
-    assert ask(folder, tmp_path / "a.csv").before >= 5
-
-
-def test_a_cluster_without_what_is_needed_is_refused(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", PretendedRay())
-    with pytest.raises(RunError, match="the cluster has no GPU for it"):
-        next(asking.on_ray(iter([("00.png",)]), make=Grey, root=folder, address="x", gpu=True))
-
-
-@pytest.mark.filterwarnings("ignore")  # Ray warns of its own future
-def test_a_ray_cluster_says_the_same(folder, tmp_path):
-    pytest.importorskip("ray", reason="needs the extra [ray]")
-    ask(folder, tmp_path / "here.csv")
-    path = os.environ.get("PYTHONPATH", "")
-    os.environ["PYTHONPATH"] = f"{Path(__file__).parent}{os.pathsep}{path}"
-    try:
-        engine = partial(asking.on_ray, make=Grey, root=folder, address="local")
-        ask(folder, tmp_path / "there.csv", engine=engine)
-        assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
-        engine = partial(asking.on_ray, make=partial(broken, folder), root=folder, address="local")
-        with pytest.raises(RunError, match=r"--ray: .*no finished run"):
-            ask(folder, tmp_path / "b.csv", engine=engine)
-    finally:
-        os.environ["PYTHONPATH"] = path
+    assert ahead < len(submitted) <= ahead + 3  # a chunk is two batches
 
 
 def test_answers_of_a_part_are_those_that_were_given(tmp_path):
@@ -338,3 +248,25 @@ def test_answers_of_a_part_are_those_that_were_given(tmp_path):
     first, second = rows(tmp_path / "a.csv")
     assert (first["image"], first["predicted"], first["probability_y"]) == ("a,b.png", "y", "0.75")
     assert (second["image"], second["error"]) == ('c"d.png', "two\nlines")
+
+
+def test_a_part_is_called_after_all_that_it_depends_on(tmp_path):
+    def name(names=("ab", "c"), classes=("x", "y"), key="key"):
+        return Parts(tmp_path / "a.csv", classes, key).path(names).name
+
+    others = [name(("a", "bc")), name(("ab",)), name(classes=("y", "x")), name(key="other")]
+    assert name() == name()
+    assert len({name(), *others}) == 5
+
+
+def test_a_part_is_there_wholly_or_not_at_all(tmp_path, monkeypatch):
+    parts = Parts(tmp_path / "a.csv", ("x", "y"), "key")
+    parts.folder.mkdir()
+
+    def killed(_):
+        raise _StoppedError
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(_StoppedError):
+        parts.write(Answers(("a.png",), np.array([[0.25, 0.75]]), ("",)))
+    assert not parts.path(("a.png",)).exists()

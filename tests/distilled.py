@@ -1,0 +1,40 @@
+"""Recipes of a small teacher and its student on synthetic lesions, and what their runs leave."""
+
+from safetensors.torch import load_file
+
+from dspkd import recipe
+
+PICTURES = {"size": 32, "randaugment": {"num_ops": 1}}
+LABELS = {"method": "labels"}
+
+
+def teacher_recipe(lesions, **changes):
+    settings = {
+        "name": "teacher",
+        "data": {"path": str(lesions)},
+        "model": {"name": "tiny_wide"},
+        "pictures": PICTURES,
+        "train": {"batch_size": 16, "balance": 0.5},
+        "stages": [{"name": "labels", "epochs": 2, "lr": 3e-3, "terms": [LABELS]}],
+    }
+    return recipe.parse({**settings, **changes})
+
+
+def dsp_kd_recipe(lesions, teacher, **changes):
+    features = [LABELS, {"method": "hierarchical_fusion", "weight": 1e-3, "options": {"width": 8, "hidden": 8}}]
+    logits = [{"method": "labels", "weight": 0.5}, {"method": "normkd", "weight": 0.5}]
+    stages = [
+        {"name": "features", "epochs": 2, "lr": 3e-3, "terms": features},
+        {"name": "logits", "epochs": 2, "lr": 1e-3, "terms": logits},
+    ]
+    student = {"name": "dsp_kd", "teacher": str(teacher), "model": {"name": "tiny"}, "stages": stages}
+    return teacher_recipe(lesions, **{**student, **changes})
+
+
+def weights(out):
+    return load_file(out / "model.safetensors")
+
+
+def written(folder, made):
+    (folder / "r.toml").write_text(recipe.dump(made))
+    return folder / "r.toml"
