@@ -82,6 +82,13 @@ def test_a_sheet_holds_what_was_said(predictor, folder, tmp_path):
         assert (row["bundle"], row["precision"]) == (predictor.bundle.digest[:12], predictor.precision)
 
 
+def test_an_answer_is_in_the_file_before_the_next_is_asked_for(predictor, folder, tmp_path):
+    with archive.Sheet(tmp_path / "answers.csv", predictor) as sheet:
+        for number, (image, answer) in enumerate(archive.ask(predictor, archive.find([folder])[:2]), start=1):
+            sheet.write(image, answer)
+            assert len(table(tmp_path / "answers.csv")) == number
+
+
 def test_a_sheet_that_was_stopped_anywhere_goes_on(predictor, folder, tmp_path):
     path = tmp_path / "answers.csv"
     assert fill(predictor, folder, path, stop=5) == 12

@@ -25,7 +25,7 @@ def shown():
 @pytest.mark.parametrize(
     ("width", "height", "short_side", "size"),
     [(203, 151, 73, 64), (151, 203, 37, 32), (600, 450, 256, 224), (40, 30, 73, 64), (73, 73, 73, 64), (91, 7, 16, 9),
-     (601, 449, 55, 48), (3, 2, 37, 32)],
+     (601, 449, 55, 48), (3, 2, 37, 32), (300, 700, 37, 32), (64, 150, 37, 32), (20, 50, 37, 32)],
 )  # fmt: skip
 def test_the_resize_on_the_page_is_pillows_bit_for_bit(shown, width, height, short_side, size):
     image = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)

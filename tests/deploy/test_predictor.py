@@ -14,6 +14,7 @@ from PIL import Image
 from bundles import contents, edited, write
 from dspkd.data import images as training
 from dspkd.deploy import Predictor, preprocess
+from dspkd.deploy.predictor import softmax
 from dspkd.deploy.preprocess import FORMATS, resized_to
 from dspkd.deploy.spec import Preprocessing
 from dspkd.errors import BundleError, DataError
@@ -52,6 +53,10 @@ def test_it_answers_as_the_network_in_the_bundle_does(predictor, bundle, photogr
         assert told.refer == (told.confidence < predictor.bundle.spec.refer_below)
         assert set(told.seconds) == {"decode", "resize", "network"}
         assert all(0 < taken < 60 for taken in told.seconds.values())
+
+
+def test_probabilities_of_very_large_logits_are_finite():
+    assert softmax(np.float32([[2000, 0, -2000]]), 0.5).tolist() == [[1, 0, 0]]
 
 
 def test_below_the_threshold_it_refers_and_at_the_threshold_it_does_not(bundle, photographs, tmp_path):

@@ -60,10 +60,29 @@ def test_a_logit_or_a_probability_beyond_the_tolerance_is_found_and_one_within_i
         moved[1, 2] += np.float32(share * said["tolerance"])
         assert set(wrong(write(tmp_path / "moved.dspkd", {**files, name: moved.tobytes()}))) == names
 
-    def shift(golden):
-        golden["answers"][precision]["probabilities"][0][0] += 0.9 if said["probabilities"][0][0] < 0.5 else -0.9
+    by = said["tolerance"] / (2 * json.loads(files["spec.json"])["temperature"]) + 1e-6
+    for share, names in ((0.5, set()), (1.5, {precision})):
 
-    assert set(wrong(edited(tmp_path / "shifted.dspkd", files, GOLDEN, shift))) == {precision}
+        def shift(golden, by=share * by):
+            golden["answers"][precision]["probabilities"][0][0] += by
+
+        assert set(wrong(edited(tmp_path / "shifted.dspkd", files, GOLDEN, shift))) == names
+
+
+def test_a_file_that_was_changed_after_the_bundle_was_opened_is_found(files, tmp_path):
+    opened = open_bundle(write(tmp_path / "model.dspkd", files))
+    write(tmp_path / "model.dspkd", {**files, "card.md": files["card.md"].swapcase()})
+    assert [check.name for check in verify(opened) if not check.right] == ["files"]
+
+
+def test_more_golden_images_than_are_read_are_found_wrong_before_any_is(files, tmp_path):
+    golden = json.loads(files[GOLDEN])
+    pictures = np.frombuffer(files["golden/pictures.f32"], "<f4").reshape(golden["pictures"]["shape"])
+    golden["images"] = golden["images"][:1] * 65
+    golden["pictures"]["shape"][0] = 65
+    many = {GOLDEN: json.dumps(golden).encode(), "golden/pictures.f32": np.repeat(pictures[:1], 65, axis=0).tobytes()}
+    found = wrong(write(tmp_path / "many.dspkd", files | many))
+    assert "65 images, 65 pictures; want as many, 1 to 64" in found["preprocessing"]
 
 
 def test_swapped_models_are_found(files, tmp_path):
@@ -90,8 +109,9 @@ def test_another_short_side_is_found(files, tmp_path):
         (lambda g: g["pictures"].update(shape=[True, 4]), "golden cases", "want positive whole numbers"),
         (lambda g: g["pictures"].update(file="../../etc/passwd"), "golden cases", "has no ../../etc/passwd"),
         (lambda g: g["answers"].pop("int8"), "golden cases", "answers and models differ in int8"),
-        (lambda g: g.update(images=[]), "preprocessing", "0 images, 4 pictures"),
-        (lambda g: g.update(images=["spec.json"] * 4), "preprocessing", "not an image of a known format"),
+        (lambda g: g["answers"].update(fp16={}), "golden cases", "answers and models differ in fp16"),
+        (lambda g: g.update(images=[]), "preprocessing", "0 images, 5 pictures; want as many, 1 to 64"),
+        (lambda g: g.update(images=["spec.json"] * 5), "preprocessing", "not an image of a known format"),
         (lambda g: g["answers"]["fp32"].update(tolerance="all"), "fp32", "tolerance: 'all'; want a number"),
         (
             lambda g: g["answers"]["fp32"].update(probabilities=[["a"]]),
@@ -99,7 +119,7 @@ def test_another_short_side_is_found(files, tmp_path):
             "want a list of numbers for each picture",
         ),
         (lambda g: g["answers"]["fp32"].update(probabilities=[[1.0], [1.0, 2.0]]), "fp32", "want a list of numbers"),
-        (lambda g: g["answers"]["fp32"].update(shape=[8, 4]), "fp32", "[8, 4] logits; want [4, 8]"),
+        (lambda g: g["answers"]["fp32"].update(shape=[8, 5]), "fp32", "[8, 5] logits; want [5, 8]"),
     ],
 )
 def test_golden_cases_that_are_broken_are_found_wrong(files, tmp_path, change, name, message):

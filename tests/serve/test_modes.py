@@ -56,6 +56,7 @@ def kinds(folder):
         "small.jpg": encoded(picture.resize((19, 14))),
         "mpo.jpg": encoded(picture, "MPO"),
         "rgb.png": encoded(picture, "PNG"),
+        "tall.png": encoded(picture.crop((100, 0, 225, 287)), "PNG"),
         "alpha.png": encoded(alpha, "PNG"),
         "1bit.png": encoded(picture.convert("1"), "PNG"),
         "palette.png": encoded(picture.quantize(64), "PNG"),

@@ -69,3 +69,10 @@ def test_the_picture_itself_is_left_alone_and_sides_need_not_divide(image):
 def test_covering_with_the_mean_colour_leaves_the_mean_alone(image):
     flat = np.broadcast_to(image.mean(axis=(1, 2), keepdims=True), image.shape).copy()
     assert abs(heat_map(lambda batch: batch.mean(axis=(2, 3)), flat, 0)).max() < 1e-6
+
+
+def test_the_cells_reach_the_last_pixel_where_sides_do_not_divide(image):
+    uneven = image[:, :37, :37].copy()
+    uneven[:, -1, -1] = 1
+    cells = heat_map(lambda batch: batch[:, :, -1, -1].mean(axis=1, keepdims=True, dtype=np.float64), uneven, 0)
+    assert cells[-1, -1] == pytest.approx(1 - uneven.mean(axis=(1, 2)).mean(), abs=1e-6)

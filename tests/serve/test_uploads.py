@@ -5,8 +5,11 @@ import tempfile
 
 import numpy as np
 import pytest
+from fastapi import HTTPException, Request
 from PIL import Image
 
+from dspkd.serve import uploads
+from dspkd.serve.gate import Gate
 from dspkd.serve.limits import Limits
 from serving import encoded, lesion, post, talk
 
@@ -54,6 +57,7 @@ def test_what_is_too_much_or_no_picture_is_refused(bundle_file, files, options, 
             "'files'",
         ),
         (b'--b\r\nContent-Disposition: form-data; name="files"\r\n\r\nx\r\n--b--\r\n', "", 400, "Too many fields"),
+        (b"--b--\r\n", "Multipart/Form-Data; boundary=b", 422, "'files'"),
         (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", "", 400, '"name" must be provided'),
     ],
 )
@@ -90,6 +94,27 @@ def test_a_slow_upload_is_given_up(bundle_file, jpeg):
         bundle_file, lambda c: c.post("/predict", **streamed(jpeg, wait=0.2)), limits=Limits(upload_seconds=0.3)
     )
     assert (response.status_code, "longer than 0.3 s" in response.text) == (408, True)
+
+
+@pytest.mark.parametrize("error", [ValueError, UnicodeDecodeError, LookupError])
+def test_a_head_that_the_parser_does_not_expect_is_the_clients_mistake(bundle_file, jpeg, monkeypatch, error):
+    async def stumbles(parser):
+        raise error(*("utf-8", b"x", 0, 1, "x")[: 5 if error is UnicodeDecodeError else 1])
+
+    monkeypatch.setattr(uploads.MultiPartParser, "parse", stumbles)
+    response = post(bundle_file, ("a.jpg", jpeg))
+    assert (response.status_code, response.json()["detail"]) == (400, f"no valid multipart body: {error.__name__}")
+
+
+def test_an_upload_that_breaks_off_is_told_as_such():
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]}
+    limits = Limits()
+    with Gate(limits).place("a") as place, pytest.raises(HTTPException) as raised:
+        asyncio.run(uploads.read(Request(scope, gone), limits, place))
+    assert (raised.value.status_code, raised.value.detail) == (400, "the upload was broken off")
 
 
 def test_no_upload_is_written_to_disk(bundle_file, monkeypatch):

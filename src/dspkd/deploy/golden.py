@@ -17,7 +17,10 @@ PICTURES = "golden/pictures.f32"
 
 
 def paint(short_side: int) -> dict[str, Image.Image]:
-    """Return synthetic images that try what an image can be: lying, standing, smaller than the picture, grey."""
+    """Return synthetic images that try what an image can be: lying, standing, tall, smaller than the picture, grey.
+
+    Of the tall one Pillow itself, asked for both sides at once, may resize the columns first.
+    """
     from dspkd.data.lesion_photo import paint as painted
 
     side = max(64, round(1.7 * short_side))
@@ -26,6 +29,7 @@ def paint(short_side: int) -> dict[str, Image.Image]:
     return {
         "golden/lying.png": Image.fromarray(lesions[0][: side * 3 // 4 + 1]),
         "golden/standing.png": Image.fromarray(lesions[1][:, : side * 5 // 7]),
+        "golden/tall.png": Image.fromarray(lesions[1][:, : side * 2 // 5]),
         "golden/small.png": Image.fromarray(lesions[2]).resize((small, small), Image.Resampling.BICUBIC),
         "golden/grey.png": Image.fromarray(lesions[3][3:]).convert("L"),
     }

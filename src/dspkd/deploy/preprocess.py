@@ -67,7 +67,9 @@ def decode(image: AnyImage) -> Image.Image:
 def picture(rgb: Image.Image, wanted: Preprocessing) -> Picture:
     """Return the picture of a decoded image: ``[3, size, size]`` float32, RGB in [0, 1], contiguous."""
     width, height = resized_to(rgb.width, rgb.height, wanted.short_side)
-    small = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    # One pass at a time: of an image more than twice as high as wide, some Pillows resize the columns first.
+    across = rgb.resize((width, rgb.height), Image.Resampling.BILINEAR)
+    small = across.resize((width, height), Image.Resampling.BILINEAR)
     left, top, size = (width - wanted.size) // 2, (height - wanted.size) // 2, wanted.size
     if wanted.artefacts:
         clean_HW3 = removed(np.array(small), wanted.artefacts)
