@@ -56,7 +56,7 @@ def test_calibration_before_knows_no_temperature_and_after_does(answers):
 def test_origins_name_files_and_folders_and_tell_no_path(finished):
     asked = recipe.load(finished / "recipe.toml")
     asked = replace(
-        asked, teacher=("/home/jane/runs/teacher",), model=replace(asked.model, weights="/home/jane/first.safetensors")
+        asked, teacher=("disks/jane/runs/teacher",), model=replace(asked.model, weights="disks/jane/first.safetensors")
     )
     told = certificate.origins(finished, asked)
     assert (told["first weights"], told["teachers"]) == ("first.safetensors", [{"name": "teacher"}])
