@@ -57,6 +57,8 @@ def network(seed=0, size=32, classes=4):
         helper.make_node("Flatten", ["mean"], ["flat"]),
         helper.make_node("Gemm", ["flat", "w3", "b"], ["logits"]),
     ]
+    for node in nodes:
+        node.name = node.output[0]  # by which quantisation leaves some out
     graph = helper.make_graph(
         nodes,
         "dspkd",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bundles import contents, edited, manifest_of, write
+from dspkd.deploy import bundle as opening
 from dspkd.deploy.bundle import LARGEST_TEXT, MANIFEST, MOST_MEMBERS, open_bundle
 from dspkd.deploy.pack import pack
 from dspkd.errors import BundleError
@@ -88,6 +89,7 @@ def zip_info(name, mode=0o100644):
             "/etc/passwd",
             "a/../../evil",
             "a//b",
+            "a..b",
             "A.md",
             "c:evil",
             "a\\b",
@@ -229,3 +231,12 @@ def test_a_key_that_is_not_known_is_ignored(files, tmp_path):
     path = edited(tmp_path / "more.dspkd", files, "spec.json", lambda s: s.update(sponsor="none"))
     assert open_bundle(path).spec == open_bundle(write(tmp_path / "same.dspkd", files)).spec
     assert MANIFEST not in json.loads(manifest_of(files))["files"]
+
+
+def test_a_file_or_a_text_of_more_than_is_read_is_refused(bundle, files, tmp_path, monkeypatch):
+    long = open_bundle(write(tmp_path / "long.dspkd", {**files, "card.md": b" " * ((1 << 20) + 1)}))
+    with pytest.raises(BundleError, match=r"card\.md has 1,048,577 bytes; at most 1,048,576 are read"):
+        long.read_text("card.md")
+    monkeypatch.setattr(opening, "LARGEST_FILE", bundle.stat().st_size - 1)
+    with pytest.raises(BundleError, match=r"bytes; a bundle has at most"):
+        open_bundle(bundle)

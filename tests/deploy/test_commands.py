@@ -134,8 +134,8 @@ def test_export_writes_the_page_and_refuses_its_folder_before_any_work(made, fin
     out, _ = call("export", finished, "--out", tmp_path / "m.dspkd", "--web", tmp_path / "page")
     written = [path for path in (tmp_path / "page").rglob("*") if path.is_file()]
     assert f"web: {len(written)} files in {tmp_path / 'page'}" in out
-    network = (tmp_path / "page" / "bundle" / "model.fp32.onnx").read_bytes()
-    assert network == made[0].read("model.fp32.onnx")
+    network = (tmp_path / "page" / "bundle" / "model.int8.onnx").read_bytes()
+    assert network == made[0].read("model.int8.onnx")
     again = ("export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "page")
     assert "page: is there already; nothing is overwritten" in refused(*again)
     monkeypatch.setattr(site, "RUNTIME", ("static/vendor/none.wasm",))

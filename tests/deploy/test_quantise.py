@@ -1,0 +1,80 @@
+"""What a setting makes of a network: bits of the weights, scales, ends, steps of the logits."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import numpy_helper
+
+from dspkd.deploy import quantise
+from dspkd.deploy.quantise import Setting
+from serving import network
+
+SIZE, CHANNELS = 32, {"w1": 8, "w2": 16, "w3": 4}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (32, 3, SIZE, SIZE), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def quantised(pictures):
+    """The network under a setting, and its initial values by name."""
+    ready = quantise.prepared(network(size=SIZE))
+
+    def under(setting):
+        model = quantise.quantise(ready, setting, pictures)
+        values = onnx.load_from_string(model).graph.initializer
+        return model, {value.name: numpy_helper.to_array(value) for value in values}
+
+    return under
+
+
+def weights(values):
+    """The int8 weights by the name that they had in float32."""
+    found = {name: values.get(f"{name}_quantized") for name in CHANNELS}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def test_seven_bit_weights_fill_seven_bits_and_no_more(quantised):
+    """A sum of two products, each at most 255 x 64, then fits 16 bits with a sign, as processors without VNNI need."""
+    largest = {
+        reduce: max(
+            abs(value.astype(int)).max() for value in weights(quantised(Setting(reduce_range=reduce))[1]).values()
+        )
+        for reduce in (True, False)
+    }
+    assert 60 <= largest[True] <= 64
+    assert 2 * 255 * largest[True] < 2**15
+    assert largest[False] > 100
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_by_channel_each_output_has_a_scale_of_its_own(quantised, per_channel):
+    values = quantised(Setting(per_channel=per_channel))[1]
+    scales = {name: values[f"{name}_scale"].size for name in ("w1", "w2")}
+    assert scales == ({name: CHANNELS[name] for name in scales} if per_channel else {"w1": 1, "w2": 1})
+
+
+def test_float_ends_are_the_first_convolution_and_the_classifier(quantised):
+    assert set(weights(quantised(Setting())[1])) == {"w1", "w2", "w3"}
+    assert set(weights(quantised(Setting(float_ends=True))[1])) == {"w2"}
+
+
+def test_logits_are_whole_numbers_of_steps_unless_they_are_not_rounded(quantised, pictures):
+    model, _ = quantised(Setting())
+    step = quantise.step(model)
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"images": pictures[:8].astype(np.float32) / 255})
+    assert step > 0
+    np.testing.assert_allclose(logits / step, np.rint(logits / step), atol=1e-3)
+    assert np.ptp(logits) > 3 * step
+    assert quantise.step(quantised(replace(Setting(), float_ends=True))[0]) == 0
+
+
+@pytest.mark.parametrize(("images", "most"), [(1, 1), (12, 1), (50, 1), (51, 1.02), (1000, 20)])
+def test_a_class_may_lose_its_share_and_a_single_image_always(images, most):
+    assert quantise.allowed(images, 0.02) == pytest.approx(most)
