@@ -75,10 +75,10 @@ class Here:
     def fill(self, progress):
         """Have the teacher answer all views of all images that the bank has not."""
         setting, batches = self.setting, self.batches(self.setting.views)
-        shown = [key for epoch in range(setting.views) for key in batches.keys(epoch)]
+        every = itertools.product(self.rows.tolist(), range(setting.views))  # an epoch leaves out what fills no batch
         size = setting.batch
         self.bank.fill(
-            shown, batches.show, made=(), batch_size=size, ask=self.live.answer, progress=progress, log=silent
+            every, batches.show, made=(), batch_size=size, ask=self.live.answer, progress=progress, log=silent
         )
 
 

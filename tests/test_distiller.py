@@ -158,11 +158,12 @@ def test_a_batch_without_strong_pictures_is_refused_if_a_term_asks_for_them(batc
         seen(batch, SeeingStrong)
 
 
-def test_a_batch_moves_with_its_strong_pictures(batch):
+def test_a_batch_moves_with_its_strong_pictures_and_its_names_stay(batch):
     whole = replace(batch, strong=batch.images, other_labels=batch.labels, own_share=batch.images[:, 0, 0, 0])
     moved = whole.to(torch.device("meta"))
     devices = {name: value.device.type for name, value in vars(moved).items() if isinstance(value, torch.Tensor)}
-    assert devices == dict.fromkeys(vars(moved).keys() - {"first", "whole"}, "meta")
+    moves = dict.fromkeys(vars(moved).keys() - {"first", "whole", "index", "views"}, "meta")
+    assert devices == {**moves, "index": "cpu", "views": "cpu"}
     assert batch.to(torch.device("meta")).strong is None
 
 

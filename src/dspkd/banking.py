@@ -95,7 +95,8 @@ def bank(
         log=watcher.note,
         ranks=inputs.ranks,
     )
-    return banked, banked.cost(len(pictures))
+    # Rank 0 has written down what its answers took; another rank might look before that.
+    return banked, inputs.ranks.first(lambda: banked.cost(len(pictures)))
 
 
 def bytes_of_an_answer(

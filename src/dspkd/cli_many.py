@@ -47,7 +47,7 @@ def predict(
     else:
         engine = partial(asking.on_ray, make=make, root=named.root, address=ray, gpu=asked.on_gpu)
     with counting(terminal()) as progress:
-        counted = many.predict(named, Parts(out, asked.classes, asked.key), engine, progress)
+        counted = many.predict(named, Parts(out, asked.classes, asked.key, asked.refer_below), engine, progress)
     before = f", {counted.before:,} of them answered before" if counted.before else ""
     typer.echo(f"{out}: {counted.images:,} images{before}; no diagnosis")
     if counted.unanswered:

@@ -222,7 +222,7 @@ class Student:
     def __init__(self, run: Path) -> None:
         network, recipe, self.classes = build.trained(run)
         crop = build.centre_crop(recipe.pictures)
-        self.batch_size = recipe.train.batch_size
+        self.batch_size, self.refer_below = recipe.train.batch_size, None
         self.picture = partial(images.judged, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts)
         self._device = build.device(recipe.machine)
         self.on_gpu = self._device.type == "cuda"

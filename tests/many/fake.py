@@ -42,7 +42,7 @@ def picture_and_sign(path):
 
 
 class Grey:
-    classes, key, batch_size, on_gpu = CLASSES, "grey", 4, False
+    classes, key, refer_below, batch_size, on_gpu = CLASSES, "grey", None, 4, False
 
     def __init__(self, made=picture):
         self.picture, self.asked = made, 0
@@ -65,7 +65,7 @@ def ask(source, out, asked=None, *, workers=0, engine=None, column=None, told=No
     asked, named = asked or Grey(), Source(source, column)
     engine = engine or partial(asking.here, asked=asked, root=named.root, workers=workers)
     progress = (lambda *step: told.append(step)) if told is not None else (lambda *_: None)
-    return many.predict(named, Parts(out, asked.classes, asked.key), engine, progress)
+    return many.predict(named, Parts(out, asked.classes, asked.key, asked.refer_below), engine, progress)
 
 
 def rows(path):

@@ -250,13 +250,30 @@ def test_answers_of_a_part_are_those_that_were_given(tmp_path):
     assert (second["image"], second["error"]) == ('c"d.png', "two\nlines")
 
 
-def test_a_part_is_called_after_all_that_it_depends_on(tmp_path):
-    def name(names=("ab", "c"), classes=("x", "y"), key="key"):
-        return Parts(tmp_path / "a.csv", classes, key).path(names).name
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_who_has_a_threshold_advises_below_it_and_not_at_it(tmp_path, suffix):
+    parts = Parts(tmp_path / f"a.{suffix}", ("x", "y"), "key", refer_below=0.75)
+    parts.folder.mkdir()
+    names = ("sure.png", "not.png", "broken.png")
+    nearly = 0.75 - 1e-9  # to six digits the threshold itself
+    said = np.array([[0.25, 0.75], [nearly, 1 - nearly], [np.nan, np.nan]])
+    parts.write(Answers(names, said, ("", "", "no picture")))
+    assert parts.join([names]) == (3, 1)
+    if suffix == "csv":
+        assert [row["refer"] for row in rows(parts.out)] == ["no", "yes", ""]
+        assert list(rows(parts.out)[0])[:3] == ["image", "predicted", "refer"]
+    else:
+        table = pytest.importorskip("pyarrow.parquet").read_table(parts.out)
+        assert table["refer"].to_pylist() == ["no", "yes", None]
 
-    others = [name(("a", "bc")), name(("ab",)), name(classes=("y", "x")), name(key="other")]
+
+def test_a_part_is_called_after_all_that_it_depends_on(tmp_path):
+    def name(names=("ab", "c"), classes=("x", "y"), key="key", refer_below=None):
+        return Parts(tmp_path / "a.csv", classes, key, refer_below).path(names).name
+
+    others = [name(("a", "bc")), name(("ab",)), name(classes=("y", "x")), name(key="other"), name(refer_below=0.5)]
     assert name() == name()
-    assert len({name(), *others}) == 5
+    assert len({name(), *others}) == 6
 
 
 def test_a_part_is_there_wholly_or_not_at_all(tmp_path, monkeypatch):

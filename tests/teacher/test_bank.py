@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dspkd.errors import DataError
-from dspkd.teacher.bank import BankedTeacher, stored_bytes
+from dspkd.teacher.bank import BankedTeacher, Spent, stored_bytes
 from dspkd.types import Batch, Output, Spec
 
 
@@ -97,3 +97,13 @@ def test_the_bytes_foreseen_are_those_that_are_kept(tmp_path, maps):
         ask=Loud().answer, progress=lambda *_: None, log=lambda _: None,
     )  # fmt: skip
     assert bank.nbytes == with_both
+
+
+def test_what_answers_took_is_not_known_where_nobody_has_written_it_down_yet(tmp_path):
+    bank = filled(tmp_path, {"logits"})
+    assert bank.cost(2).seconds is not None
+    (written,) = tmp_path.rglob("spent.jsonl")
+    written.write_text("")  # another run has just opened it
+    assert bank.cost(2) == Spent(2, None, None)
+    written.unlink()
+    assert bank.cost(2) == Spent(2, None, None)

@@ -30,6 +30,7 @@ class Bundled:
         self._predictor = Predictor(bundle, precision, threads)
         self.classes = tuple(known.id for known in self._predictor.classes)
         self.key = f"{self._predictor.bundle.digest} {self._predictor.precision}"
+        self.refer_below = self._predictor.bundle.spec.refer_below
         self.batch_size = _BATCH
         self.on_gpu = False
         self.picture = partial(_picture, wanted=self._predictor.bundle.spec.preprocessing)

@@ -43,6 +43,11 @@ class Asked(Protocol):
         ...
 
     @property
+    def refer_below(self) -> float | None:
+        """Probability of its answer below which it advises to refer; None for who gives no advice."""
+        ...
+
+    @property
     def batch_size(self) -> int:
         """Pictures that are asked about at once."""
         ...

@@ -25,7 +25,7 @@ FORMATS = (".csv", ".parquet")
 """How the file of answers may end."""
 
 _FIXED = ("image", "predicted")
-_PROBABILITY, _ERROR = "probability_", "error"
+_REFER, _PROBABILITY, _ERROR = "refer", "probability_", "error"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,9 @@ class Parts:
         The K class names.
     key
         Names who answers: another model, another key.
+    refer_below
+        Probability of the answer below which it is "not sure, refer": `refer` then says ``yes`` or ``no``. None for who
+        has no such threshold: no such column.
 
     Raises
     ------
@@ -65,19 +68,21 @@ class Parts:
         The format is unknown or needs what is not installed.
     """
 
-    def __init__(self, out: Path, classes: Sequence[str], key: str) -> None:
+    def __init__(self, out: Path, classes: Sequence[str], key: str, refer_below: float | None = None) -> None:
         if out.suffix.lower() not in FORMATS:
             raise DataError(f"{out}: answers are written as {' or '.join(FORMATS)}; name such a file")
         if out.suffix.lower() == ".parquet":
             parquet(out)
         self.out, self.classes, self.key = out, tuple(classes), key
         self.folder = out.with_name(f"{out.name}.parts")
-        self._header = [*_FIXED, *(_PROBABILITY + name for name in classes), _ERROR]
+        self._refer_below = refer_below
+        advice = () if refer_below is None else (_REFER,)
+        self._header = [*_FIXED, *advice, *(_PROBABILITY + name for name in classes), _ERROR]
 
     def path(self, names: Sequence[str]) -> Path:
         """Return the file of the part about these images."""
         said = hashlib.blake2b(digest_size=16)
-        for word in (self.key, *self.classes, *names):
+        for word in (self.key, str(self._refer_below), *self.classes, *names):
             said.update(word.encode(errors="surrogateescape") + b"\0")
         return self.folder / f"{said.hexdigest()}{self.out.suffix.lower()}"
 
@@ -111,13 +116,20 @@ class Parts:
         best = np.nan_to_num(answers.probabilities, nan=-1).argmax(axis=1)
         return ["" if error else self.classes[k] for k, error in zip(best, answers.errors, strict=True)]
 
+    def _advice(self, answers: Answers) -> list[list[str]]:
+        """Return the columns of advice, which are none or one."""
+        if self._refer_below is None:
+            return []
+        best = answers.probabilities.max(axis=1)
+        told = zip(best < self._refer_below, answers.errors, strict=True)
+        return [["" if error else "yes" if refer else "no" for refer, error in told]]
+
     def _write_csv(self, path: Path, answers: Answers) -> None:
         with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
-            for name, best, shares, error in zip(
-                answers.names, self._predicted(answers), answers.probabilities, answers.errors, strict=True
-            ):
-                rows.writerow([name, best, *("" if error else f"{p:.6g}" for p in shares), error])
+            said = zip(answers.names, self._predicted(answers), *self._advice(answers), strict=True)
+            for words, shares, error in zip(said, answers.probabilities, answers.errors, strict=True):
+                rows.writerow([*words, *("" if error else f"{p:.6g}" for p in shares), error])
             file.flush()
             os.fsync(file.fileno())
 
@@ -141,7 +153,10 @@ class Parts:
         told = [not error for error in answers.errors]
         columns = [
             pa.array(list(answers.names), pa.string()),
-            pa.array([best or None for best in self._predicted(answers)], pa.string()),
+            *(
+                pa.array([word or None for word in column], pa.string())
+                for column in (self._predicted(answers), *self._advice(answers))
+            ),
             *(pa.array(shares.astype(np.float32), mask=~np.array(told)) for shares in answers.probabilities.T),
             pa.array([error or None for error in answers.errors], pa.string()),
         ]
@@ -150,7 +165,7 @@ class Parts:
     def _join_parquet(self, whole: Path, paths: Iterable[Path]) -> tuple[int, int]:
         import pyarrow as pa
 
-        strings = {*_FIXED, _ERROR}
+        strings = {*_FIXED, _REFER, _ERROR}
         schema = pa.schema([(name, pa.string() if name in strings else pa.float32()) for name in self._header])
         images = unanswered = 0
         with parquet(whole).ParquetWriter(whole, schema) as file:

@@ -203,9 +203,12 @@ class BankedTeacher:
 
     def cost(self, pictures: int) -> Spent:
         """Return what the answers to so many pictures took, at the mean of all that this bank was ever asked."""
-        if not (self._folder / _SPENT).exists():
+        written = self._folder / _SPENT
+        told = (
+            [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()] if written.exists() else []
+        )
+        if not told:  # a bank of before this was kept, or another run is just about to write
             return Spent(pictures, None, None)
-        told = [json.loads(line) for line in (self._folder / _SPENT).read_text(encoding="utf-8").splitlines()]
         share = pictures / sum(line["pictures"] for line in told)
         return Spent(
             pictures, *(round(share * sum(line[key] for line in told), 1) for key in ("seconds", "cpu_seconds"))
