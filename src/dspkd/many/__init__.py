@@ -40,8 +40,8 @@ def predict(
 
     May be killed at any moment: the same call goes on with the chunks of images of which no part is there, and ends
     with the same file. An image that cannot be read has a row with the reason, and stops nothing. Memory does not
-    depend on the number of images. Columns are ``image`` (its name in the source), ``predicted``, ``refer`` where a bundle
-    answers, ``probability_<class>`` and ``error``; a row has either an error or the rest.
+    depend on the number of images. Columns are ``image`` (its name in the source), ``predicted``, ``refer`` (from a
+    bundle), ``probability_<class>`` and ``error``; a row has either an error or the rest.
 
     Parameters
     ----------
