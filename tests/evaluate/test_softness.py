@@ -52,3 +52,7 @@ def test_a_confidence_that_no_temperature_gives_has_none():
     logits = confident(8)
     assert temperature_for(logits, 0.1) is None  # below chance
     assert temperature_for(np.zeros((2, 8), np.float32), 0.9) is None
+
+
+def test_confidence_is_the_mean_over_images_of_the_largest():
+    assert confidence(np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])) == pytest.approx(2 / 3)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from command import refused
+from dspkd.serve.process import _listening as listening
 from serving import start_server
 
 
@@ -73,3 +74,10 @@ def test_the_server_imports_neither_torch_nor_what_trains():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_an_answer_does_not_wait_for_the_client_to_confirm_its_head():
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
