@@ -22,6 +22,7 @@ def margin(value, reach=0.02, accuracy=0.05, rows=()):
     [
         (margin(0.08), "ok", r"\+8\.0 points"),
         (margin(0.03), "note", "less than 4 points"),
+        (margin(0.05, reach=0.03), "ok", r"\+5\.0 points"),  # the value decides, not the end of its interval
         (margin(0.08, reach=0.09), "stop", "not shown to be better"),
         (margin(-0.05), "stop", "not shown to be better"),
         (None, "stop", "nobody knows"),
