@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from dspkd import build, evidence, recipe
+from dspkd.evaluate.gradcam import grad_cam
 from dspkd.evaluate.ledger import ledger
 from dspkd.evaluate.predict import predict
 from dspkd.evaluate.predictions import Predictions
@@ -146,6 +147,17 @@ def test_pictures_are_small_and_where_both_look_are_maps_from_0_to_1(taught):
         for heat in each["looks"].values():
             assert np.array(heat).shape == (2, 2)
             assert 0 <= np.min(heat) <= np.max(heat) <= 1
+
+
+def test_a_map_is_of_its_own_picture_and_network(taught, teacher, student, images, made):
+    looked = [each for each in index(taught[0]) if each["looks"]]
+    rows = np.array([list(images[0].ids).index(each["id"]) for each in looked])
+    inputs = Inputs(*images, teacher, CPU, False, None, None)
+    (shown,) = evidence.batches(inputs, rows, made)
+    for name, network in (("student", student), ("teacher", teacher.network)):
+        wanted = grad_cam(network, shown.images, shown.labels)
+        np.testing.assert_allclose([each["looks"][name] for each in looked], wanted, atol=1e-3)
+    assert any(each["looks"]["student"] != each["looks"]["teacher"] for each in looked)
 
 
 def test_pooled_vectors_are_those_of_the_validation_images(taught, student, images, made, monkeypatch, tmp_path):
