@@ -1,4 +1,4 @@
-"""Recipes of a small teacher and its student on synthetic lesions, and what their runs leave."""
+"""Recipes of small networks: one that learns from labels, a teacher and its student; and what their runs leave."""
 
 from safetensors.torch import load_file
 
@@ -6,6 +6,23 @@ from dspkd import recipe
 
 PICTURES = {"size": 32, "randaugment": {"num_ops": 1}}
 LABELS = {"method": "labels"}
+
+
+def settings(path, **changes):
+    """A recipe without a teacher, of the shortest."""
+    plain = {
+        "name": "plain",
+        "data": {"path": str(path)},
+        "model": {"name": "tiny_wide"},
+        "pictures": {"size": 32},
+        "train": {"batch_size": 64},
+        "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}],
+    }
+    return recipe.parse({**plain, **changes})
+
+
+def stages(*terms):
+    return [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": list(terms)}]
 
 
 def teacher_recipe(lesions, **changes):

@@ -5,30 +5,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from distilled import LABELS, settings, stages
 from dspkd import build, recipe, run
 from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.errors import DataError, RunError
 from dspkd.methods import Term
 from dspkd.types import Batch
 
-LABELS = {"method": "labels"}
 CPU = torch.device("cpu")
-
-
-def settings(path, **changes):
-    plain = {
-        "name": "plain",
-        "data": {"path": str(path)},
-        "model": {"name": "tiny_wide"},
-        "pictures": {"size": 32},
-        "train": {"batch_size": 64},
-        "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}],
-    }
-    return recipe.parse({**plain, **changes})
-
-
-def stages(*terms):
-    return [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": list(terms)}]
 
 
 @pytest.fixture(scope="module")

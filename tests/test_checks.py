@@ -2,27 +2,10 @@
 
 import pytest
 
+from distilled import LABELS, settings, stages
 from dspkd import build, checks, recipe
 from dspkd.data.mixing import Mixing
 from dspkd.errors import RecipeError
-
-LABELS = {"method": "labels"}
-
-
-def settings(path, **changes):
-    plain = {
-        "name": "plain",
-        "data": {"path": str(path)},
-        "model": {"name": "tiny_wide"},
-        "pictures": {"size": 32},
-        "train": {"batch_size": 64},
-        "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}],
-    }
-    return recipe.parse({**plain, **changes})
-
-
-def stages(*terms):
-    return [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": list(terms)}]
 
 
 def class_map(folder, text):

@@ -192,3 +192,17 @@ class Page(HTMLParser):
 def page():
     """Reads a page: ``page(path)``."""
     return Page
+
+
+@pytest.fixture(scope="module")
+def runs(fabricated):
+    """Two seeds of a taught student, whose teacher's answers are kept, and a plain one."""
+    small = {"classes": ("MEL", "NV", "BCC"), "images": (30, 60, 20), "short": True}
+    taught = [fabricated(f"taught{seed}", name="taught", seed=seed, **small) for seed in (0, 1)]
+    plain = fabricated("plain", name="plain", teacher=None, seed=5, **small)
+    teacher = fabricated("teacher", name="teacher", teacher=None, seed=9, **small)
+    for run in taught:
+        for part in ("val", "test"):
+            answers = (teacher / f"predictions/{part}.csv").read_text()
+            (run / f"predictions/teacher-{part}.csv").write_text(answers)
+    return [*taught, plain, teacher]

@@ -119,20 +119,6 @@ def test_a_teacher_that_saw_other_pictures_is_not_held_against_old_runs(worked, 
     assert told([folders[0], folders[2]]) == {}
 
 
-@pytest.fixture(scope="module")
-def runs(fabricated):
-    """Two seeds of a taught student, whose teacher's answers are kept, and a plain one."""
-    small = {"classes": ("MEL", "NV", "BCC"), "images": (30, 60, 20), "short": True}
-    taught = [fabricated(f"taught{seed}", name="taught", seed=seed, **small) for seed in (0, 1)]
-    plain = fabricated("plain", name="plain", teacher=None, seed=5, **small)
-    teacher = fabricated("teacher", name="teacher", teacher=None, seed=9, **small)
-    for run in taught:
-        for part in ("val", "test"):
-            answers = (teacher / f"predictions/{part}.csv").read_text()
-            (run / f"predictions/teacher-{part}.csv").write_text(answers)
-    return [*taught, plain, teacher]
-
-
 def test_arms_are_held_against_their_teacher_and_a_plain_one_against_the_others(runs, page, tmp_path):
     ranked = contenders([sources.read(run) for run in runs[:3]])
     got = arm_fidelity.of_arms(ranked)
