@@ -206,3 +206,8 @@ def test_teacher_and_student_see_the_same_mixed_pictures_and_killed_runs_end_as_
     run.train(mixed, tmp_path / "killed")
     whole = weights(tmp_path / "whole")
     assert all(torch.equal(value, whole[name]) for name, value in weights(tmp_path / "killed").items())
+
+
+def test_the_processors_time_of_a_run_is_not_known_where_that_of_an_epoch_is_not():
+    assert run._sum([1.25, 2.0]) == 3.2
+    assert run._sum([1.25, None]) is None

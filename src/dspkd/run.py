@@ -16,7 +16,7 @@ report.html        all of it, to read
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -116,7 +116,7 @@ def _conclude(
             "seed": made_from.seed,
             "stages": stages,
             "seconds": round(sum(stage["seconds"] for stage in stages), 1),
-            "cpu_seconds": round(sum(stage["cpu_seconds"] for stage in stages), 1),
+            "cpu_seconds": _sum(stage["cpu_seconds"] for stage in stages),
             "bank": asdict(answers) if answers else None,
             "test_openings": len(sealed.openings(out) or ()),
         },
@@ -183,12 +183,18 @@ def _train_stages(
                     "best_epoch": progress.best_epoch,
                     "best_score": progress.best_score,
                     "seconds": round(sum(record["seconds"] for record in progress.history), 1),
-                    "cpu_seconds": round(sum(record.get("cpu_seconds", 0.0) for record in progress.history), 1),
+                    "cpu_seconds": _sum(record.get("cpu_seconds") for record in progress.history),
                 }
             )
     if inputs.teacher and inputs.teacher.digest() != untouched:
         raise AssertionError("the frozen teacher's weights or statistics changed while its student trained")
     return summaries, answers
+
+
+def _sum(parts: Iterable[float | None]) -> float | None:
+    """Return the sum; None where a part is not known, as of an epoch that was trained before it was kept."""
+    known = list(parts)
+    return None if None in known else round(sum(part for part in known if part is not None), 1)
 
 
 def _try(made_from: Recipe, make: Callable[..., Distiller]) -> None:
