@@ -15,7 +15,7 @@ MEASURED := $(if $(DATA),--data $(DATA))
 # ONNX Runtime for browsers: the page that runs a bundle on the device needs it. The npm package has neither licence nor
 # third-party notices: those in VENDOR are from the Python package onnxruntime of the same version; move them along.
 ORT_WEB := onnxruntime-web@1.30.0
-VENDOR := src/dspkd/serve/static/vendor
+VENDOR := src/dspkd/deploy/serve/static/vendor
 PROJECT := --editable '.[export,serve,tensorboard]' --group dev
 
 .DEFAULT_GOAL := help

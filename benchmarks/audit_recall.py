@@ -16,7 +16,7 @@ from alterations import ALTERATIONS, two_of_them
 from PIL import Image
 
 from dspkd import data
-from dspkd.data import duplicates, fingerprint
+from dspkd.data.audit import duplicates, fingerprint
 
 
 def plant(table, folder, each, draw):

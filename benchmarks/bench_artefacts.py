@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dspkd.data.artefacts import REMOVERS, hair, removed
-from dspkd.data.images import decode
-from dspkd.data.lesion_canvas import curves
-from dspkd.data.lesion_photo import paint
+from dspkd.data.decode import decode
+from dspkd.data.synthetic.canvas import curves
+from dspkd.data.synthetic.photo import paint
 
 VISIBLE = 20
 OVERSAMPLE = 4

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dspkd import data
-from dspkd.data import duplicates, fingerprint
+from dspkd.data.audit import duplicates, fingerprint
 
 
 def make(number, path, source, width):

@@ -21,7 +21,7 @@ import numpy as np
 from contestants import KD, Here, Setting, dspkd, filling, silent, term_alone, torchdistill
 from turns import Apart, ratio, take_turns, told
 
-from dspkd.data.synthetic import synthesize
+from dspkd.data.synthetic.dataset import synthesize
 
 FUSIONS = {
     "hidden 256": ("hierarchical_fusion", {"hidden": 256}, 1e-4),

@@ -10,12 +10,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dspkd.claims import check
-from dspkd.claims.granularity import sizes
-from dspkd.claims.read import read
-from dspkd.claims.rows import Number
-from dspkd.evaluate.intervals import resample, resample_f1
-from dspkd.evaluate.predictions import Predictions
+from dspkd.evaluation.intervals import resample, resample_f1
+from dspkd.evaluation.predictions import Predictions
+from dspkd.experiments.paper.claims import check
+from dspkd.experiments.paper.claims.granularity import sizes
+from dspkd.experiments.paper.claims.read import read
+from dspkd.experiments.paper.claims.rows import Number
 
 
 def timed(benchmark, rounds, work):

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dspkd.data.synthetic import synthesize
+from dspkd.data.synthetic.dataset import synthesize
 
 RECIPE = """
 name = "student"

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from turns import ratio, take_turns
 
 from dspkd.methods.mgd import MGD
-from dspkd.train.allocator import keep_freed_memory
+from dspkd.runtime.memory import keep_freed_memory
 from dspkd.types import Batch, Output, Spec
 
 MAPS = {

@@ -18,7 +18,7 @@ from bench_bank import add_arguments, setting_of
 from contestants import KD, Here, Watcher, silent, train
 from memory import memory_mib
 
-from dspkd.store import readable
+from dspkd.runtime.array_store import readable
 
 
 def timed(work):

@@ -27,13 +27,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dspkd.data.lesion_photo import paint
-from dspkd.deploy import Predictor, graph, meanings, quantise
-from dspkd.deploy.bundle import SPEC, open_bundle
-from dspkd.deploy.latency import measure
-from dspkd.deploy.pack import as_json, pack
-from dspkd.deploy.predictor import INPUT, OUTPUT, session, softmax
-from dspkd.deploy.spec import Preprocessing, describe
+from dspkd.data.synthetic.photo import paint
+from dspkd.deploy import Predictor
+from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session, softmax
+from dspkd.deploy.bundle.reader import SPEC, open_bundle
+from dspkd.deploy.bundle.spec import Preprocessing, describe
+from dspkd.deploy.bundle.writer import as_json, pack
+from dspkd.deploy.export import class_names, onnx_graph, quantise
+from dspkd.deploy.export.latency import measure
 from dspkd.models import zoo
 
 SIZE, SHORT_SIDE, CLASSES = 224, 256, ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
@@ -69,7 +70,7 @@ def compare(path, image, student, runs):
         network = zoo.make(name, classes=len(bundle.spec.classes)).eval()
         networks[f"{name}, torch"] = by_torch(network, picture)
         if name in TEACHERS:
-            networks[f"{name}, ONNX fp32"] = by_runtime(graph.to_onnx(network, size), picture)
+            networks[f"{name}, ONNX fp32"] = by_runtime(onnx_graph.to_onnx(network, size), picture)
     for precision, model in bundle.spec.models.items():
         content = bundle.read(model.file)
         networks[f"{student}, ONNX {precision}"] = by_runtime(content, picture)
@@ -103,7 +104,7 @@ def ratio(one, other):
 
 
 def by_torch(network, picture):
-    answering, tensor = graph.Logits(network).eval(), torch.from_numpy(picture)
+    answering, tensor = onnx_graph.Logits(network).eval(), torch.from_numpy(picture)
 
     def call():
         with torch.inference_mode():
@@ -151,12 +152,12 @@ def made(path, student):
     """Write a bundle of initial weights: networks and specification, without what was measured."""
     torch.manual_seed(0)
     network = zoo.make(student, classes=len(CLASSES)).eval()
-    fp32 = graph.to_onnx(network, SIZE)
+    fp32 = onnx_graph.to_onnx(network, SIZE)
     noise = np.random.default_rng(0).integers(0, 256, (32, 3, SIZE, SIZE), dtype=np.uint8)
     models = {"fp32": fp32, "int8": quantise.quantise(quantise.prepared(fp32), quantise.Setting(), noise)}
     spec = {
         "name": student,
-        "classes": [vars(known) for known in meanings.classes(CLASSES)],
+        "classes": [vars(known) for known in class_names.classes(CLASSES)],
         "preprocessing": describe(Preprocessing(SHORT_SIDE, SIZE, ())),
         "temperature": 1.0,
         "thresholds": {"refer_below": 0.5},

@@ -24,9 +24,9 @@ from torchvision.transforms import v2
 from turns import ratio, take_turns, told
 
 from dspkd import data
-from dspkd.data.decoded import Decoded
+from dspkd.data.decode_cache import Decoded
 from dspkd.data.loader import TrainBatches
-from dspkd.data.synthetic import synthesize
+from dspkd.data.synthetic.dataset import synthesize
 from dspkd.data.transforms import Augmentation
 
 

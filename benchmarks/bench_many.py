@@ -21,7 +21,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from dspkd.data.images import judged
+from dspkd.data.decode import judged
 
 
 def peak():
@@ -66,13 +66,13 @@ class Untrained:
 
 
 def once(table, workers, size):
-    from dspkd import many
-    from dspkd.many import asked as asking
-    from dspkd.many.listing import Source
-    from dspkd.many.parts import Parts
+    from dspkd.deploy.batch import engines
+    from dspkd.deploy.batch import predict as many
+    from dspkd.deploy.batch.listing import Source
+    from dspkd.deploy.batch.output import Parts
 
     asked, source = Untrained(size, table.parent), Source(table)
-    engine = partial(asking.here, asked=asked, root=source.root, workers=workers)
+    engine = partial(engines.here, asked=asked, root=source.root, workers=workers)
     wall, cpu = time.perf_counter(), time.process_time()
     counted = many.predict(source, Parts(table.with_name("out.csv"), asked.classes, asked.key), engine)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

@@ -18,11 +18,11 @@ from statistics import median
 
 import torch
 
-from dspkd import ranks
-from dspkd.distiller import Distiller
 from dspkd.methods import find
 from dspkd.models import zoo
-from dspkd.train.distributed import shared
+from dspkd.runtime import distributed as ranks
+from dspkd.training.ddp import shared
+from dspkd.training.distiller import Distiller
 from dspkd.types import Batch
 
 

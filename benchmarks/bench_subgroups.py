@@ -10,8 +10,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dspkd.evaluate.predictions import Predictions
-from dspkd.evaluate.subgroups import subgroups
+from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.subgroups import subgroups
 
 IMAGES, LESIONS, CLASSES = 5_000, 2_800, 8
 VALUES = {"source": 4, "sex": 2, "age": 5, "body site": 8, "skin type": 6}

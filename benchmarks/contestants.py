@@ -17,18 +17,18 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from dspkd import data
-from dspkd.data.decoded import Decoded, fingerprints
+from dspkd.data.decode_cache import Decoded, fingerprints
 from dspkd.data.loader import TrainBatches
 from dspkd.data.transforms import Augmentation
-from dspkd.distiller import Distiller
 from dspkd.methods import find
 from dspkd.models import zoo
-from dspkd.stage import Stage
-from dspkd.stage import Term as TermSettings
-from dspkd.teacher.bank import BankedTeacher, image_keys
-from dspkd.teacher.live import LiveTeacher
-from dspkd.train import loop
-from dspkd.train.allocator import keep_freed_memory
+from dspkd.recipes.stage import Stage
+from dspkd.recipes.stage import Term as TermSettings
+from dspkd.runtime.memory import keep_freed_memory
+from dspkd.training import loop
+from dspkd.training.distiller import Distiller
+from dspkd.training.teachers.cached import BankedTeacher, image_keys
+from dspkd.training.teachers.frozen import LiveTeacher
 from dspkd.types import Batch, Output
 
 CLASSES = 8

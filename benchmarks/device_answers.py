@@ -21,9 +21,9 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from dspkd.deploy import Predictor
-from dspkd.deploy.archive import find
-from dspkd.deploy.bundle import open_bundle
-from dspkd.serve import site
+from dspkd.deploy.batch.csv_sheet import find
+from dspkd.deploy.bundle.reader import open_bundle
+from dspkd.deploy.serve import web_page
 
 ASK = """async () => {
   const { onDevice } = await import("/static/device.js");
@@ -52,7 +52,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 def written(bundle, precision, folder):
     """Write the page, as if `precision` were the bundle's default."""
-    site.write(bundle, folder)
+    web_page.write(bundle, folder)
     model = bundle.spec.models[precision].file
     (folder / "bundle" / model).write_bytes(bundle.read(model))
     about = folder / "bundle" / "about.json"

@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 from served import BOUNDARY, Client, multipart, request, resident, served
 
-from dspkd.data.lesion_photo import paint
+from dspkd.data.synthetic.photo import paint
 
 
 def originals():

@@ -13,8 +13,8 @@ import argparse
 import numpy as np
 from scipy.stats import norm
 
-from dspkd.evaluate.intervals import estimate, resample
-from dspkd.evaluate.predictions import Predictions
+from dspkd.evaluation.intervals import estimate, resample
+from dspkd.evaluation.predictions import Predictions
 
 IMAGES = (182, 1099, 84, 21, 179, 19, 22, 32)
 LESIONS = (99, 869, 54, 12, 118, 13, 18, 21)

@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from dspkd.serve import site
+from dspkd.deploy.serve import web_page
 
 with_runtime = pytest.mark.skipif(
-    not all((site.HERE.parent / name).is_file() for name in site.RUNTIME),
+    not all((web_page.HERE.parent / name).is_file() for name in web_page.RUNTIME),
     reason="needs ONNX Runtime for browsers: make web",
 )
 

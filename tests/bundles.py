@@ -4,7 +4,7 @@ import hashlib
 import json
 import zipfile
 
-from dspkd.deploy.bundle import MANIFEST
+from dspkd.deploy.bundle.reader import MANIFEST
 
 
 def contents(path):

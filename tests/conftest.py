@@ -32,7 +32,7 @@ def shared():
 @pytest.fixture(scope="session")
 def lesions(tmp_path_factory):
     """A folder of 220 synthetic lesions in ISIC-2019 layout, 48 px."""
-    from dspkd.data.synthetic import synthesize
+    from dspkd.data.synthetic.dataset import synthesize
 
     folder = tmp_path_factory.mktemp("synthetic") / "lesions"
     synthesize(folder, images=220, size=48, seed=3)
@@ -55,20 +55,21 @@ def grid_file(lesions, tmp_path_factory):
 @pytest.fixture
 def no_pages(monkeypatch):
     """A page for each run of this process would be most of the time of a comparison."""
-    from dspkd import run
+    from dspkd.experiments import single_run
 
-    monkeypatch.setattr(run.report, "write", lambda out: (out / "report.html").write_text("") and out)
+    monkeypatch.setattr(single_run.reports, "write", lambda out: (out / "report.html").write_text("") and out)
 
 
 @pytest.fixture(scope="session")
 def unbroken(grid_file, tmp_path_factory):
     """The grid, trained without interruption in this process; its folder and what came of it."""
-    from dspkd import compare, engines, grid, run
+    from dspkd.experiments import single_run
+    from dspkd.experiments.compare import compare, executors, grid
 
     out = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.report, "write", lambda out: (out / "report.html").write_text("") and out)
-        return out, compare.compare(grid.load(grid_file), out, engines.here)
+        patch.setattr(single_run.reports, "write", lambda out: (out / "report.html").write_text("") and out)
+        return out, compare.compare(grid.load(grid_file), out, executors.here)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from safetensors.torch import load_file
 
-from dspkd import recipe
+from dspkd.recipes import schema
 
 PICTURES = {"size": 32, "randaugment": {"num_ops": 1}}
 LABELS = {"method": "labels"}
@@ -18,7 +18,7 @@ def settings(path, **changes):
         "train": {"batch_size": 64},
         "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}],
     }
-    return recipe.parse({**plain, **changes})
+    return schema.parse({**plain, **changes})
 
 
 def stages(*terms):
@@ -34,7 +34,7 @@ def teacher_recipe(lesions, **changes):
         "train": {"batch_size": 16, "balance": 0.5},
         "stages": [{"name": "labels", "epochs": 2, "lr": 3e-3, "terms": [LABELS]}],
     }
-    return recipe.parse({**settings, **changes})
+    return schema.parse({**settings, **changes})
 
 
 def dsp_kd_recipe(lesions, teacher, **changes):
@@ -53,5 +53,5 @@ def weights(out):
 
 
 def written(folder, made):
-    (folder / "r.toml").write_text(recipe.dump(made))
+    (folder / "r.toml").write_text(schema.dump(made))
     return folder / "r.toml"

@@ -12,11 +12,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from dspkd.data.lesion_photo import paint
-from dspkd.deploy.bundle import open_bundle
-from dspkd.deploy.pack import as_json, pack
-from dspkd.deploy.spec import Preprocessing, describe
-from dspkd.serve.app import create
+from dspkd.data.synthetic.photo import paint
+from dspkd.deploy.bundle.reader import open_bundle
+from dspkd.deploy.bundle.spec import Preprocessing, describe
+from dspkd.deploy.bundle.writer import as_json, pack
+from dspkd.deploy.serve.app import create
 
 CLASSES = [
     {"id": "MEL", "name": "Melanoma", "meaning": "A cancer of pigment cells."},
@@ -74,7 +74,7 @@ def network(seed=0, size=32, classes=4):
 
 def in_int8(model, size):
     """Return a network quantised as `dspkd export` tries first, calibrated on synthetic lesions."""
-    from dspkd.deploy import quantise
+    from dspkd.deploy.export import quantise
 
     pictures = np.stack([np.asarray(lesion(seed, size=size)).transpose(2, 0, 1) for seed in range(32)])
     return quantise.quantise(quantise.prepared(model), quantise.SETTINGS[0], pictures)

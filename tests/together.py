@@ -7,7 +7,7 @@ import socket
 import traceback
 import warnings
 
-from dspkd import ranks
+from dspkd.runtime import distributed
 
 
 def together(count, work, folder, *, machines=1):
@@ -41,7 +41,7 @@ def _started(numbers, work, said):
 def _run(numbers, work, said):
     os.environ.update({name: str(number) for name, number in numbers.items()}, MASTER_ADDR="127.0.0.1")
     try:
-        with ranks.joined() as mine:
+        with distributed.joined() as mine:
             given = work(mine)
     except BaseException as error:
         traceback.print_exc()

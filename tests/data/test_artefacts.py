@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspkd.data import artefacts, lesion_photo
+from dspkd.data import artefacts
 from dspkd.data.artefacts import REMOVERS, colour_constancy, dark_corner, hair, removed, shading
-from dspkd.data.images import decode
+from dspkd.data.decode import decode
+from dspkd.data.synthetic import photo as lesion_photo
 from dspkd.errors import DataError
 
 SIDE = 144

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 from dspkd import data
 from dspkd.data import split as splitting
-from dspkd.data.audit import Audit, audit, merged_groups, sources, write_merged
-from dspkd.data.duplicates import Pairs
+from dspkd.data.audit.audit import Audit, audit, merged_groups, sources, write_merged
+from dspkd.data.audit.duplicates import Pairs
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import DataError

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dspkd import data
-from dspkd.data.images import decode
+from dspkd.data.decode import decode
 from dspkd.errors import DataError
 
 pydicom = pytest.importorskip("pydicom")

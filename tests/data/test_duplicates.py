@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scipy.ndimage import gaussian_filter
 
-from dspkd.data import duplicates, fingerprint
-from dspkd.data.duplicates import SIMILARITY, clusters, find
+from dspkd.data.audit import duplicates, fingerprint
+from dspkd.data.audit.duplicates import SIMILARITY, clusters, find
 from dspkd.errors import DataError
 
 COUNT = 40
@@ -83,7 +83,7 @@ def test_every_copy_is_found_and_nothing_else(found):
 
 
 def test_the_turn_that_was_made_is_named(found):
-    from dspkd.data.audit import TURNS
+    from dspkd.data.audit.audit import TURNS
 
     named = dict(zip(found.second.tolist(), found.turn.tolist(), strict=True))
     for number, name in enumerate(COPIES):

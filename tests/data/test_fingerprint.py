@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dspkd.data.fingerprint import (
+from dspkd.data.audit.fingerprint import (
     COLOUR_WEIGHT,
     FREQUENCIES,
     SIDE,

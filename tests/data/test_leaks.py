@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dspkd.data.leaks import Leak, leaks, rows_of
+from dspkd.data.audit.leaks import Leak, leaks, rows_of
 from dspkd.data.split import Split, split
 from dspkd.data.table import Table
 from dspkd.errors import DataError
@@ -43,7 +43,7 @@ def test_a_split_that_leaks_nothing_leaks_nothing(table):
 
 def test_files_of_one_size_alone_are_read(table, monkeypatch):
     read = []
-    monkeypatch.setattr("dspkd.data.leaks.digest_of", lambda path: read.append(path.name) or path.name)
+    monkeypatch.setattr("dspkd.data.audit.leaks.digest_of", lambda path: read.append(path.name) or path.name)
     leaks(table, parts(*["train"] * 6))
     assert sorted(read) == ["b", "c", "d", "e", "f"]
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from dspkd.data import read
-from dspkd.data.images import decode
+from dspkd.data.decode import decode
 from dspkd.data.loader import TrainBatches, in_order
-from dspkd.data.mixing import Mixing
+from dspkd.data.mixup import Mixing
 from dspkd.data.transforms import Augmentation, CentreCrop, strengthened
 from dspkd.types import Batch
 

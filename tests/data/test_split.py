@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dspkd.data import folder, isic
+from dspkd.data.readers import class_folders, isic2019
 from dspkd.data.split import (
     PARTS,
     Split,
@@ -237,7 +237,7 @@ def test_a_saved_split_that_does_not_fit_is_refused(tmp_path, pattern, replaceme
 
 
 def test_all_of_isic_2019_splits_within_seconds_and_no_lesion_crosses(shared):
-    of = isic.read(shared / "data/isic2019-tables", images="unchecked")
+    of = isic2019.read(shared / "data/isic2019-tables", images="unchecked")
     started = time.perf_counter()
     made = split(of)
     assert time.perf_counter() - started < 10
@@ -257,12 +257,12 @@ def test_all_of_isic_2019_splits_within_seconds_and_no_lesion_crosses(shared):
 
 @pytest.mark.parametrize(("test", "published"), [(0.1, 0.627), (0.2, 0.605)])
 def test_splitting_isic_2019_by_image_leaks_as_much_as_is_known(shared, test, published):
-    of = isic.read(shared / "data/isic2019-tables", images="unchecked")
+    of = isic2019.read(shared / "data/isic2019-tables", images="unchecked")
     assert leak_share(split(of, val=0, test=test, by="image"), of) == pytest.approx(published, abs=0.02)
 
 
 def test_patients_with_several_diagnoses_are_split_evenly(shared):
-    of = folder.read(shared / "data/clinical-mini")
+    of = class_folders.read(shared / "data/clinical-mini")
     for seed in range(5):
         counts = report(of, split(of, seed=seed))
         for name, (images, _) in of.counts().items():

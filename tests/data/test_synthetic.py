@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dspkd.data.folder import read as read_folder
-from dspkd.data.isic import read as read_isic
-from dspkd.data.lesion_photo import SITES
-from dspkd.data.synthetic import CLASSES, synthesize
+from dspkd.data.readers.class_folders import read as read_folder
+from dspkd.data.readers.isic2019 import read as read_isic
+from dspkd.data.synthetic.dataset import CLASSES, synthesize
+from dspkd.data.synthetic.photo import SITES
 from dspkd.errors import DataError
 
 SMALL = {"images": 160, "size": 32, "duplicates": 0.15, "missing_ids": 0.1}

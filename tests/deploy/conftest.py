@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dspkd import recipe, run
+from dspkd.recipes import schema
+from dspkd.runs import train as run
 
 
 @pytest.fixture(scope="session")
@@ -19,16 +20,14 @@ def finished(lesions, tmp_path_factory):
         "train": {"batch_size": 16},
         "stages": [{"name": "labels", "epochs": 8, "lr": 3e-3, "terms": [{"method": "labels"}]}],
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.report, "write", lambda out: out)
-        run.train(recipe.parse(settings), out)
+    run.train(schema.parse(settings), out)
     return out
 
 
 @pytest.fixture(scope="session")
 def made(finished, tmp_path_factory):
     """The run's bundle as `export` made it, and what it logged."""
-    from dspkd.deploy.export import export
+    from dspkd.deploy.export.export import export
 
     logged = []
     return export(finished, tmp_path_factory.mktemp("bundles") / "model.dspkd", log=logged.append), logged

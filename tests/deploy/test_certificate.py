@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from dspkd import recipe
-from dspkd.deploy import certificate
-from dspkd.evaluate.predictions import Predictions
+from dspkd.deploy.export import certificate
+from dspkd.evaluation.predictions import Predictions
+from dspkd.recipes import schema
 
 CLASSES, TEMPERATURE, THRESHOLD = ("MEL", "NV", "DF"), 0.5, 0.7
 
@@ -54,7 +54,7 @@ def test_calibration_before_knows_no_temperature_and_after_does(answers):
 
 
 def test_origins_name_files_and_folders_and_tell_no_path(finished):
-    asked = recipe.load(finished / "recipe.toml")
+    asked = schema.load(finished / "recipe.toml")
     asked = replace(
         asked, teacher=("disks/jane/runs/teacher",), model=replace(asked.model, weights="disks/jane/first.safetensors")
     )

@@ -10,7 +10,7 @@ import pytest
 from bundles import contents, edited
 from command import call, refused
 from dspkd.deploy import Predictor
-from dspkd.evaluate.submission import CATEGORIES
+from dspkd.evaluation.isic2019_submission import CATEGORIES
 
 
 def test_a_bundle_is_verified_or_not(bundle, tmp_path):
@@ -96,7 +96,7 @@ def test_a_run_is_asked_as_before_and_takes_no_options_of_bundles(finished, phot
 
 def test_export_writes_all_that_is_asked_for_and_says_what_it_found(made, finished, tmp_path, monkeypatch):
     """The bundle is that of the fixture: making it is tested in test_export."""
-    from dspkd.deploy import export as exporting
+    from dspkd.deploy.export import export as exporting
 
     asked = {}
 
@@ -120,8 +120,8 @@ def test_export_writes_all_that_is_asked_for_and_says_what_it_found(made, finish
 
 
 def test_export_writes_the_page_and_refuses_its_folder_before_any_work(made, finished, tmp_path, monkeypatch):
-    from dspkd.deploy import export as exporting
-    from dspkd.serve import site
+    from dspkd.deploy.export import export as exporting
+    from dspkd.deploy.serve import web_page
 
     begun = []
 
@@ -130,7 +130,7 @@ def test_export_writes_the_page_and_refuses_its_folder_before_any_work(made, fin
         return made[0]
 
     monkeypatch.setattr(exporting, "export", instead)
-    monkeypatch.setattr(site, "RUNTIME", ("static/page.js", "static/page.css"))  # as if `make web` had been run
+    monkeypatch.setattr(web_page, "RUNTIME", ("static/page.js", "static/page.css"))  # as if `make web` had been run
     out, _ = call("export", finished, "--out", tmp_path / "m.dspkd", "--web", tmp_path / "page")
     written = [path for path in (tmp_path / "page").rglob("*") if path.is_file()]
     assert f"web: {len(written)} files in {tmp_path / 'page'}" in out
@@ -138,7 +138,7 @@ def test_export_writes_the_page_and_refuses_its_folder_before_any_work(made, fin
     assert network == made[0].read("model.int8.onnx")
     again = ("export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "page")
     assert "page: is there already; nothing is overwritten" in refused(*again)
-    monkeypatch.setattr(site, "RUNTIME", ("static/vendor/none.wasm",))
+    monkeypatch.setattr(web_page, "RUNTIME", ("static/vendor/none.wasm",))
     assert "none.wasm is missing from the page; in a clone of dspkd, `make web` fetches it" in refused(
         "export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "other"
     )

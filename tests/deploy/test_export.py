@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from bundles import contents
-from dspkd import build
-from dspkd.data import sealed
-from dspkd.deploy import Predictor, certificate, quantise
-from dspkd.deploy import export as exporting
-from dspkd.deploy.verify import verify
+from dspkd.deploy import Predictor
+from dspkd.deploy.bundle.verify import verify
+from dspkd.deploy.export import certificate, quantise
+from dspkd.deploy.export import export as exporting
 from dspkd.errors import BundleError, RunError
-from dspkd.evaluate import abstention, calibration
-from dspkd.evaluate.predictions import Predictions
+from dspkd.evaluation import calibration, selective
+from dspkd.evaluation.predictions import Predictions
+from dspkd.runs import build, holdout
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_temperature_and_threshold_are_fitted_on_validation_for_the_default(made
     told = Predictions(tuple(ids), tuple(map(str, range(len(labels)))), ("",) * len(labels), labels, logits)
     assert bundle.spec.temperature == pytest.approx(calibration.temperature(told), rel=1e-3)
     sharp = calibration.scaled(told, bundle.spec.temperature)
-    assert bundle.spec.refer_below == pytest.approx(abstention.threshold_for(sharp, ids.index("MEL")), abs=1e-4)
+    assert bundle.spec.refer_below == pytest.approx(selective.threshold_for(sharp, ids.index("MEL")), abs=1e-4)
 
 
 def test_the_graphs_are_plain_and_take_any_number_of_pictures(bundle):
@@ -129,7 +129,7 @@ def test_the_same_run_gives_the_same_bytes_but_for_what_time_it_took(made, finis
 
 
 def test_each_export_is_an_opening_of_the_test_part(made, finished):
-    openings = [opening.purpose for opening in sealed.openings(finished)]
+    openings = [opening.purpose for opening in holdout.openings(finished)]
     assert openings[0] == "train"
     assert set(openings[1:]) == {"export"}
     assert json.loads((finished / "result.json").read_text())["test_openings"] == len(openings)
@@ -208,7 +208,7 @@ def test_of_settings_the_best_portable_one_that_passes_is_kept():
 
 def test_calibration_images_are_drawn_as_evenly_as_there_are_images(lesions):
     from dspkd import data
-    from dspkd.deploy.parts import drawn
+    from dspkd.deploy.export.image_sets import drawn
 
     table = data.read("auto", lesions)
     counts = {name: of for name, (of, _) in drawn(table, 64).counts().items()}
@@ -255,16 +255,16 @@ def test_a_rounded_logit_may_be_off_by_two_steps(made):
 
 
 def test_a_conversion_that_went_wrong_is_refused(bundle, finished):
-    from dspkd.deploy import graph
+    from dspkd.deploy.export import onnx_graph
 
     network, _, _ = build.trained(finished)
     pictures = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
     model = contents(bundle)["model.fp32.onnx"]
-    assert graph.largest_difference(network, model, pictures) < 1e-4
+    assert onnx_graph.largest_difference(network, model, pictures) < 1e-4
     with torch.no_grad():
         network.network.fc.bias[3] += 1
     with pytest.raises(BundleError, match="tiny: the ONNX file's logits differ from the network's by up to 1"):
-        graph.largest_difference(network, model, pictures)
+        onnx_graph.largest_difference(network, model, pictures)
 
 
 def test_a_copy_of_the_file_alone_is_enough(bundle, photographs, tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dspkd.deploy import preprocess
-from dspkd.deploy.spec import Preprocessing
+from dspkd.deploy.bundle import preprocess
+from dspkd.deploy.bundle.spec import Preprocessing
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "bundle-format.md"
 

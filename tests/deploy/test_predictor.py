@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from bundles import contents, edited, write
-from dspkd.data import images as training
-from dspkd.deploy import Predictor, preprocess
-from dspkd.deploy.predictor import softmax
-from dspkd.deploy.preprocess import FORMATS, resized_to
-from dspkd.deploy.spec import Preprocessing
+from dspkd.data import decode as training
+from dspkd.deploy import Predictor
+from dspkd.deploy.bundle import preprocess
+from dspkd.deploy.bundle.predictor import softmax
+from dspkd.deploy.bundle.preprocess import FORMATS, resized_to
+from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.errors import BundleError, DataError
 
 

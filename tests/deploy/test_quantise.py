@@ -8,8 +8,8 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
-from dspkd.deploy import quantise
-from dspkd.deploy.quantise import Setting
+from dspkd.deploy.export import quantise
+from dspkd.deploy.export.quantise import Setting
 from serving import network
 
 SIZE, CHANNELS = 32, {"w1": 8, "w2": 16, "w3": 4}

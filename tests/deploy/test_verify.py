@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from bundles import contents, edited, write
-from dspkd.deploy.bundle import open_bundle
-from dspkd.deploy.verify import GOLDEN, verify
+from dspkd.deploy.bundle.reader import open_bundle
+from dspkd.deploy.bundle.verify import GOLDEN, verify
 
 
 @pytest.fixture(scope="module")

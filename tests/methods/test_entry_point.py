@@ -15,7 +15,9 @@ USE = """
 import sys
 from pathlib import Path
 import torch
-from dspkd import build, checks, methods, recipe, recipes
+from dspkd import methods
+from dspkd.recipes import catalog, schema
+from dspkd.runs import validate
 from dspkd.types import Output, Spec
 
 assert "bare_logits" in methods.names()
@@ -26,8 +28,8 @@ student, teacher = (Output(torch.full((4, 3), level), torch.zeros(4, 2)) for lev
 assert methods.find("bare_logits")(spec, spec)(student, teacher, None).item() == 4
 
 mine = Path(sys.argv[1])
-mine.write_text(recipes.find("demo/dsp_kd").read_text().replace('method = "normkd"', 'method = "bare_logits"'))
-checks.check(recipe.load(mine))
+mine.write_text(catalog.find("demo/dsp_kd").read_text().replace('method = "normkd"', 'method = "bare_logits"'))
+validate.check(schema.load(mine))
 print(methods.describe("bare_logits"))
 """
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dspkd.data.order import class_draws
+from dspkd.data.sampling import class_draws
 from dspkd.errors import RecipeError
 from dspkd.methods.labels import Labels
 from dspkd.types import Batch, Output, Spec

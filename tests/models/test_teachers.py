@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from dspkd import methods
-from dspkd.distiller import Distiller
 from dspkd.errors import RecipeError
 from dspkd.models import zoo
-from dspkd.teacher.live import LiveTeacher
+from dspkd.training.distiller import Distiller
+from dspkd.training.teachers.frozen import LiveTeacher
 from dspkd.types import Batch
 
 

@@ -7,7 +7,8 @@ import timm
 import torch
 
 from dspkd.errors import RecipeError
-from dspkd.models import page, zoo
+from dspkd.models import markdown as page
+from dspkd.models import zoo
 
 # Parameters at 1000, 8 and 6 classes, and channels at strides 4, 8, 16, 32 and last, as the libraries' networks have.
 PUBLISHED = {

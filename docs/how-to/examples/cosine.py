@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dspkd.methods._base import Term, exact, precise
 from dspkd.methods._options import Share
-from dspkd.methods._term import Term, exact, precise
 from dspkd.types import Batch, Output, Spec
 
 

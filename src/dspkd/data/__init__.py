@@ -6,11 +6,12 @@
 
 from pathlib import Path
 
-from dspkd.data import by_name, csv_table, folder, imagefolder, isic
+from dspkd.data import csv_rows
+from dspkd.data.readers import class_folders, huggingface, isic2019, named_images
 from dspkd.data.table import Table, hint
 from dspkd.errors import DataError
 
-LAYOUTS = ("isic2019", "folder", "csv", "imagefolder", *by_name.LAYOUTS)
+LAYOUTS = ("isic2019", "folder", "csv", "imagefolder", *named_images.LAYOUTS)
 """The layouts that `read` knows."""
 
 
@@ -40,16 +41,16 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
     if layout not in LAYOUTS:
         raise DataError(f"no layout is called {layout!r}; {hint(layout, ('auto', *LAYOUTS))}")
     if layout == "csv":
-        return csv_table.read(path, label=label or "label", group=group)
+        return csv_rows.read(path, label=label or "label", group=group)
     if layout == "imagefolder":
-        return imagefolder.read(path, label=label, group=group)
+        return huggingface.read(path, label=label, group=group)
     if label is not None:
         raise DataError(
             f"{path}: label = {label!r} is for layouts 'csv' and 'imagefolder'; layout {layout!r} has labels of its own"
         )
-    if layout in by_name.LAYOUTS:
-        return by_name.read(path, layout, group=group)
-    return isic.read(path, group=group) if layout == "isic2019" else folder.read(path, group=group)
+    if layout in named_images.LAYOUTS:
+        return named_images.read(path, layout, group=group)
+    return isic2019.read(path, group=group) if layout == "isic2019" else class_folders.read(path, group=group)
 
 
 def recognise(path: Path, *, label: str = "label") -> str:
@@ -66,19 +67,19 @@ def recognise(path: Path, *, label: str = "label") -> str:
     """
     if path.is_file():
         return "csv"
-    if any(path.glob(f"*{isic.TRUTH}")):
+    if any(path.glob(f"*{isic2019.TRUTH}")):
         return "isic2019"
-    if any({"path", label} <= csv_table.read_rows(file).columns.keys() for file in path.glob("*.csv")):
+    if any({"path", label} <= csv_rows.read_rows(file).columns.keys() for file in path.glob("*.csv")):
         return "csv"
-    for layout in by_name.LAYOUTS:
-        if by_name.fits(path, layout):
+    for layout in named_images.LAYOUTS:
+        if named_images.fits(path, layout):
             return layout
-    if imagefolder.fits(path):
+    if huggingface.fits(path):
         return "imagefolder"
-    if any(folder.images_in(inner) for inner in folder.folders_in(path)):
+    if any(class_folders.images_in(inner) for inner in class_folders.folders_in(path)):
         return "folder"
     raise DataError(
-        f"{path}: no known layout; want NAME{isic.TRUTH} beside NAME_Input/ (isic2019), "
+        f"{path}: no known layout; want NAME{isic2019.TRUTH} beside NAME_Input/ (isic2019), "
         f"CLASS/IMAGE (folder), PART/CLASS/IMAGE or metadata with 'file_name' and 'label' (imagefolder), "
         f"or a CSV with the columns 'path' and {label!r} (csv)"
     )

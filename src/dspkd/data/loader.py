@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dspkd.data.images import decode
-from dspkd.data.mixing import Mixing
-from dspkd.data.order import epoch_order
+from dspkd.data.decode import decode
+from dspkd.data.mixup import Mixing
+from dspkd.data.sampling import epoch_order
 from dspkd.data.table import Table
 from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened, to_unit
-from dspkd.ranks import ALONE, Ranks, require_enough
-from dspkd.seed import seed_for
+from dspkd.runtime.distributed import ALONE, Ranks, require_enough
+from dspkd.runtime.seeds import seed_for
 from dspkd.types import Batch
 
 Key = tuple[int, int]
@@ -92,7 +92,7 @@ class TrainBatches:
         Pictures in a batch. Those left over at the end of an epoch are not shown (a batch of one would upset
         batch normalisation), unless there are fewer than one batch in all.
     balance
-        See `dspkd.data.order.epoch_order`.
+        See `dspkd.data.sampling.epoch_order`.
     strong
         Also make `Batch.strong`.
     mixing

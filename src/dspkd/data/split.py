@@ -6,21 +6,19 @@ import csv
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.data.csv_table import read_rows
+from dspkd.data.csv_rows import read_rows
 from dspkd.data.table import Table, first_few, hint
 from dspkd.errors import DataError
-from dspkd.seed import seed_for
+from dspkd.runtime.progress import Counts
+from dspkd.runtime.seeds import seed_for
 
 PARTS = ("train", "val", "test")
 """The parts of a split."""
-
-Counts: TypeAlias = dict[str, dict[str, list[int]]]
-"""``{part: {class: [images, groups]}}``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +39,10 @@ class Split:
         Raises
         ------
         DataError
-            The test part is asked for: it is sealed, and `dspkd.data.sealed.open_test` opens it.
+            The test part is asked for: it is sealed, and `dspkd.runs.holdout.open_test` opens it.
         """
         if part not in ("train", "val"):
-            raise DataError("the test part is sealed; dspkd.data.sealed.open_test opens it, and counts that")
+            raise DataError("the test part is sealed; dspkd.runs.holdout.open_test opens it, and counts that")
         return self.places(part)
 
     def places(self, part: str) -> NDArray[np.int64]:
@@ -196,7 +194,7 @@ def split(
         Another seed gives another split.
     by
         "image" takes every image for a group of its own. Only to imitate papers that did: see `leak_share`, and
-        `dspkd.data.leak` for what training asks for then.
+        `dspkd.data.leakage` for what training asks for then.
 
     Raises
     ------

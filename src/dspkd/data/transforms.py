@@ -18,8 +18,8 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from dspkd.data import artefacts
-from dspkd.data.images import centre
-from dspkd.seed import seed_for
+from dspkd.data.decode import centre
+from dspkd.runtime.seeds import seed_for
 
 RGB = NDArray[np.uint8]
 
@@ -46,7 +46,7 @@ class Augmentation:
     erasing
         Probability that a rectangle of 2 to 33 % of the finished picture, of aspect 3:10 to 10:3, becomes black.
     artefacts
-        What is taken out of the image before; see `dspkd.data.images.decode`. Whoever decodes for this reads it here.
+        What is taken out of the image before; see `dspkd.data.decode.decode`. Whoever decodes for this reads it here.
 
     Notes
     -----

@@ -3,6 +3,6 @@
 What reads a bundle (`bundle`, `spec`, `preprocess`, `predictor`, `golden`) imports no torch; what makes one does.
 """
 
-from dspkd.deploy.predictor import Prediction, Predictor
+from dspkd.deploy.bundle.predictor import Prediction, Predictor
 
 __all__ = ["Prediction", "Predictor"]

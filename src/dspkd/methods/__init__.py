@@ -18,10 +18,10 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from dspkd.errors import RecipeError
+from dspkd.methods._base import Term
 from dspkd.methods._describe import Description
 from dspkd.methods._describe import describe as _describe
 from dspkd.methods._options import Option, check, options_of
-from dspkd.methods._term import Term
 
 __all__ = ["Description", "Option", "Term", "check_options", "describe", "find", "names", "options"]
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from dspkd.methods._base import Term
 from dspkd.methods._options import Option, options_of
-from dspkd.methods._term import Term
 
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 

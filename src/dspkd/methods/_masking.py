@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dspkd.methods._term import precise
+from dspkd.methods._base import precise
 from dspkd.types import Batch
 
 MaskKind = Literal["channel", "spatial"]

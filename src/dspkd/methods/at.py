@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dspkd.methods._align import LEVELS, averaged
-from dspkd.methods._term import Term, precise
+from dspkd.methods._base import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 

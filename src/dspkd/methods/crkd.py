@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dspkd.methods._align import projection, stretched
-from dspkd.methods._term import Term, exact, precise
+from dspkd.methods._base import Term, exact, precise
 from dspkd.types import Batch, Output, Spec
 
 

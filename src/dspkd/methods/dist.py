@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn import functional as F
 
+from dspkd.methods._base import Term, precise
 from dspkd.methods._options import NotNegative, Positive
-from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dspkd.methods._base import Term, precise
 from dspkd.methods._divergence import kl_per_picture
 from dspkd.methods._options import NotNegative, Positive
-from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 

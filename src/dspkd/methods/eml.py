@@ -7,9 +7,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dspkd.methods._base import Term, exact, precise
 from dspkd.methods._divergence import kl_per_picture
 from dspkd.methods._options import NotNegative, Positive, Width
-from dspkd.methods._term import Term, exact, precise
 from dspkd.types import Batch, Output, Spec
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dspkd.methods._align import BatchNorm, align, stretched
-from dspkd.methods._term import Term, precise
+from dspkd.methods._base import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 _STRIDES = {"stride4": 4, "stride8": 8, "stride16": 16, "stride32": 32, "last": 32}

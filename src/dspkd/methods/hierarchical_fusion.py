@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from dspkd.methods._align import LEVELS, align, averaged, projection, stretched
+from dspkd.methods._base import Term, precise
 from dspkd.methods._fusion import Attention, Concat, Sum
 from dspkd.methods._masking import GeneratorKind, MaskKind, build_generator, draw_mask, squared_error
 from dspkd.methods._options import Share, Width, WidthOrZero
-from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 _FUSIONS = {"concat": Concat, "sum": Sum, "abf": Attention}

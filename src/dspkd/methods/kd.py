@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from dspkd.methods._base import Term, precise
 from dspkd.methods._divergence import kl_per_picture
 from dspkd.methods._options import Positive
-from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dspkd.errors import RecipeError
+from dspkd.methods._base import Term, precise
 from dspkd.methods._options import NotNegative, Share
-from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 

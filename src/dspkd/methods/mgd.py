@@ -7,9 +7,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from dspkd.methods._align import align, stretched
+from dspkd.methods._base import Term, precise
 from dspkd.methods._masking import GeneratorKind, MaskKind, build_generator, draw_mask, squared_error
 from dspkd.methods._options import Share, WidthOrZero
-from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 

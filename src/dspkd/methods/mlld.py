@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dspkd.methods._base import Term, exact, precise
 from dspkd.methods._divergence import kl_per_picture
 from dspkd.methods._options import NotNegative, Positive
-from dspkd.methods._term import Term, exact, precise
 from dspkd.types import Batch, Output, Spec
 
 

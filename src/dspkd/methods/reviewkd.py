@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from dspkd.errors import RecipeError
 from dspkd.methods._align import projection
+from dspkd.methods._base import Term, precise
 from dspkd.methods._fusion import attended
 from dspkd.methods._options import Width
-from dspkd.methods._term import Term, precise
 from dspkd.types import TAPS, Batch, Output, Spec
 
 

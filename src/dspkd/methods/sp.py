@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from dspkd.methods._term import Term, exact, precise
+from dspkd.methods._base import Term, exact, precise
 from dspkd.types import Batch, Output, Spec
 
 

@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dspkd.methods._base import Term, exact, precise
 from dspkd.methods._divergence import kl_per_picture
 from dspkd.methods._options import NotNegative, Positive
 from dspkd.methods._ranking import mean_of, trusted
-from dspkd.methods._term import Term, exact, precise
 from dspkd.methods.crkd import CRKD
 from dspkd.methods.rkd import RKD
 from dspkd.types import Batch, Output, Spec

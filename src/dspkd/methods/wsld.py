@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dspkd.methods._base import Term, precise
 from dspkd.methods._options import Positive
-from dspkd.methods._term import Term, precise
 from dspkd.types import Batch, Output, Spec
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dspkd.models.weights import Loaded
 from dspkd.types import Output, Spec
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -20,6 +20,25 @@ Walk = Callable[[Any, Tensor], Output]
 
 Download = Callable[[], Mapping[str, Tensor]]
 """Fetches the library's own ImageNet weights: ``{name: tensor}`` with the library's names, 1000 classes."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of loading.
+
+    Attributes
+    ----------
+    source
+        ``none``, ``imagenet`` or the file's path.
+    count
+        Tensors taken from the source.
+    fresh
+        Names of the tensors that the source lacks: they keep their random start.
+    """
+
+    source: str
+    count: int
+    fresh: tuple[str, ...]
 
 
 class Tapped(nn.Module):

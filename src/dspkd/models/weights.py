@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -14,31 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dspkd.errors import WeightsError
-
-if TYPE_CHECKING:
-    from dspkd.models.tapped import Tapped
+from dspkd.models.tapped import Loaded, Tapped
 
 COUNTER = "num_batches_tracked"
 """A batch normalisation's counter: read by nothing while its momentum is a number, so never counted here."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What came of loading.
-
-    Attributes
-    ----------
-    source
-        ``none``, ``imagenet`` or the file's path.
-    count
-        Tensors taken from the source.
-    fresh
-        Names of the tensors that the source lacks: they keep their random start.
-    """
-
-    source: str
-    count: int
-    fresh: tuple[str, ...]
 
 
 def load(tapped: Tapped, source: str | Path) -> Loaded:

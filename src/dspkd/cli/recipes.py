@@ -1,0 +1,56 @@
+"""The commands under `dspkd recipes`, and how any command is given a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dspkd.cli.errors import told_in_one_line
+
+app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
+
+RecipeArgument = Annotated[str, typer.Argument(help="A recipe: a TOML file, or the name of an embedded one.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting; may be given several times. The value is TOML, in which text has quotes of its own: "
+        "--set stages.0.epochs=2 --set 'data.path=\"images\"'",
+    ),
+]
+
+
+@app.command("ls")
+def ls() -> None:
+    """List the embedded recipes, and the grids for `dspkd compare`."""
+    from dspkd.recipes import catalog
+
+    found = {name: catalog.find(name) for name in catalog.names()}
+    found |= {name: catalog.find_grid(name) for name in catalog.grids()}
+    for name, path in found.items():
+        typer.echo(f"{name:<36} {catalog.headline(path)}")
+
+
+@app.command("show")
+def show(recipe: RecipeArgument) -> None:
+    """Print a recipe, or a grid."""
+    with told_in_one_line():
+        from dspkd.recipes import catalog as recipes
+
+        found = recipes.find_grid(recipe) if recipe in recipes.grids() else recipes.find(recipe)
+        typer.echo(found.read_text(encoding="utf-8"), nl=False)
+
+
+@app.command("check")
+def check(recipe: RecipeArgument, override: SetOption = None) -> None:
+    """Check a recipe: every key, every value, every method and option. Reads no data."""
+    with told_in_one_line():
+        from dspkd.recipes import catalog as recipes
+        from dspkd.recipes import schema
+        from dspkd.runs import validate
+
+        loaded = schema.load(recipes.find(recipe), override or [])
+        validate.check(loaded)
+        typer.echo(f"{loaded.name}: valid; digest {loaded.digest}, {len(loaded.stages)} stages, {loaded.epochs} epochs")

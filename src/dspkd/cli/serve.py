@@ -1,0 +1,59 @@
+"""The commands that put a bundle before people: a server with its page, and the page alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dspkd.cli.errors import told_in_one_line
+
+app = typer.Typer()
+
+BundleArgument = Annotated[Path, typer.Argument(help="A bundle, as dspkd export writes it.")]
+
+
+@app.command()
+def serve(
+    bundle: BundleArgument,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="DSPKD_TOKEN",
+            help="Ask every client for this bearer token. The variable keeps it out of the list of processes.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Pictures looked at at once; by default one for each core.")
+    ] = None,
+) -> None:
+    """Serve a bundle over HTTP, and a page to ask it about pictures. No diagnosis.
+
+    POST /predict answers about one or several JPEG, PNG or WebP files in the form field "files"; GET /openapi.json
+    describes the rest. Pictures stay in memory, and out of every log. SIGTERM or Ctrl-C finishes what is running.
+    """
+    with told_in_one_line():
+        from dspkd.deploy.bundle.reader import open_bundle
+        from dspkd.deploy.serve import server
+
+        server.run(open_bundle(bundle), host=host, port=port, workers=workers, token=token or None, say=typer.echo)
+
+
+@app.command()
+def web(
+    bundle: BundleArgument,
+    out: Annotated[Path, typer.Option(help="Folder to write; must be empty or not there yet.")],
+) -> None:
+    """Write a page that runs a bundle in the browser: static files, from which no picture is ever uploaded.
+
+    Any web server can send them; over https or from localhost. Try it: python -m http.server --directory DIR
+    """
+    with told_in_one_line():
+        from dspkd.deploy.bundle.reader import open_bundle
+        from dspkd.deploy.serve import web_page
+
+        written = web_page.write(open_bundle(bundle), out)
+        typer.echo(f"{len(written)} files, {sum(path.stat().st_size for path in written) / 1e6:.1f} MB, in {out}")

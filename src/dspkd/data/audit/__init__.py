@@ -1,0 +1,1 @@
+"""Find copies, leaks and damaged files in a data set."""

@@ -1,0 +1,168 @@
+"""The audit of a data set: what in it, or in a split of it, would make a score untrue."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dspkd.data.audit import duplicates, findings, fingerprint
+from dspkd.data.audit.duplicates import Pairs
+from dspkd.data.audit.findings import Finding
+from dspkd.data.split import Split
+from dspkd.data.split import report as part_counts
+from dspkd.data.table import Table
+from dspkd.errors import DataError
+from dspkd.runtime.progress import Progress
+
+SOURCES = ("source", "dataset", "attribution", "institution")
+"""Columns that may say where an image comes from; the first of them that is there does."""
+
+TURNS = (
+    "upright",
+    "mirrored left to right",
+    "mirrored top to bottom",
+    "turned by 180 degrees",
+    "mirrored along a diagonal",
+    "turned by 90 degrees",
+    "turned by 270 degrees",
+    "mirrored along the other diagonal",
+)
+"""What `Pairs.turn` means, in words; clockwise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found.
+
+    Attributes
+    ----------
+    table
+        The images.
+    split
+        The split that was audited with them, or None.
+    findings
+        Gravest first.
+    pairs
+        All pairs of copies.
+    sources
+        ``{source: images}``, most images first; see `sources`.
+    """
+
+    table: Table
+    split: Split | None
+    findings: tuple[Finding, ...]
+    pairs: Pairs
+    sources: dict[str, int]
+
+    @property
+    def invalid(self) -> bool:
+        """Whether something was found that invalidates a result."""
+        return any(finding.severity == "invalidates" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as what `json.dump` takes; the keys and the kinds of findings stay from now on."""
+        table, pairs = self.table, self.pairs
+        return {
+            "data": str(table.root),
+            "table_digest": table.digest,
+            "split_digest": None if self.split is None else self.split.digest,
+            "images": len(table),
+            "groups": len(set(table.groups)),
+            "classes": {name: list(counts) for name, counts in table.counts().items()},
+            "parts": None if self.split is None else part_counts(table, self.split),
+            "sources": self.sources,
+            "threshold": duplicates.SIMILARITY,
+            "invalid": self.invalid,
+            "findings": [asdict(finding) | {"count": len(finding.cases)} for finding in self.findings],
+            "copies": [
+                {"images": ids, "similarity": round(similarity, 4), "second_is": TURNS[turn]}
+                for ids, similarity, turn in zip(
+                    findings.paired(table, pairs), pairs.similarity.tolist(), pairs.turn.tolist(), strict=True
+                )
+            ],
+        }
+
+
+def audit(table: Table, split: Split | None = None, progress: Progress | None = None) -> Audit:
+    """Look at every image of a table, and at a split of it where there is one."""
+    prints = fingerprint.take(table.paths, progress)
+    pairs = duplicates.find(prints, progress)
+    found = [
+        *([] if split is None else findings.of_parts(table, split, pairs)),
+        *findings.of_copies(table, prints, pairs, split=split is not None),
+        *findings.of_labels(table, pairs),
+        *findings.of_files(table, prints),
+        *findings.of_table(table),
+    ]
+    found.sort(key=lambda finding: ("invalidates", "warning", "note").index(finding.severity))
+    return Audit(table, split, tuple(found), pairs, sources(table))
+
+
+def sources(table: Table) -> dict[str, int]:
+    """Return how many images come from where, most first.
+
+    A column out of `SOURCES` says it; without one, what stands before the first ``_`` of the lesion's id does, as in
+    HAM_0000550 and BCN_0000001. An image that neither speaks of is "unknown".
+    """
+    column = next((name for name in SOURCES if name in table.attributes), None)
+    if column is not None:
+        said = [cell or "unknown" for cell in table.attributes[column]]
+    else:
+        prefixes = [re.match(r"([A-Za-z][A-Za-z0-9]*)_", group) for group in table.groups]
+        said = [found[1] if found else "unknown" for found in prefixes]
+    return dict(Counter(said).most_common())
+
+
+def merged_groups(table: Table, pairs: Pairs) -> tuple[str, ...]:
+    """Return N groups in which copies are together: groups that a chain of copies joins become one.
+
+    It is called as the alphabetically first of them that is known; copies of which no group is known are
+    ``copies:<first id>``, and an image that stands alone stays a group of its own.
+    """
+    number = {group: g for g, group in enumerate(dict.fromkeys(table.groups))}
+    group_N = np.array([number[group] for group in table.groups])
+    cluster_G = duplicates.clusters(group_N[pairs.first], group_N[pairs.second], len(number))
+    own = {f"image:{name}": name for name in table.ids}
+    names: dict[int, list[str]] = {}
+    for group, g in number.items():
+        names.setdefault(int(cluster_G[g]), []).append(group)
+    title = {}
+    for cluster, groups in names.items():
+        known = sorted(group for group in groups if group not in own)
+        alone = groups[0] if len(groups) == 1 else f"copies:{min(own.get(group, group) for group in groups)}"
+        title[cluster] = known[0] if known else alone
+    return tuple(title[int(cluster_G[g])] for g in group_N)
+
+
+def write_merged(path: Path, audited: Audit) -> int:
+    """Write the data set as a CSV of layout "csv" in which copies are of one group, and return how many groups went.
+
+    Columns are ``path`` (relative to the CSV), ``label``, ``group`` and the attributes. A recipe reads it by
+    ``data.path = "FILE"``; a split by group of it parts no copies.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    table = audited.table
+    groups = merged_groups(table, audited.pairs)
+    written = ("" if group == f"image:{name}" else group for group, name in zip(groups, table.ids, strict=True))
+    others = {name: cells for name, cells in table.attributes.items() if name not in {"path", "label", "group"}}
+    files = (Path(os.path.relpath(image, path.parent)).as_posix() for image in table.paths)
+    labels = (table.classes[label] for label in table.labels)
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("path", "label", "group", *others))
+            writer.writerows(zip(files, labels, written, *others.values(), strict=True))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from None
+    return len(set(table.groups)) - len(set(groups))

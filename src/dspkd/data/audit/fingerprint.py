@@ -1,0 +1,220 @@
+"""One look at every image file of a data set: what its bytes, its pixels and a thumbnail of it say, and no more.
+
+Each file is decoded once. What is kept takes some 5 kB an image, whatever the size of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import fft, ndimage
+
+from dspkd.data.decode import decode
+from dspkd.errors import DataError
+from dspkd.runtime.progress import Progress
+
+SIDE = 64
+"""Pixels of a thumbnail's side. A picture that is not square is squeezed, so that quarter turns fit onto each other."""
+
+FREQUENCIES = 6
+"""Cosine frequencies kept in each direction and channel."""
+
+COLOUR_WEIGHT = 0.75
+"""Weight of a colour channel beside the grey one. Inferred from planted copies, like all constants here."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_AT_ONCE = 256
+_STEPS = 50
+"""Steps of `Fingerprints.detail` to one local standard deviation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprints:
+    """What was seen of N image files.
+
+    Attributes
+    ----------
+    paths
+        The N files.
+    complaints
+        N sentences on files that are no readable image; "" is readable. The other columns of an unreadable file are 0.
+    of_bytes, of_pixels
+        N digests of the file and of its decoded pixels; "" where there are none.
+    sizes
+        ``[N, 2]`` int64, height and width in pixels.
+    contrast
+        ``[N]`` standard deviation of the thumbnail's grey values, 0 to 127.
+    colour
+        ``[N]`` mean difference between a thumbnail pixel's largest and smallest channel, 0 to 255.
+    layout
+        ``[N, 3, F, F]`` float32, F = `FREQUENCIES`: see `layout_of`.
+    detail
+        ``[N, S, S]`` int8, S = `SIDE`: see `detail_of`.
+    """
+
+    paths: tuple[Path, ...]
+    complaints: tuple[str, ...]
+    of_bytes: tuple[str, ...]
+    of_pixels: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    contrast: NDArray[np.float32]
+    colour: NDArray[np.float32]
+    layout: NDArray[np.float32]
+    detail: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.complaints)
+
+
+def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerprints:
+    """Look at every file, several at once, in threads; damaged ones are told of, not raised."""
+    count = len(paths)
+    complaints, of_bytes, of_pixels = [], [], []
+    sizes = np.zeros((count, 2), dtype=np.int64)
+    contrast, colour = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.float32)
+    layout = np.zeros((count, 3, FREQUENCIES, FREQUENCIES), dtype=np.float32)
+    detail = np.zeros((count, SIDE, SIDE), dtype=np.int8)
+    with ThreadPoolExecutor() as pool:
+        for first, looks in _in_batches(pool, paths):
+            rows = slice(first, first + len(looks))
+            thumbs = np.stack([look.thumb for look in looks])
+            complaints += [look.complaint for look in looks]
+            of_bytes += [look.of_bytes for look in looks]
+            of_pixels += [look.of_pixels for look in looks]
+            sizes[rows] = [look.size for look in looks]
+            contrast[rows] = (thumbs @ _LUMA).std(axis=(1, 2))
+            colour[rows] = (thumbs.max(axis=3) - thumbs.min(axis=3)).mean(axis=(1, 2))
+            layout[rows] = layout_of(thumbs)
+            detail[rows] = detail_of(thumbs)
+            if progress is not None:
+                progress("images read", rows.stop, count)
+    said = (tuple(complaints), tuple(of_bytes), tuple(of_pixels))
+    return Fingerprints(tuple(paths), *said, sizes, contrast, colour, layout, detail)
+
+
+def thumbnail(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+    """Return ``[S, S, 3]``: the picture ``[H, W, 3]``, averaged down (or blown up) to a square."""
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def layout_of(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    r"""Return ``[N, 3, F, F]``: where a picture is dark and how its colour runs, in a few cosine waves.
+
+    Channels are grey and the logarithms of red/green and blue/green, each without its mean and over its standard
+    deviation, so that brightness, contrast and a tint do not matter. The first wave, the mean, is 0. Two pictures are
+    compared by Euclidean distance. A mirrored picture has the signs of its odd waves changed, a transposed one has
+    its waves transposed: see `turned_layout`.
+    """
+    half = thumbs.reshape(len(thumbs), SIDE // 2, 2, SIDE // 2, 2, 3).mean(axis=(2, 4), dtype=np.float32) + 8
+    logs = np.log(half)
+    channels = np.stack([half @ _LUMA, logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 1]], axis=1)
+    channels -= channels.mean(axis=(2, 3), keepdims=True)
+    # What is added keeps the noise of a featureless channel from being blown up.
+    floor = np.array([4, 0.02, 0.02], dtype=np.float32)[:, None, None]
+    channels /= channels.std(axis=(2, 3), keepdims=True) + floor
+    channels *= np.array([1, COLOUR_WEIGHT, COLOUR_WEIGHT], dtype=np.float32)[:, None, None]
+    waves: NDArray[np.float32] = fft.dctn(channels, axes=(2, 3), norm="ortho")[:, :, :FREQUENCIES, :FREQUENCIES]
+    waves /= SIDE // 2
+    waves[:, :, 0, 0] = 0
+    return waves
+
+
+def detail_of(thumbs: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return ``[N, S, S]``: fine structure, in fiftieths of its local standard deviation, at most 2.5 of these; any S.
+
+    The band between Gaussians of 0.5 and 2 pixels of log grey values: illumination is not in it. The black surround of
+    a dermatoscope, alike in pictures of different lesions, is 0, and so are pixels near it.
+    """
+    grey = thumbs @ _LUMA
+    logs = 60 * np.log(grey + 8)
+    band = ndimage.gaussian_filter(logs, (0, 0.5, 0.5)) - ndimage.gaussian_filter(logs, (0, 2, 2))
+    local = np.sqrt(ndimage.gaussian_filter(band**2, (0, 4, 4))) + 1.5
+    band = np.where(_surround(grey), 0, np.clip(band / local, -2.5, 2.5))
+    steps: NDArray[np.int8] = np.rint(band * _STEPS).astype(np.int8)
+    return steps
+
+
+def _surround(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where a picture is dark from its border inwards, and the rim of that."""
+    dark = grey < 0.4 * np.median(grey, axis=(1, 2), keepdims=True)
+    within = np.zeros((3, 3, 3), dtype=bool)
+    within[1] = ndimage.generate_binary_structure(2, 1)
+    marks, _ = ndimage.label(dark, structure=within)
+    border = np.concatenate([marks[:, 0], marks[:, -1], marks[:, :, 0], marks[:, :, -1]], axis=1)
+    outside = np.isin(marks, np.unique(border[border > 0]))
+    grown: NDArray[np.bool_] = ndimage.binary_dilation(outside, structure=within, iterations=6)
+    return grown
+
+
+def turned_layout(layout: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+    """Return the layouts ``[..., F, F]`` of the same pictures under one of the eight turns; see `turned`."""
+    if turn & 4:
+        layout = layout.swapaxes(-1, -2)
+    signs = np.where(np.arange(layout.shape[-1]) % 2, -1, 1).astype(layout.dtype)
+    if turn & 2:
+        layout = layout * signs[:, None]
+    return layout * signs if turn & 1 else layout
+
+
+def turned(pictures: NDArray[np.int8], turn: int) -> NDArray[np.int8]:
+    """Return square pictures ``[N, S, S]`` under one of the eight turns and flips.
+
+    `turn` is a sum of 4 (transposed, first), 2 (top to bottom) and 1 (left to right).
+    """
+    if turn & 4:
+        pictures = pictures.swapaxes(1, 2)
+    if turn & 2:
+        pictures = pictures[:, ::-1]
+    return pictures[:, :, ::-1] if turn & 1 else pictures
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """One file."""
+
+    thumb: NDArray[np.uint8]
+    complaint: str = ""
+    of_bytes: str = ""
+    of_pixels: str = ""
+    size: tuple[int, int] = (0, 0)
+
+
+def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...]) -> Iterator[tuple[int, list[_Look]]]:
+    """Yield the number of the first file and the looks of a batch, while only the next batch is being read."""
+    first = 0
+    waiting: list[_Look] | Iterator[_Look] = []
+    for start in range(0, len(paths), _AT_ONCE):
+        following = pool.map(_look, paths[start : start + _AT_ONCE])
+        if looks := list(waiting):
+            yield first, looks
+        first, waiting = first + len(looks), following
+    if looks := list(waiting):
+        yield first, looks
+
+
+def _look(path: Path) -> _Look:
+    black = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
+    try:
+        of_bytes = digest_of(path)
+        pixels = decode(path)
+    except DataError as error:
+        return _Look(black, complaint=str(error))
+    shape = str(pixels.shape).encode()
+    of_pixels = hashlib.blake2b(shape + pixels.tobytes(), digest_size=16).hexdigest()
+    return _Look(thumbnail(pixels), "", of_bytes, of_pixels, (pixels.shape[0], pixels.shape[1]))
+
+
+def digest_of(path: Path) -> str:
+    """Return a digest of a file's bytes; DataError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None

@@ -1,0 +1,138 @@
+"""Images decoded and resized once, kept as uint8 pixels that are mapped into memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image, features
+
+from dspkd.data.artefacts import about
+from dspkd.data.decode import damaged, decode
+from dspkd.data.table import Table
+from dspkd.errors import DataError
+from dspkd.runtime.array_store import KEY_BYTES, Store, readable
+from dspkd.runtime.progress import Progress
+
+RGB = NDArray[np.uint8]
+_CHUNK = 256
+"""Images decoded between two writes: what a kill can lose."""
+
+DECODER = f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}"
+"""Whose pixels these are: another decoder's may differ."""
+
+
+class Decoded:
+    """Images of a table as `dspkd.data.decode.decode` returns them, decoded at most once.
+
+    Bit for bit what decoding them again would give. They are found by the bytes of the image file, so an image that
+    was changed is decoded anew, and data sets, splits and runs that share images share their pixels.
+
+    Parameters
+    ----------
+    table
+        All images.
+    rows
+        Those wanted.
+    short_side
+        In pixels; see `decode`.
+    folder
+        Where stores are kept, one for each `short_side` and `artefacts`.
+    artefacts
+        What is taken out of each image; see `decode`.
+    progress
+        Is told how decoding goes, if there is anything to decode.
+    log
+        Is told what is about to be written.
+
+    Raises
+    ------
+    DataError
+        Some images do not decode (their number, and the first three), or there is no room for the pixels. What was
+        decoded stays.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        rows: Sequence[int] | NDArray[np.int64],
+        short_side: int,
+        folder: Path,
+        *,
+        artefacts: Sequence[str] = (),
+        progress: Progress,
+        log: Callable[[str], None],
+    ) -> None:
+        name = "-".join([f"pixels-{short_side}", *artefacts])
+        depends = {"short_side": short_side, "decoder": DECODER, **about(artefacts)}
+        self._store = Store(folder / name, "uint8", depends)
+        self._decode = partial(decode, short_side=short_side, artefacts=artefacts)
+        wanted = [int(row) for row in rows]
+        self._keys = dict(zip(wanted, fingerprints([table.paths[row] for row in wanted]), strict=True))
+        with self._store.writing():
+            new = [row for row in wanted if self._keys[row] not in self._store]
+            if new:
+                self._fill(table, new, short_side, progress, log)
+
+    def __call__(self, row: int) -> RGB:
+        """Return the image of this row, ``[H, W, 3]``, read-only."""
+        return cast("RGB", self._store.read(self._keys[row]))
+
+    def _fill(
+        self, table: Table, rows: list[int], short_side: int, progress: Progress, log: Callable[[str], None]
+    ) -> None:
+        size = sum(3 * short_side * round(short_side * _aspect(table.paths[row])) for row in rows)
+        log(f"decoding {len(rows):,} images once, to {short_side} px: {readable(size)} in {self._store.folder}")
+        self._store.require_space(size)
+        complaints: list[str] = []
+
+        def decoded(row: int) -> RGB | None:
+            try:
+                return self._decode(table.paths[row])
+            except DataError as error:
+                complaints.append(str(error))
+                return None
+
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(rows), _CHUNK):
+                chunk = rows[start : start + _CHUNK]
+                made = zip(chunk, pool.map(decoded, chunk), strict=True)
+                self._store.append((self._keys[row], image) for row, image in made if image is not None)
+                progress("decoding", start + len(chunk), len(rows))
+        if complaints:
+            raise damaged(table, sorted(complaints))
+
+
+def fingerprints(paths: Sequence[Path]) -> list[bytes]:
+    """Return a digest of the bytes of each file.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read.
+    """
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(_fingerprint, paths))
+
+
+def _fingerprint(path: Path) -> bytes:
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=KEY_BYTES).digest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _aspect(path: Path) -> float:
+    """Return the longer side over the shorter, 1 where the file does not say."""
+    try:
+        with Image.open(path) as image:
+            return max(image.size) / min(image.size)
+    except Exception:  # a damaged file is told of when it is decoded
+        return 1.0

@@ -1,0 +1,125 @@
+"""The layout of ISIC 2019: one-hot labels and metadata in two CSV files beside a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dspkd.data.csv_rows import Rows, read_rows
+from dspkd.data.table import Table, first_few, group_or_own, hint, refuse_missing
+from dspkd.errors import DataError
+
+CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
+"""Classes in the order of the published columns; UNK, "none of the others", has no image in the training set."""
+
+TRUTH = "_GroundTruth.csv"
+"""How the name of the file of labels ends."""
+
+# The published labels of the test set carry these beside the classes.
+_SCORING = {"score_weight", "validation_weight"}
+
+
+def read(path: Path, *, group: str | None = None, images: Literal["required", "unchecked"] = "required") -> Table:
+    """Read a data set of the layout of ISIC 2019.
+
+    The folder holds, for one NAME such as ``ISIC_2019_Training``:
+
+    - ``NAME_GroundTruth.csv``: ``image`` and one column a class, 1 for the class of the image, 0 elsewhere;
+    - ``NAME_Input/<image>.jpg``;
+    - ``NAME_Metadata.csv``: ``image``, usually ``lesion_id``, and others. Without this file every image is a
+      group of its own.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    group
+        The column of the metadata that names the group. When none is named, it is ``lesion_id``, if there is
+        such a column. An image whose cell is empty is a group of its own.
+    images
+        "unchecked" reads the tables alone, whether or not the image files are there.
+
+    Returns
+    -------
+    Table
+        Its ids are the published names of the images. UNK is one of its classes only if an image has it.
+
+    Raises
+    ------
+    DataError
+        A file or a column is missing, an image has no label or several, an image is in one of the two tables only.
+    """
+    truth_file = _truth_file(path)
+    name = truth_file.name.removesuffix(TRUTH)
+    truth = read_rows(truth_file)
+    ids = tuple(truth.unique("image"))
+    labels = _labels(truth)
+    groups, attributes = _metadata(path / f"{name}_Metadata.csv", truth_file, ids, group)
+    paths = tuple(path / f"{name}_Input" / f"{image}.jpg" for image in ids)
+    if images == "required":
+        refuse_missing(paths, truth_file)
+    return Table(
+        classes=CLASSES if (labels == CLASSES.index("UNK")).any() else CLASSES[:-1],
+        ids=ids,
+        paths=paths,
+        labels=labels,
+        groups=group_or_own(groups, ids),
+        attributes=attributes,
+        root=path,
+    )
+
+
+def _truth_file(path: Path) -> Path:
+    """Return the file of labels in a folder."""
+    files = sorted(path.glob(f"*{TRUTH}"))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise DataError(f"{path}: want exactly one *{TRUTH} here, found {found}; keep one set in a folder")
+    return files[0]
+
+
+def _labels(truth: Rows) -> NDArray[np.int64]:
+    """Return ``[N]`` labels, the positions of the ones."""
+    for column in truth.columns:
+        if column not in {"image", *CLASSES} | _SCORING:
+            raise DataError(f"{truth.path}: column {column!r} is no class of ISIC 2019; {hint(column, CLASSES)}")
+    # Spelled as text rather than parsed, since the published files write 0.0 and 1.0 and nothing else is meant.
+    cells_NK = np.array([truth.column(name) for name in CLASSES]).T
+    ones_NK = np.isin(cells_NK, ("1", "1.0"))
+    good_N = (ones_NK | np.isin(cells_NK, ("0", "0.0"))).all(axis=1) & (ones_NK.sum(axis=1) == 1)
+    if not good_N.all():
+        row = int(np.argmin(good_N))
+        raise DataError(
+            f"{truth.path}, line {truth.lines[row]}: image {truth.column('image')[row]!r} has "
+            f"{ones_NK[row].sum()} labels ({','.join(cells_NK[row])}); want a single 1 among {','.join(CLASSES)} "
+            f"and 0 elsewhere ({(~good_N).sum()} such rows)"
+        )
+    return np.nonzero(ones_NK)[1]
+
+
+def _metadata(
+    path: Path, truth_file: Path, ids: tuple[str, ...], group: str | None
+) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Return the groups, "" where unknown, and the other columns of the metadata, in the order of `ids`."""
+    if not path.exists():
+        if group is not None:
+            raise DataError(f"{path}: the file is missing, so images cannot be grouped by {group!r}")
+        return ("",) * len(ids), {}
+    rows = read_rows(path)
+    row_of = rows.unique("image")
+    for there, here, named, at in ((ids, row_of, truth_file, path), (row_of, set(ids), path, truth_file)):
+        alone = [image for image in there if image not in here]
+        if alone:
+            raise DataError(f"{at}: no row for {len(alone)} images of {named.name}: {first_few(alone)}")
+    if group is None and "lesion_id" in rows.columns:
+        group = "lesion_id"
+    groups = rows.column(group) if group is not None else ("",) * len(ids)
+    order = [row_of[image] for image in ids]
+    others = {name: cells for name, cells in rows.columns.items() if name not in {"image", group}}
+    return (
+        tuple(groups[row] for row in order),
+        {name: tuple(cells[row] for row in order) for name, cells in others.items()},
+    )

@@ -1,0 +1,1 @@
+"""Draw synthetic skin lesions, to try things without a data set."""

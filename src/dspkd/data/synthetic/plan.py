@@ -1,0 +1,164 @@
+"""Which lesions a synthetic data set holds, how often each is photographed, and under which ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dspkd.data.synthetic.photo import scene
+from dspkd.runtime.seeds import seed_for
+
+CLASSES: Mapping[str, Mapping[str, int]] = {
+    "isic2019": {"MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628},
+    "common": {"ACNE": 30, "ME": 20, "ROS": 15, "DLE": 8, "ON": 7, "SD": 20},
+}
+"""Family of classes -> class -> weight: the image counts of ISIC 2019's training set; for `common` inferred."""
+
+FEWEST_IMAGES, FEWEST_LESIONS = 12, 6
+"""A rare class gets so many, data set permitting, so that a grouped split can give each part some."""
+
+KINDS = ("exact", "re-encoded", "flipped")
+"""How a planted duplicate was made: byte for byte, compressed again, mirrored and compressed again."""
+
+_PHOTOS_PER_LESION = 25331 / 11847
+"""ISIC 2019: images over lesions that have an id."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the data set, before it is painted.
+
+    Attributes
+    ----------
+    image
+        Its id, which is also its file's stem.
+    label, lesion, photo
+        What to paint; `lesion` counts within the label.
+    true_lesion_id
+        Names the lesion, whatever the tables tell.
+    lesion_id, patient_id
+        What the tables tell; empty where withheld.
+    copy_of, kind
+        For a planted duplicate the id of its original and one of `KINDS`; else empty.
+    """
+
+    image: str
+    label: str
+    lesion: int
+    photo: int
+    true_lesion_id: str
+    lesion_id: str
+    patient_id: str
+    copy_of: str = ""
+    kind: str = ""
+
+
+def apportion(images: int, weights: Mapping[str, float], fewest: int) -> dict[str, int]:
+    """Share `images` out by `weights` (largest remainder), none below `fewest`; those raised to it leave the rest less.
+
+    `images` must be at least `fewest` for each class.
+    """
+    raised: set[str] = set()
+    while True:
+        left = images - fewest * len(raised)
+        total = sum(w for label, w in weights.items() if label not in raised)
+        quota = {label: left * w / total for label, w in weights.items() if label not in raised}
+        below = {label for label, q in quota.items() if q < fewest - 1e-9}
+        if not below:
+            break
+        raised |= below
+    counts = {label: int(quota.get(label, fewest)) for label in weights}
+    by_remainder = sorted(quota, key=lambda label: counts[label] - quota[label])
+    for label in by_remainder[: images - sum(counts.values())]:
+        counts[label] += 1
+    return counts
+
+
+def plan(
+    *, images: int, classes: str, seed: int, temper: float = 1.0, duplicates: float = 0.0, missing_ids: float = 0.0
+) -> list[Picture]:
+    """Return the pictures of a synthetic data set in the order of their ids; see `synthetic.synthesize`."""
+    rng = np.random.default_rng(seed_for(seed, "plan", classes))
+    weights = {label: count**temper for label, count in CLASSES[classes].items()}
+    fewest = max(1, min(FEWEST_IMAGES, images // (2 * len(weights))))
+    photos = {
+        (label, lesion): shots
+        for label, count in apportion(images, weights, fewest).items()
+        for lesion, shots in enumerate(_photos_per_lesion(rng, count))
+    }
+    numbers = dict(zip(photos, rng.permutation(len(photos)), strict=True))
+    patients = _patients(rng, list(photos), seed)
+    withheld = _withheld(rng, photos, round(missing_ids * images))
+    pictures = []
+    for (label, lesion), shots in photos.items():
+        true_id = f"SYN_{numbers[label, lesion]:07d}"
+        hidden = (label, lesion) in withheld
+        shown = ("", "") if hidden else (true_id, patients[label, lesion])
+        pictures += [Picture(f"{label}-{lesion}-{n}", label, lesion, n, true_id, *shown) for n in range(shots)]
+    pictures += _duplicates(rng, pictures, round(duplicates * images), first_id=len(photos))
+    return _number(rng, pictures)
+
+
+def _photos_per_lesion(rng: np.random.Generator, images: int) -> list[int]:
+    """Return how many photographs each lesion of a class has: many have one, a few have many."""
+    lesions = min(images, max(FEWEST_LESIONS, round(images / _PHOTOS_PER_LESION)))
+    extra_N = rng.multinomial(images - lesions, rng.dirichlet(np.full(lesions, 0.5)))
+    return [1 + int(extra) for extra in extra_N]
+
+
+def _patients(rng: np.random.Generator, lesions: list[tuple[str, int]], seed: int) -> dict[tuple[str, int], str]:
+    """Return the patient of each lesion: one or two lesions a patient, of the same site and skin."""
+    waiting: dict[tuple[str, int], str] = {}
+    patients: dict[tuple[str, int], str] = {}
+    for at in rng.permutation(len(lesions)):
+        label, lesion = lesions[at]
+        shown = scene(label, lesion=lesion, photo=0, seed=seed)
+        alike = (shown.site.name, shown.skin_tone)
+        if alike in waiting and rng.random() < 0.5:
+            patients[label, lesion] = waiting.pop(alike)
+        else:
+            patients[label, lesion] = waiting[alike] = f"PAT_{len(patients):07d}"
+    return patients
+
+
+def _withheld(rng: np.random.Generator, photos: Mapping[tuple[str, int], int], images: int) -> set[tuple[str, int]]:
+    """Return the lesions whose id is withheld, until `images` images lack it.
+
+    Lesions of a single photograph go first: only where they do not suffice can images of one lesion part unnoticed.
+    """
+    lesions = list(photos)
+    withheld: set[tuple[str, int]] = set()
+    for at in sorted(rng.permutation(len(lesions)), key=lambda at: photos[lesions[at]]):
+        if images <= 0:
+            break
+        withheld.add(lesions[at])
+        images -= photos[lesions[at]]
+    return withheld
+
+
+def _duplicates(rng: np.random.Generator, originals: list[Picture], count: int, first_id: int) -> list[Picture]:
+    """Return `count` copies of different originals, of each kind in turn, every other under no lesion id."""
+    copies = []
+    for n, at in enumerate(rng.choice(len(originals), count, replace=False)):
+        original = originals[at]
+        lesion_id, patient_id = ("", "") if n % 2 else (f"SYN_{first_id + n:07d}", f"PAT_{first_id + n:07d}")
+        copies.append(
+            replace(
+                original,
+                image=f"copy-{n}",
+                lesion_id=lesion_id,
+                patient_id=patient_id,
+                copy_of=original.image,
+                kind=KINDS[n % len(KINDS)],
+            )
+        )
+    return copies
+
+
+def _number(rng: np.random.Generator, pictures: list[Picture]) -> list[Picture]:
+    """Shuffle the pictures and number them, so that an id tells neither class nor lesion."""
+    ordered = [pictures[at] for at in rng.permutation(len(pictures))]
+    ids = {picture.image: f"SYN_{number:07d}" for number, picture in enumerate(ordered)}
+    return [replace(p, image=ids[p.image], copy_of=ids.get(p.copy_of, "")) for p in ordered]

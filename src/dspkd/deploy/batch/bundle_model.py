@@ -1,0 +1,44 @@
+"""A bundle as `dspkd.deploy.batch.predict` asks it about millions of images; needs no torch."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dspkd.deploy.bundle import preprocess
+from dspkd.deploy.bundle.predictor import Predictor
+from dspkd.deploy.bundle.preprocess import Picture
+from dspkd.deploy.bundle.spec import Preprocessing
+
+_BATCH = 32
+"""Pictures that ONNX Runtime is asked about at once. Inferred."""
+
+
+class Bundled:
+    """A bundle that answers; see `dspkd.deploy.batch.engines.Asked`. Probabilities are calibrated by the bundle's temperature.
+
+    Parameters
+    ----------
+    bundle, precision, threads
+        See `Predictor`, which also says what is refused.
+    """
+
+    def __init__(self, bundle: Path, precision: str | None = None, threads: int = 1) -> None:
+        self._predictor = Predictor(bundle, precision, threads)
+        self.classes = tuple(known.id for known in self._predictor.classes)
+        self.key = f"{self._predictor.bundle.digest} {self._predictor.precision}"
+        self.refer_below = self._predictor.bundle.spec.refer_below
+        self.batch_size = _BATCH
+        self.on_gpu = False
+        self.picture = partial(_picture, wanted=self._predictor.bundle.spec.preprocessing)
+
+    def answer(self, pictures: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return ``[N, K]`` probabilities of pictures ``[N, 3, S, S]``."""
+        return self._predictor.probabilities(pictures)
+
+
+def _picture(path: Path, *, wanted: Preprocessing) -> Picture:
+    return preprocess.picture(preprocess.decode(path), wanted)

@@ -1,0 +1,1 @@
+"""Read, verify and use a bundle: one file that needs no torch."""

@@ -1,0 +1,122 @@
+"""From an image in any form to the picture that a bundle's network sees, exactly as docs/bundle-format.md says.
+
+Decoding here is in full, without the shortcut by which training decodes large JPEGs: what other platforms cannot repeat
+would make the same bundle answer differently there.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dspkd.data import dicom
+from dspkd.data.artefacts import removed
+from dspkd.data.decode import DAMAGED, upright_rgb
+from dspkd.deploy.bundle.spec import Preprocessing
+from dspkd.errors import DataError
+
+Picture = NDArray[np.float32]
+AnyImage = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
+"""A file, its bytes, an image of Pillow's, or ``[H, W, 3]`` uint8 RGB."""
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+"""What is decoded. Pillow reads more, some of it by other programs, which no stranger's file should start."""
+
+LONGEST = 32
+"""How many times as long as wide an image may be: beyond, resizing its short side makes an endless long one."""
+
+
+def decode(image: AnyImage) -> Image.Image:
+    """Return an image in its full size, upright, in 8-bit RGB.
+
+    Parameters
+    ----------
+    image
+        See `AnyImage`. An image of Pillow's shows the frame that it stands at and is not changed; a file that holds
+        several frames shows the first. A ``.dcm`` file needs pydicom.
+
+    Raises
+    ------
+    DataError
+        It is missing, damaged, cut short, of another format than `FORMATS`, of unknown range, larger than
+        ``PIL.Image.MAX_IMAGE_PIXELS``, or more than `LONGEST` times as long as wide.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise DataError(f"an array: {image.dtype} {list(image.shape)}; want uint8 [H, W, 3], RGB")
+        return _not_endless(Image.fromarray(image), "an array")
+    if isinstance(image, Image.Image):
+        return _decoded(ImageOps.exif_transpose(image), "an image")
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _open(io.BytesIO(image), "an image")
+    path = Path(image)
+    if path.suffix.lower() == ".dcm":
+        try:
+            return _decoded(dicom.photograph(path), str(path))
+        except DAMAGED as error:
+            raise DataError(f"{path}: not a readable image: {error}") from None
+    return _open(path, str(path))
+
+
+def picture(rgb: Image.Image, wanted: Preprocessing) -> Picture:
+    """Return the picture of a decoded image: ``[3, size, size]`` float32, RGB in [0, 1], contiguous."""
+    width, height = resized_to(rgb.width, rgb.height, wanted.short_side)
+    # One pass at a time: of an image more than twice as high as wide, some Pillows resize the columns first.
+    across = rgb.resize((width, rgb.height), Image.Resampling.BILINEAR)
+    small = across.resize((width, height), Image.Resampling.BILINEAR)
+    left, top, size = (width - wanted.size) // 2, (height - wanted.size) // 2, wanted.size
+    if wanted.artefacts:
+        clean_HW3 = removed(np.array(small), wanted.artefacts)
+        kept_HW3 = clean_HW3[top : top + size, left : left + size]
+    else:
+        kept_HW3 = np.asarray(small.crop((left, top, left + size, top + size)))
+    picture_3HW = np.empty((3, size, size), np.float32)
+    np.divide(kept_HW3.transpose(2, 0, 1), np.float32(255), out=picture_3HW, dtype=np.float32)
+    return picture_3HW
+
+
+def resized_to(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Return width and height after resizing: the shorter becomes `short_side`, the longer is rounded half up."""
+    short, long = min(width, height), max(width, height)
+    other = (2 * long * short_side + short) // (2 * short)
+    return (short_side, other) if width <= height else (other, short_side)
+
+
+@cache
+def _readable() -> list[str]:
+    """Return which of `FORMATS` this Pillow reads."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _open(file: Path | io.BytesIO, place: str) -> Image.Image:
+    try:
+        with Image.open(file, formats=_readable()) as opened:
+            return _decoded(opened, place)
+    except FileNotFoundError:
+        raise DataError(f"{place}: there is no such file") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{place}: not an image of a known format; known: {', '.join(FORMATS)}") from None
+    except DAMAGED as error:
+        raise DataError(f"{place}: not a readable image: {error}") from None
+
+
+def _decoded(image: Image.Image, place: str) -> Image.Image:
+    _not_endless(image, place)
+    try:
+        return upright_rgb(image)
+    except DAMAGED as error:
+        raise DataError(f"{place}: not a readable image: {error}") from None
+
+
+def _not_endless(image: Image.Image, place: str) -> Image.Image:
+    width, height = image.size
+    if max(width, height) > LONGEST * min(width, height):
+        raise DataError(f"{place}: {width} x {height} pixels; an image may be {LONGEST} times as long as wide, no more")
+    return image

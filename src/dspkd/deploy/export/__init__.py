@@ -1,0 +1,1 @@
+"""Make a bundle from a finished run: ONNX, int8, model card, certificate."""

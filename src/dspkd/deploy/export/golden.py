@@ -1,0 +1,85 @@
+"""Golden cases: images, pictures and answers in the bundle itself, by which every reader can check every step."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dspkd.deploy.bundle.verify import GOLDEN
+from dspkd.deploy.bundle.writer import as_json
+
+PICTURES = "golden/pictures.f32"
+
+
+def paint(short_side: int) -> dict[str, Image.Image]:
+    """Return synthetic images that try what an image can be: lying, standing, tall, smaller than the picture, grey.
+
+    Of the tall one Pillow itself, asked for both sides at once, may resize the columns first.
+    """
+    from dspkd.data.synthetic.photo import paint as painted
+
+    side = max(64, round(1.7 * short_side))
+    lesions = [painted(label, lesion=7, photo=0, size=side) for label in ("MEL", "NV", "BCC", "BKL")]
+    small = max(32, short_side * 3 // 4)
+    return {
+        "golden/lying.png": Image.fromarray(lesions[0][: side * 3 // 4 + 1]),
+        "golden/standing.png": Image.fromarray(lesions[1][:, : side * 5 // 7]),
+        "golden/tall.png": Image.fromarray(lesions[1][:, : side * 2 // 5]),
+        "golden/small.png": Image.fromarray(lesions[2]).resize((small, small), Image.Resampling.BICUBIC),
+        "golden/grey.png": Image.fromarray(lesions[3][3:]).convert("L"),
+    }
+
+
+def files(
+    images: Mapping[str, Image.Image],
+    pictures_N3SS: NDArray[np.float32],
+    logits: Mapping[str, NDArray[np.float32]],
+    probabilities: Mapping[str, NDArray[np.float64]],
+    tolerances: Mapping[str, float],
+) -> dict[str, bytes]:
+    """Return the golden files of a bundle.
+
+    Parameters
+    ----------
+    images
+        ``{file: image}``, N of them.
+    pictures_N3SS
+        What preprocessing makes of them.
+    logits, probabilities
+        ``{precision: [N, K]}``: what each model answers, and what becomes of it.
+    tolerances
+        ``{precision: largest difference of a logit that another machine may show}``.
+    """
+    index: dict[str, Any] = {
+        "images": list(images),
+        "pictures": {"file": PICTURES, "shape": list(pictures_N3SS.shape)},
+        "answers": {
+            precision: {
+                "file": f"golden/logits.{precision}.f32",
+                "shape": list(logits_NK.shape),
+                "tolerance": tolerances[precision],
+                "probabilities": probabilities[precision].round(6).tolist(),
+            }
+            for precision, logits_NK in logits.items()
+        },
+    }
+    return {
+        GOLDEN: as_json(index),
+        PICTURES: pictures_N3SS.astype("<f4").tobytes(),
+        **{
+            f"golden/logits.{precision}.f32": logits_NK.astype("<f4").tobytes()
+            for precision, logits_NK in logits.items()
+        },
+        **{name: _png(image) for name, image in images.items()},
+    }
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

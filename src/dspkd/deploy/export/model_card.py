@@ -1,0 +1,142 @@
+"""The model card: what `spec.json` and `certificate.json` say, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dspkd.deploy.bundle.spec import Spec
+
+LIMITS = (
+    "Trained and judged on the pictures named below, and on nothing else: other cameras, light, skin tones, body sites "
+    "and diseases were not measured.",
+    "It answers with one of its classes whatever it is shown, healthy skin or a cat included.",
+    "The test images come from the same collections as the training images; other hospitals were not tried.",
+)
+
+
+def card(spec: Spec, certificate: Mapping[str, Any]) -> str:
+    """Return the card in Markdown."""
+    conversion, origins = certificate["conversion"], certificate["origins"]
+    lines = [f"# {spec.name}", "", f"> {spec.not_a_diagnosis}", "", *_what(spec, certificate), ""]
+    if origins["data"]["leak"]:
+        lines += [f"**{origins['data']['leak']}**", ""]
+    lines += [
+        "## Classes",
+        "",
+        *table(("class", "name", "meaning"), [(c.id, c.name, c.meaning) for c in spec.classes]),
+        "",
+    ]
+    lines += ["## What each conversion kept", "", conversion["verdict"], ""]
+    for name in ("test", "validation"):
+        lines += [*_part(name, certificate["parts"][name]), ""]
+    lines += ["## Confidence and referral", "", *_confidence(spec, certificate), ""]
+    lines += ["## Size and time", "", *_size(certificate), ""]
+    limits = [*LIMITS, *_often_missed(spec, certificate)]
+    lines += ["## Limits", "", *(f"- {limit}" for limit in limits), ""]
+    lines += ["## Origin", "", *_origin(origins), "", "## Licence", "", certificate["licence"], ""]
+    return "\n".join(lines)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return a Markdown table."""
+    said = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in said]
+
+
+def _what(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
+    size = certificate["size"]
+    return [
+        f"A {certificate['origins']['recipe']['network']} with {size['parameters']:,} parameters that sorts pictures "
+        f"of skin into {len(spec.classes)} classes, at {spec.preprocessing.size} px. Models: {', '.join(spec.models)}; "
+        f"default: {spec.default}."
+    ]
+
+
+def _part(name: str, part: Mapping[str, Any]) -> list[str]:
+    answerers = list(part["balanced accuracy"])
+    rows: list[list[object]] = [
+        [kind, row["images"], *(_share(row[answerer]) for answerer in answerers)]
+        for kind, row in part["recall"].items()
+    ]
+    for mean in ("balanced accuracy", "accuracy", "answered as torch does"):
+        rows.append([f"*{mean}*", "", *(_share(part[mean][answerer]) for answerer in answerers)])
+    use = {"test": "looked at after everything was chosen", "validation": "chose temperature, threshold and int8"}[name]
+    return [
+        f"Recall on {part['images']:,} {name} images of {part['lesions or patients']:,} lesions or patients ({use}). "
+        "*run*: as the run was judged, with its own decoder; *torch*: its weights with the bundle's preprocessing.",
+        "",
+        *table(("class", "images", *answerers), rows),
+    ]
+
+
+def _confidence(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
+    test = certificate["parts"]["test"]
+    wrong = {kind: max(0.0, 1 - row["found"] - row["referred"]) for kind, row in test["referral"].items()}
+    rows = [
+        (kind, test["recall"][kind]["images"], *map(_share, (row["found"], wrong[kind], row["referred"])))
+        for kind, row in test["referral"].items()
+    ]
+    answered, worst = next(iter(test["referral"].values()))["answered"], max(wrong, key=lambda kind: wrong[kind])
+    error = test["calibration error"]
+    return [
+        f"Logits are divided by {spec.temperature:.3f}, with which the log loss on validation is least. The expected "
+        f"calibration error on the test images is {error['before']:.3f} without and {error['after']:.3f} with that"
+        f"{': not better' if error['after'] >= error['before'] else ''}.",
+        "",
+        f"Below a confidence of {spec.refer_below:.3f} the answer is: not sure, refer. {certificate['referral rule']} "
+        f"Of the test images {_share(answered)} are answered. Most often answered wrongly, not referred, is {worst}.",
+        "",
+        *table(("class", "images", "answered rightly", "answered wrongly", "referred"), rows),
+    ]
+
+
+def _often_missed(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
+    """Return in a sentence of which classes the default network misses half of the test images or more."""
+    recall = {kind: row[spec.default] for kind, row in certificate["parts"]["test"]["recall"].items()}
+    missed = [
+        f"{kind} (recall {_share(share)})" for kind, share in recall.items() if share is not None and share <= 0.5
+    ]
+    return [f"It misses half of the test images or more of {', '.join(missed)}, referral aside."] if missed else []
+
+
+def _size(certificate: Mapping[str, Any]) -> list[str]:
+    size, took = certificate["size"], certificate["latency"]
+    rows = [
+        (
+            name,
+            f"{size['bytes'][name]:,}" if name in size["bytes"] else "",
+            *(f"{ms[key]:.2f}" for key in ("p50", "p95", "cpu")),
+        )
+        for name, ms in took["milliseconds"].items()
+    ]
+    return [
+        f"{size['multiply-accumulates']:,} multiply-accumulates a picture. Time on the machine that made this "
+        f"({took['machine']}): {took['protocol']}.",
+        "",
+        *table(("", "bytes", "median ms", "95th percentile ms", "processor ms"), rows),
+    ]
+
+
+def _origin(origins: Mapping[str, Any]) -> list[str]:
+    recipe, data = origins["recipe"], origins["data"]
+    teachers = [
+        f"{t['name']} ({t['model']}, recipe {t['digest']})" if "model" in t else t["name"] for t in origins["teachers"]
+    ]
+    kind = "synthetic pictures" if data["synthetic"] else "pictures"
+    images = {
+        part: sum(count for count, _ in classes.values())
+        for part, classes in data["images and lesions or patients"].items()
+    }
+    return [
+        f"- recipe {recipe['name']}, digest {recipe['digest']}, seed {recipe['seed']}",
+        f"- first weights: {origins['first weights']}",
+        f"- teachers: {', '.join(teachers) or 'none'}",
+        f"- data: {kind} in layout {data['layout']}, {', '.join(f'{n:,} {part}' for part, n in images.items())}; "
+        f"digest {data['digest'][:12]}, split {data['split digest'][:12]}",
+        "- made with " + ", ".join(f"{name} {number}" for name, number in origins["made with"].items()),
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

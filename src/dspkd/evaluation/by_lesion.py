@@ -1,0 +1,53 @@
+"""From images to lesions: what the network says of a lesion, all its images together."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import log_softmax
+
+from dspkd.errors import DataError
+from dspkd.evaluation.metrics import Summary, summarise
+from dspkd.evaluation.predictions import Predictions
+
+
+def lesion_summary(predictions: Predictions) -> Summary | None:
+    """Return the figures by lesion; None where a group has images of several classes."""
+    try:
+        return summarise(by_lesion(predictions))
+    except DataError:
+        return None
+
+
+def by_lesion(predictions: Predictions) -> Predictions:
+    """Return one prediction for each group: the mean of its images' probabilities, as logits.
+
+    Ids and groups become the group's name, in the order in which groups first occur. Every metric then counts each
+    lesion once, however often it was photographed.
+
+    Raises
+    ------
+    DataError
+        Where a group has images of several classes, as a patient may: then it has no one answer to be right about.
+    """
+    names, first_G, group_N, images_G = np.unique(
+        np.array(predictions.groups), return_index=True, return_inverse=True, return_counts=True
+    )
+    mixed_N = predictions.labels != predictions.labels[first_G][group_N]
+    for row in np.flatnonzero(mixed_N)[:1]:
+        raise DataError(
+            f"group {predictions.groups[row]!r} has images of several classes; "
+            "figures by lesion need groups of one class"
+        )
+    log_p_NK = log_softmax(predictions.logits.astype(np.float64), axis=1)
+    starts_G = np.cumsum(images_G) - images_G
+    sums_GK = np.logaddexp.reduceat(log_p_NK[np.argsort(group_N, kind="stable")], starts_G)
+    means_GK = sums_GK - np.log(images_G)[:, None]
+    order_G = np.argsort(first_G)
+    shown = tuple(str(name) for name in names[order_G])
+    return Predictions(
+        classes=predictions.classes,
+        ids=shown,
+        groups=shown,
+        labels=predictions.labels[first_G[order_G]],
+        logits=means_GK[order_G].astype(np.float32),
+    )

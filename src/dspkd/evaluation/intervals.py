@@ -1,0 +1,292 @@
+"""How sure a score is: what other lesions, and other seeds, would have given.
+
+Two things are drawn by chance before a score is read: the lesions of the test set, and the seeds of the runs. Images of
+one lesion are not independent, so lesions (or patients) are resampled, never images; all runs are scored on the same
+resamples, so that what makes a resample hard cancels from a difference. Of seeds there are too few to resample: three
+drawn with replacement show two thirds of their variance, and tails that are far too light. So lesions are bootstrapped,
+and the seeds' own variance is added in closed form, with Student's quantiles. How often that errs, beside the ways that
+it replaces, is measured by ``benchmarks/verdict_errors.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from dspkd.errors import DataError
+from dspkd.evaluation.predictions import Predictions
+
+METRICS = ("balanced_accuracy", "f1_macro", "accuracy")
+"""The scores that are resampled: those that a confusion matrix gives, named as in `Summary`; the first one decides."""
+
+CONFIDENCE = 0.95
+"""That of every interval."""
+
+_WEIGHTS_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One metric of R runs on the same images.
+
+    Attributes
+    ----------
+    observed
+        ``[R]``, on the images as they are.
+    drawn
+        ``[R, S]``, on each of S resamples of the groups; column by column the same groups for every run.
+    """
+
+    observed: NDArray[np.float64]
+    drawn: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean score over runs, or the difference of two, and how far chance may have moved it.
+
+    Attributes
+    ----------
+    value
+        The mean or the difference.
+    low, high
+        Interval, of confidence `CONFIDENCE`.
+    error
+        Standard error.
+    freedom
+        Degrees of freedom of Student's distribution that ``value / error`` is read against; infinite for a normal one.
+    seeds
+        What seeds add to `error`, as a standard error; None where no arm has a second run to tell, so that the interval
+        speaks of these very runs and not of their recipes.
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float
+    freedom: float
+    seeds: float | None
+
+
+def resample(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int = 0) -> dict[str, Scores]:
+    r"""Score runs on the images as they are and on resamples of their groups, drawn with replacement.
+
+    A resample has as many groups as there are, some of them several times. It is scored from the counts of its groups
+    (times drawn ``[S, G]`` times counts ``[G, ...]``), not image by image. A class that a resample lacks is left out of
+    its means, as in `summarise`.
+
+    Parameters
+    ----------
+    runs
+        R predictions of the same images.
+    resamples, seed
+        S, and what they are drawn with: the same seed gives the same resamples.
+
+    Returns
+    -------
+    dict
+        `Scores` for each of `METRICS`.
+
+    Raises
+    ------
+    DataError
+        Where there is no run, or they are not about the same images, groups, labels and classes.
+
+    Notes
+    -----
+    Of a class with g groups, a bootstrap shows (g - 1) / g of the variance: too little where g is below about ten.
+
+    Source: Efron, Tibshirani, *An Introduction to the Bootstrap*, 1993; Field, Welsh, *Bootstrapping clustered data*,
+    JRSS B 2007, for drawing whole groups.
+    """
+    counts_GX, classes = _counts(runs), len(runs[0].classes)
+    drawn = [_scores(times_SG @ counts_GX, classes) for times_SG in draws(len(counts_GX), resamples, seed=seed)]
+    observed_MR1 = _scores(counts_GX.sum(axis=0, keepdims=True), classes)
+    drawn_MRS = np.concatenate(drawn, axis=2)
+    return {metric: Scores(observed_MR1[m, :, 0], drawn_MRS[m]) for m, metric in enumerate(METRICS)}
+
+
+def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Yield how often each of G groups is drawn in each of S resamples, ``[S', G]`` whole numbers at a time."""
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _WEIGHTS_AT_ONCE // groups)
+    for first in range(0, resamples, chunk):
+        rows = min(chunk, resamples - first)
+        picked_SG = generator.integers(groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
+        times_SG = np.bincount(picked_SG.ravel(), minlength=rows * groups).reshape(rows, groups)
+        yield times_SG.astype(np.float32)
+
+
+def resample_f1(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int = 0) -> dict[str, Scores]:
+    """Do as `resample` does for the F1 of each class that has images: ``{class: scores}``, on the same resamples.
+
+    A resample without an image of a class, and without one that is called so, gives it 0: the class then has an
+    interval that begins there.
+    """
+    counts_GX = _counts(runs)
+    names = runs[0].classes
+    drawn = [_parts(times_SG @ counts_GX, len(names))[2] for times_SG in draws(len(counts_GX), resamples, seed=seed)]
+    observed_1RK = _parts(counts_GX.sum(axis=0, keepdims=True), len(names))[2]
+    drawn_SRK = np.concatenate(drawn)
+    there = np.flatnonzero(counts_GX[:, : len(names)].sum(axis=0))
+    return {names[k]: Scores(observed_1RK[0, :, k], drawn_SRK[:, :, k].T) for k in there}
+
+
+def percentiles(scores: Scores, run: int = 0) -> tuple[float, float]:
+    """Return the ends of the middle `CONFIDENCE` of one run's resamples: its interval over lesions, the run given."""
+    low, high = np.quantile(scores.drawn[run], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = (), *, lend: bool = True) -> Estimate:
+    r"""Return the mean score of an arm's runs, less that of another arm's, with its interval.
+
+    .. math:: e^2 = v - \sum_a \frac{u_a^2}{n_a} + \sum_a \frac{s_a^2}{n_a}, \qquad
+              \nu = \frac{e^4}{\sum_a (s_a^2 / n_a)^2 / (n_a - 1)}
+
+    v is the variance of the difference over resamples; :math:`s_a` the standard deviation of arm a's :math:`n_a` runs
+    on the images as they are; :math:`u_a` the part of it that v has already, namely what each run has of its own on
+    each resample. The interval is never narrower than lesions alone make it: :math:`\pm z \sqrt v`.
+
+    Parameters
+    ----------
+    scores
+        From `resample`.
+    one, other
+        Rows of the runs of each arm; without `other`, the mean of `one` alone.
+    lend
+        Let an arm with a single run borrow the seeds' variance of the other. Not where that run is meant itself, as a
+        teacher is, and no recipe behind it.
+
+    Notes
+    -----
+    Seeds of two arms are taken as independent, which is on the safe side where equal seeds rise and fall together.
+    Inferred: an arm with a single run borrows the variance of the other arm's seeds; and the lesions' part v counts as
+    known exactly, its degrees of freedom being those of hundreds of lesions.
+
+    Source: Satterthwaite, *An approximate distribution of estimates of variance components*, Biometrics 1946; Welch,
+    Biometrika 1947.
+    """
+    arms = [np.asarray(rows) for rows in (one, other) if len(rows)]
+    signed = list(zip((1, -1), arms, strict=False))
+    value = sum(sign * float(scores.observed[rows].mean()) for sign, rows in signed)
+    lesions = float(np.var(sum(sign * scores.drawn[rows].mean(axis=0) for sign, rows in signed), ddof=1))
+    parts = _seed_parts(scores, arms, lend)
+    seeds = sum(part.variance for part in parts)
+    both = max(0.0, lesions - sum(part.counted for part in parts)) + seeds
+    doubt = sum(part.variance**2 / part.freedom for part in parts)
+    ways = [(lesions**0.5, np.inf), (both**0.5, both**2 / doubt if doubt else np.inf)]
+    reach, error, freedom = max((error * float(stats.t.ppf((1 + CONFIDENCE) / 2, nu)), error, nu) for error, nu in ways)
+    return Estimate(value, value - reach, value + reach, error, freedom, seeds**0.5 if parts else None)
+
+
+def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
+    r"""Return the interval of a share of images, such as a recall, where images of one lesion go together.
+
+    Wilson's interval with Kish's effective number of images, :math:`n = (\sum_g m_g)^2 / \sum_g m_g^2`, which supposes
+    that the images of a lesion are all right or all wrong: on the safe side. It keeps its width where all or none are
+    right, where a bootstrap has none.
+
+    Parameters
+    ----------
+    right
+        How many of the images are right.
+    images_of_group
+        :math:`m_g`, how many images each group has; at least one.
+
+    Source: Wilson, JASA 1927; Kish, *Survey Sampling*, 1965.
+    """
+    sizes = np.asarray(images_of_group)
+    share, n = right / sizes.sum(), sizes.sum() ** 2 / np.square(sizes).sum()
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
+
+
+@dataclass(frozen=True)
+class _SeedPart:
+    """What an arm's seeds add to the squared error, what of that the lesions' part has counted, and its freedom."""
+
+    variance: float
+    counted: float
+    freedom: int
+
+
+def _seed_parts(scores: Scores, arms: Sequence[NDArray[np.int64]], lend: bool) -> list[_SeedPart]:
+    """Return the part of each arm, or of both together where one borrows; empty where no arm has a second run."""
+    known = [_of_several(scores, rows) for rows in arms if len(rows) > 1]
+    if lend and len(known) == 1 and len(arms) == 2:
+        (lender,) = known
+        times = max(map(len, arms)) + 1  # the lender's n-th part, and the whole for the single run
+        return [_SeedPart(times * lender.variance, times * lender.counted, lender.freedom)]
+    return known
+
+
+def _of_several(scores: Scores, rows: NDArray[np.int64]) -> _SeedPart:
+    runs = len(rows)
+    own_RS = scores.drawn[rows] - scores.drawn[rows].mean(axis=0)
+    counted = float(np.var(own_RS, axis=1, ddof=1).sum()) / (runs - 1) / runs
+    return _SeedPart(float(np.var(scores.observed[rows], ddof=1)) / runs, counted, runs - 1)
+
+
+def _counts(runs: Sequence[Predictions]) -> NDArray[np.float32]:
+    """Return counts ``[G, K + 2RK]`` of each group: images of each class; then, run by run, those right and answered.
+
+    In float32, which holds counts up to 16 million exactly.
+    """
+    if not runs:
+        raise DataError("there is nothing to resample; give the predictions of at least one run")
+    first, classes = runs[0], len(runs[0].classes)
+    for run in runs[1:]:
+        require_same_images(first, run)
+    names, group_N = np.unique(np.array(first.groups), return_inverse=True)
+
+    def per_group(classes_N: NDArray[np.int64], weights_N: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        cells = np.bincount(group_N * classes + classes_N, weights_N, minlength=len(names) * classes)
+        return cells.reshape(len(names), classes).astype(np.float32)
+
+    columns = [per_group(first.labels)]
+    for run in runs:
+        columns += [per_group(run.labels, run.predicted == run.labels), per_group(run.predicted)]
+    return np.concatenate(columns, axis=1)
+
+
+def _scores(counts_SX: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
+    """Return ``[M, R, S]``: each of `METRICS` of each run on each resample, from counts laid out as in `_counts`."""
+    present_S1K, recall_SRK, f1_SRK, accuracy_SR = _parts(counts_SX, classes)
+    by_name = {
+        "balanced_accuracy": recall_SRK.sum(axis=2) / present_S1K.sum(axis=2),
+        "f1_macro": f1_SRK.sum(axis=2) / present_S1K.sum(axis=2),
+        "accuracy": accuracy_SR,
+    }
+    return np.stack([by_name[metric].T for metric in METRICS])
+
+
+def _parts(
+    counts_SX: NDArray[np.float32], classes: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return, of counts laid out as in `_counts`: which classes are there, their recall and F1, and accuracy."""
+    images_S1K = counts_SX[:, None, :classes].astype(np.float64)
+    right_SRK, answered_SRK = np.moveaxis(counts_SX[:, classes:].reshape(len(counts_SX), -1, 2, classes), 2, 0)
+    present_S1K = images_S1K > 0
+    recall_SRK = right_SRK / np.maximum(images_S1K, 1)
+    f1_SRK = np.where(present_S1K, 2 * right_SRK / np.maximum(answered_SRK + images_S1K, 1), 0)
+    return present_S1K, recall_SRK, f1_SRK, right_SRK.sum(axis=2) / images_S1K.sum(axis=2)
+
+
+def require_same_images(first: Predictions, run: Predictions) -> None:
+    """Refuse runs that were not tested on the same images."""
+    same = {
+        "classes": first.classes == run.classes,
+        "ids": first.ids == run.ids,
+        "groups": first.groups == run.groups,
+        "labels": np.array_equal(first.labels, run.labels),
+    }
+    for what, equal in same.items():
+        if not equal:
+            raise DataError(f"the runs' {what} differ; resample runs that were tested on the same images")

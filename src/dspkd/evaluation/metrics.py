@@ -1,0 +1,226 @@
+"""What predictions are worth: every number of a report, with its definition beside it.
+
+The answer to an image is its largest logit. Per class, one against the rest: TP, FP, FN, TN. Two rules where the
+textbooks leave a choice:
+
+- *0/0 counts as 0* for precision, recall, specificity and F1, and is listed in `Summary.undefined`; an AUC without
+  both positives and negatives is None.
+- *A class without images is left out of every mean*, as scikit-learn's ``balanced_accuracy_score`` does for recall,
+  and is listed in `Summary.absent`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+from dspkd.errors import DataError
+from dspkd.evaluation.predictions import Predictions
+
+DEFINITIONS: dict[str, str] = {
+    "accuracy": "images whose largest logit is the true class / all images",
+    "balanced_accuracy": "mean of recall over the classes that have images",
+    "balanced_accuracy_isic": "balanced accuracy where an image whose largest logit is tied counts as wrong",
+    "precision": "TP / (TP + FP): of the images given this class, the share that has it",
+    "recall": "TP / (TP + FN): of the images that have this class, the share given it (sensitivity)",
+    "specificity": "TN / (TN + FP): of the images of other classes, the share not given this one",
+    "f1": "2 TP / (2 TP + FP + FN): harmonic mean of precision and recall",
+    "auc": "chance that an image of this class gets a higher probability for it than an image of another, ties half",
+    "macro": "mean over the classes that have images, each counting the same; a class without images is left out",
+    "weighted": "mean over classes, each counting by its number of images",
+    "undefined": "0 / 0 counts as 0 and is listed; an AUC without both kinds of image is left out of its mean",
+    "tied": "images whose largest logit is shared by several classes; the first of them is taken as the answer",
+}
+"""One line per metric, to be printed beside its number."""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """One class against the rest; the fields are as in `DEFINITIONS`, all shares in [0, 1]."""
+
+    name: str
+    images: int
+    groups: int
+    precision: float
+    recall: float
+    specificity: float
+    f1: float
+    auc: float | None
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All numbers about one set of predictions.
+
+    Attributes
+    ----------
+    images, groups
+        How many images, of how many different groups.
+    accuracy, balanced_accuracy, balanced_accuracy_isic, *_macro, *_weighted
+        As in `DEFINITIONS`, in [0, 1]. ``auc_macro`` is None where no class has an AUC.
+    tied
+        Images whose largest logit is shared by several classes.
+    per_class
+        One against the rest, in class order.
+    confusion
+        ``[K][K]`` image counts: row the true class, column the answer.
+    absent
+        Classes without images, left out of every mean.
+    undefined
+        What was 0/0 and counted as 0 or left out, such as ``"precision of DF"``.
+    """
+
+    images: int
+    groups: int
+    accuracy: float
+    balanced_accuracy: float
+    balanced_accuracy_isic: float
+    precision_macro: float
+    recall_macro: float
+    specificity_macro: float
+    f1_macro: float
+    auc_macro: float | None
+    precision_weighted: float
+    recall_weighted: float
+    specificity_weighted: float
+    f1_weighted: float
+    tied: int
+    per_class: tuple[ClassScores, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    absent: tuple[str, ...]
+    undefined: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain dicts, tuples and numbers, ready for JSON."""
+        return asdict(self)
+
+
+def summarise(predictions: Predictions) -> Summary:
+    """Return all numbers about `predictions`; see `DEFINITIONS` and the rules at the head of this module.
+
+    Source: the ISIC 2019 challenge for balanced accuracy and the rule of ties; scikit-learn's definitions otherwise.
+    """
+    labels, predicted = predictions.labels, predictions.predicted
+    rows = _per_class(predictions)
+    images_K = np.array([row.images for row in rows])
+    present_K = images_K > 0
+
+    def macro(name: str) -> float:
+        return float(np.mean([getattr(row, name) for row in rows if row.images]))
+
+    def weighted(name: str) -> float:
+        return float(np.average([getattr(row, name) for row in rows], weights=images_K))
+
+    tied_N = _tied(predictions.logits)
+    sure_K = np.bincount(labels[(labels == predicted) & ~tied_N], minlength=len(rows))
+    aucs = [row.auc for row in rows if row.auc is not None]
+    return Summary(
+        images=len(predictions),
+        groups=len(set(predictions.groups)),
+        accuracy=float(np.mean(labels == predicted)),
+        balanced_accuracy=macro("recall"),
+        balanced_accuracy_isic=float(np.mean(sure_K[present_K] / images_K[present_K])),
+        precision_macro=macro("precision"),
+        recall_macro=macro("recall"),
+        specificity_macro=macro("specificity"),
+        f1_macro=macro("f1"),
+        auc_macro=float(np.mean(aucs)) if aucs else None,
+        precision_weighted=weighted("precision"),
+        recall_weighted=weighted("recall"),
+        specificity_weighted=weighted("specificity"),
+        f1_weighted=weighted("f1"),
+        tied=int(tied_N.sum()),
+        per_class=rows,
+        confusion=tuple(tuple(row) for row in _confusion(predictions).tolist()),
+        absent=tuple(row.name for row in rows if not row.images),
+        undefined=tuple(f"{metric} of {row.name}" for row in rows for metric in _undefined(row)),
+    )
+
+
+def balanced_accuracy(labels: NDArray[np.int64], logits: NDArray[np.float32], classes: int) -> float:
+    """Return the mean recall over the classes that have images: the quick score between epochs.
+
+    Parameters
+    ----------
+    labels
+        ``[N]`` class numbers, N at least 1.
+    logits
+        ``[N, K]``; the largest is the answer, of tied ones the first.
+    classes
+        K, the number of classes of the data.
+
+    Raises
+    ------
+    DataError
+        Where there is no image, or the logits are not ``[N, K]``.
+    """
+    if logits.shape != (len(labels), classes) or not len(labels):
+        raise DataError(f"expected logits [N, {classes}] for N > 0 labels, got {list(logits.shape)} for {len(labels)}")
+    images_K = np.bincount(labels, minlength=classes)
+    right_K = np.bincount(labels[logits.argmax(axis=1) == labels], minlength=classes)
+    present_K = images_K > 0
+    return float(np.mean(right_K[present_K] / images_K[present_K]))
+
+
+def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:
+    confusion_KK = _confusion(predictions)
+    precision_K, recall_K, f1_K, images_K = precision_recall_fscore_support(
+        predictions.labels, predictions.predicted, labels=range(len(predictions.classes)), zero_division=0
+    )
+    probabilities_NK = predictions.probabilities
+    groups_N = np.array(predictions.groups)
+    rows = []
+    for k, name in enumerate(predictions.classes):
+        mine_N = predictions.labels == k
+        tp = int(confusion_KK[k, k])
+        fp, fn = int(confusion_KK[:, k].sum()) - tp, int(images_K[k]) - tp
+        tn = len(predictions) - tp - fp - fn
+        rows.append(
+            ClassScores(
+                name=name,
+                images=int(images_K[k]),
+                groups=len(np.unique(groups_N[mine_N])),
+                precision=float(precision_K[k]),
+                recall=float(recall_K[k]),
+                specificity=tn / (tn + fp) if tn + fp else 0.0,
+                f1=float(f1_K[k]),
+                auc=None if mine_N.all() or not mine_N.any() else float(roc_auc_score(mine_N, probabilities_NK[:, k])),
+                tp=tp,
+                fp=fp,
+                fn=fn,
+                tn=tn,
+            )
+        )
+    return tuple(rows)
+
+
+def _confusion(predictions: Predictions) -> NDArray[np.int64]:
+    """Return ``[K, K]`` counts; scikit-learn's own warns of a single class even where it is told the classes."""
+    classes = len(predictions.classes)
+    cells_N = classes * predictions.labels + predictions.predicted
+    return np.bincount(cells_N, minlength=classes**2).reshape(classes, classes)
+
+
+def _tied(logits_NK: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return ``[N]`` whether the largest logit of each image occurs more than once."""
+    return np.asarray((logits_NK == logits_NK.max(axis=1, keepdims=True)).sum(axis=1) > 1)
+
+
+def _undefined(row: ClassScores) -> list[str]:
+    """Return the metrics of a class that are 0/0."""
+    denominators = {
+        "precision": row.tp + row.fp,
+        "recall": row.tp + row.fn,
+        "specificity": row.tn + row.fp,
+        "f1": row.tp + row.fp + row.fn,
+        "auc": row.images * (row.tn + row.fp),
+    }
+    return [metric for metric, denominator in denominators.items() if denominator == 0]

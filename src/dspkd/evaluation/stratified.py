@@ -1,0 +1,101 @@
+"""Recalls within cells, such as a class or a class of women, on the images as they are and on resamples of lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dspkd.errors import DataError
+from dspkd.evaluation.intervals import Scores, draws, require_same_images
+from dspkd.evaluation.predictions import Predictions
+
+FEW = 10
+"""Lesions below which nothing is said of a cell (inferred): a bootstrap of g lesions shows (g - 1) / g of the variance,
+and of nine or fewer the interval of a share reaches over more than half of the scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Counts of C cells, a cell being any set of images; cells do not overlap.
+
+    Attributes
+    ----------
+    lesions
+        ``[C]``, lesions or patients of each.
+    images
+        ``[1 + S, C]``, images of each: as they are, then on each of S resamples of the lesions.
+    right
+        ``[1 + S, R, C]``, those of them that each of R runs answers rightly.
+    """
+
+    lesions: NDArray[np.int64]
+    images: NDArray[np.float32]
+    right: NDArray[np.float32]
+
+    def said(self, cells: Sequence[int]) -> list[int]:
+        """Return those of the cells that have enough lesions to say something of."""
+        return [cell for cell in cells if self.lesions[cell] >= FEW]
+
+    def share(self, cells: Sequence[int]) -> Scores:
+        """Return the share of right answers among the images of these cells together."""
+        images_S1 = self.images[:, None, cells].sum(axis=2).astype(np.float64)
+        return _scores(self.right[:, :, cells].sum(axis=2) / np.maximum(images_S1, 1))
+
+    def mean(self, cells: Sequence[int]) -> Scores:
+        """Return the mean over these cells of the share of right answers; a cell that a resample lacks is left out."""
+        images_S1C = self.images[:, None, cells].astype(np.float64)
+        share_SRC = self.right[:, :, cells] / np.maximum(images_S1C, 1)
+        return _scores(share_SRC.sum(axis=2) / np.maximum((images_S1C > 0).sum(axis=2), 1))
+
+
+def cells(
+    runs: Sequence[Predictions], cell_N: NDArray[np.int64], number: int, *, resamples: int = 10_000, seed: int = 0
+) -> Cells:
+    """Count cells of images of several runs; the same resamples for all of them, and those of `resample`.
+
+    Parameters
+    ----------
+    runs
+        R predictions of the same N images.
+    cell_N
+        The cell of each image; -1 for images of none.
+    number
+        C, how many cells there are.
+    resamples, seed
+        S, and what they are drawn with.
+
+    Raises
+    ------
+    DataError
+        Where there is no run, or they are not about the same images.
+    """
+    if not runs:
+        raise DataError("there is nothing to resample; give the predictions of at least one run")
+    for run in runs[1:]:
+        require_same_images(runs[0], run)
+    names, group_N = np.unique(np.array(runs[0].groups), return_inverse=True)
+    groups, in_cell_N = len(names), cell_N >= 0
+
+    def counted(rows_N: NDArray[np.bool_]) -> NDArray[np.float32]:
+        places = group_N[rows_N] * number + cell_N[rows_N]
+        return np.bincount(places, minlength=groups * number).reshape(groups, number).astype(np.float32)
+
+    images_GC = counted(in_cell_N)
+    right_GX = np.concatenate([counted(in_cell_N & (run.predicted == run.labels)) for run in runs], axis=1)
+    both_GX = np.concatenate([images_GC, right_GX], axis=1)
+    observed_1X = both_GX.sum(axis=0, keepdims=True)
+    drawn_SX = np.concatenate([observed_1X, *(times_SG @ both_GX for times_SG in draws(groups, resamples, seed=seed))])
+    right_SRC = drawn_SX[:, number:].reshape(-1, len(runs), number)
+    return Cells((images_GC > 0).sum(axis=0), drawn_SX[:, :number], right_SRC)
+
+
+def less(one: Scores, other: Scores) -> Scores:
+    """Return the difference of two scores, run by run and resample by resample."""
+    return Scores(one.observed - other.observed, one.drawn - other.drawn)
+
+
+def _scores(share_SR: NDArray[np.float64]) -> Scores:
+    return Scores(share_SR[0], share_SR[1:].T)

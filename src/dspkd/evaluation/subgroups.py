@@ -1,0 +1,249 @@
+"""Does it serve all alike? Scores of women and men, young and old, of each source, and the gaps between them.
+
+A gap is what a subgroup's score is above (+) or below (-) that of the *reference*, the subgroup with most lesions. Two
+rules keep it honest:
+
+- *Too few to say*: a share is given only where it is of `FEW` lesions or more; else it is None.
+- *Like with like*: balanced accuracy is the mean recall over classes of which a subgroup has so many lesions, and a gap
+  in it over those classes of which both have.
+
+Source: Hardt, Price, Srebro, *Equality of Opportunity in Supervised Learning*, NeurIPS 2016 (the gap in
+sensitivity).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dspkd.evaluation.intervals import Estimate, Scores, estimate, wilson
+from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.significance import holm, p_value
+from dspkd.evaluation.stratified import FEW, Cells, cells, less
+
+METRICS = ("balanced_accuracy", "accuracy", "sensitivity")
+"""What is told of each subgroup; `sensitivity` is the recall of one class, such as melanoma."""
+
+_MOST = 12
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A subgroup's score less that of the reference, and the same for who taught.
+
+    Attributes
+    ----------
+    own
+        The gap; its interval is for this gap alone.
+    p
+        Corrected by Holm over all gaps in the metric; None where nothing varied.
+    change
+        The gap less that of the teacher, on the same resamples; negative: the subgroup lost what the reference did not.
+        None without a teacher.
+    change_p
+        Its p-value, corrected likewise.
+    classes
+        Over how many classes both scores are taken.
+    """
+
+    own: Estimate
+    p: float | None
+    change: Estimate | None
+    change_p: float | None
+    classes: int
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """The images of which an attribute has one value.
+
+    Attributes
+    ----------
+    name
+        The value.
+    images, lesions
+        How many.
+    classes
+        Those of which it has enough lesions: `balanced_accuracy` is over them.
+    figures
+        ``{metric: estimate}``, None for too few to say.
+    gaps
+        ``{metric: gap}``, None for too few to say, here or in the reference; empty for the reference.
+    """
+
+    name: str
+    images: int
+    lesions: int
+    classes: tuple[str, ...]
+    figures: dict[str, Estimate | None]
+    gaps: dict[str, Gap | None]
+
+
+@dataclass(frozen=True)
+class Section:
+    """An attribute: the subgroup that others are compared with, all subgroups, and images of which nothing is said."""
+
+    attribute: str
+    reference: str
+    groups: tuple[Subgroup, ...]
+    unknown: int
+
+
+def subgroups(
+    runs: Sequence[Predictions],
+    attributes: Mapping[str, Sequence[str]],
+    *,
+    focus: int | None = None,
+    teacher: Predictions | None = None,
+    ordered: frozenset[str] = frozenset(),
+    resamples: int = 10_000,
+) -> tuple[Section, ...]:
+    """Return the scores of each subgroup by each attribute, means over runs, and the gaps between subgroups.
+
+    Parameters
+    ----------
+    runs
+        Predictions of the same N images: the runs of one recipe, one for each seed.
+    attributes
+        ``{attribute: N values}``, "" where nothing is known. Of an attribute with one value there is nothing to tell.
+    focus
+        The class of `sensitivity`; None leaves it out.
+    teacher
+        Predictions of the same images by whoever taught.
+    ordered
+        Attributes whose values are to be listed by name; those of others, the commonest first.
+    resamples
+        How often lesions are drawn anew.
+
+    Raises
+    ------
+    DataError
+        Predictions are not about the same images.
+    """
+    found = []
+    for attribute, values in attributes.items():
+        counts = Counter(value for value in values if value)
+        names = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:_MOST]
+        if len(names) > 1:
+            shown = sorted(names) if attribute in ordered else names
+            found.append(_section(attribute, shown, values, runs, focus, teacher, resamples))
+    return tuple(_corrected(found))
+
+
+def melanoma(classes: Sequence[str]) -> int | None:
+    """Return the number of the class that is called melanoma or MEL, or None."""
+    return next((k for k, name in enumerate(classes) if name.lower() in {"mel", "melanoma"}), None)
+
+
+def _section(
+    attribute: str,
+    names: Sequence[str],
+    values: Sequence[str],
+    runs: Sequence[Predictions],
+    focus: int | None,
+    teacher: Predictions | None,
+    resamples: int,
+) -> Section:
+    group_of = {name: v for v, name in enumerate(names)}
+    group_N = np.array([group_of.get(value, -1) for value in values])
+    judged = [*runs, teacher] if teacher else list(runs)
+    counted = _Counted.of(judged, group_N, len(names), focus, resamples)
+    base = int(np.argmax(counted.lesions))
+    found = []
+    for v, name in enumerate(names):
+        figures = {metric: _figure(counted, metric, v, runs, group_N == v) for metric in METRICS}
+        gaps = {} if v == base else {metric: _gap(counted, metric, v, base, len(runs)) for metric in METRICS}
+        classes = tuple(runs[0].classes[k] for k in counted.classes(v, v))
+        found.append(Subgroup(name, int((group_N == v).sum()), counted.lesions[v], classes, figures, gaps))
+    return Section(attribute, names[base], tuple(found), sum(not value for value in values))
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """Counts of the subgroups of an attribute: cell v K + k is class k of subgroup v."""
+
+    cells: Cells
+    lesions: list[int]
+    number: int
+    focus: int | None
+
+    @classmethod
+    def of(
+        cls, runs: Sequence[Predictions], group_N: NDArray[np.int64], groups: int, focus: int | None, resamples: int
+    ) -> Self:
+        first, number = runs[0], len(runs[0].classes)
+        cell_N = np.where(group_N < 0, -1, group_N * number + first.labels)
+        lesion_N = np.array(first.groups)
+        lesions = [len(np.unique(lesion_N[group_N == v])) for v in range(groups)]
+        return cls(cells(runs, cell_N, groups * number, resamples=resamples), lesions, number, focus)
+
+    def classes(self, v: int, other: int) -> list[int]:
+        """Return the classes of which both subgroups have enough lesions."""
+        enough = self.cells.said(range(len(self.cells.lesions)))
+        return [k for k in range(self.number) if {v * self.number + k, other * self.number + k} <= set(enough)]
+
+    def scores(self, metric: str, v: int, other: int) -> tuple[Scores, int] | None:
+        """Return the scores of subgroup v, as compared with `other`, and over how many classes, or None."""
+        both, mine = self.classes(v, other), range(v * self.number, (v + 1) * self.number)
+        if metric == "balanced_accuracy":
+            return (self.cells.mean([mine[k] for k in both]), len(both)) if len(both) > 1 else None
+        if metric == "accuracy":
+            return (self.cells.share(mine), self.number) if min(self.lesions[v], self.lesions[other]) >= FEW else None
+        return (self.cells.share([mine[self.focus]]), 1) if self.focus in both else None
+
+
+def _figure(
+    counted: _Counted, metric: str, v: int, runs: Sequence[Predictions], rows_N: NDArray[np.bool_]
+) -> Estimate | None:
+    measured = counted.scores(metric, v, v)
+    if measured is None:
+        return None
+    found = estimate(measured[0], range(len(runs)))
+    low, high = max(found.low, 0.0), min(found.high, 1.0)
+    if len(runs) == 1 and metric != "balanced_accuracy":
+        of_N = rows_N & (runs[0].labels == counted.focus) if metric == "sensitivity" else rows_N
+        _, sizes = np.unique(np.array(runs[0].groups)[of_N], return_counts=True)
+        low, high = wilson(int((runs[0].predicted == runs[0].labels)[of_N].sum()), sizes)
+    return replace(found, low=low, high=high)
+
+
+def _gap(counted: _Counted, metric: str, v: int, base: int, runs: int) -> Gap | None:
+    mine, theirs = counted.scores(metric, v, base), counted.scores(metric, base, v)
+    if mine is None or theirs is None:
+        return None
+    gaps, students = less(mine[0], theirs[0]), range(runs)
+    own = estimate(gaps, students)
+    taught = len(gaps.observed) > runs
+    change = estimate(gaps, students, [runs], lend=False) if taught else None
+    return Gap(own, _p(own), change, _p(change), mine[1])
+
+
+def _p(of: Estimate | None) -> float | None:
+    return p_value(of) if of is not None and of.error > 0 else None
+
+
+def _corrected(sections: Sequence[Section]) -> Iterator[Section]:
+    """Yield the sections with p-values corrected among all gaps, and among all changes, of a metric."""
+    corrected: dict[tuple[int, str], float] = {}
+    for metric in METRICS:
+        gaps = [gap for section in sections for group in section.groups if (gap := group.gaps.get(metric))]
+        for key in ("p", "change_p"):
+            known = [(gap, p) for gap in gaps if (p := getattr(gap, key)) is not None]
+            for (gap, _), p in zip(known, holm([p for _, p in known]), strict=True):
+                corrected[id(gap), key] = p
+
+    def mended(gap: Gap | None) -> Gap | None:
+        if gap is None:
+            return None
+        return replace(gap, p=corrected.get((id(gap), "p")), change_p=corrected.get((id(gap), "change_p")))
+
+    for section in sections:
+        groups = [
+            replace(group, gaps={metric: mended(gap) for metric, gap in group.gaps.items()}) for group in section.groups
+        ]
+        yield replace(section, groups=tuple(groups))

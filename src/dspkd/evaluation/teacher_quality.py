@@ -1,0 +1,142 @@
+"""Is this network worth learning from? Judged on validation images: against plain students, and against itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dspkd.evaluation.calibration import calibration, scaled, temperature
+from dspkd.evaluation.intervals import Estimate, Scores, estimate, percentiles, resample
+from dspkd.evaluation.metrics import summarise
+from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.significance import LEVEL, holm, p_value
+from dspkd.evaluation.stratified import cells
+
+
+@dataclass(frozen=True)
+class ClassMargin:
+    """Recall of teacher and students of one class.
+
+    Attributes
+    ----------
+    name, images, lesions
+        The class, and how many validation images and lesions it has.
+    teacher, student
+        Their recalls, the students' as a mean; None for a class without images.
+    margin
+        Teacher less students, lesions resampled for both alike; None for too few lesions to say.
+    p
+        Corrected by Holm over the classes; None where nothing varied, or `margin` is None.
+    """
+
+    name: str
+    images: int
+    lesions: int
+    teacher: float | None
+    student: float | None
+    margin: Estimate | None
+    p: float | None
+
+    @property
+    def word(self) -> str:
+        """Of the teacher: better, worse, not shown, or too few to say."""
+        if self.margin is None:
+            return "too few to say"
+        if self.p is None or self.p >= LEVEL:
+            return "not shown"
+        return "better" if self.margin.value > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Margin:
+    """By how much a teacher is above plain students: balanced accuracy, accuracy, and each class."""
+
+    balanced_accuracy: Estimate
+    accuracy: Estimate
+    classes: tuple[ClassMargin, ...]
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a network reaches on some images: scores with intervals over lesions, and its mean confidence."""
+
+    images: int
+    balanced_accuracy: tuple[float, float, float]
+    accuracy: tuple[float, float, float]
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Expected calibration error as it answers and once logits are divided by `temperature`.
+
+    `cooled` is fitted on the lesions of one half and measured on the other, both ways, and then averaged: fitting and
+    measuring on the same images would flatter.
+    """
+
+    temperature: float
+    raw: float
+    cooled: float
+
+
+def margin(teacher: Predictions, students: Sequence[Predictions], *, resamples: int = 10_000) -> Margin:
+    """Return by how much a teacher is above plain students, at least one, on the same validation images.
+
+    The teacher is taken as it is; of the students, where there are several, other seeds are in the interval.
+    """
+    runs = [teacher, *students]
+    scores = resample(runs, resamples=resamples)
+    named = {name: _against(scores[name], len(students)) for name in ("balanced_accuracy", "accuracy")}
+    return Margin(named["balanced_accuracy"], named["accuracy"], _by_class(runs, resamples))
+
+
+def _against(scores: Scores, students: int) -> Estimate:
+    return estimate(scores, [0], range(1, students + 1), lend=False)
+
+
+def _by_class(runs: Sequence[Predictions], resamples: int) -> tuple[ClassMargin, ...]:
+    classes = runs[0].classes
+    counted = cells(runs, runs[0].labels, len(classes), resamples=resamples)
+    enough = counted.said(range(len(classes)))
+    rows = []
+    for k, name in enumerate(classes):
+        recalls = counted.share([k])
+        images = int(counted.images[0, k])
+        mine = float(recalls.observed[0]) if images else None
+        theirs = float(recalls.observed[1:].mean()) if images else None
+        found = _against(recalls, len(runs) - 1) if k in enough else None
+        p = p_value(found) if found and found.error > 0 else None
+        rows.append(ClassMargin(name, images, int(counted.lesions[k]), mine, theirs, found, p))
+    corrected = iter(holm([row.p for row in rows if row.p is not None]))
+    return tuple(row if row.p is None else replace(row, p=next(corrected)) for row in rows)
+
+
+def level(predictions: Predictions, *, resamples: int = 4_000) -> Level:
+    """Return what a network reaches on these images."""
+    scores, summary = resample([predictions], resamples=resamples), summarise(predictions)
+    return Level(
+        len(predictions),
+        (summary.balanced_accuracy, *percentiles(scores["balanced_accuracy"])),
+        (summary.accuracy, *percentiles(scores["accuracy"])),
+        float(predictions.probabilities.max(axis=1).mean()),
+    )
+
+
+def gain(one: Predictions, other: Predictions, *, resamples: int = 10_000) -> Estimate:
+    """Return by how much balanced accuracy is higher in `one` than in `other`, of the same images."""
+    return estimate(resample([one, other], resamples=resamples)["balanced_accuracy"], [0], [1])
+
+
+def calibrated(predictions: Predictions) -> Calibrated:
+    """Return how well a network is calibrated; see `Calibrated`."""
+    names, lesion_N = np.unique(np.array(predictions.groups), return_inverse=True)
+    in_half_G = np.random.default_rng(0).permutation(len(names)) % 2 == 0
+    halves = [predictions.take(np.flatnonzero(in_half_G[lesion_N] == half)) for half in (False, True)]
+    errors = [
+        (len(judged), calibration(scaled(judged, temperature(fitted))).ece)
+        for fitted, judged in (halves, reversed(halves))
+    ]
+    cooled = float(np.average([error for _, error in errors], weights=[images for images, _ in errors]))
+    return Calibrated(temperature(predictions), calibration(predictions).ece, cooled)

@@ -1,0 +1,1 @@
+"""Many runs: comparisons, checks of a teacher, the demo, and the tables of the paper."""

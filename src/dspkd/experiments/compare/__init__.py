@@ -1,0 +1,1 @@
+"""Compare methods on equal terms, over several seeds."""

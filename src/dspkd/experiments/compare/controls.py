@@ -1,0 +1,132 @@
+"""What makes arms comparable: the settings that they must share, and the two controls that none may do without.
+
+The controls learn from labels alone: *plain* from the labels as they are, *label smoothing* from smoothed ones, which
+is as much as a teacher gives who knows nothing (Yuan et al., *Revisiting Knowledge Distillation via Label Smoothing
+Regularization*, CVPR 2020). A method that does not beat both has not shown that its teacher taught anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from dspkd.errors import RecipeError
+from dspkd.recipes.schema import Recipe
+from dspkd.recipes.stage import Term
+
+PLAIN, SMOOTHED = "plain", "label_smoothing"
+"""Names of the controls, where a grid gives them no others."""
+
+SMOOTHING = 0.1
+"""Of the label-smoothing control, where no recipe says how much. Source: Szegedy et al., CVPR 2016."""
+
+_ALWAYS = ("data", "split")
+_EQUAL = ("model", "pictures", "train")
+
+
+def control(recipe: Recipe) -> Literal["plain", "label_smoothing"] | None:
+    """Return which control a recipe is; None for one with a teacher or with more than labels."""
+    terms = [term for stage in recipe.stages for term in stage.terms]
+    if recipe.teachers or any(term.method != "labels" for term in terms):
+        return None
+    return "label_smoothing" if any(_smoothing(term) for term in terms) else "plain"
+
+
+def with_controls(arms: Mapping[str, Recipe]) -> dict[str, Recipe]:
+    """Return the arms with the controls that they lack, before the others.
+
+    A control is made of the other one, if that is there, or of the first arm: without a teacher, in one stage that has
+    the epochs of all, with the rates of the first stage and its labels at full weight. The smoothing is that of the
+    first arm that smooths its labels, or `SMOOTHING`.
+
+    Raises
+    ------
+    RecipeError
+        A name of a control is taken by something else.
+    """
+    present = {control(arm) for arm in arms.values()}
+    amounts = [_smoothing(term) for arm in arms.values() for stage in arm.stages for term in stage.terms]
+    smoothing = next((amount for amount in amounts if amount), SMOOTHING)
+    base = next((arm for arm in arms.values() if control(arm)), next(iter(arms.values())))
+    added: dict[str, Recipe] = {}
+    for name, amount in ((PLAIN, 0.0), (SMOOTHED, smoothing)):
+        if name in present:
+            continue
+        if name in arms:
+            raise RecipeError(f"arm {name!r}: {_what(arms[name])}, so it is not the control of that name; rename it")
+        added[name] = _labels_alone(base, name, amount)
+    return added | dict(arms)
+
+
+def differences(arms: Mapping[str, Recipe]) -> list[str]:
+    """Return where arms differ from the first in what a comparison holds equal, a sentence for each arm and setting.
+
+    Equal must be model (with its initial weights, which the seed then determines), pictures, what all stages share
+    (batch, sampling, clipping, precision), and the epochs of all stages together.
+    """
+    (first, base), *others = arms.items()
+    return [
+        _sentence(name, first, *found)
+        for name, arm in others
+        for found in (*_unlike(base, arm, _EQUAL), *_unlike_epochs(base, arm))
+    ]
+
+
+def require_same_data(runs: Mapping[str, Recipe]) -> None:
+    """Refuse runs whose data or split differ: no reason makes their tests comparable.
+
+    Raises
+    ------
+    RecipeError
+        Names the first setting that differs.
+    """
+    (first, base), *others = runs.items()
+    for name, run in others:
+        for found in _unlike(base, run, _ALWAYS):
+            raise RecipeError(f"{_sentence(name, first, *found)}; all runs must have the same data and split")
+
+
+def _smoothing(term: Term) -> float:
+    return float(term.options.get("label_smoothing", 0.0)) if term.method == "labels" else 0.0
+
+
+def _what(recipe: Recipe) -> str:
+    smoothed = "its labels are smoothed" if control(recipe) == "label_smoothing" else "its labels are not smoothed"
+    return smoothed if control(recipe) else "it learns from more than labels"
+
+
+def _labels_alone(base: Recipe, name: str, smoothing: float) -> Recipe:
+    labels = next((t for stage in base.stages for t in stage.terms if t.method == "labels"), Term(method="labels"))
+    options = {key: value for key, value in labels.options.items() if key != "label_smoothing"}
+    if smoothing:
+        options["label_smoothing"] = smoothing
+    first = base.stages[0]
+    stages = base.stages if control(base) else (replace(first, name="labels", epochs=base.epochs, teacher_lr=None),)
+    terms = (Term(method="labels", options=options),)
+    only = tuple(replace(stage, keep="best", terms=terms) for stage in stages)
+    return replace(base, name=name, teacher=None, stages=only)
+
+
+def _sentence(name: str, first: str, key: str, ours: Any, theirs: Any) -> str:
+    return f"{name}: {key} is {ours!r}, but {first} has {theirs!r}"
+
+
+def _unlike(base: Recipe, arm: Recipe, sections: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
+    for section in sections:
+        ours, theirs = (dict(_flat(dataclasses.asdict(getattr(each, section)), section)) for each in (arm, base))
+        yield from ((key, ours[key], theirs[key]) for key in ours if ours[key] != theirs[key])
+
+
+def _unlike_epochs(base: Recipe, arm: Recipe) -> Iterator[tuple[str, Any, Any]]:
+    if arm.epochs != base.epochs:
+        yield "the number of epochs", arm.epochs, base.epochs
+
+
+def _flat(table: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{place}.{key}")
+        else:
+            yield f"{place}.{key}", value

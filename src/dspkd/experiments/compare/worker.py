@@ -1,0 +1,76 @@
+"""Train the runs of a grid, one after another: ``python -m dspkd.experiments.compare.worker``.
+
+It reads a folder a line, in JSON, and answers each with the run's error, or null. It dies when its standard input
+closes, that is when whoever started it does, so that nothing goes on training in a folder that nobody watches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from queue import SimpleQueue
+
+from filelock import FileLock
+from rich.console import Console
+
+from dspkd.errors import DspkdError
+from dspkd.experiments import single_run
+from dspkd.recipes import schema
+from dspkd.runs.context import Watcher
+from dspkd.runtime.console import Screen
+
+LOG = "log.txt"
+
+
+def work(folder: Path, watcher: Watcher | None = None) -> str | None:
+    """Train the run whose ``recipe.toml`` lies in `folder`; return what went wrong, in a line, or None.
+
+    A mistake of ours also leaves its traceback in the log. Waits for another process that trains in the same folder.
+    """
+    with FileLock(folder / ".lock"):
+        try:
+            single_run.train(schema.load(folder / "recipe.toml"), folder, watcher)
+        except DspkdError as error:
+            return str(error)
+        except Exception as error:
+            with (folder / LOG).open("a", encoding="utf-8") as log:
+                traceback.print_exc(file=log)
+            return f"{type(error).__name__}: {error}"
+    return None
+
+
+def logged(folder: Path) -> str | None:
+    """Do as `work` does; what it prints goes into the folder's log."""
+    with (folder / LOG).open("a", encoding="utf-8", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
+        console = Console(file=log, markup=False, emoji=False, highlight=False, width=120)
+        with Screen(console) as screen:
+            error = work(folder, screen)
+        if error:
+            console.print(f"error: {error}", soft_wrap=True)
+    return error
+
+
+def _listen() -> None:
+    """Work on the folders that come on standard input."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print by themselves must not look like an answer
+    folders: SimpleQueue[Path] = SimpleQueue()
+    threading.Thread(target=_read, args=(folders,), daemon=True).start()
+    while True:
+        answers.write(json.dumps(logged(folders.get())) + "\n")
+        answers.flush()
+
+
+def _read(folders: SimpleQueue[Path]) -> None:
+    for line in sys.stdin:
+        folders.put(Path(json.loads(line)))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _listen()

@@ -1,0 +1,1 @@
+"""The tables of the DSP-KD paper: its figures, ours, and which claims cannot be."""

@@ -1,0 +1,154 @@
+"""The rules that follow from counting: what no confusion matrix, and no whole number of images, can give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dspkd.experiments.paper.claims.bounds import accuracy_bounds, majority_needed, specificity_bounds
+from dspkd.experiments.paper.claims.finding import Finding, Severity
+from dspkd.experiments.paper.claims.granularity import sizes
+from dspkd.experiments.paper.claims.rows import Number, Row, Table
+
+USUAL = 0.2
+"""Share of a data set that is tested on where people split it once. Inferred: 10 to 20 % is usual."""
+
+
+def specificity(table: Table) -> Iterator[Finding]:
+    """Hold macro specificity, one class against the rest, to where accuracy and the sizes of the classes put it."""
+    for row in table.joined:
+        if "specificity" not in row.figures:
+            continue
+        if "accuracy" not in row.figures:
+            yield Finding("specificity", Severity.UNCHECKED, row.name, "its accuracy is not given")
+        elif len(row.classes) < 2:
+            yield Finding("specificity", Severity.UNCHECKED, row.name, "how many images each class has is not given")
+        else:
+            yield _specificity(row)
+
+
+def _specificity(row: Row) -> Finding:
+    printed, images = row.figures["specificity"], list(row.classes.values())
+    accuracy = _shares(row.figures["accuracy"])
+    low, high = specificity_bounds(images, accuracy, "macro")
+    from_, to = _shares(printed)
+    where = f"{printed.place}: {row.name}" if printed.place else row.name
+    sums = f"accuracy {row.figures['accuracy']}: macro specificity in {_percent(low, high)}; printed {printed}"
+    if _meet((from_, to), (low, high)):
+        return Finding("specificity", Severity.PASSED, where, "macro specificity fits accuracy and classes", sums)
+    if to < low:
+        share = majority_needed(to, accuracy[1], len(images))
+        largest = max(row.classes, key=lambda name: row.classes[name])
+        sums += (
+            f"; so low needs {100 * share:.1f} % of the test images in one class, and {largest} has "
+            f"{100 * row.classes[largest] / sum(images):.1f} %"
+        )
+    weighted = specificity_bounds(images, accuracy, "weighted")
+    fits = _meet((from_, to), weighted)
+    sums += f"; weighted by images it lies in {_percent(*weighted)}"
+    other = (
+        "a mean weighted by images would fit, so it is another specificity"
+        if fits
+        else "nor does one weighted by images"
+    )
+    said = f"no confusion matrix of these classes has this accuracy and this macro specificity; {other}"
+    supposed = (*row.supposing(printed), *([row.classes_suppose] if row.classes_suppose else []))
+    return Finding("specificity", Severity.IMPOSSIBLE, where, said, sums, supposed)
+
+
+def f1_of_classes(table: Table) -> Iterator[Finding]:
+    """Hold accuracy to where the F1 of each class puts it: it is a weighted mean of them."""
+    for row in table.joined:
+        if len(row.f1_of) < 2:
+            continue
+        if "accuracy" in row.figures:
+            yield _f1_of_classes(row)
+        else:
+            yield Finding("f1-of-classes", Severity.UNCHECKED, row.name, "its accuracy is not given")
+
+
+def _f1_of_classes(row: Row) -> Finding:
+    printed, scores = row.figures["accuracy"], list(row.f1_of.values())
+    places = dict.fromkeys(each.place for each in (printed, scores[0]) if each.place)
+    where = f"{' and '.join(places)}: {row.name}" if places else row.name
+    f1, accuracy = [_shares(number) for number in scores], _shares(printed)
+    low, high = accuracy_bounds(f1, None)
+    sums = f"accuracy is a weighted mean of F1, so it lies in {_percent(low, high)}; printed {printed}"
+    supposed = row.supposing(printed, scores[0])
+    if not _meet(accuracy, (low, high)):
+        said = "no confusion matrix has this accuracy and these F1 scores, whatever the sizes of the classes"
+        return Finding("f1-of-classes", Severity.IMPOSSIBLE, where, said, sums, supposed)
+    if set(row.classes) >= set(row.f1_of):
+        low, high = accuracy_bounds(f1, [row.classes[name] for name in row.f1_of])
+        sums += f"; with the sizes of the classes in {_percent(low, high)}"
+        if not _meet(accuracy, (low, high)):
+            said = "no confusion matrix of these classes has this accuracy and these F1 scores"
+            supposed += (row.classes_suppose,) if row.classes_suppose else ()
+            return Finding("f1-of-classes", Severity.IMPOSSIBLE, where, said, sums, supposed)
+    return Finding("f1-of-classes", Severity.PASSED, where, "accuracy fits the F1 of the classes", sums)
+
+
+def granularity(table: Table) -> Iterator[Finding]:
+    """Hold accuracies to whole numbers of images: one test set must be able to give all that are printed of it."""
+    for data in dict.fromkeys(row.data for row in table.joined):
+        rows = [row for row in table.joined if row.data == data and "accuracy" in row.figures]
+        for images, runs in dict.fromkeys((row.images, row.runs) for row in rows):
+            alike = [row for row in rows if (row.images, row.runs) == (images, runs)]
+            where = f"{data or 'the test set'}: {len(alike)} accuracies"
+            if images is None:
+                said = "how many test images there are is not given, not even between which numbers"
+                yield Finding("granularity", Severity.UNCHECKED, where, said)
+            elif images[0] == images[1]:
+                yield from (_single(row, images[0]) for row in alike)
+            else:
+                yield _range([row.figures["accuracy"] for row in alike], images, runs, where)
+
+
+def _single(row: Row, images: int) -> Finding:
+    printed = row.figures["accuracy"]
+    where = f"{printed.place}: {row.name}" if printed.place else row.name
+    step = 100 / images / row.runs
+    sums = f"{images:,} images" + f" x {row.runs} runs" * (row.runs > 1) + f": steps of {step:.4f}; printed {printed}"
+    if len(sizes([printed], (images, images), row.runs)):
+        return Finding("granularity", Severity.PASSED, where, "so many images can give this accuracy", sums)
+    said = "no number of right answers among so many images gives this accuracy"
+    return Finding("granularity", Severity.IMPOSSIBLE, where, said, sums, row.supposing(printed))
+
+
+def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str) -> Finding:
+    """Judge accuracies of one test set of unknown size; one that begins at 1 is some part of a data set."""
+    different = list({(number.value, number.digits): number for number in printed}.values())
+    fitting = sizes(different, images, runs)
+    head = f"{len(different)} different values, a test set of {images[0]:,} to {images[1]:,} images"
+    if not len(fitting):
+        said = "no test set of these sizes gives all of these accuracies"
+        return Finding("granularity", Severity.IMPOSSIBLE, where, said, head)
+    least, whole = int(fitting[0]), images[1]
+    sums = f"{head}: the smallest that gives all is {least:,}"
+    if images[0] > 1 or least <= USUAL * whole:
+        return Finding("granularity", Severity.PASSED, where, "a test set of these sizes gives all", sums)
+    tried = ", ".join(
+        f"of {n:,} ({share} %) gives {sum(len(sizes([each], (n, n), runs)) for each in different)} of them"
+        for share in (10, 20)
+        if (n := whole * share // 100)
+    )
+    sums += f", {100 * least / whole:.0f} % of all; one {tried}"
+    said = (
+        f"a single test set that gives all of these accuracies has more than {USUAL:.0%} of the images; were they "
+        "means over runs or folds, or of different test sets?"
+    )
+    return Finding("granularity", Severity.UNEXPLAINED, where, said, sums)
+
+
+def _meet(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Return whether two intervals have a point in common, but for the last bits of a float."""
+    return one[1] >= other[0] - 1e-9 and one[0] <= other[1] + 1e-9
+
+
+def _percent(low: float, high: float) -> str:
+    return f"[{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def _shares(number: Number) -> tuple[float, float]:
+    """Return what rounding leaves open of a percentage, as shares in [0, 1]."""
+    low, high = (number.value + way * number.half for way in (-1, 1))
+    return max(0.0, low / 100), min(1.0, high / 100)

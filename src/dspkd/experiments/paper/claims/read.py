@@ -1,0 +1,288 @@
+"""Reads a table of results: typed as TOML, CSV or Markdown, or as `dspkd compare` writes it.
+
+All metrics of a file are percentages, or all are shares of at most 1, which become percentages here. Figures keep the
+digits that are written: ``88.50`` is not ``88.5``.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dspkd.errors import DataError
+from dspkd.experiments.paper.claims.rows import COSTS, METRICS, Number, Row
+
+PAPER = Path(__file__).with_name("paper.toml")
+"""The tables of the DSP-KD paper."""
+
+WORDS = ("model", "data", "table", "network", "role", "teacher", "baseline", "delta_from")
+FIGURES = (*METRICS, *COSTS, "gmacs", "delta")
+KEYS = (*WORDS, *FIGURES, "runs", "images", "classes", "classes_suppose", "f1_of", "sd", "supposes")
+"""What a row may say."""
+
+_NUMBER = re.compile(r"[+-]?\d+(?:\.(\d*))?(?:[eE][+-]?\d+)?")
+
+
+def read(source: str | Path) -> list[Row]:
+    """Return the rows of a file, or of the DSP-KD paper where `source` is ``paper`` and no such file is there.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or says what no table of results can say; names file, row and key.
+    """
+    path = PAPER if str(source) == "paper" and not Path(source).exists() else Path(source)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: want a file that ends in {', '.join(_READERS)}, or the word paper")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        raw = reader(text)
+        if not raw:
+            raise DataError("has no row; a row is a model with figures")
+        rows = [_row(settings, f"row {number}") for number, settings in enumerate(raw, start=1)]
+        return _in_percent(rows)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: is not {path.suffix[1:].upper()}: {error}") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _from_toml(text: str) -> list[dict[str, Any]]:
+    said = tomllib.loads(text, parse_float=str)
+    _known(said, ("title", "data", "rows"), "the file")
+    data = said.get("data", {})
+    for name, about in data.items():
+        _known(about, ("images", "classes", "classes_suppose"), f"data.{name}")
+    return [data.get(row.get("data", ""), {}) | row for row in said.get("rows", [])]
+
+
+def _from_csv(text: str) -> list[dict[str, Any]]:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    table = list(csv.reader(lines))
+    headings = [_heading(each) for each in table[0]] if table else []
+    for each, written in zip(headings, table[0] if table else [], strict=True):
+        if not each:
+            raise DataError(f"no column is called {written!r}; {_hint(written, KEYS)}")
+    return [_cells(headings, cells) for cells in table[1:]]
+
+
+def _from_markdown(text: str) -> list[dict[str, Any]]:
+    """Return the rows of all tables that name a model and a figure; other columns and tables are passed over."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\|[ \t]*\n?)+", text, flags=re.MULTILINE):
+        table = [[cell.strip(" *`") for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
+        headings = [_heading(each) for each in table[0]]
+        if "model" in headings and set(headings) & set(METRICS + COSTS) and "against" not in table[0]:
+            found += [_cells(headings, cells) for cells in table[2:]]
+    return found
+
+
+def _cells(headings: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    """Return a row of text as a typed one would say it."""
+    row: dict[str, Any] = {}
+    if len(cells) != len(headings):
+        raise DataError(f"a row has {len(cells)} cells, the headings are {len(headings)}: {', '.join(cells)}")
+    for heading, cell in zip(headings, map(str.strip, cells), strict=True):
+        kind, _, of = heading.partition(":")
+        if not heading or cell in ("", "-", "\N{EN DASH}"):
+            continue
+        if of:
+            row.setdefault({"f1": "f1_of", "sd": "sd"}[kind], {})[of] = cell
+        elif kind == "classes":
+            row[kind] = {name: count for name, _, count in (part.partition("=") for part in cell.split())}
+        elif kind == "images":
+            row[kind] = re.split(r"\s*(?:-|\N{EN DASH}|to)\s*", cell)
+        elif "±" in cell:
+            row[kind], _, spread = (part.strip() for part in cell.partition("±"))
+            row.setdefault("sd", {})[kind] = spread
+        else:
+            row[kind] = cell
+    if "seed" in row:
+        row["model"] = f"{row.get('model', '')}, seed {row.pop('seed')}"
+    return row
+
+
+_CALLED = {
+    "arm": "model",
+    "method": "model",
+    "seeds": "runs",
+    "top1": "accuracy",
+    "balancedaccuracy": "balanced_accuracy",
+}
+_CALLED |= {
+    "macrof1": "f1",
+    "f1score": "f1",
+    "params": "parameters",
+    "inferencetime": "time",
+    "flops": "gmacs",
+    "macroaveragef1": "f1",
+}
+_CALLED |= {re.sub("[^a-z0-9]", "", key): key for key in (*KEYS, "seed")}
+
+
+def _heading(written: str) -> str:
+    """Return the key that a column's heading means, such as ``f1:MEL``; empty where it means none of ours."""
+    kind, _, of = written.strip().partition(":")
+    if of.strip() and kind.strip().lower() in ("f1", "sd"):
+        return f"{kind.strip().lower()}:{_heading(of) if kind.strip().lower() == 'sd' else of.strip()}"
+    plain = re.sub(r"/.*|\(.*?\)|%", "", written.lower())
+    return _CALLED.get(re.sub("[^a-z0-9]", "", plain), "")
+
+
+def _from_json(text: str) -> list[dict[str, Any]]:
+    """Return the rows of ``results.json``: each run and teacher, and each arm where it has several runs."""
+    said = json.loads(text)
+    if not (isinstance(said, list) and all(isinstance(each, dict) and "arms" in each for each in said)):
+        raise DataError("is not what dspkd compare writes into results.json")
+    return [row for results in said for row in _of_results(results)]
+
+
+def _of_results(results: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    about = {"data": results["name"] or results["data"].get("path", ""), "images": [results["images"]] * 2}
+    about |= {"classes": results.get("classes", {})}
+    controls = results.get("controls", [])
+    plain = next((arm["name"] for arm in results["arms"] if arm["name"] in controls[:1]), "")
+    for teacher in results["teachers"]:
+        yield {**about, "model": Path(teacher["folder"]).name, "role": "teacher", **_of_run(teacher)}
+    for arm in results["arms"]:
+        role = "baseline" if arm["name"] == plain else "student" if arm["name"] not in controls else None
+        common = {**about, "baseline": plain if role == "student" else ""} | ({"role": role} if role else {})
+        taught = {"teacher": Path(arm["runs"][0].get("teacher") or "").name} if role == "student" else {}
+        means = {_SAME.get(metric, metric): _share(f["mean"]) for metric, f in arm["figures"].items()}
+        spreads = {
+            _SAME.get(metric, metric): _share(f["sd"]) for metric, f in arm["figures"].items() if f["sd"] is not None
+        }
+        sizes = {run["parameters"] for run in arm["runs"] if "parameters" in run}
+        size = {"parameters": str(sizes.pop()), "network": arm["runs"][0]["network"]} if len(sizes) == 1 else {}
+        yield {**common, **taught, **size, "model": arm["name"], "runs": len(arm["runs"]), "sd": spreads, **means}
+        for run in arm["runs"]:
+            yield {**about, "model": f"{arm['name']}, seed {run['seed']}", **_of_run(run)}
+
+
+_SAME = {"f1_macro": "f1", "precision_macro": "precision", "specificity_macro": "specificity"}
+
+
+def _of_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    figures = {_SAME.get(metric, metric): value for metric, value in run["figures"].items()}
+    found: dict[str, Any] = {m: _share(v) for m, v in figures.items() if m in METRICS and v is not None}
+    if run.get("f1s"):
+        found["f1_of"] = {name: _share(value) for name, value in run["f1s"].items()}
+    return found | {key: str(run[key]) for key in ("parameters", "network") if key in run}
+
+
+def _share(value: float) -> str:
+    return f"{value:.12f}"
+
+
+_READERS: dict[str, Callable[[str], list[dict[str, Any]]]] = {
+    ".toml": _from_toml,
+    ".csv": _from_csv,
+    ".md": _from_markdown,
+    ".json": _from_json,
+}
+
+
+def _row(settings: Mapping[str, Any], place: str) -> Row:
+    """Return a row, checked key by key."""
+    _known(settings, KEYS, place)
+    if not str(settings.get("model", "")).strip():
+        raise DataError(f"{place}: has no model; say which model, or which method, its figures are of")
+    place = f"{place} ({settings['model']})"
+    role = settings.get("role")
+    if role not in (None, "teacher", "baseline", "student"):
+        raise DataError(f"{place}: role {role!r} is not known; want teacher, baseline or student")
+    words = {key: str(settings[key]) for key in WORDS if key in settings and key != "role"}
+    at = words.get("table", "")
+    figures = {key: _number(settings[key], at, f"{place}: {key}") for key in FIGURES if key in settings}
+    delta = figures.pop("delta", None)
+    spreads = {key: _number(each, at, f"{place}: sd of {key}") for key, each in settings.get("sd", {}).items()}
+    f1_of = {key: _number(each, at, f"{place}: f1 of {key}") for key, each in settings.get("f1_of", {}).items()}
+    classes = {key: _whole(each, f"{place}: images of {key}") for key, each in settings.get("classes", {}).items()}
+    return Row(
+        **words,
+        role=role,
+        figures=figures,
+        spreads=spreads,
+        f1_of=f1_of,
+        delta=delta,
+        runs=_whole(settings.get("runs", 1), f"{place}: runs"),
+        images=_images(settings.get("images"), place),
+        classes={key: count for key, count in classes.items() if count},
+        classes_suppose=str(settings.get("classes_suppose", "")),
+        supposes={at: str(settings["supposes"])} if "supposes" in settings else {},
+    )
+
+
+def _number(written: Any, table: str, place: str) -> Number:
+    text = str(written).strip().rstrip("%").strip()
+    if not (found := _NUMBER.fullmatch(text)):
+        raise DataError(f"{place} is {written!r}; want a number, such as 87.39")
+    return Number(float(text), len(found[1] or ""), table)
+
+
+def _whole(written: Any, place: str) -> int:
+    text = str(written).strip().replace(",", "")
+    if not text.isdigit():
+        raise DataError(f"{place} is {written!r}; want a whole number")
+    return int(text)
+
+
+def _images(written: Any, place: str) -> tuple[int, int] | None:
+    if written is None:
+        return None
+    ends = [_whole(each, f"{place}: images") for each in (written if isinstance(written, list) else [written])]
+    if not 1 <= len(ends) <= 2 or not 0 < ends[0] <= ends[-1]:
+        raise DataError(f"{place}: images {written!r}; want a number of test images, or the least and the greatest")
+    return ends[0], ends[-1]
+
+
+def _in_percent(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with metrics in percent; a file is wholly in one unit."""
+    written = [
+        n.value for row in rows for m, n in (*row.figures.items(), *row.f1_of.items()) if m not in (*COSTS, "gmacs")
+    ]
+    if not written or max(written) > 1:
+        low = [value for value in written if 0 < value <= 1]
+        if low:
+            raise DataError(f"has figures above 1 and {low[0]}; write all metrics as percentages, or all as shares")
+        if wrong := [value for value in written if not 0 <= value <= 100]:
+            raise DataError(f"has a metric of {wrong[0]}; a percentage lies between 0 and 100")
+        return list(rows)
+
+    def percent(numbers: Mapping[str, Number]) -> dict[str, Number]:
+        return {
+            key: each if key in (*COSTS, "gmacs") else Number(100 * each.value, max(0, each.digits - 2), each.place)
+            for key, each in numbers.items()
+        }
+
+    return [
+        replace(
+            row,
+            figures=percent(row.figures),
+            spreads=percent(row.spreads),
+            f1_of=percent(row.f1_of),
+            delta=percent({"": row.delta})[""] if row.delta else None,
+        )
+        for row in rows
+    ]
+
+
+def _known(said: Mapping[str, Any], keys: Sequence[str], place: str) -> None:
+    for key in said:
+        if key not in keys:
+            raise DataError(f"{place}: no such key: {key!r}; {_hint(key, keys)}")
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

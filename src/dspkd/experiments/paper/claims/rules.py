@@ -1,0 +1,233 @@
+"""The rules of one row, or of rows that a paper sets side by side: costs, means, deltas, teachers, gains.
+
+Each takes a `Table` and yields a `Finding` for whatever it looked at. A threshold that nobody published is ours, and
+its docstring calls it inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import sqrt
+
+from dspkd.experiments.paper.claims.finding import Finding, Severity
+from dspkd.experiments.paper.claims.rows import COSTS, METRICS, Number, Row, Table
+
+SLOWER = 1.25
+"""Ratio of two times of one graph that noise of measurement does not explain. Inferred: repeated medians of one graph
+on a shared machine lie within a quarter of each other."""
+
+ERRORS = 2.0
+"""How many standard errors are called noise: about 95 % of what chance does."""
+
+_UNITS = {"parameters": "parameters", "time": "inference time"}
+
+
+def same_network(table: Table) -> Iterator[Finding]:
+    """Hold rows that deploy one network on one data set to its parameters, and about to its speed.
+
+    Distillation trains a network and leaves its graph as it is.
+    """
+    for (data, network), rows in _grouped(table).items():
+        for cost in COSTS:
+            known = [row for row in rows if cost in row.figures]
+            first = next((row for row in known if row.role == "baseline"), known[0] if known else None)
+            if first is None:
+                continue
+            for row in known:
+                if row is not first:
+                    yield _same_cost(row, first, cost, network)
+        if len(rows) > 1 and not any("parameters" in row.figures for row in rows):
+            where = f"{network}{f' ({data})' if data else ''}"
+            yield Finding("same-network", Severity.UNCHECKED, where, "no parameters are given")
+
+
+def _same_cost(row: Row, first: Row, cost: str, network: str) -> Finding:
+    ours, theirs = row.figures[cost], first.figures[cost]
+    said = f"{_UNITS[cost]} {ours} of {row.model}, {theirs} of {first.model}; both deploy {network}"
+    apart = abs(ours.value - theirs.value)
+    if apart <= ours.half + theirs.half:
+        return Finding("same-network", Severity.PASSED, _where(row, ours), said)
+    if cost == "parameters":
+        sums = f"|{ours} - {theirs}| = {apart:.4g}; rounding explains {ours.half + theirs.half:.4g}"
+        claim = "distillation leaves the graph as it is, and cannot change its parameters"
+        return Finding(
+            "same-network", Severity.IMPOSSIBLE, _where(row, ours), f"{said}: {claim}", sums, row.supposing(ours)
+        )
+    ratio = max(ours.value, theirs.value) / max(min(ours.value, theirs.value), 1e-12)
+    sums = f"{ours} / {theirs} = {ours.value / max(theirs.value, 1e-12):.2f}; noise is taken to explain {SLOWER}"
+    if ratio <= SLOWER:
+        return Finding("same-network", Severity.PASSED, _where(row, ours), said, sums)
+    claim = "one graph has one speed; it was measured in different ways, or on different machines"
+    return Finding(
+        "same-network", Severity.IMPLAUSIBLE, _where(row, ours), f"{said}: {claim}", sums, row.supposing(ours)
+    )
+
+
+def above_teacher(table: Table) -> Iterator[Finding]:
+    """Look for students above their teacher, by more than noise or by nobody knows how much.
+
+    Noise is `ERRORS` standard errors of the difference: of the seeds, where spreads are given, and of n test images as
+    if the two had been tested on different ones, where n is known and the figure is an accuracy. On the same images
+    noise is less, so that what is called more than noise is so. Of a range of n, the largest counts.
+    """
+    for row in table.joined:
+        if (teacher := table.teacher(row)) is None:
+            if row.role == "student":
+                yield Finding("above-teacher", Severity.UNCHECKED, row.name, "the table has no row of its teacher")
+            continue
+        for metric in METRICS:
+            if metric in row.figures and metric in teacher.figures:
+                yield _above(row, teacher, metric)
+
+
+def _above(row: Row, teacher: Row, metric: str) -> Finding:
+    ours, theirs = row.figures[metric], teacher.figures[metric]
+    gain = ours.value - theirs.value
+    said = f"{metric} {ours} of the student, {theirs} of its teacher {teacher.model}"
+    sums = f"{ours} - {theirs} = {gain:+.2f}"
+    if gain <= ours.half + theirs.half:
+        return Finding("above-teacher", Severity.PASSED, _where(row, ours), said, sums)
+    noise, how = _noise(row, teacher, metric)
+    supposed = (*row.supposing(ours), *teacher.supposing(theirs))
+    if noise is None:
+        told = f"{said}: above its teacher, and {how}"
+        return Finding("above-teacher", Severity.UNEXPLAINED, _where(row, ours), told, sums, supposed)
+    sums += f"; noise {noise:.2f} ({how})"
+    if gain <= noise:
+        return Finding("above-teacher", Severity.PASSED, _where(row, ours), f"{said}: within noise", sums)
+    told = f"{said}: above its teacher by more than noise, which a leak or tuning on test images does"
+    return Finding("above-teacher", Severity.IMPLAUSIBLE, _where(row, ours), told, sums, supposed)
+
+
+def _noise(one: Row, other: Row, metric: str) -> tuple[float | None, str]:
+    """Return `ERRORS` standard errors of a difference, in points, and what they are made of."""
+    parts, variance = [], 0.0
+    for row in (one, other):
+        if metric in row.spreads and row.runs > 1:
+            variance += row.spreads[metric].value ** 2 / row.runs
+            parts.append(f"seeds of {row.model}")
+    if metric == "accuracy" and (images := one.images or other.images):
+        for row in (one, other):
+            share = row.figures[metric].value / 100
+            variance += 1e4 * share * (1 - share) / images[1]
+        parts.append(f"{images[1]:,} test images" if images[0] == images[1] else f"at most {images[1]:,} test images")
+    if not parts:
+        return None, "neither a spread over seeds nor a number of test images says what noise would do"
+    return ERRORS * sqrt(variance), "2 standard errors: " + " and ".join(parts)
+
+
+def accuracy_up(table: Table) -> Iterator[Finding]:
+    """Look for accuracy that rises while macro F1, or balanced accuracy, falls: rare classes pay for it."""
+    for row in table.joined:
+        baseline = table.baseline(row)
+        if baseline is None or not ("accuracy" in row.figures and "accuracy" in baseline.figures):
+            continue
+        both = [m for m in ("f1", "balanced_accuracy") if m in row.figures and m in baseline.figures]
+        if not both:
+            yield Finding("accuracy-up", Severity.UNCHECKED, row.name, "no macro F1 of it and of its baseline together")
+        for metric in both:
+            ups, downs = (
+                (row.figures[each], baseline.figures[each], row.figures[each].value - baseline.figures[each].value)
+                for each in ("accuracy", metric)
+            )
+            sums = f"accuracy {ups[0]} - {ups[1]} = {ups[2]:+.2f}; {metric} {downs[0]} - {downs[1]} = {downs[2]:+.2f}"
+            falls = ups[2] > ups[0].half + ups[1].half and -downs[2] > downs[0].half + downs[1].half
+            said = (
+                f"accuracy is above that of {baseline.model}, {metric} below: rare classes lost what common ones won, "
+                "or the two tables define it differently"
+                if falls
+                else f"accuracy and {metric} move together"
+            )
+            severity = Severity.UNEXPLAINED if falls else Severity.PASSED
+            supposed = row.supposing(ups[0], downs[0]) if falls else ()
+            yield Finding("accuracy-up", severity, _where(row, downs[0]), said, sums, supposed)
+
+
+def gain_in_noise(table: Table) -> Iterator[Finding]:
+    """Look for gains smaller than what another seed does: the larger of the two spreads."""
+    for row in table.joined:
+        if (baseline := table.baseline(row)) is None:
+            continue
+        for metric in (each for each in METRICS if each in row.figures and each in baseline.figures):
+            ours = row.figures[metric]
+            gain = ours.value - baseline.figures[metric].value
+            if gain <= 0:
+                continue
+            known = [each.spreads[metric].value for each in (row, baseline) if metric in each.spreads]
+            if not known:
+                said = f"{metric}: no spread over seeds is given, so nobody can tell a gain from luck"
+                yield Finding("gain-in-noise", Severity.UNCHECKED, row.name, said)
+                continue
+            sums = f"{ours} - {baseline.figures[metric]} = {gain:+.2f}; standard deviation over seeds {max(known):.2f}"
+            small = gain < max(known)
+            said = f"{metric}: the gain is {'smaller' if small else 'larger'} than what another seed does"
+            severity = Severity.UNEXPLAINED if small else Severity.PASSED
+            yield Finding("gain-in-noise", severity, _where(row, ours), said, sums)
+
+
+def macro_mean(table: Table) -> Iterator[Finding]:
+    """Hold a macro average to the mean of the figures of the classes, but for rounding."""
+    for row in table.rows:
+        if not row.f1_of or "f1" not in row.figures:
+            continue
+        printed, classes = row.figures["f1"], list(row.f1_of.values())
+        mean = sum(each.value for each in classes) / len(classes)
+        rounding = printed.half + sum(each.half for each in classes) / len(classes)
+        sums = (
+            f"mean of {', '.join(map(str, classes))} = {mean:.4f}; printed {printed}; rounding explains {rounding:.3f}"
+        )
+        if abs(mean - printed.value) <= rounding + 1e-9:
+            yield Finding("macro-mean", Severity.PASSED, _where(row, printed), "macro F1 is the mean", sums)
+        else:
+            said = "macro F1 is not the mean of the F1 of the classes"
+            yield Finding("macro-mean", Severity.IMPOSSIBLE, _where(row, printed), said, sums)
+
+
+def deltas(table: Table) -> Iterator[Finding]:
+    """Hold the gain that an ablation prints to the difference of the figures that it prints."""
+    for row in table.rows:
+        if row.delta is None:
+            continue
+        base = next(
+            (r for r in table.rows if (r.data, r.table, r.model) == (row.data, row.table, row.delta_from)), None
+        )
+        if base is None or "accuracy" not in base.figures or "accuracy" not in row.figures:
+            said = f"accuracy of it or of {row.delta_from!r} is missing"
+            yield Finding("deltas", Severity.UNCHECKED, row.name, said)
+            continue
+        ours, theirs = row.figures["accuracy"], base.figures["accuracy"]
+        sums = f"{ours} - {theirs} = {ours.value - theirs.value:+.2f}; printed {row.delta.value:+.2f}"
+        off = abs(ours.value - theirs.value - row.delta.value)
+        wrong = off > ours.half + theirs.half + row.delta.half + 1e-9
+        said = f"the gain over {base.model} {'does not add up' if wrong else 'adds up'}"
+        severity = Severity.IMPOSSIBLE if wrong else Severity.PASSED
+        yield Finding("deltas", severity, _where(row, row.delta), said, sums)
+
+
+def two_values(table: Table) -> Iterator[Finding]:
+    """Hold a figure that is printed twice to being the same."""
+    seen: dict[tuple[str, str, str, str], Number] = {}
+    for row in table.rows:
+        for metric, number in row.figures.items():
+            first = seen.setdefault((row.data, row.model, row.teacher, metric), number)
+            if first is number:
+                continue
+            same = abs(first.value - number.value) <= first.half + number.half + 1e-9
+            said = f"{metric} is {first} in {first.place or 'one row'} and {number} in {number.place or 'another'}"
+            severity = Severity.PASSED if same else Severity.UNEXPLAINED
+            yield Finding(
+                "two-values", severity, _where(row, number), said, supposes=() if same else row.supposing(number)
+            )
+
+
+def _grouped(table: Table) -> dict[tuple[str, str], list[Row]]:
+    """Return the rows that deploy one network, by data set and network."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in table.joined:
+        if row.network:
+            found.setdefault((row.data, row.network), []).append(row)
+    return found
+
+
+def _where(row: Row, number: Number) -> str:
+    return f"{number.place}: {row.name}" if number.place else row.name

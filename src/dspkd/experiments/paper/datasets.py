@@ -1,0 +1,99 @@
+"""On which pictures a table is reproduced: a data set of the user's, or synthetic lesions that are made here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dspkd import data as layouts
+from dspkd.data.synthetic.dataset import CLASSES, synthesize
+from dspkd.errors import DataError
+from dspkd.experiments.paper.claims.read import PAPER, read
+
+IMAGES, FEW_IMAGES, SIDE = 1400, 600, 80
+"""Synthetic photographs; where the budget is below `SHORT` seconds; and their side in pixels."""
+
+SHORT = 600.0
+ISIC_2019 = 25_331
+"""Images of the published training set."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A data set, and what it is to be called.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    called
+        What a caption says it is.
+    classes
+        Its classes.
+    images
+        How many there are.
+    synthetic
+        Whether they are drawings.
+    same
+        Whether they are the paper's own: ISIC 2019 as published.
+    """
+
+    path: Path
+    called: str
+    classes: tuple[str, ...]
+    images: int
+    synthetic: bool
+    same: bool
+
+
+def paper_data(table: int) -> str:
+    """Return the paper's data set of a table, as `dspkd.experiments.paper.claims` names it."""
+    return "PSD" if table in (3, 5) else "ISIC2019"
+
+
+def paper_classes(table: int) -> tuple[str, ...]:
+    """Return the classes of that data set."""
+    of = [row for row in read(PAPER) if row.data == paper_data(table) and row.f1_of]
+    return tuple(of[0].f1_of)
+
+
+def prepare(table: int, path: Path | None, out: Path, budget: float | None, log: Callable[[str], None]) -> Pictures:
+    """Return the pictures of a table: those at `path`, or synthetic ones, made in `out` if they are not there.
+
+    Raises
+    ------
+    DataError
+        `path` is no data set of a known layout.
+    """
+    kind = "common" if paper_data(table) == "PSD" else "isic2019"
+    if path is None:
+        path = out / f"lesions-{len(CLASSES[kind])}-classes"
+        if not any(path.glob("SYNTHETIC*")):
+            few = budget is not None and budget < SHORT
+            count = FEW_IMAGES if few else IMAGES
+            log(f"{path}: painting {count} synthetic lesions")
+            layout = "folder" if kind == "common" else "isic2019"
+            synthesize(path, images=count, classes=kind, layout=layout, size=SIDE, temper=0.5)
+    if not path.exists():
+        raise DataError(f"{path}: no such data set; --data names a folder or CSV file of a known layout")
+    path = _as_seen_from_here(path)
+    table_of = layouts.read("auto", path)
+    synthetic = any(table_of.root.glob("SYNTHETIC*"))
+    count, classes = len(table_of), tuple(table_of.classes)
+    same = kind == "isic2019" and not synthetic and count == ISIC_2019 and set(classes) == set(paper_classes(table))
+    lesions = len(set(table_of.groups))
+    called = (
+        "ISIC 2019 as published"
+        if same
+        else f"{count:,} synthetic drawings of {lesions:,} lesions in {len(classes)} classes, made by dspkd"
+        if synthetic
+        else f"{path.name}: {count:,} images of {lesions:,} lesions or patients in {len(classes)} classes"
+    )
+    return Pictures(path, called, classes, count, synthetic, same)
+
+
+def _as_seen_from_here(path: Path) -> Path:
+    """Return `path` relative to the working directory if it lies below: recipes are the same however it was written."""
+    whole, here = path.resolve(), Path.cwd()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole

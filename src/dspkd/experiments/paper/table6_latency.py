@@ -1,0 +1,137 @@
+"""Table 6: what one picture costs each network, timed one way: torch eager, and ONNX Runtime where it is installed."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from dspkd.deploy.export.latency import PROTOCOL, Latency, measure
+from dspkd.evaluation.intervals import resample
+from dspkd.experiments.paper.cells import of_run
+from dspkd.experiments.paper.claims.read import PAPER, read
+from dspkd.experiments.paper.claims.rows import Row
+from dspkd.experiments.paper.reasons import Reasons
+from dspkd.experiments.paper.side_by_side import Cell, Line, Ours, SideBySide
+from dspkd.models import zoo
+from dspkd.models.tapped import Tapped
+from dspkd.runs.run_folder import Run
+from dspkd.runs.run_folder import read as read_run
+
+SIDE, CLASSES = 224, 8
+
+_MACHINE = "machine: the paper names neither the machine nor the protocol of its times"
+_IMAGES = "top-1: ours is of other images, and of one run each"
+_SIZE = "parameters: distillation leaves the graph as it is; 1.13 and 1.09 M are no size of ShuffleNetV2"
+_STAND_IN = "network: wide_shufflenet is a stand-in, for the plan of the paper's network is not published (inferred)"
+
+
+def build(runs: Sequence[Path], log: Callable[[str], None]) -> SideBySide:
+    """Return table 6: the networks of its rows, timed here; top-1 where a run is given.
+
+    Each row is built and timed by itself, the distilled students too: they are the student's graph, and how much their
+    times differ is what the measurement errs.
+
+    Raises
+    ------
+    RunError, DataError
+        A run is unfinished or broken.
+    """
+    sources = [read_run(folder) for folder in runs]
+    rows = [row for row in read(PAPER) if row.table == "table 6"]
+    networks = {row.model: _network(row, number) for number, row in enumerate(rows)}
+    exported = _exported(networks, log)
+    log(f"timing {len(networks)} networks: {PROTOCOL}")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        timed = measure({**{f"{model}: torch": _eager(each) for model, each in networks.items()}, **exported})
+    finally:
+        torch.set_num_threads(threads)
+    reasons = Reasons()
+    lines = [_line(row, networks[row.model], timed, sources, reasons) for row in rows]
+    same = [timed[f"{row.model}: torch"].p50 for row in rows if row.network == "shufflenet_v2_x1_0"]
+    return SideBySide(
+        number=6,
+        title="Inference time",
+        caption=(
+            f"Ours: {SIDE} px, {CLASSES} classes, {PROTOCOL}; {platform.machine()}, torch {torch.__version__} eager"
+            f"{' and ONNX Runtime, both in float32' if exported else ', float32'}. Weights are random, which no time "
+            "depends on."
+        ),
+        columns=("top-1, %", "parameters, M", "torch, s", "torch p95, s", "ONNX Runtime, s", "ONNX Runtime p95, s"),
+        lines=tuple(lines),
+        reasons=tuple(reasons.told),
+        notes=(
+            "The three rows of ShuffleNetV2 are one graph, built and timed three times: their medians in torch differ "
+            f"by a factor of {max(same) / min(same):.2f}, the error of this measurement. The paper's differ by 3.1.",
+            "Seconds are medians, and 95th percentiles (p95). The student alone is timed: no teacher and no layer of a "
+            "method is there when it answers.",
+            *(() if exported else ("ONNX Runtime: not timed; pip install 'dspkd[export]' brings it.",)),
+        ),
+        synthetic=any(run.data.synthetic for run in sources),
+    )
+
+
+def _network(row: Row, seed: int) -> Tapped:
+    torch.manual_seed(seed)
+    return zoo.make(row.network, classes=CLASSES).eval()
+
+
+def _eager(network: Tapped) -> Callable[[], object]:
+    picture = torch.rand(1, 3, SIDE, SIDE)
+
+    def answer() -> object:
+        with torch.inference_mode():
+            return network(picture)
+
+    return answer
+
+
+def _exported(networks: dict[str, Tapped], log: Callable[[str], None]) -> dict[str, Callable[[], object]]:
+    """Return what asks each network in ONNX Runtime; nothing where that is not installed."""
+    try:
+        import onnxruntime  # noqa: F401
+
+        from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
+        from dspkd.deploy.export.onnx_graph import to_onnx
+    except ModuleNotFoundError as error:
+        log(f"ONNX Runtime is left out: {error.name} is not installed")
+        return {}
+    picture = {INPUT: torch.rand(1, 3, SIDE, SIDE).numpy()}
+
+    def asks(model: bytes) -> Callable[[], object]:
+        answering = session(model)
+        return lambda: answering.run([OUTPUT], picture)
+
+    return {f"{model}: onnx": asks(to_onnx(network, SIDE)) for model, network in networks.items()}
+
+
+def _line(row: Row, network: Tapped, timed: dict[str, Latency], sources: Sequence[Run], reasons: Reasons) -> Line:
+    run = next((run for run in reversed(sources) if _is(run, row)), None)
+    cells = [
+        Cell(str(row.figures["accuracy"]), of_run(resample([run.test])["accuracy"]) if run else None),
+        Cell(str(row.figures["parameters"]), Ours(sum(p.numel() for p in network.parameters()) / 1e6, digits=3)),
+        *_times(str(row.figures["time"]), timed[f"{row.model}: torch"]),
+        *_times("", timed.get(f"{row.model}: onnx")),
+    ]
+    own = [_MACHINE, *([_IMAGES] if run else []), *([_SIZE] if row.role == "student" else [])]
+    own += [_STAND_IN] if row.network == "wide_shufflenet" else []
+    shown = {"teacher": f"{row.model} (T)", "baseline": f"{row.model} (S)", "student": f"T/S + {row.model}"}
+    return Line(shown.get(row.role or "", row.model), tuple(cells), reasons.number(own))
+
+
+def _times(printed: str, took: Latency | None) -> list[Cell]:
+    if took is None:
+        return [Cell(printed), Cell()]
+    return [Cell(printed, Ours(took.p50 / 1000, digits=4)), Cell("", Ours(took.p95 / 1000, digits=4))]
+
+
+def _is(run: Run, row: Row) -> bool:
+    """Return whether a run is of a row: of its network; a distilled student of its method, the others of none."""
+    method = run.result.name.partition("+")[0].replace("_", "-").upper()
+    return run.result.model == row.network and (
+        method == row.model if row.role == "student" else run.result.teacher is None
+    )

@@ -1,0 +1,1 @@
+"""Examine a teacher: whether its student can learn from it, and which settings follow."""

@@ -1,0 +1,117 @@
+"""An audit as a page: what was found, and the pairs of copies to look at."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dspkd.data.audit import duplicates
+from dspkd.data.audit.audit import TURNS, Audit
+from dspkd.data.decode import decode
+from dspkd.data.split import report as part_counts
+from dspkd.reports import wording
+from dspkd.reports.html import render
+
+SHOWN = 60
+"""Pairs on the contact sheet, gravest first; all of them are in the JSON."""
+
+_SIDE = 160
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a pair."""
+
+    name: str
+    label: str
+    group: str
+    part: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Couple:
+    """A pair on the contact sheet: two pictures, how alike, and what is wrong with it."""
+
+    pictures: tuple[Picture, Picture]
+    similarity: float
+    turn: str
+    faults: tuple[str, ...]
+
+
+def write(audited: Audit, out: Path) -> Path:
+    """Write the page; it needs no network, no script and no other file."""
+    table = audited.table
+    counts = table.counts()
+    return render(
+        "audit.html",
+        out,
+        audit=audited,
+        verdict=verdict(audited),
+        images=len(table),
+        groups=len(set(table.groups)),
+        counts=counts,
+        parts=None if audited.split is None else part_counts(table, audited.split),
+        couples=_couples(audited),
+        threshold=duplicates.SIMILARITY,
+        synthetic=(table.root / "SYNTHETIC.md").exists(),
+        disclaimer=wording.DISCLAIMER,
+    )
+
+
+def verdict(audited: Audit) -> str:
+    """Return what the audit comes to, in a sentence or two."""
+    grave = [finding for finding in audited.findings if finding.severity == "invalidates"]
+    doubtful = sum(finding.severity == "warning" for finding in audited.findings)
+    more = f" {wording.counted(doubtful, 'warning')} besides." if doubtful else ""
+    where = "this data set" if audited.split is None else "this split"
+    if not grave:
+        return f"Nothing was found that would invalidate a result on {where}.{more}"
+    said = "; ".join(finding.says for finding in grave)
+    first = "To be mended before any split" if audited.split is None else "A result on this split is not to be believed"
+    return f"{first}: {said}.{more}"
+
+
+def _couples(audited: Audit) -> list[Couple]:
+    """Return the gravest pairs: across parts, then of two classes, then of two groups, most similar first."""
+    table, pairs = audited.table, audited.pairs
+    groups = np.array(table.groups)
+    faults = {
+        "two parts of the split": (
+            np.zeros(len(pairs), dtype=bool)
+            if audited.split is None
+            else audited.split.parts[pairs.first] != audited.split.parts[pairs.second]
+        ),
+        "two classes": table.labels[pairs.first] != table.labels[pairs.second],
+        "two lesions or patients": groups[pairs.first] != groups[pairs.second],
+    }
+    order = np.lexsort((-pairs.similarity, *(~fault for fault in reversed(faults.values()))))[:SHOWN]
+    return [
+        Couple(
+            (_picture(audited, int(pairs.first[p])), _picture(audited, int(pairs.second[p]))),
+            float(pairs.similarity[p]),
+            TURNS[pairs.turn[p]],
+            tuple(name for name, fault in faults.items() if fault[p]),
+        )
+        for p in order
+    ]
+
+
+def _picture(audited: Audit, row: int) -> Picture:
+    table = audited.table
+    pixels = Image.fromarray(decode(table.paths[row], short_side=_SIDE))
+    pixels.thumbnail((_SIDE, _SIDE))
+    file = io.BytesIO()
+    pixels.save(file, "JPEG", quality=80)
+    return Picture(
+        name=table.ids[row],
+        label=table.classes[table.labels[row]],
+        group=table.groups[row],
+        part="" if audited.split is None else str(audited.split.parts[row]),
+        source="data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
+    )

@@ -1,0 +1,132 @@
+"""The results of a comparison as a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dspkd.evaluation.intervals import METRICS
+from dspkd.evaluation.significance import LEVEL, POWER
+from dspkd.reports import compute_cost, data_card, fidelity_by_arm, wording
+from dspkd.reports.comparison import Spread
+from dspkd.reports.comparison_results import Figure, Results
+
+
+def markdown(found: Sequence[Results]) -> str:
+    """Return the results as a Markdown page."""
+    return "# Comparison\n" + "".join(f"\n{_section(results)}" for results in found)
+
+
+def _section(results: Results) -> str:
+    parts = [f"## {results.name}"] if results.name else []
+    if results.synthetic:
+        parts.append("**Synthetic data: drawings, not photographs. No number here says anything about skin.**")
+    parts += [f"**{leak}**" for leak in results.leaks]
+    if results.unequal:
+        reason, *unlike = results.unequal
+        listed = "".join(f"\n- {each}" for each in unlike)
+        parts.append(f"**The arms are not equal**: {reason}\n{listed}")
+    if results.arms:
+        parts += [
+            _tests(results),
+            _verdicts(results),
+            _computed(results),
+            *_fidelity(results),
+            _runs(results),
+            _card(results),
+        ]
+    if results.failed:
+        rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
+        parts.append("Without a result; the same command tries these again:\n\n" + _table(["run", "error"], rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _tests(results: Results) -> str:
+    rows = [
+        [
+            arm.name,
+            str(len(arm.runs)),
+            _spread(arm.figures["balanced_accuracy"]),
+            "{0.low:.3f} to {0.high:.3f}".format(arm.figures["balanced_accuracy"]),
+            *(_spread(arm.figures[metric]) for metric in METRICS[1:]),
+        ]
+        for arm in results.arms
+    ]
+    headings = ["arm", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy"]
+    said = (
+        f"{wording.counted(results.images, 'test image')} of {wording.counted(results.groups, 'lesion')}, split "
+        f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
+        f"interval is over lesions and seeds. {results.openings}"
+    )
+    return f"{said}\n\n{_table(headings, rows)}"
+
+
+def _computed(results: Results) -> str:
+    rows = compute_cost.rows({arm.name: arm.compute for arm in results.arms})
+    return f"{compute_cost.CAPTION}\n\n{_table(compute_cost.HEADINGS, rows)}"
+
+
+def _fidelity(results: Results) -> list[str]:
+    faithful = {arm.name: arm.fidelity for arm in results.arms if arm.fidelity}
+    if not faithful:
+        return []
+    rows = [
+        [
+            name,
+            "yes" if each.taught else "no",
+            *("\N{EN DASH}" if value is None else _spread(value) for value in each.spreads),
+        ]
+        for name, each in faithful.items()
+    ]
+    return [f"{fidelity_by_arm.CAPTION}\n\n{_table(fidelity_by_arm.HEADINGS, rows)}"]
+
+
+def _verdicts(results: Results) -> str:
+    rows = [
+        [
+            row.one,
+            row.other,
+            f"**{row.word}**",
+            wording.points(row.difference.value),
+            f"{wording.points(row.difference.low)} to {wording.points(row.difference.high)}",
+            wording.p_value(row.p),
+            "\N{EN DASH}" if row.smallest is None else f"{100 * row.smallest:.1f}",
+        ]
+        for row in results.verdicts
+        if row.metric == METRICS[0]
+    ]
+    if not rows:
+        return "No verdict: a control, or everything but the controls, has no finished run."
+    headings = ["arm", "against", "verdict", "difference", "95 %", "p", "smallest showable"]
+    said = (
+        f"Balanced accuracy against the controls, in points of a hundred. p is corrected (Holm) for the {len(rows)} "
+        f"pairs here, and {LEVEL} decides; the page compares all arms, and corrects for all those pairs. *Not shown* "
+        f"does not mean equal: a true difference as large as the last column would be shown {POWER:.0%} of the time."
+    )
+    return f"{said}\n\n{_table(headings, rows)}"
+
+
+def _runs(results: Results) -> str:
+    named = [(arm.name, run) for arm in results.arms for run in arm.runs]
+    named += [(f"teacher {Path(run.folder).name}", run) for run in results.teachers]
+    rows = [
+        [name, str(run.seed), *(f"{run.figures[metric]:.4f}" for metric in METRICS), wording.duration(run.seconds)]
+        for name, run in named
+    ]
+    return "Each run:\n\n" + _table(["arm", "seed", "balanced accuracy", "macro F1", "accuracy", "training"], rows)
+
+
+def _card(results: Results) -> str:
+    if not results.card:
+        return f"Data card: {data_card.ABSENT}; the runs were made before it was kept."
+    lines = [f"- {data_card.line(section)}" for section in data_card.sections(results.card, ["test"])]
+    return "Data card, test images:\n\n" + "\n".join(lines)
+
+
+def _spread(figure: Figure | Spread) -> str:
+    return f"{figure.mean:.3f}" if figure.sd is None else f"{figure.mean:.3f} ± {figure.sd:.3f}"
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

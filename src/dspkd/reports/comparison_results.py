@@ -1,0 +1,205 @@
+"""The figures of a comparison, as data: of each run, of each arm, and the verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dspkd.data.data_card import Attribute
+from dspkd.evaluation.intervals import METRICS
+from dspkd.evaluation.metrics import Summary, summarise
+from dspkd.evaluation.significance import Verdict, verdicts
+from dspkd.reports import compute_cost, fidelity_by_arm, holdout
+from dspkd.reports.comparison import Spread, contenders, intervals
+from dspkd.reports.compute_cost import Compute
+from dspkd.reports.fidelity_by_arm import ArmFidelity
+from dspkd.runs.run_folder import Run, read
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of an arm: mean and standard deviation (n - 1) over seeds, and the mean's 95 % interval."""
+
+    mean: float
+    sd: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """A run's figures on the test images, its training seconds, and how often the test images were opened.
+
+    `f1s` are those of the classes. `test_openings` is None for a run made before they were counted; `early_openings`
+    are those before training ended.
+    """
+
+    folder: str
+    seed: int
+    network: str
+    parameters: int
+    teacher: str | None
+    figures: dict[str, float | None]
+    recalls: dict[str, float]
+    f1s: dict[str, float]
+    seconds: float
+    test_openings: int | None
+    early_openings: int
+
+
+@dataclass(frozen=True)
+class ArmFigures:
+    """An arm's figures over its seeds; `seconds` are those of all its runs, `compute` has its shares too.
+
+    `fidelity` is None where it is not known what the arm's teacher answers to the test images; see `arm_fidelity`.
+    """
+
+    name: str
+    figures: dict[str, Figure]
+    runs: list[RunFigures]
+    seconds: float
+    compute: Compute
+    fidelity: ArmFidelity | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a comparison of arms on the same images came to.
+
+    Attributes
+    ----------
+    name
+        Of the data and the student; empty where there is one of each.
+    data
+        Where the images are, and the digest of their split.
+    synthetic
+        Whether they are drawings.
+    images, groups
+        Of the test part.
+    classes
+        Test images of each class that has any.
+    controls
+        Names of the arms that learn from labels alone: plain, label smoothing.
+    arms
+        Best mean balanced accuracy first; those with a finished run.
+    teachers
+        The teachers that were trained for it.
+    verdicts
+        Of each arm against the controls, metric by metric.
+    failed
+        ``{run folder: what went wrong}``.
+    unequal
+        Why arms may differ in what a comparison holds equal, then where they do; empty where they do not.
+    openings
+        How often the test images were opened, in words.
+    leaks
+        How the splits leak by which the arms were trained and tested, each said once; empty where they do not.
+    card
+        Whom the images show; empty where the runs do not say.
+    """
+
+    name: str
+    data: dict[str, str]
+    synthetic: bool
+    images: int
+    groups: int
+    classes: dict[str, int]
+    controls: list[str]
+    arms: list[ArmFigures]
+    teachers: list[RunFigures]
+    verdicts: list[Verdict]
+    failed: dict[str, str]
+    unequal: list[str]
+    openings: str = ""
+    leaks: list[str] = field(default_factory=list)
+    card: dict[str, Attribute] = field(default_factory=dict)
+
+
+def tabulate(
+    name: str,
+    students: Sequence[Path],
+    teachers: Sequence[Path],
+    *,
+    controls: Sequence[str],
+    failed: Mapping[str, str],
+    unequal: Sequence[str],
+) -> Results:
+    """Return the figures of finished runs; see `Results` for the arguments.
+
+    Each arm is compared with each control, and the p-values are corrected for these pairs together: they are chosen
+    before looking.
+
+    Raises
+    ------
+    RunError, DataError
+        A run folder is broken, or runs were not tested on the same images.
+    """
+    runs = [read(folder) for folder in students]
+    taught = [_figures(run, summarise(run.test)) for run in map(read, teachers)]
+    if not runs:
+        return Results(name, {}, False, 0, 0, {}, list(controls), [], taught, [], dict(failed), list(unequal))
+    ranked = contenders(runs)
+    faithful = fidelity_by_arm.of_arms(ranked)
+    arms = []
+    for arm, estimates in zip(ranked, intervals(ranked), strict=True):
+        spreads = {metric: Spread.of(getattr(test, metric) for test in arm.tests) for metric in METRICS}
+        figures = {
+            metric: Figure(spread.mean, spread.sd, estimates[metric].low, estimates[metric].high)
+            for metric, spread in spreads.items()
+        }
+        own = [_figures(run, test) for run, test in zip(arm.runs, arm.tests, strict=True)]
+        seconds = round(sum(run.seconds for run in own), 1)
+        arms.append(ArmFigures(arm.name, figures, own, seconds, compute_cost.of(arm.runs), faithful.get(arm.name)))
+    there = [control for control in controls if control in {arm.name for arm in arms}]
+    pairs = [(arm.name, control) for i, control in enumerate(there) for arm in arms if arm.name not in there[: i + 1]]
+    told = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
+    data, test = runs[0].data, ranked[0].tests[0]
+    where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
+    classes = {row.name: row.images for row in test.per_class if row.images}
+    return Results(
+        name, where, data.synthetic, test.images, test.groups, classes, there, arms, taught, told, dict(failed),
+        list(unequal), " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
+        leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
+        card=next((run.data.card for run in runs if run.data.card), {}),
+    )  # fmt: skip
+
+
+def as_json(found: Sequence[Results]) -> str:
+    """Return the results as JSON, a list item for each."""
+    return json.dumps([_plain(results) for results in found], indent=2, ensure_ascii=False) + "\n"
+
+
+def _figures(run: Run, test: Summary) -> RunFigures:
+    figures = {
+        metric: getattr(test, metric) for metric in (*METRICS, "precision_macro", "specificity_macro", "auc_macro")
+    }
+    recalls = {row.name: row.recall for row in test.per_class if row.images}
+    f1s = {row.name: row.f1 for row in test.per_class if row.images}
+    opened = None if run.openings is None else len(run.openings)
+    made = run.result
+    return RunFigures(
+        str(run.folder), made.seed, made.model, made.parameters, made.teacher, figures, recalls, f1s, made.seconds,
+        opened, len(run.early),
+    )  # fmt: skip
+
+
+def _plain(results: Results) -> dict[str, Any]:
+    """Return the results as JSON can hold them: it knows no infinite degrees of freedom."""
+    told = [
+        {
+            "one": row.one,
+            "other": row.other,
+            "metric": row.metric,
+            "verdict": row.word,
+            "difference": row.difference.value,
+            "low": row.difference.low,
+            "high": row.difference.high,
+            "p": row.p,
+            "smallest_showable": row.smallest,
+        }
+        for row in results.verdicts
+    ]
+    return {**asdict(results), "verdicts": told}

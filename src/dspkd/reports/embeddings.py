@@ -1,0 +1,145 @@
+"""How classes lie to one another in the pooled features of validation images: in two dimensions, and by neighbours."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from dspkd.errors import RunError
+from dspkd.evaluation.predictions import Predictions
+from dspkd.reports import style
+from dspkd.reports.style import LIGHT, SERIES
+from dspkd.runs.run_folder import Run
+
+_ENOUGH = 30
+"""Images below which t-SNE has nothing to arrange, and principal components are shown."""
+_MARKERS = {"o": 3.6, "s": 3.4, "^": 4.2, "D": 3.4, "v": 4.2, "P": 4.8, "X": 4.8, "*": 6.0, "<": 4.2, ">": 4.2}
+"""Shapes, and the sizes in points at which they look alike in size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Pooled vectors of the same images, ``{network: [N, D]}``, with their ids and labels."""
+
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+    pooled: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """A panel for each network, its share of nearest neighbours of the same class, and how it was drawn."""
+
+    panels: list[Markup]
+    shares: dict[str, float]
+    images: int
+    drawn_by: str
+
+
+def read(folder: Path) -> Features | None:
+    """Return the pooled vectors that a run kept; None for a run made before that.
+
+    Raises
+    ------
+    RunError
+        The file is broken.
+    """
+    path = folder / "evidence/features.npz"
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            pooled = {name: kept[name].astype(np.float64) for name in ("teacher", "student") if name in kept}
+            return Features(tuple(kept["ids"].tolist()), kept["labels"].astype(np.int64), pooled)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path}: {error}; it is not as training wrote it") from None
+
+
+def panels(run: Run) -> Panels | None:
+    """Draw the features of a run's networks, the teacher's first; None where there are none. Also writes a PNG."""
+    found = read(run.folder)
+    if found is None or len(found.ids) < 3:
+        return None
+    whole, axes_of = style.sheet(len(found.pooled), width=4.6, height=4.4)
+    shares, drawn = {}, []
+    for place, (name, vectors) in enumerate(found.pooled.items()):
+        shares[name] = same_class(vectors, found.labels, _groups(run.val, found.ids))
+        points = flat(vectors)
+        alone, (axes,) = style.sheet(width=4.6, height=4.4)
+        for panel in (axes, axes_of[place]):
+            scatter(panel, points, found.labels, run.val.classes, name)
+        says = (
+            f"Pooled features of the {name} for {len(found.ids)} validation images in two dimensions, by class; "
+            f"the nearest neighbour is of the same class for {100 * shares[name]:.0f} %."
+        )
+        drawn.append(style.svg(alone, name=f"features{place}", says=says))
+    style.png(whole, run.folder / "figures/features.png")
+    return Panels(drawn, shares, len(found.ids), "t-SNE" if len(found.ids) >= _ENOUGH else "two principal components")
+
+
+def same_class(vectors_ND: NDArray[np.float64], labels_N: NDArray[np.int64], groups: tuple[str, ...]) -> float:
+    """Return the share of images whose nearest neighbour of another lesion has their class.
+
+    Nearest by Euclidean distance; images of the same group are passed over, for they are near-copies. An image without
+    any other group counts as not.
+    """
+    squares_N = np.square(vectors_ND).sum(axis=1)
+    distances_NN = squares_N[:, None] + squares_N[None, :] - 2 * vectors_ND @ vectors_ND.T
+    _, group_N = np.unique(np.array(groups), return_inverse=True)
+    distances_NN[group_N[:, None] == group_N[None, :]] = np.inf
+    nearest_N = distances_NN.argmin(axis=1)
+    there_N = np.isfinite(distances_NN.min(axis=1))
+    return float(np.mean((labels_N[nearest_N] == labels_N) & there_N))
+
+
+def flat(vectors_ND: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``[N, 2]``: t-SNE of the first 50 principal components, or for few images two of these; repeatable.
+
+    Source: van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008, as scikit-learn does it.
+    """
+    images, width = vectors_ND.shape
+    main = PCA(min(50, images, width), random_state=0).fit_transform(vectors_ND)
+    if images < _ENOUGH:
+        return np.asarray(main[:, :2] if width > 1 else np.pad(main, ((0, 0), (0, 1))))
+    perplexity = min(30.0, (images - 1) / 3)
+    made = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500, n_jobs=1).fit_transform(main)
+    return np.asarray(made, dtype=np.float64)
+
+
+def scatter(
+    axes: Axes, points_N2: NDArray[np.float64], labels_N: NDArray[np.int64], classes: tuple[str, ...], title: str
+) -> None:
+    """Draw points, a colour and a marker for each class, rare classes on top."""
+    counts = np.bincount(labels_N, minlength=len(classes))
+    for k in sorted(range(len(classes)), key=lambda k: -counts[k]):
+        mine = labels_N == k
+        marker, size = list(_MARKERS.items())[k % len(_MARKERS)]
+        if mine.any():
+            axes.plot(
+                *points_N2[mine].T.round(2),
+                linestyle="",
+                marker=marker,
+                markersize=size,
+                markerfacecolor=SERIES[k % len(SERIES)],
+                markeredgecolor=LIGHT["card"],
+                markeredgewidth=0.3,
+                label=classes[k],
+            )
+    axes.set_title(title.capitalize())
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, handletextpad=0.2, columnspacing=0.9)
+
+
+def _groups(val: Predictions, ids: tuple[str, ...]) -> tuple[str, ...]:
+    group_of = dict(zip(val.ids, val.groups, strict=True))
+    return tuple(group_of.get(name, name) for name in ids)

@@ -1,0 +1,66 @@
+"""Templates become a page: escaped, complete in itself, written at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+
+from dspkd.evaluation import calibration, metrics, ranking
+from dspkd.reports import data_card, style, wording
+
+_DEFINITIONS = metrics.DEFINITIONS | calibration.DEFINITIONS | ranking.DEFINITIONS
+
+
+def render(template: str, out: Path, **values: object) -> Path:
+    """Fill `template` with `values` and write it to `out`; a reader sees the whole page or the one before it."""
+    page = _templates().get_template(template).render(**values)
+    partial = out.with_name(out.name + ".partial")
+    partial.write_text(page, encoding="utf-8")
+    return partial.replace(out)
+
+
+def _templates() -> jinja2.Environment:
+    """Return the templates: everything is escaped, and a name that does not exist is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dspkd.reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(LIGHT=style.LIGHT, DARK=style.DARK, DEFINITIONS=_DEFINITIONS, ABSENT=data_card.ABSENT)
+    environment.filters.update(
+        score=_score,
+        interval=_interval,
+        percent=_percent,
+        percents=_percents,
+        points=wording.points,
+        p_value=wording.p_value,
+        duration=wording.duration,
+        parameters=wording.parameters,
+        counted=wording.counted,
+        sections=lambda card, parts: data_card.sections(card, list(parts)),
+    )
+    return environment
+
+
+def _score(value: float | None) -> str:
+    """Return a share with three decimals, a dash where there is none."""
+    return "\N{EN DASH}" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    """Return the ends of an interval, a dash where there is none."""
+    return "\N{EN DASH}" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    """Return a share in percent, a dash where there is none."""
+    return "\N{EN DASH}" if share is None else f"{100 * share:.1f} %"
+
+
+def _percents(ends: tuple[float, float] | None) -> str:
+    """Return the ends of an interval of shares in percent, a dash where there is none."""
+    return "\N{EN DASH}" if ends is None else f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f} %"

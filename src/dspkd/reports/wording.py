@@ -1,0 +1,159 @@
+"""Says in plain words what a run reached, and what a reader must know before believing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dspkd.evaluation.metrics import Summary
+from dspkd.evaluation.significance import POWER, Verdict
+from dspkd.reports import data_card
+from dspkd.reports.comparison import Contender
+from dspkd.runs.run_folder import Run
+
+DISCLAIMER = (
+    "This is a research result, not a diagnosis. The model has not been assessed as a medical device; its answers "
+    "must not decide anyone's care. A skin change that worries you is for a doctor to see."
+)
+
+UNPUBLISHED = (
+    "The paper that describes DSP-KD prints no training settings: picture size, learning rates, epochs, masks, "
+    "temperatures and weights in the recipe are inferred or chosen by its writer, and none is quoted from the paper."
+)
+
+_FEW = 50
+"""Test images of a class below which the step of its recall is worth a warning."""
+
+
+def verdict(run: Run, test: Summary) -> str:
+    """Return what the run reached, in one or two sentences."""
+    result = run.result
+    present = [row for row in test.per_class if row.images]
+    best = max(present, key=lambda row: row.recall)
+    worst = min(present, key=lambda row: row.recall)
+    learnt = ", distilled from a teacher," if result.teacher else ""
+    first = (
+        f"{result.model} ({parameters(result.parameters)} parameters){learnt} reaches balanced accuracy "
+        f"{test.balanced_accuracy:.3f} on {counted(test.images, 'test image')} of {counted(test.groups, 'lesion')} "
+        f"in {counted(len(present), 'class', 'classes')}; chance is {1 / len(present):.3f}."
+    )
+    if best.recall == worst.recall:
+        return f"{first} It finds every class equally often."
+    return f"{first} It finds {best.name} best (recall {best.recall:.3f}) and {worst.name} worst ({worst.recall:.3f})."
+
+
+def comparison(ranked: Sequence[Contender], told: Sequence[Verdict]) -> str:
+    """Return which recipe came first, and whether it is shown to be better than the second."""
+    first = ranked[0]
+    lead = f"{first.name} has balanced accuracy {_spread(first)}"
+    if len(ranked) == 1:
+        return f"{lead}."
+    second = ranked[1]
+    said = f"Of {len(ranked)} recipes, {lead}, the highest; {second.name} follows with {_spread(second)}."
+    return f"{said} {shown(next(row for row in told if {row.one, row.other} == {first.name, second.name}))}"
+
+
+def shown(verdict: Verdict) -> str:
+    """Return what a verdict says, in a sentence or two."""
+    difference = verdict.difference
+    by = f"{points(difference.value)} points (95 % interval {points(difference.low)} to {points(difference.high)})"
+    if verdict.smallest is None:
+        return (
+            f"Which is better is not shown: {by}, and with one run of each nobody knows what another seed would give."
+        )
+    if verdict.word == "not shown":
+        return (
+            f"That {verdict.one} differs from {verdict.other} is not shown: {by}. To be shown {POWER:.0%} of the time, "
+            f"a true difference would have to be some {100 * verdict.smallest:.1f} points."
+        )
+    return f"{verdict.one} is {verdict.word} than {verdict.other}: {by}, p {p_value(verdict.p)} after correction."
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in points of a hundred, with its sign.
+
+    >>> points(0.0164), points(-0.2)
+    ('+1.6', '\N{MINUS SIGN}20.0')
+    """
+    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value with as many digits as it deserves, a dash where there is none.
+
+    >>> p_value(0.0312), p_value(1e-9), p_value(None)
+    ('0.031', '< 0.001', '\N{EN DASH}')
+    """
+    if p is None:
+        return "\N{EN DASH}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _spread(contender: Contender) -> str:
+    score = contender.score
+    runs = counted(len(contender.runs), "run")
+    return f"{score.mean:.3f} in {runs}" if score.sd is None else f"{score.mean:.3f} ± {score.sd:.3f} over {runs}"
+
+
+def notes(run: Run, val: Summary, test: Summary) -> list[str]:
+    """Return what limits the numbers of a run, most general first; none of it is an error."""
+    said = [
+        f"The epochs were chosen on {counted(val.images, 'validation image')}, where the kept weights score "
+        f"{val.balanced_accuracy:.3f}; choosing makes that number optimistic."
+    ]
+    if few := [row for row in test.per_class if 0 < row.images < _FEW]:
+        steps = ", ".join(f"{row.name} by {1 / row.images:.3f}" for row in few)
+        said.append(f"Few test images: one image more or less right moves the recall of {steps}.")
+    if shared := _groups_in_several_parts(run):
+        said.append(
+            f"{counted(shared, 'lesion')} of the test images also occur among the validation images: "
+            "the parts were not split by lesion, and test numbers are too high."
+        )
+    if run.data.card and (silent := data_card.silent(run.data.card)):
+        said.append(
+            f"Of no image does the data set say: {', '.join(silent)}. Nobody can tell how the numbers differ by them."
+        )
+    if test.absent:
+        said.append(f"No test images, so left out of every mean: {', '.join(test.absent)}.")
+    if test.undefined:
+        said.append(f"0/0, counted as 0 (an AUC: left out): {', '.join(test.undefined)}.")
+    if test.tied:
+        said.append(
+            f"Ties: {counted(test.tied, 'test image')} with several largest logits. Counted as wrong, as ISIC does, "
+            f"balanced accuracy is {test.balanced_accuracy_isic:.3f}."
+        )
+    return said
+
+
+def parameters(number: int) -> str:
+    """Return a number of weights as people say it.
+
+    >>> parameters(1261804), parameters(950)
+    ('1.26 M', '950')
+    """
+    return f"{number / 1e6:.2f} M" if number >= 10_000 else str(number)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(42), duration(125), duration(7380)
+    ('42 s', '2 min 5 s', '2 h 3 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "lesion"), counted(1640, "image"), counted(2, "class", "classes")
+    ('1 lesion', '1,640 images', '2 classes')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _groups_in_several_parts(run: Run) -> int:
+    """Return how many groups of the test images occur among the validation images."""
+    return len(set(run.test.groups) & set(run.val.groups))

@@ -1,0 +1,192 @@
+"""What a run computes with: images, split, teacher and device, made from its recipe and written into its folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from dspkd.data import decode, leakage
+from dspkd.data import metadata as attributes
+from dspkd.data import split as splits
+from dspkd.data.data_card import card
+from dspkd.data.decode_cache import Decoded
+from dspkd.data.loader import Decode
+from dspkd.data.split import Split
+from dspkd.data.table import Table
+from dspkd.errors import RunError
+from dspkd.recipes.schema import Recipe
+from dspkd.runs import build
+from dspkd.runtime.distributed import ALONE, Ranks
+from dspkd.runtime.memory import keep_freed_memory
+from dspkd.runtime.progress import Counts
+from dspkd.training import loop
+
+
+class Watcher(loop.Watcher, Protocol):
+    """Is told how a run goes."""
+
+    def data(self, counts: Counts) -> None:
+        """Take the counts per part and class, before training starts."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Take a line that a person should see."""
+        ...
+
+    def prepare(self, what: str, done: int, of: int | None) -> None:
+        """`done` of the `of` things are done that come before training."""
+        ...
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def data(self, counts: Counts) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
+        """Ignore it."""
+
+    def prepare(self, what: str, done: int, of: int | None) -> None:
+        """Ignore it."""
+
+    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
+        """Ignore it."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run computes with, made from its recipe."""
+
+    table: Table
+    split: Split
+    teacher: build.AnyTeacher | None
+    device: torch.device
+    half: bool
+    to_train: Decode | None
+    to_judge: Decode | None
+    """Return the decoded image of a row, for those parts; None where each is decoded anew."""
+    ranks: Ranks = ALONE
+
+
+def prepare(made_from: Recipe, out: Path, watcher: Watcher, ranks: Ranks = ALONE) -> Inputs:
+    """Read and check the data, split them, load the teacher; write down what they were.
+
+    Each rank reads data and teacher for itself; rank 0 splits and writes.
+    """
+    keep_freed_memory()
+    if made_from.machine.threads:
+        torch.set_num_threads(made_from.machine.threads)
+    device = ranks.each(lambda: build.device(made_from.machine, ranks))
+    table = ranks.each(lambda: build.table(made_from.data))
+    split, leak, digest, new = ranks.first(lambda: _split(made_from, table, out))
+    ranks.each(lambda: _require_digest(table, digest))
+    counts = splits.report(table, split)
+    watcher.data(counts)
+    if leak:
+        watcher.note(f"warning: {leak}")
+    to_train, to_judge = ranks.in_turn(lambda: _decoded(made_from, table, split, watcher, new=new))
+    teacher = ranks.each(lambda: build.teacher(made_from.teachers, table, split, device))
+    compiles = ranks.each(lambda: build.compiles(made_from.machine, ranks))
+    loaders = build.workers(made_from.machine, device, ranks)
+    among = f"rank 0 of {ranks.count}: " if ranks.count > 1 else ""
+    watcher.note(
+        f"{among}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiles}"
+    )
+    about = {
+        "path": made_from.data.path,
+        "layout": made_from.data.layout,
+        "synthetic": any(table.root.glob("SYNTHETIC*")),
+        "classes": list(table.classes),
+        "digest": table.digest,
+        "split_digest": split.digest,
+        "counts": counts,
+        "leak": asdict(leak) if leak else None,
+        "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
+    }
+    environment = {**_environment(device), "workers": loaders, "compiled": compiles, "ranks": ranks.count}
+    if ranks.rank == 0:
+        write_json(out / "data.json", about)
+        write_json(out / "environment.json", environment)
+    return Inputs(table, split, teacher, device, build.half(made_from.train, device), to_train, to_judge, ranks)
+
+
+def _split(made_from: Recipe, table: Table, out: Path) -> tuple[Split, leakage.Leak | None, str, bool]:
+    """Return the run's split, its leak, the digest of its images, and whether nothing has been trained yet."""
+    _keep_class_map(made_from.data.classes, out)
+    if (out / "split.csv").exists():
+        split = splits.load(out / "split.csv", table, by="image")
+    else:
+        split = build.split(made_from.split, table)
+        splits.require_training_images(table, split)
+        split.save(out / "split.csv", table)
+    attributes.save(out / attributes.FILE, table)
+    leak = leakage.accept(table, split, waiver=made_from.split.waiver, where=str(out / "split.csv"))
+    return split, leak, table.digest, not (out / "stages").exists()
+
+
+def _require_digest(table: Table, digest: str) -> None:
+    if table.digest != digest:
+        raise RunError(f"{table.root}: holds other images, labels or groups here than where rank 0 is; copy them anew")
+
+
+def _keep_class_map(classes: str | None, out: Path) -> None:
+    """Copy the class map into the run's folder, since its recipe has no more than the name of the file."""
+    kept = out / "classes.toml"
+    said = Path(classes).read_text(encoding="utf-8") if classes is not None else None
+    if kept.exists() and kept.read_text(encoding="utf-8") != said:
+        raise RunError(f"{kept}: the class map has changed since this run began; train into another folder")
+    if said is not None:
+        kept.write_text(said, encoding="utf-8")
+
+
+def _decoded(
+    made_from: Recipe, table: Table, split: Split, watcher: Watcher, *, new: bool
+) -> tuple[Decode | None, Decode | None]:
+    """Decode each image once and keep it, or at least see, before a new run, that none is damaged."""
+    folder = build.cache(made_from.machine)
+    if folder is None:
+        if new:
+            decode.check(table)
+        return None, None
+    artefacts = made_from.pictures.artefacts
+    keep = partial(Decoded, table, folder=folder, artefacts=artefacts, progress=watcher.prepare, log=watcher.note)
+    judged = np.concatenate([split.places("val"), split.places("test")])
+    return (
+        keep(split.rows("train"), build.augmentation(made_from.pictures).decode_side),
+        keep(judged, build.centre_crop(made_from.pictures).decode_side),
+    )
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    packages = ("dspkd", "torch", "torchvision", "timm", "numpy")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` so that a person can read it."""
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there either whole or not at all, whenever this is killed."""
+    unfinished = path.with_name(path.name + ".partial")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,257 @@
+"""How long a recipe will take here, and where the time goes: measured on its first steps, keeping nothing."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, replace
+from functools import partial
+from itertools import pairwise
+from statistics import median
+
+import torch
+from torch import nn
+
+from dspkd.data import decode as images
+from dspkd.data.loader import Decode, TrainBatches, in_order
+from dspkd.data.split import Split
+from dspkd.data.table import Table
+from dspkd.data.transforms import Augmentation, CentreCrop
+from dspkd.evaluation.inference import predict
+from dspkd.recipes.schema import Recipe
+from dspkd.recipes.stage import Stage
+from dspkd.runs import build, teacher_cache, validate
+from dspkd.runtime.memory import keep_freed_memory
+from dspkd.training import loop
+from dspkd.training.distiller import Distiller, Teacher
+from dspkd.types import Batch, Output, Spec
+
+STEPS = 20
+"""Steps that are measured of each stage, after two that are not."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage's steps, and the seconds that one of them takes: medians over the steps that were measured.
+
+    Attributes
+    ----------
+    name, epochs, steps
+        As in the recipe; steps an epoch.
+    loading
+        Making a batch of pictures in this process, or waiting for those that do.
+    asking
+        The teacher's answer; 0 where none is asked, or where answers are read from a bank, which takes next to nothing.
+    learning
+        Student and terms, forward and backward.
+    updating
+        Clipping and optimiser.
+    """
+
+    name: str
+    epochs: int
+    steps: int
+    loading: float
+    asking: float
+    learning: float
+    updating: float
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of all epochs, validation left out."""
+        return self.epochs * self.steps * (self.loading + self.asking + self.learning + self.updating)
+
+
+@dataclass(frozen=True)
+class Once:
+    """What is made before training and kept, as if nothing of it were kept yet.
+
+    Attributes
+    ----------
+    count
+        How many images are decoded, or pictures answered; 0 where nothing is kept.
+    seconds, nbytes
+        What that takes, by a sample.
+    """
+
+    count: int = 0
+    seconds: float = 0.0
+    nbytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will take.
+
+    Attributes
+    ----------
+    device, threads, workers, compiled, batch_size
+        With what it was measured.
+    stages
+        The stages.
+    images
+        Decoding; 0 images for a recipe that keeps none and decodes each time, as part of loading.
+    answers
+        The teacher's, to all pictures that training shows it; 0 where it answers live.
+    judging
+        Seconds of the validation images after one epoch.
+    """
+
+    device: str
+    threads: int
+    workers: int
+    compiled: bool
+    batch_size: int
+    stages: tuple[StagePlan, ...]
+    images: Once
+    answers: Once
+    judging: float
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of the whole run, but for start and report."""
+        epochs = sum(stage.epochs for stage in self.stages)
+        before = self.images.seconds + self.answers.seconds
+        return before + sum(stage.seconds for stage in self.stages) + epochs * self.judging
+
+
+class _Said:
+    """A teacher whose answer was asked for beforehand, so that asking and learning are timed apart."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.output: Output | None = None
+
+    def answer(self, batch: Batch) -> Output:  # noqa: ARG002
+        assert self.output, "asked before"
+        return self.output
+
+
+def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
+    """Measure `steps` steps of each stage, and before them a sample of what is done once; keep nothing.
+
+    Raises
+    ------
+    RecipeError, DataError, RunError, WeightsError
+        As training would.
+    """
+    validate.check(recipe)
+    keep_freed_memory()
+    if recipe.machine.threads:
+        torch.set_num_threads(recipe.machine.threads)
+    device = build.device(recipe.machine)
+    table = build.table(recipe.data)
+    split = build.split(recipe.split, table)
+    rows = split.rows("train")
+    counts = tuple(images for images, _ in table.take(rows).counts().values())
+    teacher = build.teacher(recipe.teachers, table, split, device)
+    student = build.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
+    shown = build.batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
+    to_train, decoding = _decoded(
+        recipe, table, [row for row, _ in shown], build.augmentation(recipe.pictures), len(rows)
+    )
+    batches = build.batches(recipe, table, rows, device, decoded=to_train)
+    make = partial(
+        build.distiller, learner=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
+    )
+    quick = teacher.compiled() if teacher and build.compiles(recipe.machine) else teacher
+    measured: list[StagePlan] = []
+    earlier = None
+    for stage in recipe.stages:
+        said = _Said(teacher.spec) if teacher and not stage.teacher_lr else None
+        earlier = make(stage, teacher=said or teacher, earlier=earlier).to(device)
+        measured.append(_measure(stage, earlier, batches, quick, said, build.arithmetic(recipe, device), steps))
+    answers = Once()
+    if teacher and teacher_cache.wanted(recipe):
+        count = len(teacher_cache.schedule(recipe, batches))
+        seconds = count / batches.batch_size * max(stage.loading + stage.asking for stage in measured)
+        answer = teacher_cache.bytes_of_an_answer(
+            recipe, partial(make, teacher=teacher), student, teacher, batches, device
+        )
+        answers = Once(count, seconds, count * answer)
+        measured = [replace(stage, asking=0.0) for stage in measured]
+    judged, judging = _judging(recipe, table, split, student, device, steps)
+    return Plan(
+        device=str(device),
+        threads=torch.get_num_threads(),
+        workers=build.workers(recipe.machine, device),
+        compiled=build.compiles(recipe.machine),
+        batch_size=batches.batch_size,
+        stages=tuple(measured),
+        images=Once(*(sum(both) for both in zip(astuple(decoding), astuple(judged), strict=True))),
+        answers=answers,
+        judging=judging,
+    )
+
+
+def _judging(
+    recipe: Recipe, table: Table, split: Split, student: nn.Module, device: torch.device, steps: int
+) -> tuple[Once, float]:
+    """Return what decoding all judged images takes, and the seconds of judging those of validation."""
+    crop = build.centre_crop(recipe.pictures)
+    rows = split.rows("val")
+    some = rows[: steps * recipe.train.batch_size]
+    count = len(rows) + len(split.places("test"))
+    decoded, decoding = _decoded(recipe, table, some.tolist(), crop, count)
+    started = time.perf_counter()
+    shown = in_order(table, some, crop, batch_size=recipe.train.batch_size, decoded=decoded)
+    predict(student, table, shown, device=device, half=build.half(recipe.train, device))
+    return decoding, (time.perf_counter() - started) * len(rows) / len(some)
+
+
+def _decoded(
+    recipe: Recipe, table: Table, rows: list[int], transform: Augmentation | CentreCrop, of: int
+) -> tuple[Decode | None, Once]:
+    """Decode these rows, and return them with what all `of` images will take; nothing where a run keeps none."""
+    if build.cache(recipe.machine) is None:
+        return None, Once()
+    some = sorted(set(rows))
+    decode = partial(images.decode, short_side=transform.decode_side, artefacts=transform.artefacts)
+    started = time.perf_counter()
+    with ThreadPoolExecutor() as pool:
+        made = dict(zip(some, pool.map(decode, [table.paths[row] for row in some]), strict=True))
+    share = of / len(some)
+    seconds = share * (time.perf_counter() - started)
+    return made.__getitem__, Once(of, seconds, share * sum(image.nbytes for image in made.values()))
+
+
+def _measure(
+    stage: Stage,
+    distiller: Distiller,
+    batches: TrainBatches,
+    teacher: Teacher | None,
+    said: _Said | None,
+    arithmetic: loop.Arithmetic,
+    steps: int,
+) -> StagePlan:
+    asks = bool(said) and any(term.needs_teacher for term in distiller.terms.values())
+    optimizer = loop.make_optimizer(stage, distiller.trainable())
+    objective = loop.objective_of(distiller, arithmetic)
+    distiller.train()
+    shown = batches.epoch(0)
+    laps: list[tuple[float, ...]] = []
+    for _ in range(min(steps + 2, len(batches))):
+        times = [_now(arithmetic.device)]
+        batch = next(shown).to(arithmetic.device)
+        times.append(_now(arithmetic.device))
+        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
+            if asks:
+                assert said
+                assert teacher
+                said.output = teacher.answer(batch.with_made(turned=distiller.turned, strong=distiller.strong))
+            times.append(_now(arithmetic.device))
+            loss = objective(batch)["total"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        times.append(_now(arithmetic.device))
+        loop.update(loop.owners(distiller.trainable()), optimizer, stage.lr, arithmetic.clip)
+        times.append(_now(arithmetic.device))
+        laps.append(tuple(after - before for before, after in pairwise(times)))
+    loading, asking, learning, updating = (median(lap) for lap in zip(*(laps[2:] or laps), strict=True))
+    return StagePlan(stage.name, stage.epochs, len(batches), loading, asking, learning, updating)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

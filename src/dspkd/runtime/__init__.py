@@ -1,0 +1,1 @@
+"""What knows nothing of images: processes, seeds, files, memory and progress."""

@@ -1,0 +1,60 @@
+"""Several networks that teach as one."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.types import Batch, Output
+
+
+class EnsembleTeacher:
+    r"""Networks whose probabilities are averaged; their maps cannot be, so these are the first member's.
+
+    .. math:: z_k = \log \frac1M \sum_m \mathrm{softmax}(z_m)_k
+
+    Logits, as the terms read them, are thus logarithms of probabilities: their softmax at temperature 1 is the mean.
+
+    Parameters
+    ----------
+    members
+        Frozen networks that tell the same classes apart. Methods that read maps or the pooled vector learn from the
+        first; methods that read logits, from all.
+
+    Notes
+    -----
+    Costs as many forward passes as there are members. A mean of probabilities is a better teacher than its members
+    where these are uncertain in different ways, such as runs of several seeds on few images of a rare class.
+
+    Source: Hinton et al., *Distilling the Knowledge in a Neural Network*, 2015, section 3 (arithmetic mean of an
+    ensemble's predictions).
+    """
+
+    def __init__(self, members: Sequence[LiveTeacher]) -> None:
+        self.members = tuple(members)
+        self.spec = self.members[0].spec
+        self.name = " + ".join(member.name for member in self.members)
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of weights of all members together."""
+        return sum(member.parameters for member in self.members)
+
+    def answer(self, batch: Batch) -> Output:
+        """Return the first member's maps and pooled vector, and the logarithm of the mean probabilities as logits."""
+        answered = [member.answer(batch) for member in self.members]
+        log_p_MBK = torch.stack([output.logits.float().log_softmax(dim=1) for output in answered])
+        return replace(answered[0], logits=log_p_MBK.logsumexp(dim=0) - math.log(len(answered)))
+
+    def compiled(self) -> EnsembleTeacher:
+        """Return the same teacher with its members compiled."""
+        return EnsembleTeacher([member.compiled() for member in self.members])
+
+    def digest(self) -> str:
+        """Return SHA-256 over the members' digests, in hex."""
+        return hashlib.sha256("".join(member.digest() for member in self.members).encode()).hexdigest()

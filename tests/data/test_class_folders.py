@@ -1,0 +1,110 @@
+import pytest
+
+from dspkd.data.readers import class_folders
+from dspkd.errors import DataError
+
+IMAGES = ("NV/a.jpg", "NV/b.PNG", "MEL/c.jpeg")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in (*IMAGES, "NV/notes.txt", "NV/.hidden.jpg", ".cache/x.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def described(root, text, **options):
+    (root / "metadata.csv").write_text(text)
+    return class_folders.read(root, **options)
+
+
+def test_folders_are_classes_and_other_files_are_passed_over(root):
+    table = class_folders.read(root)
+    assert table.classes == ("MEL", "NV")
+    assert table.ids == ("MEL/c.jpeg", "NV/a.jpg", "NV/b.PNG")
+    assert table.labels.tolist() == [0, 1, 1]
+    assert table.paths[0] == root / "MEL" / "c.jpeg"
+    assert table.groups == ("image:MEL/c.jpeg", "image:NV/a.jpg", "image:NV/b.PNG")
+
+
+@pytest.mark.parametrize(
+    ("naming", "names"),
+    [
+        ("file", IMAGES),
+        ("filename", ("a.jpg", "b.PNG", "c.jpeg")),
+        ("img_id", ("a", "b", "c")),
+        ("id", ("a.tif", "b", "c")),
+    ],
+)
+def test_metadata_find_their_images(root, naming, names):
+    a, b, c = names
+    table = described(root, f"lesion_id,{naming},sex\nL2,{b},f\nL2,{a},m\nL1,{c},\n")
+    assert table.groups == ("L1", "L2", "L2")
+    assert table.attributes == {"sex": ("", "m", "f")}
+
+
+def test_patients_go_before_lesions_unless_a_column_is_named(root):
+    text = "file,lesion_id,patient_id\nNV/a.jpg,L1,P1\nNV/b.PNG,L2,P1\nMEL/c.jpeg,L3,\n"
+    table = described(root, text)
+    assert table.groups == ("image:MEL/c.jpeg", "P1", "P1")
+    assert table.attributes == {"lesion_id": ("L3", "L1", "L2")}
+    assert class_folders.read(root, group="lesion_id").groups == ("L3", "L1", "L2")
+
+
+def test_metadata_may_lie_elsewhere(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "about.csv"
+    elsewhere.write_text("file,lesion_id\na,L1\nb,L1\nc,L2\n")
+    (root / "one.csv").write_text("x")
+    (root / "two.csv").write_text("x")
+    assert class_folders.read(root, metadata=elsewhere).groups == ("L2", "L1", "L1")
+    with pytest.raises(DataError, match=r"exactly one \*\.csv here, found one\.csv, two\.csv"):
+        class_folders.read(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,sex\na,f\nb,f\n", r"metadata\.csv: no row for 1 of 3 images: MEL/c\.jpeg"),
+        ("file,sex\na,f\nb,f\nc,f\nd,f\n", r"metadata\.csv, line 5: file 'd' is no image of this data set"),
+        ("file,sex\na,f\na,f\n", r"line 3: file 'a' is given a second time"),
+        ("file,sex\na,f\na.jpg,f\n", r"line 3: file 'a\.jpg' is about NV/a\.jpg, and so is line 2"),
+        ("picture,sex\na,f\n", r"no column names the image; want one of file, path"),
+    ],
+)
+def test_metadata_that_do_not_match_are_refused_by_line(root, text, message):
+    with pytest.raises(DataError, match=message):
+        described(root, text)
+
+
+def test_a_name_in_two_classes_needs_its_folder(root):
+    (root / "MEL" / "a.jpg").touch()
+    with pytest.raises(DataError, match=r"line 2: file 'a' fits MEL/a\.jpg, NV/a\.jpg; write CLASS/IMAGE"):
+        described(root, "file,sex\na,f\n")
+
+
+def test_a_grouping_that_cannot_be_had_is_refused(root):
+    with pytest.raises(DataError, match=r"no \*\.csv here, so images cannot be grouped by 'patient'"):
+        class_folders.read(root, group="patient")
+    with pytest.raises(DataError, match=r"no column 'patient'; did you mean 'patient_id'\?"):
+        described(root, "file,patient_id\na,P\nb,P\nc,P\n", group="patient")
+
+
+def test_a_folder_without_classes_or_a_class_without_images_is_refused(root, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.raises(DataError, match=r"there is no class folder here; want .*/CLASS/IMAGE"):
+        class_folders.read(empty)
+    # What a folder of parts, train/NV/a.jpg, looks like: its parts must not be taken for classes.
+    (root / "train" / "NV").mkdir(parents=True)
+    (root / "train" / "NV" / "a.jpg").touch()
+    with pytest.raises(DataError, match=r"train: a class folder without images"):
+        class_folders.read(root)
+
+
+def test_clinical_mini_is_grouped_by_patient(shared):
+    table = class_folders.read(shared / "data/clinical-mini")
+    images = {name: count for name, (count, _) in table.counts().items()}
+    assert images == {"ACK": 142, "BCC": 204, "MEL": 37, "NEV": 153, "SCC": 26, "SEK": 111}
+    assert (len(table), len(set(table.groups))) == (673, 523)
+    # The row of an image is the one about it: the table repeats the class, which reading does not use.
+    assert table.attributes["diagnostic"] == tuple(table.classes[label] for label in table.labels)

@@ -1,0 +1,126 @@
+"""What is uploaded: too much, too slow, no picture, no form; and that none of it reaches the disk."""
+
+import asyncio
+import tempfile
+
+import numpy as np
+import pytest
+from fastapi import HTTPException, Request
+from PIL import Image
+
+from dspkd.deploy.serve import uploads
+from dspkd.deploy.serve.admission import Gate
+from dspkd.deploy.serve.limits import Limits
+from serving import encoded, lesion, post, talk
+
+
+def jpeg_claiming(width, height):
+    data = bytearray(encoded(lesion(size=32)))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "status", "message"),
+    [
+        ([("a", b"GIF89a" + bytes(40))], {}, 415, "no JPEG, PNG or WebP picture"),
+        ([("a", b"")], {}, 415, "no JPEG, PNG or WebP picture"),
+        ([("a", encoded(lesion(size=64), "TIFF"))], {}, 415, "no JPEG, PNG or WebP picture"),
+        ([("a", encoded(lesion(size=64))[:900])], {}, 422, "not a readable image: image file is truncated"),
+        ([("a", jpeg_claiming(9000, 9000))], {}, 413, "9000 x 9000 pixels are more than the 50,000,000"),
+        ([("a", jpeg_claiming(65000, 65000))], {}, 413, "50,000,000 pixels"),
+        ([("a", encoded(lesion(size=64)))], {"pixels": 4000}, 413, "64 x 64 pixels are more than the 4,000"),
+        ([("a", b"x"), ("b", b"x"), ("c", b"x")], {"files": 2}, 413, "Too many files. Maximum number of files is 2"),
+        ([("a", bytes(5000))], {"upload_bytes": 4000}, 413, "bytes are more than the 4,000 accepted"),
+        ([("a", bytes(5000))], {"held_bytes": 4000}, 503, "too many uploads at once"),
+    ],
+)
+def test_what_is_too_much_or_no_picture_is_refused(bundle_file, files, options, status, message):
+    response = post(bundle_file, *files, limits=Limits(**options))
+    assert response.status_code == status
+    assert message in response.json()["detail"]
+    assert (status == 503) == ("retry-after" in response.headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "message"),
+    [
+        (b"{}", "application/json", 415, "send multipart/form-data"),
+        (b"{}", None, 415, "send multipart/form-data"),
+        (b"x", "multipart/form-data", 400, "Missing boundary"),
+        (b"x", "multipart/form-data; boundary=b", 400, "multipart"),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="other"; filename="f"\r\n\r\nx\r\n--b--\r\n',
+            "",
+            422,
+            "'files'",
+        ),
+        (b'--b\r\nContent-Disposition: form-data; name="files"\r\n\r\nx\r\n--b--\r\n', "", 400, "Too many fields"),
+        (b"--b--\r\n", "Multipart/Form-Data; boundary=b", 422, "'files'"),
+        (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", "", 400, '"name" must be provided'),
+    ],
+)
+def test_a_body_that_is_not_a_form_with_pictures_is_refused(bundle_file, body, content_type, status, message):
+    kind = "multipart/form-data; boundary=b" if content_type == "" else content_type
+    headers = {} if kind is None else {"Content-Type": kind}
+    response = talk(bundle_file, lambda client: client.post("/predict", content=body, headers=headers))
+    assert (response.status_code, message in response.json()["detail"]) == (status, True), response.text
+
+
+def streamed(data, *, announced=None, wait=0.0):
+    """Return the arguments of a POST whose body comes in pieces, without a length unless one is announced."""
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    whole = head + data + b"\r\n--b--\r\n"
+
+    async def pieces():
+        for start in range(0, len(whole), 1000):
+            yield whole[start : start + 1000]
+            await asyncio.sleep(wait)
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    return {"content": pieces(), "headers": headers | ({"Content-Length": announced} if announced else {})}
+
+
+@pytest.mark.parametrize("announced", [None, "10", "-1", "9" * 5])
+def test_bytes_are_counted_while_they_come_whatever_was_announced(bundle_file, announced):
+    body = streamed(bytes(200_000), announced=announced)
+    response = talk(bundle_file, lambda c: c.post("/predict", **body), limits=Limits(upload_bytes=50_000))
+    assert response.status_code == 413
+
+
+def test_a_slow_upload_is_given_up(bundle_file, jpeg):
+    response = talk(
+        bundle_file, lambda c: c.post("/predict", **streamed(jpeg, wait=0.2)), limits=Limits(upload_seconds=0.3)
+    )
+    assert (response.status_code, "longer than 0.3 s" in response.text) == (408, True)
+
+
+@pytest.mark.parametrize("error", [ValueError, UnicodeDecodeError, LookupError])
+def test_a_head_that_the_parser_does_not_expect_is_the_clients_mistake(bundle_file, jpeg, monkeypatch, error):
+    async def stumbles(parser):
+        raise error(*("utf-8", b"x", 0, 1, "x")[: 5 if error is UnicodeDecodeError else 1])
+
+    monkeypatch.setattr(uploads.MultiPartParser, "parse", stumbles)
+    response = post(bundle_file, ("a.jpg", jpeg))
+    assert (response.status_code, response.json()["detail"]) == (400, f"no valid multipart body: {error.__name__}")
+
+
+def test_an_upload_that_breaks_off_is_told_as_such():
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]}
+    limits = Limits()
+    with Gate(limits).place("a") as place, pytest.raises(HTTPException) as raised:
+        asyncio.run(uploads.read(Request(scope, gone), limits, place))
+    assert (raised.value.status_code, raised.value.detail) == (400, "the upload was broken off")
+
+
+def test_no_upload_is_written_to_disk(bundle_file, monkeypatch):
+    """A picture of 5 MB: the form parser by itself would spool it into a file from 1 MB."""
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", lambda self: pytest.fail("spooled to disk"))
+    noise = np.random.default_rng(0).integers(0, 256, (1300, 1300, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), "PNG", compress_level=0)
+    assert len(data) > 5_000_000
+    assert post(bundle_file, ("a.png", data)).status_code == 200

@@ -1,0 +1,91 @@
+"""What is written for others: a folder for the hub, TorchScript, torch.export. None of it tells of this machine."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from dspkd.data.transforms import CentreCrop
+from dspkd.deploy import Predictor
+from dspkd.deploy.bundle.spec import Preprocessing
+from dspkd.deploy.export import huggingface, torch_formats
+from dspkd.deploy.export.export import Source
+from dspkd.errors import BundleError
+from dspkd.models import zoo
+from dspkd.runs import build
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(2).random((3, 3, 32, 32), np.float32)
+
+
+@pytest.fixture(scope="module")
+def wanted(finished, pictures):
+    network, _, _ = build.trained(finished)
+    with torch.inference_mode():
+        return network.eval()(torch.from_numpy(pictures)).logits.numpy()
+
+
+def test_the_hubs_folder_has_card_weights_graphs_and_configuration(made, finished, tmp_path):
+    folder = huggingface.write(finished, made[0], tmp_path / "hub")
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\nlicense: other\n")
+    assert card.endswith(made[0].read_text("card.md"))
+    assert 'model_name: "tiny student"' in card
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["num_classes"], config["label_names"][0]) == (8, "MEL")
+    assert set(load_file(folder / "model.safetensors")) == set(load_file(finished / "model.safetensors"))
+    assert (folder / "onnx/model.onnx").read_bytes() == made[0].read("model.fp32.onnx")
+    assert (folder / "onnx/model_int8.onnx").read_bytes() == made[0].read("model.int8.onnx")
+    with pytest.raises(BundleError, match="hub: holds something already"):
+        huggingface.write(finished, made[0], folder)
+
+
+def test_timm_loads_its_own_networks_from_the_folder(tmp_path):
+    torch.manual_seed(0)
+    network = zoo.make("mobilenetv3_small_050", classes=3)
+    crop = CentreCrop(size=64)
+    made_of = Source(tmp_path, network, None, ("a", "b", "c"), crop, Preprocessing(73, 64, ()))
+    (tmp_path / "config.json").write_text(json.dumps(huggingface._config(made_of)))
+    save_file(network.library_state(), tmp_path / "model.safetensors")
+    loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    assert loaded.pretrained_cfg["label_names"] == ["a", "b", "c"]
+    pictures = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        normal = (pictures - network.mean) / network.std
+        torch.testing.assert_close(loaded(normal), network.eval()(pictures).logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_torchscript_answers_as_the_network_and_names_no_file(finished, pictures, wanted, tmp_path):
+    path = torch_formats.torchscript(finished, tmp_path / "new" / "model.ts")
+    told = torch.jit.load(path)(torch.from_numpy(pictures))
+    np.testing.assert_allclose(told.detach().numpy(), wanted, atol=1e-5)
+    tells_nothing(path)
+
+
+def test_an_exported_program_takes_any_number_of_pictures_and_names_no_file(finished, pictures, wanted, tmp_path):
+    path = torch_formats.program(finished, tmp_path / "new" / "model.pt2")
+    module = torch.export.load(path).module()
+    for count in (1, 3):
+        told = module(torch.from_numpy(pictures[:count])).detach().numpy()
+        np.testing.assert_allclose(told, wanted[:count], atol=1e-5)
+    tells_nothing(path)
+
+
+def tells_nothing(path):
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            content = archive.read(name)
+            for place in (str(Path.cwd()), str(Path.home()) + "/", "site-packages"):
+                assert place.encode() not in content, (name, place)
+
+
+def test_the_bundles_float32_is_the_same_network_still(bundle, pictures, wanted):
+    np.testing.assert_allclose(Predictor(bundle, "fp32").logits(pictures), wanted, atol=1e-4)

@@ -1,0 +1,77 @@
+"""The card against a certificate by hand: what a reader must not be left to compute."""
+
+import json
+
+import pytest
+
+from dspkd.deploy.bundle.spec import Preprocessing, describe, parse
+from dspkd.deploy.export.model_card import card
+
+SPEC = {
+    "name": "by hand",
+    "classes": [{"id": kind, "name": kind.lower(), "meaning": "a | b"} for kind in ("MEL", "NV", "DF")],
+    "preprocessing": describe(Preprocessing(70, 64, ())),
+    "temperature": 0.9,
+    "thresholds": {"refer_below": 0.8},
+    "models": {name: {"file": f"model.{name}.onnx", "bytes": 3} for name in ("torch", "int8")},
+    "default": "int8",
+    "not_a_diagnosis": "No diagnosis.",
+}
+
+
+def part(before, after):
+    """Of 10 MEL 2 are answered rightly, 7 referred; of 100 NV 50 and 20; of 10 BCC 9 and 1; there is no DF."""
+    recall = {"MEL": (10, 0.6, 0.5), "NV": (100, 0.4, 0.51), "BCC": (10, 1.0, 1.0), "DF": (0, None, None)}
+    mean = {"torch": 0.5, "int8": 0.505}
+    return {
+        "images": 110, "lesions or patients": 80,
+        "recall": {kind: {"images": n, "torch": t, "int8": q} for kind, (n, t, q) in recall.items()},
+        "balanced accuracy": mean, "accuracy": mean, "answered as torch does": mean,
+        "calibration error": {"before": before, "after": after},
+        "referral": {
+            "MEL": {"threshold": 0.8, "answered": 0.75, "found": 0.2, "referred": 0.7},
+            "NV": {"threshold": 0.8, "answered": 0.75, "found": 0.5, "referred": 0.2},
+            "BCC": {"threshold": 0.8, "answered": 0.75, "found": 0.9, "referred": 0.1},
+        },
+    }  # fmt: skip
+
+
+def told(before=0.05, after=0.02, default="int8"):
+    counts = {"train": {"MEL": [1000, 9], "NV": [234, 9]}, "val": {"MEL": [5, 1]}, "test": {"MEL": [10, 9]}}
+    certificate = {
+        "parts": {"test": part(before, after), "validation": part(before, after)},
+        "conversion": {"verdict": "Default: int8."}, "referral rule": "So it is.",
+        "size": {"parameters": 7, "multiply-accumulates": 9, "bytes": {"int8": 1}},
+        "latency": {"machine": "m", "protocol": "p", "milliseconds": {"int8": {"p50": 1.0, "p95": 2.0, "cpu": 1.0}}},
+        "origins": {
+            "recipe": {"name": "r", "digest": "d", "seed": 0, "network": "net"}, "first weights": "w", "teachers": [],
+            "data": {"layout": "csv", "synthetic": False, "digest": "0" * 64, "split digest": "1" * 64, "leak": None,
+                     "images and lesions or patients": counts},
+            "made with": {"dspkd": "1"},
+        },
+        "licence": "mine",
+    }  # fmt: skip
+    return card(parse(json.dumps(SPEC | {"default": default}).encode()), certificate)
+
+
+def test_what_is_answered_wrongly_and_not_referred_is_a_column_and_the_worst_class_is_named():
+    assert "| MEL | 10 | 0.200 | 0.100 | 0.700 |" in told()
+    assert "| NV | 100 | 0.500 | 0.300 | 0.200 |" in told()
+    assert "| BCC | 10 | 0.900 | 0.000 | 0.100 |" in told()  # 1 - 0.9 - 0.1 is below 0 in binary
+    assert "Of the test images 0.750 are answered. Most often answered wrongly, not referred, is NV." in told()
+
+
+@pytest.mark.parametrize(("default", "missed"), [("int8", "MEL (recall 0.500)"), ("torch", "NV (recall 0.400)")])
+def test_classes_that_the_default_network_misses_half_the_time_are_among_the_limits(default, missed):
+    assert f"\n- It misses half of the test images or more of {missed}, referral aside.\n" in told(default=default)
+
+
+@pytest.mark.parametrize(("after", "worse"), [(0.02, False), (0.05, True), (0.06, True)])
+def test_a_temperature_that_calibrates_no_better_is_told(after, worse):
+    assert (f"is 0.050 without and {after:.3f} with that: not better." in told(after=after)) == worse
+    assert (f"is 0.050 without and {after:.3f} with that." in told(after=after)) != worse
+
+
+def test_pictures_are_counted_by_part_and_a_bar_in_a_cell_is_no_column():
+    assert "pictures in layout csv, 1,234 train, 5 val, 10 test; digest 000000000000, split 111111111111" in told()
+    assert r"| MEL | mel | a \| b |" in told()

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from dspkd.evaluation.predictions import Predictions
+
+
+def _made(labels, logits, groups=None, names="ABCDEFGH"):
+    """Predictions; every image is its own group where no groups are given."""
+    logits = np.asarray(logits, dtype=np.float32)
+    ids = tuple(f"image{n}" for n in range(len(labels)))
+    groups = ids if groups is None else tuple(str(group) for group in groups)
+    return Predictions(tuple(names[: logits.shape[1]]), ids, groups, np.asarray(labels), logits)
+
+
+def _drawn(seed, images=300, classes=4, *, images_per_group=2, gain=1.0):
+    """Random predictions that are right more often than not; groups are of one class."""
+    generator = np.random.default_rng(seed)
+    groups = np.arange(images) // images_per_group
+    labels = (groups * 7 // 3) % classes
+    logits = generator.normal(size=(images, classes)) + gain * np.eye(classes)[labels]
+    return _made(labels, logits, groups)
+
+
+def _answering(labels, answers, groups=None, classes=3):
+    """Predictions of labels by one-hot logits."""
+    return _made(labels, np.eye(classes)[np.asarray(answers)], groups)
+
+
+@pytest.fixture(scope="session")
+def made():
+    return _made
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    return _drawn
+
+
+@pytest.fixture(scope="session")
+def answering():
+    return _answering

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn.metrics import brier_score_loss, log_loss
+from torchmetrics.classification import BinaryCalibrationError, MulticlassCalibrationError
+
+from dspkd.evaluation.calibration import (
+    BINS,
+    DEFINITIONS,
+    Calibration,
+    _bins,
+    calibration,
+    reliability,
+    scaled,
+    temperature,
+)
+from dspkd.evaluation.metrics import summarise
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("classes", [2, 5])
+def test_equals_torchmetrics_and_scikit_learn(drawn, seed, classes):
+    predictions = drawn(seed, classes=classes, gain=2.0)
+    got, p = calibration(predictions), predictions.probabilities
+    p_t, labels_t = torch.tensor(p), torch.tensor(predictions.labels)
+    assert got.ece == pytest.approx(MulticlassCalibrationError(classes, n_bins=BINS)(p_t, labels_t).item(), rel=1e-5)
+    by_class = [BinaryCalibrationError(n_bins=BINS)(p_t[:, k], (labels_t == k).int()).item() for k in range(classes)]
+    assert got.classwise_ece == pytest.approx(np.mean(by_class), rel=1e-5)
+    truth = predictions.labels
+    assert got.brier == pytest.approx(brier_score_loss(truth, p, labels=range(classes), scale_by_half=False))
+    assert got.log_loss == pytest.approx(log_loss(truth, p))
+
+
+def test_worked_by_hand(made):
+    # probability 0.8 for the first of two classes, right in 3 of 5; 0.55 for the second, right in 1 of 2
+    logits = np.log([[0.8, 0.2]] * 5 + [[0.45, 0.55]] * 2)
+    got = calibration(made([0, 0, 0, 1, 1, 1, 0], logits))
+    assert got.ece == pytest.approx((5 * 0.2 + 2 * 0.05) / 7)
+    assert got.classwise_ece == pytest.approx((5 * 0.2 + 2 * 0.05) / 7)
+    assert got.brier == pytest.approx((3 * 2 * 0.2**2 + 2 * 2 * 0.8**2 + 2 * 0.45**2 + 2 * 0.55**2) / 7)
+
+
+def test_bins_are_closed_above_and_the_first_one_below():
+    assert _bins(np.array([0.0, 1e-9, 1 / 15, 1 / 15 + 1e-9, 1.0])).tolist() == [0, 0, 0, 1, 14]
+
+
+def test_the_picture_is_of_the_same_gap(drawn):
+    predictions = drawn(1)
+    shown = reliability(predictions)
+    gap = sum(row.images * abs(row.confidence - row.accuracy) for row in shown) / len(predictions)
+    assert gap == pytest.approx(calibration(predictions).ece)
+    assert sum(row.images * row.accuracy for row in shown) / len(predictions) == pytest.approx(
+        summarise(predictions).accuracy
+    )
+
+
+@given(true=st.floats(0.2, 5.0))
+def test_the_temperature_that_spoiled_the_logits_is_found(made, true):
+    generator = np.random.default_rng(0)
+    honest = 2 * generator.normal(size=(4000, 3))
+    labels = (softmax(honest, axis=1).cumsum(axis=1) < generator.random((4000, 1))).sum(axis=1)
+    assert temperature(made(labels, true * honest)) == pytest.approx(true, rel=0.05)
+
+
+def test_no_other_temperature_has_less_loss_and_no_answer_changes(drawn):
+    predictions = drawn(2, gain=3.0)
+    found = temperature(predictions)
+    best = calibration(scaled(predictions, found)).log_loss
+    for other in (0.05, 0.9 * found, 1.1 * found, 20.0):
+        assert calibration(scaled(predictions, other)).log_loss > best
+    assert summarise(scaled(predictions, found)).confusion == summarise(predictions).confusion
+
+
+def test_perfect_answers_are_made_as_sure_as_is_allowed(answering):
+    assert temperature(answering([0, 1, 2], [0, 1, 2])) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_certain_answers_have_the_extreme_values(made):
+    right = made([0, 1], [[1e4, 0], [0, 1e4]])
+    assert calibration(right) == Calibration(0, 0, 0, 0)
+    wrong = made([1, 0], [[1e4, 0], [0, 1e4]])
+    assert calibration(wrong) == Calibration(1, 1, 2, 1e4)
+
+
+def test_every_number_has_a_definition():
+    assert set(DEFINITIONS) == set(Calibration.__annotations__)

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+
+from dspkd.errors import DataError
+from dspkd.evaluation.fidelity import FATES, by_class, by_value, class_order, ledger, listed, melanoma, tally
+from dspkd.evaluation.predictions import Predictions
+
+CLASSES = ("NV", "MEL", "BCC")
+NV, MEL, BCC = range(3)
+LABELS = [MEL, MEL, MEL, NV, NV, BCC, NV]
+TEACHER = [MEL, MEL, NV, NV, BCC, NV, MEL]
+STUDENT = [NV, MEL, NV, BCC, NV, MEL, MEL]
+WORKED = ["forgotten", "kept", "copied", "forgotten", "corrected", "wrong otherwise", "copied"]
+
+
+def said(answers, labels=LABELS, ids=None, classes=CLASSES, sure=2.0):
+    """Predictions by one-hot logits times how sure."""
+    ids = ids or tuple(f"i{n}" for n in range(len(labels)))
+    sure_N1 = np.broadcast_to(sure, len(labels))[:, None]
+    logits = (np.eye(len(classes))[answers] * sure_N1).astype(np.float32)
+    return Predictions(classes, tuple(ids), tuple(ids), np.array(labels), logits)
+
+
+@pytest.fixture
+def worked():
+    """Seven images whose fates were worked out by hand."""
+    return ledger(said(STUDENT), said(TEACHER))
+
+
+def test_each_image_has_the_fate_worked_out_by_hand(worked):
+    assert worked.fates.tolist() == WORKED
+    assert set(WORKED) == set(FATES)
+    assert worked.agrees.tolist() == [False, True, True, False, False, False, True]
+
+
+def test_the_tally_counts_them_and_its_shares_have_the_right_denominators(worked):
+    got = tally(worked)
+    assert (got.images, got.forgotten, got.copied, got.otherwise, got.corrected, got.kept) == (7, 2, 2, 1, 1, 1)
+    assert (got.known, got.missed) == (3, 4)
+    assert got.forgets == pytest.approx(2 / 3)  # of the three that the teacher has right
+    assert got.copies == pytest.approx(2 / 4)  # of the four that it has wrong
+    assert got.corrects == pytest.approx(1 / 4)
+    assert got.agreement == pytest.approx(3 / 7)
+
+
+def test_classes_come_melanoma_first_and_add_up_to_all(worked):
+    rows = by_class(worked)
+    assert [row.name for row in rows] == ["MEL", "NV", "BCC"]
+    assert [(row.images, row.forgotten, row.copied, row.kept) for row in rows] == [
+        (3, 1, 1, 1),
+        (3, 1, 1, 0),
+        (1, 0, 0, 0),
+    ]
+    assert [row.agreement for row in rows] == pytest.approx([2 / 3, 1 / 3, 0])
+    whole = tally(worked)
+    for count in ("images", "forgotten", "copied", "otherwise", "corrected", "kept"):
+        assert sum(getattr(row, count) for row in rows) == getattr(whole, count)
+
+
+def test_a_set_without_images_or_without_errors_has_no_shares():
+    nothing = by_class(ledger(said([MEL], [MEL]), said([MEL], [MEL])))[1]
+    assert (nothing.images, nothing.forgets, nothing.agreement, nothing.kl) == (0, None, None, None)
+    perfect = tally(ledger(said([MEL], [MEL]), said([MEL], [MEL])))
+    assert (perfect.forgets, perfect.copies, perfect.corrects) == (0.0, None, None)
+
+
+def test_kl_is_of_the_teacher_to_the_student_in_nats():
+    """Two classes, teacher (0.8, 0.2), student (0.5, 0.5): 0.8 ln 1.6 + 0.2 ln 0.4."""
+    two = ("A", "B")
+    teacher = Predictions(two, ("x",), ("x",), np.array([0]), np.log([[0.8, 0.2]]).astype(np.float32))
+    student = Predictions(two, ("x",), ("x",), np.array([0]), np.log([[0.5, 0.5]]).astype(np.float32))
+    assert ledger(student, teacher).kl == pytest.approx([0.8 * np.log(1.6) + 0.2 * np.log(0.4)], rel=1e-6)
+    assert ledger(teacher, student).kl == pytest.approx([0.5 * np.log(0.5 / 0.8) + 0.5 * np.log(0.5 / 0.2)], rel=1e-6)
+
+
+def test_kl_is_finite_not_negative_and_zero_of_oneself(drawn):
+    one, other = drawn(1, gain=30.0), drawn(2, gain=30.0)
+    other = Predictions(one.classes, one.ids, one.groups, one.labels, other.logits * 50)
+    found = ledger(one, other)
+    assert np.isfinite(found.kl).all()
+    assert (found.kl >= 0).all()
+    assert ledger(one, one).kl == pytest.approx(np.zeros(len(one)), abs=1e-12)
+    assert set(ledger(one, one).fates) <= {"kept", "copied"}
+
+
+def test_mean_kl_and_agreement_of_a_class_are_means_over_its_images(drawn):
+    one, two = drawn(1), drawn(2)
+    found = ledger(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
+    for k, row in zip(class_order(one.classes), by_class(found), strict=True):
+        mine = one.labels == k
+        assert row.kl == pytest.approx(found.kl[mine].mean())
+        assert row.agreement == pytest.approx(np.mean(one.predicted[mine] == two.predicted[mine]))
+
+
+def test_the_order_of_the_teachers_images_does_not_matter(drawn):
+    one, two = drawn(1, images=60), drawn(2, images=60)
+    turned = np.arange(60)[::-1]
+    teacher = Predictions(
+        one.classes,
+        tuple(one.ids[row] for row in turned),
+        tuple(one.groups[row] for row in turned),
+        one.labels[turned],
+        two.logits[turned],
+    )
+    straight = ledger(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
+    got = ledger(one, teacher)
+    assert got.fates.tolist() == straight.fates.tolist()
+    assert np.array_equal(got.kl, straight.kl)
+    assert got.teacher.groups == one.groups
+
+
+def test_a_list_has_melanoma_first_then_classes_then_subgroups_then_the_greatest_drop():
+    labels = [BCC, NV, MEL, MEL, MEL]
+    teacher = said(labels, labels, sure=[4, 4, 1, 4, 4])
+    student = said([NV, BCC, NV, NV, NV], labels, sure=[4, 4, 1, 4, 4])
+    found = ledger(student, teacher)
+    assert listed(found, "forgotten") == [3, 4, 2, 1, 0]
+    assert listed(found, "forgotten", ["", "", "male", "male", "female"]) == [4, 3, 2, 1, 0]
+    assert listed(found, "copied") == []
+
+
+def test_the_drop_is_in_the_probability_of_the_true_class():
+    found = ledger(said([NV], [MEL]), said([MEL], [MEL]))
+    high, low = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
+    assert found.drop() == pytest.approx([high - low], rel=1e-6)
+
+
+def test_subgroups_are_tallied_by_value(worked):
+    sexes = ["female", "male", "female", "female", "male", "", ""]
+    rows = by_value(worked, sexes)
+    assert [(row.name, row.images, row.forgotten) for row in rows] == [("", 2, 0), ("female", 3, 2), ("male", 2, 0)]
+    with pytest.raises(DataError, match="2 values for 7 images"):
+        by_value(worked, ["a", "b"])
+
+
+def test_melanoma_is_known_by_its_names():
+    assert [melanoma(names) for names in (("NV", "MEL"), ("Melanoma", "x"), ("NV", "melanocytic"))] == [1, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (said(TEACHER, classes=("NV", "BCC", "MEL")), "student's classes are NV, MEL, BCC, the teacher's NV, BCC, MEL"),
+        (
+            said(TEACHER, ids=[*(f"i{n}" for n in range(6)), "other"]),
+            r"1 of the student's 7 images not, and 1 others, e.g. 'i6'",
+        ),
+        (said(TEACHER[:6], LABELS[:6]), r"1 of the student's 7 images not, and 0 others"),
+        (said([*TEACHER, NV], [*LABELS, NV]), r"0 of the student's 7 images not, and 1 others, e.g. 'i7'"),
+        (said(TEACHER, [NV, *LABELS[1:]]), r"id 'i0': its label is MEL beside the student's answer and NV beside"),
+    ],
+)
+def test_answers_about_other_images_are_refused(teacher, message):
+    with pytest.raises(DataError, match=message):
+        ledger(said(STUDENT), teacher)

@@ -1,0 +1,196 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from dspkd.errors import DataError
+from dspkd.evaluation.intervals import METRICS, Scores, estimate, percentiles, resample, resample_f1, wilson
+from dspkd.evaluation.metrics import summarise
+from dspkd.evaluation.predictions import Predictions
+
+
+@pytest.fixture(scope="module")
+def runs(drawn):
+    return [drawn(seed, images=60, classes=3) for seed in range(2)]
+
+
+def test_what_is_observed_is_what_a_summary_says(runs):
+    scores = resample(runs, resamples=3)
+    for metric in METRICS:
+        assert scores[metric].observed == pytest.approx([getattr(summarise(run), metric) for run in runs], rel=1e-6)
+        assert scores[metric].drawn.shape == (2, 3)
+
+
+def test_a_resample_is_scored_as_if_its_images_were_listed(runs):
+    """The same groups drawn again by hand, their images listed, and scored by scikit-learn."""
+    scores = resample(runs, resamples=20, seed=5)
+    names = np.unique(runs[0].groups)
+    picked = np.random.default_rng(5).integers(len(names), size=(20, len(names)))
+    for s, groups in enumerate(picked):
+        images = np.concatenate([np.flatnonzero(np.array(runs[0].groups) == names[g]) for g in groups])
+        for r, run in enumerate(runs):
+            labels, answers = run.labels[images], run.predicted[images]
+            want = (
+                balanced_accuracy_score(labels, answers),
+                f1_score(labels, answers, average="macro", labels=np.unique(labels)),
+                accuracy_score(labels, answers),
+            )
+            assert [scores[metric].drawn[r, s] for metric in METRICS] == pytest.approx(want, rel=1e-6)
+
+
+def test_resamples_do_not_depend_on_how_many_are_weighed_at_once(runs, monkeypatch):
+    whole = resample(runs, resamples=50)
+    monkeypatch.setattr("dspkd.evaluation.intervals._WEIGHTS_AT_ONCE", 7 * 30)
+    parts = resample(runs, resamples=50)
+    for metric in METRICS:
+        np.testing.assert_array_equal(parts[metric].drawn, whole[metric].drawn)
+
+
+def test_a_class_that_a_resample_lacks_is_left_out(answering):
+    scores = resample([answering([0, 0, 0, 1], [0, 0, 0, 1])], resamples=200)
+    assert set(scores["balanced_accuracy"].drawn[0]) == {1.0}  # and not 0.5 where class 1 was not drawn
+    assert set(scores["f1_macro"].drawn[0]) == {1.0}
+
+
+def test_the_spread_of_accuracy_over_single_images_is_binomial(drawn):
+    run = drawn(0, images=400, images_per_group=1)
+    scores = resample([run], resamples=4000)["accuracy"]
+    share = scores.observed[0]
+    assert scores.drawn.std() == pytest.approx(np.sqrt(share * (1 - share) / 400), rel=0.05)
+
+
+def test_images_seen_twice_are_not_twice_the_evidence(drawn):
+    run = drawn(0, images=200, images_per_group=1)
+    twice = [np.repeat(np.arange(200), 2)][0]
+    double = replace(
+        run,
+        ids=tuple(f"copy{n}" for n in range(400)),
+        groups=tuple(run.groups[n] for n in twice),
+        labels=run.labels[twice],
+        logits=run.logits[twice],
+    )
+    once, again = (resample([each], resamples=500)["balanced_accuracy"] for each in (run, double))
+    np.testing.assert_allclose(again.drawn, once.drawn, rtol=1e-12)
+
+
+def test_runs_share_their_resamples_so_equal_runs_never_differ(runs):
+    scores = resample([runs[0], runs[1], runs[0]], resamples=100)["f1_macro"]
+    np.testing.assert_array_equal(scores.drawn[0], scores.drawn[2])
+    assert estimate(scores, [0], [2]).error == 0
+    paired, apart = estimate(scores, [0], [1]).error, np.hypot(*scores.drawn[:2].std(axis=1, ddof=1))
+    assert paired != pytest.approx(apart, rel=1e-3)
+
+
+def test_percentiles_are_the_middle_of_the_resamples():
+    scores = Scores(np.array([0.5]), np.linspace(0, 1, 1001)[None])
+    assert percentiles(scores) == pytest.approx((0.025, 0.975))
+
+
+def scores_of(observed, common, own):
+    """Scores whose resamples move all runs together by `common` and each by its `own`."""
+    generator = np.random.default_rng(1)
+    shared = common * generator.normal(size=200_000)
+    return Scores(np.array(observed), shared + own * generator.normal(size=(len(observed), 200_000)))
+
+
+def test_where_lesions_move_all_alike_seeds_decide_as_in_welchs_test():
+    one, other = [0.61, 0.64, 0.62, 0.66], [0.60, 0.59, 0.605]
+    got = estimate(scores_of(one + other, common=0.05, own=0), [0, 1, 2, 3], [4, 5, 6])
+    want = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
+    assert (got.low, got.high) == pytest.approx(tuple(want), rel=1e-6)
+    assert got.value == pytest.approx(np.mean(one) - np.mean(other))
+
+
+def test_where_seeds_are_alike_lesions_decide():
+    got = estimate(scores_of([0.6] * 4, common=0, own=0.02), [0, 1], [2, 3])
+    assert got.error == pytest.approx(0.02, rel=0.02)  # two arms of two: 0.02^2 (1/2 + 1/2)
+    assert (got.low, got.high) == pytest.approx((-0.0392, 0.0392), rel=0.02)
+    assert got.seeds == 0
+
+
+def test_what_seeds_and_lesions_do_together_is_counted_once():
+    """Of one arm: variance of common part + variance over seeds / n, though resamples show each run's own part too."""
+    observed = [0.58, 0.60, 0.62, 0.64, 0.56]
+    got = estimate(scores_of(observed, common=0.02, own=0.02), range(5))
+    assert got.error**2 == pytest.approx(0.02**2 + np.var(observed, ddof=1) / 5, rel=0.02)
+    assert got.seeds == pytest.approx(np.std(observed, ddof=1) / np.sqrt(5))
+
+
+def test_a_single_run_borrows_the_others_spread_and_two_have_none():
+    scores = scores_of([0.60, 0.62, 0.64, 0.65], common=0.01, own=0)
+    got = estimate(scores, [3], [0, 1, 2])
+    assert got.seeds == pytest.approx(0.02 * np.sqrt(1 + 1 / 3))
+    assert got.freedom == pytest.approx(2)
+    assert estimate(scores, [0, 1, 2], [3]).seeds == pytest.approx(got.seeds)
+    assert estimate(scores, [0], [3]).seeds is None
+    assert estimate(scores, [0]).seeds is None
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 4))
+def test_an_interval_turns_with_its_difference_and_is_never_narrower_than_lesions_make_it(seed, ones, others):
+    generator = np.random.default_rng(seed)
+    scores = Scores(generator.random(ones + others), generator.random((ones + others, 50)))
+    one, other = range(ones), range(ones, ones + others)
+    got, turned = estimate(scores, one, other), estimate(scores, other, one)
+    assert (got.low, got.high) == pytest.approx((-turned.high, -turned.low))
+    spread = (scores.drawn[one].mean(axis=0) - scores.drawn[other].mean(axis=0)).std(ddof=1)
+    assert got.high - got.value >= 1.9599 * spread
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 5), (5, 5), (7, 20), (150, 200)])
+def test_wilsons_interval_is_scipys_where_every_image_is_its_own_lesion(right, images):
+    want = stats.binomtest(right, images).proportion_ci(method="wilson")
+    assert wilson(right, [1] * images) == pytest.approx((want.low, want.high))
+
+
+def test_wilsons_interval_counts_a_lesion_photographed_four_times_once():
+    assert wilson(20, [4] * 10) == pytest.approx(wilson(5, [1] * 10))
+    low, high = wilson(8, [1, 1, 1, 1, 12])
+    assert high - low > np.subtract(*wilson(8, [4, 4, 4, 4])[::-1])  # one lesion outweighs the others
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ids": lambda run: run.ids[::-1]}, "the runs' ids differ; resample runs that were tested on the same images"),
+        ({"groups": lambda run: run.groups[::-1]}, "the runs' groups differ"),
+        ({"labels": lambda run: run.labels[::-1]}, "the runs' labels differ"),
+        ({"classes": lambda run: run.classes[::-1]}, "the runs' classes differ"),
+    ],
+)
+def test_runs_on_other_images_are_refused(runs, changes, message):
+    other = replace(runs[1], **{name: change(runs[1]) for name, change in changes.items()})
+    with pytest.raises(DataError, match=message):
+        resample([runs[0], other])
+
+
+def test_no_run_is_refused():
+    with pytest.raises(DataError, match="nothing to resample"):
+        resample([])
+
+
+def test_f1_of_each_class_is_that_of_scikit_learn_and_its_mean_is_macro_f1():
+    generator = np.random.default_rng(5)
+    labels = generator.integers(3, size=60)
+    runs = [
+        Predictions(
+            ("A", "B", "C", "unseen"),
+            tuple(f"i{n}" for n in range(60)),
+            tuple(f"g{n // 3}" for n in range(60)),
+            labels,
+            generator.normal(size=(60, 4)).astype(np.float32),
+        )
+        for _ in range(2)
+    ]
+    found, whole = resample_f1(runs, resamples=50), resample(runs, resamples=50)
+    assert list(found) == ["A", "B", "C"]
+    for place, run in enumerate(runs):
+        wanted = f1_score(run.labels, run.predicted, labels=[0, 1, 2], average=None)
+        np.testing.assert_allclose([scores.observed[place] for scores in found.values()], wanted)
+    together = np.mean([scores.drawn for scores in found.values()], axis=0)
+    np.testing.assert_allclose(together, whole["f1_macro"].drawn)

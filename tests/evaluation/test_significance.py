@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from dspkd.evaluation.intervals import METRICS, Estimate
+from dspkd.evaluation.significance import LEVEL, holm, p_value, smallest_difference, verdicts
+
+
+def estimated(value, error=0.01, freedom=10.0):
+    reach = error * stats.t.ppf(0.975, freedom)
+    return Estimate(value, value - reach, value + reach, error, freedom, seeds=0.0)
+
+
+@pytest.fixture(scope="module")
+def arms(drawn):
+    """A good recipe, a poor one, one like the good one, and one with a single run."""
+    gains = {"good": (2.0, 0, 3), "poor": (0.5, 10, 3), "alike": (2.0, 20, 3), "lone": (2.0, 30, 1)}
+    return {name: [drawn(first + n, gain=gain) for n in range(runs)] for name, (gain, first, runs) in gains.items()}
+
+
+@pytest.fixture(scope="module")
+def told(arms):
+    return {(v.one, v.other, v.metric): v for v in verdicts(arms, resamples=500)}
+
+
+def test_each_pair_has_a_verdict_by_each_metric(told):
+    assert len(told) == 6 * len(METRICS)
+    for metric in METRICS:
+        assert told["good", "poor", metric].word == "better"
+        assert told["poor", "alike", metric].word == "worse"
+        assert told["good", "alike", metric].word == "not shown"
+
+
+def test_a_verdict_is_as_its_interval_where_nothing_is_corrected(arms):
+    for pair in (("good", "poor"), ("good", "alike"), ("poor", "lone")):
+        for verdict in verdicts(arms, [pair], resamples=500):
+            outside = not verdict.difference.low <= 0 <= verdict.difference.high
+            assert (verdict.word != "not shown") == outside == (verdict.p < LEVEL)
+
+
+def test_a_verdict_turns_with_its_pair(arms, told):
+    turned = verdicts(dict(reversed(arms.items())), resamples=500)
+    opposite = {"better": "worse", "worse": "better", "not shown": "not shown"}
+    for verdict in turned:
+        same = told[verdict.other, verdict.one, verdict.metric]
+        assert verdict.word == opposite[same.word]
+        assert verdict.difference.value == pytest.approx(-same.difference.value)
+        assert verdict.p == pytest.approx(same.p, rel=1e-6, abs=1e-12)
+
+
+def test_two_single_runs_show_nothing_of_their_recipes(arms):
+    for verdict in verdicts({"a": arms["good"][:1], "b": arms["poor"][:1]}, resamples=500):
+        assert verdict.difference.low > 0  # these two runs do differ
+        assert (verdict.word, verdict.p, verdict.smallest) == ("not shown", None, None)
+
+
+def test_a_pair_without_p_value_does_not_count_in_the_correction(arms):
+    three = {"good": arms["good"], "lone": arms["lone"], "other": arms["alike"][:1]}
+    few = {(v.one, v.other): v for v in verdicts(three, resamples=500) if v.metric == METRICS[0]}
+    p = [p_value(few["good", name].difference) for name in ("lone", "other")]
+    assert [few["good", name].p for name in ("lone", "other")] == pytest.approx(holm(p))
+    assert few["lone", "other"].p is None
+    assert few["good", "lone"].smallest == pytest.approx(smallest_difference(few["good", "lone"].difference, 2))
+
+
+def test_p_is_students():
+    assert p_value(estimated(0.02, 0.01, 7)) == pytest.approx(2 * (1 - stats.t.cdf(2, 7)))
+    assert p_value(estimated(-0.02, 0.01, 7)) == p_value(estimated(0.02, 0.01, 7))
+    assert p_value(estimated(0.0196, 0.01, np.inf)) == pytest.approx(0.05, abs=1e-4)
+
+
+def test_nothing_is_known_where_nothing_varied():
+    assert p_value(Estimate(0.1, 0.1, 0.1, 0.0, np.inf, None)) == 1
+
+
+def test_holm_by_hand():
+    # sorted .005 .01 .03 .04: times 4, 3, 2, 1 = .02 .03 .06 .04, and none below the one before it
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1, 1]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_rejects_what_the_step_down_procedure_rejects(p_values):
+    rejected = set()
+    for step, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[place] * (len(p_values) - step) >= LEVEL:
+            break
+        rejected.add(place)
+    assert {place for place, p in enumerate(holm(p_values)) if p < LEVEL} == rejected
+
+
+@pytest.mark.parametrize(("freedom", "pairs"), [(2.2, 1), (4, 3), (4, 10), (30, 6), (np.inf, 1)])
+def test_the_smallest_difference_would_be_shown_in_four_of_five_studies(freedom, pairs):
+    generator = np.random.default_rng(0)
+    true = smallest_difference(estimated(0.0, 0.01, freedom), pairs)
+    seen = true + 0.01 * generator.normal(size=200_000)
+    chi = 1 if np.isinf(freedom) else np.sqrt(generator.chisquare(freedom, 200_000) / freedom)
+    shown = seen / (0.01 * chi) > stats.t.ppf(1 - LEVEL / 2 / pairs, freedom)
+    assert shown.mean() == pytest.approx(0.8, abs=0.004)  # four standard errors of the simulation
+
+
+def test_the_smallest_difference_is_the_textbooks_where_much_is_known():
+    assert smallest_difference(estimated(0.3, 0.01, np.inf)) == pytest.approx(0.01 * (1.95996 + 0.84162), rel=1e-4)
+    assert smallest_difference(estimated(0.3, 0.02, 5)) == pytest.approx(2 * smallest_difference(estimated(0, 0.01, 5)))

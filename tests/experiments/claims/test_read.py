@@ -1,0 +1,178 @@
+"""Tables of results as people write them, and as dspkd does."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from command import call, refused
+from dspkd.errors import DataError
+from dspkd.experiments.paper.claims import check
+from dspkd.experiments.paper.claims.read import read
+
+CSV = """\
+# typed from a paper
+model,role,network,Top-1,Macro F1,sd:accuracy,f1:MEL,f1:NV,images,classes,seeds,Params (M)
+big,teacher,large,92.50,90.00,,,,200,MEL=50 NV=150,,43.2
+plain,baseline,small,90.0,88.00,0.40,,,200,MEL=50 NV=150,3,1.262
+kd,student,small,91.20 ± 0.5,87.50,,80.00,95.00,200,MEL=50 NV=150,3,1.10
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text, name="table.csv"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return written
+
+
+def test_a_csv_has_digits_spreads_classes_and_ranges(write):
+    big, plain, kd = read(write(CSV))
+    assert (big.role, big.network, str(big.figures["accuracy"])) == ("teacher", "large", "92.50")
+    assert (plain.figures["accuracy"].digits, plain.spreads["accuracy"].value, plain.runs) == (1, 0.4, 3)
+    assert (kd.spreads["accuracy"].value, kd.figures["f1"].value) == (0.5, 87.5)
+    assert {name: each.value for name, each in kd.f1_of.items()} == {"MEL": 80, "NV": 95}
+    assert (kd.images, kd.classes) == ((200, 200), {"MEL": 50, "NV": 150})
+    assert read(write(CSV.replace(",200,", ",150-250,")))[0].images == (150, 250)
+    assert {f.rule for f in check([big, plain, kd]) if f.severity == "impossible"} >= {"same-network", "granularity"}
+
+
+def test_toml_says_the_same(write):
+    toml = """
+[data.d]
+images = 200
+classes = { MEL = 50, NV = 150 }
+[[rows]]
+model = "kd"
+data = "d"
+accuracy = 91.20
+sd = { accuracy = 0.5 }
+f1_of = { MEL = 80.00, NV = 95.00 }
+"""
+    (kd,) = read(write(toml, "table.toml"))
+    assert (str(kd.figures["accuracy"]), kd.spreads["accuracy"].value, kd.images) == ("91.20", 0.5, (200, 200))
+    assert kd.classes == {"MEL": 50, "NV": 150}
+
+
+def test_shares_become_percentages_with_two_digits_fewer(write):
+    (row,) = read(write("model,accuracy,f1\nkd,0.9120,0.88\n"))
+    assert (row.figures["accuracy"].value, row.figures["accuracy"].digits) == (pytest.approx(91.2), 2)
+    assert row.figures["f1"].digits == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model,acuracy\nkd,90\n", "no column is called 'acuracy'; did you mean 'accuracy'?"),
+        ("model,accuracy\n,90\n", "row 1: has no model"),
+        ("model,accuracy\nkd,ninety\n", r"row 1 \(kd\): accuracy is 'ninety'; want a number"),
+        ("model,accuracy\nkd,190\n", "has a metric of 190.0; a percentage lies between 0 and 100"),
+        ("model,accuracy,f1\nkd,90,0.8\n", "figures above 1 and 0.8; write all metrics as percentages, or all as"),
+        ("model,role,accuracy\nkd,pupil,90\n", "role 'pupil' is not known; want teacher, baseline or student"),
+        ("model,accuracy,images\nkd,90,some\n", "images is 'some'; want a whole number"),
+        ("model,accuracy,images\nkd,90,300-200\n", "want a number of test images, or the least and the greatest"),
+        ("model,accuracy\nkd,90,3\n", "a row has 3 cells, the headings are 2"),
+        ("model,accuracy\n", "has no row"),
+    ],
+)
+def test_a_mistake_is_told_with_its_row(write, text, message):
+    with pytest.raises(DataError, match=message):
+        read(write(text))
+
+
+def test_other_mistakes(write, tmp_path):
+    with pytest.raises(DataError, match=r"row 1: no such key: 'accurcy'; did you mean 'accuracy'"):
+        read(write('[[rows]]\nmodel = "kd"\naccurcy = 90.0\n', "a.toml"))
+    with pytest.raises(DataError, match="is not TOML"):
+        read(write("model,accuracy", "b.toml"))
+    with pytest.raises(DataError, match=r"is not what dspkd compare writes into results\.json"):
+        read(write("{}", "c.json"))
+    with pytest.raises(DataError, match=r"want a file that ends in \.toml, \.csv, \.md, \.json"):
+        read(write("", "d.pdf"))
+    assert "cannot be read: No such file" in refused("claims", tmp_path / "none.csv")
+
+
+def results():
+    """Return what compare writes, in small: a student below its baseline in F1 and above in accuracy."""
+
+    def run(name, seed, accuracy, f1, network="tiny"):
+        figures = {"balanced_accuracy": 0.75, "f1_macro": f1, "accuracy": accuracy, "specificity_macro": 0.9}
+        return {
+            "folder": f"runs/{name}", "seed": seed, "network": network, "parameters": 58_000, "teacher": "runs/big",
+            "figures": {**figures, "auc_macro": None}, "recalls": {}, "f1s": {}, "seconds": 1.0,
+        }  # fmt: skip
+
+    def arm(name, accuracy, f1):
+        figures = {
+            m: {"mean": v, "sd": 0.01, "low": 0.0, "high": 1.0} for m, v in (("accuracy", accuracy), ("f1_macro", f1))
+        }
+        return {"name": name, "figures": figures, "runs": [run(name, s, accuracy, f1) for s in (0, 1)], "seconds": 2.0}
+
+    return [
+        {
+            "name": "", "data": {"path": "lesions"}, "synthetic": True, "images": 20, "groups": 20,
+            "classes": {"MEL": 10, "NV": 10}, "controls": ["plain"], "verdicts": [], "failed": {}, "unequal": [],
+            "teachers": [run("big", 0, 0.9, 0.8, "tiny_wide")],
+            "arms": [arm("kd", 0.85, 0.6), arm("plain", 0.8, 0.7)],
+        }
+    ]  # fmt: skip
+
+
+def test_our_own_results_are_read_with_roles_sizes_and_single_runs(write):
+    rows = read(write(json.dumps(results()), "results.json"))
+    assert [(row.model, row.role) for row in rows] == [
+        ("big", "teacher"), ("kd", "student"), ("kd, seed 0", None), ("kd, seed 1", None), ("plain", "baseline"),
+        ("plain, seed 0", None), ("plain, seed 1", None),
+    ]  # fmt: skip
+    kd = rows[1]
+    assert (kd.teacher, kd.baseline, kd.runs, kd.images) == ("big", "plain", 2, (20, 20))
+    found = {(finding.rule, str(finding.severity)) for finding in check(rows)}
+    assert {("accuracy-up", "needs explanation"), ("granularity", "passed"), ("same-network", "passed")} <= found
+    assert ("granularity", "impossible") not in found
+
+
+def test_our_markdown_is_read_arm_by_arm_and_run_by_run(write):
+    text = """\
+| arm | runs | balanced accuracy | 95 % | macro F1 | accuracy | training |
+| --- | --- | --- | --- | --- | --- | --- |
+| kd | 2 | 0.601 ± 0.010 | 0.5 to 0.7 | 0.547 ± 0.008 | 0.759 ± 0.002 | 4 min 2 s |
+
+| arm | against | verdict | difference | 95 % | p | smallest showable |
+| --- | --- | --- | --- | --- | --- | --- |
+| kd | plain | **not shown** | +1.4 | -0.7 to +3.5 | 0.200 | 3.0 |
+
+| arm | seed | balanced accuracy | macro F1 | accuracy | training |
+| --- | --- | --- | --- | --- | --- |
+| kd | 0 | 0.6010 | 0.5470 | 0.7590 | 2 min 1 s |
+"""
+    arm, run = read(write(text, "results.md"))
+    assert (arm.runs, arm.figures["accuracy"].value, arm.spreads["accuracy"].value) == (2, 75.9, pytest.approx(0.2))
+    assert run.model == "kd, seed 0"
+
+
+def test_the_command_prints_what_it_found_and_says_by_its_exit_code_whether_anything_is_impossible(write):
+    out, _ = call("claims", "paper", code=1)
+    assert "[impossible] table 6: DSP-KD of Res2Net101 (ISIC2019)" in out
+    assert "|1.09 - 1.262| = 0.172; rounding explains 0.0055" in out
+    assert "supposing that the test images have the class proportions" in out
+    assert "[passed]" not in out
+    assert "[passed]" in call("claims", "paper", "--passed", code=1)[0]
+    assert re.search(r"12 impossible, 2 implausible, 12 needs explanation, 5 could not be checked, \d+ passed\n$", out)
+    found = json.loads(call("claims", "paper", "--json", code=1)[0])
+    assert {"rule", "severity", "where", "says", "arithmetic", "supposes"} == set(found[0])
+    assert call("claims", write("model,accuracy,images\nkd,50,2\n"))[0].endswith("1 passed\n")
+
+
+def test_claims_are_checked_without_what_training_needs():
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'scipy', 'sklearn', 'matplotlib', 'jinja2'): sys.modules[name] = None\n"
+        "from dspkd.cli import app; app(['claims', 'paper'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "12 impossible" in done.stdout

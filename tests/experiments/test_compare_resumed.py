@@ -1,0 +1,120 @@
+"""A comparison that is killed, or has runs that fail, and goes on."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+
+from command import call
+from comparing import table
+from dspkd.errors import TrainingError
+from dspkd.experiments import single_run
+from dspkd.experiments.compare import compare, executors, grid
+from dspkd.runs.context import Silent
+
+pytestmark = pytest.mark.usefixtures("no_pages")
+
+
+class Killed(BaseException):
+    pass
+
+
+class Killer(Silent):
+    """Dies at the n-th thing that it is told."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def count(self, *_):
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    step = epoch = note = data = count
+
+
+def test_killed_again_and_again_it_ends_with_the_same_table(unbroken, grid_file, tmp_path):
+    out, kills = tmp_path / "out", 0
+    for after in (0, 3, 40, 10, 25, 60, 5, 1000):
+        try:
+            compare.compare(grid.load(grid_file), out, partial(executors.here, watcher=Killer(after)))
+        except Killed:
+            kills += 1
+    assert kills >= 5
+    assert table(out) == table(unbroken[0])
+
+
+def test_two_processes_killed_outright_are_gone_on_with_and_give_the_same_runs(unbroken, grid_file, tmp_path):
+    out, path = tmp_path / "out", tmp_path / "grid.toml"
+    seeds, arms, _ = grid_file.read_text().strip().splitlines()
+    path.write_text(f"{seeds.replace('0, 1', '0')}\n{arms.split(',')[0]}]")
+    arguments = [sys.executable, "-m", "dspkd", "compare", str(path), "--out", str(out), "--jobs", "2"]
+    started = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, start_new_session=True)
+    while not list(out.glob("plain/*/metrics.jsonl")):
+        assert started.poll() is None
+        time.sleep(0.05)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    assert not (out / "results.json").exists()
+    compared = compare.compare(grid.load(path), out, partial(executors.processes, jobs=2), jobs=2)
+    assert compared.failed == 0
+    for arm in ("plain", "label_smoothing"):
+        test = f"{arm}/seed-0/predictions/test.csv"
+        assert (out / test).read_bytes() == (unbroken[0] / test).read_bytes()
+        assert "labels epoch 1" in (out / arm / "seed-0" / "log.txt").read_text()
+
+
+def test_a_failed_run_is_recorded_the_others_go_on_and_it_alone_is_tried_again(
+    unbroken, grid_file, tmp_path, monkeypatch
+):
+    out, train = tmp_path / "out", single_run.train
+    errors = {"kd/seed-1": TrainingError("the loss is nan"), "plain/seed-0": RuntimeError("out of memory")}
+
+    def fails(made, folder, watcher):
+        if error := errors.get(str(folder.relative_to(out))):
+            raise error
+        return train(made, folder, watcher)
+
+    monkeypatch.setattr(single_run, "train", fails)
+    compared = compare.compare(grid.load(grid_file), out, executors.here)
+    said = {str(out / "kd/seed-1"): "the loss is nan", str(out / "plain/seed-0"): "RuntimeError: out of memory"}
+    assert compared.results[0].failed == said
+    assert compared.failed == 2
+    assert json.loads((out / "kd/seed-1/failure.json").read_text()) == {"error": "the loss is nan"}
+    assert "in fails" in (out / "plain/seed-0/log.txt").read_text()
+    (results,) = json.loads((out / "results.json").read_text())
+    assert {arm["name"]: len(arm["runs"]) for arm in results["arms"]} == {"kd": 1, "plain": 1, "label_smoothing": 2}
+    assert f"| {out / 'kd/seed-1'} | the loss is nan |" in (out / "results.md").read_text()
+    trained = []
+    monkeypatch.setattr(
+        single_run, "train", lambda made, folder, watcher: trained.append(folder) or train(made, folder)
+    )
+    compared = compare.compare(grid.load(grid_file), out, executors.here)
+    assert set(trained) == {out / name for name in errors}
+    assert compared.failed == 0
+    assert not list(out.rglob("failure.json"))
+    assert table(out) == table(unbroken[0])
+
+
+def test_a_teacher_that_fails_takes_its_own_students_along_and_no_others(grid_file, tmp_path):
+    def fake(folders):
+        for folder in folders:
+            yield folder, "burnt" if "teachers" in folder.parts else "not tried"
+
+    compared = compare.compare(grid.load(grid_file), tmp_path, fake)
+    (results,) = compared.results
+    assert results.failed[str(tmp_path / "teachers/wide")] == "burnt"
+    assert results.failed[str(tmp_path / "kd/seed-1")] == f"its teacher {tmp_path / 'teachers/wide'} failed"
+    assert results.failed[str(tmp_path / "plain/seed-0")] == "not tried"
+    assert (compared.failed, results.arms, compared.pages) == (7, [], [])
+
+
+def test_the_command_lists_failures_and_ends_with_1(grid_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "here", lambda folders, watcher: ((folder, "burnt") for folder in folders))
+    out, err = call("compare", grid_file, "--out", tmp_path / "out", code=1)
+    assert f"failed: {tmp_path / 'out/plain/seed-1'}: burnt" in out
+    assert "7 runs have no result; the same command tries again" in err

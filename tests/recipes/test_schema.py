@@ -1,0 +1,156 @@
+from typing import get_args, get_type_hints
+
+import pytest
+
+from dspkd import data
+from dspkd.errors import RecipeError
+from dspkd.recipes import schema
+from dspkd.recipes.stage import Ramp
+
+GOOD = """
+name = "dsp_kd"
+teacher = "runs/teacher"
+[data]
+path = "data"
+[model]
+name = "shufflenet_v2_x1_0"
+[[stages]]
+name = "features"
+epochs = 2
+lr = 1e-3
+terms = [{ method = "labels" }, { method = "mgd", weight = 7e-5, options = { mask_ratio = 0.15 } }]
+[[stages]]
+name = "logits"
+epochs = 3
+lr = 1e-4
+terms = [{ method = "normkd" }]
+"""
+
+
+@pytest.fixture
+def good(tmp_path):
+    path = tmp_path / "good.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_recipe_may_name_every_layout_that_is_read():
+    named = get_args(get_type_hints(schema.Data)["layout"])
+    assert set(named) == {"auto", *data.LAYOUTS}
+
+
+def test_it_reads_what_the_file_says(good):
+    read = schema.load(good)
+    assert [stage.name for stage in read.stages] == ["features", "logits"]
+    assert read.stages[0].terms[1].options == {"mask_ratio": 0.15}
+    assert read.epochs == 5
+    assert read.split == schema.Split()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stages.0.epochs='3'", r"stages\.0\.epochs: .*integer.*'3'"),
+        ("stages.0.epochs=0", r"stages\.0\.epochs: .*greater than 0"),
+        ("stages.0.epochs=true", r"stages\.0\.epochs: .*integer"),
+        ("stages.1.epoch=3", r"stages\.1\.epoch: no such key; did you mean 'epochs'"),
+        ("stages.1.terms.0.wieght=3", r"stages\.1\.terms\.0\.wieght: no such key; did you mean 'weight'"),
+        ("pictures.randaugment.magnitud=3", r"pictures\.randaugment\.magnitud: .*'magnitude'"),
+        ("techer='x'", r"techer: no such key; did you mean 'teacher'"),
+        ("qqq=1", r"qqq: no such key; known: name, data"),
+        ("stages.1.start='best'", r"stages\.1\.start: .*'previous'"),
+        ("stages.1.name='features'", r"stage names must differ"),
+        ("stages.1.name='a/b'", r"stages\.1\.name: .*pattern"),
+        ("stages.0.warmup=2", r"warmup of 2.* leaves none of the 2"),
+        ("stages=[]", r"stages: .*at least 1"),
+        ("stages.0.keep='first'", r"stages\.0\.keep: .*'best' or 'last'"),
+        ("stages.0.terms.1.ramp={epochs=3}", r"stages\.0: terms\.1: ramp of 3 epochs does not end within 2"),
+        ("stages.0.terms.1.ramp={epoch=3}", r"terms\.1\.ramp\.epoch: no such key; did you mean 'epochs'"),
+        ("stages.0.terms.1.ramp={epochs=1, shape='cosine'}", r"terms\.1\.ramp\.shape: .*'linear' or 'sigmoid'"),
+        ("split.val=1.0", r"split\.val: .*less than 1"),
+        ("split.test=0", r"split\.test: .*greater than 0"),
+        ("split.test=0.9", r"split: val 0\.15 and test 0\.9 leave nothing to train on"),
+        ("split.waiver=' '", r"split: waiver is empty; say why"),
+        ("split.waiver=true", r"split\.waiver: .*valid string"),
+        ("split={file='a', column='b'}", r"split: file and column both say which part an image is in"),
+        ("data.layout='isic'", r"data\.layout: .*'isic2019'"),
+        ("train.balance=2", r"train\.balance: .*less than or equal to 1"),
+        ("seed=2020-01-01", r"dates and times"),
+        ("stages.9.lr=1.0", r"index out of range.*'9'; there are 2"),
+        ("seed", r"written key=value"),
+        ("data.path=pictures", r"a string needs quotes: --set 'data\.path=\"pictures\"'"),
+        ("name.x.y=1", r"no 'x' in 'dsp_kd', which is a value"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(good, override, message):
+    with pytest.raises(RecipeError, match=message):
+        schema.load(good, [override])
+
+
+def test_one_misspelt_key_is_told_in_two_lines_and_no_more(tmp_path):
+    (tmp_path / "r.toml").write_text(GOOD.replace("epochs = 2", "epoch = 2"))
+    with pytest.raises(RecipeError) as told:
+        schema.load(tmp_path / "r.toml")
+    lines = sorted(line.split(": ", 1)[1] for line in str(told.value).splitlines())
+    assert lines[0].startswith("stages.0.epoch: no such key; did you mean 'epochs'")
+    assert lines[1].startswith("stages.0.epochs: Field required")
+    assert len(lines) == 2
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_refused_by_name(tmp_path):
+    with pytest.raises(RecipeError, match=r"none\.toml: cannot be read: No such file"):
+        schema.load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("a = = 1")
+    with pytest.raises(RecipeError, match=r"bad\.toml: not TOML: .*line 1"):
+        schema.load(tmp_path / "bad.toml")
+
+
+def test_overrides_reach_into_tables_that_the_file_leaves_out(good):
+    read = schema.load(good, ["pictures.randaugment.num_ops=0", "stages.1.terms.0.options.t_norm=2.0", "seed=7"])
+    assert read.pictures.randaugment.num_ops == 0
+    assert read.stages[1].terms[0].options == {"t_norm": 2.0}
+    assert read.seed == 7
+
+
+def test_what_is_written_down_reads_back_as_the_same_recipe(good):
+    import tomllib
+
+    read = schema.load(good)
+    again = schema.parse(tomllib.loads(schema.dump(read)))
+    assert again == read
+    assert again.digest == read.digest
+
+
+def test_the_digest_changes_with_any_setting_but_the_machine(good):
+    digest = schema.load(good).digest
+    for override in (
+        "seed=1",
+        "stages.1.lr=2e-4",
+        "train.balance=0.5",
+        "split.seed=1",
+        "stages.0.terms.1.options.tap='x'",
+    ):
+        assert schema.load(good, [override]).digest != digest, override
+    for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1"):
+        assert schema.load(good, [override]).digest == digest, override
+
+
+@pytest.mark.parametrize(("shape", "shares"), [("linear", [0, 0.25, 1, 1]), ("sigmoid", [0.006738, 0.060055, 1, 1])])
+def test_a_ramp_rises_to_one_and_stays_there(shape, shares):
+    ramp = Ramp(epochs=4, shape=shape)
+    assert [ramp.share(elapsed) for elapsed in (0, 1, 4, 7.5)] == pytest.approx(shares, rel=1e-4)
+
+
+def test_terms_of_one_method_are_told_apart_by_number(good):
+    terms = "[{method='kd'}, {method='labels'}, {method='kd'}, {method='kd', ramp={epochs=2}}]"
+    stage = schema.load(good, [f"stages.1.terms={terms}"]).stages[1]
+    assert stage.part_names == ("kd", "labels", "kd#2", "kd#3")
+    assert stage.terms[3].ramp == Ramp(epochs=2, shape="linear")
+
+
+def test_no_torch_is_needed_to_read_a_recipe():
+    import subprocess
+    import sys
+
+    code = "import sys, dspkd.recipes.schema, dspkd.recipes.catalog, dspkd.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

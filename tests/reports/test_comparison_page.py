@@ -1,0 +1,144 @@
+import dataclasses
+import re
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+
+from dspkd import reports
+from dspkd.errors import RunError
+from dspkd.evaluation.metrics import summarise
+from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.significance import verdicts
+from dspkd.reports import wording
+from dspkd.reports.comparison import agreement, contenders, differing, intervals, unanimity
+from dspkd.runs import run_folder
+
+SMALL = {"classes": ("MEL", "NV", "<b>x</b>"), "images": (20, 30, 10), "short": True}
+
+
+@pytest.fixture(scope="module")
+def runs(fabricated):
+    """Two recipes: one with three seeds, one alone."""
+    many = [fabricated(f"many{seed}", name="many", seed=seed, **SMALL) for seed in range(3)]
+    return [*many, fabricated("lone", name="lone <i>", seed=7, **SMALL)]
+
+
+@pytest.fixture(scope="module")
+def read(runs):
+    return [run_folder.read(run) for run in runs]
+
+
+def scores(folders):
+    return [summarise(Predictions.load(folder / "predictions/test.csv")).balanced_accuracy for folder in folders]
+
+
+def test_the_page_says_mean_and_standard_deviation_over_seeds(runs, page, tmp_path):
+    text = page(reports.compare(runs, tmp_path / "deep" / "compare.html")).words
+    many = scores(runs[:3])
+    assert f"many 3 runs {fmean(many):.3f} ± {stdev(many):.3f} 0." in text  # and its interval
+    (lone,) = scores(runs[3:])
+    assert f"lone <i> 1 run {lone:.3f} 0." in text
+    assert "not a diagnosis" in text
+
+
+def test_the_page_is_whole_escaped_and_always_the_same(runs, page, tmp_path):
+    one = page(reports.compare(runs, tmp_path / "one.html"))
+    two = page(reports.compare(runs, tmp_path / "two.html"))
+    assert one.text == two.text
+    assert {tag for tag, _ in one.tags} & {"b", "script", "link", "img"} == set()
+    assert len(one.all("svg")) == 2
+    assert all("scope" in th for th in one.all("th"))
+    assert all(a["href"].startswith("#") for a in one.all("a"))
+    assert "<b>x</b>" in one.words
+
+
+def test_the_page_has_each_verdict_with_its_interval_and_what_could_have_been_shown(runs, read, page, tmp_path):
+    text = page(reports.compare(runs, tmp_path / "compare.html")).words
+    told = verdicts({arm.name: [run.test for run in arm.runs] for arm in contenders(read)})
+    assert len(told) == 3
+    for row in told:
+        difference = [
+            wording.points(share) for share in (row.difference.value, row.difference.low, row.difference.high)
+        ]
+        assert (
+            f"{row.one} against {row.other} {row.word} {difference[0]} {difference[1]} to {difference[2]} "
+            f"{wording.p_value(row.p)} {100 * row.smallest:.1f}"
+        ) in text
+    assert {row.word for row in told} == {"not shown"}  # these recipes differ by nothing but chance
+    assert "Is one better?" not in page(reports.compare(runs[:3], tmp_path / "alone.html")).words
+
+
+def test_an_interval_is_around_its_mean(read):
+    ranked = contenders(read)
+    for contender, known in zip(ranked, intervals(ranked), strict=True):
+        for metric, interval in known.items():
+            assert interval.value == pytest.approx(contender.spread(metric).mean, rel=1e-6)
+            assert interval.low < interval.value < interval.high
+            assert (interval.seeds is None) == (len(contender.runs) == 1)
+
+
+def test_runs_of_one_name_that_are_not_one_recipe_are_told_of(read, runs, page, tmp_path):
+    (many,) = contenders(read[:3])
+    changed = read[1].recipe.replace("seed = 0", "seed = 1").replace("lr = 0.001", "lr = 0.01")
+    changed = changed.replace('weights = "imagenet"', 'weights = "none"')
+    other = dataclasses.replace(many, runs=(many.runs[0], dataclasses.replace(many.runs[1], recipe=changed)))
+    assert (differing(many), differing(other)) == ([], ["model.weights", "stages"])
+    assert "differ in more than their seed" not in page(reports.compare(runs, tmp_path / "compare.html")).words
+
+
+def test_a_single_run_has_no_spread_and_agrees_with_nobody(runs, page, tmp_path):
+    text = page(reports.compare(runs[3:], tmp_path / "compare.html")).words
+    assert "lone <i> \N{EN DASH} " in text
+    assert not re.search(r"0\.\d{3} ± ", text)
+
+
+def test_the_better_mean_comes_first(read):
+    ranked = contenders(read)
+    assert [len(contender.runs) for contender in ranked] in ([3, 1], [1, 3])
+    assert ranked[0].score.mean > ranked[1].score.mean
+    assert ranked == sorted(ranked, key=lambda contender: -contender.score.mean)
+    assert contenders(read[::-1])[0].name == ranked[0].name
+
+
+def test_agreement_is_the_mean_over_pairs_and_symmetric(read):
+    many, lone = sorted(contenders(read), key=lambda contender: -len(contender.runs))
+    p = [run.test.predicted for run in (*many.runs, *lone.runs)]
+    assert agreement(many, many) == pytest.approx(
+        np.mean([np.mean(p[0] == p[1]), np.mean(p[0] == p[2]), np.mean(p[1] == p[2])])
+    )
+    assert agreement(many, lone) == pytest.approx(np.mean([np.mean(p[k] == p[3]) for k in range(3)]))
+    assert agreement(many, lone) == pytest.approx(agreement(lone, many))
+    assert agreement(lone, lone) is None
+
+
+def test_unanimity_counts_each_image_once(read):
+    right = [[p == label for p, label in zip(run.test.predicted, run.test.labels, strict=True)] for run in read]
+    hits = [sum(image) for image in zip(*right, strict=True)]
+    got = unanimity(read)
+    assert got["every"] == pytest.approx(hits.count(len(read)) / len(hits))
+    assert got["none"] == pytest.approx(hits.count(0) / len(hits))
+    assert sum(got.values()) == pytest.approx(1)
+    assert 0 < got["some"] < 1
+
+
+def test_one_synthetic_run_flags_the_page(runs, fabricated, page, tmp_path):
+    drawn = fabricated("drawn", name="drawn", synthetic=True, **SMALL)
+    assert "Synthetic data" in page(reports.compare([runs[0], drawn], tmp_path / "compare.html")).words
+    assert "Synthetic data" not in page(reports.compare(runs, tmp_path / "compare.html")).words
+
+
+def test_runs_that_do_not_compare_are_refused(runs, fabricated, tmp_path):
+    def refused(message, *others):
+        with pytest.raises(RunError, match=message):
+            reports.compare([runs[0], *others], tmp_path / "compare.html")
+
+    refused(r"elsewhere: split beef, but .*many0 has 0ddba", fabricated("elsewhere", split_digest="beef", **SMALL))
+    others = SMALL | {"classes": ("MEL", "NV", "DF")}
+    refused(r"named: classes MEL, NV, DF, but", fabricated("named", **others))
+    fewer = SMALL | {"images": (20, 30, 9)}
+    refused(r"fewer: predictions/test\.csv lists other images", fabricated("fewer", name="fewer", **fewer))
+    refused(r"many0 and .*many0 are both named 'many' with seed 0", runs[0])
+    with pytest.raises(RunError, match="no run to compare"):
+        reports.compare([], tmp_path / "compare.html")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from dspkd import reports
+from dspkd.evaluation.by_lesion import by_lesion
+from dspkd.evaluation.calibration import calibration, scaled, temperature
+from dspkd.evaluation.metrics import summarise
+from dspkd.evaluation.selective import refer, threshold_for
+from dspkd.reports.confidence import trust
+from dspkd.runs import run_folder
+
+
+@pytest.fixture(scope="module")
+def few(fabricated):
+    """A run whose third class has no test images and of whose groups one has images of two classes."""
+    folder = fabricated(short=True, classes=("MEL", "NV", "DF"), images=(21, 15, 0))
+    reports.write(folder)
+    return folder
+
+
+def test_temperature_and_thresholds_come_from_validation_and_are_judged_on_test(whole):
+    run = run_folder.read(whole)
+    known = trust(run)
+    assert known.temperature == temperature(run.val)
+    assert known.raw == calibration(run.test)
+    assert known.cooled == calibration(scaled(run.test, known.temperature))
+    assert known.referrals == {k: refer(run.test, k, threshold_for(run.val, k)) for k in range(3)}
+
+
+def test_intervals_hold_their_scores(whole):
+    run = run_folder.read(whole)
+    known, test = trust(run), summarise(run.test)
+    for metric, (low, high) in known.intervals.items():
+        assert low < getattr(test, metric) < high
+    for row, (low, high) in zip(test.per_class, known.recalls, strict=True):
+        assert low < row.recall < high
+    widths = np.subtract(*np.transpose(known.recalls)[::-1])
+    assert widths[2] > widths[0] > widths[1]  # the fewer images, the wider
+
+
+def test_the_page_says_it_by_lesion_and_by_image(whole, page):
+    read = page(whole / "report.html")
+    run = run_folder.read(whole)
+    test, lesions = summarise(run.test), summarise(by_lesion(run.test))
+    known = trust(run)
+    low, high = known.intervals["f1_macro"]
+    lesions_low, lesions_high = known.lesion_intervals["f1_macro"]
+    assert f"{lesions.images} lesions" in read.words
+    assert (
+        f"Macro F1 {test.f1_macro:.3f} {low:.3f} to {high:.3f} "
+        f"{lesions.f1_macro:.3f} {lesions_low:.3f} to {lesions_high:.3f}"
+    ) in read.words
+    assert f"ECE {known.raw.ece:.3f} {known.cooled.ece:.3f}" in read.words
+    assert f"Logits divided by {known.temperature:.2f}" in read.words
+    mel = known.referrals[0]
+    missed = 1 - mel.found - mel.referred
+    assert f"MEL {mel.threshold:.3f} {mel.answered:.3f} {mel.found:.3f} {mel.referred:.3f} {missed:.3f}" in read.words
+    row = known.ranking[0]
+    assert f"{row.auc_above_80:.3f} {row.average_precision:.3f} {row.sensitivity_at_90:.3f}" in read.words
+
+
+def test_groups_of_several_classes_have_no_figures_by_lesion(few, page):
+    assert trust(run_folder.read(few)).lesions is None
+    assert "No figures by lesion" in page(few / "report.html").words
+
+
+def test_a_class_without_test_images_has_no_interval_and_no_threshold(few):
+    known = trust(run_folder.read(few))
+    assert known.recalls[2] is None
+    assert set(known.referrals) == {0, 1}

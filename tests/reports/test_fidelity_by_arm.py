@@ -1,0 +1,151 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from dspkd import reports
+from dspkd.evaluation.fidelity import ledger, tally
+from dspkd.evaluation.predictions import Predictions
+from dspkd.reports import comparison_markdown, comparison_results, fidelity_by_arm
+from dspkd.reports.comparison import contenders
+from dspkd.runs import run_folder
+
+CLASSES = ("NV", "MEL", "BCC")
+NV, MEL, BCC = range(3)
+LABELS = [MEL, MEL, MEL, NV, NV, BCC, NV]
+TEACHER = [MEL, MEL, NV, NV, BCC, NV, MEL]
+FIRST = [NV, MEL, NV, BCC, NV, MEL, MEL]  # forgot i0 (MEL) and i3 (NV), copied i2 and i6, corrected i4
+SECOND = [NV, NV, NV, BCC, NV, MEL, MEL]  # forgot i1 (MEL), too
+
+
+def answer(folder, answered, file="test"):
+    ids = tuple(f"i{n}" for n in range(len(LABELS)))
+    logits = 2 * np.eye(3, dtype=np.float32)[answered]
+    Predictions(CLASSES, ids, ids, np.array(LABELS), logits).save(folder / f"predictions/{file}.csv")
+    return folder
+
+
+@pytest.fixture
+def worked(fabricated):
+    """Two seeds of a taught student and a plain one, as old runs were: the teacher's answers are in its own folder."""
+    small = {"classes": CLASSES, "images": (5, 5, 5), "short": True}
+    teacher = answer(fabricated("teacher", name="teacher", teacher=None, **small), TEACHER)
+    taught = [
+        answer(fabricated(f"taught{seed}", name="taught", seed=seed, **small), said)
+        for seed, said in enumerate((FIRST, SECOND))
+    ]
+    for folder in taught:
+        text = (folder / "recipe.toml").read_text()
+        (folder / "recipe.toml").write_text(text.replace("runs/teacher", str(teacher)))
+    plain = answer(fabricated("plain", name="plain", teacher=None, **small), [NV] * 7)
+    (plain / "recipe.toml").write_text("")
+    (teacher / "recipe.toml").write_text("")
+    return [*taught, plain], teacher
+
+
+def told(folders):
+    return fidelity_by_arm.of_arms(contenders([run_folder.read(folder) for folder in folders]))
+
+
+def test_the_figures_by_hand_as_data_and_as_a_table(worked):
+    folders, _ = worked
+    found = comparison_results.tabulate("", folders, [], controls=("plain",), failed={}, unequal=[])
+    (said,) = json.loads(comparison_results.as_json([found]))
+    arms = {arm["name"]: arm["fidelity"] for arm in said["arms"]}
+    taught = arms["taught"]
+    assert taught["taught"] is True
+    assert taught["forgets"] == {"mean": pytest.approx(5 / 6), "sd": pytest.approx(1 / 3 / 2**0.5)}
+    assert taught["melanoma_forgets"] == {"mean": pytest.approx(3 / 4), "sd": pytest.approx(1 / 2 / 2**0.5)}
+    assert taught["copies"] == {"mean": 2 / 4, "sd": 0}
+    assert taught["corrects"] == {"mean": 1 / 4, "sd": 0}
+    assert taught["agreement"]["mean"] == pytest.approx((3 / 7 + 2 / 7) / 2)
+    p, q = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
+    assert taught["kl"]["mean"] == pytest.approx((4 / 7 + 5 / 7) / 2 * 2 * (p - q), rel=1e-6)
+    one = {
+        "folder": str(folders[0]), "known": 3, "forgotten": 2, "missed": 4, "copied": 2, "corrected": 1,
+        "melanoma_known": 2, "melanoma_forgotten": 1, "forgets": 2 / 3, "melanoma_forgets": 1 / 2, "copies": 1 / 2,
+        "corrects": 1 / 4, "agreement": pytest.approx(3 / 7), "kl": pytest.approx(4 / 7 * 2 * (p - q), rel=1e-6),
+    }  # fmt: skip
+    assert taught["runs"][0] == one
+    assert [run["forgotten"] for run in taught["runs"]] == [2, 3]
+    assert [run["melanoma_forgotten"] for run in taught["runs"]] == [1, 2]
+    plain = arms["plain"]  # says NV to all: of i0, i1, i3 it keeps i3; of i2, i4, i5, i6 it copies i2 and i5
+    assert (plain["taught"], plain["forgets"]) == (False, {"mean": pytest.approx(2 / 3), "sd": None})
+    assert (plain["copies"]["mean"], plain["corrects"]["mean"]) == (1 / 2, 1 / 2)
+    text = comparison_markdown.markdown([found])
+    row = "0.833 ± 0.236 | 0.750 ± 0.354 | 0.500 ± 0.000 | 0.250 ± 0.000 | 0.357 ± 0.101"
+    assert f"| taught | yes | {row} | " in text
+    assert "| plain | no | 0.667 | 1.000 | 0.500 | 0.500 | " in text
+    assert fidelity_by_arm.CAPTION in text
+
+
+def test_without_a_melanoma_there_is_a_dash(worked, fabricated):
+    small = {"classes": ("NV", "DF"), "images": (20, 20), "short": True}
+    run = fabricated("run", **small)
+    said = Predictions.load(run / "predictions/val.csv").save(run / "predictions/teacher-val.csv")
+    said = Predictions.load(run / "predictions/test.csv")
+    flipped = Predictions(said.classes, said.ids, said.groups, said.labels, -said.logits)
+    flipped.save(run / "predictions/teacher-test.csv")
+    found = comparison_results.tabulate("", [run], [], controls=(), failed={}, unequal=[])
+    assert found.arms[0].fidelity.melanoma_forgets is None
+    assert found.arms[0].fidelity.runs[0].melanoma_known is None
+    assert "| yes | 1.000 | \N{EN DASH} | 0.000 | 1.000 | 0.000 | " in comparison_markdown.markdown([found])
+
+
+def test_what_the_run_kept_comes_before_what_the_teachers_folder_says(worked):
+    folders, _ = worked
+    before = told(folders[:1])["taught"]
+    assert before.forgets.mean == pytest.approx(2 / 3)
+    answer(folders[0], [MEL, NV, NV, NV, NV, BCC, NV], "teacher-test")  # knows i0, i3, i4, i5, i6
+    assert told(folders[:1])["taught"].runs[0].known == 5
+
+
+@pytest.mark.parametrize("how", ["pictures", "artefacts", "images", "several", "gone", "broken"])
+def test_a_teacher_that_saw_other_pictures_is_not_held_against_old_runs(worked, how):
+    folders, teacher = worked
+    recipe = folders[0] / "recipe.toml"
+    text = recipe.read_text()
+    if how == "pictures":
+        recipe.write_text(text + "[pictures]\nsize = 64\n")
+    elif how == "artefacts":
+        recipe.write_text(text + '[pictures]\nartefacts = ["hair"]\n')
+    elif how == "several":
+        recipe.write_text(text.replace(f'"{teacher}"', f'["{teacher}", "{teacher}"]'))
+    elif how == "images":
+        said = (teacher / "predictions/test.csv").read_text()
+        (teacher / "predictions/test.csv").write_text(said.replace("i0,", "another,"))
+    else:
+        (teacher / "predictions/test.csv").unlink() if how == "gone" else (teacher / "recipe.toml").unlink()
+    assert told([folders[0], folders[2]]) == {}
+
+
+def test_arms_are_held_against_their_teacher_and_a_plain_one_against_the_others(runs, page, tmp_path):
+    ranked = contenders([run_folder.read(run) for run in runs[:3]])
+    got = fidelity_by_arm.of_arms(ranked)
+    teacher = Predictions.load(runs[3] / "predictions/test.csv")
+    totals = [tally(ledger(Predictions.load(run / "predictions/test.csv"), teacher)) for run in runs[:3]]
+    assert got["taught"].forgets.mean == pytest.approx((totals[0].forgets + totals[1].forgets) / 2)
+    assert got["taught"].kl.sd == pytest.approx(abs(totals[0].kl - totals[1].kl) / np.sqrt(2))
+    assert got["plain"].copies.mean == pytest.approx(totals[2].copies)
+    assert got["plain"].corrects.sd is None
+    itself = fidelity_by_arm.of_arms(contenders([run_folder.read(run) for run in runs]))
+    assert set(itself) == {"taught", "plain"}  # not the teacher, which agrees with itself
+    words = page(reports.compare(runs[:3], tmp_path / "compare.html")).words
+    assert re.search(rf"plain not taught {got['plain'].forgets.mean:.3f} ", words)
+    assert "What they made of their teacher" in words
+    alone = page(reports.compare(runs[2:], tmp_path / "plain.html")).words
+    assert "What they made" not in alone
+
+
+def test_where_teachers_differ_a_plain_arm_is_held_against_none(runs, tmp_path):
+    read = [run_folder.read(run) for run in runs[:3]]
+    other = runs[1] / "predictions/teacher-test.csv"
+    kept = other.read_text()
+    other.write_text((runs[2] / "predictions/test.csv").read_text())
+    try:
+        assert set(fidelity_by_arm.of_arms(contenders(read))) == {"taught"}
+        other.unlink()
+        assert fidelity_by_arm.of_arms(contenders(read)).keys() == {"plain"}
+    finally:
+        other.write_text(kept)

@@ -1,0 +1,114 @@
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from dspkd.evaluation.metrics import summarise
+from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.significance import verdicts
+from dspkd.reports import wording
+from dspkd.reports.comparison import contenders
+from dspkd.runs import run_folder
+
+
+def answering(pairs, groups=None):
+    """Predictions for (true, answered) pairs of classes out of A, B, C."""
+    ids = tuple(str(n) for n in range(len(pairs)))
+    return Predictions(
+        classes=("A", "B", "C"),
+        ids=ids,
+        groups=tuple(groups or ids),
+        labels=np.array([true for true, _ in pairs]),
+        logits=np.eye(3, dtype=np.float32)[[answer for _, answer in pairs]],
+    )
+
+
+@pytest.fixture(scope="module")
+def run(fabricated):
+    return run_folder.read(fabricated(classes=("A", "B", "C"), images=(4, 4, 4), short=True))
+
+
+def test_the_verdict_says_score_chance_best_and_worst(run):
+    test = summarise(answering([(0, 0), (0, 0), (1, 1), (1, 0)], groups=["x", "x", "y", "z"]))
+    assert wording.verdict(run, test) == (
+        "shufflenet_v2_x1_0 (1.26 M parameters), distilled from a teacher, reaches balanced accuracy 0.750 on 4 test "
+        "images of 3 lesions in 2 classes; chance is 0.500. It finds A best (recall 1.000) and B worst (0.500)."
+    )
+
+
+def test_the_verdict_names_no_best_where_there_is_none_and_no_teacher_where_there_is_none(run):
+    alone = dataclasses.replace(run, result=dataclasses.replace(run.result, teacher=None))
+    said = wording.verdict(alone, summarise(answering([(0, 0), (1, 1)])))
+    assert "distilled" not in said
+    assert said.endswith("It finds every class equally often.")
+
+
+def notes(run, test, val=None, **changes):
+    changed = dataclasses.replace(run, test=test, val=val or run.val, result=dataclasses.replace(run.result, **changes))
+    return " ".join(wording.notes(changed, summarise(changed.val), summarise(test)))
+
+
+def test_notes_warn_of_few_images_ties_and_empty_classes(run):
+    tied = answering([(0, 0), (1, 1)])
+    tied.logits[1] = 1
+    said = notes(run, tied)
+    assert "moves the recall of A by 1.000, B by 1.000" in said
+    assert "1 test image with several largest logits" in said
+    assert "balanced accuracy is 0.500" in said
+    assert "left out of every mean: C." in said
+
+
+def test_notes_are_quiet_where_there_is_nothing_to_say(run):
+    plenty = answering([(n % 3, n % 3) for n in range(150)])
+    said = notes(run, plenty)
+    assert said.startswith("The epochs were chosen on 9 validation images")
+    assert len(wording.notes(dataclasses.replace(run, test=plenty), summarise(run.val), summarise(plenty))) == 1
+
+
+def test_notes_tell_of_lesions_that_are_in_two_parts(run):
+    test, val = answering([(0, 0), (1, 1)], groups=["x", "y"]), answering([(0, 0), (1, 1)], groups=["y", "z"])
+    assert "1 lesion of the test images also occur" in notes(run, test, val)
+
+
+def arms(run, rights):
+    """Contenders by the numbers of right answers of their runs, of 200 images."""
+    runs = [
+        dataclasses.replace(
+            run,
+            result=dataclasses.replace(run.result, name=name, seed=seed),
+            test=answering([(0, 0 if n < right else 1) for n in range(200)]),
+        )
+        for name, several in rights.items()
+        for seed, right in enumerate(several)
+    ]
+    ranked = contenders(runs)
+    return ranked, verdicts({arm.name: [of.test for of in arm.runs] for arm in ranked}, resamples=300)
+
+
+@pytest.mark.parametrize(
+    ("rights", "says"),
+    [
+        (
+            {"good": [160, 162], "poor": [100, 102]},
+            r"good is better than poor: \+30\.0 points .*, p < 0\.001 after corr",
+        ),
+        (
+            {"good": [160, 164], "poor": [158, 162]},
+            r"That good differs from poor is not shown: \+1\.0 points \(95 % interval .\d.* to \+\d.*\)\. To be shown "
+            r"80% of the time, a true difference would have to be some \d+\.\d points\.$",
+        ),
+        (
+            {"good": [160], "poor": [100]},
+            r"Which is better is not shown: \+30\.0 points .*one run of each nobody knows what another seed",
+        ),
+        ({"good": [160, 162]}, r"^good has balanced accuracy 0\.805 ± 0\.007 over 2 runs\.$"),
+    ],
+)
+def test_a_lead_is_called_better_only_where_it_is_shown(run, rights, says):
+    assert re.search(says, wording.comparison(*arms(run, rights)))
+
+
+def test_p_values_are_not_more_exact_than_they_are():
+    assert [wording.p_value(p) for p in (0.0312, 1e-9, 1.0, None)] == ["0.031", "< 0.001", "1.000", "\N{EN DASH}"]
+    assert [wording.points(share) for share in (0.0164, -0.2, 0.0)] == ["+1.6", "\N{MINUS SIGN}20.0", "+0.0"]

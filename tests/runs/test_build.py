@@ -1,0 +1,268 @@
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from distilled import LABELS, settings, stages
+from dspkd.data.transforms import Augmentation, CentreCrop
+from dspkd.errors import DataError, RunError
+from dspkd.methods import Term
+from dspkd.recipes import schema
+from dspkd.runs import build
+from dspkd.runs import train as run
+from dspkd.types import Batch
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(lesions, tmp_path_factory):
+    """The folder of a finished run; the page is none of our concern here."""
+    out = tmp_path_factory.mktemp("runs") / "teacher"
+    run.train(settings(lesions), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def images(lesions):
+    return build.table(settings(lesions).data)
+
+
+@pytest.fixture(scope="module")
+def parts(lesions, images):
+    return build.split(settings(lesions).split, images)
+
+
+@pytest.fixture(scope="module")
+def taught(finished, images, parts):
+    return build.teacher([str(finished)], images, parts, CPU)
+
+
+@pytest.fixture
+def batch():
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(8, (6,), generator=draw)
+    return Batch(torch.rand(6, 3, 32, 32, generator=draw), labels, torch.arange(6), torch.zeros(6, dtype=torch.int64))
+
+
+def test_the_recipes_pictures_are_what_is_built():
+    made = settings("nowhere", pictures={"size": 32, "erasing": 0.25, "artefacts": ["shading", "dark_corner"]}).pictures
+    assert build.augmentation(made) == Augmentation(size=32, erasing=0.25, artefacts=("shading", "dark_corner"))
+    assert build.centre_crop(made) == CentreCrop(size=32, artefacts=("shading", "dark_corner"))
+
+
+def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts, tmp_path):
+    other = build.split(schema.Split(seed=7, val=0.3, test=0.1), images)
+    assert len(other.rows("val")) > 1.5 * len(other.places("test"))
+    assert other.digest != parts.digest
+    other.save(tmp_path / "split.csv", images)
+    assert build.split(schema.Split(file=str(tmp_path / "split.csv")), images).digest == other.digest
+    by_image = build.split(schema.Split(by="image", waiver="a test"), images)
+    groups = [{images.groups[row] for row in by_image.places(part)} for part in ("train", "test")]
+    assert groups[0] & groups[1]
+
+
+def class_map(folder, text):
+    (folder / "map.toml").write_text(text)
+    return str(folder / "map.toml")
+
+
+BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nmelanoma = ["MEL"]\n'
+
+
+def test_classes_are_those_of_the_class_map(lesions, images, tmp_path):
+    mapped = build.table(schema.Data(path=str(lesions), classes=class_map(tmp_path, BINARY)))
+    assert mapped.classes == ("other", "melanoma")
+    assert mapped.ids == images.ids
+    assert mapped.labels.tolist() == (images.labels == images.classes.index("MEL")).tolist()
+
+
+def test_a_teacher_of_the_unmapped_classes_is_refused_and_told_of_the_map(lesions, finished, tmp_path):
+    mapped = build.table(schema.Data(path=str(lesions), classes=class_map(tmp_path, BINARY)))
+    with pytest.raises(DataError, match=r"its classes are MEL, .*; the data's are other, melanoma; data\.classes ="):
+        build.teacher([str(finished)], mapped, build.split(schema.Split(), mapped), CPU)
+
+
+def test_an_official_split_survives_a_class_map(lesions, images, parts, tmp_path):
+    rows = [f"{path},{images.classes[label]},{part}" for path, label, part in zip(
+        images.paths, images.labels, parts.parts, strict=True)]  # fmt: skip
+    (tmp_path / "images.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    drop = 'drop = ["NV"]\n' + BINARY.replace('"NV", ', "")
+    mapped = build.table(schema.Data(path=str(tmp_path / "images.csv"), classes=class_map(tmp_path, drop)))
+    kept = images.labels != images.classes.index("NV")
+    assert build.split(schema.Split(column="split"), mapped).parts.tolist() == parts.parts[kept].tolist()
+
+
+def test_every_setting_of_the_pictures_reaches_the_augmentation():
+    wanted = schema.Pictures(
+        size=40, min_area=0.7, rotation=5.0, flips=False, randaugment=schema.RandAugment(num_ops=1, magnitude=3)
+    )
+    made = build.augmentation(wanted)
+    for name in ("size", "min_area", "rotation", "flips"):
+        assert getattr(made, name) == getattr(wanted, name), name
+    assert (made.num_ops, made.magnitude) == (1, 3)
+
+
+def test_the_student_starts_alike_for_one_seed_whatever_was_drawn_before():
+    torch.manual_seed(1)
+    first = build.student(schema.Model(name="tiny"), 8, seed=3).state_dict()
+    torch.manual_seed(2)
+    torch.rand(5)
+    again = build.student(schema.Model(name="tiny"), 8, seed=3).state_dict()
+    other = build.student(schema.Model(name="tiny"), 8, seed=4).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["network.fc.weight"], other["network.fc.weight"])
+
+
+def test_a_trained_network_is_the_runs_own(finished, images):
+    network, made_by, classes = build.trained(finished)
+    saved = load_file(finished / "model.safetensors")
+    assert {name: value.shape for name, value in network.library_state().items()} == {
+        name: value.shape for name, value in saved.items()
+    }
+    assert all(torch.equal(value, saved[name]) for name, value in network.library_state().items())
+    assert (made_by.model.name, classes) == ("tiny_wide", images.classes)
+
+
+def test_a_run_that_is_not_finished_is_refused(finished, images, parts, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    for use in (build.trained, lambda folder: build.teacher([str(folder)], images, parts, CPU)):
+        with pytest.raises(RunError, match=r"run: no finished run .*dspkd train RECIPE --out .*run$"):
+            use(tmp_path / "run")
+
+
+def test_a_teacher_is_frozen_and_answers_as_the_network_of_its_run(finished, taught, batch):
+    network = build.trained(finished)[0].eval()
+    torch.testing.assert_close(taught.answer(batch).logits, network(batch.images).logits)
+    assert not any(value.requires_grad for value in taught.network.parameters())
+    assert taught.spec == network.spec
+
+
+def test_no_run_is_no_teacher_and_of_several_each_is_checked(finished, images, parts, tmp_path):
+    assert build.teacher([], images, parts, CPU) is None
+    both = build.teacher([str(finished), str(finished)], images, parts, CPU)
+    assert both.name == "tiny_wide + tiny_wide"
+    shutil.copytree(finished, tmp_path / "leaky")
+    split = (finished / "split.csv").read_text()
+    (tmp_path / "leaky" / "split.csv").write_text(split.replace(",test\n", ",train\n"))
+    with pytest.raises(DataError, match="leaky: was trained on"):
+        build.teacher([str(finished), str(tmp_path / "leaky")], images, parts, CPU)
+
+
+def test_a_teacher_of_other_classes_or_another_order_is_refused(finished, images, parts):
+    turned = replace(images, classes=images.classes[::-1])
+    with pytest.raises(DataError, match=r"its classes are MEL, .*, SCC; the data's are SCC, .*, MEL"):
+        build.teacher([str(finished)], turned, parts, CPU)
+
+
+def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished, images, parts):
+    other = build.split(schema.Split(seed=5), images)
+    seen = {images.groups[row] for row in parts.rows("train")}
+    leaked = seen & {images.groups[row] for part in ("val", "test") for row in other.places(part)}
+    with pytest.raises(DataError, match=rf"was trained on {len(leaked)} of the lesions .*split both runs alike"):
+        build.teacher([str(finished)], images, other, CPU)
+
+
+def test_under_a_waiver_a_teacher_may_share_lesions_that_cross_anyway_but_no_judging_image(
+    finished, images, parts, tmp_path
+):
+    """One lesion of the training part gets an image into the test part: the split leaks, and for a teacher it may."""
+    trained = [images.groups[row] for row in parts.rows("train")]
+    lesion = next(group for group in trained if trained.count(group) > 1)
+    first = images.groups.index(lesion)
+    moved = parts.parts.copy()
+    moved[first] = "test"
+    leaking = replace(parts, parts=moved)
+    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {lesion};"):
+        build.teacher([str(finished)], images, leaking, CPU)
+    same = tmp_path / "same"
+    shutil.copytree(finished, same)
+    leaking.save(same / "split.csv", images)
+    assert build.teacher([str(same)], images, leaking, CPU)
+    other = next(row for row in parts.rows("train") if images.groups[row] != lesion)
+    whole = [row for row, group in enumerate(images.groups) if group == images.groups[other]]
+    moved[whole] = "test"
+    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {images.groups[other]};"):
+        build.teacher([str(same)], images, leaking, CPU)
+
+
+@pytest.mark.parametrize("judging", ["val", "test"])
+def test_a_single_leaked_lesion_is_enough(finished, images, parts, judging):
+    moved = parts.parts.copy()
+    lesion = images.groups[parts.rows("train")[0]]
+    moved[[group == lesion for group in images.groups]] = judging
+    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {lesion};"):
+        build.teacher([str(finished)], images, replace(parts, parts=moved), CPU)
+
+
+def made(taught, *terms, name="s", seed=0, counts=(), balance=0.0):
+    learner = build.student(schema.Model(name="tiny"), 8, seed=0)
+    (stage,) = settings("nowhere", stages=[{**stages(*terms)[0], "name": name}]).stages
+    return build.distiller(stage, learner, taught, counts, seed=seed, balance=balance)
+
+
+def test_a_method_that_appears_again_is_numbered_and_keeps_its_own_weight_options_and_layers(taught, batch):
+    small, large = {"tap": "stride16", "hidden": 4}, {"tap": "last", "hidden": 8}
+    terms = [
+        LABELS, {"method": "mgd", "weight": 0.5, "options": small}, {"method": "kd", "weight": 2},
+        {"method": "mgd", "weight": 0.25, "options": large}, {"method": "mgd", "options": small},
+    ]  # fmt: skip
+    distiller = made(taught, *terms)
+    assert dict(distiller.weights) == {"labels": 1, "mgd": 0.5, "kd": 2, "mgd#2": 0.25, "mgd#3": 1}
+    assert [distiller.terms[name].tap for name in ("mgd", "mgd#2", "mgd#3")] == ["stride16", "last", "stride16"]
+    losses = distiller(batch)
+    assert list(losses) == ["total", "labels", "mgd", "kd", "mgd#2", "mgd#3"]
+
+
+def test_the_layers_of_a_numbered_method_are_saved_and_come_back(taught, tmp_path):
+    mgd = {"method": "mgd", "options": {"hidden": 4}}
+    torch.save(made(taught, mgd, mgd).state_dict(), tmp_path / "last.pt")
+    other = made(taught, mgd, mgd, seed=1)
+    saved = torch.load(tmp_path / "last.pt", weights_only=True)
+    numbered = [name for name in saved if name.startswith("terms.mgd#2.") and name.endswith("weight")]
+    assert numbered
+    assert not any(torch.equal(other.state_dict()[name], saved[name]) for name in numbered)
+    other.load_state_dict(saved)
+    assert all(torch.equal(value, saved[name]) for name, value in other.state_dict().items())
+
+
+def test_layers_of_terms_depend_on_the_seed_and_the_stages_name_alone(taught):
+    mgd = {"method": "mgd", "options": {"hidden": 4}}
+
+    def layers(**changes):
+        torch.rand(1)
+        return torch.nn.utils.parameters_to_vector(made(taught, mgd, **changes).terms.parameters())
+
+    assert torch.equal(layers(), layers())
+    assert not torch.equal(layers(), layers(seed=1))
+    assert not torch.equal(layers(), layers(name="other"))
+
+
+def test_terms_know_the_networks_and_how_many_images_each_class_has(taught, monkeypatch):
+    heard = {}
+
+    class Listening(Term):
+        def __init__(self, student, teacher, **options):
+            super().__init__(student, teacher)
+            heard.update(student=student, teacher=teacher, options=options)
+
+    monkeypatch.setattr(build.methods, "find", lambda name: Listening)
+    kd = {"method": "kd", "options": {"temperature": 3}}
+    made(taught, kd, counts=(64, 4, 4, 4, 1, 1, 1, 1), balance=0.5)
+    assert heard["student"].class_counts == (64, 4, 4, 4, 1, 1, 1, 1)
+    assert heard["student"].class_draws == (36, 9, 9, 9, 5, 4, 4, 4)  # of 80, as 8, 2, 2, 2, 1, 1, 1, 1 of 18
+    made(taught, kd, counts=(5, 4, 3, 2, 1, 1, 1, 9))
+    assert heard["student"].class_counts == heard["student"].class_draws == (5, 4, 3, 2, 1, 1, 1, 9)
+    assert (heard["student"].pooled, heard["teacher"].pooled) == (96, 192)
+    assert heard["options"] == {"temperature": 3}
+
+
+def test_a_placed_network_lies_channels_last_and_answers_the_same(batch):
+    network = build.student(schema.Model(name="tiny"), 8, seed=0).eval()
+    before = network(batch.images).logits
+    placed = build.placed(network, torch.device("cpu"))
+    assert placed.network.stage1[0].weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(placed(batch.images).logits, before)

@@ -1,0 +1,208 @@
+"""A run, end to end on synthetic lesions: the hand-over between stages, and the folder."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from distilled import LABELS, dsp_kd_recipe, teacher_recipe, weights, written
+from dspkd.data.loader import TrainBatches
+from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.evaluation.predictions import Predictions
+from dspkd.experiments import single_run
+from dspkd.recipes import schema
+from dspkd.runs import build, holdout
+from dspkd.runs import train as run
+from dspkd.runs.context import Silent
+from dspkd.training.distiller import Distiller
+from dspkd.training.teachers.frozen import LiveTeacher
+
+
+@pytest.fixture(scope="module")
+def teacher(lesions, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "teacher"
+    run.train(teacher_recipe(lesions), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def finished(lesions, teacher, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "dsp_kd"
+    single_run.train(dsp_kd_recipe(lesions, teacher), out)
+    return out
+
+
+def test_a_finished_folder_describes_itself(finished):
+    result = json.loads((finished / "result.json").read_text())
+    data = json.loads((finished / "data.json").read_text())
+    assert [stage["name"] for stage in result["stages"]] == ["features", "logits"]
+    (opening,) = holdout.openings(finished)
+    assert result["test_openings"] == 1
+    assert (opening.purpose, opening.epochs) == ("train", 4)
+    assert holdout.early(finished, [opening]) == []
+    assert result["bank"] is None
+    assert result["cpu_seconds"] == pytest.approx(sum(stage["cpu_seconds"] for stage in result["stages"]), abs=0.2)
+    assert result["cpu_seconds"] > 0
+    assert data["synthetic"] is True
+    assert schema.load(finished / "recipe.toml").digest == result["digest"]
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["epoch"]) for line in lines] == [
+        ("features", 0), ("features", 1), ("logits", 0), ("logits", 1)
+    ]  # fmt: skip
+    assert set(lines[0]["train"]) == {"total", "labels", "hierarchical_fusion"}
+    assert "synthetic" in (finished / "report.html").read_text()
+
+
+def test_the_deployed_student_is_the_bare_network(finished):
+    network = build.trained(finished)[0]
+    assert set(weights(finished)) == set(network.network.state_dict())
+    assert not any("term" in name or "generate" in name for name in weights(finished))
+    result = json.loads((finished / "result.json").read_text())
+    assert result["parameters"] == sum(value.numel() for value in network.parameters())
+
+
+def test_each_part_is_predicted_once_and_by_nobody_elses_images(finished):
+    parts = {row.split(",")[0]: row.rsplit(",", 1)[1] for row in (finished / "split.csv").read_text().splitlines()[1:]}
+    for part in ("val", "test"):
+        said = Predictions.load(finished / "predictions" / f"{part}.csv")
+        assert set(said.ids) == {name for name, where in parts.items() if where == part}
+
+
+def test_stage_two_starts_from_the_best_student_of_stage_one(lesions, teacher, tmp_path, monkeypatch):
+    started, left = [], []
+    fit = run.loop.fit
+
+    def spy(stage, distiller, *rest, **settings):
+        started.append({name: value.clone() for name, value in distiller.student.state_dict().items()})
+        progress = fit(stage, distiller, *rest, **settings)
+        left.append(progress.best_student)
+        return progress
+
+    monkeypatch.setattr(run.loop, "fit", spy)
+    run.train(dsp_kd_recipe(lesions, teacher), tmp_path / "run")
+    for name, value in left[0].items():
+        assert torch.equal(started[1][name], value), name
+    for name, value in left[1].items():
+        assert torch.equal(weights(tmp_path / "run")[name.removeprefix("network.")], value), name
+
+
+def test_a_stage_may_start_from_the_initial_student(lesions, teacher, tmp_path, monkeypatch):
+    started = []
+    fit = run.loop.fit
+
+    def spy(stage, distiller, *rest, **settings):
+        started.append({name: value.clone() for name, value in distiller.student.state_dict().items()})
+        return fit(stage, distiller, *rest, **settings)
+
+    monkeypatch.setattr(run.loop, "fit", spy)
+    made = schema.load(written(tmp_path, dsp_kd_recipe(lesions, teacher)), ["stages.1.start='initial'"])
+    run.train(made, tmp_path / "run")
+    for name, value in started[0].items():
+        assert torch.equal(started[1][name], value), name
+
+
+def test_a_finished_run_is_not_trained_again(lesions, finished, teacher):
+    before = (finished / "model.safetensors").stat().st_mtime_ns
+    page = single_run.train(dsp_kd_recipe(lesions, teacher), finished)
+    assert page.exists()
+    assert (finished / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_recipe_or_of_something_else_is_refused(lesions, finished, teacher, tmp_path):
+    with pytest.raises(RunError, match=r"holds a run of recipe \w+ \(dsp_kd\).*another --out"):
+        run.train(dsp_kd_recipe(lesions, teacher, seed=1), finished)
+    (tmp_path / "thesis.doc").touch()
+    with pytest.raises(RunError, match="not empty, and not a run folder"):
+        run.train(teacher_recipe(lesions), tmp_path)
+    with pytest.raises(RunError, match=r"thesis\.doc: is a file"):
+        run.train(teacher_recipe(lesions), tmp_path / "thesis.doc")
+
+
+def test_what_cannot_be_built_in_the_last_stage_stops_the_run_before_the_first(lesions, teacher, tmp_path):
+    stages = [
+        {"name": "labels", "epochs": 1, "lr": 1e-3, "terms": [LABELS]},
+        {"name": "mgd", "epochs": 1, "lr": 1e-3, "terms": [{"method": "mgd", "options": {"tap": "stride64"}}]},
+    ]
+    with pytest.raises(RecipeError, match="stride64"):
+        run.train(dsp_kd_recipe(lesions, teacher, stages=stages), tmp_path / "run")
+    assert not (tmp_path / "run" / "stages").exists()
+
+
+def test_a_damaged_image_stops_the_run_before_training_and_is_named(lesions, tmp_path):
+    copy = tmp_path / "lesions"
+    shutil.copytree(lesions, copy)
+    victim = sorted((copy / "ISIC_2019_Training_Input").glob("*.jpg"))[5]
+    victim.write_bytes(victim.read_bytes()[:300])
+    with pytest.raises(DataError, match=victim.name):
+        run.train(teacher_recipe(copy), tmp_path / "run")
+    assert not (tmp_path / "run" / "stages").exists()
+
+
+def test_a_teacher_trained_on_lesions_that_are_to_judge_its_student_is_refused(lesions, teacher, tmp_path):
+    with pytest.raises(DataError, match=r"was trained on \d+ of the lesions .* split both runs alike"):
+        run.train(dsp_kd_recipe(lesions, teacher, split={"seed": 5}), tmp_path / "run")
+
+
+def test_plain_and_distilled_students_start_alike_and_see_the_same_pictures(lesions, teacher, tmp_path, monkeypatch):
+    seen, started = [], []
+    epoch = TrainBatches.epoch
+    fit = run.loop.fit
+
+    def spy_epoch(self, number):
+        for batch in epoch(self, number):
+            seen[-1].append(batch.images.clone())
+            yield batch
+
+    def spy_fit(stage, distiller, *rest, **settings):
+        started[-1].append({name: value.clone() for name, value in distiller.student.state_dict().items()})
+        return fit(stage, distiller, *rest, **settings)
+
+    monkeypatch.setattr(TrainBatches, "epoch", spy_epoch)
+    monkeypatch.setattr(run.loop, "fit", spy_fit)
+    labels = [{"name": "labels", "epochs": 4, "lr": 3e-3, "terms": [LABELS]}]
+    plain = teacher_recipe(lesions, name="plain", model={"name": "tiny"}, stages=labels)
+    for made in (dsp_kd_recipe(lesions, teacher), plain):
+        seen.append([])
+        started.append([])
+        run.train(made, tmp_path / made.name)
+    assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
+    for name, value in started[0][0].items():
+        assert torch.equal(started[1][0][name], value), name
+
+
+def test_teacher_and_student_see_the_same_mixed_pictures_and_killed_runs_end_as_others(lesions, teacher, tmp_path):
+    mixed = dsp_kd_recipe(lesions, teacher, train={"batch_size": 16, "balance": 0.5, "mixup": 0.3, "cutmix": 1.0})
+    seen = {"teacher": [], "student": []}
+    with pytest.MonkeyPatch.context() as patch:
+        answer, forward = LiveTeacher.answer, Distiller.forward
+        patch.setattr(
+            LiveTeacher, "answer", lambda self, batch: seen["teacher"].append(batch.images) or answer(self, batch)
+        )
+
+        def train_step(self, batch, *rest):
+            assert batch.other_labels is not None
+            seen["student"].append(batch.images)
+            return forward(self, batch, *rest)
+
+        patch.setattr(Distiller, "forward", train_step)
+        run.train(mixed, tmp_path / "whole")
+    assert len(seen["student"]) > 10
+    taught = seen["teacher"][: len(seen["student"])]  # afterwards it answers the images by which the student is judged
+    assert all(torch.equal(*both) for both in zip(taught, seen["student"], strict=True))
+
+    class Killed(Silent):
+        def epoch(self, record):
+            if (record["stage"], record["epoch"]) == ("logits", 0):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.train(mixed, tmp_path / "killed", Killed())
+    run.train(mixed, tmp_path / "killed")
+    whole = weights(tmp_path / "whole")
+    assert all(torch.equal(value, whole[name]) for name, value in weights(tmp_path / "killed").items())
+
+
+def test_the_processors_time_of_a_run_is_not_known_where_that_of_an_epoch_is_not():
+    assert run._sum([1.25, 2.0]) == 3.2
+    assert run._sum([1.25, None]) is None

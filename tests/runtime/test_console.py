@@ -1,0 +1,126 @@
+import io
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dspkd.cli import tables
+from dspkd.evaluation.metrics import summarise
+from dspkd.evaluation.predictions import Predictions
+from dspkd.runs.explain import Facts, NetworkFacts, StageFacts, TermFacts
+from dspkd.runtime import console as screen
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=80, markup=False, emoji=False, highlight=False)
+
+
+def printed(console):
+    return console.file.getvalue().splitlines()
+
+
+def row(console, name):
+    """Return the cells of the line of a table whose first is `name`."""
+    lines = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in printed(console)]
+    (found,) = [cells for cells in lines if cells[:1] == [name]]
+    return found
+
+
+def record(epoch, **changes):
+    told = {
+        "stage": "features", "epoch": epoch, "train": {"total": 2.5, "labels": 2.0, "hierarchical_fusion": 0.5},
+        "val": {"balanced_accuracy": 0.125, "accuracy": 0.25}, "best": False,
+    }  # fmt: skip
+    return {**told, **changes}
+
+
+def test_counts_have_a_row_a_class_and_a_total_of_the_images(console):
+    screen.Screen(console).data({"train": {"MEL": [21, 8], "[red]": [2, 1]}, "test": {"MEL": [3, 2], "[red]": [0, 0]}})
+    assert row(console, "class") == ["class", "train", "test"]
+    assert row(console, "MEL") == ["MEL", "21 (8)", "3 (2)"]
+    assert row(console, "[red]") == ["[red]", "2 (1)", "0 (0)"]
+    assert row(console, "all") == ["all", "23", "3"]
+
+
+def test_an_epoch_is_one_line_and_the_kept_one_has_a_star(console):
+    watcher = screen.Screen(console)
+    with watcher:
+        watcher.step("features", 0, 1, 2)
+        watcher.epoch(record(0, best=True))
+        watcher.step("features", 1, 1, 2)
+        watcher.epoch(record(1))
+    first, second = printed(console)
+    assert first == (
+        "features epoch 0  loss 2.5 (labels 2  hierarchical_fusion 0.5)  "
+        "val balanced accuracy 0.125  accuracy 0.250  * kept"
+    )
+    assert second.startswith("features epoch 1 ")
+    assert "*" not in second
+
+
+def test_on_a_terminal_a_bar_shows_the_running_epoch_and_goes_with_it():
+    terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    watcher = screen.Screen(terminal)
+    with watcher:
+        watcher.step("features", 0, 3, 7)
+        watcher._progress.refresh()
+        assert "3/7" in terminal.file.getvalue()
+        watcher.epoch(record(0))
+        assert watcher._progress.tasks == []
+        watcher.step("features", 1, 1, 7)
+        watcher.step("features", 1, 2, 7)
+        assert [(task.description, task.completed) for task in watcher._progress.tasks] == [("features epoch 1", 2)]
+
+
+def test_a_summary_has_a_row_a_class_and_leaves_an_absent_class_without_figures(console):
+    labels = np.array([0, 0, 1], dtype=np.int64)
+    logits = np.array([[2, 1, 0], [1, 2, 0], [0, 3, 1]], dtype=np.float32)
+    made = Predictions(("MEL", "[NV]", "DF"), ("a", "b", "c"), ("x", "x", "y"), labels, logits)
+    tables.print_summary(console, summarise(made))
+    assert printed(console)[0].strip() == "3 images of 2 lesions or patients"
+    assert row(console, "MEL") == ["MEL", "2", "0.500", "1.000", "1.000", "0.667", "1.000"]
+    assert row(console, "[NV]") == ["[NV]", "1", "1.000", "0.500", "0.500", "0.667", "1.000"]
+    assert row(console, "DF") == ["DF", "0", "-", "0.000", "1.000", "-", "-"]
+    assert printed(console)[-2:] == [
+        "balanced accuracy 0.750  macro F1 0.667  accuracy 0.667  AUC 1.000",
+        "no image of DF: left out of the means",
+    ]
+    tables.print_results(console, [("a run", 58772, summarise(made))])
+    assert row(console, "a run") == ["a run", "58,772", "0.750", "0.667", "0.667"]
+
+
+def test_facts_say_shapes_sizes_and_shares_however_small(console):
+    network = NetworkFacts("tiny", 58772, {"last": (96, 1, 1), "pooled": (96,)})
+    terms = (TermFacts("labels", 1.0, 2.1, 0.99996, 0), TermFacts("hierarchical_fusion", 1e-3, 7e-4, 4e-5, 706177))
+    stages = (StageFacts("features", 2, 764949, terms), StageFacts("logits", 1, 58772, terms[:1]))
+    tables.print_facts(console, Facts("abc", 143, 32, network, None, stages))
+    text = console.file.getvalue()
+    assert "recipe abc: 143 training images, batches of 32" in text
+    assert "student tiny: 58,772 parameters\n  last 96x1x1  pooled 96\n" in text
+    assert "teacher" not in text
+    assert "stage features: 2 epochs, 764,949 parameters trained" in text
+    assert "stage logits: 1 epoch, 58,772 parameters trained" in text
+    assert row(console, "hierarchical_fusion") == ["hierarchical_fusion", "0.001", "0.0007", "0.004%", "706,177"]
+    assert max(map(len, printed(console))) < 100
+
+
+def network(name, library, parameters, paper, note):
+    return SimpleNamespace(name=name, library=library, parameters=parameters, paper_millions=paper, note=note)
+
+
+def test_models_fit_a_terminal_of_80_columns_uncut(console):
+    tiny = network("tiny", "dspkd", {8: 58772, 1000: 154996}, None, "for tests only")
+    longest = network("shufflenet_v2_x1_0", "torchvision", {8: 87574664, 1000: 88591464}, 87.575, "")
+    tables.print_models(console, [tiny, longest])
+    assert "…" not in console.file.getvalue()
+    assert row(console, "tiny") == ["tiny", "dspkd", "58,772", "154,996", ""]
+    assert row(console, longest.name) == [longest.name, "torchvision", "87,574,664", "88,591,464", "87.575 M"]
+    assert printed(console)[-1] == "tiny: for tests only"
+
+
+def test_what_prints_to_standard_output_takes_brackets_as_they_are(capsys):
+    screen.terminal().print("runs/[bold]x[/y] :smile:")
+    assert capsys.readouterr().out == "runs/[bold]x[/y] :smile:\n"

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from dspkd import methods
+from dspkd.training.teachers.fields_read import fields_read
+from dspkd.types import Batch, Output, Spec
+
+SPEC = Spec(4, 6, {"stride8": 3, "stride16": 4, "stride32": 5, "last": 5}, class_counts=(5, 5, 5, 5))
+
+
+def output(B):
+    maps = {tap: torch.rand(B, c, 4, 4) for tap, c in SPEC.channels.items()}
+    return Output(torch.rand(B, 4), torch.rand(B, 6), maps)
+
+
+def read_by(*names, **options):
+    terms = [methods.find(name)(SPEC, SPEC, **options) for name in names]
+    zeros = torch.zeros(2, dtype=torch.int64)
+    batch = Batch(torch.rand(2, 3, 8, 8), zeros, torch.arange(2), zeros)
+    answers = [Output(o.logits, o.pooled, o.maps, turned=output(6), strong=output(2)) for o in (output(2), output(2))]
+    return fields_read(terms, *answers, batch)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("labels", set()),
+        ("kd", {"logits"}),
+        ("mlld", {"logits"}),
+        ("mgd", {"last"}),
+        ("hierarchical_fusion", {"last"}),
+        ("rkd", {"pooled"}),
+        ("ssd_kd", {"logits", "pooled", "last"}),
+    ],
+)
+def test_what_a_method_reads_is_found_by_watching_it(method, fields):
+    assert read_by(method) == fields
+
+
+def test_several_methods_read_what_each_reads():
+    assert read_by("kd", "mgd", "labels") == {"logits", "last"}
+
+
+def test_another_tap_is_another_field():
+    assert read_by("fitnets", tap="stride16") == {"stride16"}
+
+
+def test_watching_draws_no_random_numbers():
+    torch.manual_seed(3)
+    before = torch.rand(3)
+    torch.manual_seed(3)
+    terms = [methods.find("mgd")(SPEC, SPEC)]
+    torch.manual_seed(3)
+    zeros = torch.zeros(2, dtype=torch.int64)
+    fields_read(terms, output_after(), output_after(), Batch(torch.empty(2, 3, 8, 8), zeros, zeros, zeros))
+    torch.manual_seed(3)
+    assert torch.equal(torch.rand(3), before)
+
+
+def output_after():
+    state = torch.get_rng_state()
+    made = output(2)
+    torch.set_rng_state(state)
+    return made

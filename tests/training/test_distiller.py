@@ -1,0 +1,227 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dspkd.errors import DataError
+from dspkd.methods import find
+from dspkd.methods._base import Term
+from dspkd.models import zoo
+from dspkd.training.distiller import Distiller
+from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.types import Batch
+
+
+@pytest.fixture
+def batch():
+    draw = torch.Generator().manual_seed(0)
+    return Batch(
+        torch.rand(6, 3, 32, 32, generator=draw),
+        torch.randint(4, (6,), generator=draw),
+        torch.arange(6),
+        torch.zeros(6, dtype=torch.int64),
+    )
+
+
+def made(*parts, **settings):
+    torch.manual_seed(0)
+    student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
+    taught = LiveTeacher(teacher, teacher.spec)
+    terms = [(name, weight, find(name)(student.spec, taught.spec)) for name, weight in parts]
+    return Distiller(student, taught, terms, **settings), taught
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms(batch):
+    distiller, _ = made(("labels", 0.3), ("kd", 2.0))
+    losses = distiller(batch)
+    distiller.eval()
+    distiller.train()
+    alone = {name: made((name, 1.0))[0](batch)["total"] for name in ("labels", "kd")}
+    assert set(losses) == {"total", "labels", "kd"}
+    torch.testing.assert_close(losses["labels"], 0.3 * alone["labels"])
+    torch.testing.assert_close(losses["kd"], 2.0 * alone["kd"])
+    torch.testing.assert_close(losses["total"], losses["labels"] + losses["kd"])
+
+
+def test_a_ramp_weighs_its_part_by_the_epochs_that_have_passed(batch):
+    distiller, _ = made(("labels", 0.3), ("kd", 2.0), ramps={"kd": lambda elapsed: min(elapsed / 4, 1.0)})
+    full = distiller(batch)
+    for elapsed, share in ((0.0, 0.0), (1.5, 0.375), (9.0, 1.0)):
+        losses = distiller(batch, elapsed)
+        torch.testing.assert_close(losses["kd"], share * full["kd"])
+        torch.testing.assert_close(losses["labels"], full["labels"])
+        torch.testing.assert_close(losses["total"], losses["labels"] + losses["kd"])
+
+
+def test_the_teacher_is_not_trained_not_saved_and_stays_in_evaluation(batch):
+    distiller, teacher = made(("labels", 1.0), ("mgd", 7e-5))
+    before = teacher.digest()
+    optimizer = torch.optim.SGD([value for _, value in distiller.trainable()], lr=0.1)
+    for _ in range(3):
+        distiller.train()
+        assert not any(module.training for module in teacher.network.modules())
+        optimizer.zero_grad()
+        distiller(batch)["total"].backward()
+        optimizer.step()
+    assert teacher.digest() == before
+    mine = {name.split(".")[0] for name in distiller.state_dict()}
+    assert mine == {"student", "terms"}
+    assert all(value.grad is None for value in teacher.network.parameters())
+
+
+class Seeing(Term):
+    """Keeps the answers that it is given."""
+
+    def forward(self, student, teacher, batch):
+        self.seen = student, teacher
+        return student.logits.sum()
+
+
+class SeeingTurned(Seeing):
+    wants_turned = True
+
+
+class SeeingStrong(Seeing):
+    wants_strong = True
+
+
+def seen(batch, *kinds, peer=False):
+    """Return the answers that the first of several terms sees in evaluation, and the distiller."""
+    _, taught = made()
+    student = zoo.make("tiny", classes=4)
+    terms = [(kind.__name__, 1.0, kind(student.spec, taught.spec)) for kind in kinds]
+    distiller = Distiller(student, taught, terms, peer=taught.apprentice() if peer else None).eval()
+    distiller(batch)
+    return terms[0][2].seen, (student, taught.network)
+
+
+def assert_answers(answered, network, images):
+    wanted = network(images)
+    for got, want in (
+        (answered.logits, wanted.logits),
+        (answered.pooled, wanted.pooled),
+        (answered.maps["last"], wanted.maps["last"]),
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("peer", [False, True])
+@pytest.mark.parametrize(
+    ("kinds", "turned", "strong"),
+    [
+        ([Seeing], False, False),
+        ([SeeingTurned], True, False),
+        ([SeeingStrong], False, True),
+        ([Seeing, SeeingStrong, SeeingTurned], True, True),
+    ],
+)
+def test_terms_get_answers_to_the_pictures_that_any_of_them_asks_for(batch, kinds, turned, strong, peer):
+    batch = replace(batch, strong=1 - batch.images)
+    answers, networks = seen(batch, *kinds, peer=peer)
+    for answered, network in zip(answers, networks, strict=True):
+        assert_answers(answered, network, batch.images)
+        assert (answered.turned is not None, answered.strong is not None) == (turned, strong)
+        if turned:
+            quarters = [
+                batch.images.transpose(2, 3).flip(2),
+                batch.images.flip(2, 3),
+                batch.images.transpose(2, 3).flip(3),
+            ]
+            assert_answers(answered.turned, network, torch.cat(quarters))
+        if strong:
+            assert_answers(answered.strong, network, batch.strong)
+
+
+@pytest.mark.parametrize(("kinds", "times"), [([Seeing], 1), ([SeeingTurned], 4), ([SeeingTurned, SeeingStrong], 5)])
+def test_pictures_that_nobody_asks_for_cost_nothing_and_those_asked_for_one_pass(batch, kinds, times, monkeypatch):
+    shown = []
+    forward, answer = type(zoo.make("tiny", classes=4)).forward, LiveTeacher.answer
+    monkeypatch.setattr(
+        type(zoo.make("tiny", classes=4)), "forward", lambda self, x: shown.append(len(x)) or forward(self, x)
+    )
+    monkeypatch.setattr(LiveTeacher, "answer", lambda self, x: shown.append(x) or answer(self, x))
+    seen(replace(batch, strong=batch.images), *kinds)
+    batches = [x for x in shown if isinstance(x, Batch)]
+    passes = [x for x in shown if isinstance(x, int) and x > 1]  # a new network tries one picture to learn its shape
+    assert passes == [6 * times] * 2
+    assert [len(each.images) for each in batches] == [6 * times]
+    made = [set(part.tolist()) for part in batches[0].views.split(6)][1:]
+    assert all(view < 0 for views in made for view in views)  # no bank may take them for the pictures that it knows
+    assert len(set().union(*made)) == sum(map(len, made))  # nor one of them for another
+    assert torch.equal(batches[0].index, batch.index.repeat(times))
+
+
+def test_a_batch_without_strong_pictures_is_refused_if_a_term_asks_for_them(batch):
+    with pytest.raises(
+        DataError, match=r"asks for strong pictures, and the batch has none; TrainBatches\(strong=True\)"
+    ):
+        seen(batch, SeeingStrong)
+
+
+def test_a_batch_moves_with_its_strong_pictures_and_its_names_stay(batch):
+    whole = replace(batch, strong=batch.images, other_labels=batch.labels, own_share=batch.images[:, 0, 0, 0])
+    moved = whole.to(torch.device("meta"))
+    devices = {name: value.device.type for name, value in vars(moved).items() if isinstance(value, torch.Tensor)}
+    moves = dict.fromkeys(vars(moved).keys() - {"first", "whole", "index", "views"}, "meta")
+    assert devices == {**moves, "index": "cpu", "views": "cpu"}
+    assert batch.to(torch.device("meta")).strong is None
+
+
+def learning(*parts):
+    """Return a distiller whose teacher learns, and the teacher that it is a copy of."""
+    _, taught = made()
+    student = zoo.make("tiny", classes=4)
+    terms = [(name, weight, find(name)(student.spec, taught.spec)) for name, weight in parts]
+    return Distiller(student, taught, terms, peer=taught.apprentice()).train(), taught
+
+
+def test_a_teacher_that_learns_is_a_copy_that_is_trained_and_saved_by_itself(batch):
+    distiller, teacher = learning(("labels", 1.0), ("eml", 1.0))
+    before, started = teacher.digest(), {name: value.clone() for name, value in distiller.peer.state_dict().items()}
+    assert all(torch.equal(value, started[name]) for name, value in teacher.network.state_dict().items())
+    assert distiller.peer.training
+    optimizer = torch.optim.SGD([value for _, value in distiller.trainable()], lr=0.1)
+    distiller(batch)["total"].backward()
+    optimizer.step()
+    assert teacher.digest() == before
+    assert not any(module.training for module in teacher.network.modules())
+    assert not any(value.requires_grad for value in teacher.network.parameters())
+    assert all(not torch.equal(value, started[name]) for name, value in distiller.peer.named_parameters())
+    statistic = "network.stem.1.running_mean"
+    assert not torch.equal(distiller.peer.state_dict()[statistic], started[statistic])
+    assert {name.split(".")[0] for name in distiller.state_dict()} == {"student", "terms", "peer"}
+
+
+def test_terms_that_do_not_train_a_teacher_send_it_no_gradient_even_if_they_forget_to_detach(batch):
+    class Forgetful(Term):
+        def forward(self, student, teacher, batch):
+            return (student.pooled.mean() - teacher.pooled.mean() - teacher.maps["last"].mean()).square()
+
+    _, taught = made()
+    student = zoo.make("tiny", classes=4)
+    term = Forgetful(student.spec, taught.spec)
+    distiller = Distiller(student, taught, [("forgetful", 1.0, term)], peer=taught.apprentice())
+    distiller(batch)["total"].backward()
+    assert all(value.grad is None for value in distiller.peer.parameters())
+    assert any(value.grad.any() for value in distiller.student.parameters() if value.grad is not None)
+
+
+def test_the_digest_of_a_teacher_sees_a_weight_and_a_statistic():
+    _, teacher = made(("labels", 1.0))
+    before = teacher.digest()
+    statistic = next(value for name, value in teacher.network.named_buffers() if name.endswith("running_mean"))
+    statistic[0] += 1e-6
+    assert teacher.digest() != before
+
+
+def test_a_teacher_whom_no_term_asks_is_not_run(batch):
+    distiller, teacher = made(("labels", 1.0))
+    teacher.answer = None
+    assert distiller(batch)["total"].isfinite()
+
+
+def test_adapters_are_trained_with_the_student(batch):
+    distiller, _ = made(("labels", 1.0), ("mgd", 7e-5))
+    names = [name for name, _ in distiller.trainable()]
+    assert any(name.startswith("terms.mgd.") for name in names)
+    assert any(name.startswith("student.network.") for name in names)

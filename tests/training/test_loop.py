@@ -1,0 +1,279 @@
+import math
+
+import pytest
+import torch
+
+from dspkd.errors import RunError, TrainingError
+from dspkd.methods import find
+from dspkd.methods._base import Term
+from dspkd.models import zoo
+from dspkd.recipes.stage import Stage
+from dspkd.recipes.stage import Term as TermRecipe
+from dspkd.training import loop
+from dspkd.training.distiller import Distiller
+from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.types import Batch
+
+CPU = loop.Arithmetic(device=torch.device("cpu"))
+
+
+def stage(**settings):
+    return Stage(**{"name": "s", "epochs": 4, "lr": 0.01, "terms": (TermRecipe(method="labels"),), **settings})
+
+
+class Noise:
+    """Two batches an epoch, a function of the epoch's number."""
+
+    def __len__(self):
+        return 2
+
+    def epoch(self, number):
+        for step in range(2):
+            draw = torch.Generator().manual_seed(number * 2 + step)
+            labels = torch.randint(4, (8,), generator=draw)
+            yield Batch(torch.rand(8, 3, 32, 32, generator=draw), labels, torch.arange(8), torch.full((8,), number))
+
+
+class Heard:
+    def __init__(self):
+        self.steps, self.records = [], []
+
+    def step(self, *told):
+        self.steps.append(told)
+
+    def epoch(self, record):
+        self.records.append(record)
+
+
+def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, heard=None, digest="d", hand_on=()):
+    torch.manual_seed(0)
+    student = zoo.make("tiny", classes=4)
+    distiller = Distiller(student, None, [("labels", 1.0, term or find("labels")(student.spec, None))])
+    given = iter(scores)
+    heard = heard or Heard()
+    states = []
+
+    def score(judged):
+        states.append({name: value.clone() for name, value in judged.state_dict().items()})
+        return {"balanced_accuracy": next(given), "accuracy": 0.0, "macro_f1": 0.0}
+
+    progress = loop.fit(
+        the_stage or stage(), distiller, Noise(), score, folder=folder, digest=digest, seed=0, first_epoch=0,
+        hand_on=hand_on, arithmetic=CPU, watcher=heard,
+    )  # fmt: skip
+    return student, progress, states
+
+
+def test_the_student_left_is_that_of_the_first_best_epoch(tmp_path):
+    student, progress, states = fit(tmp_path)
+    assert (progress.best_epoch, progress.best_score) == (1, 0.4)
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, states[1][name]), name
+    assert any(not torch.equal(value, states[3][name]) for name, value in student.state_dict().items())
+
+
+def test_a_stage_may_keep_its_last_epoch_whatever_the_scores(tmp_path):
+    heard = Heard()
+    student, progress, states = fit(tmp_path, the_stage=stage(keep="last"), heard=heard)
+    assert (progress.best_epoch, progress.best_score) == (3, 0.3)
+    assert [record["best"] for record in heard.records] == [False, False, False, True]
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, states[3][name]), name
+
+
+def test_the_distiller_is_told_how_far_the_stage_is(tmp_path, monkeypatch):
+    told = []
+    forward = Distiller.forward
+    monkeypatch.setattr(Distiller, "forward", lambda self, batch, elapsed: told.append(elapsed) or forward(self, batch))
+    fit(tmp_path)
+    assert told == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last_epoch(tmp_path):
+    class Bad(Term):
+        needs_teacher = False
+        calls = 0
+
+        def forward(self, student, teacher, batch):
+            Bad.calls += 1
+            return student.logits.sum() * (math.nan if Bad.calls > 3 else 0.001)
+
+    spec = zoo.make("tiny", classes=4).spec
+    with pytest.raises(TrainingError, match=r"stage 's', epoch 1, step 1: loss not finite: total, labels"):
+        fit(tmp_path, term=Bad(spec, None))
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["progress"]["epochs"] == 1
+
+
+@pytest.mark.parametrize(("steps", "last"), [([1.0, math.nan, math.nan, 1.0], 9), ([1.0, math.inf], 7)])
+def test_a_late_look_at_losses_names_the_first_step_that_was_not_finite(steps, last):
+    unseen = [{"total": torch.tensor(value), "kd": torch.tensor(1.0), "mgd": torch.tensor(value)} for value in steps]
+    with pytest.raises(TrainingError, match=r"here, step 7: loss not finite: total, mgd;"):
+        loop._require_finite(unseen, "here", last=last)
+    loop._require_finite(unseen[:1], "here", last=6)
+
+
+def test_losses_are_looked_at_once_in_some_steps_and_at_the_end_of_an_epoch(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(loop, "_require_finite", lambda unseen, place, last: looks.append((place, last, len(unseen))))
+    fit(tmp_path)
+    steps = {place: [last for here, last, _ in looks if here == place] for place, _, _ in looks}
+    assert all(seen == list(range(len(seen))) for seen in steps.values())
+    assert {number for _, _, number in looks} == {1}
+
+
+def test_a_stopped_stage_goes_on_and_ends_with_the_same_bits(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    class Killer(Heard):
+        def step(self, stage, epoch, done, steps):
+            if (epoch, done) == (2, 1):
+                raise Killed
+
+    rising = (0.1, 0.2, 0.3, 0.4)
+    whole, _, _ = fit(tmp_path / "whole", scores=rising)
+    with pytest.raises(Killed):
+        fit(tmp_path / "broken", scores=rising, heard=Killer())
+    heard = Heard()
+    resumed, progress, _ = fit(tmp_path / "broken", scores=rising[2:], heard=heard)
+    assert [record["epoch"] for record in heard.records] == [0, 1, 2, 3]
+    assert progress.best_epoch == 3
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_another_recipe_or_a_damaged_one_is_refused(tmp_path):
+    fit(tmp_path)
+    with pytest.raises(RunError, match=r"last\.pt: of recipe d, but this recipe is e"):
+        fit(tmp_path, digest="e")
+    (tmp_path / "last.pt").write_bytes(b"cut")
+    with pytest.raises(RunError, match=r"last\.pt: not a readable checkpoint; delete it"):
+        fit(tmp_path)
+
+
+def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    fit(tmp_path, the_stage=stage(epochs=1))
+    before = (tmp_path / "last.pt").read_bytes()
+
+    def half(state, file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, the_stage=stage(epochs=2))
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_the_rate_rises_linearly_then_falls_to_zero_along_a_cosine():
+    made = stage(epochs=10, lr=1.0, warmup=2.0)
+    rates = [loop.learning_rate(made, step, 100) for step in range(100)]
+    assert rates[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
+    assert rates[20] == 1.0
+    assert rates[60] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 79 / 80)))
+    assert max(rates) == rates[20]
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_vectors_do_not_decay(name):
+    network = zoo.make("tiny", classes=4)
+    optimizer = loop.make_optimizer(stage(optimizer=name, weight_decay=0.3), network.named_parameters())
+    decays = {value.ndim > 1: group["weight_decay"] for group in optimizer.param_groups for value in group["params"]}
+    assert decays == {True: 0.3, False: 0.0}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
+
+
+class Noisy(Term):
+    """Sends both networks gradients of very different sizes."""
+
+    needs_teacher = False
+    trains_teacher = True
+
+    def forward(self, student, teacher, batch):
+        return student.logits.square().mean() + 1e6 * teacher.logits.square().mean()
+
+
+def mutual(folder, heard=None, **settings):
+    torch.manual_seed(0)
+    student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
+    term = Noisy(student.spec, None)
+    taught = LiveTeacher(teacher, teacher.spec)
+    distiller = Distiller(student, taught, [("noisy", 1.0, term)], peer=taught.apprentice())
+    loop.fit(
+        stage(**{"teacher_lr": 1e-4, "keep": "last", **settings}), distiller, Noise(),
+        lambda judged: {"balanced_accuracy": 0.0}, folder=folder, digest="d", seed=0, first_epoch=0, arithmetic=CPU,
+        watcher=heard or Heard(),
+    )  # fmt: skip
+    return distiller, taught
+
+
+def test_a_teacher_that_learns_has_a_peak_rate_and_a_gradient_norm_of_its_own(tmp_path):
+    """Two steps of SGD with momentum and gradients of at most 5 go no further than 5 rate_0 + 5 (1 + 0.9) rate_1."""
+    one = {"epochs": 1, "lr": 0.01, "teacher_lr": 1e-4, "optimizer": "sgd", "weight_decay": 0.0}
+    distiller, taught = mutual(tmp_path, **one)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)["optimizer"]
+    rates = sorted({group["lr"] for group in state["param_groups"]})
+    assert rates == pytest.approx([0.5e-4, 0.5e-2])  # the second of two steps, half-way down the cosine
+    moved = [
+        (value - before).flatten() for (_, value), before in
+        zip(distiller.peer.named_parameters(), taught.network.parameters(), strict=True)
+    ]  # fmt: skip
+    assert 0 < torch.cat(moved).norm() <= 5 * 1e-4 * (1 + 0.5 * 1.9) * 1.001
+    torch.manual_seed(0)
+    first = dict(zoo.make("tiny", classes=4).named_parameters())
+    way = [(value - first[name]).flatten() for name, value in distiller.student.named_parameters()]
+    assert torch.cat(way).norm() > 1e-3  # clipped together with the teacher's gradient it would be 1e-8
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_stopped_stage_with_a_teacher_that_learns_goes_on_and_ends_with_the_same_bits(tmp_path, name):
+    class Killed(BaseException):
+        pass
+
+    class Killer(Heard):
+        def step(self, stage, epoch, done, steps):
+            if (epoch, done) == (2, 1):
+                raise Killed
+
+    whole, _ = mutual(tmp_path / "whole", optimizer=name)
+    with pytest.raises(Killed):
+        mutual(tmp_path / "broken", Killer(), optimizer=name)
+    resumed, _ = mutual(tmp_path / "broken", optimizer=name)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_layers_to_hand_on_are_those_of_the_epoch_that_is_kept(tmp_path):
+    """The student is handed on as it was in epoch 1; layers of the last epoch would not fit it."""
+
+    class Layered(Term):
+        needs_teacher = False
+
+        def __init__(self, student, teacher):
+            super().__init__(student, teacher)
+            self.layer = torch.nn.Linear(student.classes, 1)
+
+        def forward(self, student, teacher, batch):
+            return self.layer(student.logits).square().mean()
+
+    layers = []
+
+    class Noting(Heard):
+        def epoch(self, record):
+            layers.append(term.layer.weight.detach().clone())
+
+    term = Layered(zoo.make("tiny", classes=4).spec, None)
+    fit(tmp_path, term=term, heard=Noting(), hand_on=("labels",))
+    assert torch.equal(term.layer.weight, layers[1])
+    assert not torch.equal(term.layer.weight, layers[3])
+
+
+def test_the_gradient_is_clipped_and_the_means_are_over_pictures(tmp_path):
+    heard = Heard()
+    fit(tmp_path, heard=heard, the_stage=stage(epochs=1, lr=1e-9))
+    torch.manual_seed(0)
+    student = zoo.make("tiny", classes=4).train()
+    values = [torch.nn.functional.cross_entropy(student(b.images).logits, b.labels).item() for b in Noise().epoch(0)]
+    assert heard.records[0]["train"]["labels"] == pytest.approx(sum(values) / 2, rel=1e-4)
+    assert heard.steps == [("s", 0, 1, 2), ("s", 0, 2, 2)]

@@ -1,0 +1,109 @@
+"""What a training step asks of its device: nothing that would make the program wait for the answer.
+
+Tensors of the device "meta" have no values. Whatever needs one raises there: ``item``, ``tolist``, ``if tensor``,
+picking by a mask, a copy to main memory. What passes lets a GPU run behind the program.
+"""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from dspkd.methods import find, names
+from dspkd.models import zoo
+from dspkd.training import loop
+from dspkd.training.distiller import Distiller
+from dspkd.training.teachers.cached import BankedTeacher
+from dspkd.training.teachers.ensemble import EnsembleTeacher
+from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.types import Batch
+
+META = torch.device("meta")
+B = 6
+
+
+@pytest.fixture(autouse=True)
+def _autocast_knows_no_meta(monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+
+
+def batch():
+    rows = torch.arange(B)
+    return Batch(torch.rand(B, 3, 32, 32), rows % 4, rows, torch.zeros_like(rows), torch.rand(B, 3, 32, 32))
+
+
+def taught():
+    network = zoo.make("tiny_wide", classes=4)
+    return LiveTeacher(network.to(META), network.spec)
+
+
+def a_step(teacher, name):
+    """Take a step with this method alone, as `loop._train_epoch` takes it between two looks at the losses."""
+    student = zoo.make("tiny", classes=4)
+    term = find(name)(student.spec, teacher.spec)
+    peer = teacher.apprentice() if term.trains_teacher else None
+    distiller = Distiller(student, teacher, [(name, 0.5, term)], peer=peer).to(META).train()
+    losses = distiller(batch().to(META), 0.5)
+    losses["total"].backward()
+    values = [value for _, value in distiller.trainable()]
+    optimizer = torch.optim.SGD([{"params": values, "scale": 1.0}], lr=0.1)  # the fused ones have no meta form
+    loop.update(loop.owners(distiller.trainable()), optimizer, 0.1, 5.0)
+    assert all(loss.device == META for loss in losses.values())
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_method_leaves_the_device_alone(name):
+    a_step(taught(), name)
+
+
+def test_so_do_several_teachers():
+    a_step(EnsembleTeacher([taught(), taught()]), "kd")
+
+
+def test_so_does_a_bank(tmp_path):
+    """It finds its answers by the names of the pictures, which therefore stay in main memory."""
+    live = zoo.make("tiny_wide", classes=4)
+    teacher = LiveTeacher(live, live.spec)
+    bank = BankedTeacher(teacher, {"logits", "last"}, [bytes([row]) * 16 for row in range(B)], {}, tmp_path)
+    bank.fill(
+        [(row, 0) for row in range(B)], lambda _: iter([batch()]), made=(), batch_size=B, ask=teacher.answer,
+        progress=lambda *_: None, log=lambda _: None,
+    )  # fmt: skip
+    a_step(bank, "kd")
+    a_step(bank, "mgd")
+
+
+def test_what_needs_an_answer_is_found_out():
+    """The test above can fail: this is what it looks for."""
+    there = batch().to(META)
+    for waits in (
+        there.labels.tolist,
+        lambda: bool(there.images.isfinite().all()),
+        lambda: there.images.sum().item(),
+        lambda: there.images[there.images > 0],
+        there.images.cpu,
+    ):
+        with pytest.raises((NotImplementedError, RuntimeError)):
+            waits()
+
+
+def test_on_a_gpu_losses_are_looked_at_once_in_twenty_steps_and_at_the_end(monkeypatch):
+    looks = []
+    monkeypatch.setattr(loop, "_require_finite", lambda unseen, _, last: looks.append((last, len(unseen))))
+    student = zoo.make("tiny", classes=4)
+    distiller = Distiller(student, None, [("labels", 1.0, find("labels")(student.spec, None))])
+    optimizer = torch.optim.SGD([{"params": list(student.parameters()), "scale": 1.0}], lr=0.1)
+    steps = 2 * loop.STEPS_UNSEEN + 3
+
+    class Elsewhere:
+        """A device that is none of this machine."""
+
+        type = "cuda"
+
+    monkeypatch.setattr(Batch, "to", lambda self, _: self)
+    watcher = type("Deaf", (), {"step": lambda *_: None})()
+    loop._train_epoch(
+        "s", 0, distiller, distiller, [batch()] * steps, optimizer, [1e-3] * steps, loop.Arithmetic(device=Elsewhere()),
+        watcher,
+    )  # fmt: skip
+    assert looks == [(19, 20), (39, 20), (42, 3)]
