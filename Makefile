@@ -57,8 +57,8 @@ bench: $(STAMP) ## Measure speed and memory, beside torchdistill and torchvision
 	$(BIN)/python benchmarks/bench_generators.py
 	$(BIN)/python benchmarks/bench_loader.py $(MEASURED)
 	$(BIN)/python benchmarks/bench_growth.py $(MEASURED)
-	$(BIN)/python benchmarks/bench_bank.py $(MEASURED) --threads $(THREADS)
-	$(BIN)/python benchmarks/bench_bank.py $(MEASURED) --threads $(THREADS) --size 96 --batch 32 --images 96
+	$(BIN)/python benchmarks/bench_teacher_cache.py $(MEASURED) --threads $(THREADS)
+	$(BIN)/python benchmarks/bench_teacher_cache.py $(MEASURED) --threads $(THREADS) --size 96 --batch 32 --images 96
 	$(BIN)/python benchmarks/bench_end_to_end.py $(MEASURED) --threads $(THREADS)
 
 constraints: $(STAMP) ## Move .venv to the newest versions that pyproject.toml admits and pin them

@@ -39,7 +39,7 @@ def blurred_or_noisy(image, draw):
 
 
 def overlaid(image, draw):
-    """Six dark hairs across the picture, half a per cent of its width thick, or a ruler."""
+    """Six dark hairs across the image, half a per cent of its width thick, or a ruler."""
     image = image.copy()
     pen = ImageDraw.Draw(image)
     thick = max(1, round(image.width / 200))
@@ -62,7 +62,7 @@ ALTERATIONS = {
     "JPEG 50": lambda image, draw: jpeg(image, 50),
     "flipped left to right": lambda image, draw: ImageOps.mirror(image),
     "flipped top to bottom": lambda image, draw: ImageOps.flip(image),
-    "turned 90, 180 or 270 degrees": lambda image, draw: image.transpose(QUARTERS[draw.integers(3)]),
+    "rotated 90, 180 or 270 degrees": lambda image, draw: image.transpose(QUARTERS[draw.integers(3)]),
     "brightness -25 % or +25 %": lambda image, draw: ImageEnhance.Brightness(image).enhance(draw.choice([0.75, 1.25])),
     "each colour channel up to 15 % off": tinted,
     "cropped to 95 % of each side": cropped,

@@ -4,7 +4,7 @@
     python benchmarks/bench_artefacts.py ../shared/data/dermoscopy-288-mini --side 256
     python benchmarks/bench_artefacts.py --sheet docs/how-to/artefacts.jpg     # synthetic lesions, before and after
 
-For each artefact: CPU time an image on one thread, and how much it changes pictures as they are. For hair also: 3 to 16
+For each artefact: CPU time an image on one thread, and how much it changes images as they are. For hair also: 3 to 16
 dark hairs are drawn on each image; of the drawn pixels that differ visibly (by more than 20 of 255) from the image
 before, the share that still does so after removal, both from the bare image and from the bare image without its own
 hair. Beside them stands the share of the bare image's pixels that removal changes visibly, its own hair among them.
@@ -36,7 +36,7 @@ SHOWN = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path, nargs="?", help="images, searched for *.jpg")
-    parser.add_argument("--side", type=int, default=144, help="shorter side; 3/2 of pictures.size in training")
+    parser.add_argument("--side", type=int, default=144, help="shorter side; 3/2 of images.size in training")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--sheet", type=Path, help="write synthetic lesions before and after, and measure nothing")
     asked = parser.parse_args()

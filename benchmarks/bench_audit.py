@@ -2,7 +2,7 @@
 
     python benchmarks/bench_audit.py ../shared/data/dermoscopy-150 --images 25000
 
-Makes that many different pictures, four to three, in a temporary folder: windows of 60 % of a photograph, turned by any
+Makes that many different images, four to three, in a temporary folder: windows of 60 % of a photograph, rotated by any
 angle, with a tint of their own, and a hundredth of them copied. All are read once; the search
 for copies is then timed on the first of them, twice as many at each step. CPU seconds are of all threads together.
 """
@@ -23,19 +23,19 @@ from dspkd.data.audit import duplicates, fingerprint
 
 
 def make(number, path, source, width):
-    """Write picture `number`, or at every hundredth a mirrored copy of the one before."""
+    """Write image `number`, or at every hundredth a mirrored copy of the one before."""
     draw = np.random.default_rng(number - (number % 100 == 99))
     with Image.open(source) as image:
         angle, (x, y) = draw.uniform(0, 360), draw.uniform(0, 0.4, 2) * image.size
-        turned = image.convert("RGB").rotate(angle, Image.Resampling.BILINEAR)
-    window = turned.crop((round(x), round(y), round(x + 0.6 * turned.width), round(y + 0.6 * turned.height)))
+        rotated = image.convert("RGB").rotate(angle, Image.Resampling.BILINEAR)
+    window = rotated.crop((round(x), round(y), round(x + 0.6 * rotated.width), round(y + 0.6 * rotated.height)))
     pixels = np.asarray(window.resize((width, width * 3 // 4), Image.Resampling.BILINEAR)) * draw.uniform(0.85, 1.15, 3)
     made = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     (ImageOps.mirror(made) if number % 100 == 99 else made).save(path, quality=85)
 
 
 def first(prints, count):
-    """Return the fingerprints of the first `count` pictures."""
+    """Return the fingerprints of the first `count` images."""
     return fingerprint.Fingerprints(**{item.name: getattr(prints, item.name)[:count] for item in fields(prints)})
 
 
@@ -53,7 +53,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, default=25_000)
-    parser.add_argument("--width", type=int, default=300, help="of a picture, in pixels")
+    parser.add_argument("--width", type=int, default=300, help="of an image, in pixels")
     asked = parser.parse_args()
     table = data.read("auto", asked.data)
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +63,7 @@ def main():
             made = pool.map(make, range(asked.images), paths, sources, [asked.width] * asked.images)
             for number, _ in enumerate(made, start=1):
                 if number % 5000 == 0:
-                    print(f"made {number} pictures", flush=True)
+                    print(f"made {number} images", flush=True)
         before = peak_mib()
         prints, wall, cpu = timed(lambda: fingerprint.take(paths))
         kept = sum(getattr(prints, name).nbytes for name in ("layout", "detail")) / asked.images

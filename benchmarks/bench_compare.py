@@ -3,7 +3,7 @@
     python benchmarks/bench_compare.py --runs 8 --epochs 12
 
 Tiny networks on synthetic lesions. Both ways train the same runs into empty folders, by `dspkd compare`, with the
-pictures decoded beforehand; the time of starting Python is in both. Processor time is given beside wall time: on a
+images decoded beforehand; the time of starting Python is in both. Processor time is given beside wall time: on a
 machine that is busy with other things, only that is the runs' own.
 """
 
@@ -22,7 +22,7 @@ RECIPE = """
 name = "student"
 data = {{ path = "{data}" }}
 model = {{ name = "tiny" }}
-pictures = {{ size = 48 }}
+images = {{ size = 48 }}
 train = {{ batch_size = 32 }}
 machine = {{ threads = 1, cache = "{cache}" }}
 stages = [{{ name = "labels", epochs = {epochs}, lr = 3e-3, terms = [{{ method = "labels" }}] }}]

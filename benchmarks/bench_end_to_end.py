@@ -1,4 +1,4 @@
-"""A whole distillation from nothing to its last epoch, by dspkd with a cold bank and by torchdistill.
+"""A whole distillation from nothing to its last epoch, by dspkd with a cold cache and by torchdistill.
 
     pip install --no-deps torchdistill
     python benchmarks/bench_end_to_end.py --data ../shared/data/dermoscopy-288-mini --images 32 --epochs 30 --views 4
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench_bank import add_arguments, setting_of
+from bench_teacher_cache import add_arguments, setting_of
 from contestants import KD, Here, Watcher, box_of_torchdistill, epoch_of_torchdistill, train
 from turns import Apart
 
@@ -25,7 +25,7 @@ def dspkd(turn, setting, epochs):
     here = Here(setting)
     batches = here.batches(setting.views)
     here.fill(lambda *_: turn())
-    train(here.bank, KD, batches, setting, Watcher(turn), epochs=epochs)
+    train(here.teacher_cache, KD, batches, setting, Watcher(turn), epochs=epochs)
 
 
 def torchdistill(turn, setting, epochs):

@@ -4,7 +4,7 @@
     python benchmarks/bench_generators.py --maps res2net101-224 --batch 16
 
 Forward and backward pass of `mgd` from a ShuffleNetV2 x1.0's last map (1024 channels) to a teacher's, every generator
-in turn, one thread of a CPU. Parameters and multiply-accumulates (of one picture, forward) are of the generator alone.
+in turn, one thread of a CPU. Parameters and multiply-accumulates (of one image, forward) are of the generator alone.
 Ratios are of times in the same round, to the published generator.
 """
 
@@ -16,7 +16,7 @@ from turns import ratio, take_turns
 
 from dspkd.methods.mgd import MGD
 from dspkd.runtime.memory import keep_freed_memory
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 MAPS = {
     "res2net101-224": (2048, 7),
@@ -37,7 +37,7 @@ GENERATORS = {
 def contestant(options, channels, side, batch):
     """Return the term, and a function that takes one forward and backward pass of it."""
     torch.manual_seed(0)
-    student, teacher = (Spec(8, c, {"last": c}) for c in (1024, channels))
+    student, teacher = (NetworkSpec(8, c, {"last": c}) for c in (1024, channels))
     term = MGD(student, teacher, **options)
     theirs, mine = (
         torch.randn(batch, c, side, side).contiguous(memory_format=torch.channels_last) for c in (channels, 1024)

@@ -3,8 +3,8 @@
     python benchmarks/bench_growth.py
     python benchmarks/bench_growth.py --data ../shared/data/dermoscopy-150 --images 1000
 
-First a student trains from a bank for some epochs, and the process's memory is told after each. Then each row has more
-of one thing: images are decoded into an empty store, and the teacher answers all of their views into an empty bank
+First a student trains from a cache for some epochs, and the process's memory is told after each. Then each row has more
+of one thing: images are decoded into an empty store, and the teacher answers all of their views into an empty cache
 (logits and last map). Seconds are of the processor, one thread.
 """
 
@@ -14,11 +14,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bench_bank import add_arguments, setting_of
+from bench_teacher_cache import add_arguments, setting_of
 from contestants import KD, Here, Watcher, silent, train
 from memory import memory_mib
 
-from dspkd.runtime.array_store import readable
+from dspkd.runtime.files import readable
 
 
 def timed(work):
@@ -28,17 +28,17 @@ def timed(work):
 
 
 def grown(setting, folder):
-    """Fill an empty store and an empty bank; return both with what they took."""
+    """Fill an empty store and an empty cache; return both with what they took."""
     here = Here(replace(setting, folder=str(folder)))
     batches, decoding = timed(lambda: here.batches(setting.views))
     _, filling = timed(lambda: here.fill(silent))
     pixels = sum(path.stat().st_size for path in (folder / "pixels").rglob("*.bin"))
-    kept = sum(path.stat().st_size for path in (folder / "bank").rglob("*.bin"))
+    kept = sum(path.stat().st_size for path in (folder / "teacher_cache").rglob("*.bin"))
     return here, batches, (decoding, pixels, filling, kept)
 
 
 def watched(setting, folder, epochs):
-    """Train from a bank, and tell memory after each epoch."""
+    """Train from a cache, and tell memory after each epoch."""
     here, batches, _ = grown(setting, folder)
     memory = []
 
@@ -46,8 +46,8 @@ def watched(setting, folder, epochs):
         def epoch(self, record):
             memory.append(memory_mib())
 
-    train(here.bank, KD, batches, here.setting, Noting(silent), epochs=epochs)
-    print(f"MiB resident (in use by the allocator) after each epoch of training from the bank: {', '.join(memory)}")
+    train(here.teacher_cache, KD, batches, here.setting, Noting(silent), epochs=epochs)
+    print(f"MiB resident (in use by the allocator) after each epoch of training from the cache: {', '.join(memory)}")
 
 
 def main():
@@ -64,7 +64,7 @@ def main():
         rows += [replace(least, views=factor * least.views) for factor in (2, 4)]
         rows += [replace(least, size=factor * least.size) for factor in (2, 4)]
         watched(most, Path(temporary) / "watched", asked.epochs)
-        print("| images | views | size | decoding | pixels | filling | bank |\n|---|---|---|---|---|---|---|")
+        print("| images | views | size | decoding | pixels | filling | cache |\n|---|---|---|---|---|---|---|")
         first = None
         for number, setting in enumerate(rows):
             _, _, costs = grown(setting, Path(temporary) / str(number))

@@ -1,9 +1,9 @@
-"""How long one picture takes: torch, ONNX Runtime in float32 and int8, OpenVINO, the Predictor, beside the teachers.
+"""How long one pixels takes: torch, ONNX Runtime in float32 and int8, OpenVINO, the Predictor, beside the teachers.
 
     python benchmarks/bench_latency.py
     python benchmarks/bench_latency.py --bundle model.dspkd --image image.jpg --runs 300
 
-One picture at a time, one thread, 20 runs to warm up, at least 100 timed, contenders taking turns: median and 95th
+One pixels at a time, one thread, 20 runs to warm up, at least 100 timed, contenders taking turns: median and 95th
 percentile of the wall clock, and the median of the processor's time, which other programs distort least. Without a
 bundle, a ShuffleNetV2 x1.0 with initial weights at 224 px is converted as `dspkd export` does it and calibrated on
 noise: times do not depend on what the weights are. The image is a synthetic lesion of 600 x 450 px as a JPEG. OpenVINO
@@ -63,18 +63,18 @@ def main():
 def compare(path, image, student, runs):
     bundle = open_bundle(path)
     size = bundle.spec.preprocessing.size
-    picture = np.random.default_rng(0).random((1, 3, size, size), np.float32)
+    pixels = np.random.default_rng(0).random((1, 3, size, size), np.float32)
     networks = {}
     for name in (student, *TEACHERS):
         torch.manual_seed(0)
         network = zoo.make(name, classes=len(bundle.spec.classes)).eval()
-        networks[f"{name}, torch"] = by_torch(network, picture)
+        networks[f"{name}, torch"] = by_torch(network, pixels)
         if name in TEACHERS:
-            networks[f"{name}, ONNX fp32"] = by_runtime(onnx_graph.to_onnx(network, size), picture)
+            networks[f"{name}, ONNX fp32"] = by_runtime(onnx_graph.to_onnx(network, size), pixels)
     for precision, model in bundle.spec.models.items():
         content = bundle.read(model.file)
-        networks[f"{student}, ONNX {precision}"] = by_runtime(content, picture)
-        if (compiled := by_openvino(content, picture)) is not None:
+        networks[f"{student}, ONNX {precision}"] = by_runtime(content, pixels)
+        if (compiled := by_openvino(content, pixels)) is not None:
             networks[f"{student}, OpenVINO {precision}"] = compiled
     alone = measure(networks, runs=runs)
     whole = {}
@@ -103,8 +103,8 @@ def ratio(one, other):
     return {"wall clock": one.p50 / other.p50, "processor": one.cpu / other.cpu}
 
 
-def by_torch(network, picture):
-    answering, tensor = onnx_graph.Logits(network).eval(), torch.from_numpy(picture)
+def by_torch(network, pixels):
+    answering, tensor = onnx_graph.LogitsOnly(network).eval(), torch.from_numpy(pixels)
 
     def call():
         with torch.inference_mode():
@@ -113,12 +113,12 @@ def by_torch(network, picture):
     return call
 
 
-def by_runtime(model, picture):
+def by_runtime(model, pixels):
     answering = session(model)
-    return lambda: answering.run([OUTPUT], {INPUT: picture})
+    return lambda: answering.run([OUTPUT], {INPUT: pixels})
 
 
-def by_openvino(model, picture):
+def by_openvino(model, pixels):
     """Return a call of OpenVINO on one thread, None where it is not installed."""
     try:
         import openvino
@@ -127,7 +127,7 @@ def by_openvino(model, picture):
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(model), "CPU", {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1})
     request = compiled.create_infer_request()
-    return lambda: request.infer({INPUT: picture})
+    return lambda: request.infer({INPUT: pixels})
 
 
 def bare(bundle, precision, image):
@@ -141,8 +141,8 @@ def bare(bundle, precision, image):
         scale = short_side / min(rgb.size)
         rgb = rgb.resize((round(rgb.width * scale), round(rgb.height * scale)), Image.Resampling.BILINEAR)
         left, top = (rgb.width - size) // 2, (rgb.height - size) // 2
-        picture = np.asarray(rgb.crop((left, top, left + size, top + size)), np.float32).transpose(2, 0, 1)[None] / 255
-        (logits,) = answering.run([OUTPUT], {INPUT: np.ascontiguousarray(picture)})
+        pixels = np.asarray(rgb.crop((left, top, left + size, top + size)), np.float32).transpose(2, 0, 1)[None] / 255
+        (logits,) = answering.run([OUTPUT], {INPUT: np.ascontiguousarray(pixels)})
         return softmax(logits, bundle.spec.temperature)
 
     return call
@@ -154,7 +154,7 @@ def made(path, student):
     network = zoo.make(student, classes=len(CLASSES)).eval()
     fp32 = onnx_graph.to_onnx(network, SIZE)
     noise = np.random.default_rng(0).integers(0, 256, (32, 3, SIZE, SIZE), dtype=np.uint8)
-    models = {"fp32": fp32, "int8": quantise.quantise(quantise.prepared(fp32), quantise.Setting(), noise)}
+    models = {"fp32": fp32, "int8": quantise.quantise(quantise.prepared(fp32), quantise.QuantSetting(), noise)}
     spec = {
         "name": student,
         "classes": [vars(known) for known in class_names.classes(CLASSES)],

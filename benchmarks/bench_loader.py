@@ -3,10 +3,10 @@
     python benchmarks/bench_loader.py
     python benchmarks/bench_loader.py --data ../shared/data/dermoscopy-288-mini --sizes 96 224
 
-torchvision: ImageFolder, RandomResizedCrop, both flips, RandAugment(2, 9), all on Pillow pictures, then float tensors,
+torchvision: ImageFolder, RandomResizedCrop, both flips, RandAugment(2, 9), all on Pillow images, then float tensors,
 in a DataLoader in this process. dspkd: images decoded once, then the same but for rotations, which it has besides, in
 its own TrainBatches in this process. One thread, batch by batch in turn; what decoding once took is told beside.
-Pictures are painted ones, or those of a folder, brought to 600x450.
+Images are painted ones, or those of a folder, brought to 600x450.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from torchvision.transforms import v2
 from turns import ratio, take_turns, told
 
 from dspkd import data
-from dspkd.data.decode_cache import Decoded
+from dspkd.data.decode_cache import DecodeCache
 from dspkd.data.loader import TrainBatches
 from dspkd.data.synthetic.dataset import synthesize
 from dspkd.data.transforms import Augmentation
@@ -64,7 +64,7 @@ def torchvision_epoch(folder, size, batch, ops):
 
 
 def parts(decoded, augment, rows, batch):
-    """Return milliseconds of the processor a picture: reading, making all but RandAugment of it, RandAugment."""
+    """Return milliseconds of the processor an image: reading, making all but RandAugment of it, RandAugment."""
     plain = Augmentation(size=augment.size, num_ops=0)
 
     def spent(work):
@@ -73,16 +73,16 @@ def parts(decoded, augment, rows, batch):
         return 1e3 * (time.process_time() - started) / len(rows), made
 
     reading, _ = spent(decoded)
-    mapped, pictures = spent(lambda row: plain.pixels(decoded(row), name=str(row), view=0, seed=0))
+    mapped, views = spent(lambda row: plain.pixels(decoded(row), name=str(row), view=0, seed=0))
     alter = v2.RandAugment(2, 9)
-    images = [Image.fromarray(picture) for picture in pictures]
+    images = [Image.fromarray(view) for view in views]
     altering, _ = spent(lambda row: alter(images[row % len(images)]))
     return {"reading": reading, "crop, turn, flip": mapped - reading, "RandAugment": altering}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a folder with pictures; painted ones without it")
+    parser.add_argument("--data", type=Path, help="a folder with images; painted ones without it")
     parser.add_argument("--images", type=int, default=160)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 150, 224])
     parser.add_argument("--batch", type=int, default=16)
@@ -98,7 +98,7 @@ def main():
         for size in asked.sizes:
             augment = Augmentation(size=size)
             started = time.process_time()
-            decoded = Decoded(
+            decoded = DecodeCache(
                 table,
                 rows,
                 augment.decode_side,
@@ -118,7 +118,7 @@ def main():
             print(told(f"{size} px: images a second, dspkd / torchvision", ratio(spent["torchvision"], spent["dspkd"])))
             each = {name: 1e3 * np.median(pairs[:, 1]) / asked.batch for name, pairs in spent.items()}
             each |= {"decoding once": once, **parts(decoded, augment, rows, asked.batch)}
-            print("    processor ms a picture: " + ", ".join(f"{name} {ms:.2f}" for name, ms in each.items()))
+            print("    processor ms an image: " + ", ".join(f"{name} {ms:.2f}" for name, ms in each.items()))
         memory = []
         for epoch in range(asked.epochs):
             for _ in ours.epoch(epoch):

@@ -31,16 +31,16 @@ def peak():
 
 
 class Loader:
-    """Makes pictures, and writes down the peak of the process that does."""
+    """Makes images, and writes down the peak of the process that does."""
 
     def __init__(self, folder, size):
         self._folder = folder
         self._judged = partial(judged, size=size, short_side=round(size * 8 / 7))
 
     def __call__(self, path):
-        picture = self._judged(path)
+        image = self._judged(path)
         (self._folder / f"{os.getpid()}.peak").write_text(str(peak()))
-        return picture
+        return image
 
 
 class Untrained:
@@ -55,26 +55,26 @@ class Untrained:
 
         torch.set_num_threads(1)
         self._network = zoo.make("shufflenet_v2_x1_0", classes=8).eval()
-        self.picture = Loader(folder, size)
+        self.preprocess = Loader(folder, size)
 
-    def answer(self, pictures):
+    def answer(self, pixels):
         import torch
 
         with torch.inference_mode():
-            images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
             return self._network(images).logits.softmax(1).numpy()
 
 
 def once(table, workers, size):
     from dspkd.deploy.batch import engines
     from dspkd.deploy.batch import predict as many
-    from dspkd.deploy.batch.listing import Source
-    from dspkd.deploy.batch.output import Parts
+    from dspkd.deploy.batch.listing import ImageList
+    from dspkd.deploy.batch.output import ShardedOutput
 
-    asked, source = Untrained(size, table.parent), Source(table)
-    engine = partial(engines.here, asked=asked, root=source.root, workers=workers)
+    asked, source = Untrained(size, table.parent), ImageList(table)
+    engine = partial(engines.run_inline, asked=asked, root=source.root, workers=workers)
     wall, cpu = time.perf_counter(), time.process_time()
-    counted = many.predict(source, Parts(table.with_name("out.csv"), asked.classes, asked.key), engine)
+    counted = many.predict(source, ShardedOutput(table.with_name("out.csv"), asked.classes, asked.key), engine)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     loader = max(float(path.read_text()) for path in table.parent.glob("*.peak"))
     print(json.dumps([counted.images, counted.unanswered, wall, cpu, peak(), loader]))
@@ -85,7 +85,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 8000])
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--size", type=int, default=96, help="side of a picture")
+    parser.add_argument("--size", type=int, default=96, help="side of an image")
     parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.once:

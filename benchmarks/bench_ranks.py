@@ -27,7 +27,7 @@ from dspkd.types import Batch
 
 
 class Said:
-    """A teacher that has answered already, as a bank has."""
+    """A teacher that has answered already, as a cache has."""
 
     def __init__(self, spec, output):
         self.spec, self.output = spec, output
@@ -37,11 +37,11 @@ class Said:
 
 
 def share(asked, mine):
-    """Return this rank's pictures."""
+    """Return this rank's images."""
     own = mine.shares(asked.batch)[mine.rank]
     torch.manual_seed(0)
-    pictures, labels = torch.rand(asked.batch, 3, asked.size, asked.size), torch.arange(asked.batch) % 8
-    whole = Batch(pictures, labels, labels, labels)
+    images, labels = torch.rand(asked.batch, 3, asked.size, asked.size), torch.arange(asked.batch) % 8
+    whole = Batch(images, labels, labels, labels)
     if mine.count == 1:
         return whole
     return Batch(**{**vars(whole.rows(own.start, own.stop)), "first": own.start, "whole": asked.batch})

@@ -3,7 +3,7 @@
     python benchmarks/bench_serve.py model.dspkd ../shared/data/dermoscopy-224-mini --seconds 10
     python benchmarks/bench_serve.py model.dspkd ../shared/data/dermoscopy-224-mini --soak 100000 --clients 8
 
-Each client sends a picture, waits for the answer and sends the next, over a connection that is kept. The first second
+Each client sends an image, waits for the answer and sends the next, over a connection that is kept. The first second
 is not counted. 429 and 503 are counted apart: they are answers in time, and no predictions.
 """
 
@@ -66,8 +66,8 @@ def main():
     parser.add_argument("--soak", type=int, default=0, metavar="REQUESTS")
     parser.add_argument("--workers", default="2")
     options = parser.parse_args()
-    pictures = sorted(options.images.rglob("*.jpg"))[::7][:50]
-    requests = [request(multipart(path.read_bytes())) for path in pictures]
+    images = sorted(options.images.rglob("*.jpg"))[::7][:50]
+    requests = [request(multipart(path.read_bytes())) for path in images]
     with served(options.bundle, "--workers", options.workers) as (process, address):
         asyncio.run(load(address, requests, 1, count=20))
         if options.soak:

@@ -22,12 +22,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from dspkd.methods import find, names
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 CLASSES = 8
 GRIDS = {"stride4": 56, "stride8": 28, "stride16": 14, "stride32": 7, "last": 7}
-SHUFFLENET_V2 = Spec(CLASSES, 1024, dict(zip(GRIDS, (24, 116, 232, 464, 1024), strict=True)))
-RES2NET101 = Spec(CLASSES, 2048, dict(zip(GRIDS, (256, 512, 1024, 2048, 2048), strict=True)))
+SHUFFLENET_V2 = NetworkSpec(CLASSES, 1024, dict(zip(GRIDS, (24, 116, 232, 464, 1024), strict=True)))
+RES2NET101 = NetworkSpec(CLASSES, 2048, dict(zip(GRIDS, (256, 512, 1024, 2048, 2048), strict=True)))
 
 WIDTHS = [pytest.param("mgd", {"hidden": width}, id=f"mgd-hidden-{width}") for width in (512, 256, 128)]
 
@@ -36,7 +36,7 @@ def answer(spec, batch_size, several=True):
     maps = {tap: torch.randn(batch_size, channels, GRIDS[tap], GRIDS[tap]) for tap, channels in spec.channels.items()}
     own = Output(torch.randn(batch_size, CLASSES), torch.randn(batch_size, spec.pooled), maps)
     return (
-        replace(own, turned=answer(spec, 3 * batch_size, False), strong=answer(spec, batch_size, False))
+        replace(own, rotated=answer(spec, 3 * batch_size, False), strong_aug=answer(spec, batch_size, False))
         if several
         else own
     )
@@ -67,7 +67,7 @@ def test_peak_bytes_sees_what_is_freed_within_the_step():
 @pytest.mark.parametrize(("name", "options"), [*(pytest.param(name, {}, id=name) for name in names()), *WIDTHS])
 def test_forward_and_backward(benchmark, name, options, batch_size, rounds):
     torch.manual_seed(0)
-    several = find(name).wants_turned or find(name).wants_strong
+    several = find(name).wants_rotated or find(name).wants_strong_aug
     student, teacher = (answer(spec, batch_size, several) for spec in (SHUFFLENET_V2, RES2NET101))
     term = find(name)(SHUFFLENET_V2, RES2NET101, **options)
     rows = torch.arange(batch_size)

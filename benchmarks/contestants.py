@@ -1,6 +1,6 @@
-"""Ways of training the same student of the same teacher on the same images: for `bench_bank` and `bench_end_to_end`.
+"""Ways of training one student of one teacher: for `bench_teacher_cache` and `bench_end_to_end`.
 
-Each runs the real thing: dspkd's own loop, bank and pictures, torchdistill's own box and steps with the pictures of
+Each runs the real thing: dspkd's own loop, cache and images, torchdistill's own box and steps with the images of
 torchvision's usual training transform out of a DataLoader in the same process. Initial weights, AdamW, KD at
 temperature 4. Each tool as its user has it: dspkd sets the allocator up, torchdistill does not.
 """
@@ -17,23 +17,23 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from dspkd import data
-from dspkd.data.decode_cache import Decoded, fingerprints
+from dspkd.data.decode_cache import DecodeCache, fingerprints
 from dspkd.data.loader import TrainBatches
 from dspkd.data.transforms import Augmentation
 from dspkd.methods import find
 from dspkd.models import zoo
-from dspkd.recipes.stage import Stage
-from dspkd.recipes.stage import Term as TermSettings
+from dspkd.recipes.stage import StageConfig
+from dspkd.recipes.stage import TermConfig as TermSettings
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller
-from dspkd.training.teachers.cached import BankedTeacher, image_keys
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.cached import CachedTeacher, image_keys
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
 CLASSES = 8
 KD = ("kd", {"temperature": 4.0}, 0.9)
-CPU = loop.Arithmetic(device=torch.device("cpu"))
+CPU = loop.StepConfig(device=torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -52,32 +52,32 @@ class Setting:
 
 
 class Here:
-    """A setting's images, teacher and bank, in the process of a contestant of dspkd."""
+    """A setting's images, teacher and cache, in the process of a contestant of dspkd."""
 
-    def __init__(self, setting, bank="bank"):
+    def __init__(self, setting, cache="teacher_cache"):
         torch.set_num_threads(setting.threads)
         keep_freed_memory()
         self.setting = setting
         self.table = data.read("auto", Path(setting.data))
         self.rows = chosen(self.table, setting.images)
         teacher = network(setting.teacher)
-        self.live = LiveTeacher(teacher, teacher.spec, name=setting.teacher)
+        self.live = FrozenTeacher(teacher, teacher.spec, name=setting.teacher)
         keys = image_keys(fingerprints(self.table.paths), self.table.ids)
-        self.bank = BankedTeacher(self.live, {"logits", "last"}, keys, {}, Path(setting.folder) / bank)
+        self.teacher_cache = CachedTeacher(self.live, {"logits", "last"}, keys, {}, Path(setting.folder) / cache)
 
     def batches(self, views):
         augment = Augmentation(size=self.setting.size)
         pixels = Path(self.setting.folder) / "pixels"
-        decoded = Decoded(self.table, self.rows, augment.decode_side, pixels, progress=silent, log=silent)
+        decoded = DecodeCache(self.table, self.rows, augment.decode_side, pixels, progress=silent, log=silent)
         size = self.setting.batch
         return TrainBatches(self.table, self.rows, augment, batch_size=size, views=views, decoded=decoded)
 
     def fill(self, progress):
-        """Have the teacher answer all views of all images that the bank has not."""
+        """Have the teacher answer all views of all images that the cache has not."""
         setting, batches = self.setting, self.batches(self.setting.views)
         every = itertools.product(self.rows.tolist(), range(setting.views))  # an epoch leaves out what fills no batch
         size = setting.batch
-        self.bank.fill(
+        self.teacher_cache.fill(
             every, batches.show, made=(), batch_size=size, ask=self.live.answer, progress=progress, log=silent
         )
 
@@ -120,32 +120,32 @@ def network(name):
 
 
 def dspkd(turn, setting, source, term):
-    """Train the student by labels, and by `term` of the teacher: `source` is "bank", "live", or None for plain."""
+    """Train the student by labels, and by `term`: `source` is "teacher_cache", "live", or None for plain."""
     here = Here(setting)
-    teacher = {"bank": here.bank, "live": here.live, None: None}[source]
-    batches = Endless(here.batches(setting.views if source == "bank" else None))
+    teacher = {"teacher_cache": here.teacher_cache, "live": here.live, None: None}[source]
+    batches = Endless(here.batches(setting.views if source == "teacher_cache" else None))
     turn()
     train(teacher, term, batches, setting, Watcher(turn), epochs=1)
 
 
-def train(teacher, term, batches, setting, watcher, *, epochs):
+def train(teacher, term, batches, setting, listener, *, epochs):
     """Run dspkd's own loop."""
     student = network(setting.student)
     parts = [("labels", 1.0, find("labels")(student.spec, None))]
     if term:
         name, options, weight = term
         parts.append((name, weight, find(name)(student.spec, teacher.spec, **options)))
-    stage = Stage(name="bench", epochs=epochs, lr=1e-3, terms=(TermSettings(method="labels"),))
+    stage = StageConfig(name="bench", epochs=epochs, lr=1e-3, terms=(TermSettings(method="labels"),))
     loop.fit(
         stage, Distiller(student, teacher, parts), batches, lambda student: {"balanced_accuracy": 0.0},
         folder=Path(tempfile.mkdtemp(dir=setting.folder)), digest="", seed=0, first_epoch=0, arithmetic=CPU,
-        watcher=watcher,
+        listener=listener,
     )  # fmt: skip
 
 
 def filling(turn, setting):
-    """Fill a bank of its own, batch by batch."""
-    here = Here(setting, bank="another bank")
+    """Fill a cache of its own, batch by batch."""
+    here = Here(setting, cache="another cache")
     turn()
     here.fill(lambda *_: turn())
 
@@ -165,7 +165,7 @@ def term_alone(turn, setting, term):
     rows = torch.arange(setting.batch)
     batch = Batch(images, rows % CLASSES, rows, torch.zeros_like(rows))
     values = list(method.named_parameters())
-    stage = Stage(name="bench", epochs=1, lr=1e-3, terms=(TermSettings(method="labels"),))
+    stage = StageConfig(name="bench", epochs=1, lr=1e-3, terms=(TermSettings(method="labels"),))
     optimizer = loop.make_optimizer(stage, values) if values else None
     while True:
         turn()

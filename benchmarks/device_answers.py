@@ -1,9 +1,9 @@
-"""What a bundle's networks say in Chromium, on the device, beside the Predictor on this machine, on real pictures.
+"""What a bundle's networks say in Chromium, on the device, beside the Predictor on this machine, on real images.
 
     python benchmarks/device_answers.py model.dspkd ../shared/data/dermoscopy-150 --images 200
 
 Each network of the bundle is run by the page's own modules (they need `make web`). Printed for each network and folder:
-the largest difference of a value of the network's picture (of 255), of a logit and of a probability, how many answers
+the largest difference of a value of the network's image (of 255), of a logit and of a probability, how many answers
 have another class or another advice, and by how much the bundle's other networks differ, so that one network could not
 pass for another.
 """
@@ -27,7 +27,7 @@ from dspkd.deploy.serve import web_page
 
 ASK = """async () => {
   const { onDevice } = await import("/static/device.js");
-  const { decode, picture } = await import("/static/picture.js");
+  const { decode, image } = await import("/static/picture.js");
   const fetched = async (name) => (await fetch(`/bundle/${name}.json`)).json();
   const [spec, about] = [await fetched("spec"), await fetched("about")];
   globalThis.network ??= onDevice(spec, about, () => ({}));
@@ -35,7 +35,7 @@ ASK = """async () => {
   const said = [];
   for (const file of document.getElementById("probe").files) {
     const answer = await globalThis.network.answer(file);
-    const pixels = picture(await decode(file), spec.preprocessing).map((value) => Math.round(255 * value));
+    const pixels = image(await decode(file), spec.preprocessing).map((value) => Math.round(255 * value));
     said.push({ ...answer, pixels: Array.from(pixels) });
   }
   return said;
@@ -66,7 +66,7 @@ def written(bundle, precision, folder):
 
 
 def compared(page, files, predictor, others):
-    """Return the largest differences: picture, logit, probability, other networks; and how many answers differ."""
+    """Return the largest differences: image, logit, probability, other networks; and how many answers differ."""
     far, differ = np.zeros(4), 0
     for start in range(0, len(files), AT_ONCE):
         some = files[start : start + AT_ONCE]
@@ -96,7 +96,7 @@ def main():
     options = parser.parse_args()
     bundle = open_bundle(options.bundle)
     asked = {precision: Predictor(bundle, precision) for precision in bundle.spec.models}
-    print("| network | pictures | images | pixel | logit | probability | other answers | other networks |")
+    print("| network | images | images | pixel | logit | probability | other answers | other networks |")
     print("|---|---|---|---|---|---|---|---|")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         browser = playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
@@ -109,11 +109,11 @@ def main():
             page.wait_for_selector("body[data-ready]")
             page.evaluate(PROBE)
             others = [other for name, other in asked.items() if name != precision]
-            for pictures in options.folders:
-                files = find([pictures])
+            for images in options.folders:
+                files = find([images])
                 files = random.Random(options.seed).sample(files, min(options.images, len(files)))
                 (pixel, logit, share, other), differ = compared(page, files, predictor, others)
-                cells = [precision, pictures.name, len(files), *(f"{v:.2g}" for v in (pixel, logit, share)), differ]
+                cells = [precision, images.name, len(files), *(f"{v:.2g}" for v in (pixel, logit, share)), differ]
                 print("| " + " | ".join(map(str, [*cells, f"{other:.2g}"])) + " |", flush=True)
             web.shutdown()
         print(f"Chromium {browser.version}")

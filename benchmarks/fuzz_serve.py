@@ -2,8 +2,8 @@
 
     python benchmarks/fuzz_serve.py model.dspkd --count 10000 --seed 0
 
-Pictures in JPEG, PNG and WebP, form and head are mutated: bits, bytes, runs of them, lengths, cuts, chunks of other
-pictures, boundaries, headers. After all, the server must still answer as before.
+Images in JPEG, PNG and WebP, form and head are mutated: bits, bytes, runs of them, lengths, cuts, chunks of other
+images, boundaries, headers. After all, the server must still answer as before.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from dspkd.data.synthetic.photo import paint
 
 
 def originals():
-    """Return small pictures in every form."""
+    """Return small images in every form."""
     image = Image.fromarray(paint("NV", lesion=1, photo=0, size=64))
     exif = Image.Exif()
     exif[274] = 6
@@ -99,9 +99,9 @@ HEADERS = [
 PATHS = ["/predict", "/predict", "/predict", "/heatmap", "/heatmap?of=NV", "/heatmap?of=%ff", "/predict?x=" + "y" * 200]
 
 
-def upload(draw, pictures):
-    """Return a request that has something wrong in its picture, its form or its head."""
-    files = [mutated(draw.choice(pictures), draw, pictures) for _ in range(draw.choice([1, 1, 1, 2, 9]))]
+def upload(draw, images):
+    """Return a request that has something wrong in its image, its form or its head."""
+    files = [mutated(draw.choice(images), draw, images) for _ in range(draw.choice([1, 1, 1, 2, 9]))]
     body, content_type = multipart(*files), f"multipart/form-data; boundary={BOUNDARY}"
     where = draw.random()
     if where > 0.7:
@@ -112,12 +112,12 @@ def upload(draw, pictures):
 
 
 async def fuzz(address, count, seed):
-    pictures, statuses, slowest, wrong = originals(), Counter(), 0.0, []
-    fine = request(multipart(pictures[0]))
+    images, statuses, slowest, wrong = originals(), Counter(), 0.0, []
+    fine = request(multipart(images[0]))
     client = Client(address)
     assert await client.send(fine) == 200
     for number in range(count):
-        sent = upload(random.Random(f"{seed} {number}"), pictures)
+        sent = upload(random.Random(f"{seed} {number}"), images)
         broken_head = number % 20 == 0
         if broken_head:
             sent = mutated(sent[:150], random.Random(number)) + sent[150:]

@@ -1,6 +1,6 @@
 """What a plain script scores on a run's own split: the peer that a framework must beat at equal time.
 
-One file and no framework, as a student would write it in an afternoon: pictures shrunk to 149x112, 96 px crops, flips,
+One file and no framework, as a student would write it in an afternoon: images shrunk to 149x112, 96 px crops, flips,
 quarter turns, brightness and colour jitter, AdamW with a one-cycle schedule, cross-entropy weighted by 1/sqrt(count),
 the last epoch reported.
 
@@ -75,15 +75,15 @@ def fit(network, pixels, labels, *, epochs: int, classes: int) -> None:
 
 
 def augmented(batch: torch.Tensor) -> torch.Tensor:
-    pictures = []
-    for picture in batch:
-        top = int(torch.randint(picture.shape[1] - SIDE + 1, ()))
-        left = int(torch.randint(picture.shape[2] - SIDE + 1, ()))
-        crop = picture[:, top : top + SIDE, left : left + SIDE].rot90(int(torch.randint(4, ())), (1, 2)).float() / 255
+    images = []
+    for image in batch:
+        top = int(torch.randint(image.shape[1] - SIDE + 1, ()))
+        left = int(torch.randint(image.shape[2] - SIDE + 1, ()))
+        crop = image[:, top : top + SIDE, left : left + SIDE].rot90(int(torch.randint(4, ())), (1, 2)).float() / 255
         crop = crop.flip(2) if torch.rand(()) < 0.5 else crop
         light, colour = 1 + 0.2 * (2 * torch.rand(1) - 1), 1 + 0.1 * (2 * torch.rand(3, 1, 1) - 1)
-        pictures.append((crop * light * colour).clamp(0, 1))
-    return torch.stack(pictures)
+        images.append((crop * light * colour).clamp(0, 1))
+    return torch.stack(images)
 
 
 def answers(network, pixels) -> np.ndarray:
@@ -94,8 +94,8 @@ def answers(network, pixels) -> np.ndarray:
         return torch.cat([network(normalised(part)) for part in middle.split(128)]).argmax(1).numpy()
 
 
-def normalised(pictures: torch.Tensor) -> torch.Tensor:
-    return (pictures - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 def take_turns(steps, rounds, *, unmeasured=1):
     """Return for each name the seconds of its steps, ``[rounds, 2]``: by the clock, and of the processor.
 
-    Each round takes one step of every contestant, the order turned by one from round to round. `steps` maps a name to a
+    Each round takes one step of every contestant, the order rotated by one between rounds. `steps` maps a name to a
     function that takes a step; what it returns, if anything, is such a pair of seconds, else the step is timed here.
     """
     spent = {name: [] for name in steps}

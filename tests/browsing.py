@@ -40,6 +40,6 @@ def opened(page, address, mode=None):
 
 
 def answered(page, name, data):
-    """Give the page a picture, and wait for the heat map."""
+    """Give the page an image, and wait for the heat map."""
     page.set_input_files("#file", {"name": name, "mimeType": "image/jpeg", "buffer": data})
     page.wait_for_selector("#heat-toggle:not([hidden])")

@@ -6,7 +6,7 @@ RECIPE = """
 name = "NAME"
 data = { path = "LESIONS" }
 model = { name = "tiny" }
-pictures = { size = 32, views = 1 }
+images = { size = 32, views = 1 }
 train = { batch_size = 32, balance = 0.5 }
 machine = { threads = 1 }
 """

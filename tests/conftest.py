@@ -69,7 +69,7 @@ def unbroken(grid_file, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(single_run.reports, "write", lambda out: (out / "report.html").write_text("") and out)
-        return out, compare.compare(grid.load(grid_file), out, executors.here)
+        return out, compare.compare(grid.load(grid_file), out, executors.run_inline)
 
 
 @pytest.fixture(scope="module")

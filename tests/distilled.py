@@ -4,7 +4,7 @@ from safetensors.torch import load_file
 
 from dspkd.recipes import schema
 
-PICTURES = {"size": 32, "randaugment": {"num_ops": 1}}
+IMAGES = {"size": 32, "randaugment": {"num_ops": 1}}
 LABELS = {"method": "labels"}
 
 
@@ -14,7 +14,7 @@ def settings(path, **changes):
         "name": "plain",
         "data": {"path": str(path)},
         "model": {"name": "tiny_wide"},
-        "pictures": {"size": 32},
+        "images": {"size": 32},
         "train": {"batch_size": 64},
         "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}],
     }
@@ -30,7 +30,7 @@ def teacher_recipe(lesions, **changes):
         "name": "teacher",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny_wide"},
-        "pictures": PICTURES,
+        "images": IMAGES,
         "train": {"batch_size": 16, "balance": 0.5},
         "stages": [{"name": "labels", "epochs": 2, "lr": 3e-3, "terms": [LABELS]}],
     }

@@ -1,4 +1,4 @@
-"""A bundle made by hand, pictures, and a server: in this process, or in one of its own."""
+"""A bundle made by hand, images, and a server: in this process, or in one of its own."""
 
 import asyncio
 import io
@@ -76,8 +76,8 @@ def in_int8(model, size):
     """Return a network quantised as `dspkd export` tries first, calibrated on synthetic lesions."""
     from dspkd.deploy.export import quantise
 
-    pictures = np.stack([np.asarray(lesion(seed, size=size)).transpose(2, 0, 1) for seed in range(32)])
-    return quantise.quantise(quantise.prepared(model), quantise.SETTINGS[0], pictures)
+    images = np.stack([np.asarray(lesion(seed, size=size)).transpose(2, 0, 1) for seed in range(32)])
+    return quantise.quantise(quantise.prepared(model), quantise.SETTINGS[0], images)
 
 
 def make_bundle(path, *, size=32, short_side=37, refer_below=0.4, artefacts=(), int8=False, **changes):

@@ -9,7 +9,14 @@ DspkdError
 ├── BundleError      a bundle: not one, damaged, changed, or of another version
 ├── ServeError       a server cannot start: its address, its token
 └── TrainingError    training went wrong: a loss that is not finite
+
+`suggest` and `first_few` word the part of a message that says what would do.
 """
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class DspkdError(Exception):
@@ -46,3 +53,24 @@ class ServeError(DspkdError):
 
 class TrainingError(DspkdError):
     """Training cannot go on; what was saved stays."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return the remedy for a `name` that is none of `known`: the nearest of them, else all.
+
+    >>> suggest("lesion", ("image", "lesion_id"))
+    "did you mean 'lesion_id'?"
+    """
+    known = tuple(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Return up to three of the names for a message, and how many there are beyond.
+
+    >>> first_few(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    beyond = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {beyond} more" if beyond > 0 else "")

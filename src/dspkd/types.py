@@ -1,7 +1,7 @@
-"""What flows between the rooms: a batch of pictures, a network's answer to it, and a network's shape.
+"""What flows between the rooms: a batch of images, a network's answer to it, and a network's shape.
 
-Axis suffixes used throughout: B picture in a batch, K class, D pooled channel, C map channel, H W rows and
-columns of a map, N picture in a table, L level of a hierarchy.
+Axis suffixes used throughout: B image in a batch, K class, D pooled channel, C map channel, H W rows and
+columns of a map, N image in a table, L level of a hierarchy.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dspkd.errors import DataError
 
 V = TypeVar("V", int, Tensor)
 
-TURNED, STRONG = (1, 2, 3), (4,)
-"""Numbers of the pictures that are made from a picture: turned by as many quarters, and augmented further."""
+ROTATED, STRONG = (1, 2, 3), (4,)
+"""Numbers of the images that are made from an image: rotated by as many quarters, and augmented further."""
 
 TAPS = ("stride4", "stride8", "stride16", "stride32", "last")
 """The names of the maps that a network may offer, shallow to deep; `last` is the map that the classifier pools."""
@@ -26,7 +26,7 @@ TAPS = ("stride4", "stride8", "stride16", "stride32", "last")
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of pictures, as every network and every term receives it.
+    """A batch of images, as every network and every term receives it.
 
     Attributes
     ----------
@@ -35,26 +35,26 @@ class Batch:
     labels
         ``[B]`` int64, class numbers.
     index
-        ``[B]`` int64, rows of the table that the pictures come from. In main memory, as are `views`, wherever the
-        pictures are.
+        ``[B]`` int64, rows of the table that the images come from. In main memory, as are `views`, wherever the
+        images are.
     views
-        ``[B]`` int64, which augmented view of its image each picture is. (index, view) names a picture for good.
-        A picture made from view v has a number of its own, see `made_view`.
+        ``[B]`` int64, which augmented view of its image each image is. (index, view) names an image for good.
+        An image made from view v has a number of its own, see `derived_view`.
     strong
-        ``[B, 3, H, W]``, the same pictures augmented further; None where no term asks for them.
+        ``[B, 3, H, W]``, the same images augmented further; None where no term asks for them.
     other_labels, own_share
-        ``[B]`` int64 and ``[B]`` float32 in [0, 1]: where each picture is mixed of two, the class of the other one,
-        and the share that the picture of `labels` has in it. None where pictures are not mixed.
+        ``[B]`` int64 and ``[B]`` float32 in [0, 1]: where each image is mixed of two, the class of the other one,
+        and the share that the image of `labels` has in it. None where images are not mixed.
     first, whole
-        Where several processes take a share each of every batch: the place of this one's first picture in the whole
-        batch, and how many pictures that has. None where this is all of it.
+        Where several processes take a share each of every batch: the place of this one's first image in the whole
+        batch, and how many images that has. None where this is all of it.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
     views: Tensor
-    strong: Tensor | None = None
+    strong_aug: Tensor | None = None
     other_labels: Tensor | None = None
     own_share: Tensor | None = None
     first: int = 0
@@ -64,14 +64,14 @@ class Batch:
         return len(self.labels)
 
     def draw(self, make: Callable[[int], Tensor]) -> Tensor:
-        """Return random numbers for these pictures, ``[B, ...]``: their rows of what `make(N)` draws for N pictures.
+        """Return random numbers for these images, ``[B, ...]``: their rows of what `make(N)` draws for N images.
 
         Drawn for the whole batch, they do not depend on how it is shared out.
         """
         return make(self.whole or len(self))[self.first : self.first + len(self)]
 
     def rows(self, first: int, last: int) -> Batch:
-        """Return the pictures from `first` up to `last`, which is not among them."""
+        """Return the images from `first` up to `last`, which is not among them."""
         return self._each(lambda values: values[first:last])
 
     def to(self, device: torch.device) -> Batch:
@@ -82,27 +82,27 @@ class Batch:
         there = self._each(lambda values: values.to(device, non_blocking=True))
         return replace(there, index=self.index, views=self.views)
 
-    def with_made(self, *, turned: bool, strong: bool) -> Batch:
-        """Return the batch followed by pictures made from it: turned by 90, by 180 and by 270 degrees, and strong ones.
+    def with_derived(self, *, rotated: bool, strong_aug: bool) -> Batch:
+        """Return the batch followed by images made from it: rotated by 90, by 180 and by 270 degrees, and strong ones.
 
         Raises
         ------
         DataError
-            `strong` pictures are asked for, and the batch has none.
+            `strong` images are asked for, and the batch has none.
         """
-        numbers = made_numbers(turned=turned, strong=strong)
-        made = [torch.rot90(self.images, quarters, dims=(2, 3)) for quarters in (TURNED if turned else ())]
-        if strong:
-            if self.strong is None:
-                raise DataError("a term asks for strong pictures, and the batch has none; TrainBatches(strong=True)")
-            made.append(self.strong)
+        numbers = derived_views(rotated=rotated, strong_aug=strong_aug)
+        made = [torch.rot90(self.images, quarters, dims=(2, 3)) for quarters in (ROTATED if rotated else ())]
+        if strong_aug:
+            if self.strong_aug is None:
+                raise DataError("a term asks for strong images, and the batch has none; TrainBatches(strong_aug=True)")
+            made.append(self.strong_aug)
         if not made:
             return self
         return Batch(
             torch.cat([self.images, *made]),
             self.labels.repeat(1 + len(made)),
             self.index.repeat(1 + len(made)),
-            torch.cat([self.views, *[made_view(self.views, number) for number in numbers]]),
+            torch.cat([self.views, *[derived_view(self.views, number) for number in numbers]]),
         )
 
     def pin_memory(self) -> Batch:
@@ -115,13 +115,13 @@ class Batch:
         return replace(self, **changed)
 
 
-def made_numbers(*, turned: bool, strong: bool) -> tuple[int, ...]:
-    """Return which pictures are made from each."""
-    return (TURNED if turned else ()) + (STRONG if strong else ())
+def derived_views(*, rotated: bool, strong_aug: bool) -> tuple[int, ...]:
+    """Return which images are made from each."""
+    return (ROTATED if rotated else ()) + (STRONG if strong_aug else ())
 
 
-def made_view(view: V, number: int) -> V:
-    """Return what stands in the place of a view for picture `number` made from it: -(5v + n), no two alike."""
+def derived_view(view: V, number: int) -> V:
+    """Return what stands in the place of a view for image `number` made from it: -(5v + n), no two alike."""
     return -(5 * view + number)
 
 
@@ -137,18 +137,18 @@ class Output:
         ``[B, D]``, the vector that the classifier reads.
     maps
         ``{tap: [B, C, H, W]}``, names out of `TAPS`.
-    turned
-        The answer to the batch's pictures turned by 90 degrees, then by 180, then by 270: 3B rows. None where no term
+    rotated
+        The answer to the batch's images rotated by 90 degrees, then by 180, then by 270: 3B rows. None where no term
         asks for it.
     strong
-        The answer to the batch's strong pictures. None where no term asks for it.
+        The answer to the batch's strong images. None where no term asks for it.
     """
 
     logits: Tensor
     pooled: Tensor
     maps: Mapping[str, Tensor] = field(default_factory=dict)
-    turned: Output | None = None
-    strong: Output | None = None
+    rotated: Output | None = None
+    strong_aug: Output | None = None
 
     def detach(self) -> Output:
         """Return the same answer without a way back for gradients."""
@@ -156,18 +156,18 @@ class Output:
             self.logits.detach(),
             self.pooled.detach(),
             {tap: x.detach() for tap, x in self.maps.items()},
-            self.turned.detach() if self.turned else None,
-            self.strong.detach() if self.strong else None,
+            self.rotated.detach() if self.rotated else None,
+            self.strong_aug.detach() if self.strong_aug else None,
         )
 
     def rows(self, first: int, last: int) -> Output:
-        """Return the answer to the pictures from `first` up to `last`, which is not among them."""
+        """Return the answer to the images from `first` up to `last`, which is not among them."""
         maps = {tap: x[first:last] for tap, x in self.maps.items()}
         return Output(self.logits[first:last], self.pooled[first:last], maps)
 
 
 @dataclass(frozen=True)
-class Spec:
+class NetworkSpec:
     """A network's shape: all that a term may know of it when it is built.
 
     Attributes
@@ -181,7 +181,7 @@ class Spec:
     class_counts
         Training images per class, in class order; empty where no training table is at hand.
     class_draws
-        Pictures of each class that an epoch shows, which differ from the images where classes are drawn more evenly
+        Images of each class that an epoch shows, which differ from the images where classes are drawn more evenly
         than they occur; empty means that each image is shown once.
     """
 

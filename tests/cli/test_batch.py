@@ -12,7 +12,7 @@ from dspkd.experiments import single_run
 TEACHER = """name = "teacher"
 data = { path = "LESIONS" }
 model = { name = "tiny_wide" }
-pictures = { size = 32 }
+images = { size = 32 }
 train = { batch_size = 32 }
 stages = [{ name = "labels", epochs = 1, lr = 3e-3, terms = [{ method = "labels" }] }]
 """

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from command import call, refused
 from dspkd.evaluation import isic2019
 from dspkd.evaluation.by_lesion import by_lesion
-from dspkd.evaluation.fidelity import ledger, listed, tally
+from dspkd.evaluation.fidelity import agreement, listed, tally
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.out_of_distribution import energy
 from dspkd.evaluation.predictions import Predictions
@@ -25,7 +25,7 @@ TEACHER = """# A tiny teacher
 name = "teacher"
 data = { path = "LESIONS" }
 model = { name = "tiny_wide" }
-pictures = { size = 32 }
+images = { size = 32 }
 train = { batch_size = 32 }
 stages = [{ name = "labels", epochs = 1, lr = 3e-3, terms = [{ method = "labels" }] }]
 """
@@ -33,7 +33,7 @@ DSP_KD = f"""# A tiny DSP-KD student
 name = "dsp_kd"
 data = {{ path = "LESIONS" }}
 model = {{ name = "tiny" }}
-pictures = {{ size = 32 }}
+images = {{ size = 32 }}
 train = {{ batch_size = 32 }}
 stages = [
   {{ name = "features", epochs = 1, lr = 3e-3, terms = [{{ method = "labels" }}, {FEATURES}] }},
@@ -103,12 +103,12 @@ def test_a_stopped_run_says_how_to_go_on_and_does(folder, told, tmp_path, monkey
     monkeypatch.setattr(single_run.reports, "write", lambda out: out / "report.html")
     again = ("train", folder / "teacher.toml", "--out", tmp_path / "run", "--set", "stages.0.epochs=2")
     with monkeypatch.context() as patch:
-        patch.setattr(console.Screen, "epoch", lambda self, record: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(console.ConsoleProgress, "epoch", lambda self, record: (_ for _ in ()).throw(KeyboardInterrupt))
         _, err = call(*again, code=130)
     assert err == "stopped; the same command goes on from the last finished epoch\n"
     assert not (tmp_path / "run" / "result.json").exists()
     trained = []
-    monkeypatch.setattr(console.Screen, "step", lambda self, stage, epoch, done, steps: trained.append(epoch))
+    monkeypatch.setattr(console.ConsoleProgress, "step", lambda self, stage, epoch, done, steps: trained.append(epoch))
     call(*again)
     assert set(trained) == {1}
     records = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -192,9 +192,9 @@ def test_classes_that_it_was_never_taught_are_told_from_the_images_judged(lesion
         rows = [row for row in csv.DictReader(file) if row["label"] in ("MEL", "SCC")]
     other = as_folders(lesions, tmp_path / "other", rows)
     (other / "SCC").rename(other / "squamous")
-    before = (student / "test_openings.jsonl").read_text()
+    before = (student / "test_evaluations.jsonl").read_text()
     assert "no column 'lesion'" in refused("evaluate", student, "--unknown", other, "--group", "lesion")
-    assert (student / "test_openings.jsonl").read_text() == before
+    assert (student / "test_evaluations.jsonl").read_text() == before
     out, err = call("evaluate", student, "--unknown", other, "--group", "lesion_id", "--part", "val")
     assert err == ""
     strange = [row for row in rows if row["label"] == "SCC"]
@@ -204,7 +204,7 @@ def test_classes_that_it_was_never_taught_are_told_from_the_images_judged(lesion
         f"(squamous {len(strange)}); {len(own)} of known ones\n"
     ) in out
     assert f"left out there: {len(rows) - len(strange)} images of classes that the student knows" in out
-    asked = judge.unknown(student, other, group="lesion_id")
+    asked = judge.evaluate_ood(student, other, group="lesion_id")
     both = [energy(own.logits), energy(asked.logits)]
     auc = roc_auc_score(np.repeat([0, 1], [len(own), len(strange)]), np.concatenate(both))
     assert re.search(rf"│ energy +│ +{auc:.3f} │", out)
@@ -240,7 +240,7 @@ def test_runs_are_compared_on_one_page(folder, student, tmp_path):
 
 
 def test_the_ledger_says_what_the_student_made_of_its_teachers_answers(folder, student):
-    found = ledger(*(Predictions.load(student / f"predictions/{name}test.csv") for name in ("", "teacher-")))
+    found = agreement(*(Predictions.load(student / f"predictions/{name}test.csv") for name in ("", "teacher-")))
     out, err = call("ledger", student)
     whole = tally(found)
     assert f"{whole.forgotten} of {whole.known}" in next(line for line in out.splitlines() if line.startswith("│ all"))
@@ -252,13 +252,15 @@ def test_the_ledger_says_what_the_student_made_of_its_teachers_answers(folder, s
     assert all(line.startswith("NV  ") for line in of_class)
     assert "did you mean 'MEL'" in refused("ledger", student, "--class", "MELL")
     assert "--teacher RUN" in refused("ledger", folder / "teacher")
-    turned, _ = call("ledger", folder / "teacher", "--teacher", student, "--also", student / "predictions/test.csv")
-    back = tally(ledger(found.teacher, found.student))
-    assert f"{back.forgotten} of {back.known}" in next(line for line in turned.splitlines() if line.startswith("│ all"))
+    rotated, _ = call("ledger", folder / "teacher", "--teacher", student, "--also", student / "predictions/test.csv")
+    back = tally(agreement(found.teacher, found.student))
+    assert f"{back.forgotten} of {back.known}" in next(
+        line for line in rotated.splitlines() if line.startswith("│ all")
+    )
 
 
 def test_demo_prints_the_results_of_its_three_runs(student, tmp_path, monkeypatch):
-    def quick(out, watcher):
+    def quick(out, listener):
         for step in demo.STEPS:
             shutil.copytree(student, out / step)
         return out / "report.html"

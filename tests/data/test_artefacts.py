@@ -65,7 +65,7 @@ def test_a_clean_image_stays_nearly_unchanged(name, seed):
     assert (changed > 20).mean() < 0.001
 
 
-def test_most_planted_hair_goes_and_the_rest_of_the_picture_stays():
+def test_most_planted_hair_goes_and_the_rest_of_the_image_stays():
     """The second of these lesions is a dense net of dark lines."""
     before = after = 0
     for lesion in (3, 13, 36, 38):

@@ -32,7 +32,7 @@ a_downsampled.png,MEL,L3,male,55,Vienna
 c.png,NV,L4,male,40,Barcelona
 d.png,MEL,L4,female,,Barcelona
 same.png,NV,L2,female,50,
-turned.png,MEL,L2,female,50,Vienna
+rotated.png,MEL,L2,female,50,Vienna
 white.png,NV,L5,,,Vienna
 tiny.png,NV,L6,,,Vienna
 grey.png,NV,,,,Vienna
@@ -51,7 +51,7 @@ def folder(tmp_path_factory):
         image.resize((100, 83)).save(folder / "a_downsampled.png")
     shutil.copy(folder / "b.png", folder / "same.png")
     with Image.open(folder / "b.png") as image:
-        ImageOps.mirror(image).transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png")
+        ImageOps.mirror(image).transpose(Image.Transpose.ROTATE_90).save(folder / "rotated.png")
     Image.new("RGB", (80, 80), "white").save(folder / "white.png")
     photograph(folder / "tiny.png", 7, (63, 90))
     photograph(folder / "grey.png", 8)
@@ -84,10 +84,10 @@ def cases(audited, kind):
     [
         ("unreadable", "invalidates", [{"broken"}]),
         ("copies_across_groups", "invalidates", [{"a", "a_downsampled"}]),
-        ("copies_within_group", "note", [{"b", "same"}, {"b", "turned"}, {"same", "turned"}]),
+        ("copies_within_group", "note", [{"b", "same"}, {"b", "rotated"}, {"same", "rotated"}]),
         ("identical_files", "warning", [{"b", "same"}]),
-        ("group_differs_in_label", "warning", [{"b", "same", "turned"}, {"c", "d"}]),
-        ("copies_differ_in_label", "warning", [{"b", "turned"}, {"same", "turned"}]),
+        ("group_differs_in_label", "warning", [{"b", "same", "rotated"}, {"c", "d"}]),
+        ("copies_differ_in_label", "warning", [{"b", "rotated"}, {"same", "rotated"}]),
         ("group_differs_in_sex", "warning", [{"c", "d"}]),
         ("copies_differ_in_age", "warning", [{"a", "a_downsampled"}]),
         ("downsampled_twins", "warning", [{"a", "a_downsampled"}]),
@@ -156,8 +156,8 @@ def test_everything_is_in_the_json(alone, table):
     assert said["sources"] == {"Vienna": 8, "Barcelona": 2, "unknown": 1}
     assert {finding["kind"] for finding in said["findings"]} == set(kinds(alone))
     assert all(finding["count"] == len(finding["cases"]) for finding in said["findings"])
-    turned = next(copy for copy in said["copies"] if copy["images"] == ["b.png", "turned.png"])
-    assert turned["second_is"].startswith("mirrored along")
+    rotated = next(copy for copy in said["copies"] if copy["images"] == ["b.png", "rotated.png"])
+    assert rotated["second_is"].startswith("mirrored along")
     assert said["parts"] is None
     assert said["table_digest"] == table.digest
 

@@ -69,7 +69,7 @@ def test_metadata_may_lie_elsewhere(root, tmp_path_factory):
         ("file,sex\na,f\nb,f\nc,f\nd,f\n", r"metadata\.csv, line 5: file 'd' is no image of this data set"),
         ("file,sex\na,f\na,f\n", r"line 3: file 'a' is given a second time"),
         ("file,sex\na,f\na.jpg,f\n", r"line 3: file 'a\.jpg' is about NV/a\.jpg, and so is line 2"),
-        ("picture,sex\na,f\n", r"no column names the image; want one of file, path"),
+        ("photo,sex\na,f\n", r"no column names the image; want one of file, path"),
     ],
 )
 def test_metadata_that_do_not_match_are_refused_by_line(root, text, message):

@@ -10,7 +10,7 @@ from filelock import FileLock
 from command import call, refused
 from dspkd.data.download import catalog, datasets
 from dspkd.data.download import unpack as archive
-from dspkd.data.download.catalog import SOURCES, Remote, Source
+from dspkd.data.download.catalog import SOURCES, PublishedDataset, Remote
 from dspkd.errors import DataError
 
 TABLE = b"image,label\na,NV\n"
@@ -40,8 +40,8 @@ def source(url):
         Remote(name="one.zip", url=f"{url}/one.zip", size=len(ONE), digest=sha(ONE), folder="Input"),
         Remote(name="two.zip", url=f"{url}/two.zip", folder="images/two"),
     )
-    return Source(
-        title="Pictures", page="https://p", licence="CC", citation="Us, 2020", layout="isic2019", files=remotes
+    return PublishedDataset(
+        title="Images", page="https://p", licence="CC", citation="Us, 2020", layout="isic2019", files=remotes
     )
 
 
@@ -82,7 +82,7 @@ def test_a_data_set_is_fetched_checked_and_unpacked_and_says_its_terms_first(sit
     said = get()
     assert left(tmp_path / "d") == WANTED
     assert (tmp_path / "d/Input/a.jpg").read_text() == "A" * 1000
-    assert said[0] == "Pictures\nhttps://p\nlicence: CC\nplease cite:\nUs, 2020"
+    assert said[0] == "Images\nhttps://p\nlicence: CC\nplease cite:\nUs, 2020"
     assert said[-1] == "two.zip: whole (length alone: no checksum is known)"
     receipt = json.loads((tmp_path / "d/download.json").read_text())
     assert (receipt["data_set"], receipt["licence"], list(receipt["files"])) == ("ours", "CC", list(FILES))
@@ -117,10 +117,10 @@ def test_wrong_bytes_of_any_file_leave_nothing_of_it(site, get, tmp_path, name):
 
 
 def test_a_zip_file_whose_contents_are_damaged_is_never_unpacked_in_part(site, get, tmp_path):
-    pictures = {"a.jpg": "A" * 5000, "b.jpg": "B" * 5000}
+    images = {"a.jpg": "A" * 5000, "b.jpg": "B" * 5000}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as stored:
-        for name, content in pictures.items():
+        for name, content in images.items():
             stored.writestr(name, content)
     site.files["two.zip"] = buffer.getvalue().replace(b"BBBBB", b"BBXBB", 1)
     with pytest.raises(DataError, match=r"two\.zip: not a whole zip file: Bad CRC-32 for file 'b\.jpg'.*nothing of it"):
@@ -249,7 +249,7 @@ def test_checksums_of_isic_2019_agree_with_the_tables_at_hand(shared):
 
 def test_the_command_downloads_and_says_what_to_do_next(site, tmp_path):
     out, _ = call("data", "download", "ours", "--to", tmp_path / "d")
-    assert out.startswith("Pictures\nhttps://p\nlicence: CC\nplease cite:\nUs, 2020\n")
+    assert out.startswith("Images\nhttps://p\nlicence: CC\nplease cite:\nUs, 2020\n")
     assert out.endswith(f"{tmp_path / 'd'}: complete; layout isic2019\n")
     told = refused("data", "download", "isic2018", "--to", tmp_path / "e")
     assert "no data set to download is called 'isic2018'; did you mean 'isic2019'?" in told

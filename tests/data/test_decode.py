@@ -16,7 +16,7 @@ CORNERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]],
 
 
 def smooth(height, width):
-    """A picture without hard edges, so that lossy and scaled decoding stay near it."""
+    """An image without hard edges, so that lossy and scaled decoding stay near it."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return np.stack([255 * x, 255 * y, 127 * (1 + np.sin(5 * x + 3 * y))], axis=2).astype(np.uint8)
 
@@ -45,7 +45,7 @@ def test_every_exif_orientation_is_turned_upright(tmp_path, orientation):
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = tmp_path / "turned.png"
+    path = tmp_path / "rotated.png"
     Image.fromarray(np.ascontiguousarray(undo(upright))).save(path, exif=exif)
     np.testing.assert_array_equal(decode(path), upright)
     assert decode(path, short_side=10).shape == (10, 15, 3)
@@ -109,7 +109,7 @@ def test_resizing_is_antialiased(tmp_path, suffix):
 
 @pytest.mark.parametrize("factor", [2, 4, 5, 8, 10, 16, 17])
 def test_a_jpeg_decoded_at_a_fraction_keeps_the_detail(tmp_path, factor):
-    """Each pixel of the result is one block of the picture, as without the fraction.
+    """Each pixel of the result is one block of the image, as without the fraction.
 
     The wider filter of two steps costs up to 3.3 of 255 on average; decoded at the size of the result or below, blocks
     would blur into each other.
@@ -122,7 +122,7 @@ def test_a_jpeg_decoded_at_a_fraction_keeps_the_detail(tmp_path, factor):
 
 
 def test_a_large_jpeg_is_decoded_at_a_fraction(tmp_path, monkeypatch):
-    """Which makes it about 12 times faster; a picture of 1500 x 2000 pixels is decoded to 188 x 250, an eighth."""
+    """Which makes it about 12 times faster; an image of 1500 x 2000 pixels is decoded to 188 x 250, an eighth."""
     Image.fromarray(smooth(1500, 2000)).save(tmp_path / "a.jpg", quality=95)
     decoded = []
     resize = Image.Image.resize

@@ -6,7 +6,7 @@ import pytest
 
 from dspkd.data import decode_cache, read
 from dspkd.data.decode import decode
-from dspkd.data.decode_cache import Decoded, fingerprints
+from dspkd.data.decode_cache import DecodeCache, fingerprints
 from dspkd.data.loader import TrainBatches
 from dspkd.data.transforms import Augmentation
 from dspkd.errors import DataError
@@ -25,7 +25,7 @@ def keep(tmp_path):
 
     def opened(table, rows, short_side=24):
         opened.said, opened.done = [], []
-        return Decoded(
+        return DecodeCache(
             table, rows, short_side, tmp_path / "cache",
             progress=lambda *done: opened.done.append(done), log=opened.said.append,
         )  # fmt: skip
@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_pixels_without_artefacts_are_kept_apart_and_by_the_order_in_which_these_went(table, tmp_path):
     def kept(*artefacts):
-        return Decoded(
+        return DecodeCache(
             table, [0], 24, tmp_path / "cache", artefacts=artefacts, progress=lambda *_: None, log=lambda _: None
         )
 

@@ -46,9 +46,9 @@ COPIES = {
     "JPEG 50": lambda image: jpeg(image, 50),
     "mirrored left to right": ImageOps.mirror,
     "mirrored top to bottom": ImageOps.flip,
-    "turned by 90 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_270),  # Pillow's go the other way
-    "turned by 180 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_180),
-    "turned by 270 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "rotated by 90 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_270),  # Pillow's go the other way
+    "rotated by 180 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_180),
+    "rotated by 270 degrees": lambda image: image.transpose(Image.Transpose.ROTATE_90),
     "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.75),
     "tinted": tinted,
     "cropped": lambda image: image.crop((7, 1, 197, 143)),
@@ -108,7 +108,7 @@ def test_a_lower_threshold_only_adds_pairs(originals, tmp_path):
     assert set(zip(few.first, few.second, strict=True)) < set(zip(many.first, many.second, strict=True))
 
 
-def test_many_copies_of_one_picture_are_one_cluster(originals, tmp_path):
+def test_many_copies_of_one_image_are_one_cluster(originals, tmp_path):
     copies = [jpeg(originals[0], quality) for quality in range(50, 95, 2)]
     pairs = find(prints_of([*originals[:5], *copies], tmp_path))
     cluster = clusters(pairs.first, pairs.second, 5 + len(copies))
@@ -116,7 +116,7 @@ def test_many_copies_of_one_picture_are_one_cluster(originals, tmp_path):
     assert len(set(cluster[:5])) == 5
 
 
-def test_pictures_that_are_broken_flat_or_alone_have_no_copies(tmp_path):
+def test_images_that_are_broken_flat_or_alone_have_no_copies(tmp_path):
     Image.new("RGB", (80, 80), "white").save(tmp_path / "0.png")
     Image.new("RGB", (90, 80), "white").save(tmp_path / "1.png")
     (tmp_path / "2.png").write_bytes(b"")

@@ -11,10 +11,10 @@ from dspkd.data.audit.fingerprint import (
     detail_of,
     digest_of,
     layout_of,
+    rotated,
+    rotated_layout,
     take,
     thumbnail,
-    turned,
-    turned_layout,
 )
 from dspkd.errors import DataError
 
@@ -31,10 +31,10 @@ TURNS = {
 
 
 def thumbs(count=3, seed=0):
-    """Smooth random pictures, square."""
+    """Smooth random images, square."""
     draw = np.random.default_rng(seed)
     small = draw.integers(60, 200, (count, 8, 8, 3), dtype=np.uint8)
-    return np.stack([thumbnail(picture) for picture in small])
+    return np.stack([thumbnail(image) for image in small])
 
 
 def waves_by_hand(thumb):
@@ -61,36 +61,36 @@ def waves_by_hand(thumb):
 
 
 def test_layout_is_the_cosine_transform_written_out():
-    pictures = thumbs()
-    np.testing.assert_allclose(layout_of(pictures), [waves_by_hand(p) for p in pictures], atol=2e-5)
+    images = thumbs()
+    np.testing.assert_allclose(layout_of(images), [waves_by_hand(p) for p in images], atol=2e-5)
 
 
 @pytest.mark.parametrize("turn", range(8))
-def test_turning_the_picture_turns_its_layout_and_its_detail(turn):
-    pictures = thumbs()
-    moved = np.stack([TURNS[turn](picture) for picture in pictures])
-    np.testing.assert_allclose(layout_of(moved), turned_layout(layout_of(pictures), turn), atol=1e-5)
-    there = detail_of(pictures)
-    np.testing.assert_array_equal(turned(there, turn), [TURNS[turn](picture) for picture in there])
+def test_turning_the_image_turns_its_layout_and_its_detail(turn):
+    images = thumbs()
+    moved = np.stack([TURNS[turn](image) for image in images])
+    np.testing.assert_allclose(layout_of(moved), rotated_layout(layout_of(images), turn), atol=1e-5)
+    there = detail_of(images)
+    np.testing.assert_array_equal(rotated(there, turn), [TURNS[turn](image) for image in there])
     # A step of 1 where rounding falls the other way.
-    assert np.abs(detail_of(moved).astype(int) - turned(there, turn)).max() <= 1
+    assert np.abs(detail_of(moved).astype(int) - rotated(there, turn)).max() <= 1
 
 
 @given(gain=st.floats(0.6, 1.2), tint=st.tuples(*[st.floats(0.85, 1.15)] * 3))
 def test_brightness_and_tint_hardly_move_the_layout(gain, tint):
-    pictures = thumbs()
-    changed = np.clip(pictures * gain * np.array(tint), 0, 255).astype(np.uint8)
-    apart = np.linalg.norm((layout_of(pictures)[0] - layout_of(pictures)[1]).ravel())
-    assert np.linalg.norm((layout_of(changed) - layout_of(pictures)).reshape(3, -1), axis=1).max() < 0.2 * apart
+    images = thumbs()
+    changed = np.clip(images * gain * np.array(tint), 0, 255).astype(np.uint8)
+    apart = np.linalg.norm((layout_of(images)[0] - layout_of(images)[1]).ravel())
+    assert np.linalg.norm((layout_of(changed) - layout_of(images)).reshape(3, -1), axis=1).max() < 0.2 * apart
 
 
 def test_the_black_surround_of_a_dermatoscope_has_no_detail_and_a_dark_lesion_has():
     yy, xx = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-    picture = thumbs(1)[0].copy()
-    picture[np.hypot(yy, xx) > 30] = 2
+    image = thumbs(1)[0].copy()
+    image[np.hypot(yy, xx) > 30] = 2
     lesion = np.hypot(yy, xx) < 6
-    picture[lesion] = np.random.default_rng(0).integers(10, 50, (int(lesion.sum()), 3))
-    detail = detail_of(picture[None])[0]
+    image[lesion] = np.random.default_rng(0).integers(10, 50, (int(lesion.sum()), 3))
+    detail = detail_of(image[None])[0]
     assert not detail[np.hypot(yy, xx) > 27].any()
     assert np.abs(detail[lesion].astype(int)).mean() > 20
 

@@ -25,43 +25,47 @@ def test_worker_processes_do_not_change_a_single_bit(table):
     rows = np.arange(0, len(table), 3)
     made = [
         TrainBatches(
-            table, rows, Augmentation(size=32), batch_size=16, seed=5, balance=0.5, strong=True, workers=workers
+            table, rows, Augmentation(size=32), batch_size=16, seed=5, balance=0.5, strong_aug=True, workers=workers
         )
         for workers in (0, 2)
     ]
     for epoch in (0, 1, 0):
         alone, shared = (gathered(batches.epoch(epoch)) for batches in made)
-        assert set(alone) == {"images", "labels", "index", "views", "strong"}
+        assert set(alone) == {"images", "labels", "index", "views", "strong_aug"}
         for name in alone:
             assert torch.equal(alone[name], shared[name]), (epoch, name)
 
 
-def test_a_batch_says_truly_which_picture_is_which(table):
+def test_a_batch_says_truly_which_image_is_which(table):
     augment = Augmentation(size=32)
     batches = TrainBatches(table, np.arange(40), augment, batch_size=8, seed=5, balance=1.0)
     for batch in batches.epoch(2):
-        for picture, label, row, view in zip(batch.images, batch.labels, batch.index, batch.views, strict=True):
-            image = decode(table.paths[row], short_side=augment.decode_side)
-            assert torch.equal(picture, augment(image, name=table.ids[row], view=int(view), seed=5))
+        for image, label, row, view in zip(batch.images, batch.labels, batch.index, batch.views, strict=True):
+            decoded = decode(table.paths[row], short_side=augment.decode_side)
+            assert torch.equal(image, augment(decoded, name=table.ids[row], view=int(view), seed=5))
             assert label == table.labels[row]
 
 
 def test_a_batch_lies_in_memory_as_the_networks_want_it(table):
-    """Turning it would cost as much as making some of its pictures."""
+    """Turning it would cost as much as making some of its images."""
     batch = next(TrainBatches(table, np.arange(40), Augmentation(size=32), batch_size=8).epoch(0))
     assert batch.images.shape == (8, 3, 32, 32)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_strong_pictures_are_made_from_the_others_and_only_if_asked_for(table):
+def test_strong_images_are_made_from_the_others_and_only_if_asked_for(table):
     plain, strong = (
-        next(TrainBatches(table, np.arange(40), Augmentation(size=32), batch_size=8, seed=5, strong=strong).epoch(2))
-        for strong in (False, True)
+        next(
+            TrainBatches(
+                table, np.arange(40), Augmentation(size=32), batch_size=8, seed=5, strong_aug=strong_aug
+            ).epoch(2)
+        )
+        for strong_aug in (False, True)
     )
-    assert plain.strong is None
+    assert plain.strong_aug is None
     assert torch.equal(plain.images, strong.images)
-    for picture, stronger, row, view in zip(strong.images, strong.strong, strong.index, strong.views, strict=True):
-        again = strengthened(picture, name=table.ids[row], view=int(view), seed=5)
+    for image, stronger, row, view in zip(strong.images, strong.strong_aug, strong.index, strong.views, strict=True):
+        again = strengthened(image, name=table.ids[row], view=int(view), seed=5)
         assert torch.equal(stronger, again)
 
 
@@ -79,7 +83,7 @@ def test_fewer_images_than_a_batch_make_one_batch(table):
     assert [len(batch) for batch in batches.epoch(0)] == [5]
 
 
-def test_pictures_that_judge_come_in_order_all_of_them(table):
+def test_images_that_judge_come_in_order_all_of_them(table):
     rows = np.array([7, 3, 11, 2, 9])
     shown = gathered(in_order(table, rows, CentreCrop(size=32), batch_size=2))
     assert shown["index"].tolist() == rows.tolist()
@@ -87,7 +91,7 @@ def test_pictures_that_judge_come_in_order_all_of_them(table):
 
 
 @pytest.mark.parametrize("pinned", [False, True])
-def test_mixed_pictures_are_pinned_as_single_ones_are(table, pinned, monkeypatch):
+def test_mixed_images_are_pinned_as_single_ones_are(table, pinned, monkeypatch):
     """What a loader pins is what it was given to mix."""
     made = []
     monkeypatch.setattr(Batch, "pin_memory", lambda self: made.append(self) or self)

@@ -12,15 +12,15 @@ from dspkd.types import Batch
 UP, CUT, BOTH = Mixing(mixup=0.4), Mixing(cutmix=1.0), Mixing(mixup=0.4, cutmix=1.0)
 
 
-def batch_of(size=6, *, strong=False, side=16):
-    """Pictures each of one value, so that a mixture tells what it was made of."""
+def batch_of(size=6, *, strong_aug=False, side=16):
+    """Images each of one value, so that a mixture tells what it was made of."""
     rows = torch.arange(size)
     images = ((rows + 1.0) / 10)[:, None, None, None].expand(size, 3, side, side).clone()
-    return Batch(images, rows * 2, rows, rows + 5, images / 2 if strong else None)
+    return Batch(images, rows * 2, rows, rows + 5, images / 2 if strong_aug else None)
 
 
 @pytest.mark.parametrize("mixing", [UP, CUT, BOTH])
-def test_own_share_and_the_other_label_say_what_each_picture_was_made_of(mixing):
+def test_own_share_and_the_other_label_say_what_each_image_was_made_of(mixing):
     for seed in range(30):
         batch = batch_of()
         mixed = mixing(batch, seed=seed)
@@ -44,9 +44,9 @@ def test_it_is_a_function_of_batch_and_seed_and_leaves_batch_and_generator_alone
     assert not torch.equal(first.images, BOTH(batch, seed=2).images)
 
 
-def test_mixup_blends_whole_pictures_and_cutmix_pastes_a_rectangle():
+def test_mixup_blends_whole_images_and_cutmix_pastes_a_rectangle():
     for seed in range(10):
-        assert all(len(picture.unique()) == 1 for picture in UP(batch_of(), seed=seed).images)
+        assert all(len(image.unique()) == 1 for image in UP(batch_of(), seed=seed).images)
         pasted = CUT(batch_of(), seed=seed)
         foreign = pasted.images[1, 0] == batch_of().images[0, 0]
         rows, columns = foreign.any(dim=1), foreign.any(dim=0)
@@ -67,7 +67,7 @@ def test_shares_follow_the_beta_distribution():
 
 
 @pytest.mark.parametrize(("mixing", "way"), [(Mixing(mixup=0.3), v2.MixUp), (Mixing(cutmix=0.7), v2.CutMix)])
-def test_pictures_and_labels_are_those_of_torchvision(mixing, way):
+def test_images_and_labels_are_those_of_torchvision(mixing, way):
     batch = batch_of()
     mixed = mixing(batch, seed=11)
     torch.manual_seed(11)
@@ -79,9 +79,9 @@ def test_pictures_and_labels_are_those_of_torchvision(mixing, way):
     torch.testing.assert_close(share_B1 * own_BK + (1 - share_B1) * other_BK, soft_BK)
 
 
-def test_strong_pictures_are_mixed_in_the_same_way():
-    mixed = CUT(batch_of(strong=True), seed=3)
-    torch.testing.assert_close(mixed.strong, mixed.images / 2)
+def test_strong_images_are_mixed_in_the_same_way():
+    mixed = CUT(batch_of(strong_aug=True), seed=3)
+    torch.testing.assert_close(mixed.strong_aug, mixed.images / 2)
 
 
 def test_a_batch_of_one_is_mixed_with_itself():

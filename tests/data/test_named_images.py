@@ -89,6 +89,6 @@ def test_a_reduced_copy_of_pad_ufes_20_is_read(shared):
     assert (len(table), len(set(table.groups))) == (673, 523)
 
 
-def test_pictures_in_hidden_folders_do_not_count(tmp_path):
+def test_images_in_hidden_folders_do_not_count(tmp_path):
     lay(tmp_path, PAD | {"images/.imgs_part_1.unpacking/PAT_1_7_1.png": ""})
     assert len(data.read("auto", tmp_path)) == 3

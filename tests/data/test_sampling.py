@@ -17,10 +17,10 @@ def test_without_balance_each_image_is_shown_once_and_the_view_is_the_epoch(labe
 
 
 @given(labels=labels_of, seed=st.integers(0, 99), balance=st.floats(0, 1))
-def test_no_picture_is_ever_shown_twice(labels, seed, balance):
+def test_no_image_is_ever_shown_twice(labels, seed, balance):
     shown = [epoch_order(labels, seed=seed, epoch=epoch, balance=balance) for epoch in range(4)]
-    pictures = [picture for positions, views in shown for picture in zip(positions, views, strict=True)]
-    assert len(set(pictures)) == len(pictures) == 4 * len(labels)
+    images = [image for positions, views in shown for image in zip(positions, views, strict=True)]
+    assert len(set(images)) == len(images) == 4 * len(labels)
 
 
 def test_full_balance_shows_all_classes_equally_often_and_runs_through_a_class_before_it_repeats():
@@ -65,12 +65,12 @@ def test_order_depends_on_seed_and_epoch_and_on_nothing_else(other):
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_an_image_comes_back_to_a_view_only_after_all_of_its_others(balance):
     labels = np.repeat([0, 1, 2], [96, 12, 6])
-    pictures = []
+    images = []
     for epoch in range(9):
         positions, views = epoch_order(labels, seed=1, epoch=epoch, balance=balance, views=64)
         assert set(views[labels[positions] == 0]) == {epoch}
-        pictures += zip(positions.tolist(), views.tolist(), strict=True)
-    assert len(set(pictures)) == len(pictures)  # at most 7 passes an epoch: 63 views
+        images += zip(positions.tolist(), views.tolist(), strict=True)
+    assert len(set(images)) == len(images)  # at most 7 passes an epoch: 63 views
     for epoch in range(60):
         _, views = epoch_order(labels, seed=1, epoch=epoch, balance=balance, views=5)
         assert views.min() >= 0

@@ -13,7 +13,7 @@ def noise(count, seed, side=80):
     return (z / z.std() * 45).clip(-125, 125).astype(np.int8)
 
 
-def test_a_picture_agrees_with_itself_and_not_with_its_negative():
+def test_a_image_agrees_with_itself_and_not_with_its_negative():
     a = noise(4, 0)[:, 8:72, 8:72]
     np.testing.assert_allclose(agreement(a, a, **NEAR), 1, atol=1e-5)
     assert agreement(a, np.negative(a), **NEAR).max() < 0.3
@@ -65,13 +65,13 @@ def test_spoilt_blocks_do_not_count_where_the_better_half_does():
     assert agreement(a, b, **NEAR, share=0.5)[0] == pytest.approx(1, abs=1e-3)
 
 
-def test_unrelated_pictures_do_not_agree():
+def test_unrelated_images_do_not_agree():
     a, b = noise(30, 2, 64), noise(30, 3, 64)
     assert agreement(a, b, **NEAR).max() < 0.3
     assert agreement(a, b, **NEAR, share=0.5).max() < 0.45
 
 
-def test_a_picture_of_which_little_is_seen_is_not_judged():
+def test_a_image_of_which_little_is_seen_is_not_judged():
     whole, little = noise(1, 0, 64), np.zeros((1, 64, 64), dtype=np.int8)
     little[:, :16, :48] = whole[:, :16, :48]  # three blocks of sixteen
     for a, b in ((little, little), (little, whole), (whole, little)):

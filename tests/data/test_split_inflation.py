@@ -6,7 +6,7 @@ from PIL import Image
 from scipy import stats
 
 from dspkd import data
-from dspkd.data.audit.split_inflation import PROBES, Premium, measure
+from dspkd.data.audit.split_inflation import PROBES, SplitInflation, measure
 from dspkd.data.table import Table
 from dspkd.errors import DataError
 
@@ -54,7 +54,7 @@ def test_the_same_seeds_say_the_same(table, measured):
     assert again["nearest neighbour"].by_group == measured["nearest neighbour"].by_group[:2]
 
 
-def test_pictures_that_say_their_class_leave_nothing_to_overstate(table, tmp_path):
+def test_images_that_say_their_class_leave_nothing_to_overstate(table, tmp_path):
     for row, path in enumerate(table.paths):
         Image.new("RGB", (32, 32), (90 + 80 * int(table.labels[row]), 100, 100 + row % 7)).save(tmp_path / path.name)
     easy = replace(table, paths=tuple(tmp_path / path.name for path in table.paths))
@@ -66,7 +66,7 @@ def test_pictures_that_say_their_class_leave_nothing_to_overstate(table, tmp_pat
 
 def test_the_interval_is_students_over_paired_differences():
     image, group = (0.8, 0.7, 0.9, 0.75), (0.6, 0.65, 0.7, 0.7)
-    premium = Premium("any", image, group, (), ())
+    premium = SplitInflation("any", image, group, (), ())
     expected = stats.ttest_rel(image, group).confidence_interval(0.95)
     assert premium.interval == pytest.approx((expected.low, expected.high))
     assert premium.mean == pytest.approx(0.125)

@@ -76,7 +76,7 @@ def test_the_folder_layout_has_a_folder_a_class_and_a_table(folder):
 
 
 @pytest.mark.parametrize("made", ["isic", "folder"])
-def test_every_picture_can_be_read_and_is_what_the_truth_says(made, request):
+def test_every_image_can_be_read_and_is_what_the_truth_says(made, request):
     summary = request.getfixturevalue(made)
     copies = {row["image"] for row in rows(summary.folder / "planted_duplicates.tsv")}
     for row in rows(summary.folder / "synthetic_truth.tsv"):
@@ -117,16 +117,16 @@ def test_the_readers_of_real_data_read_it(isic, folder):
         assert len(set(table.groups)) < len(table.ids)
 
 
-def test_the_note_says_that_the_pictures_are_synthetic_and_how_they_were_made(isic):
+def test_the_note_says_that_the_images_are_synthetic_and_how_they_were_made(isic):
     note = (isic.folder / "SYNTHETIC.md").read_text()
-    assert note.startswith("# These pictures are synthetic")
+    assert note.startswith("# These images are synthetic")
     assert "seed=0" in note
     assert f"| NV | {isic.counts['NV']} |" in note
     assert f"{isic.planted} are planted duplicates" in note
     assert f"{isic.without_id} have no lesion id" in note
 
 
-def test_the_same_arguments_write_the_same_bytes_and_another_seed_other_pictures(tmp_path):
+def test_the_same_arguments_write_the_same_bytes_and_another_seed_other_images(tmp_path):
     options = {"images": 24, "size": 32, "duplicates": 0.2}
     first, again, other = (
         files_of(synthesize(tmp_path / name, seed=seed, **options).folder)

@@ -15,13 +15,13 @@ def test_drawn_and_computed_shapes_lie_on_each_other(angle, zoom, x, y):
 
 
 def test_clouds_and_vessels_turn_with_the_camera():
-    straight, turned = Canvas(64), Canvas(64, angle=np.pi / 2)
+    straight, rotated = Canvas(64), Canvas(64, angle=np.pi / 2)
     for draw in (
         lambda c: c.noise(np.random.default_rng(1), scale=0.5),
         lambda c: c.network(np.random.default_rng(1), spacing=0.2, warp=0.3),
         lambda c: vessels(c, np.random.default_rng(1), count=5, reach=0.5, length=0.6, width=0.05, bend=1.0),
     ):
-        before, after = draw(straight), draw(turned)
+        before, after = draw(straight), draw(rotated)
         assert np.corrcoef(np.rot90(before, -1).ravel(), after.ravel())[0, 1] > 0.9
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] < 0.5
 

@@ -18,7 +18,7 @@ EVERY_LABEL = [*CLASSES["isic2019"], *CLASSES["common"]]
 
 
 @pytest.mark.parametrize("label", EVERY_LABEL)
-def test_a_picture_is_a_function_of_its_arguments(label):
+def test_a_image_is_a_function_of_its_arguments(label):
     shown = paint(label, lesion=3, photo=1, size=40)
     assert shown.shape == (40, 40, 3)
     assert shown.dtype == np.uint8
@@ -33,15 +33,15 @@ def test_every_class_of_both_families_has_a_painter_and_no_other_has():
 
 
 @pytest.mark.parametrize("label", EVERY_LABEL)
-def test_a_larger_picture_shows_the_same_scene(label):
+def test_a_larger_image_shows_the_same_scene(label):
     large = paint(label, lesion=0, photo=0, size=128).reshape(64, 2, 64, 2, 3).mean((1, 3))
     small = paint(label, lesion=0, photo=0, size=64)
     assert np.corrcoef(large.ravel(), small.ravel())[0, 1] > 0.97
 
 
-def spread(picture):
+def spread(image):
     """Quantiles of each channel over the middle, brightness divided out: blind to turn, nearly to shift and light."""
-    middle = picture[16:48, 16:48].reshape(-1, 3).astype(float)
+    middle = image[16:48, 16:48].reshape(-1, 3).astype(float)
     return np.quantile(middle / middle.mean(0), np.linspace(0.02, 0.98, 25), axis=0)
 
 
@@ -98,7 +98,7 @@ def test_artefacts_come_at_the_rates_of_their_sites():
 
 
 @pytest.mark.parametrize(("artefact", "least", "most"), [("hair", 0.01, 0.35), ("ruler", 0.01, 0.15)])
-def test_hair_and_ruler_change_a_small_part_of_the_picture_strongly(monkeypatch, artefact, least, most):
+def test_hair_and_ruler_change_a_small_part_of_the_image_strongly(monkeypatch, artefact, least, most):
     real = lesion_photo.scene
 
     def painted(lesion, there):
@@ -137,6 +137,6 @@ def test_skin_tones_go_from_pale_to_dark():
     ("label", "size", "message"),
     [("nv", 96, "did you mean 'NV'"), ("zebra", 96, "known: MEL, NV"), ("NV", 8, "8 pixels; at least 32")],
 )
-def test_a_picture_of_no_class_or_too_small_is_refused(label, size, message):
+def test_a_image_of_no_class_or_too_small_is_refused(label, size, message):
     with pytest.raises(DataError, match=message):
         paint(label, lesion=0, photo=0, size=size)

@@ -55,29 +55,29 @@ def test_every_class_has_six_lesions_and_some_are_photographed_often(images, cla
     assert min(photos.values()) == 1
 
 
-def test_the_smallest_data_set_has_one_picture_a_class():
+def test_the_smallest_data_set_has_one_image_a_class():
     assert Counter(p.label for p in planned(images=8)) == dict.fromkeys(CLASSES["isic2019"], 1)
 
 
-def test_an_id_names_one_picture_or_one_lesion_and_tells_no_class():
-    pictures = planned(duplicates=0.1)
-    assert [p.image for p in pictures] == [f"SYN_{n:07d}" for n in range(2750)]
-    assert len({(p.label, p.lesion, p.photo) for p in pictures if not p.copy_of}) == 2500
+def test_an_id_names_one_image_or_one_lesion_and_tells_no_class():
+    items = planned(duplicates=0.1)
+    assert [p.image for p in items] == [f"SYN_{n:07d}" for n in range(2750)]
+    assert len({(p.label, p.lesion, p.photo) for p in items if not p.copy_of}) == 2500
     owners = defaultdict(set)
-    for p in pictures:
+    for p in items:
         owners[p.true_lesion_id].add((p.label, p.lesion))
     assert all(len(owner) == 1 for owner in owners.values())
-    halves = [Counter(p.label for p in half)["NV"] for half in (pictures[:1375], pictures[1375:])]
+    halves = [Counter(p.label for p in half)["NV"] for half in (items[:1375], items[1375:])]
     assert abs(halves[0] - halves[1]) < 120
 
 
 @pytest.mark.parametrize("share", [0.0, 0.08, 0.6])
 def test_the_asked_share_of_ids_is_withheld_lesion_by_lesion(share):
-    pictures = planned(missing_ids=share)
-    without = [p for p in pictures if not p.lesion_id]
+    items = planned(missing_ids=share)
+    without = [p for p in items if not p.lesion_id]
     assert len(without) == pytest.approx(share * 2500, abs=30)
     assert all(not p.patient_id for p in without)
-    assert not {p.true_lesion_id for p in without} & {p.lesion_id for p in pictures}
+    assert not {p.true_lesion_id for p in without} & {p.lesion_id for p in items}
     if share == 0.08:  # lesions with one photograph suffice, so no lesion is torn apart
         assert max(Counter(p.true_lesion_id for p in without).values()) == 1
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dspkd.data.table import Table, first_few, group_or_own, hint
-from dspkd.errors import DataError
+from dspkd.data.table import Table, group_or_own
+from dspkd.errors import DataError, first_few, suggest
 
 ROOT = Path("somewhere")
 IDS = ("a", "b", "c", "d")
@@ -75,5 +75,5 @@ def test_an_image_of_unknown_group_is_a_group_of_its_own():
 def test_messages_list_a_few_and_hint_at_the_nearest():
     assert first_few(["a", "b", "c"]) == "a, b, c"
     assert first_few(["a", "b", "c", "d"]) == "a, b, c and 1 more"
-    assert hint("lesionid", ("image", "lesion_id")) == "did you mean 'lesion_id'?"
-    assert hint("xyz", ("image", "lesion_id")) == "known: image, lesion_id"
+    assert suggest("lesionid", ("image", "lesion_id")) == "did you mean 'lesion_id'?"
+    assert suggest("xyz", ("image", "lesion_id")) == "known: image, lesion_id"

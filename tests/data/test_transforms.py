@@ -16,7 +16,7 @@ def gradient_image(rows=90, columns=120):
     return image
 
 
-def test_a_picture_is_a_function_of_image_view_and_seed_alone():
+def test_a_image_is_a_function_of_image_view_and_seed_alone():
     augment = Augmentation(size=48)
     torch.manual_seed(0)
     first = augment(gradient_image(), name="a", view=3, seed=1)
@@ -27,7 +27,7 @@ def test_a_picture_is_a_function_of_image_view_and_seed_alone():
         assert not torch.equal(first, augment(gradient_image(), **{"name": "a", "view": 3, "seed": 1, **other}))
 
 
-def test_making_a_picture_leaves_the_global_generator_alone():
+def test_making_a_image_leaves_the_global_generator_alone():
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
@@ -36,45 +36,45 @@ def test_making_a_picture_leaves_the_global_generator_alone():
 
 
 @pytest.mark.parametrize("rows_columns", [(90, 120), (120, 90), (72, 72), (300, 80)])
-def test_pictures_are_square_float_and_in_the_unit_range(rows_columns):
+def test_images_are_square_float_and_in_the_unit_range(rows_columns):
     for view in range(20):
-        picture = Augmentation(size=48)(gradient_image(*rows_columns), name="a", view=view, seed=0)
-        assert picture.shape == (3, 48, 48)
-        assert picture.dtype == torch.float32
-        assert 0 <= picture.min() <= picture.max() <= 1
+        image = Augmentation(size=48)(gradient_image(*rows_columns), name="a", view=view, seed=0)
+        assert image.shape == (3, 48, 48)
+        assert image.dtype == torch.float32
+        assert 0 <= image.min() <= image.max() <= 1
 
 
 def test_without_rotation_and_flips_red_grows_to_the_right_and_green_downwards():
-    picture = Augmentation(size=48, **PLAIN)(gradient_image(), name="a", view=0, seed=0)
-    assert (picture[0].diff(dim=1) > 0).float().mean() > 0.9
-    assert picture[0].diff(dim=0).abs().max() < 0.01
-    assert (picture[1].diff(dim=0) > 0).float().mean() > 0.9
+    image = Augmentation(size=48, **PLAIN)(gradient_image(), name="a", view=0, seed=0)
+    assert (image[0].diff(dim=1) > 0).float().mean() > 0.9
+    assert image[0].diff(dim=0).abs().max() < 0.01
+    assert (image[1].diff(dim=0) > 0).float().mean() > 0.9
 
 
 def test_flips_turn_each_axis_about_half_the_time():
     augment = Augmentation(size=24, **{**PLAIN, "flips": True})
-    pictures = [augment(gradient_image(), name="a", view=view, seed=0) for view in range(200)]
-    right = np.mean([float(p[0, 12, -1] > p[0, 12, 0]) for p in pictures])
-    down = np.mean([float(p[1, -1, 12] > p[1, 0, 12]) for p in pictures])
+    images = [augment(gradient_image(), name="a", view=view, seed=0) for view in range(200)]
+    right = np.mean([float(p[0, 12, -1] > p[0, 12, 0]) for p in images])
+    down = np.mean([float(p[1, -1, 12] > p[1, 0, 12]) for p in images])
     assert 0.4 < right < 0.6
     assert 0.4 < down < 0.6
 
 
 def test_rotation_reaches_its_largest_angle_and_no_more():
-    """The picture's red-green gradient direction is the angle that it was turned by."""
+    """The image's red-green gradient direction is the angle that it was rotated by."""
     augment = Augmentation(size=48, **{**PLAIN, "rotation": 30.0})
     angles = []
     for view in range(150):
-        picture = augment(gradient_image(120, 120), name="a", view=view, seed=0)
-        centre = picture[:, 16:32, 16:32]
+        image = augment(gradient_image(120, 120), name="a", view=view, seed=0)
+        centre = image[:, 16:32, 16:32]
         across, down = centre[0].diff(dim=1).mean().item(), centre[0].diff(dim=0).mean().item()
         angles.append(np.degrees(np.arctan2(-down, across)))
     assert 25 < max(angles) < 33
     assert -33 < min(angles) < -25
 
 
-def test_a_turned_picture_is_not_sheared():
-    """A step right and a step down in the picture are at right angles in the image too."""
+def test_a_turned_image_is_not_sheared():
+    """A step right and a step down in the image are at right angles in the image too."""
     augment = Augmentation(size=48, **{**PLAIN, "rotation": 40.0, "flips": True})
     for view in range(40):
         centre = augment(gradient_image(120, 120), name="a", view=view, seed=0)[:2, 16:32, 16:32]
@@ -85,8 +85,8 @@ def test_a_turned_picture_is_not_sheared():
 def test_the_crop_covers_at_least_the_share_asked_for():
     augment = Augmentation(size=48, **{**PLAIN, "min_area": 0.5})
     for view in range(100):
-        picture = augment(gradient_image(), name="a", view=view, seed=0)
-        covered = (picture[0].max() - picture[0].min()) * 255 / 240 * (picture[1].max() - picture[1].min()) * 255 / 180
+        image = augment(gradient_image(), name="a", view=view, seed=0)
+        covered = (image[0].max() - image[0].min()) * 255 / 240 * (image[1].max() - image[1].min()) * 255 / 180
         assert covered > 0.45
 
 
@@ -96,60 +96,60 @@ def test_a_turned_crop_shows_the_image_around_it_not_black_corners():
     assert np.mean(dark) < 0.1
 
 
-def test_a_strong_picture_is_a_function_of_image_view_and_seed_alone():
+def test_a_strong_image_is_a_function_of_image_view_and_seed_alone():
     torch.manual_seed(5)
     wanted = torch.rand(3)
-    picture = Augmentation(size=48)(gradient_image(), name="a", view=3, seed=1)
-    before = picture.clone()
+    image = Augmentation(size=48)(gradient_image(), name="a", view=3, seed=1)
+    before = image.clone()
     torch.manual_seed(5)
-    made = [strengthened(picture, name="a", view=view, seed=1) for view in range(20)]
+    made = [strengthened(image, name="a", view=view, seed=1) for view in range(20)]
     assert torch.equal(torch.rand(3), wanted)
-    assert torch.equal(picture, before)
-    assert all(torch.equal(x, strengthened(picture, name="a", view=view, seed=1)) for view, x in enumerate(made))
+    assert torch.equal(image, before)
+    assert all(torch.equal(x, strengthened(image, name="a", view=view, seed=1)) for view, x in enumerate(made))
     for other in ({"name": "b"}, {"seed": 2}):
         settings = [{"name": "a", "view": view, "seed": 1, **other} for view in range(20)]
-        assert any(not torch.equal(x, strengthened(picture, **s)) for x, s in zip(made, settings, strict=True))
+        assert any(not torch.equal(x, strengthened(image, **s)) for x, s in zip(made, settings, strict=True))
     assert all(x.shape == (3, 48, 48) and x.dtype == torch.float32 and 0 <= x.min() <= x.max() <= 1 for x in made)
-    assert np.mean([not torch.equal(x, picture) for x in made]) > 0.8  # some draw the identity twice
+    assert np.mean([not torch.equal(x, image) for x in made]) > 0.8  # some draw the identity twice
 
 
 def test_centre_crop_is_the_middle_after_the_short_side_became_eight_sevenths():
     crop = CentreCrop(size=56)
     assert crop.decode_side == 64
     assert CentreCrop(size=224).decode_side == 256
-    picture = crop(gradient_image(64, 86))
-    torch.testing.assert_close(picture[0, 0], torch.arange(15, 71).float() * 2 / 255)
-    torch.testing.assert_close(picture[1, :, 0], torch.arange(4, 60).float() * 2 / 255)
+    image = crop(gradient_image(64, 86))
+    torch.testing.assert_close(image[0, 0], torch.arange(15, 71).float() * 2 / 255)
+    torch.testing.assert_close(image[1, :, 0], torch.arange(4, 60).float() * 2 / 255)
 
 
 @pytest.mark.parametrize("made_by", [Augmentation(size=48), Augmentation(size=48, erasing=1.0), CentreCrop(size=48)])
-def test_pixels_are_the_same_picture_in_256_steps(made_by):
+def test_pixels_are_the_same_image_in_256_steps(made_by):
     where = {"name": "a", "view": 3, "seed": 1}
-    pixels, picture = made_by.pixels(gradient_image(), **where), made_by(gradient_image(), **where)
+    pixels, image = made_by.pixels(gradient_image(), **where), made_by(gradient_image(), **where)
     assert (pixels.shape, pixels.dtype) == ((48, 48, 3), np.uint8)
-    assert torch.equal(torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255, picture)
+    assert torch.equal(torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255, image)
 
 
-def test_erasing_makes_a_rectangle_black_and_leaves_the_rest_of_the_same_picture():
+def test_erasing_makes_a_rectangle_black_and_leaves_the_rest_of_the_same_image():
     white = np.full((90, 120, 3), 255, np.uint8)
     whole, erased = Augmentation(size=48, **PLAIN), Augmentation(size=48, erasing=1.0, **PLAIN)
     for view in range(10):
-        picture = erased(white, name="a", view=view, seed=0)
-        black_HW = (picture == 0).all(dim=0)
+        image = erased(white, name="a", view=view, seed=0)
+        black_HW = (image == 0).all(dim=0)
         assert 0.01 < black_HW.float().mean() < 0.36
         assert torch.equal(black_HW, black_HW.any(dim=1)[:, None] & black_HW.any(dim=0))
-        assert torch.equal(picture[:, ~black_HW], whole(white, name="a", view=view, seed=0)[:, ~black_HW])
+        assert torch.equal(image[:, ~black_HW], whole(white, name="a", view=view, seed=0)[:, ~black_HW])
 
 
 def test_erasing_is_as_frequent_as_said_and_a_function_of_the_view():
     white = np.full((60, 60, 3), 255, np.uint8)
     augment = Augmentation(size=24, erasing=0.25, **PLAIN)
-    pictures = [augment(white, name="a", view=view, seed=0) for view in range(200)]
-    assert 0.17 < np.mean([float((picture == 0).any()) for picture in pictures]) < 0.33
-    assert all(torch.equal(p, augment(white, name="a", view=view, seed=0)) for view, p in enumerate(pictures[:20]))
+    images = [augment(white, name="a", view=view, seed=0) for view in range(200)]
+    assert 0.17 < np.mean([float((image == 0).any()) for image in images]) < 0.33
+    assert all(torch.equal(p, augment(white, name="a", view=view, seed=0)) for view, p in enumerate(images[:20]))
 
 
-def test_what_pictures_depend_on_is_told_and_settings_that_are_off_do_not_count():
+def test_what_images_depend_on_is_told_and_settings_that_are_off_do_not_count():
     plain = Augmentation(size=24)
     assert set(plain.about) == {"transform"}
     assert plain.about["transform"] == {

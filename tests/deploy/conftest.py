@@ -16,7 +16,7 @@ def finished(lesions, tmp_path_factory):
         "name": "tiny student",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32},
+        "images": {"size": 32},
         "train": {"batch_size": 16},
         "stages": [{"name": "labels", "epochs": 8, "lr": 3e-3, "terms": [{"method": "labels"}]}],
     }

@@ -66,7 +66,7 @@ def test_the_runs_own_figures_and_torchs_stand_beside_them(finished, certified):
     part = certified["parts"]["test"]
     assert part["images"] == len(own)
     assert part["accuracy"]["run"] == pytest.approx((own.predicted == own.labels).mean(), abs=1e-6)
-    # The pictures are square, so the bundle's are the run's, and float32 in ONNX Runtime is torch up to rounding.
+    # The images are square, so the bundle's are the run's, and float32 in ONNX Runtime is torch up to rounding.
     assert certified["decoder"]["largest"] == 0
     assert part["recall"]["NV"]["torch"] == part["recall"]["NV"]["run"]
     assert part["answered as torch does"]["fp32"] >= 0.95
@@ -81,7 +81,7 @@ def test_temperature_and_threshold_are_fitted_on_validation_for_the_default(made
     assert bundle.spec.refer_below == pytest.approx(selective.threshold_for(sharp, ids.index("MEL")), abs=1e-4)
 
 
-def test_the_graphs_are_plain_and_take_any_number_of_pictures(bundle):
+def test_the_graphs_are_plain_and_take_any_number_of_images(bundle):
     for name in ("model.fp32.onnx", "model.int8.onnx"):
         content = contents(bundle)[name]
         model = onnx.load_from_string(content)
@@ -97,10 +97,10 @@ def test_the_graphs_are_plain_and_take_any_number_of_pictures(bundle):
 
 def test_float32_is_torchs_network(bundle, finished):
     network, _, _ = build.trained(finished)
-    pictures = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)
+    images = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)
     with torch.inference_mode():
-        wanted = network.eval()(torch.from_numpy(pictures)).logits.numpy()
-    np.testing.assert_allclose(Predictor(bundle, "fp32").logits(pictures), wanted, atol=1e-4)
+        wanted = network.eval()(torch.from_numpy(images)).logits.numpy()
+    np.testing.assert_allclose(Predictor(bundle, "fp32").logits(images), wanted, atol=1e-4)
 
 
 def test_nothing_of_the_machine_is_in_it(made, finished, lesions):
@@ -129,10 +129,10 @@ def test_the_same_run_gives_the_same_bytes_but_for_what_time_it_took(made, finis
 
 
 def test_each_export_is_an_opening_of_the_test_part(made, finished):
-    openings = [opening.purpose for opening in holdout.openings(finished)]
+    openings = [opening.purpose for opening in holdout.evaluations(finished)]
     assert openings[0] == "train"
     assert set(openings[1:]) == {"export"}
-    assert json.loads((finished / "result.json").read_text())["test_openings"] == len(openings)
+    assert json.loads((finished / "result.json").read_text())["test_evaluations"] == len(openings)
 
 
 def test_card_and_certificate_tell_the_same(made, certified):
@@ -163,7 +163,7 @@ def test_sizes_are_counted(made, certified):
 def test_licence_is_stated_or_the_data_sets():
     of_layout = certificate.licence("isic2019", synthetic=False, stated=None)
     assert of_layout.startswith("CC BY-NC 4.0")
-    assert of_layout.endswith("(inferred: that of the data set whose layout, isic2019, the pictures are in)")
+    assert of_layout.endswith("(inferred: that of the data set whose layout, isic2019, the images are in)")
     assert certificate.licence("isic2019", synthetic=True, stated=None) == certificate.SYNTHETIC
     assert certificate.licence("folder", synthetic=False, stated=None) == certificate.UNSTATED
     assert certificate.licence("isic2019", synthetic=True, stated="mine") == "mine"
@@ -178,7 +178,9 @@ def test_a_model_that_loses_too_much_is_no_default_and_the_verdict_says_why(made
     def with_wrong(*wrong):
         logits = reference.logits.copy()
         logits[list(wrong)] = logits[list(wrong)][:, ::-1]
-        return quantise.compare(quantise.Setting(), b"", reference, replace(reference, logits=logits), max_loss=0.02)
+        return quantise.compare(
+            quantise.QuantSetting(), b"", reference, replace(reference, logits=logits), max_loss=0.02
+        )
 
     assert with_wrong(0, 1).passes  # 2 of 100
     assert not with_wrong(0, 1, 2).passes  # 3 of 100
@@ -199,7 +201,7 @@ def test_a_model_that_loses_too_much_is_no_default_and_the_verdict_says_why(made
 
 def test_of_settings_the_best_portable_one_that_passes_is_kept():
     def tried(divergence, *, passes=True, **setting):
-        return quantise.Tried(quantise.Setting(**setting), b"", None, {}, 1.0, divergence, passes)
+        return quantise.QuantTrial(quantise.QuantSetting(**setting), b"", None, {}, 1.0, divergence, passes)
 
     plain, close, wide = tried(0.3), tried(0.1, passes=False), tried(0.01, reduce_range=False)
     assert quantise._best([close, plain, wide]) is plain
@@ -258,13 +260,13 @@ def test_a_conversion_that_went_wrong_is_refused(bundle, finished):
     from dspkd.deploy.export import onnx_graph
 
     network, _, _ = build.trained(finished)
-    pictures = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
+    images = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
     model = contents(bundle)["model.fp32.onnx"]
-    assert onnx_graph.largest_difference(network, model, pictures) < 1e-4
+    assert onnx_graph.largest_difference(network, model, images) < 1e-4
     with torch.no_grad():
         network.network.fc.bias[3] += 1
     with pytest.raises(BundleError, match="tiny: the ONNX file's logits differ from the network's by up to 1"):
-        onnx_graph.largest_difference(network, model, pictures)
+        onnx_graph.largest_difference(network, model, images)
 
 
 def test_a_copy_of_the_file_alone_is_enough(bundle, photographs, tmp_path):

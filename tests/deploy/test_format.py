@@ -29,7 +29,7 @@ def shown():
 )  # fmt: skip
 def test_the_resize_on_the_page_is_pillows_bit_for_bit(shown, width, height, short_side, size):
     image = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    picture = preprocess.picture(Image.fromarray(image), Preprocessing(short_side, size, ()))
-    assert picture.dtype == np.float32
-    assert picture.flags.c_contiguous
-    assert np.array_equal(picture, shown["picture"](image, short_side, size))
+    pixels = preprocess.apply(Image.fromarray(image), Preprocessing(short_side, size, ()))
+    assert pixels.dtype == np.float32
+    assert pixels.flags.c_contiguous
+    assert np.array_equal(pixels, shown["picture"](image, short_side, size))

@@ -14,22 +14,22 @@ from dspkd.data.transforms import CentreCrop
 from dspkd.deploy import Predictor
 from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.deploy.export import huggingface, torch_formats
-from dspkd.deploy.export.export import Source
+from dspkd.deploy.export.export import ExportSource
 from dspkd.errors import BundleError
 from dspkd.models import zoo
 from dspkd.runs import build
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return np.random.default_rng(2).random((3, 3, 32, 32), np.float32)
 
 
 @pytest.fixture(scope="module")
-def wanted(finished, pictures):
+def wanted(finished, images):
     network, _, _ = build.trained(finished)
     with torch.inference_mode():
-        return network.eval()(torch.from_numpy(pictures)).logits.numpy()
+        return network.eval()(torch.from_numpy(images)).logits.numpy()
 
 
 def test_the_hubs_folder_has_card_weights_graphs_and_configuration(made, finished, tmp_path):
@@ -51,30 +51,30 @@ def test_timm_loads_its_own_networks_from_the_folder(tmp_path):
     torch.manual_seed(0)
     network = zoo.make("mobilenetv3_small_050", classes=3)
     crop = CentreCrop(size=64)
-    made_of = Source(tmp_path, network, None, ("a", "b", "c"), crop, Preprocessing(73, 64, ()))
+    made_of = ExportSource(tmp_path, network, None, ("a", "b", "c"), crop, Preprocessing(73, 64, ()))
     (tmp_path / "config.json").write_text(json.dumps(huggingface._config(made_of)))
     save_file(network.library_state(), tmp_path / "model.safetensors")
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     assert loaded.pretrained_cfg["label_names"] == ["a", "b", "c"]
-    pictures = torch.rand(2, 3, 64, 64)
+    images = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
-        normal = (pictures - network.mean) / network.std
-        torch.testing.assert_close(loaded(normal), network.eval()(pictures).logits, rtol=1e-5, atol=1e-5)
+        normal = (images - network.mean) / network.std
+        torch.testing.assert_close(loaded(normal), network.eval()(images).logits, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
-def test_torchscript_answers_as_the_network_and_names_no_file(finished, pictures, wanted, tmp_path):
+def test_torchscript_answers_as_the_network_and_names_no_file(finished, images, wanted, tmp_path):
     path = torch_formats.torchscript(finished, tmp_path / "new" / "model.ts")
-    told = torch.jit.load(path)(torch.from_numpy(pictures))
+    told = torch.jit.load(path)(torch.from_numpy(images))
     np.testing.assert_allclose(told.detach().numpy(), wanted, atol=1e-5)
     tells_nothing(path)
 
 
-def test_an_exported_program_takes_any_number_of_pictures_and_names_no_file(finished, pictures, wanted, tmp_path):
+def test_an_exported_program_takes_any_number_of_images_and_names_no_file(finished, images, wanted, tmp_path):
     path = torch_formats.program(finished, tmp_path / "new" / "model.pt2")
     module = torch.export.load(path).module()
     for count in (1, 3):
-        told = module(torch.from_numpy(pictures[:count])).detach().numpy()
+        told = module(torch.from_numpy(images[:count])).detach().numpy()
         np.testing.assert_allclose(told, wanted[:count], atol=1e-5)
     tells_nothing(path)
 
@@ -87,5 +87,5 @@ def tells_nothing(path):
                 assert place.encode() not in content, (name, place)
 
 
-def test_the_bundles_float32_is_the_same_network_still(bundle, pictures, wanted):
-    np.testing.assert_allclose(Predictor(bundle, "fp32").logits(pictures), wanted, atol=1e-4)
+def test_the_bundles_float32_is_the_same_network_still(bundle, images, wanted):
+    np.testing.assert_allclose(Predictor(bundle, "fp32").logits(images), wanted, atol=1e-4)

@@ -72,6 +72,6 @@ def test_a_temperature_that_calibrates_no_better_is_told(after, worse):
     assert (f"is 0.050 without and {after:.3f} with that." in told(after=after)) != worse
 
 
-def test_pictures_are_counted_by_part_and_a_bar_in_a_cell_is_no_column():
-    assert "pictures in layout csv, 1,234 train, 5 val, 10 test; digest 000000000000, split 111111111111" in told()
+def test_images_are_counted_by_part_and_a_bar_in_a_cell_is_no_column():
+    assert "images in layout csv, 1,234 train, 5 val, 10 test; digest 000000000000, split 111111111111" in told()
     assert r"| MEL | mel | a \| b |" in told()

@@ -42,8 +42,8 @@ def test_it_answers_as_the_network_in_the_bundle_does(predictor, bundle, photogr
     session = ort.InferenceSession(contents(bundle)["model.fp32.onnx"], providers=["CPUExecutionProvider"])
     for path in photographs[:3]:
         image = Image.open(path).convert("RGB").resize((37, 37), Image.Resampling.BILINEAR).crop((2, 2, 34, 34))
-        picture = (np.asarray(image).astype(np.float32) / np.float32(255)).transpose(2, 0, 1)
-        (logits,) = session.run(None, {"images": picture[None]})
+        pixels = (np.asarray(image).astype(np.float32) / np.float32(255)).transpose(2, 0, 1)
+        (logits,) = session.run(None, {"images": pixels[None]})
         told = predictor.predict(path)
         assert np.array_equal(told.logits, logits[0])
         weights = [float(np.exp(np.float64(x) / predictor.bundle.spec.temperature)) for x in logits[0]]
@@ -86,13 +86,13 @@ def test_file_name_bytes_image_and_array_give_one_answer(predictor, photographs,
     assert all(np.array_equal(logits[0], other) for other in logits[1:])
 
 
-def test_pictures_in_a_batch_are_answered_as_one_by_one(predictor, photographs):
-    pictures = np.stack([predictor.preprocess(path) for path in photographs[:9]])
-    assert pictures.shape == (9, 3, 32, 32)
-    together = predictor.probabilities(pictures)
+def test_images_in_a_batch_are_answered_as_one_by_one(predictor, photographs):
+    images = np.stack([predictor.preprocess(path) for path in photographs[:9]])
+    assert images.shape == (9, 3, 32, 32)
+    together = predictor.probabilities(images)
     alone = [list(told.probabilities.values()) for told in predictor.predict_many(photographs[:9])]
     np.testing.assert_allclose(together, alone, atol=1e-5)  # other sums, other rounding
-    for bad in (pictures[0], pictures.astype(np.float64), pictures[:, :, :-1], pictures[:0]):
+    for bad in (images[0], images.astype(np.float64), images[:, :, :-1], images[:0]):
         with pytest.raises(DataError, match=r"want float32 \[N, 3, 32, 32\], N >= 1"):
             predictor.logits(bad)
     with pytest.raises(DataError, match="logits are not finite"):
@@ -111,14 +111,14 @@ def test_threads_share_a_predictor(predictor, photographs):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 def test_an_image_is_turned_upright_before_anything_else(rgb, orientation, kind):
     """The eight orientations, each undone by hand."""
-    turned = {
+    rotated = {
         1: rgb, 2: rgb[:, ::-1], 3: rgb[::-1, ::-1], 4: rgb[::-1], 5: rgb.transpose(1, 0, 2),
         6: np.rot90(rgb), 7: np.rot90(rgb, 2).transpose(1, 0, 2), 8: np.rot90(rgb, -1),
     }[orientation]  # fmt: skip
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
-    content = saved(Image.fromarray(np.ascontiguousarray(turned)), kind, exif=exif, **options)
+    content = saved(Image.fromarray(np.ascontiguousarray(rotated)), kind, exif=exif, **options)
     found = np.asarray(preprocess.decode(content))
     assert np.array_equal(found, rgb)
     image = Image.open(io.BytesIO(content))
@@ -210,12 +210,12 @@ def test_the_longer_side_is_rounded_half_up(size):
     assert max(width, height) == int(exact + 0.5)
 
 
-def test_pictures_are_those_of_training_where_no_side_lies_between_two_pixels(photographs):
+def test_images_are_those_of_training_where_no_side_lies_between_two_pixels(photographs):
     """Square images, too small for the shortcut of training's decoder: the same bits."""
     wanted = Preprocessing(37, 32, ())
     for path in photographs[:5]:
         pixels = training.decode(path, short_side=37)[2:34, 2:34].transpose(2, 0, 1)
-        assert np.array_equal(preprocess.picture(preprocess.decode(path), wanted), pixels / np.float32(255))
+        assert np.array_equal(preprocess.apply(preprocess.decode(path), wanted), pixels / np.float32(255))
 
 
 def test_artefacts_are_taken_out_between_resize_and_crop(rgb):
@@ -224,7 +224,7 @@ def test_artefacts_are_taken_out_between_resize_and_crop(rgb):
 
     small = np.array(Image.fromarray(rgb).resize((56, 37), Image.Resampling.BILINEAR))
     expected = removed(small, ["shading"])[2:34, 12:44].transpose(2, 0, 1) / np.float32(255)
-    assert np.array_equal(preprocess.picture(Image.fromarray(rgb), wanted), expected)
+    assert np.array_equal(preprocess.apply(Image.fromarray(rgb), wanted), expected)
 
 
 def test_artefacts_that_cannot_be_taken_out_are_refused_at_once(bundle, tmp_path, monkeypatch):

@@ -9,24 +9,24 @@ import pytest
 from onnx import numpy_helper
 
 from dspkd.deploy.export import quantise
-from dspkd.deploy.export.quantise import Setting
+from dspkd.deploy.export.quantise import QuantSetting
 from serving import network
 
 SIZE, CHANNELS = 32, {"w1": 8, "w2": 16, "w3": 4}
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return np.random.default_rng(0).integers(0, 256, (32, 3, SIZE, SIZE), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
-def quantised(pictures):
+def quantised(images):
     """The network under a setting, and its initial values by name."""
     ready = quantise.prepared(network(size=SIZE))
 
     def under(setting):
-        model = quantise.quantise(ready, setting, pictures)
+        model = quantise.quantise(ready, setting, images)
         values = onnx.load_from_string(model).graph.initializer
         return model, {value.name: numpy_helper.to_array(value) for value in values}
 
@@ -43,7 +43,7 @@ def test_seven_bit_weights_fill_seven_bits_and_no_more(quantised):
     """A sum of two products, each at most 255 x 64, then fits 16 bits with a sign, as processors without VNNI need."""
     largest = {
         reduce: max(
-            abs(value.astype(int)).max() for value in weights(quantised(Setting(reduce_range=reduce))[1]).values()
+            abs(value.astype(int)).max() for value in weights(quantised(QuantSetting(reduce_range=reduce))[1]).values()
         )
         for reduce in (True, False)
     }
@@ -54,25 +54,25 @@ def test_seven_bit_weights_fill_seven_bits_and_no_more(quantised):
 
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_by_channel_each_output_has_a_scale_of_its_own(quantised, per_channel):
-    values = quantised(Setting(per_channel=per_channel))[1]
+    values = quantised(QuantSetting(per_channel=per_channel))[1]
     scales = {name: values[f"{name}_scale"].size for name in ("w1", "w2")}
     assert scales == ({name: CHANNELS[name] for name in scales} if per_channel else {"w1": 1, "w2": 1})
 
 
 def test_float_ends_are_the_first_convolution_and_the_classifier(quantised):
-    assert set(weights(quantised(Setting())[1])) == {"w1", "w2", "w3"}
-    assert set(weights(quantised(Setting(float_ends=True))[1])) == {"w2"}
+    assert set(weights(quantised(QuantSetting())[1])) == {"w1", "w2", "w3"}
+    assert set(weights(quantised(QuantSetting(float_ends=True))[1])) == {"w2"}
 
 
-def test_logits_are_whole_numbers_of_steps_unless_they_are_not_rounded(quantised, pictures):
-    model, _ = quantised(Setting())
+def test_logits_are_whole_numbers_of_steps_unless_they_are_not_rounded(quantised, images):
+    model, _ = quantised(QuantSetting())
     step = quantise.step(model)
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {"images": pictures[:8].astype(np.float32) / 255})
+    (logits,) = session.run(None, {"images": images[:8].astype(np.float32) / 255})
     assert step > 0
     np.testing.assert_allclose(logits / step, np.rint(logits / step), atol=1e-3)
     assert np.ptp(logits) > 3 * step
-    assert quantise.step(quantised(replace(Setting(), float_ends=True))[0]) == 0
+    assert quantise.step(quantised(replace(QuantSetting(), float_ends=True))[0]) == 0
 
 
 @pytest.mark.parametrize(("images", "most"), [(1, 1), (12, 1), (50, 1), (51, 1.02), (1000, 20)])

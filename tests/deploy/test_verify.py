@@ -43,10 +43,10 @@ def test_a_pixel_of_a_golden_image_shows_in_preprocessing_alone(files, tmp_path)
     assert "values differ, by up to" in found["preprocessing"]
 
 
-def test_a_picture_one_bit_off_is_found(files, tmp_path):
-    pictures = np.frombuffer(files["golden/pictures.f32"], "<f4").copy()
-    pictures[500] = np.nextafter(pictures[500], 2)
-    found = wrong(write(tmp_path / "bad.dspkd", {**files, "golden/pictures.f32": pictures.tobytes()}))
+def test_a_image_one_bit_off_is_found(files, tmp_path):
+    images = np.frombuffer(files["golden/pictures.f32"], "<f4").copy()
+    images[500] = np.nextafter(images[500], 2)
+    found = wrong(write(tmp_path / "bad.dspkd", {**files, "golden/pictures.f32": images.tobytes()}))
     assert set(found) == {"preprocessing"}
 
 
@@ -77,12 +77,12 @@ def test_a_file_that_was_changed_after_the_bundle_was_opened_is_found(files, tmp
 
 def test_more_golden_images_than_are_read_are_found_wrong_before_any_is(files, tmp_path):
     golden = json.loads(files[GOLDEN])
-    pictures = np.frombuffer(files["golden/pictures.f32"], "<f4").reshape(golden["pictures"]["shape"])
+    images = np.frombuffer(files["golden/pictures.f32"], "<f4").reshape(golden["pictures"]["shape"])
     golden["images"] = golden["images"][:1] * 65
     golden["pictures"]["shape"][0] = 65
-    many = {GOLDEN: json.dumps(golden).encode(), "golden/pictures.f32": np.repeat(pictures[:1], 65, axis=0).tobytes()}
+    many = {GOLDEN: json.dumps(golden).encode(), "golden/pictures.f32": np.repeat(images[:1], 65, axis=0).tobytes()}
     found = wrong(write(tmp_path / "many.dspkd", files | many))
-    assert "65 images, 65 pictures; want as many, 1 to 64" in found["preprocessing"]
+    assert "65 images, 65 images; want as many, 1 to 64" in found["preprocessing"]
 
 
 def test_swapped_models_are_found(files, tmp_path):
@@ -103,20 +103,20 @@ def test_another_short_side_is_found(files, tmp_path):
 @pytest.mark.parametrize(
     ("change", "name", "message"),
     [
-        (lambda g: g.pop("pictures"), "golden cases", "pictures is missing"),
+        (lambda g: g.pop("images"), "golden cases", "images is missing"),
         (lambda g: g["pictures"].update(shape=[10**12, 10**12]), "golden cases", "bytes, which are not"),
         (lambda g: g["pictures"].update(shape=[-4, -3, 32, 32]), "golden cases", "want positive whole numbers"),
         (lambda g: g["pictures"].update(shape=[True, 4]), "golden cases", "want positive whole numbers"),
         (lambda g: g["pictures"].update(file="../../etc/passwd"), "golden cases", "has no ../../etc/passwd"),
         (lambda g: g["answers"].pop("int8"), "golden cases", "answers and models differ in int8"),
         (lambda g: g["answers"].update(fp16={}), "golden cases", "answers and models differ in fp16"),
-        (lambda g: g.update(images=[]), "preprocessing", "0 images, 5 pictures; want as many, 1 to 64"),
+        (lambda g: g.update(images=[]), "preprocessing", "0 images, 5 images; want as many, 1 to 64"),
         (lambda g: g.update(images=["spec.json"] * 5), "preprocessing", "not an image of a known format"),
         (lambda g: g["answers"]["fp32"].update(tolerance="all"), "fp32", "tolerance: 'all'; want a number"),
         (
             lambda g: g["answers"]["fp32"].update(probabilities=[["a"]]),
             "fp32",
-            "want a list of numbers for each picture",
+            "want a list of numbers for each image",
         ),
         (lambda g: g["answers"]["fp32"].update(probabilities=[[1.0], [1.0, 2.0]]), "fp32", "want a list of numbers"),
         (lambda g: g["answers"]["fp32"].update(shape=[8, 5]), "fp32", "[8, 5] logits; want [5, 8]"),

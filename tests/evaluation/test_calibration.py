@@ -47,7 +47,7 @@ def test_bins_are_closed_above_and_the_first_one_below():
     assert _bins(np.array([0.0, 1e-9, 1 / 15, 1 / 15 + 1e-9, 1.0])).tolist() == [0, 0, 0, 1, 14]
 
 
-def test_the_picture_is_of_the_same_gap(drawn):
+def test_the_image_is_of_the_same_gap(drawn):
     predictions = drawn(1)
     shown = reliability(predictions)
     gap = sum(row.images * abs(row.confidence - row.accuracy) for row in shown) / len(predictions)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dspkd.errors import DataError
-from dspkd.evaluation.fidelity import FATES, by_class, by_value, class_order, ledger, listed, melanoma, tally
+from dspkd.evaluation.fidelity import FATES, agreement, by_class, by_value, class_order, listed, melanoma, tally
 from dspkd.evaluation.predictions import Predictions
 
 CLASSES = ("NV", "MEL", "BCC")
@@ -24,7 +24,7 @@ def said(answers, labels=LABELS, ids=None, classes=CLASSES, sure=2.0):
 @pytest.fixture
 def worked():
     """Seven images whose fates were worked out by hand."""
-    return ledger(said(STUDENT), said(TEACHER))
+    return agreement(said(STUDENT), said(TEACHER))
 
 
 def test_each_image_has_the_fate_worked_out_by_hand(worked):
@@ -58,9 +58,9 @@ def test_classes_come_melanoma_first_and_add_up_to_all(worked):
 
 
 def test_a_set_without_images_or_without_errors_has_no_shares():
-    nothing = by_class(ledger(said([MEL], [MEL]), said([MEL], [MEL])))[1]
+    nothing = by_class(agreement(said([MEL], [MEL]), said([MEL], [MEL])))[1]
     assert (nothing.images, nothing.forgets, nothing.agreement, nothing.kl) == (0, None, None, None)
-    perfect = tally(ledger(said([MEL], [MEL]), said([MEL], [MEL])))
+    perfect = tally(agreement(said([MEL], [MEL]), said([MEL], [MEL])))
     assert (perfect.forgets, perfect.copies, perfect.corrects) == (0.0, None, None)
 
 
@@ -69,23 +69,25 @@ def test_kl_is_of_the_teacher_to_the_student_in_nats():
     two = ("A", "B")
     teacher = Predictions(two, ("x",), ("x",), np.array([0]), np.log([[0.8, 0.2]]).astype(np.float32))
     student = Predictions(two, ("x",), ("x",), np.array([0]), np.log([[0.5, 0.5]]).astype(np.float32))
-    assert ledger(student, teacher).kl == pytest.approx([0.8 * np.log(1.6) + 0.2 * np.log(0.4)], rel=1e-6)
-    assert ledger(teacher, student).kl == pytest.approx([0.5 * np.log(0.5 / 0.8) + 0.5 * np.log(0.5 / 0.2)], rel=1e-6)
+    assert agreement(student, teacher).kl == pytest.approx([0.8 * np.log(1.6) + 0.2 * np.log(0.4)], rel=1e-6)
+    assert agreement(teacher, student).kl == pytest.approx(
+        [0.5 * np.log(0.5 / 0.8) + 0.5 * np.log(0.5 / 0.2)], rel=1e-6
+    )
 
 
 def test_kl_is_finite_not_negative_and_zero_of_oneself(drawn):
     one, other = drawn(1, gain=30.0), drawn(2, gain=30.0)
     other = Predictions(one.classes, one.ids, one.groups, one.labels, other.logits * 50)
-    found = ledger(one, other)
+    found = agreement(one, other)
     assert np.isfinite(found.kl).all()
     assert (found.kl >= 0).all()
-    assert ledger(one, one).kl == pytest.approx(np.zeros(len(one)), abs=1e-12)
-    assert set(ledger(one, one).fates) <= {"kept", "copied"}
+    assert agreement(one, one).kl == pytest.approx(np.zeros(len(one)), abs=1e-12)
+    assert set(agreement(one, one).fates) <= {"kept", "copied"}
 
 
 def test_mean_kl_and_agreement_of_a_class_are_means_over_its_images(drawn):
     one, two = drawn(1), drawn(2)
-    found = ledger(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
+    found = agreement(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
     for k, row in zip(class_order(one.classes), by_class(found), strict=True):
         mine = one.labels == k
         assert row.kl == pytest.approx(found.kl[mine].mean())
@@ -94,16 +96,16 @@ def test_mean_kl_and_agreement_of_a_class_are_means_over_its_images(drawn):
 
 def test_the_order_of_the_teachers_images_does_not_matter(drawn):
     one, two = drawn(1, images=60), drawn(2, images=60)
-    turned = np.arange(60)[::-1]
+    rotated = np.arange(60)[::-1]
     teacher = Predictions(
         one.classes,
-        tuple(one.ids[row] for row in turned),
-        tuple(one.groups[row] for row in turned),
-        one.labels[turned],
-        two.logits[turned],
+        tuple(one.ids[row] for row in rotated),
+        tuple(one.groups[row] for row in rotated),
+        one.labels[rotated],
+        two.logits[rotated],
     )
-    straight = ledger(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
-    got = ledger(one, teacher)
+    straight = agreement(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
+    got = agreement(one, teacher)
     assert got.fates.tolist() == straight.fates.tolist()
     assert np.array_equal(got.kl, straight.kl)
     assert got.teacher.groups == one.groups
@@ -113,14 +115,14 @@ def test_a_list_has_melanoma_first_then_classes_then_subgroups_then_the_greatest
     labels = [BCC, NV, MEL, MEL, MEL]
     teacher = said(labels, labels, sure=[4, 4, 1, 4, 4])
     student = said([NV, BCC, NV, NV, NV], labels, sure=[4, 4, 1, 4, 4])
-    found = ledger(student, teacher)
+    found = agreement(student, teacher)
     assert listed(found, "forgotten") == [3, 4, 2, 1, 0]
     assert listed(found, "forgotten", ["", "", "male", "male", "female"]) == [4, 3, 2, 1, 0]
     assert listed(found, "copied") == []
 
 
 def test_the_drop_is_in_the_probability_of_the_true_class():
-    found = ledger(said([NV], [MEL]), said([MEL], [MEL]))
+    found = agreement(said([NV], [MEL]), said([MEL], [MEL]))
     high, low = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
     assert found.drop() == pytest.approx([high - low], rel=1e-6)
 
@@ -152,4 +154,4 @@ def test_melanoma_is_known_by_its_names():
 )
 def test_answers_about_other_images_are_refused(teacher, message):
     with pytest.raises(DataError, match=message):
-        ledger(said(STUDENT), teacher)
+        agreement(said(STUDENT), teacher)

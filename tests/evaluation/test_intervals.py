@@ -136,8 +136,8 @@ def test_an_interval_turns_with_its_difference_and_is_never_narrower_than_lesion
     generator = np.random.default_rng(seed)
     scores = Scores(generator.random(ones + others), generator.random((ones + others, 50)))
     one, other = range(ones), range(ones, ones + others)
-    got, turned = estimate(scores, one, other), estimate(scores, other, one)
-    assert (got.low, got.high) == pytest.approx((-turned.high, -turned.low))
+    got, rotated = estimate(scores, one, other), estimate(scores, other, one)
+    assert (got.low, got.high) == pytest.approx((-rotated.high, -rotated.low))
     spread = (scores.drawn[one].mean(axis=0) - scores.drawn[other].mean(axis=0)).std(ddof=1)
     assert got.high - got.value >= 1.9599 * spread
 

@@ -140,9 +140,9 @@ def test_a_bad_file_is_refused_by_name_and_line(tmp_path, text, message):
 def test_a_missing_file_and_a_file_of_another_kind_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv: no such file of predictions"):
         Predictions.load(tmp_path / "none.csv")
-    (tmp_path / "picture.csv").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(DataError, match=r"picture\.csv: not a CSV in UTF-8"):
-        Predictions.load(tmp_path / "picture.csv")
+    (tmp_path / "image.csv").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(DataError, match=r"image\.csv: not a CSV in UTF-8"):
+        Predictions.load(tmp_path / "image.csv")
 
 
 def test_some_are_taken_by_row_and_by_name(drawn):

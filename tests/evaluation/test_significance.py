@@ -41,9 +41,9 @@ def test_a_verdict_is_as_its_interval_where_nothing_is_corrected(arms):
 
 
 def test_a_verdict_turns_with_its_pair(arms, told):
-    turned = verdicts(dict(reversed(arms.items())), resamples=500)
+    rotated = verdicts(dict(reversed(arms.items())), resamples=500)
     opposite = {"better": "worse", "worse": "better", "not shown": "not shown"}
-    for verdict in turned:
+    for verdict in rotated:
         same = told[verdict.other, verdict.one, verdict.metric]
         assert verdict.word == opposite[same.word]
         assert verdict.difference.value == pytest.approx(-same.difference.value)

@@ -45,7 +45,7 @@ def test_the_results_are_those_of_the_runs(unbroken):
     kd = next(row for row in told if (row.one, row.other, row.metric) == ("kd", "plain", "balanced_accuracy"))
     assert f"| kd | plain | **{kd.word}** | " in text
     assert f"| {100 * kd.smallest:.1f} |" in text
-    assert "Critical-difference picture" in (out / "report.html").read_text()
+    assert "Critical-difference image" in (out / "report.html").read_text()
 
 
 def test_runs_of_one_seed_start_alike_and_the_teacher_is_the_grids(unbroken):
@@ -82,7 +82,7 @@ def test_a_changed_grid_is_refused_but_one_that_has_grown_goes_on(unbroken, grid
     changed = tmp_path / "grid.toml"
     changed.write_text(grid_file.read_text() + 'set = ["stages.0.lr=1e-3"]\n')
     with pytest.raises(RunError, match=r"holds a run of recipe \w+, but the grid asks for \w+; choose another --out"):
-        compare.compare(grid.load(changed), out, executors.here)
+        compare.compare(grid.load(changed), out, executors.run_inline)
     changed.write_text(grid_file.read_text().replace("[0, 1]", "[0, 1, 2]"))
     asked = []
     compare.compare(grid.load(changed), out, partial(nothing, asked=asked))
@@ -103,10 +103,10 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(grid_file, tmp_p
         text = text.split("teachers =")[0] + 'teachers = [{ run = "elsewhere" }]'
     (tmp_path / "grid.toml").write_text(text)
     with pytest.raises(error, match=message):
-        compare.compare(grid.load(tmp_path / "grid.toml"), tmp_path / "out", executors.here)
+        compare.compare(grid.load(tmp_path / "grid.toml"), tmp_path / "out", executors.run_inline)
     assert not (tmp_path / "out").exists()
 
 
 def test_two_comparisons_do_not_share_a_folder(grid_file, tmp_path):
     with compare.FileLock(tmp_path / ".lock"), pytest.raises(RunError, match="another dspkd compare is at work"):
-        compare.compare(grid.load(grid_file), tmp_path, executors.here)
+        compare.compare(grid.load(grid_file), tmp_path, executors.run_inline)

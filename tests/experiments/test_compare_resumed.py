@@ -14,7 +14,7 @@ from comparing import table
 from dspkd.errors import TrainingError
 from dspkd.experiments import single_run
 from dspkd.experiments.compare import compare, executors, grid
-from dspkd.runs.context import Silent
+from dspkd.runs.context import NullProgress
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 
@@ -23,7 +23,7 @@ class Killed(BaseException):
     pass
 
 
-class Killer(Silent):
+class Killer(NullProgress):
     """Dies at the n-th thing that it is told."""
 
     def __init__(self, after):
@@ -41,7 +41,7 @@ def test_killed_again_and_again_it_ends_with_the_same_table(unbroken, grid_file,
     out, kills = tmp_path / "out", 0
     for after in (0, 3, 40, 10, 25, 60, 5, 1000):
         try:
-            compare.compare(grid.load(grid_file), out, partial(executors.here, watcher=Killer(after)))
+            compare.compare(grid.load(grid_file), out, partial(executors.run_inline, listener=Killer(after)))
         except Killed:
             kills += 1
     assert kills >= 5
@@ -74,13 +74,13 @@ def test_a_failed_run_is_recorded_the_others_go_on_and_it_alone_is_tried_again(
     out, train = tmp_path / "out", single_run.train
     errors = {"kd/seed-1": TrainingError("the loss is nan"), "plain/seed-0": RuntimeError("out of memory")}
 
-    def fails(made, folder, watcher):
+    def fails(made, folder, listener):
         if error := errors.get(str(folder.relative_to(out))):
             raise error
-        return train(made, folder, watcher)
+        return train(made, folder, listener)
 
     monkeypatch.setattr(single_run, "train", fails)
-    compared = compare.compare(grid.load(grid_file), out, executors.here)
+    compared = compare.compare(grid.load(grid_file), out, executors.run_inline)
     said = {str(out / "kd/seed-1"): "the loss is nan", str(out / "plain/seed-0"): "RuntimeError: out of memory"}
     assert compared.results[0].failed == said
     assert compared.failed == 2
@@ -91,9 +91,9 @@ def test_a_failed_run_is_recorded_the_others_go_on_and_it_alone_is_tried_again(
     assert f"| {out / 'kd/seed-1'} | the loss is nan |" in (out / "results.md").read_text()
     trained = []
     monkeypatch.setattr(
-        single_run, "train", lambda made, folder, watcher: trained.append(folder) or train(made, folder)
+        single_run, "train", lambda made, folder, listener: trained.append(folder) or train(made, folder)
     )
-    compared = compare.compare(grid.load(grid_file), out, executors.here)
+    compared = compare.compare(grid.load(grid_file), out, executors.run_inline)
     assert set(trained) == {out / name for name in errors}
     assert compared.failed == 0
     assert not list(out.rglob("failure.json"))
@@ -114,7 +114,7 @@ def test_a_teacher_that_fails_takes_its_own_students_along_and_no_others(grid_fi
 
 
 def test_the_command_lists_failures_and_ends_with_1(grid_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(executors, "here", lambda folders, watcher: ((folder, "burnt") for folder in folders))
+    monkeypatch.setattr(executors, "run_inline", lambda folders, listener: ((folder, "burnt") for folder in folders))
     out, err = call("compare", grid_file, "--out", tmp_path / "out", code=1)
     assert f"failed: {tmp_path / 'out/plain/seed-1'}: burnt" in out
     assert "7 runs have no result; the same command tries again" in err

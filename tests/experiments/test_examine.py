@@ -25,7 +25,7 @@ def made(lesions, **changes):
         "name": "plain",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32, "randaugment": {"num_ops": 1}},
+        "images": {"size": 32, "randaugment": {"num_ops": 1}},
         "train": {"batch_size": 16, "balance": 0.5},
         "machine": {"device": "cpu", "cache": "none"},
         "stages": [STAGE],
@@ -71,7 +71,7 @@ def test_an_untrained_teacher_is_not_to_teach_and_the_test_part_stays_sealed(run
     assert examined.verdict.startswith(
         "do not teach yet: it is not shown to be better than the plain student: balanced"
     )
-    assert all(len(holdout.openings(runs / name)) == 1 for name in ("teacher", "plain"))
+    assert all(len(holdout.evaluations(runs / name)) == 1 for name in ("teacher", "plain"))
 
 
 def test_test_rows_are_never_asked_for(lesions, runs, monkeypatch):
@@ -106,12 +106,12 @@ def test_a_student_of_other_images_or_unfinished_is_refused(lesions, runs, tmp_p
 
 
 def test_plain_runs_of_other_networks_and_sizes_are_not_taken(lesions, runs, examined):
-    found = doctor.examine(student(lesions, runs / "teacher", pictures={"size": 48, "randaugment": {"num_ops": 1}}))
+    found = doctor.examine(student(lesions, runs / "teacher", images={"size": 48, "randaugment": {"num_ops": 1}}))
     assert found.students == ()
-    (pictures,) = about(found, "pictures")
-    assert pictures.level == "note"
-    assert "trained on 32 px and will be shown 48 px" in pictures.says
-    (same,) = about(examined, "pictures")
+    (images,) = about(found, "images")
+    assert images.level == "note"
+    assert "trained on 32 px and will be shown 48 px" in images.says
+    (same,) = about(examined, "images")
     assert same.level == "ok"
 
 
@@ -140,8 +140,8 @@ def test_turning_averages_the_eight_views(lesions, runs):
     views = [torch.rot90(shown, k, dims=(2, 3)) for shown in (images, images.flip(3)) for k in range(4)]
     by_hand = torch.stack([teacher.network(view).logits.softmax(dim=1) for view in views]).mean(dim=0)
     torch.testing.assert_close(asked(images).logits.softmax(dim=1), by_hand, rtol=1e-4, atol=1e-6)
-    turned = torch.rot90(images, 1, dims=(2, 3)).flip(2)
-    torch.testing.assert_close(asked(turned).logits, asked(images).logits, rtol=1e-3, atol=1e-5)
+    rotated = torch.rot90(images, 1, dims=(2, 3)).flip(2)
+    torch.testing.assert_close(asked(rotated).logits, asked(images).logits, rtol=1e-3, atol=1e-5)
 
 
 def test_two_teachers_are_examined_as_their_mean(lesions, runs):
@@ -151,7 +151,7 @@ def test_two_teachers_are_examined_as_their_mean(lesions, runs):
     right = np.mean(mean.argmax(axis=1) == one.labels)
     assert found.validation.accuracy[0] == pytest.approx(right, abs=1e-6)
     assert found.teacher == (str(runs / "teacher"), str(runs / "plain"))
-    assert len(about(found, "pictures")) == 2
+    assert len(about(found, "images")) == 2
 
 
 def test_the_command_says_it_and_exits_with_the_verdict(lesions, runs, tmp_path):

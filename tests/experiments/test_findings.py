@@ -1,7 +1,7 @@
 import pytest
 
 from dspkd.evaluation.intervals import Estimate
-from dspkd.evaluation.teacher_quality import Calibrated, ClassMargin, Level, Margin
+from dspkd.evaluation.teacher_quality import Calibrated, ClassMargin, Margin, NetworkScores
 from dspkd.experiments.teacher_check import findings
 
 
@@ -52,7 +52,7 @@ def test_better_in_accuracy_and_worse_in_balanced_accuracy_is_told():
 
 
 def level(balanced, accuracy=0.8, confidence=0.9):
-    return Level(1000, (balanced, balanced - 0.02, balanced + 0.02), (accuracy, 0.7, 0.9), confidence)
+    return NetworkScores(1000, (balanced, balanced - 0.02, balanced + 0.02), (accuracy, 0.7, 0.9), confidence)
 
 
 def test_a_teacher_that_knows_its_images_by_heart_is_told():
@@ -62,10 +62,10 @@ def test_a_teacher_that_knows_its_images_by_heart_is_told():
     assert findings.memory(level(0.70), level(0.674)).level == "ok"
 
 
-def test_calibration_and_turns_and_pictures():
+def test_calibration_and_turns_and_images():
     assert findings.calibration(Calibrated(1.6, 0.12, 0.03)).level == "note"
     assert findings.calibration(Calibrated(1.05, 0.02, 0.02)).level == "ok"
     assert "it helps" in findings.turning(estimate(0.02, 0.01)).says
     assert "no gain shown" in findings.turning(estimate(0.01, 0.02)).says
-    assert findings.pictures("t", (64, ()), (64, ())).level == "ok"
-    assert "artefacts ['hair'] taken out" in findings.pictures("t", (64, ("hair",)), (64, ())).says
+    assert findings.images("t", (64, ()), (64, ())).level == "ok"
+    assert "artefacts ['hair'] taken out" in findings.images("t", (64, ("hair",)), (64, ())).says

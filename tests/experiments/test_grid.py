@@ -67,7 +67,7 @@ def test_plain_and_label_smoothing_are_added_from_the_first_arm(tmp_path):
         assert (term.method, term.weight, term.options.get("label_smoothing")) == ("labels", 1.0, smoothing)
         assert stage.epochs == dsp_kd.recipe.epochs == 15
         assert (stage.lr, stage.warmup) == (1e-3, 1)
-        assert cell.recipe.pictures == dsp_kd.recipe.pictures
+        assert cell.recipe.images == dsp_kd.recipe.images
 
 
 def test_a_control_that_is_named_is_kept_and_the_other_is_made_of_it(tmp_path):
@@ -125,8 +125,8 @@ def test_an_ensemble_has_all_teachers_at_once(tmp_path):
 
 
 UNEQUAL = [
-    ("pictures.size=64", r"^kd: pictures.size is 64, but plain has 96; make them equal, or say why they differ"),
-    ("pictures.randaugment.magnitude=2", r"kd: pictures.randaugment.magnitude is 2, but plain has 5"),
+    ("images.size=64", r"^kd: images.size is 64, but plain has 96; make them equal, or say why they differ"),
+    ("images.randaugment.magnitude=2", r"kd: images.randaugment.magnitude is 2, but plain has 5"),
     ("train.batch_size=16", r"kd: train.batch_size is 16, but plain has 32"),
     ("train.balance=0.0", r"kd: train.balance is 0.0, but plain has 0.5"),
     ("model.weights='none'", r"kd: model.weights is 'none', but plain has '.*coco"),

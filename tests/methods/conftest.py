@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 CLASSES = 8
 STUDENT = {"stride4": 3, "stride8": 4, "stride16": 5, "stride32": 6, "last": 7}
@@ -15,8 +15,8 @@ GRID = {"stride4": 16, "stride8": 8, "stride16": 4, "stride32": 2, "last": 2}
 class Made:
     """Networks' shapes and answers, small and seeded."""
 
-    student = Spec(CLASSES, STUDENT["last"], STUDENT, class_counts=(40, 120, 30, 8, 24, 3, 4, 6))
-    teacher = Spec(CLASSES, TEACHER["last"], TEACHER)
+    student = NetworkSpec(CLASSES, STUDENT["last"], STUDENT, class_counts=(40, 120, 30, 8, 24, 3, 4, 6))
+    teacher = NetworkSpec(CLASSES, TEACHER["last"], TEACHER)
     grid = GRID
 
     def answer(self, spec, batch=5, *, seed=0, grid=None, dtype=torch.float32, several=True):
@@ -27,8 +27,8 @@ class Made:
         if not several:
             return own
         others = {"grid": grid, "dtype": dtype, "several": False}
-        turned = self.answer(spec, 3 * batch, seed=seed + 100, **others)
-        return replace(own, turned=turned, strong=self.answer(spec, batch, seed=seed + 200, **others))
+        rotated = self.answer(spec, 3 * batch, seed=seed + 100, **others)
+        return replace(own, rotated=rotated, strong_aug=self.answer(spec, batch, seed=seed + 200, **others))
 
     def pair(self, batch=5, **changes):
         return self.answer(self.student, batch, **changes), self.answer(self.teacher, batch, **changes | {"seed": 1})
@@ -39,7 +39,7 @@ class Made:
 
     def leaves(self, output):
         """Return the tensors of `output`, made to collect gradients."""
-        others = [leaf for other in (output.turned, output.strong) if other for leaf in self.leaves(other)]
+        others = [leaf for other in (output.rotated, output.strong_aug) if other for leaf in self.leaves(other)]
         return [x.requires_grad_() for x in (output.logits, output.pooled, *output.maps.values())] + others
 
 
@@ -59,7 +59,7 @@ class Golden:
 
     def specs(self):
         student, teacher = self["student_map"].shape[1], self["teacher_map"].shape[1]
-        return Spec(CLASSES, student, {"last": student}), Spec(CLASSES, teacher, {"last": teacher})
+        return NetworkSpec(CLASSES, student, {"last": student}), NetworkSpec(CLASSES, teacher, {"last": teacher})
 
     def check(self, case, term, of, *, weight=1.0):
         """Assert loss and gradient of `term` for `case`; `of` is "logits", "pooled" or "map" of the student."""

@@ -6,7 +6,7 @@ import torch
 
 from dspkd.errors import RecipeError
 from dspkd.methods.at import AT
-from dspkd.types import Spec
+from dspkd.types import NetworkSpec
 
 TAPS = {
     "last": ["last"],
@@ -60,7 +60,7 @@ def test_the_finer_map_is_pooled_to_the_coarser_grid(finer, made):
 
 def test_a_level_that_is_not_offered_is_refused(made):
     with pytest.raises(RecipeError, match=r"at\.levels = 'last3': the teacher offers last, not stride8"):
-        AT(made.student, Spec(8, 4, {"last": 4}))
+        AT(made.student, NetworkSpec(8, 4, {"last": 4}))
 
 
 def test_it_agrees_with_a_published_program(golden):

@@ -25,12 +25,12 @@ def loss_of(name, term, made, student, teacher):
 
 
 def changed(output, change):
-    """Return `output` with `change` applied to each tensor, those of turned and strong pictures too."""
+    """Return `output` with `change` applied to each tensor, those of rotated and strong images too."""
     return Output(
         change(output.logits),
         change(output.pooled),
         {tap: change(x) for tap, x in output.maps.items()},
-        *[other and changed(other, change) for other in (output.turned, output.strong)],
+        *[other and changed(other, change) for other in (output.rotated, output.strong_aug)],
     )
 
 
@@ -39,9 +39,9 @@ def cast(output, dtype):
 
 
 def with_logits(output, logits_BK):
-    """Return `output` with these logits, which are those of turned and strong pictures too."""
-    others = {"turned": replace(output.turned, logits=logits_BK.repeat(3, 1))}
-    return replace(output, logits=logits_BK, strong=replace(output.strong, logits=logits_BK.clone()), **others)
+    """Return `output` with these logits, which are those of rotated and strong images too."""
+    others = {"rotated": replace(output.rotated, logits=logits_BK.repeat(3, 1))}
+    return replace(output, logits=logits_BK, strong_aug=replace(output.strong_aug, logits=logits_BK.clone()), **others)
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -58,7 +58,7 @@ def test_it_is_a_finite_scalar_and_trains_the_student_alone(name, batch, dtype, 
     assert 0 <= loss.item() < float("inf")
     grads = [x.grad for x in of_student if x.grad is not None]
     assert all(grad.isfinite().all() for grad in grads)
-    # One picture has no neighbours: methods on the relations between pictures have nothing to say about it.
+    # One image has no neighbours: methods on the relations between images have nothing to say about it.
     assert any(grad.any() for grad in grads) or batch == 1
     of_teacher = [x.grad for x in of_teacher if x.grad is not None]
     assert any(grad.any() for grad in of_teacher) if find(name).trains_teacher else not of_teacher
@@ -146,7 +146,7 @@ def test_the_same_seed_gives_the_same_loss_and_the_inputs_stay_as_they_were(name
     assert all(torch.equal(x, again.maps[tap]) for tap, x in student.maps.items())
 
 
-def test_what_it_makes_of_a_mixed_picture_does_not_depend_on_which_of_the_two_comes_first(name, made):
+def test_what_it_makes_of_a_mixed_image_does_not_depend_on_which_of_the_two_comes_first(name, made):
     """A term that reads one label of two cannot pass, and must say so."""
     student, teacher = made.pair()
     term = build(name, made).eval()

@@ -8,11 +8,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dspkd.errors import RecipeError
 from dspkd.methods.crkd import CRKD
-from dspkd.types import Output, Spec
+from dspkd.types import NetworkSpec, Output
 
 
 def by_hand(s_BCHW, t_BCHW):
-    """The direct form, one picture after another."""
+    """The direct form, one image after another."""
     squares = []
     for s, t in zip(s_BCHW, t_BCHW, strict=True):
         s_CP, t_CP = s.reshape(len(s), -1), t.reshape(len(t), -1)
@@ -26,7 +26,7 @@ def answer(map_BCHW):
 
 def bare(channels):
     """Return the term without its regressor, between maps of as many channels."""
-    spec = Spec(8, channels, {"last": channels})
+    spec = NetworkSpec(8, channels, {"last": channels})
     term = CRKD(spec, spec)
     term.regress = nn.Identity()
     return term
@@ -53,7 +53,7 @@ def test_its_gradient_is_that_of_the_formula(grid, made):
     assert torch.autograd.gradcheck(lambda x: term(answer(x), answer(t_BCHW), None), s_BCHW.requires_grad_())
 
 
-def test_where_in_the_picture_a_pattern_lies_does_not_matter(made):
+def test_where_in_the_image_a_pattern_lies_does_not_matter(made):
     student, teacher = made.pair(dtype=torch.float64)
     term = CRKD(made.student, made.teacher, tap="stride8").double()
     order = torch.randperm(64)
@@ -123,7 +123,7 @@ def test_a_students_map_on_another_grid_is_interpolated(made):
 
 @pytest.mark.parametrize("network", ["student", "teacher"])
 def test_a_map_that_is_not_offered_is_refused(network, made):
-    specs = {"student": made.student, "teacher": made.teacher} | {network: Spec(8, 7, {"stride8": 7})}
+    specs = {"student": made.student, "teacher": made.teacher} | {network: NetworkSpec(8, 7, {"stride8": 7})}
     with pytest.raises(RecipeError, match=rf"crkd\.tap = 'stride16': the {network} offers stride8, not stride16; did"):
         CRKD(**specs, tap="stride16")
 

@@ -30,7 +30,7 @@ def test_it_is_zero_where_the_networks_agree(made):
     assert DIST(made.student, made.teacher)(agreed, teacher, made.batch()).item() == pytest.approx(0, abs=1e-4)
 
 
-def test_one_picture_has_no_spread_along_the_batch(made):
+def test_one_image_has_no_spread_along_the_batch(made):
     student, teacher = made.pair(1)
     assert DIST(made.student, made.teacher, inter=0.0)(student, teacher, made.batch(1)).item() == 1
 

@@ -30,7 +30,7 @@ def test_it_is_the_formula(alpha, beta, temperature, made):
 
 
 def test_plain_distillation_is_its_case_of_beta_equal_to_what_the_teacher_leaves_the_others(made):
-    """For one picture: KL = KL of the label + (1 - p_t(y)) KL of the rest."""
+    """For one image: KL = KL of the label + (1 - p_t(y)) KL of the rest."""
     (student, teacher), batch = made.pair(1, dtype=torch.float64), made.batch(1)
     left = 1 - torch.softmax(teacher.logits, dim=1)[0, batch.labels[0]].item()
     term = DKD(made.student, made.teacher, alpha=1.0, beta=left, temperature=1.0)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from dspkd.errors import RecipeError
 from dspkd.methods.eml import EML
-from dspkd.types import Spec
+from dspkd.types import NetworkSpec
 
 
 def softmax(z):
@@ -90,4 +90,4 @@ def test_the_scale_of_either_networks_vectors_does_not_matter(made):
 
 def test_other_classes_are_refused(made):
     with pytest.raises(RecipeError, match="eml: compares logits class by class, but the student has 8, the teacher 5"):
-        EML(made.student, Spec(5, 9, {}))
+        EML(made.student, NetworkSpec(5, 9, {}))

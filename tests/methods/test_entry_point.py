@@ -18,12 +18,12 @@ import torch
 from dspkd import methods
 from dspkd.recipes import catalog, schema
 from dspkd.runs import validate
-from dspkd.types import Output, Spec
+from dspkd.types import NetworkSpec, Output
 
 assert "bare_logits" in methods.names()
 assert "bare_logits" not in methods._ours()
 
-spec = Spec(3, 2, {})
+spec = NetworkSpec(3, 2, {})
 student, teacher = (Output(torch.full((4, 3), level), torch.zeros(4, 2)) for level in (1.0, 3.0))
 assert methods.find("bare_logits")(spec, spec)(student, teacher, None).item() == 4
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from dspkd.errors import RecipeError
 from dspkd.methods.fitnets import FitNets
-from dspkd.types import Spec
+from dspkd.types import NetworkSpec
 
 TAPS = ["stride4", "stride8", "stride16", "stride32", "last"]
 
@@ -131,7 +131,7 @@ def test_a_map_that_is_not_offered_is_refused(made):
 
 @pytest.mark.parametrize("network", ["student", "teacher"])
 def test_the_message_names_the_option_of_the_network_that_lacks_the_map(network, made):
-    few = Spec(8, 7, {"stride8": 7})
+    few = NetworkSpec(8, 7, {"stride8": 7})
     specs = {"student": made.student, "teacher": made.teacher} | {network: few}
     option = {"student": "tap = 'last'", "teacher": "teacher_tap = 'stride32'"}[network]
     with pytest.raises(RecipeError, match=rf"fitnets\.{option}: the {network} offers stride8, not"):

@@ -8,7 +8,7 @@ from dspkd.methods._align import BatchNorm, averaged, stretched
 from dspkd.methods._masking import draw_mask
 from dspkd.methods.hierarchical_fusion import HierarchicalFusion
 from dspkd.methods.mgd import MGD
-from dspkd.types import Output, Spec
+from dspkd.types import NetworkSpec, Output
 
 ORDERS = ["fuse_then_mask", "mask_then_fuse", "both"]
 FUSIONS = ["concat", "sum", "abf"]
@@ -121,7 +121,7 @@ def test_all_levels_are_one_more_than_the_last_three(made):
 
 
 def test_training_opens_the_gate_and_learns_what_mgd_cannot_see(made):
-    """The teacher's map is made of the student's shallow one, on new pictures at every step."""
+    """The teacher's map is made of the student's shallow one, on new images at every step."""
     losses = {}
     for method, options in ((MGD, {}), (HierarchicalFusion, {"width": 8})):
         torch.manual_seed(0)
@@ -185,9 +185,9 @@ def test_with_more_values_it_is_ordinary_batch_normalisation(shape):
 
 
 def test_a_level_that_is_not_offered_is_refused(made):
-    student = Spec(8, 7, {tap: c for tap, c in made.student.channels.items() if tap != "stride4"})
+    student = NetworkSpec(8, 7, {tap: c for tap, c in made.student.channels.items() if tap != "stride4"})
     HierarchicalFusion(student, made.teacher)
     with pytest.raises(RecipeError, match=r"levels = 'all': the student offers stride8, .*, last, not stride4"):
         HierarchicalFusion(student, made.teacher, levels="all")
     with pytest.raises(RecipeError, match=r"hierarchical_fusion.levels: the teacher offers stride8, not last"):
-        HierarchicalFusion(student, Spec(8, 7, {"stride8": 3}))
+        HierarchicalFusion(student, NetworkSpec(8, 7, {"stride8": 3}))

@@ -9,7 +9,7 @@ from dspkd.methods.kd import KD
 
 
 def by_hand(s_BK, t_BK, temperature):
-    """T^2 / B * sum_b sum_k q_k log(q_k / p_k), one picture at a time."""
+    """T^2 / B * sum_b sum_k q_k log(q_k / p_k), one image at a time."""
     total = 0.0
     for s, t in zip(s_BK / temperature, t_BK / temperature, strict=True):
         p, q = np.exp(s) / np.exp(s).sum(), np.exp(t) / np.exp(t).sum()

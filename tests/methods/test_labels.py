@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from dspkd.data.sampling import class_draws
 from dspkd.errors import RecipeError
 from dspkd.methods.labels import Labels
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 COUNTS = np.array([40, 120, 30, 8, 24, 3, 4, 6])
 WEIGHTS = {
@@ -22,7 +22,7 @@ WEIGHTS["effective"] = COUNTS.sum() / (COUNTS / NUMBERS).sum() / NUMBERS
 
 
 def by_hand(s_BK, labels_B, weight_K, gamma, smoothing, tau):
-    """Mean over pictures of w_y times (1 - p_y)^gamma times the cross-entropy with the smoothed label."""
+    """Mean over images of w_y times (1 - p_y)^gamma times the cross-entropy with the smoothed label."""
     total = 0.0
     met_K = weight_K * COUNTS
     for s, y in zip(s_BK, labels_B, strict=True):
@@ -53,7 +53,7 @@ def test_by_default_it_is_plain_cross_entropy_and_needs_no_counts(made):
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_weights_are_1_on_average_over_the_training_pictures(weights, made):
+def test_weights_are_1_on_average_over_the_training_images(weights, made):
     weight_K = Labels(made.student, None, class_weights=weights).class_weight.numpy()
     assert (COUNTS * weight_K).sum() / COUNTS.sum() == pytest.approx(1, rel=1e-6)
 
@@ -66,7 +66,7 @@ def test_inverse_weights_give_every_class_the_same_say_and_their_roots_half_way(
     np.testing.assert_allclose((root_K / root_K[0]) ** 2, inverse_K / inverse_K[0], rtol=1e-5)
 
 
-def test_balanced_training_pictures_need_no_weights(made):
+def test_balanced_training_images_need_no_weights(made):
     balanced = replace(made.student, class_counts=(7,) * 8)
     for weights in WEIGHTS:
         torch.testing.assert_close(Labels(balanced, None, class_weights=weights).class_weight, torch.ones(8))
@@ -95,7 +95,7 @@ def gradient(term, logits_BK, labels_B):
 def test_the_focal_gradient_of_two_classes_is_that_of_the_paper(made):
     """Lin et al., appendix B, with p_t = sigmoid(x_t): dFL/dx = y (1 - p_t)^g (g p_t log p_t + p_t - 1)."""
     x_B, y_B = torch.linspace(-4, 4, 9, dtype=torch.float64), torch.arange(9) % 2
-    term = Labels(Spec(2, 2, {}), None, focal_gamma=2.0)
+    term = Labels(NetworkSpec(2, 2, {}), None, focal_gamma=2.0)
     grad_BK = gradient(term, torch.stack([torch.zeros_like(x_B), x_B], dim=1), y_B)
     sign_B = 2.0 * y_B - 1
     p_B = torch.sigmoid(sign_B * x_B)
@@ -104,7 +104,7 @@ def test_the_focal_gradient_of_two_classes_is_that_of_the_paper(made):
 
 
 @pytest.mark.parametrize("gamma", [0.3, 1.0, 2.0])
-def test_a_known_picture_has_a_focal_loss_and_gradient_of_0_and_a_hopeless_one_the_cross_entropy(gamma, made):
+def test_a_known_image_has_a_focal_loss_and_gradient_of_0_and_a_hopeless_one_the_cross_entropy(gamma, made):
     """1 - p_y is exactly 0 in float32 here, where its power below 1 has no gradient."""
     student = replace(made.answer(made.student), logits=1e4 * torch.eye(8)[:5])
     plain, focal = Labels(made.student, None), Labels(made.student, None, focal_gamma=gamma)
@@ -120,7 +120,7 @@ def test_a_gamma_near_0_is_nearly_cross_entropy(made):
     torch.testing.assert_close(loss, F.cross_entropy(student.logits, batch.labels), rtol=1e-4, atol=0)
 
 
-def test_the_prior_is_that_of_the_pictures_drawn(made):
+def test_the_prior_is_that_of_the_images_drawn(made):
     drawn = replace(made.student, class_draws=(50, 86, 43, 22, 39, 13, 15, 19))
     prior_K = Labels(drawn, None, logit_adjustment=1.0).log_prior.exp().numpy()
     np.testing.assert_allclose(prior_K, np.array(drawn.class_draws) / sum(drawn.class_draws), rtol=1e-6)
@@ -142,17 +142,17 @@ def test_what_sampling_or_weights_made_equal_is_not_adjusted_again(even, made):
 def test_the_best_adjusted_logits_are_those_of_balanced_classes_however_classes_are_drawn_and_weighted(weight, balance):
     """Menon et al., Theorem 1: where every class looks alike, minimising leaves bare logits that prefer none.
 
-    The gradient over all pictures of an epoch, each with the same logits 0, must vanish.
+    The gradient over all images of an epoch, each with the same logits 0, must vanish.
     """
     draws_K = class_draws(COUNTS, balance=balance)
-    spec = Spec(8, 8, {}, class_counts=tuple(COUNTS.tolist()), class_draws=tuple(draws_K.tolist()))
+    spec = NetworkSpec(8, 8, {}, class_counts=tuple(COUNTS.tolist()), class_draws=tuple(draws_K.tolist()))
     term = Labels(spec, None, class_weights=weight, logit_adjustment=1.0)
     labels_B = torch.from_numpy(np.repeat(np.arange(8), draws_K))
     grad_BK = gradient(term, torch.zeros(len(labels_B), 8, dtype=torch.float64), labels_B)
     torch.testing.assert_close(grad_BK.sum(dim=0), torch.zeros(8, dtype=torch.float64), rtol=0, atol=1e-7)
 
 
-def test_a_rare_picture_counts_its_weight_in_a_batch_of_one_too(made):
+def test_a_rare_image_counts_its_weight_in_a_batch_of_one_too(made):
     student, batch = made.answer(made.student, 1), replace(made.batch(1), labels=torch.tensor([5]))
     plain, weighted = (Labels(made.student, None, class_weights=w)(student, None, batch) for w in ("none", "inverse"))
     torch.testing.assert_close(weighted, plain * WEIGHTS["inverse"][5].item())
@@ -169,19 +169,19 @@ def test_logits_equal_to_the_negative_log_prior_are_uniform_once_adjusted(made):
 @pytest.mark.parametrize(
     ("counts", "options", "message"),
     [
-        ((), {"class_weights": "inverse"}, r"labels\.class_weights = 'inverse': needs the training pictures per class"),
-        ((), {"logit_adjustment": 1.0}, r"labels\.logit_adjustment = 1.0: needs the training pictures"),
+        ((), {"class_weights": "inverse"}, r"labels\.class_weights = 'inverse': needs the training images per class"),
+        ((), {"logit_adjustment": 1.0}, r"labels\.logit_adjustment = 1.0: needs the training images"),
         (
             (3, 0, 1, 1, 1, 0, 1, 1),
             {"class_weights": "sqrt_inverse"},
-            r"labels\.class_weights = 'sqrt_inverse': no training picture is of class 1, 5",
+            r"labels\.class_weights = 'sqrt_inverse': no training image is of class 1, 5",
         ),
-        ((0, *(1,) * 7), {"logit_adjustment": 1}, r"labels\.logit_adjustment = 1: no training picture is of class 0"),
+        ((0, *(1,) * 7), {"logit_adjustment": 1}, r"labels\.logit_adjustment = 1: no training image is of class 0"),
         (COUNTS, {"label_smoothing": 1.0}, r"labels\.label_smoothing: should be less than 1, got 1.0"),
         (COUNTS, {"logit_adjustment": -1}, r"labels\.logit_adjustment: should be greater than or equal to 0, got -1"),
         (COUNTS, {"focal_gamma": -0.5}, r"labels\.focal_gamma: should be greater than or equal to 0, got -0.5"),
         (COUNTS, {"effective_beta": 1.0}, r"labels\.effective_beta: should be less than 1, got 1.0"),
-        ((), {"class_weights": "effective"}, r"labels\.class_weights = 'effective': needs the training pictures"),
+        ((), {"class_weights": "effective"}, r"labels\.class_weights = 'effective': needs the training images"),
         (COUNTS, {"class_weights": "balanced"}, r"labels\.class_weights: should be 'none', 'inverse', 'sqrt_"),
     ],
 )
@@ -190,7 +190,7 @@ def test_what_cannot_be_is_refused(counts, options, message, made):
         Labels(replace(made.student, class_counts=tuple(counts)), None, **options)
 
 
-def test_a_mixed_picture_has_the_cross_entropy_with_both_labels_by_their_shares(made):
+def test_a_mixed_image_has_the_cross_entropy_with_both_labels_by_their_shares(made):
     """The same as torch's with soft labels, where classes weigh alike."""
     student, _ = made.pair()
     share_B = torch.tensor([0.0, 0.3, 0.5, 0.9, 1.0])
@@ -204,7 +204,7 @@ def test_a_mixed_picture_has_the_cross_entropy_with_both_labels_by_their_shares(
     torch.testing.assert_close(loss, wanted)
 
 
-def test_each_label_of_a_mixed_picture_brings_its_own_class_weight(made):
+def test_each_label_of_a_mixed_image_brings_its_own_class_weight(made):
     student, _ = made.pair()
     term = Labels(made.student, None, class_weights="inverse")
     batch = made.batch()

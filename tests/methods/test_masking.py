@@ -16,7 +16,7 @@ SHAPES = [(6, 0, 6), (6, 4, 4), (5, 9, 9)]
 
 
 def by_hand(generation, x_CHW):
-    """The separable generator as sums of cross-correlations, picture by picture, in float64."""
+    """The separable generator as sums of cross-correlations, image by image, in float64."""
     for place in (0, 2):
         alone, across = (layer.weight.detach().numpy() for layer in generation[place])
         filtered = np.stack([correlate2d(x, kernel[0], mode="same") for x, kernel in zip(x_CHW, alone, strict=True)])

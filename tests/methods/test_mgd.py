@@ -10,7 +10,7 @@ from dspkd.errors import RecipeError
 from dspkd.methods import mgd
 from dspkd.methods._masking import draw_mask
 from dspkd.methods.mgd import MGD
-from dspkd.types import Spec
+from dspkd.types import NetworkSpec
 
 
 def convolved(x_CHW, conv):
@@ -67,7 +67,7 @@ def test_a_channel_mask_is_constant_over_positions_and_a_spatial_one_over_channe
     assert draw_mask(x_BCHW, "spatial", 0.5, made.batch(3)).shape == (3, 1, 4, 6)
 
 
-def test_masks_differ_from_picture_to_picture_and_from_call_to_call(made):
+def test_masks_differ_from_image_to_image_and_from_call_to_call(made):
     torch.manual_seed(0)
     x_BCHW = torch.ones(2, 64, 2, 2)
     first, second = (draw_mask(x_BCHW, "channel", 0.5, made.batch(2)) for _ in range(2))
@@ -152,7 +152,7 @@ def test_any_tap_will_do(made):
 )
 def test_a_map_that_is_not_offered_is_refused(student, teacher, tap, message):
     with pytest.raises(RecipeError, match=message):
-        MGD(Spec(8, 4, student), Spec(8, 4, teacher), tap=tap)
+        MGD(NetworkSpec(8, 4, student), NetworkSpec(8, 4, teacher), tap=tap)
 
 
 def test_it_agrees_with_the_authors_program(golden, monkeypatch):

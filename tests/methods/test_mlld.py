@@ -6,7 +6,7 @@ import torch
 
 from dspkd.errors import RecipeError
 from dspkd.methods.mlld import MLLD
-from dspkd.types import Spec
+from dspkd.types import NetworkSpec
 
 
 def softmax(z):
@@ -18,14 +18,14 @@ def by_hand(s, t, labels, weight, temperature):
     B, K = s.logits.shape
     p = softmax(t.logits.numpy())
     sure, often = p.max(axis=1), p.sum(axis=0)
-    unsure_pictures = [b for b in range(B) if sure[b] <= np.median(sure)]
+    unsure_images = [b for b in range(B) if sure[b] <= np.median(sure)]
     rare_classes = [k for k in range(K) if often[k] <= np.median(often)]
-    total = -weight * np.log(softmax(s.strong.logits.numpy())[np.arange(B), labels]).mean()
-    views = [(s, t, unsure_pictures, rare_classes), (s.strong, t.strong, range(B), range(K))]
+    total = -weight * np.log(softmax(s.strong_aug.logits.numpy())[np.arange(B), labels]).mean()
+    views = [(s, t, unsure_images, rare_classes), (s.strong_aug, t.strong_aug, range(B), range(K))]
     for T in {temperature, 2, 3, 5, 6}:
-        for student, teacher, pictures, classes in views:
+        for student, teacher, images, classes in views:
             p, q = (softmax(x.logits.numpy() / T) for x in (student, teacher))
-            for b in pictures:
+            for b in images:
                 total += T**2 * sum(q[b, k] * np.log(q[b, k] / p[b, k]) for k in range(K)) / B
                 total += sum((q[b] @ q[a] - p[b] @ p[a]) ** 2 for a in range(B)) / B
             for k in classes:
@@ -45,7 +45,9 @@ def test_it_is_the_formula(batch, temperature, weight, made):
 
 def test_a_student_that_agrees_on_both_views_has_nothing_to_learn(made):
     teacher = made.answer(made.teacher, dtype=torch.float64)
-    same = replace(teacher, logits=teacher.logits + 1, strong=replace(teacher.strong, logits=teacher.strong.logits - 2))
+    same = replace(
+        teacher, logits=teacher.logits + 1, strong_aug=replace(teacher.strong_aug, logits=teacher.strong_aug.logits - 2)
+    )
     leaves = made.leaves(same)
     term = MLLD(made.teacher, made.teacher, labels=0.0)
     loss = term(same, teacher, made.batch())
@@ -54,13 +56,15 @@ def test_a_student_that_agrees_on_both_views_has_nothing_to_learn(made):
     assert all(x.grad.abs().max() < 1e-12 for x in leaves if x.grad is not None)
 
 
-def test_the_order_of_pictures_does_not_matter(made):
+def test_the_order_of_images_does_not_matter(made):
     student, teacher = made.pair(dtype=torch.float64)
     order = torch.tensor([3, 1, 4, 0, 2])
 
     def mixed(output):
         return replace(
-            output, logits=output.logits[order], strong=replace(output.strong, logits=output.strong.logits[order])
+            output,
+            logits=output.logits[order],
+            strong_aug=replace(output.strong_aug, logits=output.strong_aug.logits[order]),
         )
 
     term, batch = MLLD(made.student, made.teacher), made.batch()
@@ -70,4 +74,4 @@ def test_the_order_of_pictures_does_not_matter(made):
 
 def test_other_classes_are_refused(made):
     with pytest.raises(RecipeError, match="mlld: compares logits class by class, but the student has 8, the teacher 5"):
-        MLLD(made.student, Spec(5, 9, {}))
+        MLLD(made.student, NetworkSpec(5, 9, {}))

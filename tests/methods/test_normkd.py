@@ -12,7 +12,7 @@ from dspkd.methods.normkd import NormKD
 
 
 def by_hand(s_BK, t_BK, t_norm):
-    """Mean over pictures of tau_t^2 sum_k q_k log(q_k / p_k)."""
+    """Mean over images of tau_t^2 sum_k q_k log(q_k / p_k)."""
     total = 0.0
     for s, t in zip(s_BK, t_BK, strict=True):
         tau_s, tau_t = t_norm * np.std(s, ddof=1), t_norm * np.std(t, ddof=1)
@@ -72,7 +72,7 @@ def test_the_gradient_neither_shifts_nor_stretches_the_students_logits(made):
 
 
 def test_logits_of_one_spread_make_it_plain_distillation(made):
-    """With every standard deviation equal to 1 the temperature of each picture is t_norm."""
+    """With every standard deviation equal to 1 the temperature of each image is t_norm."""
     student, teacher = (
         replace(x, logits=x.logits / x.logits.std(dim=1, keepdim=True)) for x in made.pair(dtype=torch.float64)
     )

@@ -7,7 +7,7 @@ from scipy.signal import correlate2d
 
 from dspkd.errors import RecipeError
 from dspkd.methods.reviewkd import ReviewKD
-from dspkd.types import Spec
+from dspkd.types import NetworkSpec
 
 TAPS = ["stride8", "stride16", "stride32", "last"]
 
@@ -98,7 +98,7 @@ def test_a_deep_map_tells_the_shallow_levels_and_no_shallow_map_the_deep_ones(ma
 
 
 def test_its_levels_are_those_that_both_networks_offer(made):
-    few = Spec(8, 9, {"stride4": 4, "stride16": 8, "last": 9})
+    few = NetworkSpec(8, 9, {"stride4": 4, "stride16": 8, "last": 9})
     assert list(ReviewKD(made.student, few).laterals) == ["stride16", "last"]
 
 
@@ -114,4 +114,4 @@ def test_it_is_never_wider_than_the_students_deepest_map(width, channels, made):
 def test_networks_without_a_level_in_common_are_refused(channels, offer, made):
     message = rf"reviewkd: the student offers stride4, .* the teacher {offer}; they need one of stride8, .*last in"
     with pytest.raises(RecipeError, match=message):
-        ReviewKD(made.student, Spec(8, 9, channels))
+        ReviewKD(made.student, NetworkSpec(8, 9, channels))

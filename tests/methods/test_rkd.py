@@ -38,7 +38,7 @@ def test_it_is_the_formula(distance, angle, made):
     assert loss.item() == pytest.approx(want, rel=1e-9)
 
 
-def test_moving_turning_and_scaling_all_pictures_together_does_not_matter(made):
+def test_moving_turning_and_scaling_all_images_together_does_not_matter(made):
     student, teacher = made.pair(dtype=torch.float64)
     term = RKD(made.student, made.teacher)
     turn, _ = torch.linalg.qr(torch.randn(7, 7, dtype=torch.float64))
@@ -47,12 +47,12 @@ def test_moving_turning_and_scaling_all_pictures_together_does_not_matter(made):
     assert term(moved, student, made.batch()).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_one_picture_has_no_relations(made):
+def test_one_image_has_no_relations(made):
     student, teacher = made.pair(1)
     assert RKD(made.student, made.teacher)(student, teacher, made.batch(1)).item() == 0
 
 
-def test_two_pictures_in_one_place_leave_the_gradient_finite(made):
+def test_two_images_in_one_place_leave_the_gradient_finite(made):
     student, teacher = made.pair()
     s_BD = student.pooled[[0, 0, 1, 2, 3]].clone().requires_grad_()
     RKD(made.student, made.teacher)(replace(student, pooled=s_BD), teacher, made.batch()).backward()

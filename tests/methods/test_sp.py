@@ -23,7 +23,7 @@ def test_it_is_the_formula(tap, made):
     assert loss.item() == pytest.approx(by_hand(student.maps[tap].numpy(), teacher.maps[tap].numpy()), rel=1e-10)
 
 
-def test_it_is_zero_for_one_picture_and_where_the_maps_agree_up_to_gain(made):
+def test_it_is_zero_for_one_image_and_where_the_maps_agree_up_to_gain(made):
     term = SP(made.teacher, made.teacher)
     assert term(*made.pair(1), made.batch(1)).item() == 0
     teacher = made.answer(made.teacher, dtype=torch.float64)

@@ -8,7 +8,7 @@ from dspkd.errors import RecipeError
 from dspkd.methods.crkd import CRKD
 from dspkd.methods.rkd import RKD
 from dspkd.methods.ssd_kd import SSDKD
-from dspkd.types import Output, Spec
+from dspkd.types import NetworkSpec, Output
 
 NONE = {"transfer": 0.0, "self_supervision": 0.0, "relation": 0.0, "channels": 0.0}
 
@@ -23,15 +23,15 @@ def kl(p, q):
 
 
 def cosines(head, output):
-    """Return those of each turned picture with each upright one, one pair after another."""
+    """Return those of each rotated image with each upright one, one pair after another."""
     first, _, second = (layer for layer in head)
 
     def applied(x):
         hidden = np.maximum(first.weight.detach().numpy() @ x + first.bias.detach().numpy(), 0)
         return second.weight.detach().numpy() @ hidden + second.bias.detach().numpy()
 
-    turned, upright = ([applied(x) for x in o.pooled.detach().numpy()] for o in (output.turned, output))
-    return np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in upright] for a in turned])
+    rotated, upright = ([applied(x) for x in o.pooled.detach().numpy()] for o in (output.rotated, output))
+    return np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in upright] for a in rotated])
 
 
 def built(made, **options):
@@ -39,10 +39,10 @@ def built(made, **options):
     return SSDKD(made.student, made.teacher, **options).double()
 
 
-def test_turned_pictures_are_matched_class_by_class(made):
+def test_turned_images_are_matched_class_by_class(made):
     student, teacher = made.pair(dtype=torch.float64)
     term = built(made, **{**NONE, "transfer": 2.0, "temperature": 3.0})
-    p, q = (softmax(x.turned.logits.numpy() / 3) for x in (teacher, student))
+    p, q = (softmax(x.rotated.logits.numpy() / 3) for x in (teacher, student))
     assert term(student, teacher, made.batch()).item() == pytest.approx(2 * 9 * kl(p, q).mean(), rel=1e-10)
 
 
@@ -63,14 +63,14 @@ def test_similarities_are_matched_where_the_teacher_ranks_well(wrong_kept, made)
 
 
 @pytest.mark.parametrize(("name", "method"), [("relation", RKD), ("channels", CRKD)])
-def test_relations_are_those_of_all_four_times_as_many_pictures(name, method, made):
+def test_relations_are_those_of_all_four_times_as_many_images(name, method, made):
     student, teacher = made.pair(dtype=torch.float64)
     term = built(made, **{**NONE, name: 3.0})
     other = method(made.student, made.teacher).double()
     other.load_state_dict(getattr(term, method.__name__.lower()).state_dict())
     every = [
-        Output(torch.cat([o.logits, o.turned.logits]), torch.cat([o.pooled, o.turned.pooled]),
-               {"last": torch.cat([o.maps["last"], o.turned.maps["last"]])})
+        Output(torch.cat([o.logits, o.rotated.logits]), torch.cat([o.pooled, o.rotated.pooled]),
+               {"last": torch.cat([o.maps["last"], o.rotated.maps["last"]])})
         for o in (student, teacher)
     ]  # fmt: skip
     want = 3 * other(*every, made.batch())
@@ -84,7 +84,7 @@ def test_the_whole_is_the_sum_of_its_parts_with_the_authors_weights(made):
     torch.testing.assert_close(built(made)(student, teacher, made.batch()), sum(parts))
 
 
-def test_training_the_head_is_telling_which_upright_picture_is_ones_own(made):
+def test_training_the_head_is_telling_which_upright_image_is_ones_own(made):
     student, teacher = made.pair(dtype=torch.float64)
     leaves = made.leaves(student) + made.leaves(teacher)
     term = built(made, trains="teacher_head")
@@ -114,15 +114,15 @@ def test_turning_all_pooled_vectors_alike_does_not_change_relations(made):
     term = built(made, **{**NONE, "relation": 1.0})
     turn, _ = torch.linalg.qr(torch.randn(7, 7, dtype=torch.float64))
     moved = replace(
-        student, pooled=student.pooled @ turn, turned=replace(student.turned, pooled=student.turned.pooled @ turn)
+        student, pooled=student.pooled @ turn, rotated=replace(student.rotated, pooled=student.rotated.pooled @ turn)
     )
     torch.testing.assert_close(term(moved, teacher, made.batch()), term(student, teacher, made.batch()))
 
 
 def test_a_network_without_the_last_map_or_of_other_classes_is_refused(made):
     with pytest.raises(RecipeError, match="the student offers stride8, not last"):
-        SSDKD(Spec(8, 7, {"stride8": 7}), made.teacher)
+        SSDKD(NetworkSpec(8, 7, {"stride8": 7}), made.teacher)
     with pytest.raises(
         RecipeError, match="ssd_kd: compares logits class by class, but the student has 8, the teacher 5"
     ):
-        SSDKD(made.student, Spec(5, 9, made.teacher.channels))
+        SSDKD(made.student, NetworkSpec(5, 9, made.teacher.channels))

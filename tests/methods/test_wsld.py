@@ -51,7 +51,7 @@ def test_a_student_that_knows_the_labels_has_nothing_to_learn(made):
     assert WSLD(made.student, made.teacher)(sure, teacher, batch).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_the_gradient_is_that_of_distillation_times_a_weight_in_0_1_per_picture(made):
+def test_the_gradient_is_that_of_distillation_times_a_weight_in_0_1_per_image(made):
     (student, teacher), batch = made.pair(dtype=torch.float64), made.batch()
     s_BK = student.logits.requires_grad_()
     WSLD(made.student, made.teacher, temperature=2.0)(student, teacher, batch).backward()

@@ -138,9 +138,9 @@ def test_a_gradient_through_any_map_reaches_the_first_layer(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_it_works_in_bfloat16_and_with_channels_last(name):
     full = answer(name)
-    turned = copy.deepcopy(made(name)).to(memory_format=torch.channels_last)
+    rotated = copy.deepcopy(made(name)).to(memory_format=torch.channels_last)
     with torch.no_grad():
-        got = turned(pixels().contiguous(memory_format=torch.channels_last))
+        got = rotated(pixels().contiguous(memory_format=torch.channels_last))
         with torch.autocast("cpu", torch.bfloat16):
             half = made(name)(pixels())
     torch.testing.assert_close(got.logits, full.logits, rtol=1e-4, atol=1e-4)

@@ -10,7 +10,7 @@ from dspkd import methods
 from dspkd.errors import RecipeError
 from dspkd.models import zoo
 from dspkd.training.distiller import Distiller
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
 
@@ -20,10 +20,10 @@ def made(name, classes=8):
     return zoo.make(name, classes=classes)
 
 
-def batch(side, pictures=3):
+def batch(side, images=3):
     random = torch.Generator().manual_seed(0)
-    row = torch.arange(pictures)
-    return Batch(torch.rand(pictures, 3, side, side, generator=random), row, row, torch.zeros_like(row))
+    row = torch.arange(images)
+    return Batch(torch.rand(images, 3, side, side, generator=random), row, row, torch.zeros_like(row))
 
 
 def taught(teacher, method, side, **options):
@@ -33,8 +33,8 @@ def taught(teacher, method, side, **options):
         parameter.grad = None
     torch.manual_seed(1)
     term = methods.find(method)(student.spec, teacher.spec, **options)
-    pictures = batch(side)
-    loss = term(student(pictures.images), teacher(pictures.images), pictures)
+    images = batch(side)
+    loss = term(student(images.images), teacher(images.images), images)
     loss.backward()
     return loss, student.network.conv1[0].weight.grad, [p.grad for p in teacher.parameters() if p.grad is not None]
 
@@ -47,7 +47,7 @@ NEEDY = [name for name in methods.names() if methods.find(name).needs_teacher]
 def test_every_method_learns_from_another_architecture_or_says_why_not(method, teacher):
     network = made(teacher)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    student, taught = made("shufflenet_v2_x1_0").train(), LiveTeacher(network, network.spec)
+    student, taught = made("shufflenet_v2_x1_0").train(), FrozenTeacher(network, network.spec)
     torch.manual_seed(1)
     if (method, teacher) == ("at", "vit_tiny_patch16_224"):
         with pytest.raises(RecipeError, match=r"at\.levels = 'last3': the teacher offers stride16, last, not stride8"):
@@ -55,8 +55,8 @@ def test_every_method_learns_from_another_architecture_or_says_why_not(method, t
         return
     distiller = Distiller(student, taught, [(method, 1.0, methods.find(method)(student.spec, network.spec))])
     student.zero_grad()
-    pictures = batch(64)
-    loss = distiller(replace(pictures, strong=1 - pictures.images))["total"]
+    images = batch(64)
+    loss = distiller(replace(images, strong_aug=1 - images.images))["total"]
     loss.backward()
     grad = student.network.conv1[0].weight.grad
     assert 0 < loss.item() < float("inf")
@@ -88,13 +88,13 @@ def test_a_convnext_teaches(method):
 def test_the_papers_convnext_and_student_fit_together():
     with torch.device("meta"):
         student, teacher = (zoo.make(name, classes=8) for name in ("shufflenet_v2_x1_0", "convnext_base"))
-        pictures = batch(224).to(torch.device("meta"))
+        images = batch(224).to(torch.device("meta"))
         with torch.no_grad():
-            wanted = teacher.eval()(pictures.images)
+            wanted = teacher.eval()(images.images)
         for method in ("mgd", "hierarchical_fusion"):
             term = methods.find(method)(student.spec, teacher.spec)
             student.zero_grad()
-            term(student(pictures.images), wanted, pictures).backward()
+            term(student(images.images), wanted, images).backward()
             assert {p.shape for p in term.generation.parameters() if p.ndim == 4} == {(1024, 1024, 3, 3)}
             assert all(p.grad is not None for p in term.parameters())
             assert student.network.conv1[0].weight.grad.shape == (24, 3, 3, 3)
@@ -107,17 +107,17 @@ def test_a_vision_transformer_takes_other_sizes_in_whole_patches(name):
         patch = tapped.network.patch_embed.patch_size[0]
         maps = tapped(torch.empty(2, 3, 5 * patch, 7 * patch)).maps
         assert {tap: m.shape[2:] for tap, m in maps.items()} == dict.fromkeys(maps, (5, 7))
-        with pytest.raises(RecipeError, match=rf"'{name}' takes no pictures of 100 x 100 px: .*\({patch}\)\. It was"):
+        with pytest.raises(RecipeError, match=rf"'{name}' takes no images of 100 x 100 px: .*\({patch}\)\. It was"):
             tapped(torch.empty(2, 3, 100, 100))
 
 
 def test_a_network_of_one_size_names_it():
     with torch.device("meta"):
         tapped = zoo.make("swin_tiny_patch4_window7_224", classes=8)
-        with pytest.raises(RecipeError, match=r"no pictures of 64 x 64 px: .*made for 224 px: pictures\.size = 224"):
+        with pytest.raises(RecipeError, match=r"no images of 64 x 64 px: .*made for 224 px: images\.size = 224"):
             tapped(torch.empty(2, 3, 64, 64))
 
 
 def test_batch_normalisation_refuses_to_train_on_one_value():
     with pytest.raises(ValueError, match="more than 1 value per channel"):
-        made("shufflenet_v2_x1_0").train()(batch(32, pictures=1).images)
+        made("shufflenet_v2_x1_0").train()(batch(32, images=1).images)

@@ -26,8 +26,8 @@ def test_students_of_one_data_set_differ_in_their_stages_alone():
     first, *others = (schema.load(catalog.find(name)) for name in STUDENTS)
     assert first.epochs == 15
     for other in others:
-        assert (other.data, other.split, other.model, other.pictures, other.train, other.epochs) == (
-            first.data, first.split, first.model, first.pictures, first.train, first.epochs
+        assert (other.data, other.split, other.model, other.images, other.train, other.epochs) == (
+            first.data, first.split, first.model, first.images, first.train, first.epochs
         ), other.name  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def trained(name, lesions, out, model, *settings):
         replace(stage, epochs=1, warmup=0.0, terms=tuple(parts))
         for stage, parts in zip(made.stages, terms, strict=True)
     )
-    tiny = replace(made, stages=short, model=schema.Model(name=model), pictures=schema.Pictures(size=32))
+    tiny = replace(made, stages=short, model=schema.ModelConfig(name=model), images=schema.ImagesConfig(size=32))
     run.train(tiny, out)
     return out
 

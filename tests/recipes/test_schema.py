@@ -5,7 +5,7 @@ import pytest
 from dspkd import data
 from dspkd.errors import RecipeError
 from dspkd.recipes import schema
-from dspkd.recipes.stage import Ramp
+from dspkd.recipes.stage import RampConfig
 
 GOOD = """
 name = "dsp_kd"
@@ -35,7 +35,7 @@ def good(tmp_path):
 
 
 def test_a_recipe_may_name_every_layout_that_is_read():
-    named = get_args(get_type_hints(schema.Data)["layout"])
+    named = get_args(get_type_hints(schema.DataConfig)["layout"])
     assert set(named) == {"auto", *data.LAYOUTS}
 
 
@@ -44,7 +44,7 @@ def test_it_reads_what_the_file_says(good):
     assert [stage.name for stage in read.stages] == ["features", "logits"]
     assert read.stages[0].terms[1].options == {"mask_ratio": 0.15}
     assert read.epochs == 5
-    assert read.split == schema.Split()
+    assert read.split == schema.SplitConfig()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_it_reads_what_the_file_says(good):
         ("stages.0.epochs=true", r"stages\.0\.epochs: .*integer"),
         ("stages.1.epoch=3", r"stages\.1\.epoch: no such key; did you mean 'epochs'"),
         ("stages.1.terms.0.wieght=3", r"stages\.1\.terms\.0\.wieght: no such key; did you mean 'weight'"),
-        ("pictures.randaugment.magnitud=3", r"pictures\.randaugment\.magnitud: .*'magnitude'"),
+        ("images.randaugment.magnitud=3", r"images\.randaugment\.magnitud: .*'magnitude'"),
         ("techer='x'", r"techer: no such key; did you mean 'teacher'"),
         ("qqq=1", r"qqq: no such key; known: name, data"),
         ("stages.1.start='best'", r"stages\.1\.start: .*'previous'"),
@@ -78,7 +78,7 @@ def test_it_reads_what_the_file_says(good):
         ("seed=2020-01-01", r"dates and times"),
         ("stages.9.lr=1.0", r"index out of range.*'9'; there are 2"),
         ("seed", r"written key=value"),
-        ("data.path=pictures", r"a string needs quotes: --set 'data\.path=\"pictures\"'"),
+        ("data.path=images", r"a string needs quotes: --set 'data\.path=\"images\"'"),
         ("name.x.y=1", r"no 'x' in 'dsp_kd', which is a value"),
     ],
 )
@@ -106,8 +106,8 @@ def test_a_file_that_is_not_there_or_not_toml_is_refused_by_name(tmp_path):
 
 
 def test_overrides_reach_into_tables_that_the_file_leaves_out(good):
-    read = schema.load(good, ["pictures.randaugment.num_ops=0", "stages.1.terms.0.options.t_norm=2.0", "seed=7"])
-    assert read.pictures.randaugment.num_ops == 0
+    read = schema.load(good, ["images.randaugment.num_ops=0", "stages.1.terms.0.options.t_norm=2.0", "seed=7"])
+    assert read.images.randaugment.num_ops == 0
     assert read.stages[1].terms[0].options == {"t_norm": 2.0}
     assert read.seed == 7
 
@@ -137,7 +137,7 @@ def test_the_digest_changes_with_any_setting_but_the_machine(good):
 
 @pytest.mark.parametrize(("shape", "shares"), [("linear", [0, 0.25, 1, 1]), ("sigmoid", [0.006738, 0.060055, 1, 1])])
 def test_a_ramp_rises_to_one_and_stays_there(shape, shares):
-    ramp = Ramp(epochs=4, shape=shape)
+    ramp = RampConfig(epochs=4, shape=shape)
     assert [ramp.share(elapsed) for elapsed in (0, 1, 4, 7.5)] == pytest.approx(shares, rel=1e-4)
 
 
@@ -145,7 +145,7 @@ def test_terms_of_one_method_are_told_apart_by_number(good):
     terms = "[{method='kd'}, {method='labels'}, {method='kd'}, {method='kd', ramp={epochs=2}}]"
     stage = schema.load(good, [f"stages.1.terms={terms}"]).stages[1]
     assert stage.part_names == ("kd", "labels", "kd#2", "kd#3")
-    assert stage.terms[3].ramp == Ramp(epochs=2, shape="linear")
+    assert stage.terms[3].ramp == RampConfig(epochs=2, shape="linear")
 
 
 def test_no_torch_is_needed_to_read_a_recipe():

@@ -106,7 +106,7 @@ def fabricate(folder, *, name="dspkd-shufflenet", seed=0, classes=CLASSES, image
         "seed": seed,
         "stages": stages,
         "seconds": sum(stage["seconds"] for stage in stages),
-        "test_openings": 1,
+        "test_evaluations": 1,
     }
     data = {
         "layout": "isic2019",

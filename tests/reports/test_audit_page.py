@@ -4,7 +4,7 @@ from PIL import Image
 
 from dspkd.data.audit.audit import Audit
 from dspkd.data.audit.duplicates import Pairs
-from dspkd.data.audit.findings import Finding
+from dspkd.data.audit.findings import AuditFinding
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.reports import audit_page
@@ -23,8 +23,8 @@ def audited(folder, *, pairs=3, findings=(), split=None):
     return Audit(table, split, tuple(findings), found, {"HAM": 8})
 
 
-GRAVE = Finding("unreadable", "invalidates", "1 image cannot be read", (("i<5>",),), "mend it")
-DOUBT = Finding("tiny", "warning", "2 images have a side of less than 64 pixels", (("i<1>",), ("i<2>",)))
+GRAVE = AuditFinding("unreadable", "invalidates", "1 image cannot be read", (("i<5>",),), "mend it")
+DOUBT = AuditFinding("tiny", "warning", "2 images have a side of less than 64 pixels", (("i<1>",), ("i<2>",)))
 
 
 def test_a_page_is_whole_and_says_what_was_found(tmp_path, page):
@@ -44,15 +44,15 @@ def test_the_gravest_pairs_come_first(tmp_path):
     parts[3:] = "test"
     made = audited(tmp_path, pairs=5, split=Split(parts))
     couples = audit_page._couples(made)
-    assert [(couple.pictures[0].name, couple.faults) for couple in couples] == [
+    assert [(couple.images[0].name, couple.faults) for couple in couples] == [
         ("i<2>", ("two parts of the split", "two lesions or patients")),
         ("i<3>", ("two classes", "two lesions or patients")),
         ("i<1>", ("two lesions or patients",)),
         ("i<4>", ("two lesions or patients",)),
         ("i<0>", ()),
     ]
-    assert couples[0].pictures[0].part == "train"
-    assert couples[0].pictures[1].part == "test"
+    assert couples[0].images[0].part == "train"
+    assert couples[0].images[1].part == "test"
 
 
 def test_the_sheet_has_an_end_and_says_so(tmp_path, page, monkeypatch):

@@ -15,7 +15,7 @@ A4 = {"width": 673, "height": 1000}  # what is left of 210 mm between margins of
 
 
 def complete(folder, teacher):
-    """Give a fabricated run the teacher's answers, pictures, maps and features, as training keeps them."""
+    """Give a fabricated run the teacher's answers, images, maps and features, as training keeps them."""
     for part in ("val", "test"):
         (folder / f"predictions/teacher-{part}.csv").write_text((teacher / f"predictions/{part}.csv").read_text())
     lines = ["id,sex,age,body site"]
@@ -40,7 +40,7 @@ def complete(folder, teacher):
                 "looks": maps if number < 6 else {},
             }
         )
-    (folder / "evidence/pictures.json").write_text(json.dumps({"pictures": index}))
+    (folder / "evidence/images.json").write_text(json.dumps({"images": index}))
     vectors = generator.normal(size=(24, 6)).astype(np.float16)
     np.savez(
         folder / "evidence/features.npz",
@@ -132,5 +132,5 @@ def test_on_paper_nothing_is_hidden_or_cut_off(opened):
     assert len(page.pdf(format="A4")) > 10_000
 
 
-def test_a_page_with_pictures_stays_small(pages):
+def test_a_page_with_images_stays_small(pages):
     assert all(page.stat().st_size < 3_000_000 for page in pages.values())

@@ -19,34 +19,37 @@ def run(fabricated, teacher=None, seed=0, **spent):
     return folder
 
 
-def bank(seconds, cpu=None):
-    return {"pictures": 640, "seconds": seconds, "cpu_seconds": cpu}
+def cache(seconds, cpu=None):
+    return {"views": 640, "seconds": seconds, "cpu_seconds": cpu}
 
 
 def test_an_arm_is_charged_with_its_teachers_once_and_with_the_most_that_a_run_reads_of_a_bank(fabricated):
     grand = run(fabricated, seconds=1000.0, cpu_seconds=1500.0)
-    teachers = [run(fabricated, [grand], seconds=400.0, bank=bank(30.0, 40.0)), run(fabricated, seconds=500.0)]
+    teachers = [
+        run(fabricated, [grand], seconds=400.0, teacher_cache=cache(30.0, 40.0)),
+        run(fabricated, seconds=500.0),
+    ]
     arm = [
-        run(fabricated, teachers, seed=0, bank=bank(60.0, 70.0)),
-        run(fabricated, teachers, seed=1, bank=bank(50.0, 90.0)),
+        run(fabricated, teachers, seed=0, teacher_cache=cache(60.0, 70.0)),
+        run(fabricated, teachers, seed=1, teacher_cache=cache(50.0, 90.0)),
     ]
     found = compute_cost.of([run_folder.read(each) for each in arm])
     assert found.own == compute_cost.Time(200, 300)
-    assert found.bank == compute_cost.Time(60, 90)
+    assert found.cache == compute_cost.Time(60, 90)
     assert found.teachers == compute_cost.Time(400 + 30 + 1000 + 500, 150 + 40 + 1500 + 150)
     assert found.all == compute_cost.Time(200 + 60 + 1930, 300 + 90 + 1840)
 
 
 def test_a_plain_arm_has_no_other_costs_and_what_nobody_wrote_down_is_not_nothing(fabricated):
     plain = compute_cost.of([run_folder.read(run(fabricated))])
-    assert (plain.bank, plain.teachers, plain.all) == (
+    assert (plain.cache, plain.teachers, plain.all) == (
         compute_cost.Time(0, 0),
         compute_cost.Time(0, 0),
         compute_cost.Time(100, 150),
     )
-    lost = compute_cost.of([run_folder.read(run(fabricated, ["nowhere"], cpu_seconds=None, bank=bank(None)))])
+    lost = compute_cost.of([run_folder.read(run(fabricated, ["nowhere"], cpu_seconds=None, teacher_cache=cache(None)))])
     assert lost.own == compute_cost.Time(100, None)
-    assert (lost.bank, lost.teachers, lost.all) == (compute_cost.Time(None, None),) * 3
+    assert (lost.cache, lost.teachers, lost.all) == (compute_cost.Time(None, None),) * 3
 
 
 def test_a_result_from_before_has_no_processor_time(whole):
@@ -57,11 +60,11 @@ def test_a_result_from_before_has_no_processor_time(whole):
 def test_a_bank_of_a_run_from_before_is_not_free(fabricated):
     teacher = run(fabricated)
     old = run_folder.read(run(fabricated, [teacher], cpu_seconds=None))
-    assert compute_cost.of([old]).bank == compute_cost.Time(0, 0)
-    banked = replace(old, recipe=old.recipe + "\n[pictures]\nviews = 64\n")
-    assert compute_cost.of([banked]).bank == compute_cost.Time(None, None)
-    alone = replace(banked, recipe="[pictures]\nviews = 64\n")
-    assert compute_cost.of([alone]).bank == compute_cost.Time(0, 0)
+    assert compute_cost.of([old]).cache == compute_cost.Time(0, 0)
+    cached = replace(old, recipe=old.recipe + "\n[images]\nviews = 64\n")
+    assert compute_cost.of([cached]).cache == compute_cost.Time(None, None)
+    alone = replace(cached, recipe="[images]\nviews = 64\n")
+    assert compute_cost.of([alone]).cache == compute_cost.Time(0, 0)
 
 
 def test_the_tables_have_it(fabricated):

@@ -72,5 +72,5 @@ def test_the_page_has_it_for_three_recipes_with_seeds_and_not_for_two(fabricated
     assert "Critical-difference" not in apart.words  # no seed is common to all
     same = [fabricated(f"s{n}{s}", name=n, seed=s, **SMALL) for n in "xyz" for s in (0, 1)]
     drawn = page(reports.compare(same, tmp_path / "three.html"))
-    assert "Critical-difference picture" in drawn.words
+    assert "Critical-difference image" in drawn.words
     assert any("Mean ranks, best first: " in a.get("aria-label", "") for a in drawn.all("svg"))

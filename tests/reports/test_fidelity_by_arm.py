@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dspkd import reports
-from dspkd.evaluation.fidelity import ledger, tally
+from dspkd.evaluation.fidelity import agreement, tally
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import comparison_markdown, comparison_results, fidelity_by_arm
 from dspkd.reports.comparison import contenders
@@ -101,15 +101,15 @@ def test_what_the_run_kept_comes_before_what_the_teachers_folder_says(worked):
     assert told(folders[:1])["taught"].runs[0].known == 5
 
 
-@pytest.mark.parametrize("how", ["pictures", "artefacts", "images", "several", "gone", "broken"])
-def test_a_teacher_that_saw_other_pictures_is_not_held_against_old_runs(worked, how):
+@pytest.mark.parametrize("how", ["size", "artefacts", "images", "several", "gone", "broken"])
+def test_a_teacher_that_saw_other_images_is_not_held_against_old_runs(worked, how):
     folders, teacher = worked
     recipe = folders[0] / "recipe.toml"
     text = recipe.read_text()
-    if how == "pictures":
-        recipe.write_text(text + "[pictures]\nsize = 64\n")
+    if how == "size":
+        recipe.write_text(text + "[images]\nsize = 64\n")
     elif how == "artefacts":
-        recipe.write_text(text + '[pictures]\nartefacts = ["hair"]\n')
+        recipe.write_text(text + '[images]\nartefacts = ["hair"]\n')
     elif how == "several":
         recipe.write_text(text.replace(f'"{teacher}"', f'["{teacher}", "{teacher}"]'))
     elif how == "images":
@@ -124,7 +124,7 @@ def test_arms_are_held_against_their_teacher_and_a_plain_one_against_the_others(
     ranked = contenders([run_folder.read(run) for run in runs[:3]])
     got = fidelity_by_arm.of_arms(ranked)
     teacher = Predictions.load(runs[3] / "predictions/test.csv")
-    totals = [tally(ledger(Predictions.load(run / "predictions/test.csv"), teacher)) for run in runs[:3]]
+    totals = [tally(agreement(Predictions.load(run / "predictions/test.csv"), teacher)) for run in runs[:3]]
     assert got["taught"].forgets.mean == pytest.approx((totals[0].forgets + totals[1].forgets) / 2)
     assert got["taught"].kl.sd == pytest.approx(abs(totals[0].kl - totals[1].kl) / np.sqrt(2))
     assert got["plain"].copies.mean == pytest.approx(totals[2].copies)

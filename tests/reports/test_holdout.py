@@ -60,4 +60,4 @@ def test_a_comparison_names_the_runs_that_were_opened_again(fabricated, page, tm
     found = comparison_results.tabulate("", [one, two], [], controls=(), failed={}, unequal=[])
     assert f"{one} 3 times" in comparison_markdown.markdown([found])
     runs = json.loads(comparison_results.as_json([found]))[0]["arms"][0]["runs"]
-    assert sorted((run["test_openings"], run["early_openings"]) for run in runs) == [(1, 0), (3, 0)]
+    assert sorted((run["test_evaluations"], run["early_openings"]) for run in runs) == [(1, 0), (3, 0)]

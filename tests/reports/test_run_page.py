@@ -107,8 +107,8 @@ def test_the_same_files_give_the_same_bytes(whole, fabricated):
     for name in ("confusion", "curves", "roc", "reliability", "risk"):
         path = f"figures/{name}.png"
         assert (again / path).read_bytes() == (whole / path).read_bytes()
-        with Image.open(whole / path) as picture:
-            assert min(picture.size) > 300
+        with Image.open(whole / path) as image:
+            assert min(image.size) > 300
     assert sorted(path.name for path in again.iterdir() if path.suffix in (".html", ".partial")) == ["report.html"]
 
 

@@ -12,7 +12,7 @@ from dspkd.reports import saliency
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 
-def test_where_the_map_says_nothing_the_picture_stays():
+def test_where_the_map_says_nothing_the_image_stays():
     assert np.array_equal(saliency.overlay(PIXELS, np.zeros((2, 3))), PIXELS)
 
 
@@ -22,7 +22,7 @@ def test_where_the_map_is_one_its_colour_covers_its_share():
     assert np.abs(saliency.overlay(PIXELS, np.ones((2, 3))) - want).max() <= 0.5
 
 
-def test_the_map_is_enlarged_over_the_picture_the_right_way_round():
+def test_the_map_is_enlarged_over_the_image_the_right_way_round():
     """A map that is 1 at the top right changes the top right, and not the bottom left."""
     changed = np.abs(saliency.overlay(PIXELS, np.array([[0, 0, 1], [0, 0, 0]])).astype(int) - PIXELS).sum(axis=2)
     assert changed[0, -1] > 0
@@ -31,38 +31,38 @@ def test_the_map_is_enlarged_over_the_picture_the_right_way_round():
 
 @pytest.fixture
 def run(fabricated):
-    """A run with three pictures: two with maps, one that is forgotten and has none."""
+    """A run with three images: two with maps, one that is forgotten and has none."""
     folder = fabricated("run", classes=("MEL", "NV"), images=(20, 30), short=True)
     for part in ("val", "test"):
         said = (folder / f"predictions/{part}.csv").read_text()
         (folder / f"predictions/teacher-{part}.csv").write_text(said)
-    pictures = []
+    images = []
     (folder / "evidence").mkdir()
     for number, maps in enumerate(
         ({"student": [[0, 1]], "teacher": [[0, 0]]}, {"student": [[1]], "teacher": [[0.5]]}, {})
     ):
         Image.fromarray(PIXELS).save(folder / f"evidence/{number:03d}.jpg")
-        pictures.append({"part": "val", "id": f"val_{number:05d}", "file": f"{number:03d}.jpg", "looks": maps})
-    (folder / "evidence/pictures.json").write_text(json.dumps({"pictures": pictures}))
+        images.append({"part": "val", "id": f"val_{number:05d}", "file": f"{number:03d}.jpg", "looks": maps})
+    (folder / "evidence/images.json").write_text(json.dumps({"images": images}))
     return folder
 
 
-def test_pictures_are_read_with_their_overlays(run, tmp_path):
+def test_images_are_read_with_their_overlays(run, tmp_path):
     first, second, third = saliency.read(run)
     assert (first.part, first.id, first.nothing) == ("val", "val_00000", ("teacher",))
     assert first.cells == {"student": "1 x 2", "teacher": "1 x 2"}
     assert set(second.overlays) == {"student", "teacher"}
     assert third.overlays == {}
-    assert all(uri.startswith("data:image/jpeg;base64,") for uri in (third.picture, *second.overlays.values()))
+    assert all(uri.startswith("data:image/jpeg;base64,") for uri in (third.image, *second.overlays.values()))
     assert saliency.read(tmp_path) == []
 
 
 def test_the_page_shows_them_side_by_side_with_words_for_those_who_do_not_see(run, page):
     read = page(reports.write(run))
-    pictures = read.all("img")
-    assert len(pictures) == 6
-    assert all(picture["src"].startswith("data:image/jpeg;base64,") and picture["alt"] for picture in pictures)
-    assert "nothing in it speaks for MEL to the teacher" in pictures[1]["alt"]
+    images = read.all("img")
+    assert len(images) == 6
+    assert all(image["src"].startswith("data:image/jpeg;base64,") and image["alt"] for image in images)
+    assert "nothing in it speaks for MEL to the teacher" in images[1]["alt"]
     assert "Where they look" in read.words
     assert "1 x 2 places in the teacher and 1 x 2 places in the student" in read.words
 
@@ -70,9 +70,9 @@ def test_the_page_shows_them_side_by_side_with_words_for_those_who_do_not_see(ru
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda folder: (folder / "pictures.json").write_text("{}"), "pictures.json: Field required; it is not as"),
-        (lambda folder: (folder / "001.jpg").unlink(), "001.jpg: not a readable picture"),
-        (lambda folder: (folder / "001.jpg").write_text("no"), "001.jpg: not a readable picture"),
+        (lambda folder: (folder / "images.json").write_text("{}"), "images.json: Field required; it is not as"),
+        (lambda folder: (folder / "001.jpg").unlink(), "001.jpg: not a readable image"),
+        (lambda folder: (folder / "001.jpg").write_text("no"), "001.jpg: not a readable image"),
     ],
 )
 def test_what_is_broken_is_told_by_name(run, break_it, message):

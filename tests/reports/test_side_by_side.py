@@ -8,7 +8,17 @@ from html.parser import HTMLParser
 import pytest
 
 from dspkd.experiments.paper import side_by_side_page
-from dspkd.experiments.paper.side_by_side import DASH, SYNTHETIC, Cell, Line, Ours, SideBySide, as_csv, latex, markdown
+from dspkd.experiments.paper.side_by_side import (
+    DASH,
+    SYNTHETIC,
+    OurFigure,
+    SideBySide,
+    TableCell,
+    TableRow,
+    as_csv,
+    latex,
+    markdown,
+)
 
 TABLE = SideBySide(
     number=7,
@@ -16,9 +26,9 @@ TABLE = SideBySide(
     caption="Ours: 100 % drawings.",
     columns=("accuracy, %", "verdict"),
     lines=(
-        Line("S_plain", (Cell("86.21", Ours(61.234, 1.5, 58.0, 64.05, 3)), Cell()), (1, 2)),
-        Line("only theirs", (Cell("90.00"), Cell())),
-        Line("only ours", (Cell("", Ours(0.0231, digits=4)), Cell("", "not shown"))),
+        TableRow("S_plain", (TableCell("86.21", OurFigure(61.234, 1.5, 58.0, 64.05, 3)), TableCell()), (1, 2)),
+        TableRow("only theirs", (TableCell("90.00"), TableCell())),
+        TableRow("only ours", (TableCell("", OurFigure(0.0231, digits=4)), TableCell("", "not shown"))),
     ),
     reasons=("data: other | images", "split: by lesion"),
     notes=("a note",),
@@ -30,10 +40,10 @@ TABLE = SideBySide(
 @pytest.mark.parametrize(
     ("ours", "text"),
     [
-        (Ours(61.234), "61.23"),
-        (Ours(61.234, 1.5), "61.23 ± 1.50"),
-        (Ours(61.234, None, 58.0, 64.05), "61.23 [58.00, 64.05]"),
-        (Ours(0.02314, digits=4), "0.0231"),
+        (OurFigure(61.234), "61.23"),
+        (OurFigure(61.234, 1.5), "61.23 ± 1.50"),
+        (OurFigure(61.234, None, 58.0, 64.05), "61.23 [58.00, 64.05]"),
+        (OurFigure(0.02314, digits=4), "0.0231"),
     ],
 )
 def test_a_figure_says_its_spread_and_its_interval(ours, text):

@@ -89,8 +89,8 @@ def test_the_teachers_answers_are_matched_by_id_and_averaged(student, fabricated
     (folder,) = run.teachers
     own = Predictions.load(folder / "predictions/test.csv")
     assert np.array_equal(teacher_predictions.answers(run).predicted, own.predicted)
-    turned = own.take(np.arange(len(own))[::-1])
-    turned.save(folder / "predictions/test.csv")
+    rotated = own.take(np.arange(len(own))[::-1])
+    rotated.save(folder / "predictions/test.csv")
     np.testing.assert_allclose(teacher_predictions.answers(run).probabilities, own.probabilities, atol=1e-6)
     both = replace(run, recipe=run.recipe.replace(f'teacher = "{folder}"', f'teacher = ["{folder}", "{student}"]'))
     mean = (own.probabilities + run.test.probabilities) / 2
@@ -136,5 +136,5 @@ def test_the_numbers_are_in_json_too(student):
 
     found = comparison_results.tabulate("", [student], [], controls=(), failed={}, unequal=[])
     (told_of,) = json.loads(comparison_results.as_json([found]))
-    assert told_of["arms"][0]["runs"][0]["test_openings"] is None
+    assert told_of["arms"][0]["runs"][0]["test_evaluations"] is None
     assert told_of["arms"][0]["compute"]["teachers"]["seconds"] > 0

@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from dspkd.evaluation.fidelity import ledger
+from dspkd.evaluation.fidelity import agreement
 from dspkd.evaluation.gradcam import grad_cam
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.predictions import Predictions
 from dspkd.models import zoo
 from dspkd.recipes import schema
 from dspkd.runs import artifacts, build
-from dspkd.runs.context import Inputs
+from dspkd.runs.context import RunContext
 from dspkd.training.teachers.ensemble import EnsembleTeacher
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 
 CPU = torch.device("cpu")
 
@@ -37,7 +37,7 @@ def made(lesions):
             "name": "made",
             "data": {"path": str(lesions)},
             "model": {"name": "tiny"},
-            "pictures": {"size": 48},
+            "images": {"size": 48},
             "train": {"batch_size": 16},
             "stages": [{"name": "labels", "epochs": 1, "lr": 3e-3, "terms": [{"method": "labels"}]}],
         }
@@ -52,7 +52,7 @@ def images(made):
 
 def kept(out, images, made, teacher, student):
     """Keep the evidence of a student that answers NV; return the student's predictions."""
-    inputs = Inputs(*images, teacher, CPU, False, None, None)
+    inputs = RunContext(*images, teacher, CPU, False, None, None)
     rows = {part: np.flatnonzero(images[1].parts == part) for part in ("val", "test")}
     said = {
         part: predict(student, images[0], artifacts.batches(inputs, of_part, made), device=CPU)
@@ -70,7 +70,7 @@ def student(images):
 @pytest.fixture(scope="module")
 def teacher(images):
     network = leaning("tiny_wide", images[0].classes.index("MEL"), 2)
-    return LiveTeacher(network, network.spec)
+    return FrozenTeacher(network, network.spec)
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +84,14 @@ def taught(tmp_path_factory, images, made, teacher, student):
 
 
 def index(folder):
-    return json.loads((folder / "evidence/pictures.json").read_text())["pictures"]
+    return json.loads((folder / "evidence/images.json").read_text())["images"]
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_the_teachers_answers_to_the_students_images_are_written(taught, teacher, images, made, part):
     folder, said = taught
     got = Predictions.load(folder / f"predictions/teacher-{part}.csv")
-    inputs = Inputs(*images, teacher, CPU, False, None, None)
+    inputs = RunContext(*images, teacher, CPU, False, None, None)
     rows = np.flatnonzero(images[1].parts == part)
     alone = predict(teacher.network, images[0], artifacts.batches(inputs, rows, made), device=CPU)
     assert got.ids == alone.ids == said[part].ids
@@ -102,7 +102,7 @@ def test_several_teachers_say_the_mean_of_their_probabilities_and_the_first_show
     tmp_path, images, made, teacher, student
 ):
     other = leaning("tiny", images[0].classes.index("BCC"), 3)
-    both = EnsembleTeacher([teacher, LiveTeacher(other, other.spec)])
+    both = EnsembleTeacher([teacher, FrozenTeacher(other, other.spec)])
     said = kept(tmp_path, images, made, both, student)
     single = [tmp_path / name for name in ("one", "two")]
     for folder, member in zip(single, both.members, strict=True):
@@ -116,33 +116,33 @@ def test_several_teachers_say_the_mean_of_their_probabilities_and_the_first_show
 
 def test_forgotten_melanomas_come_first_then_one_of_each_class_then_the_rest_of_the_ledger(taught):
     folder, said = taught
-    pictures = index(folder)
+    images = index(folder)
     val = said["val"]
-    fates = {part: ledger(said[part], Predictions.load(folder / f"predictions/teacher-{part}.csv")) for part in said}
+    fates = {part: agreement(said[part], Predictions.load(folder / f"predictions/teacher-{part}.csv")) for part in said}
     forgotten = {
         part: {row.student.ids[k] for k in np.flatnonzero(row.fates == "forgotten")} for part, row in fates.items()
     }
-    looked = [each for each in pictures if each["looks"]]
+    looked = [each for each in images if each["looks"]]
     classes = [val.classes[val.labels[val.ids.index(each["id"])]] for each in looked]
-    assert looked == pictures[: len(looked)]
+    assert looked == images[: len(looked)]
     assert {each["part"] for each in looked} == {"val"}
     assert classes[:2] == ["MEL", "MEL"]
     assert {each["id"] for each in looked[:2]} <= forgotten["val"]
     assert set(classes) == {val.classes[k] for k in np.unique(val.labels)}
     assert len(looked) <= 2 + len(set(classes))
-    rest = [(each["part"], each["id"]) for each in pictures[len(looked) :]]
+    rest = [(each["part"], each["id"]) for each in images[len(looked) :]]
     assert [part for part, _ in rest].count("test") == 3
     assert [part for part, _ in rest].count("val") <= 3
     assert all(name in forgotten[part] for part, name in rest)
-    assert len({(each["part"], each["id"]) for each in pictures}) == len(pictures)
+    assert len({(each["part"], each["id"]) for each in images}) == len(images)
 
 
-def test_pictures_are_small_and_where_both_look_are_maps_from_0_to_1(taught):
+def test_images_are_small_and_where_both_look_are_maps_from_0_to_1(taught):
     folder, _ = taught
     for each in index(folder):
         file = folder / "evidence" / each["file"]
-        with Image.open(file) as picture:
-            assert picture.size == (160, 160)
+        with Image.open(file) as image:
+            assert image.size == (160, 160)
         assert file.stat().st_size < 20_000
         assert set(each["looks"]) in ({"student", "teacher"}, set())
         for heat in each["looks"].values():
@@ -150,10 +150,10 @@ def test_pictures_are_small_and_where_both_look_are_maps_from_0_to_1(taught):
             assert 0 <= np.min(heat) <= np.max(heat) <= 1
 
 
-def test_a_map_is_of_its_own_picture_and_network(taught, teacher, student, images, made):
+def test_a_map_is_of_its_own_image_and_network(taught, teacher, student, images, made):
     looked = [each for each in index(taught[0]) if each["looks"]]
     rows = np.array([list(images[0].ids).index(each["id"]) for each in looked])
-    inputs = Inputs(*images, teacher, CPU, False, None, None)
+    inputs = RunContext(*images, teacher, CPU, False, None, None)
     (shown,) = artifacts.batches(inputs, rows, made)
     for name, network in (("student", student), ("teacher", teacher.network)):
         wanted = grad_cam(network, shown.images, shown.labels)

@@ -47,19 +47,19 @@ def batch():
     return Batch(torch.rand(6, 3, 32, 32, generator=draw), labels, torch.arange(6), torch.zeros(6, dtype=torch.int64))
 
 
-def test_the_recipes_pictures_are_what_is_built():
-    made = settings("nowhere", pictures={"size": 32, "erasing": 0.25, "artefacts": ["shading", "dark_corner"]}).pictures
+def test_the_recipes_images_are_what_is_built():
+    made = settings("nowhere", images={"size": 32, "erasing": 0.25, "artefacts": ["shading", "dark_corner"]}).images
     assert build.augmentation(made) == Augmentation(size=32, erasing=0.25, artefacts=("shading", "dark_corner"))
     assert build.centre_crop(made) == CentreCrop(size=32, artefacts=("shading", "dark_corner"))
 
 
 def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts, tmp_path):
-    other = build.split(schema.Split(seed=7, val=0.3, test=0.1), images)
+    other = build.split(schema.SplitConfig(seed=7, val=0.3, test=0.1), images)
     assert len(other.rows("val")) > 1.5 * len(other.places("test"))
     assert other.digest != parts.digest
     other.save(tmp_path / "split.csv", images)
-    assert build.split(schema.Split(file=str(tmp_path / "split.csv")), images).digest == other.digest
-    by_image = build.split(schema.Split(by="image", waiver="a test"), images)
+    assert build.split(schema.SplitConfig(file=str(tmp_path / "split.csv")), images).digest == other.digest
+    by_image = build.split(schema.SplitConfig(by="image", waiver="a test"), images)
     groups = [{images.groups[row] for row in by_image.places(part)} for part in ("train", "test")]
     assert groups[0] & groups[1]
 
@@ -73,16 +73,16 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
 
 
 def test_classes_are_those_of_the_class_map(lesions, images, tmp_path):
-    mapped = build.table(schema.Data(path=str(lesions), classes=class_map(tmp_path, BINARY)))
+    mapped = build.table(schema.DataConfig(path=str(lesions), classes=class_map(tmp_path, BINARY)))
     assert mapped.classes == ("other", "melanoma")
     assert mapped.ids == images.ids
     assert mapped.labels.tolist() == (images.labels == images.classes.index("MEL")).tolist()
 
 
 def test_a_teacher_of_the_unmapped_classes_is_refused_and_told_of_the_map(lesions, finished, tmp_path):
-    mapped = build.table(schema.Data(path=str(lesions), classes=class_map(tmp_path, BINARY)))
+    mapped = build.table(schema.DataConfig(path=str(lesions), classes=class_map(tmp_path, BINARY)))
     with pytest.raises(DataError, match=r"its classes are MEL, .*; the data's are other, melanoma; data\.classes ="):
-        build.teacher([str(finished)], mapped, build.split(schema.Split(), mapped), CPU)
+        build.teacher([str(finished)], mapped, build.split(schema.SplitConfig(), mapped), CPU)
 
 
 def test_an_official_split_survives_a_class_map(lesions, images, parts, tmp_path):
@@ -90,14 +90,14 @@ def test_an_official_split_survives_a_class_map(lesions, images, parts, tmp_path
         images.paths, images.labels, parts.parts, strict=True)]  # fmt: skip
     (tmp_path / "images.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
     drop = 'drop = ["NV"]\n' + BINARY.replace('"NV", ', "")
-    mapped = build.table(schema.Data(path=str(tmp_path / "images.csv"), classes=class_map(tmp_path, drop)))
+    mapped = build.table(schema.DataConfig(path=str(tmp_path / "images.csv"), classes=class_map(tmp_path, drop)))
     kept = images.labels != images.classes.index("NV")
-    assert build.split(schema.Split(column="split"), mapped).parts.tolist() == parts.parts[kept].tolist()
+    assert build.split(schema.SplitConfig(column="split"), mapped).parts.tolist() == parts.parts[kept].tolist()
 
 
-def test_every_setting_of_the_pictures_reaches_the_augmentation():
-    wanted = schema.Pictures(
-        size=40, min_area=0.7, rotation=5.0, flips=False, randaugment=schema.RandAugment(num_ops=1, magnitude=3)
+def test_every_setting_of_the_images_reaches_the_augmentation():
+    wanted = schema.ImagesConfig(
+        size=40, min_area=0.7, rotation=5.0, flips=False, randaugment=schema.RandAugmentConfig(num_ops=1, magnitude=3)
     )
     made = build.augmentation(wanted)
     for name in ("size", "min_area", "rotation", "flips"):
@@ -107,11 +107,11 @@ def test_every_setting_of_the_pictures_reaches_the_augmentation():
 
 def test_the_student_starts_alike_for_one_seed_whatever_was_drawn_before():
     torch.manual_seed(1)
-    first = build.student(schema.Model(name="tiny"), 8, seed=3).state_dict()
+    first = build.student(schema.ModelConfig(name="tiny"), 8, seed=3).state_dict()
     torch.manual_seed(2)
     torch.rand(5)
-    again = build.student(schema.Model(name="tiny"), 8, seed=3).state_dict()
-    other = build.student(schema.Model(name="tiny"), 8, seed=4).state_dict()
+    again = build.student(schema.ModelConfig(name="tiny"), 8, seed=3).state_dict()
+    other = build.student(schema.ModelConfig(name="tiny"), 8, seed=4).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["network.fc.weight"], other["network.fc.weight"])
 
@@ -153,13 +153,13 @@ def test_no_run_is_no_teacher_and_of_several_each_is_checked(finished, images, p
 
 
 def test_a_teacher_of_other_classes_or_another_order_is_refused(finished, images, parts):
-    turned = replace(images, classes=images.classes[::-1])
+    rotated = replace(images, classes=images.classes[::-1])
     with pytest.raises(DataError, match=r"its classes are MEL, .*, SCC; the data's are SCC, .*, MEL"):
-        build.teacher([str(finished)], turned, parts, CPU)
+        build.teacher([str(finished)], rotated, parts, CPU)
 
 
 def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished, images, parts):
-    other = build.split(schema.Split(seed=5), images)
+    other = build.split(schema.SplitConfig(seed=5), images)
     seen = {images.groups[row] for row in parts.rows("train")}
     leaked = seen & {images.groups[row] for part in ("val", "test") for row in other.places(part)}
     with pytest.raises(DataError, match=rf"was trained on {len(leaked)} of the lesions .*split both runs alike"):
@@ -199,7 +199,7 @@ def test_a_single_leaked_lesion_is_enough(finished, images, parts, judging):
 
 
 def made(taught, *terms, name="s", seed=0, counts=(), balance=0.0):
-    learner = build.student(schema.Model(name="tiny"), 8, seed=0)
+    learner = build.student(schema.ModelConfig(name="tiny"), 8, seed=0)
     (stage,) = settings("nowhere", stages=[{**stages(*terms)[0], "name": name}]).stages
     return build.distiller(stage, learner, taught, counts, seed=seed, balance=balance)
 
@@ -261,7 +261,7 @@ def test_terms_know_the_networks_and_how_many_images_each_class_has(taught, monk
 
 
 def test_a_placed_network_lies_channels_last_and_answers_the_same(batch):
-    network = build.student(schema.Model(name="tiny"), 8, seed=0).eval()
+    network = build.student(schema.ModelConfig(name="tiny"), 8, seed=0).eval()
     before = network(batch.images).logits
     placed = build.placed(network, torch.device("cpu"))
     assert placed.network.stage1[0].weight.is_contiguous(memory_format=torch.channels_last)

@@ -22,7 +22,7 @@ def trained(lesions, out, **changes):
         "name": "student",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32},
+        "images": {"size": 32},
         "train": {"batch_size": 16},
         "stages": [{"name": "labels", "epochs": 1, "lr": 3e-3, "terms": [{"method": "labels"}]}],
     }
@@ -79,10 +79,10 @@ def test_artefacts_are_taken_out_in_training_judging_and_use_alike(lesions, tmp_
     """Here with a store of decoded images, without one, and one image at a time; the numbers must be the same."""
     taken = []
     monkeypatch.setitem(artefacts.REMOVERS, "shading", lambda image: taken.append(image.shape) or 255 - image)
-    pictures = {"size": 32, "artefacts": ["shading"]}
+    images = {"size": 32, "artefacts": ["shading"]}
     machine = {"cache": str(tmp_path / "cache")}
-    out = trained(lesions, tmp_path / "run", pictures=pictures, machine=machine)
-    # to train on, to judge by, and for the small pictures of the run's page
+    out = trained(lesions, tmp_path / "run", images=images, machine=machine)
+    # to train on, to judge by, and for the small images of the run's page
     assert {min(shape[:2]) for shape in taken} == {48, 37, 183}
     before = len(taken)
     judged = judge.evaluate(out, part="test").predictions
@@ -136,29 +136,29 @@ def test_a_class_map_gives_other_images_the_students_classes(lesions, finished, 
 def strange(out, lesions, few, rows, tmp_path):
     """Look at images of five classes that the run in `out` was not taught."""
     others = [row for row in rows if row not in few]
-    got = judge.unknown(out, lesions)
+    got = judge.evaluate_ood(out, lesions)
     assert got.classes == Counter(row["label"] for row in others)
     assert (len(got.logits), got.left_out) == (len(others), len(few))
     assert set(got.groups) == {row["group"] for row in others}
     some = as_folders(lesions, tmp_path / "some", others[:3], lesion_id=lambda row: "one", patient_id=lambda row: "p")
     path = some / others[0]["label"] / f"{others[0]['id']}.jpg"
     ((_, probabilities),) = judge.predict(out, [path])
-    asked = judge.unknown(out, some, group="lesion_id")
+    asked = judge.evaluate_ood(out, some, group="lesion_id")
     answered = np.isclose(softmax(asked.logits.astype(float), axis=1), list(probabilities.values()), atol=1e-5)
     assert answered.all(axis=1).any()
     assert set(asked.groups) == {"one"}
     names = sorted({row["label"] for row in others})
     lines = [f'{name.lower()} = ["{name}"]' for name in ("MEL", "NV", "BCC", *names[1:])]
     (tmp_path / "map.toml").write_text(f'drop = ["{names[0]}"]\n[classes]\n' + "\n".join(lines) + "\n")
-    assert set(judge.unknown(out, lesions, classes=tmp_path / "map.toml").classes) == {names[0]}
+    assert set(judge.evaluate_ood(out, lesions, classes=tmp_path / "map.toml").classes) == {names[0]}
     shutil.copytree(out, tmp_path / "mapped")
     shutil.copy(tmp_path / "map.toml", tmp_path / "mapped/classes.toml")
-    assert set(judge.unknown(tmp_path / "mapped", lesions).classes) == {names[0]}
+    assert set(judge.evaluate_ood(tmp_path / "mapped", lesions).classes) == {names[0]}
     with pytest.raises(DataError, match=r"three: has no image of a class that the student does not know; it knows BCC"):
-        judge.unknown(out, tmp_path / "three")
+        judge.evaluate_ood(out, tmp_path / "three")
     (some / others[0]["label"]).rename(some / "mel")
     with pytest.raises(DataError, match=r"class 'mel' would count as unknown, but the student knows 'MEL'; --classes"):
-        judge.unknown(out, some)
+        judge.evaluate_ood(out, some)
 
 
 def test_a_class_that_the_student_does_not_know_is_refused_but_not_for_its_name_alone(lesions, rows, tmp_path):
@@ -225,7 +225,7 @@ def test_probabilities_are_those_of_the_logits_and_come_image_by_image(lesions, 
 
 
 def openings(run):
-    return [opening.purpose for opening in holdout.openings(run)]
+    return [opening.purpose for opening in holdout.evaluations(run)]
 
 
 def test_each_judging_of_the_test_part_is_counted_and_of_no_other(lesions, finished, rows, tmp_path):
@@ -235,8 +235,8 @@ def test_each_judging_of_the_test_part_is_counted_and_of_no_other(lesions, finis
     assert openings(run) == before
     assert judge.evaluate(run).opened == len(before) + 1
     assert openings(run) == [*before, "evaluate"]
-    assert json.loads((run / "result.json").read_text())["test_openings"] == len(before) + 1
-    assert holdout.early(run, holdout.openings(run)) == []
+    assert json.loads((run / "result.json").read_text())["test_evaluations"] == len(before) + 1
+    assert holdout.early(run, holdout.evaluations(run)) == []
     for part, counted in (("val", 0), ("test", len(before) + 2)):
         some = [row for row in rows if row["part"] == part]
         other = tmp_path / f"isic-{part}"

@@ -24,7 +24,7 @@ def made(lesions, teacher=None, **changes):
         "name": "dsp_kd",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32},
+        "images": {"size": 32},
         "train": {"batch_size": 32},
         "stages": [
             {"name": "features", "epochs": 1, "lr": 1e-3, "terms": FEATURES},
@@ -60,7 +60,7 @@ def stage_anew(lesions, teacher, number):
     split = build.split(wanted.split, table)
     rows = split.rows("train")
     counts = tuple(int((table.labels[rows] == label).sum()) for label in range(len(table.classes)))
-    batches = loader.TrainBatches(table, rows, build.augmentation(wanted.pictures), batch_size=32)
+    batches = loader.TrainBatches(table, rows, build.augmentation(wanted.images), batch_size=32)
     batch = next(batches.epoch(0))
     student = build.student(wanted.model, 8, seed=0)
     taught = build.teacher([str(teacher)], table, split, torch.device("cpu"))
@@ -129,7 +129,7 @@ def test_nothing_is_trained_nothing_is_written_and_one_batch_is_decoded(lesions,
     monkeypatch.chdir(tmp_path)
     before = {path: path.read_bytes() for path in Path(teacher).rglob("*") if path.is_file()}
     assert explain(made(lesions, teacher)) == facts
-    initial = student(schema.Model(name="tiny"), 8, seed=0)
+    initial = student(schema.ModelConfig(name="tiny"), 8, seed=0)
     (used,) = students
     assert all(torch.equal(value, dict(initial.named_parameters())[name]) for name, value in used.named_parameters())
     assert len(decoded) == 32

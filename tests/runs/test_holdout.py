@@ -17,11 +17,11 @@ UNSEALED = {
     "data/split.py": "counts images per class and part",
     "runs/holdout.py": "opens the test part",
     "data/leakage.py": "counts test images whose lesion is in training",
-    "data/data_card.py": "counts whom the pictures show",
+    "data/data_card.py": "counts whom the images show",
     "data/audit/split_inflation.py": "makes throw-away splits of its own",
-    "runs/context.py": "decodes pictures beforehand, without labels",
+    "runs/context.py": "decodes images beforehand, without labels",
     "runs/build.py": "refuses a teacher that was trained on the lesions of the test part",
-    "runs/plan.py": "counts pictures that will be decoded",
+    "runs/plan.py": "counts images that will be decoded",
     "runs/evaluate.py": "judges train and val; test goes by open_test",
 }
 """Files that may name rows of any part, and what for; none of them but `sealed` judges a network by the test part."""
@@ -67,17 +67,17 @@ def test_no_other_file_names_rows_of_the_test_part():
     }
     assert calling == set(UNSEALED)
     opening = {
-        str(path.relative_to(SOURCE)): path.read_text(encoding="utf-8").count("open_test(")
+        str(path.relative_to(SOURCE)): path.read_text(encoding="utf-8").count("evaluate_test(")
         for path in SOURCE.rglob("*.py")
-        if "open_test(" in path.read_text(encoding="utf-8")
+        if "evaluate_test(" in path.read_text(encoding="utf-8")
     }
     assert opening == {"runs/holdout.py": 1, "runs/train.py": 1, "runs/evaluate.py": 1}
 
 
 def test_an_opening_is_written_before_the_rows_are_given(run):
-    assert holdout.openings(run) is None
-    assert holdout.open_test(PARTS, run, purpose="evaluate").tolist() == [6, 7]
-    (opening,) = holdout.openings(run)
+    assert holdout.evaluations(run) is None
+    assert holdout.evaluate_test(PARTS, run, purpose="evaluate").tolist() == [6, 7]
+    (opening,) = holdout.evaluations(run)
     assert (opening.purpose, opening.epochs, opening.images) == ("evaluate", 2, 2)
     assert opening.model == hashlib.sha256(b"weights").hexdigest()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", opening.date)
@@ -85,22 +85,22 @@ def test_an_opening_is_written_before_the_rows_are_given(run):
 
 def test_each_evaluation_counts_but_training_that_is_resumed_counts_once(run):
     for _ in range(2):
-        holdout.open_test(PARTS, run, purpose=holdout.TRAINING)
-    assert len(holdout.openings(run)) == 1
+        holdout.evaluate_test(PARTS, run, purpose=holdout.TRAINING)
+    assert len(holdout.evaluations(run)) == 1
     for _ in range(2):
-        holdout.open_test(PARTS, run, purpose="evaluate")
-    assert [opening.purpose for opening in holdout.openings(run)] == ["train", "evaluate", "evaluate"]
+        holdout.evaluate_test(PARTS, run, purpose="evaluate")
+    assert [opening.purpose for opening in holdout.evaluations(run)] == ["train", "evaluate", "evaluate"]
     (run / "model.safetensors").write_bytes(b"other weights")
-    holdout.open_test(PARTS, run, purpose=holdout.TRAINING)
-    assert len(holdout.openings(run)) == 4
+    holdout.evaluate_test(PARTS, run, purpose=holdout.TRAINING)
+    assert len(holdout.evaluations(run)) == 4
 
 
-def test_openings_before_the_last_epoch_or_of_other_weights_are_early(run):
-    holdout.open_test(PARTS, run, purpose="evaluate")
-    assert holdout.early(run, holdout.openings(run)) == []
+def test_evaluations_before_the_last_epoch_or_of_other_weights_are_early(run):
+    holdout.evaluate_test(PARTS, run, purpose="evaluate")
+    assert holdout.early(run, holdout.evaluations(run)) == []
     (run / "metrics.jsonl").write_text("{}\n{}\n{}\n")
-    holdout.open_test(PARTS, run, purpose="evaluate")
-    first, last = holdout.openings(run)
+    holdout.evaluate_test(PARTS, run, purpose="evaluate")
+    first, last = holdout.evaluations(run)
     assert holdout.early(run, [first, last]) == [first]
     (run / "model.safetensors").write_bytes(b"trained on")
     assert holdout.early(run, [first, last]) == [first, last]
@@ -108,27 +108,27 @@ def test_openings_before_the_last_epoch_or_of_other_weights_are_early(run):
 
 def test_a_run_from_before_openings_were_counted_has_that_of_its_training_too(run):
     finish(run)
-    holdout.open_test(PARTS, run, purpose="evaluate")
-    assert [opening.purpose for opening in holdout.openings(run)] == ["train", "evaluate"]
-    holdout.open_test(PARTS, run, purpose="evaluate")
-    assert len(holdout.openings(run)) == 3
+    holdout.evaluate_test(PARTS, run, purpose="evaluate")
+    assert [opening.purpose for opening in holdout.evaluations(run)] == ["train", "evaluate"]
+    holdout.evaluate_test(PARTS, run, purpose="evaluate")
+    assert len(holdout.evaluations(run)) == 3
 
 
 def test_what_cannot_be_counted_is_not_opened(run, tmp_path):
     (run / holdout.FILE).mkdir()
-    with pytest.raises(RunError, match=r"test_openings\.jsonl: cannot be written to: .*they stay sealed"):
+    with pytest.raises(RunError, match=r"test_evaluations\.jsonl: cannot be written to: .*they stay sealed"):
         holdout.count(run, purpose="evaluate", images=2)
     (run / "model.safetensors").unlink()
     with pytest.raises(RunError, match="no trained weights"):
-        holdout.open_test(PARTS, run, purpose="evaluate")
+        holdout.evaluate_test(PARTS, run, purpose="evaluate")
 
 
 def test_a_broken_line_is_named(run):
-    holdout.open_test(PARTS, run, purpose="evaluate")
+    holdout.evaluate_test(PARTS, run, purpose="evaluate")
     with (run / holdout.FILE).open("a") as file:
         file.write('{"date": "to')
-    with pytest.raises(RunError, match=r"test_openings\.jsonl, line 2: not an opening"):
-        holdout.openings(run)
+    with pytest.raises(RunError, match=r"test_evaluations\.jsonl, line 2: not an opening"):
+        holdout.evaluations(run)
 
 
 def test_test_images_are_known_again_in_another_table(run):
@@ -143,6 +143,6 @@ def test_test_images_are_known_again_in_another_table(run):
 
 
 def test_the_file_is_one_json_object_a_line(run):
-    holdout.open_test(PARTS, run, purpose="evaluate")
+    holdout.evaluate_test(PARTS, run, purpose="evaluate")
     (line,) = (run / holdout.FILE).read_text().splitlines()
     assert set(json.loads(line)) == {"date", "purpose", "model", "epochs", "images"}

@@ -18,7 +18,7 @@ def made(lesions, **changes):
         "name": "planned",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32, "randaugment": {"num_ops": 0}},
+        "images": {"size": 32, "randaugment": {"num_ops": 0}},
         "train": {"batch_size": 16},
         "stages": [
             {"name": "first", "epochs": 3, "lr": 1e-3, "terms": [LABELS]},
@@ -57,22 +57,22 @@ def test_each_phase_of_a_step_is_charged_to_its_own_column(lesions, teacher, mon
     spend = sleeping(monkeypatch, {"__getitem__": 1.0, "answer": 10.0, "forward": 100.0, "update": 1000.0})
     spend(planning.loop, "update")
     spend(planning.Distiller, "forward")
-    spend(planning.build.LiveTeacher, "answer")
+    spend(planning.build.FrozenTeacher, "answer")
     found = planning.plan(made(lesions, teacher=teacher))
     first, second = found.stages
     assert (first.asking, first.learning, first.updating) == (0, 100, 1000)
     assert (second.asking, second.learning, second.updating) == (10, 100, 1000)
     assert first.seconds == 3 * first.steps * 1100
-    assert found.answers == planning.Once()
+    assert found.answers == planning.CacheEstimate()
     trained = first.seconds + second.seconds + 5 * found.judging
     assert found.seconds == pytest.approx(found.images.seconds + trained)
 
 
 def test_with_a_bank_the_teacher_is_asked_once_before_training(lesions, teacher, monkeypatch):
     spend = sleeping(monkeypatch, {"answer": 10.0})
-    spend(planning.build.LiveTeacher, "answer")
-    pictures = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
-    found = planning.plan(made(lesions, teacher=teacher, pictures=pictures))
+    spend(planning.build.FrozenTeacher, "answer")
+    images = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
+    found = planning.plan(made(lesions, teacher=teacher, images=images))
     assert [stage.asking for stage in found.stages] == [0, 0]
     shown = found.stages[0].steps * 16
     answers = found.answers
@@ -81,13 +81,13 @@ def test_with_a_bank_the_teacher_is_asked_once_before_training(lesions, teacher,
     assert found.seconds > answers.seconds
 
 
-def test_it_foresees_the_bytes_and_pictures_that_a_run_then_keeps(lesions, teacher, tmp_path):
+def test_it_foresees_the_bytes_and_images_that_a_run_then_keeps(lesions, teacher, tmp_path):
     features = {"method": "mgd", "weight": 1e-3, "options": {"hidden": 8}}
     stages = [{"name": "both", "epochs": 2, "lr": 1e-3, "terms": [LABELS, features, {"method": "mlld"}]}]
-    pictures = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
+    images = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
     train = {"batch_size": 16, "balance": 1.0}  # images are repeated, and decoded once all the same
     cache = {"cache": str(tmp_path / "kept")}
-    wanted = made(lesions, teacher=teacher, stages=stages, pictures=pictures, train=train, machine=cache)
+    wanted = made(lesions, teacher=teacher, stages=stages, images=images, train=train, machine=cache)
     found = planning.plan(wanted)
     assert not (tmp_path / "kept").exists()
     run.train(wanted, tmp_path / "run")
@@ -100,7 +100,7 @@ def test_it_foresees_the_bytes_and_pictures_that_a_run_then_keeps(lesions, teach
 
 def test_what_is_not_kept_is_not_counted_as_done_once(lesions, teacher):
     found = planning.plan(made(lesions, teacher=teacher, machine={"cache": "none"}))
-    assert found.images == found.answers == planning.Once()
+    assert found.images == found.answers == planning.CacheEstimate()
     assert found.stages[0].loading > 0
 
 
@@ -114,12 +114,12 @@ def test_a_teacher_that_learns_is_part_of_learning(lesions, teacher):
 def test_it_keeps_nothing_and_prints_what_it_measured(lesions, teacher, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    pictures = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
-    print_plan(terminal(), planning.plan(made(lesions, teacher=teacher, pictures=pictures)))
+    images = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
+    print_plan(terminal(), planning.plan(made(lesions, teacher=teacher, images=images)))
     assert list(tmp_path.iterdir()) == []
     shown = capsys.readouterr().out
     assert "0 loader processes" in shown
     assert "milliseconds a step" in shown
     assert re.search(r"once, where not yet kept: decode images, [\d,]+ of them: \d+ s, [\d.]+ MB", shown)
-    assert re.search(r"have the teacher answer pictures, [\d,]+ of them: \d+ s, [\d.]+ kB", shown)
+    assert re.search(r"have the teacher answer images, [\d,]+ of them: \d+ s, [\d.]+ kB", shown)
     assert "expected in all" in shown

@@ -8,7 +8,7 @@ from dspkd.errors import RecipeError
 from dspkd.recipes import schema
 from dspkd.runs import train as run
 from dspkd.runs import validate
-from dspkd.runs.context import Silent
+from dspkd.runs.context import NullProgress
 
 LABELS = {"method": "labels"}
 MGD = {"method": "mgd", "weight": 1e-3, "options": {"hidden": 8}}
@@ -23,7 +23,7 @@ def parsed(lesions, *stages, **settings):
         "name": "student",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32, "randaugment": {"num_ops": 0}},
+        "images": {"size": 32, "randaugment": {"num_ops": 0}},
         "train": {"batch_size": 32},
         "stages": list(stages),
     }
@@ -41,7 +41,7 @@ class Killed(BaseException):
     pass
 
 
-class Killer(Silent):
+class Killer(NullProgress):
     """Dies in the middle of an epoch."""
 
     def __init__(self, stage, epoch):
@@ -158,6 +158,6 @@ def test_killed_with_ramp_carried_layers_and_learning_teacher_and_resumed_equals
         torch.load(out / "stages" / "1-two" / "last.pt", weights_only=True)["distiller"]
         for out in (whole, tmp_path / "run")
     ]
-    assert {name.split(".")[0] for name in states[0]} == {"student", "terms", "peer"}
+    assert {name.split(".")[0] for name in states[0]} == {"student", "terms", "trainable_copy"}
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name

@@ -1,4 +1,4 @@
-"""Runs with a bank: the same training as with the live teacher, asked once, by runs of every seed."""
+"""Runs with a cache: the same training as with the live teacher, asked once, by runs of every seed."""
 
 import json
 
@@ -12,8 +12,8 @@ from dspkd.errors import DataError, RecipeError
 from dspkd.recipes import schema
 from dspkd.runs import build
 from dspkd.runs import train as run
-from dspkd.runs.context import Silent
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.runs.context import NullProgress
+from dspkd.training.teachers.frozen import FrozenTeacher
 
 LABELS = {"method": "labels"}
 FUSION = {"method": "hierarchical_fusion", "weight": 1e-3, "options": {"width": 8, "hidden": 8}}
@@ -23,11 +23,11 @@ LOGITS = {"name": "logits", "epochs": 2, "lr": 1e-3, "terms": [LABELS, {"method"
 
 def recipe_for(lesions, **changes):
     settings = {
-        "name": "banked",
+        "name": "cached",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2},
-        "bank": {"maps": "float32"},
+        "images": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2},
+        "teacher_cache": {"maps": "float32"},
         "train": {"batch_size": 16, "balance": 0.5},
         "stages": [FEATURES, LOGITS],
     }
@@ -38,8 +38,8 @@ def recipe_for(lesions, **changes):
 def teacher(lesions, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "teacher"
     labels = {"name": "labels", "epochs": 1, "lr": 3e-3, "terms": [LABELS]}
-    pictures = {"size": 32, "randaugment": {"num_ops": 1}}
-    run.train(recipe_for(lesions, model={"name": "tiny_wide"}, stages=[labels], pictures=pictures), out)
+    images = {"size": 32, "randaugment": {"num_ops": 1}}
+    run.train(recipe_for(lesions, model={"name": "tiny_wide"}, stages=[labels], images=images), out)
     return out
 
 
@@ -53,15 +53,15 @@ def weights(out):
 
 
 def count_answers(monkeypatch):
-    """Return a list that grows by the number of pictures of each batch that a live teacher answers for training."""
+    """Return a list that grows by the number of images of each batch that a live teacher answers for training."""
     answered = []
     monkeypatch.setattr(run.artifacts, "keep", lambda *_: None)  # it asks about the images that judge
-    answer = LiveTeacher.answer
-    monkeypatch.setattr(LiveTeacher, "answer", lambda self, batch: answered.append(len(batch)) or answer(self, batch))
+    answer = FrozenTeacher.answer
+    monkeypatch.setattr(FrozenTeacher, "answer", lambda self, batch: answered.append(len(batch)) or answer(self, batch))
     return answered
 
 
-class Notes(Silent):
+class Notes(NullProgress):
     def __init__(self):
         self.notes, self.seen = [], []
 
@@ -73,43 +73,43 @@ class Notes(Silent):
 
 
 def live_instead_of_banked(monkeypatch):
-    monkeypatch.setattr(run.teacher_cache, "wanted", lambda made_from: False)
+    monkeypatch.setattr(run.teacher_cache, "wanted", lambda recipe: False)
 
 
 def same(one, other):
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-TURNED = {"name": "turned", "epochs": 1, "lr": 1e-3, "terms": [LABELS, {"method": "ssd_kd"}]}
-STRONG = {"name": "strong", "epochs": 1, "lr": 1e-3, "terms": [LABELS, {"method": "mlld"}]}
+ROTATED = {"name": "rotated", "epochs": 1, "lr": 1e-3, "terms": [LABELS, {"method": "ssd_kd"}]}
+STRONG = {"name": "strong_aug", "epochs": 1, "lr": 1e-3, "terms": [LABELS, {"method": "mlld"}]}
 
 
-@pytest.mark.parametrize("stages", [[FEATURES, LOGITS], [TURNED, STRONG]], ids=["dsp_kd", "made pictures"])
+@pytest.mark.parametrize("stages", [[FEATURES, LOGITS], [ROTATED, STRONG]], ids=["dsp_kd", "made images"])
 def test_bank_and_live_teacher_give_the_same_training_bit_for_bit_in_float32(
     lesions, teacher, tmp_path, cached, monkeypatch, stages
 ):
     made = recipe_for(lesions, teacher=str(teacher), machine=cached, stages=stages)
-    run.train(made, tmp_path / "banked")
+    run.train(made, tmp_path / "cached")
     live_instead_of_banked(monkeypatch)
     run.train(made, tmp_path / "live")
-    assert same(weights(tmp_path / "banked"), weights(tmp_path / "live"))
-    first, second = ((tmp_path / name / "predictions" / "test.csv").read_text() for name in ("banked", "live"))
+    assert same(weights(tmp_path / "cached"), weights(tmp_path / "live"))
+    first, second = ((tmp_path / name / "predictions" / "test.csv").read_text() for name in ("cached", "live"))
     assert first == second
 
 
 def test_in_float16_the_training_is_the_same_within_rounding(lesions, teacher, tmp_path, cached, monkeypatch):
     one = {**FEATURES, "epochs": 1}
-    made = recipe_for(lesions, teacher=str(teacher), machine=cached, stages=[one], bank={"maps": "float16"})
-    run.train(made, tmp_path / "banked")
+    made = recipe_for(lesions, teacher=str(teacher), machine=cached, stages=[one], teacher_cache={"maps": "float16"})
+    run.train(made, tmp_path / "cached")
     live_instead_of_banked(monkeypatch)
     run.train(made, tmp_path / "live")
-    assert not same(weights(tmp_path / "banked"), weights(tmp_path / "live"))
-    for name, value in weights(tmp_path / "banked").items():
+    assert not same(weights(tmp_path / "cached"), weights(tmp_path / "live"))
+    for name, value in weights(tmp_path / "cached").items():
         # float16 has 11 bits; AdamW's first steps turn the sign of a tiny gradient into a whole step of 3e-3.
         torch.testing.assert_close(value, weights(tmp_path / "live")[name], rtol=0, atol=0.02)
 
 
-def test_the_teacher_is_asked_about_each_picture_once_whatever_the_seed_and_the_method(
+def test_the_teacher_is_asked_about_each_image_once_whatever_the_seed_and_the_method(
     lesions, teacher, tmp_path, cached, monkeypatch
 ):
     answered = count_answers(monkeypatch)
@@ -127,20 +127,22 @@ def test_the_teacher_is_asked_about_each_picture_once_whatever_the_seed_and_the_
     run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, stages=kd), tmp_path / "kd")
     assert sum(answered) == 2  # the trial that finds out what the terms read
     told = [json.loads(line) for path in tmp_path.rglob("spent.jsonl") for line in path.read_text().splitlines()]
-    assert sum(line["pictures"] for line in told) >= images
-    spent = json.loads((tmp_path / "kd" / "result.json").read_text())["bank"]  # charged with what others waited for
+    assert sum(line["views"] for line in told) >= images
+    spent = json.loads((tmp_path / "kd" / "result.json").read_text())[
+        "teacher_cache"
+    ]  # charged with what others waited for
     for key in ("seconds", "cpu_seconds"):
-        rate = sum(line[key] for line in told) / sum(line["pictures"] for line in told)
-        assert spent[key] == pytest.approx(spent["pictures"] * rate, abs=0.051)
+        rate = sum(line[key] for line in told) / sum(line["views"] for line in told)
+        assert spent[key] == pytest.approx(spent["views"] * rate, abs=0.051)
     assert spent["seconds"] > 0
 
 
-def test_runs_with_a_bank_differ_by_seed_in_order_but_not_in_pictures(lesions, cached):
-    table = build.table(schema.Data(path=str(lesions)))
+def test_runs_with_a_bank_differ_by_seed_in_order_but_not_in_images(lesions, cached):
+    table = build.table(schema.DataConfig(path=str(lesions)))
     shown = []
     for seed in (0, 1):
         batches = TrainBatches(
-            table, np.arange(48), build.augmentation(schema.Pictures(size=32)), batch_size=48, seed=seed, views=3
+            table, np.arange(48), build.augmentation(schema.ImagesConfig(size=32)), batch_size=48, seed=seed, views=3
         )
         (batch,) = batches.epoch(4)
         assert set(batch.views.tolist()) == {1}
@@ -151,23 +153,23 @@ def test_runs_with_a_bank_differ_by_seed_in_order_but_not_in_pictures(lesions, c
 
 
 def test_it_says_what_it_will_store_and_how_it_goes(lesions, teacher, tmp_path, cached):
-    watcher = Notes()
-    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "run", watcher)
-    (note,) = [note for note in watcher.notes if "answers" in note]
+    listener = Notes()
+    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "run", listener)
+    (note,) = [note for note in listener.notes if "answers" in note]
     assert "keeping last, logits" in note
     assert "MB" in note or "kB" in note
-    done = [(done, of) for what, done, of in watcher.seen if what == "tiny_wide answers"]
+    done = [(done, of) for what, done, of in listener.seen if what == "tiny_wide answers"]
     assert done[-1][0] == done[-1][1]
-    watcher = Notes()
-    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "again", watcher)
-    assert not any("answers" in note for note in watcher.notes)
+    listener = Notes()
+    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "again", listener)
+    assert not any("answers" in note for note in listener.notes)
 
 
 class Killed(BaseException):
     pass
 
 
-class Killer(Silent):
+class Killer(NullProgress):
     def prepare(self, what, done, of):
         if "answers" in what and done > of // 2:
             raise Killed
@@ -202,17 +204,17 @@ def test_other_weights_another_transform_or_another_image_are_never_answered_fro
         [
             {"teacher": str(other)},
             {"teacher": [str(teacher), str(other)]},
-            {"pictures": {"size": 32, "randaugment": {"num_ops": 2}, "views": 2}},
-            {"pictures": {"size": 40, "randaugment": {"num_ops": 1}, "views": 2}},
-            {"pictures": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "erasing": 0.5}},
+            {"images": {"size": 32, "randaugment": {"num_ops": 2}, "views": 2}},
+            {"images": {"size": 40, "randaugment": {"num_ops": 1}, "views": 2}},
+            {"images": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "erasing": 0.5}},
         ]
     ):
         answered.clear()
         settings = {"teacher": str(teacher), "machine": cached, "stages": one, **changes}
         run.train(recipe_for(lesions, **settings), tmp_path / f"changed{n}")
         assert sum(answered) > 100, changes
-    # A teacher is refused where other artefacts are taken out, so these are looked at where the bank's name is made.
-    said = [build.augmentation(schema.Pictures(artefacts=removed)).about for removed in ((), ("colour_constancy",))]
+    # A teacher is refused where other artefacts are taken out, so these are looked at where the cache's name is made.
+    said = [build.augmentation(schema.ImagesConfig(artefacts=removed)).about for removed in ((), ("colour_constancy",))]
     assert said[0] != said[1]
 
 
@@ -239,8 +241,8 @@ def test_a_damaged_bank_stops_the_run_and_says_what_to_delete(lesions, teacher, 
         run.train(made, tmp_path / "second")
 
 
-def test_pictures_made_from_others_are_asked_about_also_where_the_others_were(lesions, teacher, tmp_path, cached):
-    kd = {**TURNED, "name": "kd", "terms": [LABELS, {"method": "kd"}]}
-    for name, stage in (("plain", kd), ("turned", TURNED), ("strong", STRONG)):
+def test_images_made_from_others_are_asked_about_also_where_the_others_were(lesions, teacher, tmp_path, cached):
+    kd = {**ROTATED, "name": "kd", "terms": [LABELS, {"method": "kd"}]}
+    for name, stage in (("plain", kd), ("rotated", ROTATED), ("strong_aug", STRONG)):
         run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, stages=[stage]), tmp_path / name)
         assert (tmp_path / name / "result.json").exists()

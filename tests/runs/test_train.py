@@ -14,9 +14,9 @@ from dspkd.experiments import single_run
 from dspkd.recipes import schema
 from dspkd.runs import build, holdout
 from dspkd.runs import train as run
-from dspkd.runs.context import Silent
+from dspkd.runs.context import NullProgress
 from dspkd.training.distiller import Distiller
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,11 @@ def test_a_finished_folder_describes_itself(finished):
     result = json.loads((finished / "result.json").read_text())
     data = json.loads((finished / "data.json").read_text())
     assert [stage["name"] for stage in result["stages"]] == ["features", "logits"]
-    (opening,) = holdout.openings(finished)
-    assert result["test_openings"] == 1
+    (opening,) = holdout.evaluations(finished)
+    assert result["test_evaluations"] == 1
     assert (opening.purpose, opening.epochs) == ("train", 4)
     assert holdout.early(finished, [opening]) == []
-    assert result["bank"] is None
+    assert result["teacher_cache"] is None
     assert result["cpu_seconds"] == pytest.approx(sum(stage["cpu_seconds"] for stage in result["stages"]), abs=0.2)
     assert result["cpu_seconds"] > 0
     assert data["synthetic"] is True
@@ -144,7 +144,7 @@ def test_a_teacher_trained_on_lesions_that_are_to_judge_its_student_is_refused(l
         run.train(dsp_kd_recipe(lesions, teacher, split={"seed": 5}), tmp_path / "run")
 
 
-def test_plain_and_distilled_students_start_alike_and_see_the_same_pictures(lesions, teacher, tmp_path, monkeypatch):
+def test_plain_and_distilled_students_start_alike_and_see_the_same_images(lesions, teacher, tmp_path, monkeypatch):
     seen, started = [], []
     epoch = TrainBatches.epoch
     fit = run.loop.fit
@@ -171,13 +171,13 @@ def test_plain_and_distilled_students_start_alike_and_see_the_same_pictures(lesi
         assert torch.equal(started[1][0][name], value), name
 
 
-def test_teacher_and_student_see_the_same_mixed_pictures_and_killed_runs_end_as_others(lesions, teacher, tmp_path):
+def test_teacher_and_student_see_the_same_mixed_images_and_killed_runs_end_as_others(lesions, teacher, tmp_path):
     mixed = dsp_kd_recipe(lesions, teacher, train={"batch_size": 16, "balance": 0.5, "mixup": 0.3, "cutmix": 1.0})
     seen = {"teacher": [], "student": []}
     with pytest.MonkeyPatch.context() as patch:
-        answer, forward = LiveTeacher.answer, Distiller.forward
+        answer, forward = FrozenTeacher.answer, Distiller.forward
         patch.setattr(
-            LiveTeacher, "answer", lambda self, batch: seen["teacher"].append(batch.images) or answer(self, batch)
+            FrozenTeacher, "answer", lambda self, batch: seen["teacher"].append(batch.images) or answer(self, batch)
         )
 
         def train_step(self, batch, *rest):
@@ -191,7 +191,7 @@ def test_teacher_and_student_see_the_same_mixed_pictures_and_killed_runs_end_as_
     taught = seen["teacher"][: len(seen["student"])]  # afterwards it answers the images by which the student is judged
     assert all(torch.equal(*both) for both in zip(taught, seen["student"], strict=True))
 
-    class Killed(Silent):
+    class Killed(NullProgress):
         def epoch(self, record):
             if (record["stage"], record["epoch"]) == ("logits", 0):
                 raise KeyboardInterrupt

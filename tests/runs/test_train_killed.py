@@ -7,7 +7,7 @@ from distilled import dsp_kd_recipe, teacher_recipe, weights, written
 from dspkd.recipes import schema
 from dspkd.runs import holdout
 from dspkd.runs import train as run
-from dspkd.runs.context import Silent
+from dspkd.runs.context import NullProgress
 from dspkd.training import checkpoint
 
 
@@ -29,7 +29,7 @@ class Killed(BaseException):
     pass
 
 
-class Killer(Silent):
+class Killer(NullProgress):
     """Dies at a step, or once an epoch is saved."""
 
     def __init__(self, stage, epoch, when):
@@ -72,9 +72,9 @@ def test_killed_once_the_test_is_opened_and_resumed_it_is_opened_once(lesions, t
         patch.setattr(run, "write_json", dying)
         with pytest.raises(Killed):
             run.train(teacher_recipe(lesions), tmp_path / "run")
-    assert len(holdout.openings(tmp_path / "run")) == 1
+    assert len(holdout.evaluations(tmp_path / "run")) == 1
     run.train(teacher_recipe(lesions), tmp_path / "run")
-    assert len(holdout.openings(tmp_path / "run")) == 1
+    assert len(holdout.evaluations(tmp_path / "run")) == 1
 
 
 def test_killed_before_the_first_checkpoint_of_stage_two_its_new_layers_are_the_same(lesions, teacher, tmp_path):

@@ -32,16 +32,16 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
         ),
         ({"stages": stages(LABELS, {"method": "kd"})}, r'^stages\.0\.terms\.1: \'kd\' learns .* teacher = "runs/'),
         (
-            {"pictures": {"size": 32, "artefacts": ["shading", "hairs"]}},
-            r"^pictures\.artefacts: no artefact is called 'hairs'; did you mean 'hair'\?",
+            {"images": {"size": 32, "artefacts": ["shading", "hairs"]}},
+            r"^images\.artefacts: no artefact is called 'hairs'; did you mean 'hair'\?",
         ),
         (
             {"teacher": "t", "train": {"cutmix": 1.0}, "stages": stages(LABELS, {"method": "dkd"})},
-            r"^stages\.0\.terms\.1: 'dkd' reads one label for each picture, .* set train\.mixup and train\.cutmix to 0",
+            r"^stages\.0\.terms\.1: 'dkd' reads one label for each image, .* set train\.mixup and train\.cutmix to 0",
         ),
         (
-            {"teacher": "t", "train": {"mixup": 0.2}, "pictures": {"size": 32, "views": 4}},
-            r'^pictures\.views = 4: .* kept for single pictures, .* set pictures\.views = "fresh"',
+            {"teacher": "t", "train": {"mixup": 0.2}, "images": {"size": 32, "views": 4}},
+            r'^images\.views = 4: .* kept for single images, .* set images\.views = "fresh"',
         ),
     ],
 )
@@ -54,7 +54,7 @@ def test_what_a_recipe_can_get_wrong_is_refused_before_any_data_are_read(changes
 def test_mixing_goes_with_methods_that_read_no_label_and_without_a_teacher_with_fixed_views():
     both = {"mixup": 0.2, "cutmix": 1.0}
     validate.check(settings("nowhere", train=both, teacher="t", stages=stages(LABELS, {"method": "kd"})))
-    validate.check(settings("nowhere", train=both, pictures={"size": 32, "views": 4}))
+    validate.check(settings("nowhere", train=both, images={"size": 32, "views": 4}))
     assert build.mixing(settings("nowhere").train) is None
     assert build.mixing(settings("nowhere", train=both).train) == Mixing(**both)
 
@@ -73,17 +73,15 @@ def test_a_class_map_is_checked_before_any_data_are_read(tmp_path):
 
 @pytest.mark.parametrize("shown", [(), ("shading",), ("colour_constancy", "shading")])
 def test_a_teacher_of_other_artefacts_is_refused_by_name(lesions, tmp_path, shown):
-    taught = settings(lesions, pictures={"size": 32, "artefacts": ["shading", "colour_constancy"]})
+    taught = settings(lesions, images={"size": 32, "artefacts": ["shading", "colour_constancy"]})
     (tmp_path / "recipe.toml").write_text(schema.dump(taught))
-    wanted = settings(lesions, pictures={"size": 32, "artefacts": list(shown)}, teacher=str(tmp_path))
-    with pytest.raises(
-        RecipeError, match=r"pictures\.artefacts: teacher .* with artefacts = \['shading', 'colour_const"
-    ):
+    wanted = settings(lesions, images={"size": 32, "artefacts": list(shown)}, teacher=str(tmp_path))
+    with pytest.raises(RecipeError, match=r"images\.artefacts: teacher .* with artefacts = \['shading', 'colour_const"):
         validate.check(wanted)
 
 
 def test_a_teacher_of_the_same_artefacts_and_one_still_to_be_trained_are_taken(lesions, tmp_path):
-    pictures = {"size": 32, "artefacts": ["shading"]}
-    (tmp_path / "recipe.toml").write_text(schema.dump(settings(lesions, pictures=pictures)))
+    images = {"size": 32, "artefacts": ["shading"]}
+    (tmp_path / "recipe.toml").write_text(schema.dump(settings(lesions, images=images)))
     for teacher in (tmp_path, tmp_path / "later"):
-        validate.check(settings(lesions, pictures=pictures, teacher=str(teacher)))
+        validate.check(settings(lesions, images=images, teacher=str(teacher)))

@@ -15,7 +15,7 @@ name = "NAME"
 path = "DATA"
 [model]
 name = "tiny"
-[pictures]
+[images]
 size = 32
 [train]
 batch_size = 32
@@ -132,5 +132,5 @@ def test_logit_adjustment_is_told_what_balanced_sampling_draws(folder, monkeypat
     call("explain", folder / "r.toml", *even, *adjusted)
     call("train", folder / "r.toml", "--out", folder / "even", *even, *adjusted)
     priors = [whole.terms["labels"].log_prior.exp() for whole in (made[0], made[-1])]
-    for prior in priors:  # an epoch of some 140 pictures shows 17 or 18 of each of 8 classes
+    for prior in priors:  # an epoch of some 140 images shows 17 or 18 of each of 8 classes
         assert prior.max() / prior.min() < 1.07

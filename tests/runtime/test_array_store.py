@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dspkd.errors import DataError
-from dspkd.runtime.array_store import KEY_BYTES, Store, readable
+from dspkd.runtime.array_store import KEY_BYTES, Store
+from dspkd.runtime.files import readable
 
 ABOUT = {"what": "test arrays"}
 

@@ -38,7 +38,9 @@ def record(epoch, **changes):
 
 
 def test_counts_have_a_row_a_class_and_a_total_of_the_images(console):
-    screen.Screen(console).data({"train": {"MEL": [21, 8], "[red]": [2, 1]}, "test": {"MEL": [3, 2], "[red]": [0, 0]}})
+    screen.ConsoleProgress(console).data(
+        {"train": {"MEL": [21, 8], "[red]": [2, 1]}, "test": {"MEL": [3, 2], "[red]": [0, 0]}}
+    )
     assert row(console, "class") == ["class", "train", "test"]
     assert row(console, "MEL") == ["MEL", "21 (8)", "3 (2)"]
     assert row(console, "[red]") == ["[red]", "2 (1)", "0 (0)"]
@@ -46,12 +48,12 @@ def test_counts_have_a_row_a_class_and_a_total_of_the_images(console):
 
 
 def test_an_epoch_is_one_line_and_the_kept_one_has_a_star(console):
-    watcher = screen.Screen(console)
-    with watcher:
-        watcher.step("features", 0, 1, 2)
-        watcher.epoch(record(0, best=True))
-        watcher.step("features", 1, 1, 2)
-        watcher.epoch(record(1))
+    listener = screen.ConsoleProgress(console)
+    with listener:
+        listener.step("features", 0, 1, 2)
+        listener.epoch(record(0, best=True))
+        listener.step("features", 1, 1, 2)
+        listener.epoch(record(1))
     first, second = printed(console)
     assert first == (
         "features epoch 0  loss 2.5 (labels 2  hierarchical_fusion 0.5)  "
@@ -63,16 +65,16 @@ def test_an_epoch_is_one_line_and_the_kept_one_has_a_star(console):
 
 def test_on_a_terminal_a_bar_shows_the_running_epoch_and_goes_with_it():
     terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
-    watcher = screen.Screen(terminal)
-    with watcher:
-        watcher.step("features", 0, 3, 7)
-        watcher._progress.refresh()
+    listener = screen.ConsoleProgress(terminal)
+    with listener:
+        listener.step("features", 0, 3, 7)
+        listener._progress.refresh()
         assert "3/7" in terminal.file.getvalue()
-        watcher.epoch(record(0))
-        assert watcher._progress.tasks == []
-        watcher.step("features", 1, 1, 7)
-        watcher.step("features", 1, 2, 7)
-        assert [(task.description, task.completed) for task in watcher._progress.tasks] == [("features epoch 1", 2)]
+        listener.epoch(record(0))
+        assert listener._progress.tasks == []
+        listener.step("features", 1, 1, 7)
+        listener.step("features", 1, 2, 7)
+        assert [(task.description, task.completed) for task in listener._progress.tasks] == [("features epoch 1", 2)]
 
 
 def test_a_summary_has_a_row_a_class_and_leaves_an_absent_class_without_figures(console):

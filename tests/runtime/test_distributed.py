@@ -1,4 +1,4 @@
-"""Runs of several ranks, end to end on synthetic lesions: the result of one process, and what happens when one dies."""
+"""Runs of several world, end to end on synthetic lesions: the result of one process, and what happens when one dies."""
 
 import json
 import os
@@ -15,10 +15,10 @@ from dspkd.errors import DataError, RankError, RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 from dspkd.runs import train as run
-from dspkd.runs.context import Silent
+from dspkd.runs.context import NullProgress
 from dspkd.runtime import distributed as ranks
-from dspkd.runtime.distributed import ALONE, Ranks
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.runtime.distributed import SINGLE, World
+from dspkd.training.teachers.frozen import FrozenTeacher
 from together import together
 
 LABELS = {"method": "labels"}
@@ -35,7 +35,7 @@ def recipe_for(lesions, cache, **changes):
         "name": "shared",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32, "randaugment": {"num_ops": 1}},
+        "images": {"size": 32, "randaugment": {"num_ops": 1}},
         "train": {"batch_size": 42, "balance": 0.5, "mixup": 0.2, "cutmix": 1.0},
         "machine": {"threads": 1, "cache": str(cache)},
         "stages": [FEATURES, LOGITS, RELATIONS],
@@ -63,7 +63,7 @@ def made(lesions, cache, teacher):
 
 @pytest.fixture(scope="module")
 def alone(made, tmp_path_factory):
-    """The run of one process, and the pictures that it showed."""
+    """The run of one process, and the images that it showed."""
     out = tmp_path_factory.mktemp("runs") / "alone"
     with pytest.MonkeyPatch.context() as patch:
         shown = shown_by(patch)
@@ -72,7 +72,7 @@ def alone(made, tmp_path_factory):
 
 
 def shown_by(patch):
-    """Return a list that grows by each training batch: whose pictures, which views, the pictures, what is mixed in."""
+    """Return a list that grows by each training batch: whose images, which views, the images, what is mixed in."""
     shown, epoch = [], TrainBatches.epoch
 
     def spy(self, number):
@@ -126,7 +126,7 @@ def test_the_result_does_not_depend_on_the_number_of_ranks(count, made, alone, t
     assert json.loads((tmp_path / "run-0" / "environment.json").read_text())["ranks"] == count
 
 
-class Dying(Silent):
+class Dying(NullProgress):
     """Dies within the first epoch of the second stage."""
 
     def step(self, stage, epoch, done, steps):
@@ -150,7 +150,7 @@ def test_ranks_that_are_told_to_end_say_how_to_go_on(tmp_path):
     """torchrun may find out first that a rank has died, and then ends the others."""
 
     def work(mine):
-        pids = mine.gathered(os.getpid())
+        pids = mine.all_gather(os.getpid())
         if mine.rank == 1:
             os.kill(pids[0], signal.SIGTERM)
             os.kill(pids[2], signal.SIGTERM)
@@ -165,7 +165,7 @@ def test_ranks_that_are_told_to_end_say_how_to_go_on(tmp_path):
 
 
 def test_one_process_goes_on_where_two_ranks_were_stopped(made, alone, tmp_path):
-    class Stopped(Silent):
+    class Stopped(NullProgress):
         def epoch(self, record):
             if (record["stage"], record["epoch"]) == ("logits", 0):
                 raise KeyboardInterrupt
@@ -178,29 +178,31 @@ def test_one_process_goes_on_where_two_ranks_were_stopped(made, alone, tmp_path)
     require_alike(out, alone[0])
 
 
-def banked(lesions, cache, teacher):
+def cached(lesions, cache, teacher):
     views = {"size": 32, "randaugment": {"num_ops": 1}, "views": 2}
     plain = {"batch_size": 42, "balance": 0.5}
-    return recipe_for(lesions, cache, teacher=teacher, pictures=views, train=plain, stages=[FEATURES, LOGITS])
+    return recipe_for(lesions, cache, teacher=teacher, images=views, train=plain, stages=[FEATURES, LOGITS])
 
 
 def stored(cache):
-    (bank,) = cache.glob("teacher-*")
-    return {path.relative_to(bank): path.read_bytes() for path in bank.rglob("*.bin")}
+    (cache,) = cache.glob("teacher-*")
+    return {path.relative_to(cache): path.read_bytes() for path in cache.rglob("*.bin")}
 
 
 def filled_by(count, lesions, caches, teacher, folder, machines=1):
     """Return how many batches the live teacher answered on each rank."""
 
     def work(mine):
-        answered, answer = [], LiveTeacher.answer
+        answered, answer = [], FrozenTeacher.answer
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(LiveTeacher, "answer", lambda self, batch: answered.append(len(batch)) or answer(self, batch))
-            run.train(banked(lesions, caches[mine.rank], teacher), folder / "run", None, mine)
-        return answered.count(42)  # it is asked about two pictures, too, to see what is read of its answers
+            patch.setattr(
+                FrozenTeacher, "answer", lambda self, batch: answered.append(len(batch)) or answer(self, batch)
+            )
+            run.train(cached(lesions, caches[mine.rank], teacher), folder / "run", None, mine)
+        return answered.count(42)  # it is asked about two images, too, to see what is read of its answers
 
     folder.mkdir()
-    return together(count, work, folder, machines=machines) if count > 1 else [work(ALONE)]
+    return together(count, work, folder, machines=machines) if count > 1 else [work(SINGLE)]
 
 
 def test_a_bank_filled_by_two_ranks_is_that_of_one_and_so_is_the_run(lesions, teacher, tmp_path):
@@ -236,16 +238,16 @@ def test_a_mistake_of_all_is_told_as_one_process_tells_it(made, tmp_path):
     assert isinstance(second, SystemExit)
 
 
-def test_ranks_with_fewer_than_two_pictures_of_a_batch_are_refused():
-    with pytest.raises(RunError, match=r"batch_size: 7 pictures on 4 ranks; .* start at most 3 ranks"):
-        ranks.require_enough(7, Ranks(0, 4, 0, 4))
-    ranks.require_enough(8, Ranks(0, 4, 0, 4))
-    ranks.require_enough(1, ALONE)
+def test_ranks_with_fewer_than_two_images_of_a_batch_are_refused():
+    with pytest.raises(RunError, match=r"batch_size: 7 images on 4 ranks; .* start at most 3 ranks"):
+        ranks.require_enough(7, World(0, 4, 0, 4))
+    ranks.require_enough(8, World(0, 4, 0, 4))
+    ranks.require_enough(1, SINGLE)
 
 
 @pytest.mark.parametrize(("whole", "count"), [(7, 3), (64, 5), (2, 2), (3, 8)])
 def test_shares_are_all_there_is_in_order_and_differ_by_one(whole, count):
-    shares = Ranks(0, count).shares(whole)
+    shares = World(0, count).shares(whole)
     assert [place for share in shares for place in share] == list(range(whole))
     assert len(shares) == count
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
@@ -258,6 +260,6 @@ def test_without_torchrun_or_with_one_rank_there_is_nothing_to_join(given, monke
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: pytest.fail("joined"))
     with ranks.joined() as mine:
-        assert mine is ALONE
-    assert ALONE.gathered(3) == [3]
-    assert ALONE.writes(None) is True
+        assert mine is SINGLE
+    assert SINGLE.all_gather(3) == [3]
+    assert SINGLE.writes(None) is True

@@ -16,13 +16,13 @@ def test_one_rank_of_each_machine_works_first_and_the_others_after_it(tmp_path):
 
         def work(mine, log=log):
             def note():
-                if mine.local == 0:
+                if mine.local_rank == 0:
                     time.sleep(0.3)  # the others would be done by now if they did not wait
                 with log.open("a") as file:
-                    file.write(f"{mine.local}\n")
+                    file.write(f"{mine.local_rank}\n")
                 return mine.rank
 
-            return mine.in_turn(note)
+            return mine.rank_zero_first(note)
 
         assert together(count, work, tmp_path, machines=machines) == list(range(count))
         order = log.read_text().split()
@@ -32,13 +32,13 @@ def test_one_rank_of_each_machine_works_first_and_the_others_after_it(tmp_path):
 
 def test_what_rank_0_alone_does_all_get_and_its_mistake_ends_all(tmp_path):
     def work(mine):
-        said = mine.first(lambda: f"done by {mine.rank}")
+        said = mine.on_rank_zero(lambda: f"done by {mine.rank}")
 
         def fail():
             raise DataError("no such folder")
 
         try:
-            mine.first(fail)
+            mine.on_rank_zero(fail)
         except (DataError, RankError) as error:
             return said, type(error), str(error)
 
@@ -57,7 +57,7 @@ def test_rank_0_tells_its_own_mistake_or_that_of_the_first_other_and_where_it_wa
                     raise DataError(f"broken on {mine.rank}")
 
             try:
-                mine.each(fail)
+                mine.on_all(fail)
             except (DataError, RankError) as error:
                 told.append((type(error), str(error).replace(os.uname().nodename, "HERE")))
         return told

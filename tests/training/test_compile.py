@@ -13,13 +13,14 @@ from dspkd.errors import RecipeError, RunError
 from dspkd.models import zoo
 from dspkd.models.compile import compiled
 from dspkd.recipes import schema
-from dspkd.recipes.machine import Machine
+from dspkd.recipes.machine import MachineConfig
+from dspkd.runs import context
 from dspkd.runs import train as run
 from dspkd.runs.build import arithmetic, compiles
-from dspkd.runtime.distributed import Ranks
+from dspkd.runtime.distributed import World
 from dspkd.training.compile import Compiled
 from dspkd.training.teachers.ensemble import EnsembleTeacher
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
 LABELS = {"method": "labels"}
@@ -50,7 +51,7 @@ def settings(lesions, cache, **changes):
         "name": "compiled",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
-        "pictures": {"size": 32, "randaugment": {"num_ops": 0}},
+        "images": {"size": 32, "randaugment": {"num_ops": 0}},
         "train": {"batch_size": 64},
         "machine": {"threads": 1, "cache": str(cache)},
         "stages": [{"name": "labels", "epochs": 1, **SGD, "terms": [LABELS]}],
@@ -79,21 +80,21 @@ def teacher(lesions, cache, tmp_path_factory):
 
 @pytest.mark.parametrize("views", ["fresh", 2])
 def test_a_run_is_that_of_networks_as_they_are(views, lesions, cache, teacher, tmp_path, captured):
-    """Maps, turned pictures, a live and a banked teacher, a last batch of validation that is not full."""
+    """Maps, rotated images, a live and a cached teacher, a last batch of validation that is not full."""
     stages = [
         {"name": "features", "epochs": 1, **SGD, "terms": [LABELS, MGD]},
         {"name": "logits", "epochs": 2, **SGD, "terms": [LABELS, {"method": "eml"}, {"method": "kd"}]},
     ]
-    pictures = {"size": 32, "randaugment": {"num_ops": 0}, "views": views}
-    plain = settings(lesions, cache, teacher=teacher, stages=stages, pictures=pictures)
+    images = {"size": 32, "randaugment": {"num_ops": 0}, "views": views}
+    plain = settings(lesions, cache, teacher=teacher, stages=stages, images=images)
     quick = replace(plain, machine=replace(plain.machine, compile=True))
     assert quick.digest == plain.digest
     run.train(plain, tmp_path / "plain")
-    banks = set(cache.glob("teacher-*"))
+    caches = set(cache.glob("teacher-*"))
     assert not captured
     run.train(quick, tmp_path / "quick")
     assert {network.name for network in captured} == {"tiny", "tiny_wide"}
-    assert set(cache.glob("teacher-*")) == banks
+    assert set(cache.glob("teacher-*")) == caches
     records, wanted = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("quick", "plain")
@@ -115,7 +116,7 @@ def test_a_run_goes_on_compiled_or_not(lesions, cache, teacher, tmp_path, captur
     plain = settings(lesions, cache, teacher=teacher, stages=stages)
     run.train(plain, tmp_path / "whole")
 
-    class Stopped(run.Silent):
+    class Stopped(context.NullProgress):
         def epoch(self, record):
             raise KeyboardInterrupt
 
@@ -145,27 +146,27 @@ def test_a_network_stays_as_it_is_and_is_compiled_once(captured):
 
 def test_a_compiled_teacher_is_the_same_teacher(captured):
     networks = [zoo.make("tiny", classes=4) for _ in range(2)]
-    live = [LiveTeacher(network, network.spec) for network in networks]
+    live = [FrozenTeacher(network, network.spec) for network in networks]
     batch = Batch(torch.rand(5, 3, 32, 32), *[torch.zeros(5, dtype=torch.int64)] * 3)
     for teacher in (live[0], EnsembleTeacher(live)):
         quick = teacher.compiled()
         torch.testing.assert_close(quick.answer(batch).logits, teacher.answer(batch).logits)
         assert not quick.answer(batch).logits.requires_grad
         assert quick.digest() == teacher.digest()
-    assert live[0].compiled().apprentice().state_dict().keys() == networks[0].state_dict().keys()
+    assert live[0].compiled().trainable_copy().state_dict().keys() == networks[0].state_dict().keys()
     assert live[0].compiled()._ask is not live[0].network
     assert live[0]._ask is live[0].network
 
 
 def test_it_is_off_unless_asked_for_and_not_for_several_ranks(lesions):
-    assert not compiles(Machine())
-    assert not compiles(Machine(compile=False), Ranks(0, 2, 0, 2))
-    assert compiles(Machine(compile=True))
+    assert not compiles(MachineConfig())
+    assert not compiles(MachineConfig(compile=False), World(0, 2, 0, 2))
+    assert compiles(MachineConfig(compile=True))
     cpu = torch.device("cpu")
     assert not arithmetic(settings(lesions, "none"), cpu).compiled
     assert arithmetic(settings(lesions, "none", machine={"compile": True}), cpu).compiled
     with pytest.raises(RecipeError, match=r"^machine\.compile = true: 2 ranks normalise each batch together"):
-        compiles(Machine(compile=True), Ranks(0, 2, 0, 2))
+        compiles(MachineConfig(compile=True), World(0, 2, 0, 2))
 
 
 class Small(nn.Module):

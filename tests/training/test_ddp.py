@@ -6,16 +6,16 @@ from torch.nn import functional as F
 
 from dspkd.methods import find, names, options
 from dspkd.models import zoo
-from dspkd.runtime.distributed import ALONE
+from dspkd.runtime.distributed import SINGLE
 from dspkd.training.ddp import averaged, shared
 from dspkd.training.distiller import Distiller
-from dspkd.training.global_batch import WholeBatch
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.global_batch import GlobalBatchNorm
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 from together import together
 
 B = 7
-"""Pictures in a batch, which three ranks do not divide."""
+"""Images in a batch, which three ranks do not divide."""
 
 SMALL = {"width": 8, "hidden": 8, "gate": 0.7, "mask_ratio": 0.4, "regressor": "norm_relu", "compare": "unit"}
 """What makes a method quick, and shows all that it does."""
@@ -23,32 +23,32 @@ SMALL = {"width": 8, "hidden": 8, "gate": 0.7, "mask_ratio": 0.4, "regressor": "
 
 def whole_batch():
     torch.manual_seed(5)
-    pictures, strong = torch.rand(2, B, 3, 32, 32, dtype=torch.float64)
-    return Batch(pictures, torch.arange(B) % 4, torch.arange(B), torch.zeros(B, dtype=torch.int64), strong)
+    images, strong = torch.rand(2, B, 3, 32, 32, dtype=torch.float64)
+    return Batch(images, torch.arange(B) % 4, torch.arange(B), torch.zeros(B, dtype=torch.int64), strong)
 
 
-def share_of(batch, ranks):
-    if ranks.count == 1:
+def share_of(batch, world):
+    if world.size == 1:
         return batch
-    mine = ranks.shares(B)[ranks.rank]
+    mine = world.shares(B)[world.rank]
     part = batch.rows(mine.start, mine.stop)
     return Batch(**{**vars(part), "first": mine.start, "whole": B})
 
 
-def steps(name, ranks):
+def steps(name, world):
     """Return losses, gradients and all state after three steps with this method alone, and the next random numbers."""
     torch.manual_seed(0)
     student, network = zoo.make("tiny", classes=4).double(), zoo.make("tiny_wide", classes=4).double()
-    teacher = LiveTeacher(network, network.spec)
+    teacher = FrozenTeacher(network, network.spec)
     chosen = {key: value for key, value in SMALL.items() if key in options(name)}
     term = find(name)(student.spec, network.spec, **chosen).double()
-    peer = teacher.apprentice() if term.trains_teacher else None
-    distiller = Distiller(student, teacher, [(name, 0.5, term)], peer=peer)
-    objective = shared(distiller, ranks)
+    trainable_copy = teacher.trainable_copy() if term.trains_teacher else None
+    distiller = Distiller(student, teacher, [(name, 0.5, term)], trainable_copy=trainable_copy)
+    objective = shared(distiller, world)
     parameters = [value for _, value in distiller.trainable()]
     optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
     torch.manual_seed(1)
-    batch = share_of(whole_batch(), ranks)
+    batch = share_of(whole_batch(), world)
     for _ in range(3):
         optimizer.zero_grad(set_to_none=True)
         losses = objective(batch, 0.0)
@@ -56,14 +56,14 @@ def steps(name, ranks):
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
     gradients = {key: value.grad for key, value in distiller.trainable()}
-    return averaged(losses, ranks), gradients, distiller.state_dict(), torch.rand(3)
+    return averaged(losses, world), gradients, distiller.state_dict(), torch.rand(3)
 
 
 def test_every_method_gives_the_losses_gradients_and_statistics_of_the_whole_batch(tmp_path):
     """In float64 nothing but rounding is left between ranks and one process."""
-    said = together(3, lambda ranks: {name: steps(name, ranks) for name in names()}, tmp_path)
+    said = together(3, lambda world: {name: steps(name, world) for name in names()}, tmp_path)
     for name in names():
-        wanted = steps(name, ALONE)
+        wanted = steps(name, SINGLE)
         assert any(gradient is not None and gradient.any() for gradient in wanted[1].values())
         for rank, given in enumerate(said):
             for here, there in zip(given[name][:3], wanted[:3], strict=True):
@@ -79,15 +79,15 @@ def test_alone_nothing_is_wrapped():
     student = zoo.make("tiny", classes=4)
     distiller = Distiller(student, None, [("labels", 1.0, find("labels")(student.spec, None))])
     sharing = distiller.sharing
-    assert shared(distiller, ALONE) is distiller
+    assert shared(distiller, SINGLE) is distiller
     assert distiller.sharing is sharing
     losses = {"total": torch.ones((), requires_grad=True) * 2}
-    assert averaged(losses, ALONE)["total"].item() == 2
-    assert not averaged(losses, ALONE)["total"].requires_grad
+    assert averaged(losses, SINGLE)["total"].item() == 2
+    assert not averaged(losses, SINGLE)["total"].requires_grad
 
 
-def test_dropout_draws_for_the_whole_batch_and_for_what_is_made_of_its_pictures():
-    """Rows of [pictures, pictures made of them] belong to a rank in two pieces."""
+def test_dropout_draws_for_the_whole_batch_and_for_what_is_made_of_its_images():
+    """Rows of [images, images made of them] belong to a rank in two pieces."""
     x_NC = torch.rand(2 * B, 5, dtype=torch.float64)
     torch.manual_seed(3)
     wanted = F.dropout(x_NC, 0.4)
@@ -96,15 +96,15 @@ def test_dropout_draws_for_the_whole_batch_and_for_what_is_made_of_its_pictures(
         rows = [*range(first, last), *range(B + first, B + last)]
         share = Batch(**{**vars(whole_batch().rows(first, last)), "first": first, "whole": B})
         torch.manual_seed(3)
-        with WholeBatch(share):
+        with GlobalBatchNorm(share):
             given[rows] = F.dropout(x_NC[rows], 0.4)
             assert F.dropout(x_NC[rows], 0.4, training=False) is not None
     assert (given == 0).any()
     assert torch.equal(given, wanted)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if find(name).by_picture])
-def test_a_mean_over_pictures_is_the_weighted_mean_of_its_shares(name):
+@pytest.mark.parametrize("name", [name for name in names() if find(name).by_image])
+def test_a_mean_over_images_is_the_weighted_mean_of_its_shares(name):
     """What a term says of itself is checked without ranks: in evaluation mode batch normalisation sees no batch."""
     student, network = zoo.make("tiny", classes=4).double().eval(), zoo.make("tiny_wide", classes=4).double().eval()
     chosen = {key: value for key, value in SMALL.items() if key in options(name)}

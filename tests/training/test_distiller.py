@@ -8,7 +8,7 @@ from dspkd.methods import find
 from dspkd.methods._base import Term
 from dspkd.models import zoo
 from dspkd.training.distiller import Distiller
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
 
@@ -26,7 +26,7 @@ def batch():
 def made(*parts, **settings):
     torch.manual_seed(0)
     student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
-    taught = LiveTeacher(teacher, teacher.spec)
+    taught = FrozenTeacher(teacher, teacher.spec)
     terms = [(name, weight, find(name)(student.spec, taught.spec)) for name, weight in parts]
     return Distiller(student, taught, terms, **settings), taught
 
@@ -78,19 +78,21 @@ class Seeing(Term):
 
 
 class SeeingTurned(Seeing):
-    wants_turned = True
+    wants_rotated = True
 
 
 class SeeingStrong(Seeing):
-    wants_strong = True
+    wants_strong_aug = True
 
 
-def seen(batch, *kinds, peer=False):
+def seen(batch, *kinds, trainable_copy=False):
     """Return the answers that the first of several terms sees in evaluation, and the distiller."""
     _, taught = made()
     student = zoo.make("tiny", classes=4)
     terms = [(kind.__name__, 1.0, kind(student.spec, taught.spec)) for kind in kinds]
-    distiller = Distiller(student, taught, terms, peer=taught.apprentice() if peer else None).eval()
+    distiller = Distiller(
+        student, taught, terms, trainable_copy=taught.trainable_copy() if trainable_copy else None
+    ).eval()
     distiller(batch)
     return terms[0][2].seen, (student, taught.network)
 
@@ -105,9 +107,9 @@ def assert_answers(answered, network, images):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("peer", [False, True])
+@pytest.mark.parametrize("trainable_copy", [False, True])
 @pytest.mark.parametrize(
-    ("kinds", "turned", "strong"),
+    ("kinds", "rotated", "strong_aug"),
     [
         ([Seeing], False, False),
         ([SeeingTurned], True, False),
@@ -115,56 +117,56 @@ def assert_answers(answered, network, images):
         ([Seeing, SeeingStrong, SeeingTurned], True, True),
     ],
 )
-def test_terms_get_answers_to_the_pictures_that_any_of_them_asks_for(batch, kinds, turned, strong, peer):
-    batch = replace(batch, strong=1 - batch.images)
-    answers, networks = seen(batch, *kinds, peer=peer)
+def test_terms_get_answers_to_the_images_that_any_of_them_asks_for(batch, kinds, rotated, strong_aug, trainable_copy):
+    batch = replace(batch, strong_aug=1 - batch.images)
+    answers, networks = seen(batch, *kinds, trainable_copy=trainable_copy)
     for answered, network in zip(answers, networks, strict=True):
         assert_answers(answered, network, batch.images)
-        assert (answered.turned is not None, answered.strong is not None) == (turned, strong)
-        if turned:
+        assert (answered.rotated is not None, answered.strong_aug is not None) == (rotated, strong_aug)
+        if rotated:
             quarters = [
                 batch.images.transpose(2, 3).flip(2),
                 batch.images.flip(2, 3),
                 batch.images.transpose(2, 3).flip(3),
             ]
-            assert_answers(answered.turned, network, torch.cat(quarters))
-        if strong:
-            assert_answers(answered.strong, network, batch.strong)
+            assert_answers(answered.rotated, network, torch.cat(quarters))
+        if strong_aug:
+            assert_answers(answered.strong_aug, network, batch.strong_aug)
 
 
 @pytest.mark.parametrize(("kinds", "times"), [([Seeing], 1), ([SeeingTurned], 4), ([SeeingTurned, SeeingStrong], 5)])
-def test_pictures_that_nobody_asks_for_cost_nothing_and_those_asked_for_one_pass(batch, kinds, times, monkeypatch):
+def test_images_that_nobody_asks_for_cost_nothing_and_those_asked_for_one_pass(batch, kinds, times, monkeypatch):
     shown = []
-    forward, answer = type(zoo.make("tiny", classes=4)).forward, LiveTeacher.answer
+    forward, answer = type(zoo.make("tiny", classes=4)).forward, FrozenTeacher.answer
     monkeypatch.setattr(
         type(zoo.make("tiny", classes=4)), "forward", lambda self, x: shown.append(len(x)) or forward(self, x)
     )
-    monkeypatch.setattr(LiveTeacher, "answer", lambda self, x: shown.append(x) or answer(self, x))
-    seen(replace(batch, strong=batch.images), *kinds)
+    monkeypatch.setattr(FrozenTeacher, "answer", lambda self, x: shown.append(x) or answer(self, x))
+    seen(replace(batch, strong_aug=batch.images), *kinds)
     batches = [x for x in shown if isinstance(x, Batch)]
-    passes = [x for x in shown if isinstance(x, int) and x > 1]  # a new network tries one picture to learn its shape
+    passes = [x for x in shown if isinstance(x, int) and x > 1]  # a new network tries one image to learn its shape
     assert passes == [6 * times] * 2
     assert [len(each.images) for each in batches] == [6 * times]
     made = [set(part.tolist()) for part in batches[0].views.split(6)][1:]
-    assert all(view < 0 for views in made for view in views)  # no bank may take them for the pictures that it knows
+    assert all(view < 0 for views in made for view in views)  # no cache may take them for the images that it knows
     assert len(set().union(*made)) == sum(map(len, made))  # nor one of them for another
     assert torch.equal(batches[0].index, batch.index.repeat(times))
 
 
-def test_a_batch_without_strong_pictures_is_refused_if_a_term_asks_for_them(batch):
+def test_a_batch_without_strong_images_is_refused_if_a_term_asks_for_them(batch):
     with pytest.raises(
-        DataError, match=r"asks for strong pictures, and the batch has none; TrainBatches\(strong=True\)"
+        DataError, match=r"asks for strong images, and the batch has none; TrainBatches\(strong_aug=True\)"
     ):
         seen(batch, SeeingStrong)
 
 
-def test_a_batch_moves_with_its_strong_pictures_and_its_names_stay(batch):
-    whole = replace(batch, strong=batch.images, other_labels=batch.labels, own_share=batch.images[:, 0, 0, 0])
+def test_a_batch_moves_with_its_strong_images_and_its_names_stay(batch):
+    whole = replace(batch, strong_aug=batch.images, other_labels=batch.labels, own_share=batch.images[:, 0, 0, 0])
     moved = whole.to(torch.device("meta"))
     devices = {name: value.device.type for name, value in vars(moved).items() if isinstance(value, torch.Tensor)}
     moves = dict.fromkeys(vars(moved).keys() - {"first", "whole", "index", "views"}, "meta")
     assert devices == {**moves, "index": "cpu", "views": "cpu"}
-    assert batch.to(torch.device("meta")).strong is None
+    assert batch.to(torch.device("meta")).strong_aug is None
 
 
 def learning(*parts):
@@ -172,24 +174,27 @@ def learning(*parts):
     _, taught = made()
     student = zoo.make("tiny", classes=4)
     terms = [(name, weight, find(name)(student.spec, taught.spec)) for name, weight in parts]
-    return Distiller(student, taught, terms, peer=taught.apprentice()).train(), taught
+    return Distiller(student, taught, terms, trainable_copy=taught.trainable_copy()).train(), taught
 
 
 def test_a_teacher_that_learns_is_a_copy_that_is_trained_and_saved_by_itself(batch):
     distiller, teacher = learning(("labels", 1.0), ("eml", 1.0))
-    before, started = teacher.digest(), {name: value.clone() for name, value in distiller.peer.state_dict().items()}
+    before, started = (
+        teacher.digest(),
+        {name: value.clone() for name, value in distiller.trainable_copy.state_dict().items()},
+    )
     assert all(torch.equal(value, started[name]) for name, value in teacher.network.state_dict().items())
-    assert distiller.peer.training
+    assert distiller.trainable_copy.training
     optimizer = torch.optim.SGD([value for _, value in distiller.trainable()], lr=0.1)
     distiller(batch)["total"].backward()
     optimizer.step()
     assert teacher.digest() == before
     assert not any(module.training for module in teacher.network.modules())
     assert not any(value.requires_grad for value in teacher.network.parameters())
-    assert all(not torch.equal(value, started[name]) for name, value in distiller.peer.named_parameters())
+    assert all(not torch.equal(value, started[name]) for name, value in distiller.trainable_copy.named_parameters())
     statistic = "network.stem.1.running_mean"
-    assert not torch.equal(distiller.peer.state_dict()[statistic], started[statistic])
-    assert {name.split(".")[0] for name in distiller.state_dict()} == {"student", "terms", "peer"}
+    assert not torch.equal(distiller.trainable_copy.state_dict()[statistic], started[statistic])
+    assert {name.split(".")[0] for name in distiller.state_dict()} == {"student", "terms", "trainable_copy"}
 
 
 def test_terms_that_do_not_train_a_teacher_send_it_no_gradient_even_if_they_forget_to_detach(batch):
@@ -200,9 +205,9 @@ def test_terms_that_do_not_train_a_teacher_send_it_no_gradient_even_if_they_forg
     _, taught = made()
     student = zoo.make("tiny", classes=4)
     term = Forgetful(student.spec, taught.spec)
-    distiller = Distiller(student, taught, [("forgetful", 1.0, term)], peer=taught.apprentice())
+    distiller = Distiller(student, taught, [("forgetful", 1.0, term)], trainable_copy=taught.trainable_copy())
     distiller(batch)["total"].backward()
-    assert all(value.grad is None for value in distiller.peer.parameters())
+    assert all(value.grad is None for value in distiller.trainable_copy.parameters())
     assert any(value.grad.any() for value in distiller.student.parameters() if value.grad is not None)
 
 

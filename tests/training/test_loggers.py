@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from dspkd.errors import RecipeError
-from dspkd.training.loggers import Records
+from dspkd.training.loggers import MetricsLogger
 
 
 class Heard:
@@ -33,14 +33,14 @@ def lines(folder):
 
 
 def tell(folder, records, **settings):
-    with Records(folder, Heard(), **settings) as made:
+    with MetricsLogger(folder, Heard(), **settings) as made:
         for each in records:
             made.epoch(each)
 
 
 def test_all_is_passed_on_and_each_epoch_is_on_disk_as_soon_as_it_is_told(tmp_path):
     heard = Heard()
-    with Records(tmp_path, heard) as made:
+    with MetricsLogger(tmp_path, heard) as made:
         made.step("features", 0, 1, 2)
         for number, told in enumerate(TOLD, start=1):
             made.epoch(told)
@@ -76,6 +76,6 @@ def test_without_tensorboard_the_error_says_what_to_install_and_the_records_of_b
     tell(tmp_path, TOLD)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(RecipeError, match=r"machine\.tensorboard = true: .*pip install 'dspkd\[tensorboard\]'"):
-        Records(tmp_path, Heard(), tensorboard=True)
+        MetricsLogger(tmp_path, Heard(), tensorboard=True)
     assert lines(tmp_path) == TOLD
     tell(tmp_path, TOLD[:1])

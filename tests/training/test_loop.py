@@ -7,18 +7,18 @@ from dspkd.errors import RunError, TrainingError
 from dspkd.methods import find
 from dspkd.methods._base import Term
 from dspkd.models import zoo
-from dspkd.recipes.stage import Stage
-from dspkd.recipes.stage import Term as TermRecipe
+from dspkd.recipes.stage import StageConfig
+from dspkd.recipes.stage import TermConfig as TermRecipe
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
-CPU = loop.Arithmetic(device=torch.device("cpu"))
+CPU = loop.StepConfig(device=torch.device("cpu"))
 
 
 def stage(**settings):
-    return Stage(**{"name": "s", "epochs": 4, "lr": 0.01, "terms": (TermRecipe(method="labels"),), **settings})
+    return StageConfig(**{"name": "s", "epochs": 4, "lr": 0.01, "terms": (TermRecipe(method="labels"),), **settings})
 
 
 class Noise:
@@ -59,7 +59,7 @@ def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, heard
 
     progress = loop.fit(
         the_stage or stage(), distiller, Noise(), score, folder=folder, digest=digest, seed=0, first_epoch=0,
-        hand_on=hand_on, arithmetic=CPU, watcher=heard,
+        hand_on=hand_on, arithmetic=CPU, listener=heard,
     )  # fmt: skip
     return student, progress, states
 
@@ -198,12 +198,12 @@ def mutual(folder, heard=None, **settings):
     torch.manual_seed(0)
     student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
     term = Noisy(student.spec, None)
-    taught = LiveTeacher(teacher, teacher.spec)
-    distiller = Distiller(student, taught, [("noisy", 1.0, term)], peer=taught.apprentice())
+    taught = FrozenTeacher(teacher, teacher.spec)
+    distiller = Distiller(student, taught, [("noisy", 1.0, term)], trainable_copy=taught.trainable_copy())
     loop.fit(
         stage(**{"teacher_lr": 1e-4, "keep": "last", **settings}), distiller, Noise(),
         lambda judged: {"balanced_accuracy": 0.0}, folder=folder, digest="d", seed=0, first_epoch=0, arithmetic=CPU,
-        watcher=heard or Heard(),
+        listener=heard or Heard(),
     )  # fmt: skip
     return distiller, taught
 
@@ -217,7 +217,7 @@ def test_a_teacher_that_learns_has_a_peak_rate_and_a_gradient_norm_of_its_own(tm
     assert rates == pytest.approx([0.5e-4, 0.5e-2])  # the second of two steps, half-way down the cosine
     moved = [
         (value - before).flatten() for (_, value), before in
-        zip(distiller.peer.named_parameters(), taught.network.parameters(), strict=True)
+        zip(distiller.trainable_copy.named_parameters(), taught.network.parameters(), strict=True)
     ]  # fmt: skip
     assert 0 < torch.cat(moved).norm() <= 5 * 1e-4 * (1 + 0.5 * 1.9) * 1.001
     torch.manual_seed(0)
@@ -269,7 +269,7 @@ def test_layers_to_hand_on_are_those_of_the_epoch_that_is_kept(tmp_path):
     assert not torch.equal(term.layer.weight, layers[3])
 
 
-def test_the_gradient_is_clipped_and_the_means_are_over_pictures(tmp_path):
+def test_the_gradient_is_clipped_and_the_means_are_over_images(tmp_path):
     heard = Heard()
     fit(tmp_path, heard=heard, the_stage=stage(epochs=1, lr=1e-9))
     torch.manual_seed(0)

@@ -13,9 +13,9 @@ from dspkd.methods import find, names
 from dspkd.models import zoo
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller
-from dspkd.training.teachers.cached import BankedTeacher
+from dspkd.training.teachers.cached import CachedTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
 META = torch.device("meta")
@@ -34,15 +34,15 @@ def batch():
 
 def taught():
     network = zoo.make("tiny_wide", classes=4)
-    return LiveTeacher(network.to(META), network.spec)
+    return FrozenTeacher(network.to(META), network.spec)
 
 
 def a_step(teacher, name):
     """Take a step with this method alone, as `loop._train_epoch` takes it between two looks at the losses."""
     student = zoo.make("tiny", classes=4)
     term = find(name)(student.spec, teacher.spec)
-    peer = teacher.apprentice() if term.trains_teacher else None
-    distiller = Distiller(student, teacher, [(name, 0.5, term)], peer=peer).to(META).train()
+    trainable_copy = teacher.trainable_copy() if term.trains_teacher else None
+    distiller = Distiller(student, teacher, [(name, 0.5, term)], trainable_copy=trainable_copy).to(META).train()
     losses = distiller(batch().to(META), 0.5)
     losses["total"].backward()
     values = [value for _, value in distiller.trainable()]
@@ -61,16 +61,16 @@ def test_so_do_several_teachers():
 
 
 def test_so_does_a_bank(tmp_path):
-    """It finds its answers by the names of the pictures, which therefore stay in main memory."""
+    """It finds its answers by the names of the images, which therefore stay in main memory."""
     live = zoo.make("tiny_wide", classes=4)
-    teacher = LiveTeacher(live, live.spec)
-    bank = BankedTeacher(teacher, {"logits", "last"}, [bytes([row]) * 16 for row in range(B)], {}, tmp_path)
-    bank.fill(
+    teacher = FrozenTeacher(live, live.spec)
+    cache = CachedTeacher(teacher, {"logits", "last"}, [bytes([row]) * 16 for row in range(B)], {}, tmp_path)
+    cache.fill(
         [(row, 0) for row in range(B)], lambda _: iter([batch()]), made=(), batch_size=B, ask=teacher.answer,
         progress=lambda *_: None, log=lambda _: None,
     )  # fmt: skip
-    a_step(bank, "kd")
-    a_step(bank, "mgd")
+    a_step(cache, "kd")
+    a_step(cache, "mgd")
 
 
 def test_what_needs_an_answer_is_found_out():
@@ -101,9 +101,9 @@ def test_on_a_gpu_losses_are_looked_at_once_in_twenty_steps_and_at_the_end(monke
         type = "cuda"
 
     monkeypatch.setattr(Batch, "to", lambda self, _: self)
-    watcher = type("Deaf", (), {"step": lambda *_: None})()
+    listener = type("Deaf", (), {"step": lambda *_: None})()
     loop._train_epoch(
-        "s", 0, distiller, distiller, [batch()] * steps, optimizer, [1e-3] * steps, loop.Arithmetic(device=Elsewhere()),
-        watcher,
+        "s", 0, distiller, distiller, [batch()] * steps, optimizer, [1e-3] * steps, loop.StepConfig(device=Elsewhere()),
+        listener,
     )  # fmt: skip
     assert looks == [(19, 20), (39, 20), (42, 3)]

@@ -1,4 +1,4 @@
-"""Cosine: the student's picture vectors shall point where the teacher's do."""
+"""Cosine: the student's image vectors shall point where the teacher's do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dspkd.methods._base import Term, exact, precise
 from dspkd.methods._options import Share
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class Cosine(Term):
@@ -37,7 +37,7 @@ class Cosine(Term):
 
     inferred: ClassVar[str] = "Everything: it is the example of the guide."
 
-    def __init__(self, student: Spec, teacher: Spec, *, margin: Share = 0.0) -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, margin: Share = 0.0) -> None:
         super().__init__(student, teacher, margin=margin)
         self.margin = margin
         self.map = nn.Linear(student.pooled, teacher.pooled)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from dspkd.errors import DspkdError
+from dspkd.runtime.cores import available_cores
 
 if TYPE_CHECKING:
-    from dspkd.deploy.batch.engines import Asked
+    from dspkd.deploy.batch.engines import BatchClassifier
 
 
 def predict(
@@ -35,19 +35,21 @@ def predict(
 
     from dspkd.deploy.batch import engines
     from dspkd.deploy.batch import predict as many
-    from dspkd.deploy.batch.listing import Source
-    from dspkd.deploy.batch.output import Parts
-    from dspkd.runtime.console import counting, terminal
+    from dspkd.deploy.batch.listing import ImageList
+    from dspkd.deploy.batch.output import ShardedOutput
+    from dspkd.runtime.console import progress_bar, terminal
 
-    named = Source(images, column)
+    named = ImageList(images, column)
     make = _maker(source, precision, threads)
     asked = make()
     if ray is None:
-        engine = partial(engines.here, asked=asked, root=named.root, workers=_loaders() if workers is None else workers)
+        engine = partial(
+            engines.run_inline, asked=asked, root=named.root, workers=_loaders() if workers is None else workers
+        )
     else:
         engine = partial(engines.on_ray, make=make, root=named.root, address=ray, gpu=asked.on_gpu)
-    with counting(terminal()) as progress:
-        counted = many.predict(named, Parts(out, asked.classes, asked.key, asked.refer_below), engine, progress)
+    with progress_bar(terminal()) as progress:
+        counted = many.predict(named, ShardedOutput(out, asked.classes, asked.key, asked.refer_below), engine, progress)
     before = f", {counted.before:,} of them answered before" if counted.before else ""
     typer.echo(f"{out}: {counted.images:,} images{before}; no diagnosis")
     if counted.unanswered:
@@ -56,20 +58,20 @@ def predict(
         )
 
 
-def _maker(source: Path, precision: str | None, threads: int) -> Callable[[], Asked]:
+def _maker(source: Path, precision: str | None, threads: int) -> Callable[[], BatchClassifier]:
     """Return what makes whoever is asked, here or on a node of a cluster."""
     if source.is_dir():
         if precision is not None:
             raise DspkdError(f"{source}: --precision is for bundles; make one: dspkd export {source}")
-        from dspkd.runs.evaluate import Student
+        from dspkd.runs.evaluate import RunClassifier
 
-        return partial(Student, source)
-    from dspkd.deploy.batch.bundle_model import Bundled
+        return partial(RunClassifier, source)
+    from dspkd.deploy.batch.bundle_model import BundleClassifier
 
-    return partial(Bundled, source, precision, threads)
+    return partial(BundleClassifier, source, precision, threads)
 
 
 def _loaders() -> int:
     """Return how many processes decode where nobody says so: half of the cores, for the network needs the others."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     return max(1, cores // 2)

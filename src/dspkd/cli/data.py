@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, make and inspect data sets.")
 
@@ -33,11 +33,11 @@ def download(
     largest zip file, which is deleted once it is unpacked: some 20 GB for isic2019, 4.5 GB for ham10000 and 5 GB for
     pad-ufes-20.
     """
-    with told_in_one_line(stopped="stopped; what has come is kept, and the same command goes on"):
+    with one_line_errors(stopped="stopped; what has come is kept, and the same command goes on"):
         from dspkd.data.download.datasets import download as fetch
-        from dspkd.runtime.console import Transfer, terminal
+        from dspkd.runtime.console import DownloadProgress, terminal
 
-        with Transfer(terminal()) as transfer:
+        with DownloadProgress(terminal()) as transfer:
             source = fetch(name, to, mirror=mirror, progress=transfer.moved, say=transfer.note)
         typer.echo(f"{to}: complete; layout {source.layout}")
 
@@ -47,16 +47,16 @@ def unpack(
     file: Annotated[Path, typer.Argument(help="A .npz file of MedMNIST, such as a corrected DermaMNIST.")],
     to: Annotated[Path, typer.Option(help="Folder to make; must not be there yet.")],
 ) -> None:
-    """Write the pictures of a MedMNIST .npz file as PNG files with a table, keeping the official split.
+    """Write the images of a MedMNIST .npz file as PNG files with a table, keeping the official split.
 
     The table, images.csv, has the columns path, label and split; in a recipe: data.path = "DIR" and
     split.column = "split".
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.data.download import medmnist
-        from dspkd.runtime.console import Screen, terminal
+        from dspkd.runtime.console import ConsoleProgress, terminal
 
-        with Screen(terminal()) as screen:
+        with ConsoleProgress(terminal()) as screen:
             parts = medmnist.unpack(file, to, screen.prepare)
         typer.echo(f"{to}: " + ", ".join(f"{count} {part}" for part, count in parts.items()))
         if parts == medmnist.LEAKING:
@@ -79,7 +79,7 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="Another seed, other lesions.")] = 0,
 ) -> None:
     """Write synthetic lesions: drawn, not photographed; for demonstrations and tests."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.data.synthetic.dataset import synthesize as make
 
         made = make(folder, images=images, classes=classes, layout=layout, size=size, duplicates=duplicates, seed=seed)
@@ -101,20 +101,20 @@ def data_audit(
 ) -> None:
     """Look for what makes scores untrue: leaks of a split, copies, contradicting labels, broken images.
 
-    Finds copies that were flipped, turned, resized, re-encoded, tinted, slightly cropped or drawn upon. Exit code 1 if
+    Finds copies that were flipped, rotated, resized, re-encoded, tinted, slightly cropped or drawn upon. Exit code 1 if
     something was found that invalidates a result, 0 if not, 2 if the data cannot be read.
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd import reports
         from dspkd.cli.tables import print_audit
         from dspkd.data import read
         from dspkd.data import split as splitting
         from dspkd.data.audit.audit import audit, write_merged
-        from dspkd.runtime.console import counting, terminal
+        from dspkd.runtime.console import progress_bar, terminal
 
         table = read("auto", data, group=group)
         parts = None if split is None else splitting.load(split, table, by="image")
-        with counting(terminal()) as progress:
+        with progress_bar(terminal()) as progress:
             audited = audit(table, parts, progress)
         print_audit(terminal(), audited)
         if as_json is not None:
@@ -135,13 +135,13 @@ def data_premium(
     seeds: Annotated[int, typer.Option(min=2, help="Splits of each kind.")] = 5,
 ) -> None:
     """Measure by how much a split by image overstates balanced accuracy, on two cheap probes of thumbnails."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.cli.tables import print_premium
         from dspkd.data import read
         from dspkd.data.audit.split_inflation import measure
-        from dspkd.runtime.console import counting, terminal
+        from dspkd.runtime.console import progress_bar, terminal
 
         table = read("auto", data, group=group)
-        with counting(terminal()) as progress:
+        with progress_bar(terminal()) as progress:
             measured = measure(table, seeds=seeds, progress=progress)
         print_premium(terminal(), measured)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dspkd.cli import batch
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 from dspkd.errors import DspkdError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def export(
     Int8 is tried in several ways; validation images choose, and say whether it may be the default. The test images are
     looked at once, for the card.
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.deploy.export import huggingface, torch_formats
         from dspkd.deploy.export.export import export as make
         from dspkd.deploy.serve import web_page
@@ -78,7 +78,7 @@ def verify(bundle: BundleArgument) -> None:
 
     Exit code 0 if all is right, 1 if something is not, 2 if the file is no bundle that can be opened.
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.bundle.verify import verify as checks
 
@@ -138,7 +138,7 @@ def predict(
     Of a bundle, an image that cannot be read is told on standard error and the others are answered; exit code 1 then.
     With --many, an archive of millions is asked about in bounded memory, and the answers written to --out.
     """
-    with told_in_one_line(stopped="stopped; with --csv or --many, the same command goes on with what is missing"):
+    with one_line_errors(stopped="stopped; with --csv or --many, the same command goes on with what is missing"):
         _require_one_kind(images, many, {"--json": as_json, "--csv": csv, "--isic-csv": isic_csv})
         if many is not None:
             batch.predict(

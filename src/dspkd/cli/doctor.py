@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 from dspkd.cli.recipes import RecipeArgument, SetOption
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def doctor(
 
     Looks at validation and training images only. Exit code 0: teach. 1: do not teach yet, with the reasons.
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.experiments.teacher_check import examine as examining
         from dspkd.recipes import catalog, schema
         from dspkd.runtime.console import terminal
@@ -87,7 +87,7 @@ def _print(console: Console, found: Examination) -> None:
         console.print(f"{finding.level:<4} {finding.about}: {finding.says}", style=style, soft_wrap=True)
     for each in found.soft:
         console.print(
-            f"     {each.place}: with {each.option} {each.given:g} the teacher's answers to training pictures have "
+            f"     {each.place}: with {each.option} {each.given:g} the teacher's answers to training images have "
             f"confidence {each.confidence:.3f} and {each.entropy:.0%} of the entropy of guessing",
             soft_wrap=True,
         )

@@ -21,7 +21,7 @@ EXTRAS = {
 
 
 @contextmanager
-def told_in_one_line(*, stopped: str = "stopped") -> Iterator[None]:
+def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
     """Turn a user's mistake into one line and exit code 2, Ctrl-C into 130; a mistake of ours keeps its traceback."""
     try:
         yield

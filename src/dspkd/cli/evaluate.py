@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 
 if TYPE_CHECKING:
     from dspkd.evaluation.metrics import Summary
     from dspkd.evaluation.predictions import Predictions
-    from dspkd.runs.evaluate import Strangers
+    from dspkd.runs.evaluate import OutOfDistribution
 
 
 def evaluate(
@@ -52,14 +52,14 @@ def evaluate(
 
     Each time that images of the run's own test part are judged is counted in its folder, and printed in its reports.
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.cli.tables import print_challenge, print_subgroups, print_summary
         from dspkd.evaluation import isic2019
         from dspkd.reports import subgroups
         from dspkd.runs import evaluate as judge
         from dspkd.runtime.console import terminal
 
-        strangers = None if unknown is None else judge.unknown(run, unknown, group=group, classes=classes)
+        strangers = None if unknown is None else judge.evaluate_ood(run, unknown, group=group, classes=classes)
         others = data is not None or strangers is None  # of --unknown alone, group and class map are no other images'
         judged = judge.evaluate(
             run, folder=data, part=part, group=group if others else None, classes=classes if others else None
@@ -104,7 +104,7 @@ def _print_lesions(console: Console, images: Summary, lesions: Summary | None) -
         )
 
 
-def _print_unknown(console: Console, known: Predictions, strangers: Strangers) -> None:
+def _print_unknown(console: Console, known: Predictions, strangers: OutOfDistribution) -> None:
     """Print how well each score tells images of unknown classes from the known ones that were judged."""
     from dspkd.evaluation.out_of_distribution import DEFINITIONS, SCORES, separation
     from dspkd.runtime.console import headed

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 
 _MOST = 20
 
@@ -35,7 +35,7 @@ def ledger(
     is wrong, the student right. Then the first twenty forgotten images; beside each answer, in brackets, the
     probability of the true class. A run's own ledger.csv lists everything.
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.cli.tables import print_ledger
         from dspkd.reports import fidelity
         from dspkd.runtime.console import terminal

@@ -16,7 +16,7 @@ from dspkd.cli import doctor as cli_doctor
 from dspkd.cli import evaluate as cli_evaluate
 from dspkd.cli import ledger as cli_ledger
 from dspkd.cli import recipes as cli_recipes
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 from dspkd.cli.recipes import RecipeArgument, SetOption
 
 app = typer.Typer(
@@ -59,15 +59,15 @@ def train(
     override: SetOption = None,
 ) -> None:
     """Train, evaluate and report what a recipe describes."""
-    with told_in_one_line(stopped=GOES_ON):
+    with one_line_errors(stopped=GOES_ON):
         from dspkd.experiments import single_run
         from dspkd.recipes import catalog, schema
         from dspkd.runtime import distributed
-        from dspkd.runtime.console import Screen, terminal
+        from dspkd.runtime.console import ConsoleProgress, terminal
 
         with distributed.joined() as mine:
-            loaded = mine.each(lambda: schema.load(catalog.find(recipe), override or []))
-            with Screen(terminal()) if mine.rank == 0 else nullcontext() as screen:
+            loaded = mine.on_all(lambda: schema.load(catalog.find(recipe), override or []))
+            with ConsoleProgress(terminal()) if mine.rank == 0 else nullcontext() as screen:
                 page = single_run.train(loaded, out, screen, mine)
             if mine.rank == 0:
                 _print_results([out])
@@ -79,11 +79,11 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the report.")] = Path("runs/demo"),
 ) -> None:
     """Run the main job on synthetic lesions: teacher, plain and DSP-KD student, and a report that compares them."""
-    with told_in_one_line(stopped=GOES_ON):
+    with one_line_errors(stopped=GOES_ON):
         from dspkd.experiments import demo as demo_run
-        from dspkd.runtime.console import Screen, terminal
+        from dspkd.runtime.console import ConsoleProgress, terminal
 
-        with Screen(terminal()) as screen:
+        with ConsoleProgress(terminal()) as screen:
             page = demo_run.demo(out, screen)
         _print_results([out / step for step in demo_run.STEPS])
         typer.echo(f"report: {page}")
@@ -92,7 +92,7 @@ def demo(
 @app.command()
 def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Show what a recipe would do, training nothing: stages, shapes, sizes, first losses and gradient shares."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.cli.tables import print_facts
         from dspkd.recipes import catalog as recipes
         from dspkd.recipes import schema as recipe_file
@@ -105,7 +105,7 @@ def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
 @app.command()
 def plan(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Measure 20 steps of each stage here, keeping nothing: where the time goes, and how long a run will take."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.cli.tables import print_plan
         from dspkd.recipes import catalog as recipes
         from dspkd.recipes import schema as recipe_file
@@ -121,7 +121,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
 ) -> None:
     """Compare finished runs on one page."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd import reports
 
         typer.echo(f"report: {reports.compare(runs, out)}")
@@ -141,20 +141,20 @@ def compare(
 ) -> None:
     """Train recipes over several seeds, on equal terms, and say which is shown to be better.
 
-    Arms must share data, split, student, pictures, batches and epochs. The plain student and label smoothing are added
+    Arms must share data, split, student, images, batches and epochs. The plain student and label smoothing are added
     where they lack. Runs that failed are listed, and the same command tries them and the missing ones again.
     """
-    with told_in_one_line(stopped="stopped; the same command goes on with the runs that are missing"):
+    with one_line_errors(stopped="stopped; the same command goes on with the runs that are missing"):
         from dspkd.cli.tables import print_comparison
         from dspkd.experiments.compare import compare as comparison
         from dspkd.experiments.compare import executors
         from dspkd.experiments.compare import grid as grid_file
         from dspkd.recipes import catalog as recipes
-        from dspkd.runtime.console import Screen, terminal
+        from dspkd.runtime.console import ConsoleProgress, terminal
 
         wanted = grid_file.load(recipes.find_grid(grid))
-        with Screen(terminal()) as screen:
-            engine = executors.choose(jobs=jobs, ray=ray, watcher=screen)
+        with ConsoleProgress(terminal()) as screen:
+            engine = executors.choose(jobs=jobs, ray=ray, listener=screen)
             compared = comparison.compare(wanted, out, engine, jobs=jobs, log=screen.note)
         for results in compared.results:
             print_comparison(terminal(), results)
@@ -170,7 +170,7 @@ def compare(
 @app.command()
 def methods() -> None:
     """List the methods: what they do, their options and defaults, their source, what is inferred."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd import methods as known
 
         for name in known.names():
@@ -184,7 +184,7 @@ def models(
     ] = False,
 ) -> None:
     """List the networks with their sizes; any other timm model works by its own name."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.cli.tables import print_models
         from dspkd.models import markdown as page
         from dspkd.models import zoo

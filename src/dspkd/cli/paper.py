@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 
 app = typer.Typer()
 
@@ -32,7 +32,7 @@ def claims(
     A typed table has a row for each model; docs/how-to/check-claims.md shows the columns. Exit code 1 if something is
     impossible, 0 if not, 2 if the file cannot be read.
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.experiments.paper import claims as checker
         from dspkd.experiments.paper.claims.read import read
 
@@ -74,15 +74,15 @@ def reproduce(
     Writes Markdown, CSV, LaTeX and a page. table1 (sizes) and table6 (times) train nothing. table2 and table3: methods
     on two data sets; table4 and table5: class by class; table7: the ablation, with controls.
     """
-    with told_in_one_line(stopped="stopped; the same command goes on with the runs that are missing"):
+    with one_line_errors(stopped="stopped; the same command goes on with the runs that are missing"):
         from dspkd.experiments.compare import executors
         from dspkd.experiments.paper import tables
         from dspkd.experiments.paper.scale import parse_budget
-        from dspkd.runtime.console import Screen, terminal
+        from dspkd.runtime.console import ConsoleProgress, terminal
 
         seconds = None if budget is None else parse_budget(budget)
-        with Screen(terminal()) as screen:
-            engine = executors.choose(jobs=jobs, watcher=screen)
+        with ConsoleProgress(terminal()) as screen:
+            engine = executors.choose(jobs=jobs, listener=screen)
             made = tables.reproduce(
                 table, out, engine, data=data, budget=seconds, runs=run or (), jobs=jobs, log=screen.note
             )

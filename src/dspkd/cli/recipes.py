@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 
 app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
 
@@ -36,7 +36,7 @@ def ls() -> None:
 @app.command("show")
 def show(recipe: RecipeArgument) -> None:
     """Print a recipe, or a grid."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.recipes import catalog as recipes
 
         found = recipes.find_grid(recipe) if recipe in recipes.grids() else recipes.find(recipe)
@@ -46,7 +46,7 @@ def show(recipe: RecipeArgument) -> None:
 @app.command("check")
 def check(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Check a recipe: every key, every value, every method and option. Reads no data."""
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.recipes import catalog as recipes
         from dspkd.recipes import schema
         from dspkd.runs import validate

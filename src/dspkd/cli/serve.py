@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dspkd.cli.errors import told_in_one_line
+from dspkd.cli.errors import one_line_errors
 
 app = typer.Typer()
 
@@ -27,15 +27,15 @@ def serve(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Pictures looked at at once; by default one for each core.")
+        int | None, typer.Option(min=1, max=64, help="Images looked at at once; by default one for each core.")
     ] = None,
 ) -> None:
-    """Serve a bundle over HTTP, and a page to ask it about pictures. No diagnosis.
+    """Serve a bundle over HTTP, and a page to ask it about images. No diagnosis.
 
     POST /predict answers about one or several JPEG, PNG or WebP files in the form field "files"; GET /openapi.json
-    describes the rest. Pictures stay in memory, and out of every log. SIGTERM or Ctrl-C finishes what is running.
+    describes the rest. Images stay in memory, and out of every log. SIGTERM or Ctrl-C finishes what is running.
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.serve import server
 
@@ -47,11 +47,11 @@ def web(
     bundle: BundleArgument,
     out: Annotated[Path, typer.Option(help="Folder to write; must be empty or not there yet.")],
 ) -> None:
-    """Write a page that runs a bundle in the browser: static files, from which no picture is ever uploaded.
+    """Write a page that runs a bundle in the browser: static files, from which no image is ever uploaded.
 
     Any web server can send them; over https or from localhost. Try it: python -m http.server --directory DIR
     """
-    with told_in_one_line():
+    with one_line_errors():
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.serve import web_page
 

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dspkd.runtime.array_store import readable
 from dspkd.runtime.console import headed
+from dspkd.runtime.files import readable
 
 if TYPE_CHECKING:
     from dspkd.data.audit.audit import Audit
-    from dspkd.data.audit.split_inflation import Premium
+    from dspkd.data.audit.split_inflation import SplitInflation
     from dspkd.evaluation.intervals import Estimate
     from dspkd.evaluation.isic2019 import Challenge
     from dspkd.evaluation.metrics import Summary
-    from dspkd.experiments.paper.claims import Finding
-    from dspkd.models.zoo import Row
+    from dspkd.experiments.paper.claims import ClaimFinding
+    from dspkd.models.zoo import NetworkSummary
     from dspkd.reports.comparison_results import Figure, Results
-    from dspkd.reports.fidelity import Entry, Part
-    from dspkd.reports.subgroups import Fairness
+    from dspkd.reports.fidelity import FidelityPart, ImageOutcome
+    from dspkd.reports.subgroups import SubgroupReport
     from dspkd.runs.explain import Facts, StageFacts
     from dspkd.runs.plan import Plan
 
@@ -36,7 +36,7 @@ def print_results(console: Console, results: Iterable[tuple[str, int, Summary]])
     console.print(table)
 
 
-def print_ledger(console: Console, part: Part, forgotten: Sequence[Entry], *, most: int) -> None:
+def print_ledger(console: Console, part: FidelityPart, forgotten: Sequence[ImageOutcome], *, most: int) -> None:
     """Print what became of a teacher's answers, class by class, and the first `most` of those that were forgotten."""
     title = "forgotten, of what the teacher has right; copied and corrected, of what it has wrong"
     table = headed(title, ["class"], ["images", "forgotten", "copied", "corrected", "same", "KL"])
@@ -101,7 +101,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         console.print(f"no image of {', '.join(summary.absent)}: left out of the means", soft_wrap=True)
 
 
-def print_subgroups(console: Console, told: Fairness) -> None:
+def print_subgroups(console: Console, told: SubgroupReport) -> None:
     """Print the scores of subgroups, attribute by attribute, and the gaps that are shown."""
     titles = {"balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
     if told.focus:
@@ -165,7 +165,7 @@ def print_plan(console: Console, plan: Plan) -> None:
         milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
         table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
     console.print(table)
-    for what, once in (("decode images", plan.images), ("have the teacher answer pictures", plan.answers)):
+    for what, once in (("decode images", plan.images), ("have the teacher answer images", plan.answers)):
         if once.count:
             costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
             console.print(f"once, where not yet kept: {what}, {once.count:,} of them: {costs}", soft_wrap=True)
@@ -188,7 +188,7 @@ def _stage(stage: StageFacts) -> Table:
     return table
 
 
-def print_models(console: Console, rows: list[Row]) -> None:
+def print_models(console: Console, rows: list[NetworkSummary]) -> None:
     """Print the sizes of our networks, and what a user should know of some."""
     table = headed(
         "parameters; paper: as the DSP-KD paper prints them",
@@ -225,7 +225,7 @@ def print_audit(console: Console, audited: Audit) -> None:
     console.print(said)
 
 
-def print_premium(console: Console, measured: tuple[Premium, ...]) -> None:
+def print_premium(console: Console, measured: tuple[SplitInflation, ...]) -> None:
     """Print balanced accuracy under both kinds of split, and the difference with its interval."""
     figures = ["by image", "by lesion", "overstated", "95 % interval"]
     seeds = len(measured[0].leaked)
@@ -245,7 +245,7 @@ def print_premium(console: Console, measured: tuple[Premium, ...]) -> None:
 _STYLES = {"impossible": "red", "implausible": "yellow", "needs explanation": "cyan", "could not be checked": "dim"}
 
 
-def print_claims(console: Console, found: list[Finding], *, passed: bool) -> None:
+def print_claims(console: Console, found: list[ClaimFinding], *, passed: bool) -> None:
     """Print what is wrong with a table of results, gravest first, and a count of all."""
     for finding in found:
         if finding.severity == "passed" and not passed:

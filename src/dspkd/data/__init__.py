@@ -1,4 +1,4 @@
-"""From files on disk to a table of labelled images, a split that leaks nothing, and decoded pictures.
+"""From files on disk to a table of labelled images, a split that leaks nothing, and decoded images.
 
 `read` reads a data set of any known layout; the readers themselves are `isic`, `folder`, `csv_table`, `imagefolder` and
 `by_name`.
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dspkd.data import csv_rows
 from dspkd.data.readers import class_folders, huggingface, isic2019, named_images
-from dspkd.data.table import Table, hint
-from dspkd.errors import DataError
+from dspkd.data.table import Table
+from dspkd.errors import DataError, suggest
 
 LAYOUTS = ("isic2019", "folder", "csv", "imagefolder", *named_images.LAYOUTS)
 """The layouts that `read` knows."""
@@ -39,7 +39,7 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
     if layout == "auto":
         layout = recognise(path, label=label or "label")
     if layout not in LAYOUTS:
-        raise DataError(f"no layout is called {layout!r}; {hint(layout, ('auto', *LAYOUTS))}")
+        raise DataError(f"no layout is called {layout!r}; {suggest(layout, ('auto', *LAYOUTS))}")
     if layout == "csv":
         return csv_rows.read(path, label=label or "label", group=group)
     if layout == "imagefolder":

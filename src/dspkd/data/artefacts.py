@@ -7,7 +7,6 @@ lengths are shares of the shorter side, so that an image means the same at every
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dspkd.errors import DataError
+from dspkd.errors import DataError, suggest
 
 RGB = NDArray[np.uint8]
 
@@ -150,9 +149,7 @@ def check(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name not in REMOVERS:
-            near = difflib.get_close_matches(name, REMOVERS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(REMOVERS)}"
-            raise DataError(f"no artefact is called {name!r}; {hint}")
+            raise DataError(f"no artefact is called {name!r}; {suggest(name, REMOVERS)}")
         if name in seen:
             raise DataError(f"{name!r} is there twice; name it once, where in the order it is to be removed")
         seen.add(name)

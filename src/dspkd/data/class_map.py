@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dspkd.data.table import Table, first_few, hint, repeated
-from dspkd.errors import DataError
+from dspkd.data.table import Table, repeated
+from dspkd.errors import DataError, first_few, suggest
 
 _WANTED = 'want drop = ["OLD", ...] and then [classes] with lines such as NEW = ["OLD", "OLD"]'
 
@@ -46,7 +46,9 @@ class ClassMap:
         """
         unknown = [old for olds in self.classes.values() for old in olds if old not in table.classes]
         if unknown:
-            raise DataError(f"{self.path}: {table.root} has no class {unknown[0]!r}; {hint(unknown[0], table.classes)}")
+            raise DataError(
+                f"{self.path}: {table.root} has no class {unknown[0]!r}; {suggest(unknown[0], table.classes)}"
+            )
         new_of = {old: number for number, olds in enumerate(self.classes.values()) for old in olds}
         left = [name for name in table.classes if name not in new_of and name not in self.drop]
         if left:
@@ -93,7 +95,7 @@ def load(path: Path) -> ClassMap:
         raise DataError(f"{path}: not TOML: {e}") from None
     odd = [key for key in said if key not in ("classes", "drop")]
     if odd:
-        raise DataError(f"{path}: there is no key {odd[0]!r}; {hint(odd[0], ('classes', 'drop'))}; {_WANTED}")
+        raise DataError(f"{path}: there is no key {odd[0]!r}; {suggest(odd[0], ('classes', 'drop'))}; {_WANTED}")
     classes, drop = said.get("classes", {}), said.get("drop", [])
     if not isinstance(classes, dict) or not classes:
         raise DataError(f"{path}: names no class; {_WANTED}")

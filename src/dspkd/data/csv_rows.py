@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from dspkd.data.table import Table, group_or_own, hint, refuse_missing
-from dspkd.errors import DataError
+from dspkd.data.table import Table, group_or_own, refuse_missing
+from dspkd.errors import DataError, suggest
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Rows:
     def column(self, name: str) -> tuple[str, ...]:
         """Return the cells of a column; DataError, with the nearest name, if there is none of this name."""
         if name not in self.columns:
-            raise DataError(f"{self.path}: there is no column {name!r}; {hint(name, self.columns)}")
+            raise DataError(f"{self.path}: there is no column {name!r}; {suggest(name, self.columns)}")
         return self.columns[name]
 
     def filled(self, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whom the pictures show, as far as their table says: the counts that a data card is made of."""
+"""Whom the images show, as far as their table says: the counts that a data card is made of."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from dspkd.data.artefacts import about
 from dspkd.data.decode import damaged, decode
 from dspkd.data.table import Table
 from dspkd.errors import DataError
-from dspkd.runtime.array_store import KEY_BYTES, Store, readable
+from dspkd.runtime.array_store import KEY_BYTES, Store
+from dspkd.runtime.files import readable
 from dspkd.runtime.progress import Progress
 
 RGB = NDArray[np.uint8]
@@ -29,7 +30,7 @@ DECODER = f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_t
 """Whose pixels these are: another decoder's may differ."""
 
 
-class Decoded:
+class DecodeCache:
     """Images of a table as `dspkd.data.decode.decode` returns them, decoded at most once.
 
     Bit for bit what decoding them again would give. They are found by the bytes of the image file, so an image that

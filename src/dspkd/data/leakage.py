@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspkd.data.split import Split, crossing
-from dspkd.data.table import Table, first_few
-from dspkd.errors import DataError
+from dspkd.data.table import Table
+from dspkd.errors import DataError, first_few
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Batches of pictures out of a table."""
+"""Batches of images out of a table."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from dspkd.data.mixup import Mixing
 from dspkd.data.sampling import epoch_order
 from dspkd.data.table import Table
 from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened, to_unit
-from dspkd.runtime.distributed import ALONE, Ranks, require_enough
+from dspkd.runtime.distributed import SINGLE, World, require_enough
 from dspkd.runtime.seeds import seed_for
 from dspkd.types import Batch
 
 Key = tuple[int, int]
-"""(row of the table, view): what names a picture."""
+"""(row of the table, view): what names an image."""
 
 
 Decode = Callable[[int], RGB]
 """Returns the decoded image of a row of the table."""
 
 Item = tuple[RGB, int, int, int, Tensor | None]
-"""Picture in uint8, label, row, view, and the strong picture if there is to be one."""
+"""Image in uint8, label, row, view, and the strong image if there is to be one."""
 
 
-class Pictures(Dataset[Item]):
-    """The pictures of a table, each a pure function of (row, view).
+class ImageDataset(Dataset[Item]):
+    """The images of a table, each a pure function of (row, view).
 
     Parameters
     ----------
     table
         Whose images.
     transform
-        What makes a picture of an image.
+        What makes an image of an image.
     seed
         Of the transform's random draws.
     strong
-        Also make of each picture one that is augmented further.
+        Also make of each image one that is augmented further.
     decoded
         Returns the image of a row, at the transform's `decode_side` and without its `artefacts`; without it, files are
         decoded each time.
@@ -56,18 +56,18 @@ class Pictures(Dataset[Item]):
         transform: Augmentation | CentreCrop,
         *,
         seed: int = 0,
-        strong: bool = False,
+        strong_aug: bool = False,
         decoded: Decode | None = None,
     ) -> None:
-        self.table, self.transform, self.seed, self.strong = table, transform, seed, strong
+        self.table, self.transform, self.seed, self.strong_aug = table, transform, seed, strong_aug
         self._decoded = decoded or self._decode
 
     def __getitem__(self, key: Key) -> Item:
         row, view = key
         name = self.table.ids[row]
-        picture = self.transform.pixels(self._decoded(row), name=name, view=view, seed=self.seed)
-        strong = strengthened(to_unit(picture), name=name, view=view, seed=self.seed) if self.strong else None
-        return picture, int(self.table.labels[row]), row, view, strong
+        image = self.transform.pixels(self._decoded(row), name=name, view=view, seed=self.seed)
+        strong_aug = strengthened(to_unit(image), name=name, view=view, seed=self.seed) if self.strong_aug else None
+        return image, int(self.table.labels[row]), row, view, strong_aug
 
     def _decode(self, row: int) -> RGB:
         side, artefacts = self.transform.decode_side, self.transform.artefacts
@@ -84,32 +84,32 @@ class TrainBatches:
     rows
         Those to train on.
     transform, seed
-        Make the pictures; the seed also orders them.
+        Make the images; the seed also orders them.
     views
-        How many different pictures of an image there are; they then do not depend on `seed`, so that a teacher's
+        How many different images of an image there are; they then do not depend on `seed`, so that a teacher's
         answers to them serve runs of every seed. None draws fresh ones for ever.
     batch_size
-        Pictures in a batch. Those left over at the end of an epoch are not shown (a batch of one would upset
+        Images in a batch. Those left over at the end of an epoch are not shown (a batch of one would upset
         batch normalisation), unless there are fewer than one batch in all.
     balance
         See `dspkd.data.sampling.epoch_order`.
     strong
-        Also make `Batch.strong`.
+        Also make `Batch.strong_aug`.
     mixing
-        Mixes the pictures of each batch of an epoch; None leaves them single.
+        Mixes the images of each batch of an epoch; None leaves them single.
     decoded
-        See `Pictures`.
+        See `ImageDataset`.
     workers
-        Processes that make pictures; 0 makes them in this one. Results do not depend on it.
+        Processes that make images; 0 makes them in this one. Results do not depend on it.
     pin
         Hand out batches in page-locked memory, for a GPU.
-    ranks
-        Processes that share each batch of an epoch; this one makes its own pictures only.
+    world
+        Processes that share each batch of an epoch; this one makes its own images only.
 
     Raises
     ------
     RunError
-        There are too many ranks for so few pictures in a batch.
+        There are too many ranks for so few images in a batch.
     """
 
     def __init__(
@@ -122,20 +122,20 @@ class TrainBatches:
         seed: int = 0,
         views: int | None = None,
         balance: float = 0.0,
-        strong: bool = False,
+        strong_aug: bool = False,
         mixing: Mixing | None = None,
         decoded: Decode | None = None,
         workers: int = 0,
         pin: bool = False,
-        ranks: Ranks = ALONE,
+        world: World = SINGLE,
     ) -> None:
-        self._mixing, self._ranks = mixing, ranks
+        self._mixing, self._world = mixing, world
         self.rows, self.labels = rows, table.labels[rows]
         self.batch_size, self.seed, self.views, self.balance = min(batch_size, len(rows)), seed, views, balance
-        require_enough(self.batch_size, ranks)
+        require_enough(self.batch_size, world)
         self._shown: list[list[Key]] = []
-        pictures = Pictures(table, transform, seed=0 if views else seed, strong=strong, decoded=decoded)
-        self._loader, self._pin = _loader(pictures, self._shown, workers, pin), pin
+        images = ImageDataset(table, transform, seed=0 if views else seed, strong_aug=strong_aug, decoded=decoded)
+        self._loader, self._pin = _loader(images, self._shown, workers, pin), pin
 
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
@@ -143,8 +143,8 @@ class TrainBatches:
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch `number`, counted over all stages; of each, this rank's share."""
         keys, B = self.keys(number), self.batch_size
-        mine = self._ranks.shares(B)[self._ranks.rank]
-        # A picture is mixed with the one before it, which another rank may have.
+        mine = self._world.shares(B)[self._world.rank]
+        # An image is mixed with the one before it, which another rank may have.
         before = 1 if self._mixing and len(mine) < B else 0
         places = range(mine.start - before, mine.stop)
         batches = self.show([[keys[i * B + place % B] for place in places] for i in range(len(self))])
@@ -156,18 +156,18 @@ class TrainBatches:
         if self._mixing is None:
             return batch
         mixed = self._mixing(batch, seed=seed_for(self.seed, "mix", number, step))
-        return mixed.pin_memory() if self._pin else mixed  # what the loader pinned was the single pictures
+        return mixed.pin_memory() if self._pin else mixed  # what the loader pinned was the single images
 
     def keys(self, number: int) -> list[Key]:
-        """Return the pictures that epoch `number` shows, in order."""
+        """Return the images that epoch `number` shows, in order."""
         positions, views = epoch_order(
             self.labels, seed=self.seed, epoch=number, balance=self.balance, views=self.views
         )
         return list(zip(self.rows[positions].tolist(), views.tolist(), strict=True))[: len(self) * self.batch_size]
 
-    def show(self, pictures: Sequence[list[Key]]) -> Iterator[Batch]:
-        """Yield batches of these pictures, not mixed."""
-        self._shown[:] = pictures
+    def show(self, images: Sequence[list[Key]]) -> Iterator[Batch]:
+        """Yield batches of these images, not mixed."""
+        self._shown[:] = images
         yield from self._loader
 
 
@@ -180,22 +180,22 @@ def in_order(
     decoded: Decode | None = None,
     workers: int = 0,
     pin: bool = False,
-    ranks: Ranks = ALONE,
+    world: World = SINGLE,
 ) -> DataLoader[Batch]:
     """Return batches of the images in `rows`, in that order, as a network is judged by them.
 
     Ranks take these batches in turn, so that an image has the same neighbours however many there are.
     """
     keys = [(int(row), 0) for row in rows]
-    pictures = Pictures(table, transform, decoded=decoded)
+    images = ImageDataset(table, transform, decoded=decoded)
     batches = [keys[i : i + batch_size] for i in range(0, len(keys), batch_size)]
-    return _loader(pictures, batches[ranks.rank :: ranks.count], workers, pin)
+    return _loader(images, batches[world.rank :: world.size], workers, pin)
 
 
-def _loader(pictures: Pictures, batches: list[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:
+def _loader(images: ImageDataset, batches: list[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:
     """Return a loader of `batches`; the list is read at each epoch, here and not in the workers, so it may change."""
     loader: DataLoader[Any] = DataLoader(
-        pictures,
+        images,
         batch_sampler=cast("Any", batches),  # torch wants integers as keys, in its annotations alone
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -206,6 +206,6 @@ def _loader(pictures: Pictures, batches: list[list[Key]], workers: int, pin: boo
 
 
 def _collate(items: list[Item]) -> Batch:
-    pictures, labels, index, views, strong = zip(*items, strict=True)
-    stronger = None if strong[0] is None else torch.stack(strong)
-    return Batch(to_unit(np.stack(pictures)), torch.tensor(labels), torch.tensor(index), torch.tensor(views), stronger)
+    images, labels, index, views, strong_aug = zip(*items, strict=True)
+    stronger = None if strong_aug[0] is None else torch.stack(strong_aug)
+    return Batch(to_unit(np.stack(images)), torch.tensor(labels), torch.tensor(index), torch.tensor(views), stronger)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dspkd.data.csv_rows import read_rows
-from dspkd.data.table import Table, first_few
-from dspkd.errors import DataError
+from dspkd.data.table import Table
+from dspkd.errors import DataError, first_few
+from dspkd.runtime.files import atomic_open
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "source": ("source", "dataset", "attribution"),
@@ -38,7 +39,7 @@ _ARCHIVE = re.compile(r"(BCN|HAM|MSK\d*)_\d+$")
 
 
 @dataclass(frozen=True)
-class Told:
+class AttributeValues:
     """An attribute of N images.
 
     Attributes
@@ -56,7 +57,7 @@ class Told:
     years: tuple[float | None, ...] = field(default=())
 
 
-def told(table: Table) -> dict[str, Told]:
+def told(table: Table) -> dict[str, AttributeValues]:
     """Return each attribute of `COLUMNS` that the table provides, though it may be unknown of every image."""
     found = {}
     for name, columns in COLUMNS.items():
@@ -64,7 +65,7 @@ def told(table: Table) -> dict[str, Told]:
         if column is None:
             archives = _archives(table.groups)
             if name == "source" and any(archives):
-                found[name] = Told("first letters of the lesion id", archives)
+                found[name] = AttributeValues("first letters of the lesion id", archives)
             continue
         cells = [UNKNOWN if cell.lower() in _NOTHING else cell for cell in table.attributes[column]]
         years = tuple(map(_number, cells)) if name == "age" else ()
@@ -72,19 +73,17 @@ def told(table: Table) -> dict[str, Told]:
             cells = [cell if age is None else _band(age) for cell, age in zip(cells, years, strict=True)]
         elif name == "skin type":
             cells = [f"{n:g}" if (n := _number(cell)) is not None else cell for cell in cells]
-        found[name] = Told(column, tuple(cells), years)
+        found[name] = AttributeValues(column, tuple(cells), years)
     return found
 
 
 def save(path: Path, table: Table) -> None:
     """Write what the table tells of its images as CSV, whole or not at all."""
     known = told(table)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with atomic_open(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *known])
         writer.writerows(zip(table.ids, *(each.values for each in known.values()), strict=True))
-    partial.replace(path)
 
 
 def load(path: Path, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Pictures mixed in pairs, and their labels with them: MixUp and CutMix."""
+"""Images mixed in pairs, and their labels with them: MixUp and CutMix."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dspkd.types import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    r"""Mix each picture of a batch with the one before it; the first with the last.
+    r"""Mix each image of a batch with the one before it; the first with the last.
 
     .. math:: x_b \leftarrow \lambda x_b + (1 - \lambda) x_{b-1}, \qquad \lambda \sim \mathrm{Beta}(\alpha, \alpha)
 
     by MixUp; CutMix puts a rectangle of :math:`x_{b-1}` into :math:`x_b`, and :math:`\lambda` becomes the share of the
-    picture that is left. One :math:`\lambda` for the whole batch; of two ways that are both on, each batch has one,
+    image that is left. One :math:`\lambda` for the whole batch; of two ways that are both on, each batch has one,
     either with probability 1/2.
 
     Parameters
@@ -27,8 +27,8 @@ class Mixing:
 
     Notes
     -----
-    Training batches are in random order, so neighbours are random pairs. Strong pictures are mixed as the others are.
-    `Batch.index` and `Batch.views` stay those of :math:`x_b` alone: they do not name a mixed picture.
+    Training batches are in random order, so neighbours are random pairs. Strong images are mixed as the others are.
+    `Batch.index` and `Batch.views` stay those of :math:`x_b` alone: they do not name a mixed image.
 
     Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018; Yun et al., *CutMix: Regularization
     Strategy to Train Strong Classifiers with Localizable Features*, ICCV 2019; pairs and draws as in torchvision, the
@@ -49,7 +49,7 @@ class Mixing:
         return replace(
             batch,
             images=mix.transform(batch.images, drawn),
-            strong=None if batch.strong is None else mix.transform(batch.strong, drawn),
+            strong_aug=None if batch.strong_aug is None else mix.transform(batch.strong_aug, drawn),
             other_labels=batch.labels.roll(1),
             own_share=torch.full((len(batch),), share),
         )

@@ -13,19 +13,19 @@ def epoch_order(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     r"""Return the positions in `labels` to show in one epoch, and the view of each, both ``[N]``.
 
-    An epoch shows as many pictures as there are images, class c in proportion to
+    An epoch shows as many images as there are images, class c in proportion to
 
     .. math:: N_c^{1-\beta}, \qquad \beta = \mathtt{balance},
 
-    so 0 shows each image once and 1 all classes equally often. A class that needs more pictures than it has images
+    so 0 shows each image once and 1 all classes equally often. A class that needs more images than it has images
     goes through all of them before it repeats one. A repeated image is shown in another view, so that no
-    picture is ever seen twice: pass p of epoch e shows view :math:`eP + p`, where P is the most passes any
+    image is ever seen twice: pass p of epoch e shows view :math:`eP + p`, where P is the most passes any
     class needs. Where there are only V = `views` of each image, it goes through them in turn: view
     :math:`(eP_c + p) \bmod V`, with :math:`P_c` the passes of its own class. That is view :math:`e \bmod V` for a class
     that is not repeated; **one that is comes back to its views so many times sooner**.
 
     A pure function of its arguments; `epoch` counts over all stages of a run, so that runs with equal numbers
-    of epochs see the same pictures however these are divided into stages.
+    of epochs see the same images however these are divided into stages.
     """
     draw = np.random.default_rng(seed_for(seed, "order", epoch))
     counts = np.bincount(labels)
@@ -46,7 +46,7 @@ def epoch_order(
 
 
 def class_draws(counts: NDArray[np.int64], *, balance: float) -> NDArray[np.int64]:
-    r"""Return how many pictures of each class an epoch shows, ``[K]``, where there are `counts` images of each.
+    r"""Return how many images of each class an epoch shows, ``[K]``, where there are `counts` images of each.
 
     As many in all as there are images, in proportion to :math:`N_c^{1-\mathtt{balance}}`, rounded; at least one of each
     class that has an image, none of a class that has none.

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import read_rows
-from dspkd.data.table import Table, first_few, hint
-from dspkd.errors import DataError
+from dspkd.data.table import Table
+from dspkd.errors import DataError, first_few, suggest
+from dspkd.runtime.files import atomic_open
 from dspkd.runtime.progress import Counts
 from dspkd.runtime.seeds import seed_for
 
@@ -39,7 +40,7 @@ class Split:
         Raises
         ------
         DataError
-            The test part is asked for: it is sealed, and `dspkd.runs.holdout.open_test` opens it.
+            The test part is asked for: it is sealed, and `dspkd.runs.holdout.evaluate_test` opens it.
         """
         if part not in ("train", "val"):
             raise DataError("the test part is sealed; dspkd.runs.holdout.open_test opens it, and counts that")
@@ -57,12 +58,10 @@ class Split:
     def save(self, path: Path, table: Table) -> None:
         """Write the split of `table` as CSV, whole or not at all: ``id,group,label,part``, one row an image."""
         names = (table.classes[label] for label in table.labels)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with atomic_open(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("id", "group", "label", "part"))
             writer.writerows(zip(table.ids, table.groups, names, self.parts.tolist(), strict=True))
-        partial.replace(path)
 
 
 def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -> Split:
@@ -104,7 +103,7 @@ def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -
     parts = rows.column("part")
     for part, line in zip(parts, rows.lines, strict=True):
         if part not in PARTS:
-            raise DataError(f"{path}, line {line}: there is no part {part!r}; {hint(part, PARTS)}")
+            raise DataError(f"{path}, line {line}: there is no part {part!r}; {suggest(part, PARTS)}")
     made = Split(np.array([parts[row] for row in order]))
     if by == "group":
         _refuse_crossing(path, table, made)
@@ -127,11 +126,11 @@ def from_column(table: Table, column: str, *, by: Literal["group", "image"] = "g
         There is no such column, a cell says something else, a part is empty, or a group crosses parts.
     """
     if column not in table.attributes:
-        raise DataError(f"{table.root}: there is no column {column!r} to split by; {hint(column, table.attributes)}")
+        raise DataError(f"{table.root}: there is no column {column!r} to split by; {suggest(column, table.attributes)}")
     parts = ["val" if cell == "validation" else cell for cell in table.attributes[column]]
     for part, name in zip(parts, table.ids, strict=True):
         if part not in PARTS:
-            raise DataError(f"{table.root}: image {name!r}: {column} is {part!r}; {hint(part, PARTS)}")
+            raise DataError(f"{table.root}: image {name!r}: {column} is {part!r}; {suggest(part, PARTS)}")
     empty = [part for part in PARTS if part not in parts]
     if empty:
         raise DataError(f"{table.root}: column {column!r} leaves {' and '.join(empty)} empty; split without it")
@@ -216,7 +215,7 @@ def split(
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise DataError(f"split: val and test must be at least 0 and below 1 together, got val = {val}, test = {test}")
     if by not in ("group", "image"):
-        raise DataError(f"split: there is no by = {by!r}; {hint(by, ('group', 'image'))}")
+        raise DataError(f"split: there is no by = {by!r}; {suggest(by, ('group', 'image'))}")
     keys = table.groups if by == "group" else table.ids
     names = sorted(set(keys), key=lambda name: (seed_for(seed, "split", name), name))
     number = {name: g for g, name in enumerate(names)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.errors import DataError
+from dspkd.errors import DataError, first_few
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,24 +116,3 @@ def repeated(names: Sequence[str]) -> list[str]:
             twice[name] = None
         seen.add(name)
     return list(twice)
-
-
-def first_few(names: Sequence[str]) -> str:
-    """Return up to three of the names for a message, and how many there are beyond.
-
-    >>> first_few(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
-    beyond = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {beyond} more" if beyond > 0 else "")
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """Return what to tell a user who wrote `name` where one of `known` was wanted: the nearest, else all.
-
-    >>> hint("lesion", ("image", "lesion_id"))
-    "did you mean 'lesion_id'?"
-    """
-    known = tuple(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

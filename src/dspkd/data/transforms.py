@@ -1,6 +1,6 @@
-"""From a decoded image to the square picture that a network sees.
+"""From a decoded image to the square image that a network sees.
 
-A training picture is a pure function of (image, view, seed): what is drawn at random is drawn from a hash of
+A training image is a pure function of (image, view, seed): what is drawn at random is drawn from a hash of
 these. Loader processes, batch order and resumption then cannot change it, and a teacher's answer to it can be kept.
 """
 
@@ -28,13 +28,14 @@ RGB = NDArray[np.uint8]
 class Augmentation:
     """Random-resized crop, rotation, flips and RandAugment.
 
-    Crop, rotation and flips are one affine map from picture to image, so that pixels are interpolated once (bilinear)
-    and a turned crop shows what lies around it in the image instead of black corners, as far as there is any.
+    Crop, rotation and flips are one affine map from the crop to the image, so that pixels are interpolated once
+    (bilinear) and a rotated crop shows what lies around it in the image instead of black corners, as far as there is
+    any.
 
     Parameters
     ----------
     size
-        Side of the picture, pixels.
+        Side of the image, pixels.
     min_area
         Least share of the image's area that the crop covers, in (0, 1]; its aspect lies between 3:4 and 4:3.
     rotation
@@ -44,13 +45,13 @@ class Augmentation:
     num_ops, magnitude
         RandAugment's; 0 operations leave it out. The paper names RandAugment and gives no numbers.
     erasing
-        Probability that a rectangle of 2 to 33 % of the finished picture, of aspect 3:10 to 10:3, becomes black.
+        Probability that a rectangle of 2 to 33 % of the finished image, of aspect 3:10 to 10:3, becomes black.
     artefacts
         What is taken out of the image before; see `dspkd.data.decode.decode`. Whoever decodes for this reads it here.
 
     Notes
     -----
-    `decode_side` is the short side at which an image should be decoded for this: 1.5 times the picture, so that a
+    `decode_side` is the short side at which an image should be decoded for this: 1.5 times the image, so that a
     crop of less than half the image is not blown up, and the largest is not shrunk so far that it aliases.
 
     Source: Cubuk et al., *RandAugment: Practical automated data augmentation with a reduced search space*, 2020;
@@ -74,7 +75,7 @@ class Augmentation:
 
     @property
     def about(self) -> dict[str, object]:
-        """Return all that pictures depend on beside (image, view, seed), in plain data.
+        """Return all that images depend on beside (image, view, seed), in plain data.
 
         What came after answers were first kept is left out where it is off, so that these are still found.
         """
@@ -92,18 +93,18 @@ class Augmentation:
         """Return the same view as ``[size, size, 3]`` uint8: a quarter of the bytes to hand around."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed_for(seed, "augment", name, view))
-            picture = Image.fromarray(image).transform(
+            crop = Image.fromarray(image).transform(
                 (self.size, self.size), Image.Transform.AFFINE, self._draw_map(image), Image.Resampling.BILINEAR
             )
             if self.num_ops:
-                picture = v2.RandAugment(num_ops=self.num_ops, magnitude=self.magnitude)(picture)
+                crop = v2.RandAugment(num_ops=self.num_ops, magnitude=self.magnitude)(crop)
             if not self.erasing:
-                return np.asarray(picture)
-            erased_3HW: Tensor = v2.RandomErasing(p=self.erasing)(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+                return np.asarray(crop)
+            erased_3HW: Tensor = v2.RandomErasing(p=self.erasing)(torch.from_numpy(np.array(crop)).permute(2, 0, 1))
             return erased_3HW.permute(1, 2, 0).numpy()
 
     def _draw_map(self, image: RGB) -> tuple[float, ...]:
-        """Return the six numbers of the map from (column, row) of the picture to (column, row) of the image."""
+        """Return the six numbers of the map from (column, row) of the image to (column, row) of the image."""
         rows, columns = image.shape[:2]
         top, left, height, width = transforms.RandomResizedCrop.get_params(
             torch.empty(3, rows, columns, device="meta"), scale=[self.min_area, 1.0], ratio=[3 / 4, 4 / 3]
@@ -118,7 +119,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class CentreCrop:
-    """The picture of an image by which a network is judged: the short side becomes 8/7 of `size`, the middle is kept.
+    """The image of an image by which a network is judged: the short side becomes 8/7 of `size`, the middle is kept.
 
     At 224 px this is the usual resize to 256 and crop to 224. `artefacts` are taken out of the image before, as for
     `Augmentation`.
@@ -137,26 +138,26 @@ class CentreCrop:
         return to_unit(self.pixels(image))
 
     def pixels(self, image: RGB, *, name: str = "", view: int = 0, seed: int = 0) -> RGB:  # noqa: ARG002
-        """Return the same picture as ``[size, size, 3]`` uint8."""
+        """Return the same image as ``[size, size, 3]`` uint8."""
         return centre(image, self.size)
 
 
-def strengthened(picture_3HW: Tensor, *, name: str, view: int, seed: int) -> Tensor:
-    """Return a training picture augmented further, by two operations of RandAugment at magnitude 10 of 30.
+def strengthened(image_3HW: Tensor, *, name: str, view: int, seed: int) -> Tensor:
+    """Return a training image augmented further, by two operations of RandAugment at magnitude 10 of 30.
 
-    Like the picture itself, a pure function of (image, view, seed).
+    Like the image itself, a pure function of (image, view, seed).
 
     Source: the second view of Jin et al., *Multi-level Logit Distillation*, CVPR 2023.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed_for(seed, "strong", name, view))
-        stronger_3HW: Tensor = v2.RandAugment(num_ops=2, magnitude=10)((picture_3HW * 255).round().to(torch.uint8))
+        stronger_3HW: Tensor = v2.RandAugment(num_ops=2, magnitude=10)((image_3HW * 255).round().to(torch.uint8))
     return stronger_3HW.float() / 255
 
 
 def to_unit(pixels: RGB) -> Tensor:
     """Return uint8 values 0..255, ``[..., H, W, 3]``, as ``[..., 3, H, W]`` float32 in [0, 1].
 
-    In memory the channels stay last, as the networks want them: so a batch is converted as a whole and turned nowhere.
+    In memory the channels stay last, as the networks want them: so a batch is converted as a whole and rotated nowhere.
     """
     return torch.from_numpy(pixels.astype(np.float32)).movedim(-1, -3).div_(255)

@@ -30,7 +30,7 @@ _MELANOMA = {"mel", "melanoma"}
 
 
 @dataclass(frozen=True, eq=False)
-class Ledger:
+class Agreement:
     """A student's answers beside its teacher's.
 
     Attributes
@@ -113,7 +113,7 @@ class Tally:
         return self.corrected / self.missed if self.missed else None
 
 
-def ledger(student: Predictions, teacher: Predictions) -> Ledger:
+def agreement(student: Predictions, teacher: Predictions) -> Agreement:
     """Return what became of each of the teacher's answers, in the student's order of images.
 
     Raises
@@ -130,10 +130,10 @@ def ledger(student: Predictions, teacher: Predictions) -> Ledger:
     )
     log_p, log_q = (log_softmax(each.logits.astype(np.float64), axis=1) for each in (teacher, student))
     kl_N = np.sum(np.exp(log_p) * (log_p - log_q), axis=1)
-    return Ledger(student, teacher, fates, np.maximum(kl_N, 0.0))  # rounding may fall short of 0
+    return Agreement(student, teacher, fates, np.maximum(kl_N, 0.0))  # rounding may fall short of 0
 
 
-def tally(found: Ledger, name: str = "all", among: NDArray[np.bool_] | None = None) -> Tally:
+def tally(found: Agreement, name: str = "all", among: NDArray[np.bool_] | None = None) -> Tally:
     """Return how many images had which fate, of all or of those ``[N]`` that are `among`."""
     chosen = np.ones(len(found), dtype=bool) if among is None else among
     fates = found.fates[chosen]
@@ -151,13 +151,13 @@ def tally(found: Ledger, name: str = "all", among: NDArray[np.bool_] | None = No
     )
 
 
-def by_class(found: Ledger) -> list[Tally]:
+def by_class(found: Agreement) -> list[Tally]:
     """Return a tally for each class of the labels, melanoma first, then in class order; classes without images too."""
     classes = found.student.classes
     return [tally(found, classes[k], found.student.labels == k) for k in class_order(classes)]
 
 
-def by_value(found: Ledger, values: Sequence[str]) -> list[Tally]:
+def by_value(found: Agreement, values: Sequence[str]) -> list[Tally]:
     """Return a tally for each of the ``N`` values that an attribute, such as sex, has; in the values' own order."""
     if len(values) != len(found):
         raise DataError(f"{len(values)} values for {len(found)} images; there must be one for each")
@@ -165,8 +165,8 @@ def by_value(found: Ledger, values: Sequence[str]) -> list[Tally]:
     return [tally(found, str(value), values_N == value) for value in np.unique(values_N)]
 
 
-def listed(found: Ledger, fate: str, subgroups: Sequence[str] | None = None) -> list[int]:
-    """Return the rows with a fate: melanoma first, then by class, then by subgroup, then by `Ledger.drop`, most first.
+def listed(found: Agreement, fate: str, subgroups: Sequence[str] | None = None) -> list[int]:
+    """Return the rows with a fate: melanoma first, then by class, then by subgroup, then by `Agreement.drop`.
 
     Parameters
     ----------

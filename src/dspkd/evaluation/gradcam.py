@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def grad_cam(network: nn.Module, images_B3HW: Tensor, classes_B: Tensor) -> Tensor:
-    r"""Return, for each picture, what each place of the `last` map adds to the logit of a class.
+    r"""Return, for each image, what each place of the `last` map adds to the logit of a class.
 
     .. math:: \alpha_c = \frac1{HW} \sum_{ij} \frac{\partial z_k}{\partial A_{cij}}, \qquad
               L_{ij} = \mathrm{ReLU}\Big(\sum_c \alpha_c A_{cij}\Big)
@@ -18,14 +18,14 @@ def grad_cam(network: nn.Module, images_B3HW: Tensor, classes_B: Tensor) -> Tens
         Called as ``network(images)``, answers with an `Output`. It is used in evaluation mode, which is undone after;
         its parameters are left alone and may be frozen.
     images_B3HW
-        Float pictures in [0, 1], on the network's device.
+        Float images in [0, 1], on the network's device.
     classes_B
-        int64, the class :math:`k` to explain in each picture.
+        int64, the class :math:`k` to explain in each image.
 
     Returns
     -------
     Tensor
-        ``[B, H, W]`` float32 on the CPU, H and W those of the map, each picture divided by its greatest value, so in
+        ``[B, H, W]`` float32 on the CPU, H and W those of the map, each image divided by its greatest value, so in
         [0, 1]. All zeros where nothing speaks for the class.
 
     Notes
@@ -43,7 +43,7 @@ def grad_cam(network: nn.Module, images_B3HW: Tensor, classes_B: Tensor) -> Tens
         said = network(images_B3HW.detach().requires_grad_())  # so that frozen networks have gradients too
         map_BCHW = said.maps["last"]
         chosen = said.logits.float().gather(1, classes_B.to(said.logits.device)[:, None]).sum()
-        (slopes_BCHW,) = torch.autograd.grad(chosen, map_BCHW)  # pictures do not mix in evaluation mode
+        (slopes_BCHW,) = torch.autograd.grad(chosen, map_BCHW)  # images do not mix in evaluation mode
     network.train(training)
     weights_BC11 = slopes_BCHW.float().mean(dim=(2, 3), keepdim=True)
     heat_BHW = (weights_BC11 * map_BCHW.detach().float()).sum(dim=1).relu()

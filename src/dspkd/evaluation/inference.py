@@ -15,9 +15,9 @@ from dspkd.types import Batch, Output
 
 
 def predict(
-    network: nn.Module, table: Table, batches: Iterable[Batch], *, device: torch.device, half: bool = False
+    network: nn.Module, table: Table, batches: Iterable[Batch], *, device: torch.device, bf16: bool = False
 ) -> Predictions:
-    """Return the network's logits for the pictures of `batches`, in their order.
+    """Return the network's logits for the images of `batches`, in their order.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def predict(
     """
     training = network.training
     network.eval()
-    predictions, _ = ask(lambda batch: network(batch.images), table, batches, device=device, half=half)
+    predictions, _ = ask(lambda batch: network(batch.images), table, batches, device=device, bf16=bf16)
     network.train(training)
     return predictions
 
@@ -43,14 +43,14 @@ def ask(
     batches: Iterable[Batch],
     *,
     device: torch.device,
-    half: bool = False,
+    bf16: bool = False,
 ) -> tuple[Predictions, NDArray[np.float32]]:
-    """Return what `answer` says of the pictures, and the pooled vectors ``[N, D]``; arguments as of `predict`.
+    """Return what `answer` says of the images, and the pooled vectors ``[N, D]``; arguments as of `predict`.
 
     `answer` is given each batch on `device`. A teacher's ``answer`` will do, and so will a network in evaluation mode.
     """
     logits, pooled, rows = [], [], []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for batch in batches:
             said = answer(batch.to(device))
             logits.append(_fetched(said.logits))

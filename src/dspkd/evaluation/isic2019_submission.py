@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from dspkd.errors import DataError
+from dspkd.runtime.files import atomic_open
 
 CATEGORIES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 """The columns of a submission, in the challenge's order; the last one is for images of none of the others."""
@@ -40,14 +41,12 @@ def write(path: Path, classes: Sequence[str], ids: Sequence[str], probabilities:
             raise DataError(f"{count} images go by the name {name!r}, which a submission may have once")
     column = {name: number for number, name in enumerate(classes)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with atomic_open(path) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["image", *CATEGORIES])
         for image, p_K in zip(images, probabilities, strict=True):
             told = [float(p) for p in p_K]
             rows.writerow([image, *(repr(told[column[name]]) if name in column else "0.0" for name in CATEGORIES)])
-    partial.replace(path)
 
 
 def check(classes: Sequence[str]) -> None:

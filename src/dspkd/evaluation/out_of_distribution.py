@@ -29,7 +29,7 @@ say which."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class IntervalEstimate:
     """A number and its interval over lesions."""
 
     value: float
@@ -41,10 +41,10 @@ class Measured:
 class Separation:
     """How well a score tells unknown images from known ones; the fields are as in `DEFINITIONS`."""
 
-    auc: Measured
-    average_precision: Measured
-    false_alarms: Measured
-    let_through: Measured
+    auc: IntervalEstimate
+    average_precision: IntervalEstimate
+    false_alarms: IntervalEstimate
+    let_through: IntervalEstimate
 
 
 def energy(logits_NK: NDArray[np.float32], *, temperature: float = 1.0) -> NDArray[np.float64]:
@@ -116,7 +116,10 @@ def separation(
     )
     ends = np.nanquantile(drawn_MS, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=1).T
     return Separation(
-        *(Measured(float(value), float(low), float(high)) for value, (low, high) in zip(observed_M, ends, strict=True))
+        *(
+            IntervalEstimate(float(value), float(low), float(high))
+            for value, (low, high) in zip(observed_M, ends, strict=True)
+        )
     )
 
 

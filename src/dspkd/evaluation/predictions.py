@@ -7,7 +7,6 @@ every logit has nine significant digits, which is enough to read the same float3
 from __future__ import annotations
 
 import csv
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from dspkd.errors import DataError
+from dspkd.errors import DataError, suggest
+from dspkd.runtime.files import atomic_open
 
 _COLUMNS = ["id", "group", "label"]
 _LOGIT = "logit_"
@@ -112,13 +112,11 @@ class Predictions:
     def save(self, path: Path) -> None:
         """Write the predictions to `path`, making its folder; a reader sees the whole file or the one before it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with atomic_open(path) as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow([*_COLUMNS, *(_LOGIT + name for name in self.classes)])
             for image, group, label, logits in zip(self.ids, self.groups, self.labels, self.logits, strict=True):
                 rows.writerow([image, group, self.classes[label], *(f"{logit:.9g}" for logit in logits)])
-        partial.replace(path)
 
     @classmethod
     def joined(cls, parts: Sequence[Self], ids: Sequence[str]) -> Self:
@@ -166,9 +164,7 @@ def _parse(lines: Iterable[str]) -> dict[str, Any]:
             raise DataError(f"{place}: expected {len(_COLUMNS) + len(classes)} values, got {len(row)}")
         image, group, label, *written = row
         if label not in number:
-            near = difflib.get_close_matches(label, classes, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(classes)}"
-            raise DataError(f"{place}: no class is called {label!r}; {hint}")
+            raise DataError(f"{place}: no class is called {label!r}; {suggest(label, classes)}")
         ids.append(image)
         groups.append(group)
         labels.append(number[label])

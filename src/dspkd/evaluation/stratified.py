@@ -18,7 +18,7 @@ and of nine or fewer the interval of a share reaches over more than half of the 
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class Strata:
     """Counts of C cells, a cell being any set of images; cells do not overlap.
 
     Attributes
@@ -53,7 +53,7 @@ class Cells:
 
 def cells(
     runs: Sequence[Predictions], cell_N: NDArray[np.int64], number: int, *, resamples: int = 10_000, seed: int = 0
-) -> Cells:
+) -> Strata:
     """Count cells of images of several runs; the same resamples for all of them, and those of `resample`.
 
     Parameters
@@ -89,7 +89,7 @@ def cells(
     observed_1X = both_GX.sum(axis=0, keepdims=True)
     drawn_SX = np.concatenate([observed_1X, *(times_SG @ both_GX for times_SG in draws(groups, resamples, seed=seed))])
     right_SRC = drawn_SX[:, number:].reshape(-1, len(runs), number)
-    return Cells((images_GC > 0).sum(axis=0), drawn_SX[:, :number], right_SRC)
+    return Strata((images_GC > 0).sum(axis=0), drawn_SX[:, :number], right_SRC)
 
 
 def less(one: Scores, other: Scores) -> Scores:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dspkd.evaluation.intervals import Estimate, Scores, estimate, wilson
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import holm, p_value
-from dspkd.evaluation.stratified import FEW, Cells, cells, less
+from dspkd.evaluation.stratified import FEW, Strata, cells, less
 
 METRICS = ("balanced_accuracy", "accuracy", "sensitivity")
 """What is told of each subgroup; `sensitivity` is the recall of one class, such as melanoma."""
@@ -85,7 +85,7 @@ class Subgroup:
 
 
 @dataclass(frozen=True)
-class Section:
+class AttributeSubgroups:
     """An attribute: the subgroup that others are compared with, all subgroups, and images of which nothing is said."""
 
     attribute: str
@@ -102,7 +102,7 @@ def subgroups(
     teacher: Predictions | None = None,
     ordered: frozenset[str] = frozenset(),
     resamples: int = 10_000,
-) -> tuple[Section, ...]:
+) -> tuple[AttributeSubgroups, ...]:
     """Return the scores of each subgroup by each attribute, means over runs, and the gaps between subgroups.
 
     Parameters
@@ -148,7 +148,7 @@ def _section(
     focus: int | None,
     teacher: Predictions | None,
     resamples: int,
-) -> Section:
+) -> AttributeSubgroups:
     group_of = {name: v for v, name in enumerate(names)}
     group_N = np.array([group_of.get(value, -1) for value in values])
     judged = [*runs, teacher] if teacher else list(runs)
@@ -160,14 +160,14 @@ def _section(
         gaps = {} if v == base else {metric: _gap(counted, metric, v, base, len(runs)) for metric in METRICS}
         classes = tuple(runs[0].classes[k] for k in counted.classes(v, v))
         found.append(Subgroup(name, int((group_N == v).sum()), counted.lesions[v], classes, figures, gaps))
-    return Section(attribute, names[base], tuple(found), sum(not value for value in values))
+    return AttributeSubgroups(attribute, names[base], tuple(found), sum(not value for value in values))
 
 
 @dataclass(frozen=True, eq=False)
 class _Counted:
     """Counts of the subgroups of an attribute: cell v K + k is class k of subgroup v."""
 
-    cells: Cells
+    cells: Strata
     lesions: list[int]
     number: int
     focus: int | None
@@ -227,7 +227,7 @@ def _p(of: Estimate | None) -> float | None:
     return p_value(of) if of is not None and of.error > 0 else None
 
 
-def _corrected(sections: Sequence[Section]) -> Iterator[Section]:
+def _corrected(sections: Sequence[AttributeSubgroups]) -> Iterator[AttributeSubgroups]:
     """Yield the sections with p-values corrected among all gaps, and among all changes, of a metric."""
     corrected: dict[tuple[int, str], float] = {}
     for metric in METRICS:

@@ -59,7 +59,7 @@ class Margin:
 
 
 @dataclass(frozen=True)
-class Level:
+class NetworkScores:
     """What a network reaches on some images: scores with intervals over lesions, and its mean confidence."""
 
     images: int
@@ -113,10 +113,10 @@ def _by_class(runs: Sequence[Predictions], resamples: int) -> tuple[ClassMargin,
     return tuple(row if row.p is None else replace(row, p=next(corrected)) for row in rows)
 
 
-def level(predictions: Predictions, *, resamples: int = 4_000) -> Level:
+def level(predictions: Predictions, *, resamples: int = 4_000) -> NetworkScores:
     """Return what a network reaches on these images."""
     scores, summary = resample([predictions], resamples=resamples), summarise(predictions)
-    return Level(
+    return NetworkScores(
         len(predictions),
         (summary.balanced_accuracy, *percentiles(scores["balanced_accuracy"])),
         (summary.accuracy, *percentiles(scores["accuracy"])),

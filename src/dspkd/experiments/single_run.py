@@ -7,11 +7,11 @@ from pathlib import Path
 from dspkd import reports
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import train as runs
-from dspkd.runs.context import Watcher
-from dspkd.runtime.distributed import ALONE, Ranks
+from dspkd.runs.context import ProgressListener
+from dspkd.runtime.distributed import SINGLE, World
 
 
-def train(recipe: Recipe, out: Path, watcher: Watcher | None = None, ranks: Ranks = ALONE) -> Path:
+def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, world: World = SINGLE) -> Path:
     """Train as `dspkd.runs.train.train` does, and return the report of the run, ``report.html`` in its folder."""
-    runs.train(recipe, out, watcher, ranks)
-    return ranks.first(lambda: reports.write(out))
+    runs.train(recipe, out, listener, world)
+    return world.on_rank_zero(lambda: reports.write(out))

@@ -10,14 +10,13 @@ Adding a file here is the whole registration. Another package offers its own thr
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
-from dspkd.errors import RecipeError
+from dspkd.errors import RecipeError, suggest
 from dspkd.methods._base import Term
 from dspkd.methods._describe import Description
 from dspkd.methods._describe import describe as _describe
@@ -56,9 +55,7 @@ def find(name: str) -> type[Term]:
         if not (inspect.isclass(found) and issubclass(found, Term)):
             raise RecipeError(f"method {name!r}: {_origin(offered[name])} is not a dspkd.methods.Term")
         return found
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names())}"
-    raise RecipeError(f"no method is called {name!r}; {hint}")
+    raise RecipeError(f"no method is called {name!r}; {suggest(name, names())}")
 
 
 def options(name: str) -> dict[str, Option]:

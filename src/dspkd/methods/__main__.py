@@ -8,9 +8,9 @@ from torch import nn
 from dspkd.methods import describe, names
 from dspkd.methods._masking import GeneratorKind
 from dspkd.methods.mgd import MGD
-from dspkd.types import Spec
+from dspkd.types import NetworkSpec
 
-_STUDENT = Spec(classes=8, pooled=1024, channels={"last": 1024})
+_STUDENT = NetworkSpec(classes=8, pooled=1024, channels={"last": 1024})
 _TEACHERS = {"Res2Net101": 2048, "EfficientNet-B4": 1792, "ConvNeXt-Base": 1024}
 _GENERATORS: tuple[tuple[GeneratorKind, int], ...] = (
     *(("conv", hidden) for hidden in (0, 512, 256, 128)),
@@ -37,7 +37,7 @@ Methods on maps train layers of their own, and `mgd` and `hierarchical_fusion` b
 3x3 convolutions have 18 C² weights for a teacher of C channels, all of them in training alone. `hidden` puts a narrower
 layer between the two, which then have 18 C·hidden. `generator = "separable"` makes each a depthwise 3x3 and a 1x1, and
 leaves 2 C·hidden and a little. Both are ours, not the authors'. Here are the parameters of `mgd`, and its
-multiply-accumulates for one picture in the forward pass (with the backward pass three times as many), for maps of 7x7
+multiply-accumulates for one image in the forward pass (with the backward pass three times as many), for maps of 7x7
 and a ShuffleNetV2 x1.0, which itself has 1.26 million parameters and does 0.14 GMAC at 224x224:
 """
 
@@ -50,9 +50,9 @@ run `pytest benchmarks/bench_terms.py`. What a narrower generator does to accura
 
 ## What the relations of `crkd` cost
 
-At 2048 channels and 128 pictures of 7x7, forwards and backwards, `crkd` takes 393 MiB at its peak, which is eight
+At 2048 channels and 128 images of 7x7, forwards and backwards, `crkd` takes 393 MiB at its peak, which is eight
 times the teacher's map of 49 MiB; the two sets of 2048 x 2048 matrices of the formula as written would take 4 GiB,
-before any gradient. `ssd_kd` with 32 images, hence 128 pictures, takes 564 MiB. Peak memory is counted by torch's
+before any gradient. `ssd_kd` with 32 images, hence 128 images, takes 564 MiB. Peak memory is counted by torch's
 allocator and the same each time:
 
 ```bash
@@ -94,7 +94,7 @@ def _costs() -> str:
     lines = ["| teacher | channels | `generator` | `hidden` | parameters | GMAC |", "|---|---|---|---|---|---|"]
     for teacher, channels in _TEACHERS.items():
         for kind, hidden in _GENERATORS:
-            spec = Spec(classes=8, pooled=channels, channels={"last": channels})
+            spec = NetworkSpec(classes=8, pooled=channels, channels={"last": channels})
             with torch.device("meta"):
                 term = MGD(_STUDENT, spec, generator=kind, hidden=hidden)
             parameters = sum(p.numel() for p in term.parameters())

@@ -48,7 +48,7 @@ def averaged(x_BCHW: Tensor, like: Tensor) -> Tensor:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that survives a batch of one picture with a 1x1 map.
+    """Batch normalisation that survives a batch of one image with a 1x1 map.
 
     One value per channel has no spread, and `torch.nn.BatchNorm2d` refuses to train on it; such a batch is normalised
     with the running statistics instead, and leaves them as they are.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dspkd.errors import RecipeError
 from dspkd.methods._options import check
-from dspkd.types import Spec
+from dspkd.types import NetworkSpec
 
 
 class Term(nn.Module):
@@ -46,23 +46,23 @@ class Term(nn.Module):
     """Whether the term reads the teacher's answer."""
     trains_teacher: ClassVar[bool] = False
     """Whether the term sends gradients to a teacher that learns (a stage's ``teacher_lr``)."""
-    wants_turned: ClassVar[bool] = False
-    """Whether the term reads `Output.turned`; the networks then answer four pictures instead of one."""
-    wants_strong: ClassVar[bool] = False
-    """Whether the term reads `Output.strong`; the loader then makes, and the networks answer, one more picture."""
+    wants_rotated: ClassVar[bool] = False
+    """Whether the term reads `Output.rotated`; the networks then answer four images instead of one."""
+    wants_strong_aug: ClassVar[bool] = False
+    """Whether the term reads `Output.strong_aug`; the loader then makes, and the networks answer, one more image."""
     needs_one_label: ClassVar[bool] = False
-    """Whether the term means nothing for a picture mixed of two: it reads `Batch.labels` and not `Batch.other_labels`.
-    A recipe that mixes pictures is then refused."""
-    by_picture: ClassVar[bool] = False
-    """Whether the loss is the mean over pictures of what depends on that picture alone, apart from batch normalisation
+    """Whether the term means nothing for an image mixed of two: it reads `Batch.labels` and not `Batch.other_labels`.
+    A recipe that mixes images is then refused."""
+    by_image: ClassVar[bool] = False
+    """Whether the loss is the mean over images of what depends on that image alone, apart from batch normalisation
     and from what is drawn with `Batch.draw`. Where several processes share a batch, each then computes it of its own
-    pictures; any other loss each computes of all pictures, which are gathered for it."""
+    images; any other loss each computes of all images, which are gathered for it."""
     inferred: ClassVar[str] = ""
     """What no publication states and this implementation had to choose, in one sentence; empty if nothing."""
 
     forward: Callable[..., Tensor]
 
-    def __init__(self, student: Spec, teacher: Spec | None, **options: object) -> None:  # noqa: ARG002
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec | None, **options: object) -> None:  # noqa: ARG002
         super().__init__()
         check(type(self), self.name, options)
         if self.needs_teacher and teacher is None:
@@ -73,7 +73,7 @@ class Term(nn.Module):
         """Return the name under which a recipe knows the method."""
         return type(self).__module__.rpartition(".")[2]
 
-    def require_same_classes(self, student: Spec, teacher: Spec) -> None:
+    def require_same_classes(self, student: NetworkSpec, teacher: NetworkSpec) -> None:
         """Raise RecipeError unless both networks tell the same number of classes apart."""
         if student.classes != teacher.classes:
             numbers = f"the student has {student.classes}, the teacher {teacher.classes}"
@@ -81,7 +81,7 @@ class Term(nn.Module):
                 f"{self.name}: compares logits class by class, but {numbers}; train a teacher on these classes"
             )
 
-    def channels(self, network: str, spec: Spec, tap: str, asked: str) -> int:
+    def channels(self, network: str, spec: NetworkSpec, tap: str, asked: str) -> int:
         """Return the number of channels of the map `tap`.
 
         Parameters

@@ -4,8 +4,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def kl_per_picture(teacher_BK: Tensor, student_BK: Tensor) -> Tensor:
-    """Return KL(softmax(teacher) || softmax(student)) of each picture, ``[B]``, in nats.
+def kl_per_image(teacher_BK: Tensor, student_BK: Tensor) -> Tensor:
+    """Return KL(softmax(teacher) || softmax(student)) of each image, ``[B]``, in nats.
 
     Finite for any finite logits: both sides stay logarithms, and a probability that underflows adds 0.
     """

@@ -19,7 +19,7 @@ GeneratorKind = Literal["conv", "separable"]
 def draw_mask(x_BCHW: Tensor, kind: MaskKind, ratio: float, batch: Batch) -> Tensor:
     """Return a fresh mask for the batch's map, 1 keep and 0 drop, in its type and on its device.
 
-    Each channel (``[B, C, 1, 1]``) or position (``[B, 1, H, W]``) of each picture is dropped by itself with
+    Each channel (``[B, C, 1, 1]``) or position (``[B, 1, H, W]``) of each image is dropped by itself with
     probability `ratio`; what is kept is not scaled up. Drawn with torch's global generator of that device.
     """
     _, C, H, W = x_BCHW.shape

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from dspkd.errors import RecipeError
+from dspkd.errors import RecipeError, suggest
 
 Positive = Annotated[float, Field(gt=0)]
 """A number above 0."""
@@ -61,15 +60,9 @@ def check(method: type, name: str, given: Mapping[str, object]) -> None:
     known = options_of(method)
     for option, value in given.items():
         if option not in known:
-            raise RecipeError(f"{name}.{option}: no such option; {_hint(option, known)}")
+            raise RecipeError(f"{name}.{option}: no such option; {suggest(option, known)}")
         try:
             TypeAdapter(known[option].annotation, config=_STRICT).validate_python(value)
         except ValidationError as e:
             wish = e.errors()[0]["msg"].removeprefix("Input ")
             raise RecipeError(f"{name}.{option}: {wish}, got {value!r}") from None
-
-
-def _hint(option: str, known: Mapping[str, Option]) -> str:
-    if near := difflib.get_close_matches(option, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"it has {', '.join(known)}" if known else "it has none"

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from dspkd.methods._align import LEVELS, averaged
 from dspkd.methods._base import Term, precise
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class AT(Term):
-    r"""Match where in the picture the maps are strong, level by level.
+    r"""Match where in the image the maps are strong, level by level.
 
     .. math:: L = \sum_l \frac{1}{B H_l W_l} \sum_b \big\| a(S_{l,b}) - a(T_{l,b}) \big\|_2^2, \qquad
               a(F) = \frac{\bar F}{\|\bar F\|_2}, \quad \bar F_{hw} = \frac1C \sum_c F_{chw}^2
@@ -40,9 +40,11 @@ class AT(Term):
     programs of *Contrastive Representation Distillation* (Tian et al., ICLR 2020) and its successors.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
 
-    def __init__(self, student: Spec, teacher: Spec, *, levels: Literal["last", "last3", "all"] = "last3") -> None:
+    def __init__(
+        self, student: NetworkSpec, teacher: NetworkSpec, *, levels: Literal["last", "last3", "all"] = "last3"
+    ) -> None:
         super().__init__(student, teacher, levels=levels)
         self.taps = LEVELS[levels]
         for tap in self.taps:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from dspkd.methods._align import projection, stretched
 from dspkd.methods._base import Term, exact, precise
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class CRKD(Term):
-    r"""Match which channels of a map are strong together, picture by picture.
+    r"""Match which channels of a map are strong together, image by image.
 
     .. math:: L = \sqrt{\frac{1}{B C^2} \sum_b \big\| G(A(S_b)) - G(T_b) \big\|_F^2}, \qquad
               G(F) = \frac{F F^\top}{C H W}
@@ -38,7 +38,7 @@ class CRKD(Term):
     -----
     Maps ``[B, C, H, W]``, any float type; the convolution follows autocast, the relations are float32. The root is
     taken of the mean over the whole batch, so the loss is of the size of G, which is small: the authors' weight is
-    1000. Where in the picture a pattern lies does not matter, if it moves in all channels alike. A is never below
+    1000. Where in the image a pattern lies does not matter, if it moves in all channels alike. A is never below
     zero, so a teacher whose map can be (ConvNeXt) is matched in part only.
 
     No C x C matrix is made where there are fewer positions than channels. With X the mapped student,
@@ -59,7 +59,7 @@ class CRKD(Term):
 
     inferred: ClassVar[str] = "A `tap` other than the last, and the resizing of maps whose grids differ."
 
-    def __init__(self, student: Spec, teacher: Spec, *, tap: str = "last") -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, tap: str = "last") -> None:
         super().__init__(student, teacher, tap=tap)
         asked = f"tap = {tap!r}"
         channels = self.channels("teacher", teacher, tap, asked)

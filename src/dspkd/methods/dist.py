@@ -1,4 +1,4 @@
-"""DIST: agree with the teacher up to gain and shift, picture by picture and class by class."""
+"""DIST: agree with the teacher up to gain and shift, image by image and class by class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dspkd.methods._base import Term, precise
 from dspkd.methods._options import NotNegative, Positive
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class DIST(Term):
@@ -24,9 +24,9 @@ class DIST(Term):
     student, teacher
         Shapes of the networks.
     inter
-        :math:`\lambda \ge 0`, weight of the agreement on how one picture ranks the classes.
+        :math:`\lambda \ge 0`, weight of the agreement on how one image ranks the classes.
     intra
-        :math:`\mu \ge 0`, weight of the agreement on how one class ranks the pictures.
+        :math:`\mu \ge 0`, weight of the agreement on how one class ranks the images.
     temperature
         :math:`T > 0`.
 
@@ -42,8 +42,8 @@ class DIST(Term):
 
     def __init__(
         self,
-        student: Spec,
-        teacher: Spec,
+        student: NetworkSpec,
+        teacher: NetworkSpec,
         *,
         inter: NotNegative = 1.0,
         intra: NotNegative = 1.0,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dspkd.methods._base import Term, precise
-from dspkd.methods._divergence import kl_per_picture
+from dspkd.methods._divergence import kl_per_image
 from dspkd.methods._options import NotNegative, Positive
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class DKD(Term):
@@ -20,7 +20,7 @@ class DKD(Term):
               + \beta\, \mathrm{KL}(q^t_b \,\|\, q^s_b)
 
     with :math:`b = (p_y, 1 - p_y)`, :math:`p = \sigma(z / T)`, and :math:`q` the softmax of the K - 1 logits of the
-    other classes over T. `kd` is the case of :math:`\alpha = 1` and :math:`\beta = 1 - p^t_y`, picture by picture.
+    other classes over T. `kd` is the case of :math:`\alpha = 1` and :math:`\beta = 1 - p^t_y`, image by image.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ class DKD(Term):
     Source: Zhao et al., *Decoupled Knowledge Distillation*, CVPR 2022.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
     needs_one_label: ClassVar[bool] = True
     inferred: ClassVar[str] = "beta = 2 for few classes, where the authors use 8 for 100."
 
     def __init__(
         self,
-        student: Spec,
-        teacher: Spec,
+        student: NetworkSpec,
+        teacher: NetworkSpec,
         *,
         alpha: NotNegative = 1.0,
         beta: NotNegative = 2.0,
@@ -65,7 +65,7 @@ class DKD(Term):
         """Return the loss; see the class."""
         s_B2, s_BR = self._split(precise(student.logits), batch.labels)
         t_B2, t_BR = self._split(precise(teacher.logits.detach()), batch.labels)
-        loss_B = self.alpha * kl_per_picture(t_B2, s_B2) + self.beta * kl_per_picture(t_BR, s_BR)
+        loss_B = self.alpha * kl_per_image(t_B2, s_B2) + self.beta * kl_per_image(t_BR, s_BR)
         return self.temperature**2 * loss_B.mean()
 
     def _split(self, logits_BK: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dspkd.methods._base import Term, exact, precise
-from dspkd.methods._divergence import kl_per_picture
+from dspkd.methods._divergence import kl_per_image
 from dspkd.methods._options import NotNegative, Positive, Width
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class EML(Term):
-    r"""Let student and teacher agree on logits, on small embeddings, and on which pictures resemble which.
+    r"""Let student and teacher agree on logits, on small embeddings, and on which images resemble which.
 
     .. math:: L = H(y, \sigma(t)) + \lambda_1 T^2 \big[\mathrm{KL}(\bar p^t \| p^s) + \mathrm{KL}(\bar p^s \| p^t)\big]
               + \frac{\lambda_2}{B} \sum_b \| e^s_b - e^t_b \|_2^2
@@ -71,8 +71,8 @@ class EML(Term):
 
     def __init__(
         self,
-        student: Spec,
-        teacher: Spec,
+        student: NetworkSpec,
+        teacher: NetworkSpec,
         *,
         logits: NotNegative = 1.0,
         embedding: NotNegative = 1.0,
@@ -99,7 +99,7 @@ class EML(Term):
         """Return the loss; see the class."""
         s_BK, t_BK = precise(student.logits), precise(teacher.logits)
         s_soft_BK, t_soft_BK = s_BK / self.temperature, t_BK / self.temperature
-        both_B = kl_per_picture(t_soft_BK.detach(), s_soft_BK) + kl_per_picture(s_soft_BK.detach(), t_soft_BK)
+        both_B = kl_per_image(t_soft_BK.detach(), s_soft_BK) + kl_per_image(s_soft_BK.detach(), t_soft_BK)
         with exact(s_BK):
             s_BE = F.normalize(self.embed_student(precise(student.pooled)), dim=1)
             t_BE = F.normalize(self.embed_teacher(precise(teacher.pooled)), dim=1)

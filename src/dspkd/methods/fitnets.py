@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from dspkd.methods._align import BatchNorm, align, stretched
 from dspkd.methods._base import Term, precise
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 _STRIDES = {"stride4": 4, "stride8": 8, "stride16": 16, "stride32": 32, "last": 32}
 
@@ -35,7 +35,7 @@ class FitNets(Term):
         ``"norm_relu"``: a convolution, batch normalisation and ReLU; 3x3 with stride 2 where the student's map has
         half the teacher's stride, transposed 4x4 with stride 2 where it has twice, else 1x1.
     compare
-        ``"mean"``, the first formula, or ``"unit"``, the second: each picture's maps as vectors scaled to length 1.
+        ``"mean"``, the first formula, or ``"unit"``, the second: each image's maps as vectors scaled to length 1.
 
     Raises
     ------
@@ -44,7 +44,7 @@ class FitNets(Term):
 
     Notes
     -----
-    Maps ``[B, C, H, W]``; ``"mean"`` is the mean over everything, ``"unit"`` sums within a picture, in [0, 4], and
+    Maps ``[B, C, H, W]``; ``"mean"`` is the mean over everything, ``"unit"`` sums within an image, in [0, 4], and
     takes the mean over the batch. Convolutions follow autocast; the difference is float32.
 
     Published forms, each with 1 for the labels: ``"norm_relu"`` and a weight of 100 (mdistiller); ``"norm_relu"`` with
@@ -62,15 +62,15 @@ class FitNets(Term):
     Source: Romero et al., *FitNets: Hints for Thin Deep Nets*, ICLR 2015.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
     inferred: ClassVar[str] = (
         "Which regressor and taps are the default, and the resizing of maps whose grids differ after the regressor."
     )
 
     def __init__(
         self,
-        student: Spec,
-        teacher: Spec,
+        student: NetworkSpec,
+        teacher: NetworkSpec,
         *,
         tap: str = "last",
         teacher_tap: str = "",

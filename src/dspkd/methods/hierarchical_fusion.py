@@ -12,7 +12,7 @@ from dspkd.methods._base import Term, precise
 from dspkd.methods._fusion import Attention, Concat, Sum
 from dspkd.methods._masking import GeneratorKind, MaskKind, build_generator, draw_mask, squared_error
 from dspkd.methods._options import Share, Width, WidthOrZero
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 _FUSIONS = {"concat": Concat, "sum": Sum, "abf": Attention}
 
@@ -69,13 +69,13 @@ class HierarchicalFusion(Term):
     Knowledge Review*, CVPR 2021 (``"abf"``).
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
     inferred: ClassVar[str] = "All but MGD itself: the paper says what the module is for, its equations are not public."
 
     def __init__(
         self,
-        student: Spec,
-        teacher: Spec,
+        student: NetworkSpec,
+        teacher: NetworkSpec,
         *,
         levels: Literal["last3", "all"] = "last3",
         fuse: Literal["concat", "sum", "abf"] = "concat",

@@ -7,9 +7,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from dspkd.methods._base import Term, precise
-from dspkd.methods._divergence import kl_per_picture
+from dspkd.methods._divergence import kl_per_image
 from dspkd.methods._options import Positive
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class KD(Term):
@@ -35,9 +35,9 @@ class KD(Term):
     Source: Hinton, Vinyals, Dean, *Distilling the Knowledge in a Neural Network*, 2015.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
 
-    def __init__(self, student: Spec, teacher: Spec, *, temperature: Positive = 4.0) -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, temperature: Positive = 4.0) -> None:
         super().__init__(student, teacher, temperature=temperature)
         self.require_same_classes(student, teacher)
         self.temperature = temperature
@@ -45,4 +45,4 @@ class KD(Term):
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
         s_BK, t_BK = precise(student.logits), precise(teacher.logits.detach())
-        return self.temperature**2 * kl_per_picture(t_BK / self.temperature, s_BK / self.temperature).mean()
+        return self.temperature**2 * kl_per_image(t_BK / self.temperature, s_BK / self.temperature).mean()

@@ -11,26 +11,26 @@ from torch.nn import functional as F
 from dspkd.errors import RecipeError
 from dspkd.methods._base import Term, precise
 from dspkd.methods._options import NotNegative, Share
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class Labels(Term):
-    r"""Learn the labels, optionally giving rare classes or hard pictures their due.
+    r"""Learn the labels, optionally giving rare classes or hard images their due.
 
     .. math:: L = \frac1B \sum_b w_{y_b}\, (1 - p_{b,y_b})^\gamma\,
               H\big((1-\epsilon)\,1_{y_b} + \tfrac\epsilon K,\; p_b\big), \qquad
               p_b = \sigma(s_b + \tau \log \pi), \qquad \pi_c \propto w_c M_c
 
-    with :math:`H` the cross-entropy, :math:`N_c` the training images of class c, and :math:`M_c` its pictures in an
+    with :math:`H` the cross-entropy, :math:`N_c` the training images of class c, and :math:`M_c` its images in an
     epoch: :math:`N_c`, or in proportion to :math:`N_c^{1-\mathtt{balance}}` where ``train.balance`` draws classes more
-    evenly. Of a picture that is mixed of two, each label's loss counts by its share in the picture.
+    evenly. Of an image that is mixed of two, each label's loss counts by its share in the image.
 
     Parameters
     ----------
     student, teacher
         Shapes of the networks; the teacher is not used.
     class_weights
-        ``"none"``: every picture counts 1. ``"inverse"``: :math:`w_c = N / (K N_c)`, all classes have equal say.
+        ``"none"``: every image counts 1. ``"inverse"``: :math:`w_c = N / (K N_c)`, all classes have equal say.
         ``"sqrt_inverse"``: :math:`w_c \propto N_c^{-1/2}`, half-way. ``"effective"``:
         :math:`w_c \propto (1 - \beta) / (1 - \beta^{N_c})`, the inverse of the class's effective number of images.
         In each the mean of w over the training *images* is 1, so the term keeps its size beside the other terms.
@@ -40,7 +40,7 @@ class Labels(Term):
         become those of ``"inverse"``. :math:`1 / (1 - \beta)` is the number of images beyond which more of a class
         count for nothing. The authors try 0.9, 0.99, 0.999 and 0.9999.
     focal_gamma
-        :math:`\gamma \ge 0`. Pictures that the student already knows, :math:`p_y` near 1, count less; 2 is the authors'
+        :math:`\gamma \ge 0`. Images that the student already knows, :math:`p_y` near 1, count less; 2 is the authors'
         choice, 0 leaves it out.
     label_smoothing
         :math:`\epsilon` in [0, 1), the share of each label spread evenly over all classes.
@@ -56,7 +56,7 @@ class Labels(Term):
     Notes
     -----
     Logits ``[B, K]``, any float type, computed in float32; nats; mean over the batch. The sum is divided by B, not by
-    the sum of the weights in the batch as in `torch.nn.CrossEntropyLoss`: there, a picture's say would depend
+    the sum of the weights in the batch as in `torch.nn.CrossEntropyLoss`: there, an image's say would depend
     on its neighbours, and in a batch of one no weight would have any effect.
 
     The prior :math:`\pi` is that of the classes as this loss meets them, drawn and weighted, since those are what the
@@ -76,7 +76,7 @@ class Labels(Term):
     Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021; Zhang et al., *mixup*, ICLR 2018.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = False
     inferred: ClassVar[str] = (
         "Whether the paper weights classes is unknown; plain cross-entropy is the default here. How `focal_gamma` goes "
@@ -88,8 +88,8 @@ class Labels(Term):
 
     def __init__(
         self,
-        student: Spec,
-        teacher: Spec | None,
+        student: NetworkSpec,
+        teacher: NetworkSpec | None,
         *,
         class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] = "none",
         effective_beta: Share = 0.999,
@@ -137,16 +137,14 @@ class Labels(Term):
             loss_B = (self.focal_gamma * _log_miss(adjusted_BK, labels_B)).exp() * loss_B
         return self.class_weight[labels_B].to(loss_B.dtype) * loss_B
 
-    def _images(self, student: Spec, asked: str) -> Tensor:
+    def _images(self, student: NetworkSpec, asked: str) -> Tensor:
         """Return the training images of each class, ``[K]``; RecipeError where that is unknown or there are none."""
         counts = student.class_counts
         if not counts:
-            raise RecipeError(
-                f"labels.{asked}: needs the training pictures per class, and no training table is at hand"
-            )
+            raise RecipeError(f"labels.{asked}: needs the training images per class, and no training table is at hand")
         if 0 in counts:
             empty = ", ".join(str(c) for c, count in enumerate(counts) if count == 0)
-            raise RecipeError(f"labels.{asked}: no training picture is of class {empty}; merge or drop it")
+            raise RecipeError(f"labels.{asked}: no training image is of class {empty}; merge or drop it")
         return torch.tensor(counts, dtype=torch.float64)
 
 

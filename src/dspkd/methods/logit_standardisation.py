@@ -7,9 +7,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from dspkd.methods._base import Term, precise
-from dspkd.methods._divergence import kl_per_picture
+from dspkd.methods._divergence import kl_per_image
 from dspkd.methods._options import Positive
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class LogitStandardisation(Term):
@@ -29,16 +29,16 @@ class LogitStandardisation(Term):
     Notes
     -----
     Logits ``[B, K]``, K at least 2, any float type, computed in float32; nats times :math:`T^2`; mean over the
-    batch. ``std`` divides by K - 1. The probabilities are those of `normkd` at ``t_norm`` = T; there each picture
+    batch. ``std`` divides by K - 1. The probabilities are those of `normkd` at ``t_norm`` = T; there each image
     counts by the square of the teacher's spread, here all count alike. As there, another term must set the scale
     of the student's logits.
 
     Source: Sun et al., *Logit Standardization in Knowledge Distillation*, CVPR 2024.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
 
-    def __init__(self, student: Spec, teacher: Spec, *, temperature: Positive = 2.0) -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, temperature: Positive = 2.0) -> None:
         super().__init__(student, teacher, temperature=temperature)
         self.require_same_classes(student, teacher)
         self.temperature = temperature
@@ -46,7 +46,7 @@ class LogitStandardisation(Term):
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
         s_BK, t_BK = _standardised(precise(student.logits)), _standardised(precise(teacher.logits.detach()))
-        return self.temperature**2 * kl_per_picture(t_BK / self.temperature, s_BK / self.temperature).mean()
+        return self.temperature**2 * kl_per_image(t_BK / self.temperature, s_BK / self.temperature).mean()
 
 
 def _standardised(logits_BK: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from dspkd.methods._align import align, stretched
 from dspkd.methods._base import Term, precise
 from dspkd.methods._masking import GeneratorKind, MaskKind, build_generator, draw_mask, squared_error
 from dspkd.methods._options import Share, WidthOrZero
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class MGD(Term):
@@ -60,15 +60,15 @@ class MGD(Term):
     Source: Yang et al., *Masked Generative Distillation*, ECCV 2022.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
     inferred: ClassVar[str] = (
         "A `hidden` width other than 0, the separable generator, and the resizing of maps whose grids differ."
     )
 
     def __init__(
         self,
-        student: Spec,
-        teacher: Spec,
+        student: NetworkSpec,
+        teacher: NetworkSpec,
         *,
         tap: str = "last",
         mask_ratio: Share = 0.15,

@@ -1,4 +1,4 @@
-"""MLLD: agree with the teacher picture by picture, between pictures and between classes, on two views of each image."""
+"""MLLD: agree with the teacher image by image, between images and between classes, on two views of each image."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dspkd.methods._base import Term, exact, precise
-from dspkd.methods._divergence import kl_per_picture
+from dspkd.methods._divergence import kl_per_image
 from dspkd.methods._options import NotNegative, Positive
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class MLLD(Term):
-    r"""Match softened probabilities at several temperatures, and how they relate pictures and classes.
+    r"""Match softened probabilities at several temperatures, and how they relate images and classes.
 
     .. math:: L = \lambda H(y, \sigma(\hat s)) + \sum_{\text{views}} \sum_T \Big[
               \frac{T^2}{B} \sum_b m_b \mathrm{KL}(p^t_b \| p^s_b)
@@ -23,10 +23,10 @@ class MLLD(Term):
               + \frac1K \big\| n^{1/2} (P_t^\top P_t - P_s^\top P_s) \big\|_F^2 \Big]
 
     with :math:`P = \sigma(z / T)` of the batch, ``[B, K]``, and T out of {`temperature`, 2, 3, 5, 6}. The views are the
-    training picture and a strong one (a hat), which two more operations of RandAugment have changed; m and n weigh the
-    rows of the matrices. For the training picture, :math:`m_b` is 1 where the teacher's highest probability (at T = 1)
+    training image and a strong one (a hat), which two more operations of RandAugment have changed; m and n weigh the
+    rows of the matrices. For the training image, :math:`m_b` is 1 where the teacher's highest probability (at T = 1)
     is at most the batch's median and :math:`n_k` where its summed probability of class k is at most the classes'
-    median, else 0; for the strong one all are 1. H is the cross-entropy of the strong pictures; the training pictures'
+    median, else 0; for the strong one all are 1. H is the cross-entropy of the strong images; the training images'
     is the term `labels`.
 
     Parameters
@@ -50,18 +50,20 @@ class MLLD(Term):
     the batch size.
 
     Deviation: the authors' program reduces losses to numbers before it multiplies them by m and n, takes the training
-    pictures for the strong ones at T = 2 and T = 6, and computes relations of strong pictures that it does not add.
+    images for the strong ones at T = 2 and T = 6, and computes relations of strong images that it does not add.
     This is what was evidently meant. Both views go through the student in one forward pass instead of two, so batch
     normalisation sees both.
 
     Source: Jin, Wang, Lin, *Multi-level Logit Distillation*, CVPR 2023.
     """
 
-    wants_strong: ClassVar[bool] = True
+    wants_strong_aug: ClassVar[bool] = True
     needs_one_label: ClassVar[bool] = True
-    inferred: ClassVar[str] = "What is meant where the program differs from its intent; all strong pictures count."
+    inferred: ClassVar[str] = "What is meant where the program differs from its intent; all strong images count."
 
-    def __init__(self, student: Spec, teacher: Spec, *, labels: NotNegative = 1.0, temperature: Positive = 4.0) -> None:
+    def __init__(
+        self, student: NetworkSpec, teacher: NetworkSpec, *, labels: NotNegative = 1.0, temperature: Positive = 4.0
+    ) -> None:
         super().__init__(student, teacher, labels=labels, temperature=temperature)
         self.require_same_classes(student, teacher)
         self.labels = labels
@@ -69,10 +71,10 @@ class MLLD(Term):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
-        assert student.strong, "a distiller shows strong pictures, since wants_strong says so"
-        assert teacher.strong, "a distiller shows strong pictures, since wants_strong says so"
+        assert student.strong_aug, "a distiller shows strong images, since wants_strong_aug says so"
+        assert teacher.strong_aug, "a distiller shows strong images, since wants_strong_aug says so"
         s_BK, t_BK = precise(student.logits), precise(teacher.logits.detach())
-        s_hat_BK, t_hat_BK = precise(student.strong.logits), precise(teacher.strong.logits.detach())
+        s_hat_BK, t_hat_BK = precise(student.strong_aug.logits), precise(teacher.strong_aug.logits.detach())
         p_BK = t_BK.softmax(dim=1)
         unsure_B, unsure_K = (_lower_half(x).to(t_BK.dtype) for x in (p_BK.amax(dim=1), p_BK.sum(dim=0)))
         losses = [self.labels * F.cross_entropy(s_hat_BK, batch.labels)]
@@ -87,10 +89,10 @@ def _lower_half(x: Tensor) -> Tensor:
 
 
 def _levels(s_BK: Tensor, t_BK: Tensor, counts_B: Tensor, counts_K: Tensor, T: float) -> Tensor:
-    """Return the disagreement of pictures, between pictures and between classes at one temperature."""
+    """Return the disagreement of images, between images and between classes at one temperature."""
     p_BK, q_BK = (s_BK / T).softmax(dim=1), (t_BK / T).softmax(dim=1)
     with exact(p_BK):
-        pictures_BB = (q_BK @ q_BK.T - p_BK @ p_BK.T).square()
+        images_BB = (q_BK @ q_BK.T - p_BK @ p_BK.T).square()
         classes_KK = (q_BK.T @ q_BK - p_BK.T @ p_BK).square()
-    instance = T**2 * (counts_B * kl_per_picture(t_BK / T, s_BK / T)).mean()
-    return instance + (counts_B * pictures_BB.sum(dim=1)).mean() + (counts_K * classes_KK.sum(dim=1)).mean()
+    instance = T**2 * (counts_B * kl_per_image(t_BK / T, s_BK / T)).mean()
+    return instance + (counts_B * images_BB.sum(dim=1)).mean() + (counts_K * classes_KK.sum(dim=1)).mean()

@@ -1,4 +1,4 @@
-"""NormKD: every picture gets the temperature that its logits call for. The second stage of DSP-KD."""
+"""NormKD: every image gets the temperature that its logits call for. The second stage of DSP-KD."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import ClassVar
 from torch import Tensor
 
 from dspkd.methods._base import Term, precise
-from dspkd.methods._divergence import kl_per_picture
+from dspkd.methods._divergence import kl_per_image
 from dspkd.methods._options import Positive
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class NormKD(Term):
-    r"""Match softened class probabilities, softening every picture to the same spread of logits.
+    r"""Match softened class probabilities, softening every image to the same spread of logits.
 
     .. math:: L = \frac1B \sum_b \tau_{t,b}^2 \,
               \mathrm{KL}\big(\sigma(t_b / \tau_{t,b}) \,\|\, \sigma(s_b / \tau_{s,b})\big),
@@ -24,7 +24,7 @@ class NormKD(Term):
     student, teacher
         Shapes of the networks.
     t_norm
-        :math:`\nu > 0`, the temperature of a picture whose logits have standard deviation 1. The authors use 2 for
+        :math:`\nu > 0`, the temperature of an image whose logits have standard deviation 1. The authors use 2 for
         CIFAR-100 and 1 for ImageNet. With 8 classes 2 leaves a confident teacher's best class a probability of
         0.37, nearly uniform, and 1 leaves it 0.71: hence the default, which is inferred.
 
@@ -43,12 +43,12 @@ class NormKD(Term):
     Source: Chi et al., *NormKD: Normalized Logits for Knowledge Distillation*, 2023, arXiv 2308.00520.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
     inferred: ClassVar[str] = (
         "t_norm = 1 for few classes (the authors: 2 for 100, 1 for 1000); spreads clamped to 1e-6."
     )
 
-    def __init__(self, student: Spec, teacher: Spec, *, t_norm: Positive = 1.0) -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, t_norm: Positive = 1.0) -> None:
         super().__init__(student, teacher, t_norm=t_norm)
         self.require_same_classes(student, teacher)
         self.t_norm = t_norm
@@ -57,7 +57,7 @@ class NormKD(Term):
         """Return the loss; see the class."""
         s_BK, t_BK = precise(student.logits), precise(teacher.logits.detach())
         tau_s_B1, tau_t_B1 = self._temperatures(s_BK), self._temperatures(t_BK)
-        return (tau_t_B1.squeeze(1).square() * kl_per_picture(t_BK / tau_t_B1, s_BK / tau_s_B1)).mean()
+        return (tau_t_B1.squeeze(1).square() * kl_per_image(t_BK / tau_t_B1, s_BK / tau_s_B1)).mean()
 
     def _temperatures(self, logits_BK: Tensor) -> Tensor:
         return self.t_norm * logits_BK.std(dim=1, keepdim=True).clamp_min(1e-6)

@@ -13,7 +13,7 @@ from dspkd.methods._align import projection
 from dspkd.methods._base import Term, precise
 from dspkd.methods._fusion import attended
 from dspkd.methods._options import Width
-from dspkd.types import TAPS, Batch, Output, Spec
+from dspkd.types import TAPS, Batch, NetworkSpec, Output
 
 
 class ReviewKD(Term):
@@ -54,10 +54,10 @@ class ReviewKD(Term):
     Source: Chen et al., *Distilling Knowledge via Knowledge Review*, CVPR 2021.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
     inferred: ClassVar[str] = "The choice of levels; the authors add the pooled vector, and sometimes stride 4."
 
-    def __init__(self, student: Spec, teacher: Spec, *, width: Width = 512) -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, width: Width = 512) -> None:
         super().__init__(student, teacher, width=width)
         taps = [tap for tap in TAPS[1:] if tap in student.channels and tap in teacher.channels]
         if not taps:

@@ -1,4 +1,4 @@
-"""RKD: the student's pictures shall lie to one another as the teacher's do."""
+"""RKD: the student's images shall lie to one another as the teacher's do."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from dspkd.methods._base import Term, exact, precise
 from dspkd.methods._options import NotNegative
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class RKD(Term):
-    r"""Match distances between pictures, relative to their mean, and angles between triples of them.
+    r"""Match distances between images, relative to their mean, and angles between triples of them.
 
     .. math:: L = \lambda_d\, \frac1{B^2} \sum_{i,j} h\big(d^s_{ij} / \bar d^s - d^t_{ij} / \bar d^t\big)
               + \lambda_a\, \frac1{B^3} \sum_{i,j,k} h\big(c^s_{ijk} - c^t_{ijk}\big)
@@ -35,7 +35,7 @@ class RKD(Term):
     -----
     Pooled vectors ``[B, D]``, any float type, computed in float32; dimensionless; mean over all pairs and triples, the
     trivial ones included. Sees the batch as a whole, and is 0 for a batch of one. Angles take memory for
-    B·B·(B + D) numbers. Distances do not change when a network's vectors are moved, turned or scaled together.
+    B·B·(B + D) numbers. Distances do not change when a network's vectors are moved, rotated or scaled together.
 
     Inferred: distances are lengths of differences and not taken from a matrix product, which loses digits for near
     neighbours; a length is clamped to 1e-6 from below.
@@ -46,7 +46,7 @@ class RKD(Term):
     inferred: ClassVar[str] = "How distances are rounded; the formula is the authors'."
 
     def __init__(
-        self, student: Spec, teacher: Spec, *, distance: NotNegative = 25.0, angle: NotNegative = 50.0
+        self, student: NetworkSpec, teacher: NetworkSpec, *, distance: NotNegative = 25.0, angle: NotNegative = 50.0
     ) -> None:
         super().__init__(student, teacher, distance=distance, angle=angle)
         self.distance = distance

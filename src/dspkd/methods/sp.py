@@ -1,4 +1,4 @@
-"""Similarity preserving: pictures alike to the teacher shall be alike to the student."""
+"""Similarity preserving: images alike to the teacher shall be alike to the student."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dspkd.methods._base import Term, exact, precise
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class SP(Term):
-    r"""Match which pictures of the batch resemble which.
+    r"""Match which images of the batch resemble which.
 
     .. math:: L = \frac{1}{B^2} \big\| G(S) - G(T) \big\|_F^2, \qquad
               G(F)_{b,:} = \frac{(F F^\top)_{b,:}}{\|(F F^\top)_{b,:}\|_2}
 
-    with each picture's map flattened to a row of F.
+    with each image's map flattened to a row of F.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class SP(Term):
     Source: Tung, Mori, *Similarity-Preserving Knowledge Distillation*, ICCV 2019.
     """
 
-    def __init__(self, student: Spec, teacher: Spec, *, tap: str = "last") -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, tap: str = "last") -> None:
         super().__init__(student, teacher, tap=tap)
         self.channels("student", student, tap, f"tap = {tap!r}")
         self.channels("teacher", teacher, tap, f"tap = {tap!r}")

@@ -1,4 +1,4 @@
-"""SSD-KD's parts that need turned pictures: soft labels of them, what they resemble, and relations over all of them."""
+"""SSD-KD's parts that need rotated images: soft labels of them, what they resemble, and relations over all of them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dspkd.methods._base import Term, exact, precise
-from dspkd.methods._divergence import kl_per_picture
+from dspkd.methods._divergence import kl_per_image
 from dspkd.methods._options import NotNegative, Positive
 from dspkd.methods._ranking import mean_of, trusted
 from dspkd.methods.crkd import CRKD
 from dspkd.methods.rkd import RKD
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class SSDKD(Term):
-    r"""Match a teacher on turned pictures: their classes, which upright picture each resembles, and their relations.
+    r"""Match a teacher on rotated images: their classes, which upright image each resembles, and their relations.
 
     .. math:: L = \lambda_{tf} \frac{T^2}{3B} \sum_i
               \mathrm{KL}\big(\sigma(\tilde t_i / T) \| \sigma(\tilde s_i / T)\big)
@@ -27,10 +27,10 @@ class SSDKD(Term):
               \mathrm{KL}\big(\sigma(a^t_i / \theta) \| \sigma(a^s_i / \theta)\big)
               + \lambda_r L_{\mathrm{RKD}} + \lambda_c L_{\mathrm{CRKD}}
 
-    A tilde marks the 3B pictures turned by 90, 180 and 270 degrees; :math:`a_{ij} = \cos(h(\tilde f_i), h(f_j))`
-    compares turned picture i with upright picture j, with f the pooled vectors and each network's head
-    :math:`h` = linear, ReLU, linear. :math:`\mathcal K` holds the turned pictures whose own upright picture the teacher
-    finds most alike, and of the others the best-ranked `wrong_kept`. `rkd` and `crkd` see all 4B pictures.
+    A tilde marks the 3B images rotated by 90, 180 and 270 degrees; :math:`a_{ij} = \cos(h(\tilde f_i), h(f_j))`
+    compares rotated image i with upright image j, with f the pooled vectors and each network's head
+    :math:`h` = linear, ReLU, linear. :math:`\mathcal K` holds the rotated images whose own upright image the teacher
+    finds most alike, and of the others the best-ranked `wrong_kept`. `rkd` and `crkd` see all 4B images.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class SSDKD(Term):
         Shapes of the networks.
     trains
         ``"student"``: the above, with the teacher's head as it is. ``"teacher_head"``: instead, the cross-entropy of
-        the rows :math:`a^t_i` with the own upright picture as label, which trains the teacher's head alone.
+        the rows :math:`a^t_i` with the own upright image as label, which trains the teacher's head alone.
     transfer, self_supervision, relation, channels
         :math:`\lambda_{tf}, \lambda_{ss}, \lambda_r, \lambda_c \ge 0`; the authors' values.
     temperature
@@ -61,26 +61,26 @@ class SSDKD(Term):
     The whole of SSD-KD is a recipe of two stages: the first has this term alone, with ``trains = "teacher_head"`` and
     ``keep = "last"``; the second starts from the initial student, has `labels` (0.1, inverse class weights), `kd` (0.9,
     T = 4) and this term with ``carry = true``, so that it starts from the head that was trained. Without that the
-    teacher's head is random. All networks answer the upright and turned pictures in one forward pass, as the authors
+    teacher's head is random. All networks answer the upright and rotated images in one forward pass, as the authors
     have it, so batch normalisation sees both.
 
-    The authors also choose among the turned pictures by how the teacher ranks their label, and then keep all of them;
+    The authors also choose among the rotated images by how the teacher ranks their label, and then keep all of them;
     that choice is left out.
 
     Source: Wang et al., *SSD-KD: A Self-Supervised Diverse Knowledge Distillation Method for Lightweight Skin Lesion
-    Classification Using Dermoscopic Images*, Medical Image Analysis 2023; the turned pictures: Xu et al., *Knowledge
+    Classification Using Dermoscopic Images*, Medical Image Analysis 2023; the rotated images: Xu et al., *Knowledge
     Distillation Meets Self-Supervision*, ECCV 2020.
     """
 
-    wants_turned: ClassVar[bool] = True
+    wants_rotated: ClassVar[bool] = True
     inferred: ClassVar[str] = (
-        "The order among pictures that the teacher ranks alike; head training without early stopping."
+        "The order among images that the teacher ranks alike; head training without early stopping."
     )
 
     def __init__(
         self,
-        student: Spec,
-        teacher: Spec,
+        student: NetworkSpec,
+        teacher: NetworkSpec,
         *,
         trains: Literal["student", "teacher_head"] = "student",
         transfer: NotNegative = 2.7,
@@ -118,19 +118,19 @@ class SSDKD(Term):
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
         teacher = teacher.detach()
-        assert student.turned, "a distiller turns the pictures, since wants_turned says so"
-        assert teacher.turned, "a distiller turns the pictures, since wants_turned says so"
-        true_NB = _similarity(self.teacher_head, teacher.turned, teacher)
+        assert student.rotated, "a distiller turns the images, since wants_rotated says so"
+        assert teacher.rotated, "a distiller turns the images, since wants_rotated says so"
+        true_NB = _similarity(self.teacher_head, teacher.rotated, teacher)
         own_N = torch.arange(len(batch), device=true_NB.device).repeat(3)
         if self.trains == "teacher_head":
             return F.cross_entropy(true_NB, own_N)
-        made_NB = _similarity(self.student_head, student.turned, student)
-        by_class = _softened(teacher.turned.logits, student.turned.logits, self.temperature).mean()
+        made_NB = _similarity(self.student_head, student.rotated, student)
+        by_class = _softened(teacher.rotated.logits, student.rotated.logits, self.temperature).mean()
         alike_N = _softened(true_NB, made_NB, self.similarity_temperature)
         alike = mean_of(alike_N, trusted(true_NB, own_N, self.wrong_kept))
-        everything = _joined(student, student.turned), _joined(teacher, teacher.turned)
-        by_picture, by_channel = self.rkd(*everything, batch), self.crkd(*everything, batch)
-        relations: Tensor = self.relation * by_picture + self.channels_weight * by_channel
+        everything = _joined(student, student.rotated), _joined(teacher, teacher.rotated)
+        by_image, by_channel = self.rkd(*everything, batch), self.crkd(*everything, batch)
+        relations: Tensor = self.relation * by_image + self.channels_weight * by_channel
         return self.transfer * by_class + self.self_supervision * alike + relations
 
 
@@ -138,20 +138,20 @@ def _head(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
 
-def _similarity(head: nn.Module, turned: Output, upright: Output) -> Tensor:
-    """Return the cosine of each turned picture with each upright one, ``[3B, B]``."""
+def _similarity(head: nn.Module, rotated: Output, upright: Output) -> Tensor:
+    """Return the cosine of each rotated image with each upright one, ``[3B, B]``."""
     with exact(upright.pooled):
-        turned_ND: Tensor = F.normalize(head(precise(turned.pooled)), dim=1)
+        rotated_ND: Tensor = F.normalize(head(precise(rotated.pooled)), dim=1)
         upright_BD: Tensor = F.normalize(head(precise(upright.pooled)), dim=1)
-        return turned_ND @ upright_BD.T
+        return rotated_ND @ upright_BD.T
 
 
 def _softened(true_NK: Tensor, made_NK: Tensor, temperature: float) -> Tensor:
-    return temperature**2 * kl_per_picture(precise(true_NK) / temperature, precise(made_NK) / temperature)
+    return temperature**2 * kl_per_image(precise(true_NK) / temperature, precise(made_NK) / temperature)
 
 
-def _joined(upright: Output, turned: Output) -> Output:
-    """Return the answer to all 4B pictures, with the one map that is needed."""
-    last = torch.cat([upright.maps["last"], turned.maps["last"]])
-    logits, pooled = torch.cat([upright.logits, turned.logits]), torch.cat([upright.pooled, turned.pooled])
+def _joined(upright: Output, rotated: Output) -> Output:
+    """Return the answer to all 4B images, with the one map that is needed."""
+    last = torch.cat([upright.maps["last"], rotated.maps["last"]])
+    logits, pooled = torch.cat([upright.logits, rotated.logits]), torch.cat([upright.pooled, rotated.pooled])
     return Output(logits, pooled, {"last": last})

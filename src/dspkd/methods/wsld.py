@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dspkd.methods._base import Term, precise
 from dspkd.methods._options import Positive
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class WSLD(Term):
@@ -30,7 +30,7 @@ class WSLD(Term):
     -----
     Logits ``[B, K]``, labels ``[B]``, any float type, computed in float32; nats times :math:`T^2`; mean over the
     batch. H is the cross-entropy, not the divergence: the loss is not 0 where the networks agree, its gradient is.
-    No gradient flows through w. A teacher that knows the training pictures by heart makes every w nearly 1, and
+    No gradient flows through w. A teacher that knows the training images by heart makes every w nearly 1, and
     this then is `kd` but for a constant.
 
     Deviation: the authors' program adds the labels' cross-entropy and updates the teacher's batch statistics; here
@@ -40,10 +40,10 @@ class WSLD(Term):
     ICLR 2021.
     """
 
-    by_picture: ClassVar[bool] = True
+    by_image: ClassVar[bool] = True
     needs_one_label: ClassVar[bool] = True
 
-    def __init__(self, student: Spec, teacher: Spec, *, temperature: Positive = 2.0) -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, temperature: Positive = 2.0) -> None:
         super().__init__(student, teacher, temperature=temperature)
         self.require_same_classes(student, teacher)
         self.temperature = temperature

@@ -17,7 +17,7 @@ def compiled(network: nn.Module) -> Callable[[Tensor], Output]:
 
     The network itself stays as it was: the names of its weights, what it answers when called by its own name, its
     copies. Answers and gradients differ from its own by rounding; random numbers are drawn as it draws them. The first
-    call compiles, the backward pass to it once more; so does each call with pictures of another shape.
+    call compiles, the backward pass to it once more; so does each call with images of another shape.
 
     Raises
     ------

@@ -16,17 +16,17 @@ from dspkd.models.tapped import Tapped
 from dspkd.types import TAPS, Output
 
 ANY_SIZE = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.eva")
-"""Families that timm builds for one picture size unless it is asked to stretch their position embedding."""
+"""Families that timm builds for one image size unless it is asked to stretch their position embedding."""
 
 
 @dataclass(frozen=True)
 class TimmWalk:
-    """Runs a timm network on a normalised picture.
+    """Runs a timm network on a normalised image.
 
     Attributes
     ----------
     name, side
-        What recipes call the network, and the rows of the pictures that it was built for: for messages.
+        What recipes call the network, and the rows of the images that it was built for: for messages.
     taps
         ``{tap: place in the network's feature_info}``.
     deepest
@@ -44,7 +44,7 @@ class TimmWalk:
         Raises
         ------
         RecipeError
-            The network takes no pictures of this size.
+            The network takes no images of this size.
         """
         places = sorted({*self.taps.values(), self.deepest})
         try:
@@ -52,8 +52,8 @@ class TimmWalk:
         except AssertionError as error:  # so timm refuses a size
             came = " x ".join(str(side) for side in x_B3HW.shape[2:])
             raise RecipeError(
-                f"model {self.name!r} takes no pictures of {came} px: {error} "
-                f"It was made for {self.side} px: pictures.size = {self.side}"
+                f"model {self.name!r} takes no images of {came} px: {error} "
+                f"It was made for {self.side} px: images.size = {self.side}"
             ) from None
         maps = {tap: found[places.index(place)] for tap, place in self.taps.items()}
         height, width = found[-1].shape[2:]

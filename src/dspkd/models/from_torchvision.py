@@ -12,7 +12,7 @@ from dspkd.types import Output
 
 
 def walk_shufflenet(network: Any, x_B3HW: Tensor) -> Output:
-    """Return the answer of a torchvision ShuffleNetV2 to a normalised picture, computed as its own ``forward`` does."""
+    """Return the answer of a torchvision ShuffleNetV2 to a normalised image, computed as its own ``forward`` does."""
     maps: dict[str, Tensor] = {}
     maps["stride4"] = network.maxpool(network.conv1(x_B3HW))
     maps["stride8"] = network.stage2(maps["stride4"])

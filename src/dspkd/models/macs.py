@@ -32,7 +32,7 @@ _OVERLOADS = {
 
 @dataclass(frozen=True)
 class Macs:
-    """What one picture costs a network, in multiply-accumulates.
+    """What one image costs a network, in multiply-accumulates.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Macs:
 
 
 def count(tapped: Tapped, *, side: int = 224) -> Macs:
-    """Return what a square picture of `side` px costs a network that lies on the meta device; it is in evaluation then.
+    """Return what a square image of `side` px costs a network that lies on the meta device; it is in evaluation then.
 
     Source: `torch.utils.flop_counter`, to which `Macs.around` is added. The rule is that of MMEngine's flop analyser,
     applied as MMPreTrain does, to feature extraction; that the paper's authors used it is inferred from all seven of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dspkd.models.zoo import Row
+from dspkd.models.zoo import NetworkSummary
 
 _TOP = """\
 # Networks
@@ -13,7 +13,7 @@ _TOP = """\
 
 `model.name` in a recipe is one of these names, or any of timm's that shows its maps:
 [a teacher of your own](how-to/your-own-teacher.md). Parameters are those of the network with its classifier. GMACs are
-billions of multiply-accumulates for one picture of 224 x 224 pixels: convolutions and matrix products, with the
+billions of multiply-accumulates for one image of 224 x 224 pixels: convolutions and matrix products, with the
 classifier for eight classes.
 """
 
@@ -35,14 +35,14 @@ _NOTES = """
 known to us. Ours is ShuffleNetV1 with 1.4 times the channels, a width chosen because it comes near the 1.8 M that the
 paper's table of inference times prints.
 
-**1.13 M and 1.09 M.** That same table gives the student 1.262 M parameters and 0.046 s a picture, after SSD-KD 1.13 M
+**1.13 M and 1.09 M.** That same table gives the student 1.262 M parameters and 0.046 s an image, after SSD-KD 1.13 M
 and 0.072 s, after DSP-KD 1.09 M and 0.023 s. Distillation trains a network and leaves its graph as it is: 1,261,804
 parameters before and after, and one speed. Nor has any published width of ShuffleNetV2 1.13 or 1.09 M (with eight
 classes 0.350, 1.262, 2.487 and 5.361 M), so these two rows are not reproduced.
 """
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[NetworkSummary]) -> str:
     """Return the page for the rows of `dspkd.models.zoo.describe`."""
     sizes = _table(
         ("name", "in its library", "parameters: 8 classes", "1000 classes", "GMACs", "channels of last", "note"),

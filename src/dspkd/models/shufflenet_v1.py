@@ -27,7 +27,7 @@ class ShuffleNetV1(nn.Module):
 
     Notes
     -----
-    Takes normalised pictures ``[B, 3, H, W]``. The map that is pooled is the last stage's, so taps ``stride32`` and
+    Takes normalised images ``[B, 3, H, W]``. The map that is pooled is the last stage's, so taps ``stride32`` and
     ``last`` are one tensor. Weights start as PyTorch's layers start them (inferred).
 
     Source: Zhang et al., *ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices*,

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dspkd.types import Output, Spec
+from dspkd.types import NetworkSpec, Output
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Walk = Callable[[Any, Tensor], Output]
-"""Runs a library's network on a normalised picture, stage by stage, and keeps the maps that it passes."""
+"""Runs a library's network on a normalised image, stage by stage, and keeps the maps that it passes."""
 
 Download = Callable[[], Mapping[str, Tensor]]
 """Fetches the library's own ImageNet weights: ``{name: tensor}`` with the library's names, 1000 classes."""
@@ -52,7 +52,7 @@ class Tapped(nn.Module):
     network
         The library's network, its classifier ending in `classes` logits.
     walk
-        Runs `network` on a normalised picture; see `Walk`.
+        Runs `network` on a normalised image; see `Walk`.
     name
         What the zoo and recipes call it.
     mean, std
@@ -60,7 +60,7 @@ class Tapped(nn.Module):
     head
         Name of the classifier inside `network`, such as ``fc``: the one layer whose shape follows the class count.
     size
-        Rows and columns of the picture on which the shape is read off; the size that the library's weights expect.
+        Rows and columns of the image on which the shape is read off; the size that the library's weights expect.
     download
         Fetches the library's ImageNet weights; None where there are none.
 
@@ -103,20 +103,20 @@ class Tapped(nn.Module):
         self.loaded: Loaded | None = None
 
     def forward(self, images_B3HW: Tensor) -> Output:
-        """Return logits, pooled vector and maps of pictures in [0, 1]."""
+        """Return logits, pooled vector and maps of images in [0, 1]."""
         return self._walk(self.network, (images_B3HW - self.mean) / self.std)
 
     def library_state(self) -> dict[str, Tensor]:
         """Return the weights under the library's own names, as ``model.safetensors`` holds them."""
         return self.network.state_dict()
 
-    def _dry_run(self, size: tuple[int, int]) -> Spec:
+    def _dry_run(self, size: tuple[int, int]) -> NetworkSpec:
         ghosts = {name: t.to("meta") for name, t in chain(self.named_parameters(), self.named_buffers())}
         self.eval()
         with torch.no_grad():
             answer = functional_call(self, ghosts, (torch.empty(1, 3, *size, device="meta"),))
         self.train()
-        return Spec(
+        return NetworkSpec(
             classes=answer.logits.shape[1],
             pooled=answer.pooled.shape[1],
             channels={tap: m_BCHW.shape[1] for tap, m_BCHW in answer.maps.items()},

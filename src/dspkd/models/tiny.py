@@ -22,7 +22,7 @@ class Tiny(nn.Module):
 
     Notes
     -----
-    Takes normalised pictures ``[B, 3, H, W]``; channels at width 1 are 24, 32, 48, 64 at strides 4 to 32, and 96 last.
+    Takes normalised images ``[B, 3, H, W]``; channels at width 1 are 24, 32, 48, 64 at strides 4 to 32, and 96 last.
     """
 
     def __init__(self, classes: int, *, width: int = 1) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import timm
 import torch
 from torch import nn
 
-from dspkd.errors import RecipeError
+from dspkd.errors import RecipeError, suggest
 from dspkd.models import from_timm, from_torchvision
 from dspkd.models.macs import Macs, count
 from dspkd.models.shufflenet_v1 import ShuffleNetV1
@@ -24,7 +23,7 @@ from dspkd.models.weights import load
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZooEntry:
     """A network of ours.
 
     Attributes
@@ -50,25 +49,25 @@ class Entry:
 
 
 ENTRIES = {
-    "res2net101": Entry("timm", "res2net101_26w_4s.in1k", 43.174, 8.102, "a teacher in the paper"),
-    "convnext_base": Entry("timm", "convnext_base.fb_in1k", 87.575, 15.383, "a teacher in the paper"),
-    "efficientnet_b4": Entry("timm", "efficientnet_b4.ra2_in1k", 19.342, 1.543, "a teacher in the paper"),
-    "efficientnet_b0": Entry("timm", "efficientnet_b0.ra_in1k", 5.289, 0.4),
-    "efficientnet_lite0": Entry("timm", "tf_efficientnet_lite0.in1k", note="no squeeze-and-excite: quantises well"),
-    "efficientnet_lite2": Entry("timm", "tf_efficientnet_lite2.in1k", note="no squeeze-and-excite: quantises well"),
-    "mobilenetv2": Entry("timm", "mobilenetv2_100.ra_in1k", 3.505, 0.313),
-    "shufflenet_v2_x1_0": Entry("torchvision", "shufflenet_v2_x1_0", 1.262, 0.148, "the student in the paper"),
-    "shufflenet_v1_x1_0": Entry("dspkd", "shufflenet_v1_x1_0", 0.912, 0.143, "no ImageNet weights"),
-    "wide_shufflenet": Entry(
+    "res2net101": ZooEntry("timm", "res2net101_26w_4s.in1k", 43.174, 8.102, "a teacher in the paper"),
+    "convnext_base": ZooEntry("timm", "convnext_base.fb_in1k", 87.575, 15.383, "a teacher in the paper"),
+    "efficientnet_b4": ZooEntry("timm", "efficientnet_b4.ra2_in1k", 19.342, 1.543, "a teacher in the paper"),
+    "efficientnet_b0": ZooEntry("timm", "efficientnet_b0.ra_in1k", 5.289, 0.4),
+    "efficientnet_lite0": ZooEntry("timm", "tf_efficientnet_lite0.in1k", note="no squeeze-and-excite: quantises well"),
+    "efficientnet_lite2": ZooEntry("timm", "tf_efficientnet_lite2.in1k", note="no squeeze-and-excite: quantises well"),
+    "mobilenetv2": ZooEntry("timm", "mobilenetv2_100.ra_in1k", 3.505, 0.313),
+    "shufflenet_v2_x1_0": ZooEntry("torchvision", "shufflenet_v2_x1_0", 1.262, 0.148, "the student in the paper"),
+    "shufflenet_v1_x1_0": ZooEntry("dspkd", "shufflenet_v1_x1_0", 0.912, 0.143, "no ImageNet weights"),
+    "wide_shufflenet": ZooEntry(
         "dspkd",
         "wide_shufflenet",
         1.8,
         note="a stand-in (inferred): ShuffleNetV1 1.4 times as wide, for a network whose plan is not published",
     ),
-    "resnet18": Entry("timm", "resnet18.a1_in1k"),
-    "resnet50": Entry("timm", "resnet50.a1_in1k", note="SSD-KD's teacher"),
-    "tiny": Entry("dspkd", "tiny", note="for tests and demonstrations only"),
-    "tiny_wide": Entry("dspkd", "tiny_wide", note="for tests and demonstrations only"),
+    "resnet18": ZooEntry("timm", "resnet18.a1_in1k"),
+    "resnet50": ZooEntry("timm", "resnet50.a1_in1k", note="SSD-KD's teacher"),
+    "tiny": ZooEntry("dspkd", "tiny", note="for tests and demonstrations only"),
+    "tiny_wide": ZooEntry("dspkd", "tiny_wide", note="for tests and demonstrations only"),
 }
 
 OWN: dict[str, Callable[[int], nn.Module]] = {
@@ -80,7 +79,7 @@ OWN: dict[str, Callable[[int], nn.Module]] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class NetworkSummary:
     """What a user is told of a network of ours: its entry, and what is counted.
 
     Attributes
@@ -88,7 +87,7 @@ class Row:
     parameters
         ``{classes: parameters}`` at 1000, 8 and 6 classes.
     macs
-        For one picture of 224 px.
+        For one image of 224 px.
     stride32, last
         Channels at these taps.
     """
@@ -146,7 +145,7 @@ def make(name: str, *, classes: int, weights: str | Path = "none") -> Tapped:
     return tapped
 
 
-def describe() -> list[Row]:
+def describe() -> list[NetworkSummary]:
     """Return a row per network of ours, in the order of `names`; built on the meta device, so quick."""
     return [_row(name, ENTRIES[name]) for name in names()]
 
@@ -154,9 +153,7 @@ def describe() -> list[Row]:
 def _build(name: str, classes: int) -> Tapped:
     entry = ENTRIES.get(name)
     if entry is None and not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*names(), *timm.list_models()], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names())}, and timm's."
-        raise RecipeError(f"no model is called {name!r}; {hint}")
+        raise RecipeError(f"no model is called {name!r}; {suggest(name, [*names(), *timm.list_models()])}")
     if entry is None or entry.library == "timm":
         return from_timm.tapped(entry.key if entry else name, name=name, classes=classes)
     if entry.library == "torchvision":
@@ -164,12 +161,12 @@ def _build(name: str, classes: int) -> Tapped:
     return Tapped(OWN[entry.key](classes), operator.call, name=name)
 
 
-def _row(name: str, entry: Entry) -> Row:
+def _row(name: str, entry: ZooEntry) -> NetworkSummary:
     with torch.device("meta"):
         tapped = _build(name, classes=1000)
     spec = tapped.spec
     without_head = sum(p.numel() for p in tapped.parameters()) - spec.classes * (spec.pooled + 1)
-    return Row(
+    return NetworkSummary(
         name=name,
         library=entry.library,
         key=entry.key,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-from dspkd.errors import RecipeError
+from dspkd.errors import RecipeError, suggest
 
 _FOLDER = Path(__file__).parent / "library"
 _GRIDS = "grids/"
@@ -58,6 +57,4 @@ def _find(name: str | Path, known: list[str], kind: str) -> Path:
     embedded = Path(name).with_suffix("").as_posix()
     if embedded in known:
         return _FOLDER / f"{embedded}.toml"
-    near = difflib.get_close_matches(embedded, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"embedded are {', '.join(known)}"
-    raise RecipeError(f"no {kind} {str(name)!r}: neither a file nor an embedded {kind}; {hint}")
+    raise RecipeError(f"no {kind} {str(name)!r}: neither a file nor an embedded {kind}; {suggest(embedded, known)}")

@@ -11,13 +11,13 @@ from dspkd.recipes.stage import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Machine:
+class MachineConfig:
     """Where and how a run is computed. Not part of the digest: a run may be resumed on another machine."""
 
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` ..."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Processes that load pictures; results do not depend on their number. `auto`: none on a CPU, whose cores compute
+    """Processes that load images; results do not depend on their number. `auto`: none on a CPU, whose cores compute
     anyway; beside a GPU one less than there are cores, up to 16."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads for arithmetic; 0 leaves torch's choice."""

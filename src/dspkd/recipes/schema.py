@@ -7,7 +7,6 @@ between recipes: one file is the whole experiment, so its digest names the resul
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import tomllib
@@ -19,18 +18,18 @@ import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from dspkd.errors import RecipeError
-from dspkd.recipes.machine import Machine
+from dspkd.errors import RecipeError, suggest
+from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
-from dspkd.recipes.stage import STRICT, Count, Ramp, Stage, Term
+from dspkd.recipes.stage import STRICT, Count, RampConfig, StageConfig, TermConfig
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Data:
-    """Which pictures: a folder (or CSV file) of a known layout."""
+class DataConfig:
+    """Which images: a folder (or CSV file) of a known layout."""
 
     path: str
     layout: Literal["auto", "isic2019", "folder", "csv", "imagefolder", "pad-ufes-20", "ham10000"] = "auto"
@@ -41,11 +40,11 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Split:
-    """Which pictures train, choose the epoch, and judge; or a file, or a column of the data, that says so."""
+class SplitConfig:
+    """Which images train, choose the epoch, and judge; or a file, or a column of the data, that says so."""
 
-    val: Share = 0.15
-    test: Share = 0.2
+    val: Fraction = 0.15
+    test: Fraction = 0.2
     seed: int = 0
     by: Literal["group", "image"] = "group"
     """`image` lets photographs of one lesion fall into several parts; only to imitate papers that did so. Where that
@@ -76,7 +75,7 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Model:
+class ModelConfig:
     """The network that is trained."""
 
     name: str
@@ -85,7 +84,7 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class RandAugment:
+class RandAugmentConfig:
     """RandAugment (Cubuk et al. 2020). The paper names it without numbers; 2 and 9 are torchvision's (inferred)."""
 
     num_ops: Annotated[int, Field(ge=0)] = 2
@@ -93,37 +92,37 @@ class RandAugment:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Pictures:
-    """How an image becomes a square picture. The defaults are inferred: the paper gives no numbers."""
+class ImagesConfig:
+    """How an image becomes a square image. The defaults are inferred: the paper gives no numbers."""
 
     size: Count = 224
-    """Side of the picture in pixels."""
+    """Side of the image in pixels."""
     min_area: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Least share of the image that a training crop covers."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 180.0
-    """Training pictures are turned by up to this many degrees either way."""
+    """Training images are rotated by up to this many degrees either way."""
     flips: bool = True
     erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Probability that a rectangle of a training picture becomes black (random erasing, Zhong et al. 2020)."""
+    """Probability that a rectangle of a training image becomes black (random erasing, Zhong et al. 2020)."""
     artefacts: tuple[str, ...] = ()
     """What is taken out of each image, in this order, in training and in use alike: `hair`, `shading`, `dark_corner`,
     `colour_constancy`. The paper removes "pseudo-shadows" and does not say how; none of these is claimed to be it."""
     views: Annotated[int, Field(gt=0)] | Literal["fresh"] = "fresh"
-    """How many different training pictures are made of an image. `fresh` makes another each time; a number makes so
-    many, the same for every seed, and a teacher is asked about each only once: see `bank`."""
-    randaugment: RandAugment = Field(default_factory=RandAugment)
+    """How many different training images are made of an image. `fresh` makes another each time; a number makes so
+    many, the same for every seed, and a teacher is asked about each only once: see `teacher_cache`."""
+    randaugment: RandAugmentConfig = Field(default_factory=RandAugmentConfig)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Bank:
-    """How a teacher's answers are kept, where `pictures.views` is a number."""
+class TeacherCacheConfig:
+    """How a teacher's answers are kept, where `images.views` is a number."""
 
     maps: Literal["float16", "float32"] = "float16"
     """Type of the stored maps; logits and pooled vectors are always float32."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Train:
+class TrainConfig:
     """What all stages share."""
 
     batch_size: Count = 64
@@ -131,9 +130,9 @@ class Train:
     """0 draws each image once an epoch, 1 all classes equally often; between, class c in proportion to
     N_c^(1-balance)."""
     mixup: Annotated[float, Field(ge=0)] = 0.0
-    """Mix pictures in pairs: alpha of MixUp's Beta(alpha, alpha) distribution, e.g. 0.2; 0 leaves them single."""
+    """Mix images in pairs: alpha of MixUp's Beta(alpha, alpha) distribution, e.g. 0.2; 0 leaves them single."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    """The same for CutMix, e.g. 1.0; where both are on, each batch has one of them. Neither goes with a bank."""
+    """The same for CutMix, e.g. 1.0; where both are on, each batch has one of them. Neither goes with a cache."""
     clip: Annotated[float, Field(gt=0)] = 5.0
     """Largest gradient norm."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -145,18 +144,18 @@ class Recipe:
     """A whole experiment. A teacher is a run too: of a recipe without a teacher."""
 
     name: str
-    data: Data
-    model: Model
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    data: DataConfig
+    model: ModelConfig
+    stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
     seed: int = 0
     teacher: str | tuple[str, ...] | None = None
     """The teacher's run folder, relative to where the command runs. Of several, the mean of the probabilities teaches,
     and the first one's maps."""
-    split: Split = Field(default_factory=Split)
-    pictures: Pictures = Field(default_factory=Pictures)
-    bank: Bank = Field(default_factory=Bank)
-    train: Train = Field(default_factory=Train)
-    machine: Machine = Field(default_factory=Machine)
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    images: ImagesConfig = Field(default_factory=ImagesConfig)
+    teacher_cache: TeacherCacheConfig = Field(default_factory=TeacherCacheConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    machine: MachineConfig = Field(default_factory=MachineConfig)
 
     @model_validator(mode="after")
     def _stages_have_names_of_their_own(self) -> Self:
@@ -267,15 +266,30 @@ def _tell(error: Any, keys_beside: Callable[[list[str]], list[str]]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "unexpected_keyword_argument":
         known = keys_beside(place)
-        near = difflib.get_close_matches(place[-1], known, n=1)
-        message = "no such key; " + (f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}")
+        if (new := _RENAMED.get(place[-1])) in known:
+            return f"{'.'.join(place)}: renamed; write {'.'.join([*place[:-1], str(new)])}"
+        message = f"no such key; {suggest(place[-1], known)}"
     elif error["type"] != "value_error" and not isinstance(error["input"], dict | list):
         message += f", got {error['input']!r}"
     return f"{'.'.join(place)}: {message}" if place else message
 
 
-_NAMED_ALIKE = (Data, Split, Model, Pictures, RandAugment, Bank, Train, Machine, Ramp)
-_SECTIONS: dict[str, type] = {kind.__name__.lower(): kind for kind in _NAMED_ALIKE} | {"stages": Stage, "terms": Term}
+_SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "split": SplitConfig,
+    "model": ModelConfig,
+    "images": ImagesConfig,
+    "randaugment": RandAugmentConfig,
+    "teacher_cache": TeacherCacheConfig,
+    "train": TrainConfig,
+    "machine": MachineConfig,
+    "stages": StageConfig,
+    "terms": TermConfig,
+    "ramp": RampConfig,
+}
+
+_RENAMED = {"pictures": "images", "bank": "teacher_cache"}
+"""Keys of recipes written before they had the field's words."""
 
 
 def _keys_beside(place: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ Count = Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Ramp:
+class RampConfig:
     """The rise of a term's weight over the first epochs of its stage."""
 
     epochs: Count
@@ -29,26 +29,26 @@ class Ramp:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Term:
+class TermConfig:
     """One part of a stage's loss."""
 
     method: str
     weight: Annotated[float, Field(gt=0)] = 1.0
     options: dict[str, Any] = Field(default_factory=dict)
-    ramp: Ramp | None = None
+    ramp: RampConfig | None = None
     """How the weight rises from (nearly) 0; it has its full value from the start if nothing is said."""
     carry: bool = False
     """Start this term's own layers from those of the same-named term of the stage before."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Stage:
+class StageConfig:
     """A stretch of training with one objective and one fresh optimiser."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     epochs: Count
     lr: Annotated[float, Field(gt=0)]
-    terms: Annotated[tuple[Term, ...], Field(min_length=1)]
+    terms: Annotated[tuple[TermConfig, ...], Field(min_length=1)]
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`sgd` has momentum 0.9 and no Nesterov step."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05

@@ -24,7 +24,7 @@ _SIDE = 160
 
 
 @dataclass(frozen=True)
-class Picture:
+class AuditImage:
     """One image of a pair."""
 
     name: str
@@ -35,10 +35,10 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Couple:
-    """A pair on the contact sheet: two pictures, how alike, and what is wrong with it."""
+class ImagePair:
+    """A pair on the contact sheet: two images, how alike, and what is wrong with it."""
 
-    pictures: tuple[Picture, Picture]
+    images: tuple[AuditImage, AuditImage]
     similarity: float
     turn: str
     faults: tuple[str, ...]
@@ -77,7 +77,7 @@ def verdict(audited: Audit) -> str:
     return f"{first}: {said}.{more}"
 
 
-def _couples(audited: Audit) -> list[Couple]:
+def _couples(audited: Audit) -> list[ImagePair]:
     """Return the gravest pairs: across parts, then of two classes, then of two groups, most similar first."""
     table, pairs = audited.table, audited.pairs
     groups = np.array(table.groups)
@@ -92,8 +92,8 @@ def _couples(audited: Audit) -> list[Couple]:
     }
     order = np.lexsort((-pairs.similarity, *(~fault for fault in reversed(faults.values()))))[:SHOWN]
     return [
-        Couple(
-            (_picture(audited, int(pairs.first[p])), _picture(audited, int(pairs.second[p]))),
+        ImagePair(
+            (_image(audited, int(pairs.first[p])), _image(audited, int(pairs.second[p]))),
             float(pairs.similarity[p]),
             TURNS[pairs.turn[p]],
             tuple(name for name, fault in faults.items() if fault[p]),
@@ -102,13 +102,13 @@ def _couples(audited: Audit) -> list[Couple]:
     ]
 
 
-def _picture(audited: Audit, row: int) -> Picture:
+def _image(audited: Audit, row: int) -> AuditImage:
     table = audited.table
     pixels = Image.fromarray(decode(table.paths[row], short_side=_SIDE))
     pixels.thumbnail((_SIDE, _SIDE))
     file = io.BytesIO()
     pixels.save(file, "JPEG", quality=80)
-    return Picture(
+    return AuditImage(
         name=table.ids[row],
         label=table.classes[table.labels[row]],
         group=table.groups[row],

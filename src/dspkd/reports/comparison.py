@@ -18,43 +18,43 @@ from dspkd.runs.run_folder import Run
 
 
 @dataclass(frozen=True)
-class Spread:
+class MeanAndSd:
     """Mean and standard deviation (of a sample, so divided by n - 1) of a number; `sd` is None for a single run."""
 
     mean: float
     sd: float | None
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Spread:
+    def of(cls, values: Iterable[float]) -> MeanAndSd:
         """Return the spread of at least one value."""
         known = list(values)
         return cls(fmean(known), stdev(known) if len(known) > 1 else None)
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
+class ArmRuns:
     """The runs of one name: one recipe with several seeds."""
 
     name: str
     runs: tuple[Run, ...]
     tests: tuple[Summary, ...]
 
-    def spread(self, metric: str) -> Spread | None:
+    def spread(self, metric: str) -> MeanAndSd | None:
         """Return the spread over seeds of a number of `Summary`, such as ``"f1_macro"``; None where it is None."""
         values = [getattr(test, metric) for test in self.tests]  # of the same images: all None or none
-        return None if None in values else Spread.of(values)
+        return None if None in values else MeanAndSd.of(values)
 
-    def recall(self, number: int) -> Spread:
+    def recall(self, number: int) -> MeanAndSd:
         """Return the spread over seeds of the recall of class `number`."""
-        return Spread.of(test.per_class[number].recall for test in self.tests)
+        return MeanAndSd.of(test.per_class[number].recall for test in self.tests)
 
     @property
-    def score(self) -> Spread:
+    def score(self) -> MeanAndSd:
         """The spread of balanced accuracy, by which contenders are ranked."""
-        return Spread.of(test.balanced_accuracy for test in self.tests)
+        return MeanAndSd.of(test.balanced_accuracy for test in self.tests)
 
 
-def contenders(runs: Sequence[Run]) -> list[Contender]:
+def contenders(runs: Sequence[Run]) -> list[ArmRuns]:
     """Group runs by name, best mean balanced accuracy first.
 
     Raises
@@ -76,13 +76,13 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
             )
         seeds[run.result.seed] = run
     grouped = [
-        Contender(name, tuple(seeds.values()), tuple(summarise(run.test) for run in seeds.values()))
+        ArmRuns(name, tuple(seeds.values()), tuple(summarise(run.test) for run in seeds.values()))
         for name, seeds in named.items()
     ]
     return sorted(grouped, key=lambda contender: (-contender.score.mean, contender.name))
 
 
-def intervals(ranked: Sequence[Contender]) -> list[dict[str, Estimate]]:
+def intervals(ranked: Sequence[ArmRuns]) -> list[dict[str, Estimate]]:
     """Return, for each contender, the mean over its seeds of each of `METRICS`, with its interval."""
     scores = resample([run.test for contender in ranked for run in contender.runs])
     rows = iter(range(len(scores[METRICS[0]].observed)))
@@ -90,14 +90,14 @@ def intervals(ranked: Sequence[Contender]) -> list[dict[str, Estimate]]:
     return [{metric: estimate(scores[metric], mine) for metric in METRICS} for mine in own]
 
 
-def differing(contender: Contender) -> list[str]:
+def differing(contender: ArmRuns) -> list[str]:
     """Return the settings, such as ``"data.layout"``, in which runs of one name differ though only the seed should."""
     settings = [_flat(tomllib.loads(run.recipe)) for run in contender.runs]
     keys = sorted({key for each in settings for key in each} - {"seed"})
     return [key for key in keys if any(each.get(key) != settings[0].get(key) for each in settings)]
 
 
-def agreement(one: Contender, other: Contender) -> float | None:
+def agreement(one: ArmRuns, other: ArmRuns) -> float | None:
     """Return the share of test images to which a run of each gives the same answer, the mean over pairs of runs.
 
     Of a contender with itself: over pairs of its seeds, None where it has a single run.

@@ -8,7 +8,7 @@ from pathlib import Path
 from dspkd.evaluation.intervals import METRICS
 from dspkd.evaluation.significance import LEVEL, POWER
 from dspkd.reports import compute_cost, data_card, fidelity_by_arm, wording
-from dspkd.reports.comparison import Spread
+from dspkd.reports.comparison import MeanAndSd
 from dspkd.reports.comparison_results import Figure, Results
 
 
@@ -123,7 +123,7 @@ def _card(results: Results) -> str:
     return "Data card, test images:\n\n" + "\n".join(lines)
 
 
-def _spread(figure: Figure | Spread) -> str:
+def _spread(figure: Figure | MeanAndSd) -> str:
     return f"{figure.mean:.3f}" if figure.sd is None else f"{figure.mean:.3f} ± {figure.sd:.3f}"
 
 

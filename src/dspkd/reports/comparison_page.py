@@ -11,7 +11,7 @@ from dspkd.evaluation.significance import POWER, Verdict, verdicts
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports import compute_cost, critical_difference, fidelity_by_arm, holdout, plots, subgroups, wording
 from dspkd.reports import style as paper
-from dspkd.reports.comparison import Contender, agreement, contenders, differing, intervals, unanimity
+from dspkd.reports.comparison import ArmRuns, agreement, contenders, differing, intervals, unanimity
 from dspkd.reports.html import render
 from dspkd.runs.run_folder import read
 
@@ -91,7 +91,7 @@ def _shades(table: Sequence[Sequence[float | None]]) -> list[list[float]]:
     return [[0.0 if value is None else (value - least) / span for value in row] for row in table]
 
 
-def _curves(ranked: Sequence[Contender]) -> list[Markup]:
+def _curves(ranked: Sequence[ArmRuns]) -> list[Markup]:
     """Return a panel for each contender, all with the same scale."""
     scores = [epoch.val["balanced_accuracy"] for contender in ranked for run in contender.runs for epoch in run.epochs]
     room = 0.05 * (max(scores) - min(scores)) + 1e-3
@@ -105,8 +105,8 @@ def _curves(ranked: Sequence[Contender]) -> list[Markup]:
     return drawn
 
 
-def _ranks(ranked: Sequence[Contender], told: Sequence[Verdict]) -> Markup | None:
-    """Return the critical-difference picture; None for fewer than three arms, or where some pair has no p-value."""
+def _ranks(ranked: Sequence[ArmRuns], told: Sequence[Verdict]) -> Markup | None:
+    """Return the critical-difference image; None for fewer than three arms, or where some pair has no p-value."""
     if len(ranked) < 3 or any(row.p is None for row in told) or not (ranks := critical_difference.mean_ranks(ranked)):
         return None
     stretches = critical_difference.not_shown(list(ranks), told)

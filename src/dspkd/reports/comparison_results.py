@@ -13,8 +13,8 @@ from dspkd.evaluation.intervals import METRICS
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.significance import Verdict, verdicts
 from dspkd.reports import compute_cost, fidelity_by_arm, holdout
-from dspkd.reports.comparison import Spread, contenders, intervals
-from dspkd.reports.compute_cost import Compute
+from dspkd.reports.comparison import MeanAndSd, contenders, intervals
+from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
 from dspkd.runs.run_folder import Run, read
 
@@ -33,7 +33,7 @@ class Figure:
 class RunFigures:
     """A run's figures on the test images, its training seconds, and how often the test images were opened.
 
-    `f1s` are those of the classes. `test_openings` is None for a run made before they were counted; `early_openings`
+    `f1s` are those of the classes. `test_evaluations` is None for a run made before they were counted; `early_openings`
     are those before training ended.
     """
 
@@ -46,7 +46,7 @@ class RunFigures:
     recalls: dict[str, float]
     f1s: dict[str, float]
     seconds: float
-    test_openings: int | None
+    test_evaluations: int | None
     early_openings: int
 
 
@@ -61,7 +61,7 @@ class ArmFigures:
     figures: dict[str, Figure]
     runs: list[RunFigures]
     seconds: float
-    compute: Compute
+    compute: ComputeCost
     fidelity: ArmFidelity | None
 
 
@@ -145,7 +145,7 @@ def tabulate(
     faithful = fidelity_by_arm.of_arms(ranked)
     arms = []
     for arm, estimates in zip(ranked, intervals(ranked), strict=True):
-        spreads = {metric: Spread.of(getattr(test, metric) for test in arm.tests) for metric in METRICS}
+        spreads = {metric: MeanAndSd.of(getattr(test, metric) for test in arm.tests) for metric in METRICS}
         figures = {
             metric: Figure(spread.mean, spread.sd, estimates[metric].low, estimates[metric].high)
             for metric, spread in spreads.items()

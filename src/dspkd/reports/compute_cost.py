@@ -43,55 +43,55 @@ class Time:
 
 
 @dataclass(frozen=True)
-class Compute:
+class ComputeCost:
     """What the runs of an arm took.
 
     Attributes
     ----------
     own
         Training of all its runs, validation after each epoch included; decoding and the final test are not.
-    bank
+    cache
         Its teacher's stored answers, as they took when they were made; they serve all seeds, so the most that one of
-        its runs reads. Nothing without a bank: then asking the teacher is part of `own`.
+        its runs reads. Nothing without a cache: then asking the teacher is part of `own`.
     teachers
-        Training of its teachers, with theirs and their banks.
+        Training of its teachers, with theirs and their caches.
     """
 
     own: Time
-    bank: Time
+    cache: Time
     teachers: Time
 
     @property
     def all(self) -> Time:
         """The sum."""
-        return Time.sum([self.own, self.bank, self.teachers])
+        return Time.sum([self.own, self.cache, self.teachers])
 
 
-def of(runs: Sequence[Run]) -> Compute:
+def of(runs: Sequence[Run]) -> ComputeCost:
     """Return what the runs of one recipe took."""
-    banks = [bank for run in runs if (bank := _bank(run))]
+    caches = [cache for run in runs if (cache := _cache_cost(run))]
     folders = dict.fromkeys(folder for run in runs for folder in run.teachers)
-    return Compute(
+    return ComputeCost(
         own=Time.sum(Time(run.result.seconds, run.result.cpu_seconds) for run in runs),
-        bank=Time(_most([bank.seconds for bank in banks]), _most([bank.cpu_seconds for bank in banks])),
+        cache=Time(_most([cache.seconds for cache in caches]), _most([cache.cpu_seconds for cache in caches])),
         teachers=Time.sum(_trained(folder) for folder in folders),
     )
 
 
-def _bank(run: Run) -> Time | None:
-    """Return what a run's bank took; None for a run without one. Of a run made before that was kept, nobody knows."""
-    if run.result.bank:
-        return Time(run.result.bank.seconds, run.result.bank.cpu_seconds)
-    views = tomllib.loads(run.recipe).get("pictures", {}).get("views", "fresh")
+def _cache_cost(run: Run) -> Time | None:
+    """Return what a run's cache took; None for a run without one. Of a run made before that was kept, nobody knows."""
+    if run.result.teacher_cache:
+        return Time(run.result.teacher_cache.seconds, run.result.teacher_cache.cpu_seconds)
+    views = tomllib.loads(run.recipe).get("images", {}).get("views", "fresh")
     return Time(None, None) if run.result.cpu_seconds is None and run.teachers and views != "fresh" else None
 
 
-def rows(spent: Mapping[str, Compute]) -> list[list[str]]:
+def rows(spent: Mapping[str, ComputeCost]) -> list[list[str]]:
     """Return a line of the table for each arm."""
     return [
         [
             name,
-            *(f"{_said(part.seconds)} ({_said(part.cpu_seconds)})" for part in (it.own, it.bank, it.teachers, it.all)),
+            *(f"{_said(part.seconds)} ({_said(part.cpu_seconds)})" for part in (it.own, it.cache, it.teachers, it.all)),
         ]
         for name, it in spent.items()
     ]
@@ -102,13 +102,13 @@ def _said(seconds: float | None) -> str:
 
 
 def _trained(run: Path) -> Time:
-    """Return what the run of a teacher took, its own teachers and bank included; nothing known where it is gone."""
+    """Return what the run of a teacher took, its own teachers and cache included; nothing known where it is gone."""
     try:
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
         named = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8")).get("teacher", [])
     except (OSError, ValueError):
         return Time(None, None)
-    parts = [result, result["bank"]] if result.get("bank") else [result]
+    parts = [result, result["teacher_cache"]] if result.get("teacher_cache") else [result]
     earlier = [Path(folder) for folder in ([named] if isinstance(named, str) else named)]
     return Time.sum([*(Time(part.get("seconds"), part.get("cpu_seconds")) for part in parts), *map(_trained, earlier)])
 

@@ -22,7 +22,7 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Trust:
+class ConfidenceSummary:
     """What stands beside a run's numbers.
 
     Attributes
@@ -58,12 +58,12 @@ class Trust:
     sensitivity: float = SENSITIVITY
 
 
-def trust(run: Run) -> Trust:
+def trust(run: Run) -> ConfidenceSummary:
     """Return what stands beside the numbers of `run`."""
     lesions = _lesions(run.test)
     fitted = temperature(run.val)
     both = np.intersect1d(run.val.labels, run.test.labels).tolist()
-    return Trust(
+    return ConfidenceSummary(
         intervals=_intervals(run.test),
         recalls=_recalls(run.test),
         lesions=summarise(lesions) if lesions else None,
@@ -76,7 +76,7 @@ def trust(run: Run) -> Trust:
     )
 
 
-def reliability_panels(run: Run, known: Trust) -> list[Markup]:
+def reliability_panels(run: Run, known: ConfidenceSummary) -> list[Markup]:
     """Return reliability as it is and after temperature scaling; as a PNG they are one figure."""
     whole, panels = style.sheet(2, width=3.4, height=3.3)
     drawn = []

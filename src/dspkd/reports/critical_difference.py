@@ -1,4 +1,4 @@
-"""The critical-difference picture: arms by their mean rank, joined by a bar where they are not shown to differ."""
+"""The critical-difference image: arms by their mean rank, joined by a bar where they are not shown to differ."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from scipy.stats import rankdata
 
 from dspkd.evaluation.intervals import METRICS, resample
 from dspkd.evaluation.significance import Verdict
-from dspkd.reports.comparison import Contender
+from dspkd.reports.comparison import ArmRuns
 from dspkd.reports.style import LIGHT
 
 _RESAMPLES = 2_000
 
 
-def mean_ranks(ranked: Sequence[Contender]) -> dict[str, float]:
+def mean_ranks(ranked: Sequence[ArmRuns]) -> dict[str, float]:
     """Return the mean rank of each arm by balanced accuracy, best first: 1 for one that always wins.
 
     Arms are ranked (ties share their mean rank) in each of 2,000 resamples of the lesions and for each seed that all
@@ -33,7 +33,7 @@ def mean_ranks(ranked: Sequence[Contender]) -> dict[str, float]:
 def not_shown(names: Sequence[str], told: Collection[Verdict]) -> list[tuple[int, int]]:
     """Return the first and the last place of each longest stretch of `names` in which no two are shown to differ.
 
-    Source: Demšar, *Statistical Comparisons of Classifiers over Multiple Data Sets*, JMLR 2006, for the picture. His
+    Source: Demšar, *Statistical Comparisons of Classifiers over Multiple Data Sets*, JMLR 2006, for the image. His
     critical distance (Nemenyi's) needs many independent data sets; here the bars say what the verdicts say.
     """
     shown = {frozenset((row.one, row.other)) for row in told if row.metric == METRICS[0] and row.word != "not shown"}

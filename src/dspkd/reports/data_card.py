@@ -1,4 +1,4 @@
-"""The data card: whom the pictures show, as far as the run wrote it down."""
+"""The data card: whom the images show, as far as the run wrote it down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ABSENT = "not provided"
 
 
 @dataclass(frozen=True)
-class Row:
+class CardRow:
     """A line of the card: a value, and in each part how many images have it, and their share of the part."""
 
     value: str
@@ -21,21 +21,21 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Section:
+class CardSection:
     """An attribute: its name, where its values are from (None if from nowhere), rows, and median years in each part."""
 
     name: str
     column: str | None
-    rows: tuple[Row, ...]
+    rows: tuple[CardRow, ...]
     medians: tuple[float | None, ...]
 
 
-def sections(card: Mapping[str, Attribute], parts: Sequence[str]) -> list[Section]:
+def sections(card: Mapping[str, Attribute], parts: Sequence[str]) -> list[CardSection]:
     """Return the card as lines to print, with a column for each of `parts`."""
     return [_section(name, attribute, parts) for name, attribute in card.items()]
 
 
-def line(section: Section) -> str:
+def line(section: CardSection) -> str:
     """Return a section of one part as a line: ``sex: female 48 %, male 51 %, not provided 1 %``."""
     values = [f"{row.value} {100 * share:.0f} %" for row in section.rows for _, share in row.counts]
     median = [f"median {years:g}" for years in section.medians if years is not None]
@@ -51,17 +51,17 @@ def silent(card: Mapping[str, Attribute]) -> list[str]:
     ]
 
 
-def _section(name: str, attribute: Attribute, parts: Sequence[str]) -> Section:
+def _section(name: str, attribute: Attribute, parts: Sequence[str]) -> CardSection:
     if attribute.column is None:
-        return Section(name, None, (), ())
+        return CardSection(name, None, (), ())
     of = [attribute.parts[part] for part in parts]
     totals = [max(sum(values.values()), 1) for values in of]
     rows = tuple(
-        Row(
+        CardRow(
             value or ABSENT,
             tuple((values[value], values[value] / total) for values, total in zip(of, totals, strict=True)),
         )
         for value in of[0]
     )
     medians = tuple(attribute.medians.get(part) for part in parts) if attribute.medians else ()
-    return Section(name, attribute.column, rows, medians)
+    return CardSection(name, attribute.column, rows, medians)

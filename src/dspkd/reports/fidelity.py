@@ -11,28 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data import metadata
-from dspkd.data.table import hint
-from dspkd.errors import DataError, RunError
-from dspkd.evaluation.fidelity import Ledger, Tally, by_class, by_value, ledger, listed, melanoma, tally
+from dspkd.errors import DataError, RunError, suggest
+from dspkd.evaluation.fidelity import Agreement, Tally, agreement, by_class, by_value, listed, melanoma, tally
 from dspkd.evaluation.intervals import wilson
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports.outcomes import PARTS, answers
 from dspkd.runs.run_folder import Run
+from dspkd.runtime.files import atomic_open
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class FidelityPart:
     """The ledger of one part of the split: all images, class by class, and the interval of each `Tally.forgets`."""
 
-    ledger: Ledger
+    ledger: Agreement
     total: Tally
     classes: list[Tally]
     intervals: dict[str, tuple[float, float] | None]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageOutcome:
     """An image in a list: ``answers`` are ``{who: (class, probability of the true class)}``, the teacher's first."""
 
     part: str
@@ -46,7 +46,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Fidelity:
+class RunAgreement:
     """What became of the teacher's answers in a run.
 
     Attributes
@@ -63,17 +63,17 @@ class Fidelity:
         Every image that was forgotten, copied, corrected or wrong otherwise, by the student or a further version.
     """
 
-    parts: dict[str, Part]
+    parts: dict[str, FidelityPart]
     versions: dict[str, dict[str, Tally]]
     subgroups: dict[str, list[Tally]]
-    entries: list[Entry]
+    entries: list[ImageOutcome]
 
-    def forgotten(self, part: str) -> list[Entry]:
+    def forgotten(self, part: str) -> list[ImageOutcome]:
         """Return the forgotten images of a part, in the ledger's order."""
         return [entry for entry in self.entries if entry.part == part and entry.fate == "forgotten"]
 
 
-def of_run(run: Run) -> Fidelity | None:
+def of_run(run: Run) -> RunAgreement | None:
     """Return the ledger of a run; None where the teacher's answers to its images are not in its folder."""
     said = answers(run.folder)
     if "teacher" not in said or not set(PARTS) <= set(said["teacher"]):
@@ -83,7 +83,7 @@ def of_run(run: Run) -> Fidelity | None:
 
 def fidelity(
     student: Mapping[str, Predictions], said: Mapping[str, Mapping[str, Predictions]], told: Path | None = None
-) -> Fidelity:
+) -> RunAgreement:
     """Return the ledger of a student.
 
     Parameters
@@ -103,21 +103,21 @@ def fidelity(
     parts, versions, entries = {}, {}, []
     groups: dict[str, list[Tally]] = {}
     for part, mine in student.items():
-        found = ledger(mine, said["teacher"][part])
-        others = {name: ledger(each[part], mine).student for name, each in _versions(said) if part in each}
+        found = agreement(mine, said["teacher"][part])
+        others = {name: agreement(each[part], mine).student for name, each in _versions(said) if part in each}
         known = metadata.load(told, mine.ids) if told is not None and told.is_file() else {}
         parts[part] = _part(found)
         entries += list(_entries(part, found, others, _about(known, len(mine))))
         if part == "test":
             groups = {name: rows for name, values in known.items() if len(rows := _large(found, values)) > 1}
             versions = {
-                name: {"teacher": tally(ledger(each, found.teacher)), "student": tally(ledger(each, mine))}
+                name: {"teacher": tally(agreement(each, found.teacher)), "student": tally(agreement(each, mine))}
                 for name, each in others.items()
             }
-    return Fidelity(parts, versions, groups, entries)
+    return RunAgreement(parts, versions, groups, entries)
 
 
-def of_folder(run: Path, part: str, *, teacher: Path | None = None, also: Sequence[Path] = ()) -> Fidelity:
+def of_folder(run: Path, part: str, *, teacher: Path | None = None, also: Sequence[Path] = ()) -> RunAgreement:
     """Return the ledger of one part of a run, against its own teacher or the run `teacher`.
 
     Parameters
@@ -154,7 +154,7 @@ def of_folder(run: Path, part: str, *, teacher: Path | None = None, also: Sequen
     return fidelity({part: Predictions.load(run / "predictions" / f"{part}.csv")}, said, run / metadata.FILE)
 
 
-def of_class(found: Fidelity, part: str, name: str | None) -> list[Entry]:
+def of_class(found: RunAgreement, part: str, name: str | None) -> list[ImageOutcome]:
     """Return the forgotten images of a part, of the class called `name` alone if it is not None.
 
     Raises
@@ -164,15 +164,14 @@ def of_class(found: Fidelity, part: str, name: str | None) -> list[Entry]:
     """
     classes = found.parts[part].ledger.student.classes
     if name is not None and name not in classes:
-        raise DataError(f"no class is called {name!r}; {hint(name, classes)}")
+        raise DataError(f"no class is called {name!r}; {suggest(name, classes)}")
     return [entry for entry in found.forgotten(part) if name in (None, entry.truth)]
 
 
-def write_csv(found: Fidelity, path: Path) -> None:
+def write_csv(found: RunAgreement, path: Path) -> None:
     """Write every entry as CSV, whole or not at all."""
     who = list(dict.fromkeys(name for entry in found.entries for name in entry.answers))
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with atomic_open(path) as file:
         rows = csv.writer(file, lineterminator="\n")
         of_each = [column for name in who for column in (name, f"{name}_p_of_class")]
         rows.writerow(["part", "fate", "class", "id", "group", *of_each, "kl", "about"])
@@ -181,10 +180,9 @@ def write_csv(found: Fidelity, path: Path) -> None:
             rows.writerow(
                 [entry.part, entry.fate, entry.truth, entry.id, entry.group, *cells, f"{entry.kl:.4f}", entry.about]
             )
-    partial.replace(path)
 
 
-def verdict(found: Fidelity) -> str:
+def verdict(found: RunAgreement) -> str:
     """Return what the ledger of the test images comes to, in a few sentences."""
     part = found.parts["test"]
     total = part.total
@@ -203,7 +201,7 @@ def verdict(found: Fidelity) -> str:
     return said
 
 
-def versions(found: Fidelity) -> list[Tally]:
+def versions(found: RunAgreement) -> list[Tally]:
     """Return the tallies of further versions of the student, each named by what it is held against."""
     return [
         replace(row, name=f"{name} against the {against}")
@@ -216,21 +214,23 @@ def _versions(said: Mapping[str, Mapping[str, Predictions]]) -> list[tuple[str, 
     return [(name, each) for name, each in said.items() if name != "teacher"]
 
 
-def _part(found: Ledger) -> Part:
+def _part(found: Agreement) -> FidelityPart:
     rows = by_class(found)
     number = {name: k for k, name in enumerate(found.student.classes)}
     intervals = {row.name: _interval(found, found.student.labels == number[row.name]) for row in rows}
-    return Part(found, tally(found), rows, intervals | {"all": _interval(found, np.ones(len(found), dtype=bool))})
+    return FidelityPart(
+        found, tally(found), rows, intervals | {"all": _interval(found, np.ones(len(found), dtype=bool))}
+    )
 
 
-def _interval(found: Ledger, among: NDArray[np.bool_]) -> tuple[float, float] | None:
+def _interval(found: Agreement, among: NDArray[np.bool_]) -> tuple[float, float] | None:
     """Return the interval of the forgotten share, images of one lesion taken together."""
     known = among & np.isin(found.fates, ("forgotten", "kept"))
     _, sizes = np.unique(np.array(found.student.groups)[known], return_counts=True)
     return wilson(int(np.sum(found.fates[known] == "forgotten")), sizes) if len(sizes) else None
 
 
-def _large(found: Ledger, values: Sequence[str]) -> list[Tally]:
+def _large(found: Agreement, values: Sequence[str]) -> list[Tally]:
     """Return the tallies of subgroups with `FEW` lesions or more among the images that the teacher has right."""
     known = np.isin(found.fates, ("forgotten", "kept"))
     groups, values_N = np.array(found.student.groups), np.array(values)
@@ -246,7 +246,9 @@ def _about(known: Mapping[str, Sequence[str]], images: int) -> list[str]:
     return [", ".join(values[row] for values in known.values() if values[row]) for row in range(images)]
 
 
-def _entries(part: str, found: Ledger, others: Mapping[str, Predictions], about: Sequence[str]) -> Iterator[Entry]:
+def _entries(
+    part: str, found: Agreement, others: Mapping[str, Predictions], about: Sequence[str]
+) -> Iterator[ImageOutcome]:
     """Yield the images that are not kept by all, fate by fate, each in the ledger's order."""
     student, said = found.student, {"teacher": found.teacher, "student": found.student, **others}
     probabilities = {name: each.probabilities for name, each in said.items()}
@@ -259,7 +261,7 @@ def _entries(part: str, found: Ledger, others: Mapping[str, Predictions], about:
             if fate == "kept" and not lost[row]:
                 continue
             truth = int(student.labels[row])
-            yield Entry(
+            yield ImageOutcome(
                 part=part,
                 id=student.ids[row],
                 group=student.groups[row],

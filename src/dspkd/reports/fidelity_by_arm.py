@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from dspkd.errors import DataError
-from dspkd.evaluation.fidelity import Ledger, by_class, ledger, melanoma, tally
+from dspkd.evaluation.fidelity import Agreement, agreement, by_class, melanoma, tally
 from dspkd.evaluation.predictions import Predictions
-from dspkd.reports.comparison import Contender, Spread
+from dspkd.reports.comparison import ArmRuns, MeanAndSd
 from dspkd.reports.outcomes import answers
 from dspkd.runs.run_folder import Run
 
@@ -33,8 +33,8 @@ HEADINGS = ("arm", "taught", "forgotten", "melanoma forgotten", "copied", "corre
 class RunFidelity:
     """A run's ledger in numbers: counts of test images, and shares, None where there is nothing to be a share of.
 
-    `known` are those that the teacher has right, `missed` those that it has wrong; see `dspkd.evaluation.fidelity.Tally`
-    for the rest. `kl` is in nats.
+    `known` are those that the teacher has right, `missed` those that it has wrong; see
+    `dspkd.evaluation.fidelity.Tally` for the rest. `kl` is in nats.
     """
 
     folder: str
@@ -58,21 +58,21 @@ class ArmFidelity:
     """Spreads over the seeds of an arm, None where a share has no images, and its runs; `taught`: it had a teacher."""
 
     taught: bool
-    forgets: Spread | None
-    melanoma_forgets: Spread | None
-    copies: Spread | None
-    corrects: Spread | None
-    agreement: Spread | None
-    kl: Spread | None
+    forgets: MeanAndSd | None
+    melanoma_forgets: MeanAndSd | None
+    copies: MeanAndSd | None
+    corrects: MeanAndSd | None
+    agreement: MeanAndSd | None
+    kl: MeanAndSd | None
     runs: tuple[RunFidelity, ...]
 
     @property
-    def spreads(self) -> tuple[Spread | None, ...]:
+    def spreads(self) -> tuple[MeanAndSd | None, ...]:
         """The cells of its row."""
         return self.forgets, self.melanoma_forgets, self.copies, self.corrects, self.agreement, self.kl
 
 
-def of_arms(ranked: Sequence[Contender]) -> dict[str, ArmFidelity]:
+def of_arms(ranked: Sequence[ArmRuns]) -> dict[str, ArmFidelity]:
     """Return the ledgers of arms against their teachers; empty where no run has its teacher's answers.
 
     A run without a teacher is held against the teacher of the others, if they all have the same: it says how much a
@@ -85,7 +85,7 @@ def of_arms(ranked: Sequence[Contender]) -> dict[str, ArmFidelity]:
     found = {}
     for arm in ranked:
         teachers = [own[run.folder] or (common if run.result.teacher is None else None) for run in arm.runs]
-        ledgers = {run.folder: ledger(run.test, each) for run, each in zip(arm.runs, teachers, strict=True) if each}
+        ledgers = {run.folder: agreement(run.test, each) for run, each in zip(arm.runs, teachers, strict=True) if each}
         itself = all(_same(each.student, each.teacher) for each in ledgers.values())
         if len(ledgers) == len(arm.runs) and not itself:
             runs = tuple(_of_run(folder, each) for folder, each in ledgers.items())
@@ -103,10 +103,10 @@ def _taught(run: Run) -> Predictions | None:
         return kept
     folder = run.teachers[0]
     try:
-        pictures = [tomllib.loads(text).get("pictures", {}) for text in (run.recipe, _text(folder / "recipe.toml"))]
+        images = [tomllib.loads(text).get("images", {}) for text in (run.recipe, _text(folder / "recipe.toml"))]
         teacher = Predictions.load(folder / "predictions/test.csv")
-        alike = all(pictures[0].get(key) == pictures[1].get(key) for key in ("size", "artefacts"))
-        return ledger(run.test, teacher).teacher if alike else None
+        alike = all(images[0].get(key) == images[1].get(key) for key in ("size", "artefacts"))
+        return agreement(run.test, teacher).teacher if alike else None
     except (OSError, DataError):
         return None
 
@@ -115,7 +115,7 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _of_run(folder: Path, found: Ledger) -> RunFidelity:
+def _of_run(folder: Path, found: Agreement) -> RunFidelity:
     total = tally(found)
     first = None if melanoma(found.student.classes) is None else by_class(found)[0]
     return RunFidelity(
@@ -137,9 +137,9 @@ def _of_run(folder: Path, found: Ledger) -> RunFidelity:
 
 
 def _of_arm(runs: tuple[RunFidelity, ...], *, taught: bool) -> ArmFidelity:
-    def spread(name: str) -> Spread | None:
+    def spread(name: str) -> MeanAndSd | None:
         shares = [getattr(run, name) for run in runs]
-        return None if None in shares else Spread.of(shares)
+        return None if None in shares else MeanAndSd.of(shares)
 
     return ArmFidelity(
         taught=taught,

@@ -11,7 +11,7 @@ def told(run: Run) -> str:
     """Return how often a run's test images have been opened, when, and by what."""
     if run.openings is None:
         return (
-            f"The test images were opened at least {_times(run.result.test_openings)}; "
+            f"The test images were opened at least {_times(run.result.test_evaluations)}; "
             "this run was made before openings were counted."
         )
     listed = ", ".join(f"{opening.purpose} on {opening.date[:10]}" for opening in run.openings)
@@ -35,11 +35,11 @@ def warning(run: Run) -> str:
 
 def of_several(runs: Sequence[Run]) -> str:
     """Return how often the test images of runs of a comparison were opened, naming those that were more than once."""
-    again = [run for run in runs if (len(run.openings) if run.openings else run.result.test_openings) > 1]
+    again = [run for run in runs if (len(run.openings) if run.openings else run.result.test_evaluations) > 1]
     unknown = sum(run.openings is None for run in runs)
     said = f"Test images were opened once by each of the {len(runs)} runs, when its training had ended"
     if again:
-        counts = [f"{run.folder} {_times(len(run.openings or ()) or run.result.test_openings)}" for run in again]
+        counts = [f"{run.folder} {_times(len(run.openings or ()) or run.result.test_evaluations)}" for run in again]
         said = f"Test images were opened once by each run, when its training had ended, but for {', '.join(counts)}"
     return f"{said}; {unknown} were made before openings were counted." if unknown else f"{said}."
 

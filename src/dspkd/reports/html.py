@@ -8,16 +8,15 @@ import jinja2
 
 from dspkd.evaluation import calibration, metrics, ranking
 from dspkd.reports import data_card, style, wording
+from dspkd.runtime.files import write_text
 
 _DEFINITIONS = metrics.DEFINITIONS | calibration.DEFINITIONS | ranking.DEFINITIONS
 
 
 def render(template: str, out: Path, **values: object) -> Path:
     """Fill `template` with `values` and write it to `out`; a reader sees the whole page or the one before it."""
-    page = _templates().get_template(template).render(**values)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    return partial.replace(out)
+    write_text(out, _templates().get_template(template).render(**values))
+    return out
 
 
 def _templates() -> jinja2.Environment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dspkd.evaluation.fidelity import ledger
+from dspkd.evaluation.fidelity import agreement
 from dspkd.evaluation.predictions import Predictions
 from dspkd.runs.run_folder import Run
 
@@ -22,7 +22,7 @@ def answers(folder: Path) -> dict[str, dict[str, Predictions]]:
 
 
 @dataclass(frozen=True)
-class Answered:
+class Outcome:
     """What each network, ``teacher`` and ``student``, answered to an image of class `truth`."""
 
     truth: str
@@ -34,16 +34,14 @@ class Answered:
         return self.answers.get("teacher") == self.truth != self.answers["student"]
 
 
-def answers_of(run: Run, part: str) -> dict[str, Answered]:
+def answers_of(run: Run, part: str) -> dict[str, Outcome]:
     """Return ``{id: what was answered}`` to the images of a part."""
     mine = run.val if part == "val" else run.test
     said = {"student": mine}
     if teacher := answers(run.folder).get("teacher", {}).get(part):
-        said["teacher"] = ledger(mine, teacher).teacher
+        said["teacher"] = agreement(mine, teacher).teacher
     predicted = {name: each.predicted for name, each in said.items()}
     return {
-        name: Answered(
-            mine.classes[mine.labels[row]], {who: mine.classes[each[row]] for who, each in predicted.items()}
-        )
+        name: Outcome(mine.classes[mine.labels[row]], {who: mine.classes[each[row]] for who, each in predicted.items()})
         for row, name in enumerate(mine.ids)
     }

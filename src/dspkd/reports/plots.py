@@ -15,9 +15,9 @@ from sklearn.metrics import roc_curve
 from dspkd.evaluation.calibration import Bin
 from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.predictions import Predictions
-from dspkd.reports.comparison import Contender
+from dspkd.reports.comparison import ArmRuns
 from dspkd.reports.style import LIGHT, SERIES
-from dspkd.runs.run_folder import Epoch, Stage
+from dspkd.runs.run_folder import Epoch, StageResult
 
 _COUNTS_UP_TO = 24
 """Classes up to which the cells of a confusion matrix have room for their counts."""
@@ -51,7 +51,7 @@ def confusion(axes: Axes, summary: Summary) -> None:
     axes.spines[:].set_visible(False)
 
 
-def loss(axes: Axes, history: Sequence[Epoch], _: Stage) -> None:
+def loss(axes: Axes, history: Sequence[Epoch], _: StageResult) -> None:
     """Draw the training loss of a stage, epoch by epoch: its total and the weighted terms that add up to it."""
     epochs = _numbers(history)
     _line(axes, epochs, [epoch.train["total"] for epoch in history], color=LIGHT["ink"], label="total")
@@ -65,7 +65,7 @@ def loss(axes: Axes, history: Sequence[Epoch], _: Stage) -> None:
     _epoch_axis(axes, epochs)
 
 
-def shares(axes: Axes, history: Sequence[Epoch], _: Stage) -> None:
+def shares(axes: Axes, history: Sequence[Epoch], _: StageResult) -> None:
     """Draw, for each epoch of a stage, the share that each weighted term has in the loss."""
     epochs = _numbers(history)
     names = _colours(history)
@@ -84,7 +84,7 @@ def shares(axes: Axes, history: Sequence[Epoch], _: Stage) -> None:
     _epoch_axis(axes, epochs, margin=0.5)
 
 
-def validation(axes: Axes, history: Sequence[Epoch], stage: Stage) -> None:
+def validation(axes: Axes, history: Sequence[Epoch], stage: StageResult) -> None:
     """Draw balanced accuracy on validation, epoch by epoch, and mark the epoch whose weights were kept."""
     epochs = _numbers(history)
     scores = [epoch.val["balanced_accuracy"] for epoch in history]
@@ -143,7 +143,7 @@ def risk_coverage(axes: Axes, coverage: NDArray[np.float64], risk: NDArray[np.fl
         axis.set_major_formatter(PercentFormatter(1))
 
 
-def whole_run(axes: Axes, contender: Contender) -> None:
+def whole_run(axes: Axes, contender: ArmRuns) -> None:
     """Draw validation balanced accuracy over all stages, a line for each run; a rule stands where a stage ends."""
     for run in contender.runs:
         scores = [epoch.val["balanced_accuracy"] for stage in run.result.stages for epoch in run.history(stage)]

@@ -36,7 +36,7 @@ def write(run: Path) -> Path:
     faithful = faithfulness.of_run(source)
     if faithful:
         faithfulness.write_csv(faithful, run / "ledger.csv")
-    pictured = saliency.read(run)
+    shown = saliency.read(run)
     with paper.style():
         drawn = {
             "confusion": _confusion(source, test),
@@ -67,8 +67,8 @@ def write(run: Path) -> Path:
         fidelity_verdict=faithfulness.verdict(faithful) if faithful else "",
         versions=faithfulness.versions(faithful) if faithful else [],
         few=FEW,
-        looks={(look.part, look.id): look for look in pictured},
-        seen=[look for look in pictured if look.overlays],
+        looks={(look.part, look.id): look for look in shown},
+        seen=[look for look in shown if look.overlays],
         fates=outcomes.answers_of(source, "val"),
         several_teachers=", " in (source.result.teacher or ""),
         neighbours=features,

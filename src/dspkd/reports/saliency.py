@@ -1,4 +1,4 @@
-"""Small pictures of single images, and where the networks look in them, as the run kept them."""
+"""Small images of single images, and where the networks look in them, as the run kept them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _DEEPEST = 0.62
 
 
 @checked(frozen=True)
-class Kept:
-    """A line of ``evidence/pictures.json``; `looks` are Grad-CAM maps, ``{network: rows}``."""
+class SaliencyRecord:
+    """A line of ``evidence/images.json``; `looks` are Grad-CAM maps, ``{network: rows}``."""
 
     part: str
     id: str
@@ -33,16 +33,16 @@ class Kept:
 
 @checked(frozen=True)
 class _Index:
-    pictures: tuple[Kept, ...]
+    images: tuple[SaliencyRecord, ...]
 
 
 @dataclass(frozen=True)
-class Look:
+class SaliencyImage:
     """An image as the networks see it, and overlaid with what speaks for its class, as data URIs."""
 
     part: str
     id: str
-    picture: str
+    image: str
     overlays: dict[str, str]
     cells: dict[str, str]
     """Rows and columns of each map, such as ``"7 x 7"``."""
@@ -50,26 +50,26 @@ class Look:
     """The networks that find nothing that speaks for the class."""
 
 
-def read(folder: Path) -> list[Look]:
+def read(folder: Path) -> list[SaliencyImage]:
     """Return what a run kept of single images, in its order; nothing for a run made before that was kept.
 
     Raises
     ------
     RunError
-        The index is broken, or a picture of it is missing or no picture.
+        The index is broken, or an image of it is missing or no image.
     """
-    path = folder / "evidence/pictures.json"
+    path = folder / "evidence/images.json"
     if not path.is_file():
         return []
     try:
         index = TypeAdapter(_Index).validate_json(path.read_bytes())
     except ValidationError as error:
         raise RunError(f"{path}: {error.errors()[0]['msg']}; it is not as training wrote it") from None
-    return [_look(path.parent, kept) for kept in index.pictures]
+    return [_look(path.parent, kept) for kept in index.images]
 
 
 def overlay(pixels_HW3: NDArray[np.uint8], map_hw: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return the picture under the map: the map is enlarged bilinearly; the more it says, the more its colour covers.
+    """Return the image under the map: the map is enlarged bilinearly; the more it says, the more its colour covers.
 
     Parameters
     ----------
@@ -86,18 +86,18 @@ def overlay(pixels_HW3: NDArray[np.uint8], map_hw: NDArray[np.float64]) -> NDArr
     return np.asarray(np.rint((1 - cover_HW1) * pixels_HW3 + cover_HW1 * colour_HW3), dtype=np.uint8)
 
 
-def _look(folder: Path, kept: Kept) -> Look:
+def _look(folder: Path, kept: SaliencyRecord) -> SaliencyImage:
     path = folder / kept.file
     try:
         with Image.open(path) as image:
             pixels = np.array(image.convert("RGB"))
     except OSError as error:
-        raise RunError(f"{path}: not a readable picture, though pictures.json names it: {error}") from None
+        raise RunError(f"{path}: not a readable image, though images.json names it: {error}") from None
     maps = {name: np.array(rows, dtype=np.float64) for name, rows in kept.looks.items()}
-    return Look(
+    return SaliencyImage(
         part=kept.part,
         id=kept.id,
-        picture=_uri(path.read_bytes()),
+        image=_uri(path.read_bytes()),
         overlays={name: _uri(_jpeg(overlay(pixels, each))) for name, each in maps.items()},
         cells={name: " x ".join(map(str, each.shape)) for name, each in maps.items()},
         nothing=tuple(name for name, each in maps.items() if not each.any()),

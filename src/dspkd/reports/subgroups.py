@@ -6,21 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dspkd.data.metadata import ORDERED
-from dspkd.data.table import hint
-from dspkd.errors import DataError
+from dspkd.errors import DataError, suggest
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import LEVEL
 from dspkd.evaluation.stratified import FEW
-from dspkd.evaluation.subgroups import Gap, Section, Subgroup, melanoma, subgroups
+from dspkd.evaluation.subgroups import AttributeSubgroups, Gap, Subgroup, melanoma, subgroups
 from dspkd.reports import teacher_predictions, wording
-from dspkd.reports.comparison import Contender
+from dspkd.reports.comparison import ArmRuns
 from dspkd.runs.run_folder import Run
 
 _RESAMPLES = 4_000
 
 
 @dataclass(frozen=True)
-class Fairness:
+class SubgroupReport:
     """What is told of subgroups.
 
     Attributes
@@ -35,7 +34,7 @@ class Fairness:
         Lesions below which nothing is said.
     """
 
-    sections: tuple[Section, ...] | None
+    sections: tuple[AttributeSubgroups, ...] | None
     focus: str | None
     taught: bool
     few: int = FEW
@@ -50,12 +49,12 @@ class Fairness:
         return said
 
 
-def of_run(run: Run) -> Fairness:
+def of_run(run: Run) -> SubgroupReport:
     """Return what is told of a run's test images."""
     return of_runs([run.test], run.attributes, teacher_predictions.answers(run))
 
 
-def of_contender(contender: Contender, attributes: Mapping[str, Sequence[str]] | None) -> Fairness:
+def of_contender(contender: ArmRuns, attributes: Mapping[str, Sequence[str]] | None) -> SubgroupReport:
     """Return what is told of the runs of one recipe, means over seeds; by the teacher of the first of them."""
     taught = {run.teachers for run in contender.runs}
     teacher = teacher_predictions.answers(contender.runs[0]) if len(taught) == 1 else None
@@ -67,19 +66,19 @@ def of_runs(
     attributes: Mapping[str, Sequence[str]] | None,
     teacher: Predictions | None = None,
     focus: str | None = None,
-) -> Fairness:
+) -> SubgroupReport:
     """Return what is told of predictions of the same images; `focus` names the class of sensitivity, else melanoma."""
     classes = runs[0].classes
     if focus is not None and focus not in classes:
-        raise DataError(f"there is no class {focus!r}; {hint(focus, classes)}")
+        raise DataError(f"there is no class {focus!r}; {suggest(focus, classes)}")
     number = melanoma(classes) if focus is None else classes.index(focus)
     if attributes is None:
-        return Fairness(None, None, False)
+        return SubgroupReport(None, None, False)
     found = subgroups(runs, attributes, focus=number, teacher=teacher, ordered=ORDERED, resamples=_RESAMPLES)
-    return Fairness(found, None if number is None else classes[number], teacher is not None)
+    return SubgroupReport(found, None if number is None else classes[number], teacher is not None)
 
 
-def _shown(section: Section, group: Subgroup, focus: str | None) -> list[str]:
+def _shown(section: AttributeSubgroups, group: Subgroup, focus: str | None) -> list[str]:
     titles = {
         "balanced_accuracy": "balanced accuracy",
         "accuracy": "accuracy",
@@ -100,7 +99,7 @@ def _shown(section: Section, group: Subgroup, focus: str | None) -> list[str]:
     return said
 
 
-def rows(ranked: Sequence[Contender], told: Sequence[Fairness]) -> list[tuple[str, str, str, list[Gap | None]]]:
+def rows(ranked: Sequence[ArmRuns], told: Sequence[SubgroupReport]) -> list[tuple[str, str, str, list[Gap | None]]]:
     """Return (attribute, reference, subgroup, gap in balanced accuracy of each arm), for all that some arm can say."""
     found = []
     for s, section in enumerate(told[0].sections or () if ranked else ()):

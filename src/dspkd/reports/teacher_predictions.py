@@ -17,7 +17,7 @@ def answers(run: Run) -> Predictions | None:
     """Return the predictions of the run's teacher about the run's test images, in their order.
 
     Those of several teachers are the mean of their probabilities, as they taught. A run keeps what its teacher said of
-    its own pictures; for one made before that, they are read from the teachers' own runs, and are of pictures of the
+    its own images; for one made before that, they are read from the teachers' own runs, and are of images of the
     teachers' own size. No test image is opened.
 
     None where there is no teacher, or a run of it is gone or was tested on other images.

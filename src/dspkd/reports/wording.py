@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.significance import POWER, Verdict
 from dspkd.reports import data_card
-from dspkd.reports.comparison import Contender
+from dspkd.reports.comparison import ArmRuns
 from dspkd.runs.run_folder import Run
 
 DISCLAIMER = (
@@ -16,7 +16,7 @@ DISCLAIMER = (
 )
 
 UNPUBLISHED = (
-    "The paper that describes DSP-KD prints no training settings: picture size, learning rates, epochs, masks, "
+    "The paper that describes DSP-KD prints no training settings: image size, learning rates, epochs, masks, "
     "temperatures and weights in the recipe are inferred or chosen by its writer, and none is quoted from the paper."
 )
 
@@ -41,7 +41,7 @@ def verdict(run: Run, test: Summary) -> str:
     return f"{first} It finds {best.name} best (recall {best.recall:.3f}) and {worst.name} worst ({worst.recall:.3f})."
 
 
-def comparison(ranked: Sequence[Contender], told: Sequence[Verdict]) -> str:
+def comparison(ranked: Sequence[ArmRuns], told: Sequence[Verdict]) -> str:
     """Return which recipe came first, and whether it is shown to be better than the second."""
     first = ranked[0]
     lead = f"{first.name} has balanced accuracy {_spread(first)}"
@@ -88,7 +88,7 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _spread(contender: Contender) -> str:
+def _spread(contender: ArmRuns) -> str:
     score = contender.score
     runs = counted(len(contender.runs), "run")
     return f"{score.mean:.3f} in {runs}" if score.sd is None else f"{score.mean:.3f} ± {score.sd:.3f} over {runs}"

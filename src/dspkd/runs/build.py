@@ -27,28 +27,29 @@ from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
-from dspkd.recipes.machine import Machine
+from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.schema import Recipe
-from dspkd.recipes.stage import Stage
-from dspkd.runtime.distributed import ALONE, Ranks
+from dspkd.recipes.stage import StageConfig
+from dspkd.runtime.cores import available_cores
+from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
 from dspkd.training.distiller import Distiller, Teacher
-from dspkd.training.loop import Arithmetic
-from dspkd.training.teachers.cached import BankedTeacher
+from dspkd.training.loop import StepConfig
+from dspkd.training.teachers.cached import CachedTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 
-AnyTeacher = LiveTeacher | EnsembleTeacher
+AnyTeacher = FrozenTeacher | EnsembleTeacher
 M = TypeVar("M", bound=nn.Module)
 
 
-def table(images: schema.Data) -> Table:
+def table(images: schema.DataConfig) -> Table:
     """Return the table of the images that a recipe names, in the classes that it wants."""
     found = data.read(images.layout, Path(images.path), group=images.group)
     return found if images.classes is None else class_map.load(Path(images.classes)).apply(found)
 
 
-def split(wanted: schema.Split, images: Table) -> Split:
+def split(wanted: schema.SplitConfig, images: Table) -> Split:
     """Return the split of `images` that the recipe asks for, made, or read from its file or its column.
 
     Raises
@@ -68,17 +69,17 @@ def split(wanted: schema.Split, images: Table) -> Split:
     return made
 
 
-def augmentation(pictures: schema.Pictures) -> Augmentation:
-    """Return what makes training pictures."""
+def augmentation(images: schema.ImagesConfig) -> Augmentation:
+    """Return what makes training images."""
     return Augmentation(
-        size=pictures.size,
-        min_area=pictures.min_area,
-        rotation=pictures.rotation,
-        flips=pictures.flips,
-        num_ops=pictures.randaugment.num_ops,
-        magnitude=pictures.randaugment.magnitude,
-        erasing=pictures.erasing,
-        artefacts=pictures.artefacts,
+        size=images.size,
+        min_area=images.min_area,
+        rotation=images.rotation,
+        flips=images.flips,
+        num_ops=images.randaugment.num_ops,
+        magnitude=images.randaugment.magnitude,
+        erasing=images.erasing,
+        artefacts=images.artefacts,
     )
 
 
@@ -89,49 +90,49 @@ def batches(
     device: torch.device,
     *,
     decoded: Decode | None = None,
-    ranks: Ranks = ALONE,
+    world: World = SINGLE,
 ) -> TrainBatches:
     """Return what trains on these rows, as the recipe says; `decoded` and `ranks` as in `dspkd.data.loader`."""
     terms = [methods.find(term.method) for stage in wanted.stages for term in stage.terms]
     return TrainBatches(
         images,
         rows,
-        augmentation(wanted.pictures),
+        augmentation(wanted.images),
         batch_size=wanted.train.batch_size,
         seed=wanted.seed,
-        views=None if wanted.pictures.views == "fresh" else wanted.pictures.views,
+        views=None if wanted.images.views == "fresh" else wanted.images.views,
         balance=wanted.train.balance,
         mixing=mixing(wanted.train),
-        strong=any(term.wants_strong for term in terms),
+        strong_aug=any(term.wants_strong_aug for term in terms),
         decoded=decoded,
-        workers=workers(wanted.machine, device, ranks),
+        workers=workers(wanted.machine, device, world),
         pin=device.type == "cuda",
-        ranks=ranks,
+        world=world,
     )
 
 
-def arithmetic(wanted: Recipe, device: torch.device, ranks: Ranks = ALONE) -> Arithmetic:
+def arithmetic(wanted: Recipe, device: torch.device, world: World = SINGLE) -> StepConfig:
     """Return how the recipe's steps are computed on `device`."""
-    return Arithmetic(
+    return StepConfig(
         device=device,
-        half=half(wanted.train, device),
-        compiled=compiles(wanted.machine, ranks),
+        bf16=bf16(wanted.train, device),
+        compiled=compiles(wanted.machine, world),
         clip=wanted.train.clip,
-        ranks=ranks,
+        world=world,
     )
 
 
-def centre_crop(pictures: schema.Pictures) -> CentreCrop:
-    """Return what makes the pictures by which a network is judged."""
-    return CentreCrop(size=pictures.size, artefacts=pictures.artefacts)
+def centre_crop(images: schema.ImagesConfig) -> CentreCrop:
+    """Return what makes the images by which a network is judged."""
+    return CentreCrop(size=images.size, artefacts=images.artefacts)
 
 
-def mixing(train: schema.Train) -> Mixing | None:
-    """Return what mixes the pictures of a batch, or None for a recipe that leaves them single."""
+def mixing(train: schema.TrainConfig) -> Mixing | None:
+    """Return what mixes the images of a batch, or None for a recipe that leaves them single."""
     return Mixing(mixup=train.mixup, cutmix=train.cutmix) if train.mixup or train.cutmix else None
 
 
-def student(model: schema.Model, classes: int, *, seed: int) -> Tapped:
+def student(model: schema.ModelConfig, classes: int, *, seed: int) -> Tapped:
     """Return the network that learns, initialised as every run with this seed initialises it."""
     torch.manual_seed(seed_for(seed, "student"))
     return zoo.make(model.name, classes=classes, weights=model.weights)
@@ -167,7 +168,7 @@ def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.devi
     return members[0] if len(members) == 1 else EnsembleTeacher(members) if members else None
 
 
-def _member(run: Path, images: Table, parts: Split, device: torch.device) -> LiveTeacher:
+def _member(run: Path, images: Table, parts: Split, device: torch.device) -> FrozenTeacher:
     network, _, classes = trained(run)
     if classes != images.classes:
         raise DataError(
@@ -190,11 +191,11 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Liv
             f"teacher {run}: was trained on {len(leaked)} of the lesions or patients that are to judge its student, "
             f"e.g. {leaked[0]}; split both runs alike (same data, split.seed, val and test), or give both split.file"
         )
-    return LiveTeacher(placed(network, device), network.spec, name=network.name)
+    return FrozenTeacher(placed(network, device), network.spec, name=network.name)
 
 
 def distiller(
-    stage: Stage,
+    stage: StageConfig,
     learner: Tapped,
     teacher: Teacher | None,
     class_counts: tuple[int, ...],
@@ -205,7 +206,7 @@ def distiller(
 ) -> Distiller:
     """Return the stage's objective; layers of its terms are initialised as every run with this seed does it.
 
-    Terms are told the training images of each class, `class_counts`, and how many pictures of it an epoch shows with
+    Terms are told the training images of each class, `class_counts`, and how many images of it an epoch shows with
     this `balance`. Layers that a term carries over are those of `earlier`, the objective of the stage before.
 
     Raises
@@ -221,7 +222,7 @@ def distiller(
     weights = [term.weight for term in stage.terms]
     ramps = {name: term.ramp.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.ramp}
     parts = list(zip(stage.part_names, weights, made, strict=True))
-    whole = Distiller(learner, teacher, parts, ramps, _apprentice(teacher, stage) if stage.teacher_lr else None)
+    whole = Distiller(learner, teacher, parts, ramps, _trainable_copy(teacher, stage) if stage.teacher_lr else None)
     for name in stage.carried:
         assert earlier is not None, "a recipe is checked before it is built"
         try:
@@ -234,15 +235,15 @@ def distiller(
     return whole
 
 
-def _apprentice(teacher: Teacher | None, stage: Stage) -> nn.Module:
-    if isinstance(teacher, BankedTeacher):
+def _trainable_copy(teacher: Teacher | None, stage: StageConfig) -> nn.Module:
+    if isinstance(teacher, CachedTeacher):
         teacher = teacher.live
-    if not isinstance(teacher, LiveTeacher):
+    if not isinstance(teacher, FrozenTeacher):
         raise RecipeError(f"stage {stage.name!r}: teacher_lr: one network can learn, not an ensemble; name one teacher")
-    return teacher.apprentice()
+    return teacher.trainable_copy()
 
 
-def cache(machine: Machine) -> Path | None:
+def cache(machine: MachineConfig) -> Path | None:
     """Return the folder of what runs share, or None for a recipe that wants nothing kept."""
     if machine.cache == "none":
         return None
@@ -251,40 +252,40 @@ def cache(machine: Machine) -> Path | None:
     return Path(machine.cache)
 
 
-def workers(machine: Machine, device: torch.device, ranks: Ranks = ALONE) -> int:
-    """Return how many processes load pictures for this one."""
+def workers(machine: MachineConfig, device: torch.device, world: World = SINGLE) -> int:
+    """Return how many processes load images for this one."""
     if machine.workers != "auto":
         return machine.workers
     # Of a machine that is shared out, as by SLURM, a process may not use all cores.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if device.type == "cpu" else max(min(cores // ranks.beside - 1, 16), 0)
+    cores = available_cores()
+    return 0 if device.type == "cpu" else max(min(cores // world.local_size - 1, 16), 0)
 
 
-def half(train: schema.Train, device: torch.device) -> bool:
+def bf16(train: schema.TrainConfig, device: torch.device) -> bool:
     """Return whether to compute in bfloat16, as the recipe says; `auto` does so on a GPU."""
     return train.precision == "bfloat16" or (train.precision == "auto" and device.type == "cuda")
 
 
-def compiles(machine: Machine, ranks: Ranks = ALONE) -> bool:
+def compiles(machine: MachineConfig, world: World = SINGLE) -> bool:
     """Return whether networks are compiled; `auto` leaves them as they are. RecipeError where several ranks are to."""
-    if machine.compile is True and ranks.count > 1:
+    if machine.compile is True and world.size > 1:
         raise RecipeError(
-            f"machine.compile = true: {ranks.count} ranks normalise each batch together, which is not compiled; "
+            f"machine.compile = true: {world.size} ranks normalise each batch together, which is not compiled; "
             "start one, or set it to false"
         )
     return machine.compile is True
 
 
-def device(machine: Machine, ranks: Ranks = ALONE) -> torch.device:
+def device(machine: MachineConfig, world: World = SINGLE) -> torch.device:
     """Return the device that the recipe asks for; `auto` takes a GPU where there is one. Each rank has its own GPU."""
-    if ranks.count > 1 and machine.device in {"auto", "cuda"} and torch.cuda.is_available():
-        if ranks.beside > torch.cuda.device_count():
+    if world.size > 1 and machine.device in {"auto", "cuda"} and torch.cuda.is_available():
+        if world.local_size > torch.cuda.device_count():
             raise RecipeError(
-                f"{ranks.beside} ranks on a machine with {torch.cuda.device_count()} GPUs, and each needs one; start "
-                'as many as there are, or set machine.device = "cpu"'
+                f"{world.local_size} ranks on a machine with {torch.cuda.device_count()} GPUs, and each needs one; "
+                'start as many as there are, or set machine.device = "cpu"'
             )
-        return torch.device("cuda", ranks.local)
-    if ranks.count > 1 and machine.device.startswith("cuda:"):
+        return torch.device("cuda", world.local_rank)
+    if world.size > 1 and machine.device.startswith("cuda:"):
         raise RecipeError(f'machine.device = {machine.device!r}: several ranks need a GPU each; set it to "cuda"')
     if machine.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

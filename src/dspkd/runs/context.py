@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,20 +16,21 @@ from dspkd.data import decode, leakage
 from dspkd.data import metadata as attributes
 from dspkd.data import split as splits
 from dspkd.data.data_card import card
-from dspkd.data.decode_cache import Decoded
+from dspkd.data.decode_cache import DecodeCache
 from dspkd.data.loader import Decode
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import RunError
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build
-from dspkd.runtime.distributed import ALONE, Ranks
+from dspkd.runtime.distributed import SINGLE, World
+from dspkd.runtime.files import write_json
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.runtime.progress import Counts
 from dspkd.training import loop
 
 
-class Watcher(loop.Watcher, Protocol):
+class ProgressListener(loop.EpochListener, Protocol):
     """Is told how a run goes."""
 
     def data(self, counts: Counts) -> None:
@@ -46,8 +46,8 @@ class Watcher(loop.Watcher, Protocol):
         ...
 
 
-class Silent:
-    """A watcher that shows nothing."""
+class NullProgress:
+    """A listener that shows nothing."""
 
     def data(self, counts: Counts) -> None:
         """Ignore it."""
@@ -66,47 +66,47 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class RunContext:
     """What a run computes with, made from its recipe."""
 
     table: Table
     split: Split
     teacher: build.AnyTeacher | None
     device: torch.device
-    half: bool
+    bf16: bool
     to_train: Decode | None
     to_judge: Decode | None
     """Return the decoded image of a row, for those parts; None where each is decoded anew."""
-    ranks: Ranks = ALONE
+    world: World = SINGLE
 
 
-def prepare(made_from: Recipe, out: Path, watcher: Watcher, ranks: Ranks = ALONE) -> Inputs:
+def prepare(recipe: Recipe, out: Path, listener: ProgressListener, world: World = SINGLE) -> RunContext:
     """Read and check the data, split them, load the teacher; write down what they were.
 
     Each rank reads data and teacher for itself; rank 0 splits and writes.
     """
     keep_freed_memory()
-    if made_from.machine.threads:
-        torch.set_num_threads(made_from.machine.threads)
-    device = ranks.each(lambda: build.device(made_from.machine, ranks))
-    table = ranks.each(lambda: build.table(made_from.data))
-    split, leak, digest, new = ranks.first(lambda: _split(made_from, table, out))
-    ranks.each(lambda: _require_digest(table, digest))
+    if recipe.machine.threads:
+        torch.set_num_threads(recipe.machine.threads)
+    device = world.on_all(lambda: build.device(recipe.machine, world))
+    table = world.on_all(lambda: build.table(recipe.data))
+    split, leak, digest, new = world.on_rank_zero(lambda: _split(recipe, table, out))
+    world.on_all(lambda: _require_digest(table, digest))
     counts = splits.report(table, split)
-    watcher.data(counts)
+    listener.data(counts)
     if leak:
-        watcher.note(f"warning: {leak}")
-    to_train, to_judge = ranks.in_turn(lambda: _decoded(made_from, table, split, watcher, new=new))
-    teacher = ranks.each(lambda: build.teacher(made_from.teachers, table, split, device))
-    compiles = ranks.each(lambda: build.compiles(made_from.machine, ranks))
-    loaders = build.workers(made_from.machine, device, ranks)
-    among = f"rank 0 of {ranks.count}: " if ranks.count > 1 else ""
-    watcher.note(
+        listener.note(f"warning: {leak}")
+    to_train, to_judge = world.rank_zero_first(lambda: _decoded(recipe, table, split, listener, new=new))
+    teacher = world.on_all(lambda: build.teacher(recipe.teachers, table, split, device))
+    compiles = world.on_all(lambda: build.compiles(recipe.machine, world))
+    loaders = build.workers(recipe.machine, device, world)
+    among = f"rank 0 of {world.size}: " if world.size > 1 else ""
+    listener.note(
         f"{among}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiles}"
     )
     about = {
-        "path": made_from.data.path,
-        "layout": made_from.data.layout,
+        "path": recipe.data.path,
+        "layout": recipe.data.layout,
         "synthetic": any(table.root.glob("SYNTHETIC*")),
         "classes": list(table.classes),
         "digest": table.digest,
@@ -115,24 +115,24 @@ def prepare(made_from: Recipe, out: Path, watcher: Watcher, ranks: Ranks = ALONE
         "leak": asdict(leak) if leak else None,
         "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
     }
-    environment = {**_environment(device), "workers": loaders, "compiled": compiles, "ranks": ranks.count}
-    if ranks.rank == 0:
+    environment = {**_environment(device), "workers": loaders, "compiled": compiles, "ranks": world.size}
+    if world.rank == 0:
         write_json(out / "data.json", about)
         write_json(out / "environment.json", environment)
-    return Inputs(table, split, teacher, device, build.half(made_from.train, device), to_train, to_judge, ranks)
+    return RunContext(table, split, teacher, device, build.bf16(recipe.train, device), to_train, to_judge, world)
 
 
-def _split(made_from: Recipe, table: Table, out: Path) -> tuple[Split, leakage.Leak | None, str, bool]:
+def _split(recipe: Recipe, table: Table, out: Path) -> tuple[Split, leakage.Leak | None, str, bool]:
     """Return the run's split, its leak, the digest of its images, and whether nothing has been trained yet."""
-    _keep_class_map(made_from.data.classes, out)
+    _keep_class_map(recipe.data.classes, out)
     if (out / "split.csv").exists():
         split = splits.load(out / "split.csv", table, by="image")
     else:
-        split = build.split(made_from.split, table)
+        split = build.split(recipe.split, table)
         splits.require_training_images(table, split)
         split.save(out / "split.csv", table)
     attributes.save(out / attributes.FILE, table)
-    leak = leakage.accept(table, split, waiver=made_from.split.waiver, where=str(out / "split.csv"))
+    leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(out / "split.csv"))
     return split, leak, table.digest, not (out / "stages").exists()
 
 
@@ -152,20 +152,20 @@ def _keep_class_map(classes: str | None, out: Path) -> None:
 
 
 def _decoded(
-    made_from: Recipe, table: Table, split: Split, watcher: Watcher, *, new: bool
+    recipe: Recipe, table: Table, split: Split, listener: ProgressListener, *, new: bool
 ) -> tuple[Decode | None, Decode | None]:
     """Decode each image once and keep it, or at least see, before a new run, that none is damaged."""
-    folder = build.cache(made_from.machine)
+    folder = build.cache(recipe.machine)
     if folder is None:
         if new:
             decode.check(table)
         return None, None
-    artefacts = made_from.pictures.artefacts
-    keep = partial(Decoded, table, folder=folder, artefacts=artefacts, progress=watcher.prepare, log=watcher.note)
+    artefacts = recipe.images.artefacts
+    keep = partial(DecodeCache, table, folder=folder, artefacts=artefacts, progress=listener.prepare, log=listener.note)
     judged = np.concatenate([split.places("val"), split.places("test")])
     return (
-        keep(split.rows("train"), build.augmentation(made_from.pictures).decode_side),
-        keep(judged, build.centre_crop(made_from.pictures).decode_side),
+        keep(split.rows("train"), build.augmentation(recipe.images).decode_side),
+        keep(judged, build.centre_crop(recipe.images).decode_side),
     )
 
 
@@ -178,15 +178,3 @@ def _environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
     }
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` so that a person can read it."""
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there either whole or not at all, whenever this is killed."""
-    unfinished = path.with_name(path.name + ".partial")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

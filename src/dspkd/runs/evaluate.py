@@ -19,19 +19,19 @@ from dspkd.data import decode as images
 from dspkd.data import split as splits
 from dspkd.data.leakage import Leak
 from dspkd.data.loader import in_order
-from dspkd.data.table import Table, hint
-from dspkd.errors import DataError
+from dspkd.data.table import Table
+from dspkd.errors import DataError, suggest
 from dspkd.evaluation.by_lesion import lesion_summary
 from dspkd.evaluation.inference import predict as predict_table
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, holdout
-from dspkd.runs.context import write_json
+from dspkd.runtime.files import write_json
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """Predictions, what they amount to, and how far the student knew the answers.
 
     Attributes
@@ -64,7 +64,7 @@ def evaluate(
     part: str | None = None,
     group: str | None = None,
     classes: Path | None = None,
-) -> Judged:
+) -> Evaluation:
     """Judge the student of a finished run.
 
     Parameters
@@ -107,12 +107,12 @@ def evaluate(
         if opens:
             holdout.count(run, purpose="evaluate --data", images=tested)
     device = build.device(recipe.machine)
-    half = build.half(recipe.train, device)
-    batches = in_order(shown, rows, build.centre_crop(recipe.pictures), batch_size=recipe.train.batch_size)
-    predictions = predict_table(build.placed(network, device), shown, batches, device=device, half=half)
+    bf16 = build.bf16(recipe.train, device)
+    batches = in_order(shown, rows, build.centre_crop(recipe.images), batch_size=recipe.train.batch_size)
+    predictions = predict_table(build.placed(network, device), shown, batches, device=device, bf16=bf16)
     trained = splits.trained_groups(run / "split.csv")
     seen = sum(name in trained for name in predictions.groups)
-    return Judged(
+    return Evaluation(
         predictions,
         summarise(predictions),
         known=seen,
@@ -124,7 +124,7 @@ def evaluate(
 
 
 @dataclass(frozen=True, eq=False)
-class Strangers:
+class OutOfDistribution:
     """Images of classes that a student does not know.
 
     Attributes
@@ -145,7 +145,9 @@ class Strangers:
     left_out: int
 
 
-def unknown(run: Path, folder: Path, *, group: str | None = None, classes: Path | None = None) -> Strangers:
+def evaluate_ood(
+    run: Path, folder: Path, *, group: str | None = None, classes: Path | None = None
+) -> OutOfDistribution:
     """Ask the student of a finished run about images of classes that it was never taught.
 
     Parameters
@@ -186,11 +188,11 @@ def unknown(run: Path, folder: Path, *, group: str | None = None, classes: Path 
     asked = replace(found.take(rows), classes=known, labels=np.zeros(len(rows), dtype=np.int64))
     device = build.device(recipe.machine)
     batches = in_order(
-        asked, np.arange(len(rows)), build.centre_crop(recipe.pictures), batch_size=recipe.train.batch_size
+        asked, np.arange(len(rows)), build.centre_crop(recipe.images), batch_size=recipe.train.batch_size
     )
-    half = build.half(recipe.train, device)
-    answered = predict_table(build.placed(network, device), asked, batches, device=device, half=half)
-    return Strangers(counts, answered.groups, answered.logits, len(found) - len(rows))
+    bf16 = build.bf16(recipe.train, device)
+    answered = predict_table(build.placed(network, device), asked, batches, device=device, bf16=bf16)
+    return OutOfDistribution(counts, answered.groups, answered.logits, len(found) - len(rows))
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
@@ -202,17 +204,17 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
         There is no finished run; an image cannot be read.
     """
     network, recipe, classes = build.trained(run)
-    crop = build.centre_crop(recipe.pictures)
+    crop = build.centre_crop(recipe.images)
     network.eval()
     for path in paths:
-        picture = crop(images.decode(path, short_side=crop.decode_side, artefacts=crop.artefacts))
+        image = crop(images.decode(path, short_side=crop.decode_side, artefacts=crop.artefacts))
         with torch.inference_mode():
-            probabilities = network(picture[None]).logits[0].double().softmax(0)
+            probabilities = network(image[None]).logits[0].double().softmax(0)
         yield path, dict(zip(classes, probabilities.tolist(), strict=True))
 
 
-class Student:
-    """The student of a finished run, as `dspkd.deploy.batch.predict` asks it; see `dspkd.deploy.batch.engines.Asked`.
+class RunClassifier:
+    """The student of a finished run as a `dspkd.deploy.batch.engines.BatchClassifier`.
 
     Raises
     ------
@@ -222,21 +224,21 @@ class Student:
 
     def __init__(self, run: Path) -> None:
         network, recipe, self.classes = build.trained(run)
-        crop = build.centre_crop(recipe.pictures)
+        crop = build.centre_crop(recipe.images)
         self.batch_size, self.refer_below = recipe.train.batch_size, None
-        self.picture = partial(images.judged, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts)
+        self.preprocess = partial(images.judged, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts)
         self._device = build.device(recipe.machine)
         self.on_gpu = self._device.type == "cuda"
-        self._half = build.half(recipe.train, self._device)
+        self._bf16 = build.bf16(recipe.train, self._device)
         self._network = build.placed(network.eval(), self._device)
         weights = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
-        depends = asdict(crop) | artefacts.about(crop.artefacts) | {"half": self._half, "weights": weights}
+        depends = asdict(crop) | artefacts.about(crop.artefacts) | {"bf16": self._bf16, "weights": weights}
         self.key = json.dumps(depends, sort_keys=True)
 
-    def answer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return ``[N, K]`` probabilities of pictures ``[N, size, size, 3]``."""
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            images_N3HW = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / 255
+    def answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return ``[N, K]`` probabilities of images ``[N, size, size, 3]``."""
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            images_N3HW = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float() / 255
             logits_NK = self._network(images_N3HW).logits
         return np.asarray(logits_NK.double().softmax(1).cpu())
 
@@ -257,21 +259,21 @@ def own_part(
     """
     shown = _numbered_by(classes, build.table(recipe.data))
     if part not in splits.PARTS:
-        raise DataError(f"there is no part {part!r}; {hint(part, splits.PARTS)}")
+        raise DataError(f"there is no part {part!r}; {suggest(part, splits.PARTS)}")
     split = splits.load(run / "split.csv", shown, by="image")
     if not len(split.places(part)):
         raise DataError(f"{run / 'split.csv'}: no image is in {part!r}; choose another part")
     if part == "test":
-        return shown, holdout.open_test(split, run, purpose=purpose)
+        return shown, holdout.evaluate_test(split, run, purpose=purpose)
     return shown, split.places(part)
 
 
 def counted(run: Path) -> int:
     """Return how often the run's test part was opened, and have its ``result.json`` say so too."""
-    opened = len(holdout.openings(run) or ())
+    opened = len(holdout.evaluations(run) or ())
     if (run / "result.json").exists():
         said = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        write_json(run / "result.json", {**said, "test_openings": opened})
+        write_json(run / "result.json", {**said, "test_evaluations": opened})
     return opened
 
 

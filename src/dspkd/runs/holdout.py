@@ -1,7 +1,8 @@
 """The sealed test part: one function hands out the images that judge a run, and each time it does is written down.
 
-A test set that is looked at again and again becomes a second validation set. So nothing but `open_test` gives out its
-rows (`Split.rows` refuses to), and the run folder keeps a line for each opening, which every report of the run prints.
+A test set that is looked at again and again becomes a second validation set. So nothing but `evaluate_test` gives out
+its rows (`Split.rows` refuses to), and the run folder keeps a line for each evaluation of it, which every
+report of the run prints.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import RunError
 
-FILE = "test_openings.jsonl"
+FILE = "test_evaluations.jsonl"
 """A line for each opening of a run's test part, appended and never changed."""
 
 TRAINING = "train"
@@ -30,7 +31,7 @@ TRAINING = "train"
 
 
 @dataclass(frozen=True)
-class Opening:
+class TestEvaluation:
     """One opening of a run's test part.
 
     Attributes
@@ -54,7 +55,7 @@ class Opening:
     images: int
 
 
-def open_test(split: Split, run: Path, *, purpose: str) -> NDArray[np.int64]:
+def evaluate_test(split: Split, run: Path, *, purpose: str) -> NDArray[np.int64]:
     """Return the rows of the test part, once the opening is written into the run's folder.
 
     Training's own opening counts once for the same weights, however often its run was killed there and resumed.
@@ -81,7 +82,7 @@ def open_test(split: Split, run: Path, *, purpose: str) -> NDArray[np.int64]:
 
 def count(run: Path, *, purpose: str, images: int) -> None:
     """Write an opening into the run's folder, before any label is read; `RunError` where that is not possible."""
-    made = Opening(_date(datetime.now(UTC)), purpose, _model(run), _epochs(run), images)
+    made = TestEvaluation(_date(datetime.now(UTC)), purpose, _model(run), _epochs(run), images)
     earlier = _uncounted(run, images)
     line = "".join(json.dumps(asdict(opening)) + "\n" for opening in [*earlier, made])
     try:
@@ -97,20 +98,20 @@ def count(run: Path, *, purpose: str, images: int) -> None:
         ) from error
 
 
-def openings(run: Path) -> list[Opening] | None:
+def evaluations(run: Path) -> list[TestEvaluation] | None:
     """Return the openings of a run, first one first; None for a run that was made before they were counted.
 
     Raises
     ------
     RunError
-        The file is not as `open_test` wrote it.
+        The file is not as `evaluate_test` wrote it.
     """
     if not (run / FILE).exists():
         return None
     found = []
     for number, line in enumerate((run / FILE).read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            found.append(Opening(**json.loads(line)))
+            found.append(TestEvaluation(**json.loads(line)))
         except (ValueError, TypeError):
             raise RunError(
                 f"{run / FILE}, line {number}: not an opening as it was written; it is only ever appended to"
@@ -118,7 +119,7 @@ def openings(run: Path) -> list[Opening] | None:
     return found
 
 
-def early(run: Path, found: Sequence[Opening]) -> list[Opening]:
+def early(run: Path, found: Sequence[TestEvaluation]) -> list[TestEvaluation]:
     """Return the openings that training may have learnt from: with other weights than the final ones, or before them.
 
     Whoever sees a test figure, trains on, and judges again has chosen by the test images.
@@ -138,13 +139,13 @@ def tested(run: Path, table: Table) -> int:
     return sum(image in sealed for image in zip(table.ids, table.groups, labels, strict=True))
 
 
-def _uncounted(run: Path, images: int) -> list[Opening]:
+def _uncounted(run: Path, images: int) -> list[TestEvaluation]:
     """Return training's own opening of a finished run that was made before openings were counted."""
     judged = run / "predictions/test.csv"
     if (run / FILE).exists() or not (run / "result.json").exists() or not judged.exists():
         return []
     written = datetime.fromtimestamp(judged.stat().st_mtime, UTC)
-    return [Opening(_date(written), TRAINING, _model(run), _epochs(run), images)]
+    return [TestEvaluation(_date(written), TRAINING, _model(run), _epochs(run), images)]
 
 
 def _date(moment: datetime) -> str:
@@ -153,7 +154,7 @@ def _date(moment: datetime) -> str:
 
 def _is_counted(run: Path) -> bool:
     model = _model(run)
-    return any(opening.purpose == TRAINING and opening.model == model for opening in openings(run) or ())
+    return any(opening.purpose == TRAINING and opening.model == model for opening in evaluations(run) or ())
 
 
 def _model(run: Path) -> str:

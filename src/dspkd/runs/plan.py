@@ -19,12 +19,12 @@ from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.evaluation.inference import predict
 from dspkd.recipes.schema import Recipe
-from dspkd.recipes.stage import Stage
+from dspkd.recipes.stage import StageConfig
 from dspkd.runs import build, teacher_cache, validate
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 STEPS = 20
 """Steps that are measured of each stage, after two that are not."""
@@ -39,9 +39,9 @@ class StagePlan:
     name, epochs, steps
         As in the recipe; steps an epoch.
     loading
-        Making a batch of pictures in this process, or waiting for those that do.
+        Making a batch of images in this process, or waiting for those that do.
     asking
-        The teacher's answer; 0 where none is asked, or where answers are read from a bank, which takes next to nothing.
+        The teacher's forward pass; 0 where there is none, or where its outputs are read from the cache.
     learning
         Student and terms, forward and backward.
     updating
@@ -63,13 +63,13 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
-class Once:
+class CacheEstimate:
     """What is made before training and kept, as if nothing of it were kept yet.
 
     Attributes
     ----------
     count
-        How many images are decoded, or pictures answered; 0 where nothing is kept.
+        How many images are decoded, or images answered; 0 where nothing is kept.
     seconds, nbytes
         What that takes, by a sample.
     """
@@ -92,7 +92,7 @@ class Plan:
     images
         Decoding; 0 images for a recipe that keeps none and decodes each time, as part of loading.
     answers
-        The teacher's, to all pictures that training shows it; 0 where it answers live.
+        The teacher's, to all images that training shows it; 0 where it answers live.
     judging
         Seconds of the validation images after one epoch.
     """
@@ -103,8 +103,8 @@ class Plan:
     compiled: bool
     batch_size: int
     stages: tuple[StagePlan, ...]
-    images: Once
-    answers: Once
+    images: CacheEstimate
+    answers: CacheEstimate
     judging: float
 
     @property
@@ -118,7 +118,7 @@ class Plan:
 class _Said:
     """A teacher whose answer was asked for beforehand, so that asking and learning are timed apart."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: NetworkSpec) -> None:
         self.spec = spec
         self.output: Output | None = None
 
@@ -148,7 +148,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     student = build.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
     shown = build.batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
     to_train, decoding = _decoded(
-        recipe, table, [row for row, _ in shown], build.augmentation(recipe.pictures), len(rows)
+        recipe, table, [row for row, _ in shown], build.augmentation(recipe.images), len(rows)
     )
     batches = build.batches(recipe, table, rows, device, decoded=to_train)
     make = partial(
@@ -161,14 +161,14 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         said = _Said(teacher.spec) if teacher and not stage.teacher_lr else None
         earlier = make(stage, teacher=said or teacher, earlier=earlier).to(device)
         measured.append(_measure(stage, earlier, batches, quick, said, build.arithmetic(recipe, device), steps))
-    answers = Once()
+    answers = CacheEstimate()
     if teacher and teacher_cache.wanted(recipe):
         count = len(teacher_cache.schedule(recipe, batches))
         seconds = count / batches.batch_size * max(stage.loading + stage.asking for stage in measured)
         answer = teacher_cache.bytes_of_an_answer(
             recipe, partial(make, teacher=teacher), student, teacher, batches, device
         )
-        answers = Once(count, seconds, count * answer)
+        answers = CacheEstimate(count, seconds, count * answer)
         measured = [replace(stage, asking=0.0) for stage in measured]
     judged, judging = _judging(recipe, table, split, student, device, steps)
     return Plan(
@@ -178,7 +178,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         compiled=build.compiles(recipe.machine),
         batch_size=batches.batch_size,
         stages=tuple(measured),
-        images=Once(*(sum(both) for both in zip(astuple(decoding), astuple(judged), strict=True))),
+        images=CacheEstimate(*(sum(both) for both in zip(astuple(decoding), astuple(judged), strict=True))),
         answers=answers,
         judging=judging,
     )
@@ -186,25 +186,25 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
 
 def _judging(
     recipe: Recipe, table: Table, split: Split, student: nn.Module, device: torch.device, steps: int
-) -> tuple[Once, float]:
+) -> tuple[CacheEstimate, float]:
     """Return what decoding all judged images takes, and the seconds of judging those of validation."""
-    crop = build.centre_crop(recipe.pictures)
+    crop = build.centre_crop(recipe.images)
     rows = split.rows("val")
     some = rows[: steps * recipe.train.batch_size]
     count = len(rows) + len(split.places("test"))
     decoded, decoding = _decoded(recipe, table, some.tolist(), crop, count)
     started = time.perf_counter()
     shown = in_order(table, some, crop, batch_size=recipe.train.batch_size, decoded=decoded)
-    predict(student, table, shown, device=device, half=build.half(recipe.train, device))
+    predict(student, table, shown, device=device, bf16=build.bf16(recipe.train, device))
     return decoding, (time.perf_counter() - started) * len(rows) / len(some)
 
 
 def _decoded(
     recipe: Recipe, table: Table, rows: list[int], transform: Augmentation | CentreCrop, of: int
-) -> tuple[Decode | None, Once]:
+) -> tuple[Decode | None, CacheEstimate]:
     """Decode these rows, and return them with what all `of` images will take; nothing where a run keeps none."""
     if build.cache(recipe.machine) is None:
-        return None, Once()
+        return None, CacheEstimate()
     some = sorted(set(rows))
     decode = partial(images.decode, short_side=transform.decode_side, artefacts=transform.artefacts)
     started = time.perf_counter()
@@ -212,16 +212,16 @@ def _decoded(
         made = dict(zip(some, pool.map(decode, [table.paths[row] for row in some]), strict=True))
     share = of / len(some)
     seconds = share * (time.perf_counter() - started)
-    return made.__getitem__, Once(of, seconds, share * sum(image.nbytes for image in made.values()))
+    return made.__getitem__, CacheEstimate(of, seconds, share * sum(image.nbytes for image in made.values()))
 
 
 def _measure(
-    stage: Stage,
+    stage: StageConfig,
     distiller: Distiller,
     batches: TrainBatches,
     teacher: Teacher | None,
     said: _Said | None,
-    arithmetic: loop.Arithmetic,
+    arithmetic: loop.StepConfig,
     steps: int,
 ) -> StagePlan:
     asks = bool(said) and any(term.needs_teacher for term in distiller.terms.values())
@@ -234,11 +234,13 @@ def _measure(
         times = [_now(arithmetic.device)]
         batch = next(shown).to(arithmetic.device)
         times.append(_now(arithmetic.device))
-        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
+        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.bf16):
             if asks:
                 assert said
                 assert teacher
-                said.output = teacher.answer(batch.with_made(turned=distiller.turned, strong=distiller.strong))
+                said.output = teacher.answer(
+                    batch.with_derived(rotated=distiller.rotated, strong_aug=distiller.strong_aug)
+                )
             times.append(_now(arithmetic.device))
             loss = objective(batch)["total"]
         optimizer.zero_grad(set_to_none=True)

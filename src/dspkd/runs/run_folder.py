@@ -17,7 +17,7 @@ from dspkd.data.leakage import Leak
 from dspkd.errors import DataError, RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.runs import holdout
-from dspkd.runs.holdout import Opening
+from dspkd.runs.holdout import TestEvaluation
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def _with(key: str) -> AfterValidator:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageResult:
     """A stage that has ended; `best_epoch` counts from 0, `best_score` is its balanced accuracy on validation."""
 
     name: str
@@ -55,10 +55,10 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What a teacher's answers in a bank took when they were made, whoever waited; None where not written down."""
+class TeacherCost:
+    """What a teacher's answers in a cache took when they were made, whoever waited; None where not written down."""
 
-    pictures: int
+    views: int
     seconds: float | None
     cpu_seconds: float | None
 
@@ -67,7 +67,7 @@ class Spent:
 class Result:
     """``result.json``: what was trained. `teacher` is the folder of the teacher's run, or None.
 
-    `cpu_seconds` is None for a run made before it was kept, `bank` for one without a bank.
+    `cpu_seconds` is None for a run made before it was kept, `teacher_cache` for one without a cache.
     """
 
     name: str
@@ -77,18 +77,18 @@ class Result:
     teacher: str | None
     digest: str
     seed: int
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    stages: Annotated[tuple[StageResult, ...], Field(min_length=1)]
     seconds: float
-    test_openings: int
+    test_evaluations: int
     cpu_seconds: float | None = None
-    bank: Spent | None = None
+    teacher_cache: TeacherCost | None = None
 
 
 @dataclass(frozen=True)
-class Data:
+class DataSummary:
     """``data.json``: where the images are and how many: ``{part: {class: (images, groups)}}``.
 
-    `leak` is how the split leaks, or None; `card` who is in the pictures, or None for a run made before that was kept.
+    `leak` is how the split leaks, or None; `card` who is in the images, or None for a run made before that was kept.
     """
 
     layout: str
@@ -128,13 +128,13 @@ class Run:
     folder: Path
     recipe: str
     result: Result
-    data: Data
+    data: DataSummary
     environment: dict[str, str | int | float | None]
     epochs: tuple[Epoch, ...]
     val: Predictions
     test: Predictions
-    openings: tuple[Opening, ...] | None = None
-    early: tuple[Opening, ...] = ()
+    openings: tuple[TestEvaluation, ...] | None = None
+    early: tuple[TestEvaluation, ...] = ()
     attributes: dict[str, tuple[str, ...]] | None = None
 
     @property
@@ -143,7 +143,7 @@ class Run:
         named = tomllib.loads(self.recipe).get("teacher", [])
         return tuple(map(Path, [named] if isinstance(named, str) else named))
 
-    def history(self, stage: Stage) -> list[Epoch]:
+    def history(self, stage: StageResult) -> list[Epoch]:
         """Return the epochs of a stage, in order."""
         return [epoch for epoch in self.epochs if epoch.stage == stage.name]
 
@@ -169,14 +169,14 @@ def read(folder: Path) -> Run:
         folder=folder,
         recipe=(folder / "recipe.toml").read_text(encoding="utf-8"),
         result=_parsed(TypeAdapter(Result), folder / "result.json"),
-        data=_parsed(TypeAdapter(Data), folder / "data.json"),
+        data=_parsed(TypeAdapter(DataSummary), folder / "data.json"),
         environment=_parsed(TypeAdapter(dict[str, str | int | float | None]), folder / "environment.json"),
         epochs=tuple(_valid(TypeAdapter(Epoch), line, f"{metrics}, line {n}") for n, line in enumerate(lines, start=1)),
         val=Predictions.load(folder / "predictions/val.csv"),
         test=Predictions.load(folder / "predictions/test.csv"),
     )
     _require_one_run(run)
-    opened = holdout.openings(folder)
+    opened = holdout.evaluations(folder)
     return dataclasses.replace(
         run,
         openings=None if opened is None else tuple(opened),

@@ -1,4 +1,4 @@
-"""Fills a teacher's bank with all that a recipe will ask."""
+"""Fills a teacher's cache with all that a recipe will ask."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from dspkd import methods
 from dspkd.data.decode_cache import DECODER, fingerprints
 from dspkd.data.loader import Key, TrainBatches
 from dspkd.recipes.schema import Recipe
-from dspkd.recipes.stage import Stage
+from dspkd.recipes.stage import StageConfig
 from dspkd.runs import build
-from dspkd.runs.context import Inputs, Watcher
+from dspkd.runs.context import ProgressListener, RunContext
 from dspkd.training.distiller import Distiller
-from dspkd.training.teachers.cached import BankedTeacher, Spent, image_keys, stored_bytes
+from dspkd.training.teachers.cached import CacheCost, CachedTeacher, image_keys, stored_bytes
 from dspkd.training.teachers.fields_read import fields_read
-from dspkd.types import Batch, Output, made_numbers
+from dspkd.types import Batch, Output, derived_views
 
 
-def wanted(made_from: Recipe) -> bool:
-    """Return whether the recipe's teacher is to be asked about each picture once only."""
-    return bool(made_from.teachers) and made_from.pictures.views != "fresh" and any(map(_asks, made_from.stages))
+def wanted(recipe: Recipe) -> bool:
+    """Return whether the recipe's teacher is to be asked about each image once only."""
+    return bool(recipe.teachers) and recipe.images.views != "fresh" and any(map(_asks, recipe.stages))
 
 
-def bank(
-    made_from: Recipe,
+def cached_teacher(
+    recipe: Recipe,
     make: Callable[..., Distiller],
     student: nn.Module,
-    inputs: Inputs,
+    inputs: RunContext,
     batches: TrainBatches,
-    watcher: Watcher,
-) -> tuple[BankedTeacher, Spent]:
+    listener: ProgressListener,
+) -> tuple[CachedTeacher, CacheCost]:
     """Return the teacher as one that reads its answers, once it has answered what is missing; and what they cost.
 
     Parameters
     ----------
-    made_from
+    recipe
         The recipe.
     make
         Returns the objective of a stage, given the one before as `earlier`.
@@ -48,90 +48,90 @@ def bank(
     inputs
         The live teacher, the table, and how to compute.
     batches
-        Show the pictures.
-    watcher
+        Show the images.
+    listener
         Is told what will be stored, and how it goes.
 
     Raises
     ------
     DataError, RunError
-        See `BankedTeacher.fill`.
+        See `CachedTeacher.fill`.
     """
-    folder = build.cache(made_from.machine)
+    folder = build.cache(recipe.machine)
     teacher, device = inputs.teacher, inputs.device
     assert teacher, "a recipe is checked before it is run"
     assert folder, "a recipe is checked before it is run"
-    turned, strong = _made(made_from)
+    rotated, strong_aug = _made(recipe)
 
-    def show(pictures: Sequence[list[Key]]) -> Iterator[Batch]:
-        for batch in batches.show(pictures):
-            yield batch.to(device).with_made(turned=turned, strong=strong)
+    def show(views: Sequence[list[Key]]) -> Iterator[Batch]:
+        for batch in batches.show(views):
+            yield batch.to(device).with_derived(rotated=rotated, strong_aug=strong_aug)
 
     def ask(batch: Batch, of: build.AnyTeacher) -> Output:
-        with torch.autocast(device.type, torch.bfloat16, enabled=inputs.half):
+        with torch.autocast(device.type, torch.bfloat16, enabled=inputs.bf16):
             return of.answer(batch)
 
     first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
-    fields = _fields(made_from, make, student, partial(ask, of=teacher), first_two)
-    quick = teacher.compiled() if build.compiles(made_from.machine, inputs.ranks) else teacher
+    fields = _fields(recipe, make, student, partial(ask, of=teacher), first_two)
+    quick = teacher.compiled() if build.compiles(recipe.machine, inputs.world) else teacher
     about = {
-        **build.augmentation(made_from.pictures).about,
+        **build.augmentation(recipe.images).about,
         "made by": f"{DECODER}, torchvision {version('torchvision')}",
-        "precision": "bfloat16" if inputs.half else "float32",
+        "precision": "bfloat16" if inputs.bf16 else "float32",
     }
 
-    def opened() -> BankedTeacher:
+    def opened() -> CachedTeacher:
         images = image_keys(fingerprints(inputs.table.paths), inputs.table.ids)
-        return BankedTeacher(teacher, fields, images, about, folder, maps=made_from.bank.maps)
+        return CachedTeacher(teacher, fields, images, about, folder, maps=recipe.teacher_cache.maps)
 
-    banked = inputs.ranks.each(opened)
-    pictures = schedule(made_from, batches)
-    banked.fill(
-        pictures,
+    cached = inputs.world.on_all(opened)
+    views = schedule(recipe, batches)
+    cached.fill(
+        views,
         show,
-        made=made_numbers(turned=turned, strong=strong),
+        made=derived_views(rotated=rotated, strong_aug=strong_aug),
         batch_size=batches.batch_size,
         ask=partial(ask, of=quick),
-        progress=watcher.prepare,
-        log=watcher.note,
-        ranks=inputs.ranks,
+        progress=listener.prepare,
+        log=listener.note,
+        world=inputs.world,
     )
     # Rank 0 has written down what its answers took; another rank might look before that.
-    return banked, inputs.ranks.first(lambda: banked.cost(len(pictures)))
+    return cached, inputs.world.on_rank_zero(lambda: cached.cost(len(views)))
 
 
 def bytes_of_an_answer(
-    made_from: Recipe,
+    recipe: Recipe,
     make: Callable[..., Distiller],
     student: nn.Module,
     teacher: build.AnyTeacher,
     batches: TrainBatches,
     device: torch.device,
 ) -> float:
-    """Return the bytes that a bank keeps for one picture, those made from it included, by the answer to two."""
-    turned, strong = _made(made_from)
+    """Return the bytes that a cache keeps for one image, those made from it included, by the answer to two."""
+    rotated, strong_aug = _made(recipe)
     batch = next(batches.show([batches.keys(0)[:2]])).to(device)
-    fields = _fields(made_from, make, student, teacher.answer, batch)
-    answered = teacher.answer(batch.with_made(turned=turned, strong=strong))
-    return stored_bytes(answered, fields, made_from.bank.maps) / len(batch)
+    fields = _fields(recipe, make, student, teacher.answer, batch)
+    answered = teacher.answer(batch.with_derived(rotated=rotated, strong_aug=strong_aug))
+    return stored_bytes(answered, fields, recipe.teacher_cache.maps) / len(batch)
 
 
-def _made(made_from: Recipe) -> tuple[bool, bool]:
-    """Return whether the teacher is also asked about turned pictures, and about strong ones."""
-    terms = [methods.find(term.method) for stage in made_from.stages if _asks(stage) for term in stage.terms]
-    return any(term.wants_turned for term in terms), any(term.wants_strong for term in terms)
+def _made(recipe: Recipe) -> tuple[bool, bool]:
+    """Return whether the teacher is also asked about rotated images, and about strong ones."""
+    terms = [methods.find(term.method) for stage in recipe.stages if _asks(stage) for term in stage.terms]
+    return any(term.wants_rotated for term in terms), any(term.wants_strong_aug for term in terms)
 
 
-def _asks(stage: Stage) -> bool:
+def _asks(stage: StageConfig) -> bool:
     """Return whether the frozen teacher answers in this stage; a copy of it that learns does so in its stead."""
     return not stage.teacher_lr and any(methods.find(term.method).needs_teacher for term in stage.terms)
 
 
-def schedule(made_from: Recipe, batches: TrainBatches) -> set[Key]:
-    """Return the pictures about which the teacher will be asked."""
+def schedule(recipe: Recipe, batches: TrainBatches) -> set[Key]:
+    """Return the images about which the teacher will be asked."""
     shown: set[Key] = set()
     first = 0
-    for stage in made_from.stages:
+    for stage in recipe.stages:
         if _asks(stage):
             shown.update(key for epoch in range(first, first + stage.epochs) for key in batches.keys(epoch))
         first += stage.epochs
@@ -139,16 +139,16 @@ def schedule(made_from: Recipe, batches: TrainBatches) -> set[Key]:
 
 
 def _fields(
-    made_from: Recipe, make: Callable[..., Distiller], student: nn.Module, ask: Callable[[Batch], Output], batch: Batch
+    recipe: Recipe, make: Callable[..., Distiller], student: nn.Module, ask: Callable[[Batch], Output], batch: Batch
 ) -> set[str]:
     """Return which parts of the teacher's answers the recipe's terms read."""
     fields: set[str] = set()
     earlier = None
     training = student.training
-    for stage in made_from.stages:
+    for stage in recipe.stages:
         earlier = make(stage, earlier=earlier).to(batch.images.device)
         if _asks(stage):
-            shown = batch.with_made(turned=earlier.turned, strong=earlier.strong)
+            shown = batch.with_derived(rotated=earlier.rotated, strong_aug=earlier.strong_aug)
             with torch.no_grad():
                 output = earlier.parted(student.eval()(shown.images))
             terms = earlier.terms.values()

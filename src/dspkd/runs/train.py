@@ -8,8 +8,8 @@ metrics.jsonl      a record for each epoch
 stages/0-NAME/     checkpoint of each stage
 model.safetensors  the student alone, under its library's own names
 predictions/       val.csv and test.csv: logits, label, id, group; teacher-val.csv and teacher-test.csv
-evidence/          small pictures, where the networks look, pooled vectors: see `dspkd.runs.artifacts`
-test_openings.jsonl  each time the test part was opened, and for what
+evidence/          small images, where the networks look, pooled vectors: see `dspkd.runs.artifacts`
+test_evaluations.jsonl  each time the test part was opened, and for what
 result.json        what came out; written last, so a folder that has it is whole
 report.html        all of it, to read
 """
@@ -38,27 +38,28 @@ from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import artifacts, build, holdout, teacher_cache, validate
-from dspkd.runs.context import Inputs, Silent, Watcher, prepare, write_json, write_whole
-from dspkd.runtime.distributed import ALONE, Ranks
+from dspkd.runs.context import NullProgress, ProgressListener, RunContext, prepare
+from dspkd.runtime.distributed import SINGLE, World
+from dspkd.runtime.files import write_json, write_text
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller
-from dspkd.training.loggers import Records
-from dspkd.training.teachers.cached import Spent
+from dspkd.training.loggers import MetricsLogger
+from dspkd.training.teachers.cached import CacheCost
 from dspkd.types import Batch
 
 
-def train(made_from: Recipe, out: Path, watcher: Watcher | None = None, ranks: Ranks = ALONE) -> None:
+def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, world: World = SINGLE) -> None:
     """Train and evaluate what a recipe describes; go on where an earlier, killed run in `out` stopped.
 
     Parameters
     ----------
-    made_from
+    recipe
         The recipe.
     out
         Run folder; made if missing.
-    watcher
+    listener
         Is told of counts, steps and epochs, on rank 0.
-    ranks
+    world
         Processes that train together. Rank 0 alone needs to see `out`, and ends the run.
 
     Raises
@@ -70,89 +71,89 @@ def train(made_from: Recipe, out: Path, watcher: Watcher | None = None, ranks: R
     TrainingError
         A loss is not finite; epochs before that are saved.
     """
-    watcher = (watcher if ranks.rank == 0 else None) or Silent()
-    ranks.each(lambda: validate.check(made_from))
-    if ranks.first(lambda: _claim(made_from, out)):
+    listener = (listener if world.rank == 0 else None) or NullProgress()
+    world.on_all(lambda: validate.check(recipe))
+    if world.on_rank_zero(lambda: _claim(recipe, out)):
         return
-    inputs = prepare(made_from, out, watcher, ranks)
-    student = ranks.in_turn(lambda: build.student(made_from.model, len(inputs.table.classes), seed=made_from.seed))
-    stages, answers = _train_stages(made_from, out, inputs, build.placed(student, inputs.device), watcher)
-    ranks.first(lambda: _conclude(made_from, out, replace(inputs, ranks=ALONE), student, stages, answers))
+    inputs = prepare(recipe, out, listener, world)
+    student = world.rank_zero_first(lambda: build.student(recipe.model, len(inputs.table.classes), seed=recipe.seed))
+    stages, answers = _train_stages(recipe, out, inputs, build.placed(student, inputs.device), listener)
+    world.on_rank_zero(lambda: _conclude(recipe, out, replace(inputs, world=SINGLE), student, stages, answers))
 
 
 def _conclude(
-    made_from: Recipe,
+    recipe: Recipe,
     out: Path,
-    inputs: Inputs,
+    inputs: RunContext,
     student: Tapped,
     stages: list[dict[str, Any]],
-    answers: Spent | None,
+    answers: CacheCost | None,
 ) -> None:
     """Save the student, judge it, and write down what came out."""
     _save_student(student, out)
-    opened = holdout.open_test(inputs.split, out, purpose=holdout.TRAINING)
+    opened = holdout.evaluate_test(inputs.split, out, purpose=holdout.TRAINING)
     rows = {"val": inputs.split.rows("val"), "test": opened}
     said = {
-        part: judge(student, inputs, of_part, artifacts.batches(inputs, of_part, made_from))
+        part: judge(student, inputs, of_part, artifacts.batches(inputs, of_part, recipe))
         for part, of_part in rows.items()
     }
     for part, predictions in said.items():
         predictions.save(out / "predictions" / f"{part}.csv")
-    artifacts.keep(out, student, said, rows, inputs, made_from)
+    artifacts.keep(out, student, said, rows, inputs, recipe)
     write_json(
         out / "result.json",
         {
-            "name": made_from.name,
-            "model": made_from.model.name,
+            "name": recipe.name,
+            "model": recipe.model.name,
             "classes": list(inputs.table.classes),
             "parameters": sum(value.numel() for value in student.parameters()),
-            "teacher": ", ".join(made_from.teachers) or None,
-            "digest": made_from.digest,
-            "seed": made_from.seed,
+            "teacher": ", ".join(recipe.teachers) or None,
+            "digest": recipe.digest,
+            "seed": recipe.seed,
             "stages": stages,
             "seconds": round(sum(stage["seconds"] for stage in stages), 1),
             "cpu_seconds": _sum(stage["cpu_seconds"] for stage in stages),
-            "bank": asdict(answers) if answers else None,
-            "test_openings": len(holdout.openings(out) or ()),
+            "teacher_cache": asdict(answers) if answers else None,
+            "test_evaluations": len(holdout.evaluations(out) or ()),
         },
     )
 
 
-def judge(student: nn.Module, inputs: Inputs, rows: NDArray[np.int64], shown: DataLoader[Batch]) -> Predictions:
+def judge(student: nn.Module, inputs: RunContext, rows: NDArray[np.int64], shown: DataLoader[Batch]) -> Predictions:
     """Return the student's logits for these rows of the table, of which each rank is shown its own; all get all."""
-    own = predict(student, inputs.table, shown, device=inputs.device, half=inputs.half) if len(shown) else None
-    parts = [part for part in inputs.ranks.gathered(own) if part]
+    own = predict(student, inputs.table, shown, device=inputs.device, bf16=inputs.bf16) if len(shown) else None
+    parts = [part for part in inputs.world.all_gather(own) if part]
     return Predictions.joined(parts, [inputs.table.ids[row] for row in rows])
 
 
 def _train_stages(
-    made_from: Recipe, out: Path, inputs: Inputs, student: Tapped, watcher: Watcher
-) -> tuple[list[dict[str, Any]], Spent | None]:
-    """Run the stages one after another on the same student; return a summary of each, and what a bank cost."""
-    rows, ranks = inputs.split.rows("train"), inputs.ranks
+    recipe: Recipe, out: Path, inputs: RunContext, student: Tapped, listener: ProgressListener
+) -> tuple[list[dict[str, Any]], CacheCost | None]:
+    """Run the stages one after another on the same student; return a summary of each, and what a cache cost."""
+    rows, world = inputs.split.rows("train"), inputs.world
     counts = tuple(images for images, _ in inputs.table.take(rows).counts().values())
-    arithmetic = build.arithmetic(made_from, inputs.device, ranks)
+    arithmetic = build.arithmetic(recipe, inputs.device, world)
     teacher = inputs.teacher.compiled() if inputs.teacher and arithmetic.compiled else inputs.teacher
     make = partial(
-        build.distiller, learner=student, teacher=teacher, class_counts=counts, seed=made_from.seed,
-        balance=made_from.train.balance,
+        build.distiller, learner=student, teacher=teacher, class_counts=counts, seed=recipe.seed,
+        balance=recipe.train.balance,
     )  # fmt: skip
-    ranks.each(lambda: _try(made_from, make))
-    show = partial(build.batches, made_from, inputs.table, rows, inputs.device, decoded=inputs.to_train, ranks=ranks)
-    batches = ranks.each(show)
+    world.on_all(lambda: _try(recipe, make))
+    show = partial(build.batches, recipe, inputs.table, rows, inputs.device, decoded=inputs.to_train, world=world)
+    batches = world.on_all(show)
     answers = None
-    if teacher_cache.wanted(made_from):
-        banked, answers = teacher_cache.bank(made_from, make, student, inputs, batches, watcher)
-        make = partial(make, teacher=banked)
+    if teacher_cache.wanted(recipe):
+        cached, answers = teacher_cache.cached_teacher(recipe, make, student, inputs, batches, listener)
+        make = partial(make, teacher=cached)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
-    judging = artifacts.batches(inputs, inputs.split.rows("val"), made_from)  # whose processes serve all epochs
+    judging = artifacts.batches(inputs, inputs.split.rows("val"), recipe)  # whose processes serve all epochs
     untouched = inputs.teacher.digest() if inputs.teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0
     distiller = None
-    written = Records(out, watcher, tensorboard=made_from.machine.tensorboard) if ranks.rank == 0 else None
-    with written or nullcontext(watcher) as records:
-        for number, stage in enumerate(made_from.stages):
+    written = MetricsLogger(out, listener, tensorboard=recipe.machine.tensorboard) if world.rank == 0 else None
+    with written or nullcontext(listener) as records:
+        for number, stage in enumerate(recipe.stages):
             if stage.start == "initial":
                 student.load_state_dict(initial)
             distiller = make(stage, earlier=distiller).to(inputs.device)
@@ -162,12 +163,12 @@ def _train_stages(
                 batches,
                 partial(_score, inputs=inputs, shown=judging),
                 folder=out / "stages" / f"{number}-{stage.name}",
-                digest=made_from.digest,
-                seed=made_from.seed,
+                digest=recipe.digest,
+                seed=recipe.seed,
                 first_epoch=done,
-                hand_on=made_from.stages[number + 1].carried if number + 1 < len(made_from.stages) else (),
+                hand_on=recipe.stages[number + 1].carried if number + 1 < len(recipe.stages) else (),
                 arithmetic=arithmetic,
-                watcher=records,
+                listener=records,
             )
             done += stage.epochs
             summaries.append(
@@ -191,15 +192,15 @@ def _sum(parts: Iterable[float | None]) -> float | None:
     return None if None in known else round(sum(part for part in known if part is not None), 1)
 
 
-def _try(made_from: Recipe, make: Callable[..., Distiller]) -> None:
+def _try(recipe: Recipe, make: Callable[..., Distiller]) -> None:
     """Build each stage without memory: what cannot be built should stop the run now, not after the stages before it."""
     earlier = None
     with torch.device("meta"):
-        for stage in made_from.stages:
+        for stage in recipe.stages:
             earlier = make(stage, earlier=earlier)
 
 
-def _score(student: nn.Module, *, inputs: Inputs, shown: DataLoader[Batch]) -> dict[str, float]:
+def _score(student: nn.Module, *, inputs: RunContext, shown: DataLoader[Batch]) -> dict[str, float]:
     """Return what an epoch is chosen by, and two figures beside it, on the validation images."""
     summary = summarise(judge(student, inputs, inputs.split.rows("val"), shown))
     return {
@@ -214,19 +215,19 @@ def _save_student(student: Tapped, out: Path) -> None:
     save_file(weights, out / "model.safetensors", metadata={"network": student.name})
 
 
-def _claim(made_from: Recipe, out: Path) -> bool:
+def _claim(recipe: Recipe, out: Path) -> bool:
     """Make the folder this recipe's, or see that it already is; return whether its run has ended."""
     if out.is_file():
         raise RunError(f"{out}: is a file; --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
     if (out / "recipe.toml").exists():
         earlier = schema.load(out / "recipe.toml")
-        if earlier.digest != made_from.digest:
+        if earlier.digest != recipe.digest:
             raise RunError(
                 f"{out}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is "
-                f"{made_from.digest}; choose another --out"
+                f"{recipe.digest}; choose another --out"
             )
     elif any(out.iterdir()):
         raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
-    write_whole(out / "recipe.toml", schema.dump(made_from))
+    write_text(out / "recipe.toml", schema.dump(recipe))
     return (out / "result.json").exists()

@@ -23,7 +23,7 @@ def check(wanted: Recipe) -> None:
     RecipeError
         Names the place in the recipe.
     """
-    side = wanted.pictures.size
+    side = wanted.images.size
     try:
         with torch.device("meta"):
             zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
@@ -34,7 +34,7 @@ def check(wanted: Recipe) -> None:
             class_map.load(Path(wanted.data.classes))
         except DataError as error:
             raise RecipeError(f"data.classes: {error}") from None
-    _check_pictures(wanted)
+    _check_images(wanted)
     before: tuple[str, ...] = ()
     for s, stage in enumerate(wanted.stages):
         for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
@@ -48,7 +48,7 @@ def check(wanted: Recipe) -> None:
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
             if method.needs_one_label and mixing(wanted.train):
                 raise RecipeError(
-                    f"{place}: {term.method!r} reads one label for each picture, and a mixed one has two; "
+                    f"{place}: {term.method!r} reads one label for each image, and a mixed one has two; "
                     "set train.mixup and train.cutmix to 0"
                 )
             if term.carry and name not in before:
@@ -62,39 +62,39 @@ def check(wanted: Recipe) -> None:
             raise RecipeError(f"stages.{s}.teacher_lr: no term of this stage trains a teacher; those that do: {able}")
 
 
-def _check_pictures(wanted: Recipe) -> None:
+def _check_images(wanted: Recipe) -> None:
     try:
-        artefacts.check(wanted.pictures.artefacts)
+        artefacts.check(wanted.images.artefacts)
     except DataError as error:
-        raise RecipeError(f"pictures.artefacts: {error}") from None
+        raise RecipeError(f"images.artefacts: {error}") from None
     for run in wanted.teachers:
         _require_same_artefacts(wanted, Path(run))
-    if not wanted.teachers or wanted.pictures.views == "fresh":
+    if not wanted.teachers or wanted.images.views == "fresh":
         return
     if wanted.machine.cache == "none":
         raise RecipeError(
             'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
-            'or set pictures.views = "fresh"'
+            'or set images.views = "fresh"'
         )
     if mixing(wanted.train):
         raise RecipeError(
-            f"pictures.views = {wanted.pictures.views}: a teacher's answers are kept for single pictures, and "
-            'train.mixup or train.cutmix makes new mixtures of them in every batch; set pictures.views = "fresh", '
+            f"images.views = {wanted.images.views}: a teacher's answers are kept for single images, and "
+            'train.mixup or train.cutmix makes new mixtures of them in every batch; set images.views = "fresh", '
             "or both to 0"
         )
 
 
 def _require_same_artefacts(wanted: Recipe, teacher: Path) -> None:
-    """Refuse a teacher that learned from other pictures than those that it is to answer; one still to be trained waits.
+    """Refuse a teacher that learned from other images than those that it is to answer; one still to be trained waits.
 
     It sees what its student sees, and a network that has only known hairless skin says little of hairy skin.
     """
     if not (teacher / "recipe.toml").exists():
         return
-    known, shown = schema.load(teacher / "recipe.toml").pictures.artefacts, wanted.pictures.artefacts
+    known, shown = schema.load(teacher / "recipe.toml").images.artefacts, wanted.images.artefacts
     if known != shown:
         raise RecipeError(
-            f"pictures.artefacts: teacher {teacher} was trained with {_listed(known)}, and the pictures that it "
+            f"images.artefacts: teacher {teacher} was trained with {_listed(known)}, and the images that it "
             f"would be asked about are made with {_listed(shown)}; train both with the same, in the same order"
         )
 

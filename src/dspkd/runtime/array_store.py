@@ -16,6 +16,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dspkd.errors import DataError
+from dspkd.runtime.files import readable
 
 KEY_BYTES = 16
 """Bytes in a key: a digest of whatever the array is a function of."""
@@ -194,16 +195,3 @@ class Store:
         self._places.update((key.tobytes(), self._count + n) for n, key in enumerate(new["key"]))
         self._checked.extend(bytes(len(new)))
         self._count = count
-
-
-def readable(nbytes: float) -> str:
-    """Return a number of bytes as a person reads it.
-
-    >>> readable(1_534_000_000)
-    '1.53 GB'
-    """
-    for unit in ("bytes", "kB", "MB"):
-        if nbytes < 1000:
-            return f"{nbytes:.3g} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.3g} GB"

@@ -39,8 +39,8 @@ def headed(title: str, names: list[str], figures: list[str]) -> Table:
     return table
 
 
-class Screen:
-    """A watcher that prints counts, a progress bar for the running epoch, and a line for each epoch that has ended.
+class ConsoleProgress:
+    """A listener that prints counts, a progress bar for the running epoch, and a line for each epoch that has ended.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class Screen:
         self._bar, self._shown = None, None
 
 
-class Transfer:
+class DownloadProgress:
     """Shows how a download goes: a bar of bytes for each thing that is done to a file.
 
     Parameters
@@ -164,7 +164,7 @@ class Transfer:
 
 
 @contextmanager
-def counting(console: Console) -> Iterator[Counter]:
+def progress_bar(console: Console) -> Iterator[Counter]:
     """Give a function that shows how far something is: what, done, of how many. No bar where there is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     bars: dict[str, TaskID] = {}

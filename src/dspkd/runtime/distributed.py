@@ -32,38 +32,38 @@ close; this is for machines that vanish. It is longer than images take to decode
 
 
 @dataclass(frozen=True)
-class Ranks:
+class World:
     """How many processes there are, and which this one is.
 
     Every rank must call the methods, in the same order.
 
     Attributes
     ----------
-    rank, count
+    rank, size
         This process, out of so many on all machines. Rank 0 alone prints and writes into the run folder.
-    local, beside
+    local_rank, local_size
         The same on this machine.
     """
 
     rank: int = 0
-    count: int = 1
-    local: int = 0
-    beside: int = 1
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
 
     def shares(self, whole: int) -> list[range]:
         """Return which of `whole` things each rank takes, in their order; numbers differ by one at most."""
-        ends = [whole * rank // self.count for rank in range(self.count + 1)]
+        ends = [whole * rank // self.size for rank in range(self.size + 1)]
         return [range(start, end) for start, end in pairwise(ends)]
 
-    def gathered(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """Return what each rank gives, in their order; anything that can be pickled."""
-        if self.count == 1:
+        if self.size == 1:
             return [value]
-        values: list[T | None] = [None] * self.count
+        values: list[T | None] = [None] * self.size
         distributed.all_gather_object(values, value)
         return values  # type: ignore[return-value]
 
-    def first(self, work: Callable[[], T]) -> T:
+    def on_rank_zero(self, work: Callable[[], T]) -> T:
         """Return, on every rank, what rank 0 gets from `work`; it alone does it.
 
         Raises
@@ -71,7 +71,7 @@ class Ranks:
         DspkdError
             What rank 0 raised; a `RankError` on the others.
         """
-        if self.count == 1:
+        if self.size == 1:
             return work()
         result, mistake = _tried(work) if self.rank == 0 else (None, None)
         said = [result, mistake]
@@ -80,7 +80,7 @@ class Ranks:
             raise mistake or RankError(f"rank 0: {said[1]}")
         return said[0]  # type: ignore[return-value]
 
-    def each(self, work: Callable[[], T]) -> T:
+    def on_all(self, work: Callable[[], T]) -> T:
         """Return what `work` gives here, once every rank has done it.
 
         Raises
@@ -88,11 +88,11 @@ class Ranks:
         DspkdError
             On rank 0, what the first rank raised that did, and which one that was; a `RankError` on the others.
         """
-        if self.count == 1:
+        if self.size == 1:
             return work()
         result, mistake = _tried(work)
         said = None if mistake is None else (type(mistake), f"on {platform.node()}: {mistake}")
-        for rank, told in enumerate(self.gathered(said)):
+        for rank, told in enumerate(self.all_gather(said)):
             if told is None:
                 continue
             kind, text = told
@@ -101,13 +101,13 @@ class Ranks:
             raise mistake or kind(f"rank {rank} {text}")
         return result  # type: ignore[return-value]
 
-    def in_turn(self, work: Callable[[], T]) -> T:
+    def rank_zero_first(self, work: Callable[[], T]) -> T:
         """Do `work` first on one rank of each machine, then on the others, which find on disk what it made."""
-        if self.local > 0:
-            self.each(_nothing)
-            return self.each(work)
-        result = self.each(work)
-        self.each(_nothing)
+        if self.local_rank > 0:
+            self.on_all(_nothing)
+            return self.on_all(work)
+        result = self.on_all(work)
+        self.on_all(_nothing)
         return result
 
     def writes(self, folder: Path) -> bool:
@@ -115,16 +115,16 @@ class Ranks:
 
         Rank 0 puts a file there, and the others look whether they see it.
         """
-        if self.count == 1:
+        if self.size == 1:
             return True
         with tempfile.NamedTemporaryFile(dir=folder) if self.rank == 0 else nullcontext() as token:
-            name = self.first(lambda: Path(token.name).name)  # type: ignore[union-attr]
+            name = self.on_rank_zero(lambda: Path(token.name).name)  # type: ignore[union-attr]
             seen = (folder / name).exists()
-            self.gathered(None)  # the file stays until all have looked
-        return self.rank == 0 or (self.local == 0 and not seen)
+            self.all_gather(None)  # the file stays until all have looked
+        return self.rank == 0 or (self.local_rank == 0 and not seen)
 
 
-ALONE = Ranks()
+SINGLE = World()
 
 
 def _nothing() -> None:
@@ -157,7 +157,7 @@ _GO_ON = "The same command goes on from the last finished epoch, with any number
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def joined() -> Iterator[World]:
     """Join the ranks that ``torchrun`` has started with this one, if it did; leave them at the end.
 
     Raises
@@ -167,21 +167,21 @@ def joined() -> Iterator[Ranks]:
         when it finds that out first, and SLURM at a time limit.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE
+        yield SINGLE
         return
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    mine = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+    mine = World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
     if gpus:
-        torch.cuda.set_device(mine.local % gpus)
+        torch.cuda.set_device(mine.local_rank % gpus)
 
     def told_to_end(*_: object) -> None:
-        raise RankError(f"rank {mine.rank} of {mine.count}: told to end, {_WHY}. {_GO_ON}")
+        raise RankError(f"rank {mine.rank} of {mine.size}: told to end, {_WHY}. {_GO_ON}")
 
     signal.signal(signal.SIGTERM, told_to_end)
     try:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
         yield mine
-        mine.gathered(None)  # leaving early, while others still talk, looks like dying
+        mine.all_gather(None)  # leaving early, while others still talk, looks like dying
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # torchrun passes it on once more
         _end_at_once(130)
@@ -198,16 +198,16 @@ def joined() -> Iterator[Ranks]:
             raise
         _end_at_once(2)
         raise RankError(
-            f"rank {mine.rank} of {mine.count}: another rank has died or cannot be reached; what it said is above, or "
+            f"rank {mine.rank} of {mine.size}: another rank has died or cannot be reached; what it said is above, or "
             f"in its machine's log ({str(error).splitlines()[0]}). {_GO_ON}"
         ) from error
     distributed.destroy_process_group()
 
 
-def require_enough(pictures: int, ranks: Ranks) -> None:
-    """Raise RunError unless each rank has two pictures or more of a batch of so many."""
-    if pictures < 2 * ranks.count and ranks.count > 1:
+def require_enough(images: int, world: World) -> None:
+    """Raise RunError unless each rank has two images or more of a batch of so many."""
+    if images < 2 * world.size and world.size > 1:
         raise RunError(
-            f"train.batch_size: {pictures} pictures on {ranks.count} ranks; each takes its share of a batch and needs "
-            f"two or more: start at most {max(pictures // 2, 1)} ranks"
+            f"train.batch_size: {images} images on {world.size} ranks; each takes its share of a batch and needs "
+            f"two or more: start at most {max(images // 2, 1)} ranks"
         )

@@ -1,6 +1,6 @@
 """Seeds are hashes of names, never the state of a global generator.
 
-A run that was killed and resumed, or that loads its pictures in other processes, then draws the same numbers
+A run that was killed and resumed, or that loads its images in other processes, then draws the same numbers
 as one that was not.
 """
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dspkd.errors import RunError
-from dspkd.runtime.distributed import ALONE, Ranks
+from dspkd.runtime.distributed import SINGLE, World
 
 
 @dataclass
@@ -58,7 +58,7 @@ def save(
 
 
 def load(
-    path: Path, digest: str, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks = ALONE
+    path: Path, digest: str, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer, world: World = SINGLE
 ) -> Progress:
     """Restore what `save` wrote and return the progress; with no file, touch nothing and return a fresh one.
 
@@ -69,7 +69,7 @@ def load(
     RunError
         The file is of another recipe, or cannot be read.
     """
-    state = ranks.first(lambda: _read(path, digest))
+    state = world.on_rank_zero(lambda: _read(path, digest))
     if state is None:
         return Progress()
     distiller.load_state_dict(state["distiller"])

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from dspkd.models.compile import compiled
-from dspkd.training.distiller import Alone
+from dspkd.training.distiller import LocalStep
 from dspkd.types import Batch, Output
 
 
-class Compiled(Alone):
+class Compiled(LocalStep):
     """Has each network that learns compiled when it first answers; what judges it between epochs calls it as it is."""
 
     def __init__(self) -> None:

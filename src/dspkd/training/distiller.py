@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from dspkd.methods._base import Term
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class Teacher(Protocol):
     """Anything that answers a batch as the large network does; training cannot tell one kind from another."""
 
-    spec: Spec
+    spec: NetworkSpec
 
     def answer(self, batch: Batch) -> Output:
-        """Return the large network's output for these pictures, without a gradient."""
+        """Return the large network's output for these images, without a gradient."""
         ...
 
 
-class Alone:
+class LocalStep:
     """Computes all of each batch in this process. Where several share one, another stands in its place."""
 
     def answer(self, network: nn.Module, images: Tensor, batch: Batch) -> Output:  # noqa: ARG002
@@ -54,7 +54,7 @@ class Distiller(nn.Module):
     ramps
         By name, for parts whose weight rises: the share of it that counts, given the epochs of the stage that have
         passed.
-    peer
+    trainable_copy
         A trainable copy of the teacher's network, which then answers in its stead: a part of this module, and trained
         by those terms that say that they train a teacher.
 
@@ -70,17 +70,17 @@ class Distiller(nn.Module):
         teacher: Teacher | None,
         terms: Sequence[tuple[str, float, Term]],
         ramps: Mapping[str, Callable[[float], float]] = MappingProxyType({}),
-        peer: nn.Module | None = None,
+        trainable_copy: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.student = student
         self.terms = nn.ModuleDict({name: term for name, _, term in terms})
         self.weights: Mapping[str, float] = {name: weight for name, weight, _ in terms}
         self._ramps = ramps
-        self.peer = peer
-        self.sharing = Alone()
-        self.turned = any(term.wants_turned for _, _, term in terms)
-        self.strong = any(term.wants_strong for _, _, term in terms)
+        self.trainable_copy = trainable_copy
+        self.sharing = LocalStep()
+        self.rotated = any(term.wants_rotated for _, _, term in terms)
+        self.strong_aug = any(term.wants_strong_aug for _, _, term in terms)
         self._answer = teacher.answer if teacher and any(term.needs_teacher for _, _, term in terms) else None
 
     def forward(self, batch: Batch, elapsed: float = math.inf) -> dict[str, Tensor]:
@@ -88,9 +88,9 @@ class Distiller(nn.Module):
 
         `elapsed` is how many epochs of the stage have passed; without it all ramps have ended.
         """
-        shown = batch.with_made(turned=self.turned, strong=self.strong)
+        shown = batch.with_derived(rotated=self.rotated, strong_aug=self.strong_aug)
         answered = self._ask(shown, batch)
-        settled = answered.detach() if answered and self.peer else answered
+        settled = answered.detach() if answered and self.trainable_copy else answered
         output = self.parted(self.sharing.answer(self.student, shown.images, batch))
         parts = {}
         for name, term in self.terms.items():
@@ -99,25 +99,25 @@ class Distiller(nn.Module):
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
     def parted(self, answered: Output) -> Output:
-        """Return the answer to the batch itself, with those to the pictures made from it beside."""
-        if not (self.turned or self.strong):
+        """Return the answer to the batch itself, with those to the images made from it beside."""
+        if not (self.rotated or self.strong_aug):
             return answered
         shown = len(answered.logits)
-        B = shown // (1 + 3 * self.turned + self.strong)
+        B = shown // (1 + 3 * self.rotated + self.strong_aug)
         return replace(
             answered.rows(0, B),
-            turned=answered.rows(B, 4 * B) if self.turned else None,
-            strong=answered.rows(shown - B, shown) if self.strong else None,
+            rotated=answered.rows(B, 4 * B) if self.rotated else None,
+            strong_aug=answered.rows(shown - B, shown) if self.strong_aug else None,
         )
 
     def _ask(self, shown: Batch, batch: Batch) -> Output | None:
-        if self.peer:
-            return self.parted(self.sharing.answer(self.peer, shown.images, batch))
+        if self.trainable_copy:
+            return self.parted(self.sharing.answer(self.trainable_copy, shown.images, batch))
         return self.parted(self._answer(shown)) if self._answer else None
 
     def _weight(self, name: str, elapsed: float) -> float:
         return self.weights[name] * self._ramps[name](elapsed) if name in self._ramps else self.weights[name]
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield name and value of each parameter that the stage trains: the student's, the terms' own, the peer's."""
+        """Yield each parameter that the stage trains, by name: the student's, the terms', the teacher copy's."""
         return ((name, value) for name, value in self.named_parameters() if value.requires_grad)

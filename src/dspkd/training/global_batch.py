@@ -13,18 +13,18 @@ from torch.overrides import TorchFunctionMode
 from dspkd.types import Batch
 
 
-class WholeBatch(TorchFunctionMode):
-    """While it is entered, layers that look beyond one picture see the whole batch, of which this process has a share.
+class GlobalBatchNorm(TorchFunctionMode):
+    """While it is entered, layers that look beyond one image see the whole batch, of which this process has a share.
 
-    `torch.nn.functional.batch_norm` in training takes mean and variance over the pictures of all ranks, and sends
-    gradients through both; `torch.nn.functional.dropout` draws for all pictures and takes its rows. Layers need not be
+    `torch.nn.functional.batch_norm` in training takes mean and variance over the images of all ranks, and sends
+    gradients through both; `torch.nn.functional.dropout` draws for all images and takes its rows. Layers need not be
     exchanged for others, so networks of any library and their state stay as they are. `torch.nn.SyncBatchNorm` does
     not compute on a CPU, and does not know the layers that timm has made of batch normalisation and activation.
 
     Parameters
     ----------
     batch
-        This rank's share. A layer may see more rows than it has pictures, if those are made from them, group by group.
+        This rank's share. A layer may see more rows than it has images, if those are made from them, group by group.
 
     Notes
     -----
@@ -90,9 +90,9 @@ def _precision(x: Tensor) -> torch.dtype:
 
 
 class _Normalised(torch.autograd.Function):
-    r"""``y = w (x - m) / sqrt(v + eps) + b`` with m and v over the pictures of all ranks, forwards and backwards.
+    r"""``y = w (x - m) / sqrt(v + eps) + b`` with m and v over the images of all ranks, forwards and backwards.
 
-    With :math:`\hat x` the normalised picture, a bar for the mean over all N numbers of a channel on all ranks, and g
+    With :math:`\hat x` the normalised image, a bar for the mean over all N numbers of a channel on all ranks, and g
     the gradient that arrives, :math:`\partial x = \frac{w}{\sqrt{v + \epsilon}}
     \big(g - \bar g - \hat x\, \overline{g \hat x}\big)`.
     """

@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from dspkd.errors import RecipeError
-from dspkd.training.loop import Watcher
+from dspkd.training.loop import EpochListener
 
 
-class Records:
-    """A watcher that writes each epoch to ``metrics.jsonl``, and to TensorBoard if asked, and passes all on.
+class MetricsLogger:
+    """A listener that writes each epoch to ``metrics.jsonl``, and to TensorBoard if asked, and passes all on.
 
     A resumed run tells its earlier epochs again, so both are written anew and hold each epoch once.
 
@@ -21,16 +21,16 @@ class Records:
     ----------
     folder
         The run's.
-    watcher
+    listener
         To pass everything on to.
     tensorboard
         Also write ``folder/tensorboard``.
     """
 
-    def __init__(self, folder: Path, watcher: Watcher, *, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path, listener: EpochListener, *, tensorboard: bool = False) -> None:
         self._board = _board(folder / "tensorboard") if tensorboard else None
         self._file = (folder / "metrics.jsonl").open("w", encoding="utf-8")
-        self._watcher = watcher
+        self._watcher = listener
         self._epochs = 0
 
     def __enter__(self) -> Self:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from dspkd.errors import TrainingError
-from dspkd.recipes.stage import Stage
-from dspkd.runtime.distributed import ALONE, Ranks
+from dspkd.recipes.stage import StageConfig
+from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
 from dspkd.training import checkpoint, ddp
 from dspkd.training.compile import Compiled
@@ -34,7 +34,7 @@ STEPS_UNSEEN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arithmetic:
+class StepConfig:
     """How a step is computed.
 
     Attributes
@@ -47,15 +47,15 @@ class Arithmetic:
         Have torch.compile make the networks that learn quicker. Not with several ranks.
     clip
         Largest gradient norm.
-    ranks
+    world
         Processes that train together, each on its share of every batch; rank 0 saves.
     """
 
     device: torch.device
-    half: bool = False
+    bf16: bool = False
     compiled: bool = False
     clip: float = 5.0
-    ranks: Ranks = ALONE
+    world: World = SINGLE
 
 
 class Batches(Protocol):
@@ -70,7 +70,7 @@ class Batches(Protocol):
         ...
 
 
-class Watcher(Protocol):
+class EpochListener(Protocol):
     """Is told how training goes; shows it, or writes it down."""
 
     def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
@@ -83,7 +83,7 @@ class Watcher(Protocol):
 
 
 def fit(
-    stage: Stage,
+    stage: StageConfig,
     distiller: Distiller,
     batches: Batches,
     score: Score,
@@ -93,8 +93,8 @@ def fit(
     seed: int,
     first_epoch: int,
     hand_on: Collection[str] = (),
-    arithmetic: Arithmetic,
-    watcher: Watcher,
+    arithmetic: StepConfig,
+    listener: EpochListener,
 ) -> checkpoint.Progress:
     """Train until the stage's last epoch, leave the weights of the epoch that it keeps in ``distiller.student``.
 
@@ -114,7 +114,7 @@ def fit(
         Names of the terms whose layers, too, are left as they were in the epoch that is kept, for the next stage.
     arithmetic
         How a step is computed.
-    watcher
+    listener
         Is told of each step and epoch.
 
     Raises
@@ -123,10 +123,10 @@ def fit(
         A loss is not finite; names the terms. The checkpoint of the epoch before stays.
     """
     optimizer = make_optimizer(stage, distiller.trainable())
-    progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.ranks)
+    progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.world)
     objective = objective_of(distiller, arithmetic)
     for record in progress.history:
-        watcher.epoch(record)
+        listener.epoch(record)
     for epoch in range(progress.epochs, stage.epochs):
         started, computed = time.perf_counter(), time.process_time()
         torch.manual_seed(seed_for(seed, stage.name, "epoch", epoch))
@@ -136,7 +136,7 @@ def fit(
         ]
         losses = _train_epoch(
             stage.name, epoch, distiller, objective, batches.epoch(first_epoch + epoch), optimizer, rates, arithmetic,
-            watcher,
+            listener,
         )  # fmt: skip
         distiller.eval()
         scores = score(distiller.student)
@@ -148,24 +148,24 @@ def fit(
             progress.best_terms = {name: _copied(distiller.terms[name]) for name in hand_on}
         record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
         record["seconds"] = round(time.perf_counter() - started, 3)
-        computing = arithmetic.ranks.gathered(time.process_time() - computed)
+        computing = arithmetic.world.all_gather(time.process_time() - computed)
         record["cpu_seconds"] = round(sum(computing), 3)  # of all threads of all ranks; not of loader processes
         progress.history.append(record)
         progress.epochs = epoch + 1
-        if arithmetic.ranks.rank == 0:
+        if arithmetic.world.rank == 0:
             checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer)
-        watcher.epoch(record)
+        listener.epoch(record)
     distiller.student.load_state_dict(progress.best_student)
     for name in hand_on:
         distiller.terms[name].load_state_dict(progress.best_terms[name])
     return progress
 
 
-def objective_of(distiller: Distiller, arithmetic: Arithmetic) -> nn.Module:
+def objective_of(distiller: Distiller, arithmetic: StepConfig) -> nn.Module:
     """Return what to call in the distiller's place, so that its losses are computed as `arithmetic` says."""
     if arithmetic.compiled:
         distiller.sharing = Compiled()
-    return ddp.shared(distiller, arithmetic.ranks)
+    return ddp.shared(distiller, arithmetic.world)
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
@@ -180,10 +180,10 @@ def _train_epoch(
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
     rates: list[float],
-    arithmetic: Arithmetic,
-    watcher: Watcher,
+    arithmetic: StepConfig,
+    listener: EpochListener,
 ) -> dict[str, float]:
-    """Take one step for each rate; return the mean of each part of the loss over the epoch's pictures."""
+    """Take one step for each rate; return the mean of each part of the loss over the epoch's images."""
     distiller.train()
     trained = owners(distiller.trainable())
     sums: dict[str, Tensor] = {}
@@ -193,9 +193,9 @@ def _train_epoch(
     patience = 1 if arithmetic.device.type == "cpu" else STEPS_UNSEEN
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
         batch = loaded.to(arithmetic.device)
-        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.half):
+        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.bf16):
             losses = objective(batch, epoch + step / len(rates))
-        told = ddp.averaged(losses, arithmetic.ranks)
+        told = ddp.averaged(losses, arithmetic.world)
         unseen.append(told)
         if len(unseen) == patience or step + 1 == len(rates):
             _require_finite(unseen, f"stage {stage!r}, epoch {epoch}", last=step)
@@ -206,7 +206,7 @@ def _train_epoch(
         seen += len(batch)
         for name, loss in told.items():
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * len(batch)
-        watcher.step(stage, epoch, step + 1, len(rates))
+        listener.step(stage, epoch, step + 1, len(rates))
     return {name: (total / seen).item() for name, total in sums.items()}
 
 
@@ -232,7 +232,7 @@ def update(trained: Iterable[list[nn.Parameter]], optimizer: torch.optim.Optimiz
     optimizer.step()
 
 
-def learning_rate(stage: Stage, step: int, steps: int) -> float:
+def learning_rate(stage: StageConfig, step: int, steps: int) -> float:
     """Return the rate of step `step` of `steps`: linear over the stage's warm-up epochs, then a cosine to 0."""
     warmup = steps * stage.warmup / stage.epochs
     if step < warmup:
@@ -240,7 +240,7 @@ def learning_rate(stage: Stage, step: int, steps: int) -> float:
     return stage.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
-def make_optimizer(stage: Stage, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+def make_optimizer(stage: StageConfig, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
     """Return the stage's optimiser; biases, norms and other vectors do not decay.
 
     Each group has a ``scale``, by which it multiplies the stage's rate: 1, or that of a teacher that learns.
@@ -259,5 +259,5 @@ def make_optimizer(stage: Stage, parameters: Iterable[tuple[str, nn.Parameter]])
 def owners(parameters: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the parameters of student and terms, and those of a teacher that learns."""
     named = list(parameters)
-    mine = [value for name, value in named if not name.startswith("peer.")]
-    return mine, [value for name, value in named if name.startswith("peer.")]
+    mine = [value for name, value in named if not name.startswith("trainable_copy.")]
+    return mine, [value for name, value in named if name.startswith("trainable_copy.")]

@@ -1,4 +1,4 @@
-"""Somebody who answers at once: a picture's mean grey value decides between two classes."""
+"""Somebody who answers at once: an image's mean grey value decides between two classes."""
 
 import csv
 import os
@@ -11,45 +11,45 @@ import numpy as np
 from dspkd.data.decode import decode
 from dspkd.deploy.batch import engines
 from dspkd.deploy.batch import predict as many
-from dspkd.deploy.batch.listing import Source
-from dspkd.deploy.batch.output import Parts
+from dspkd.deploy.batch.listing import ImageList
+from dspkd.deploy.batch.output import ShardedOutput
 
 CLASSES = ("dark", "light")
 COUNT = 23
 """Images in the folder that the fixture `folder` makes."""
 
 
-def picture(path):
+def image(path):
     return decode(path, short_side=4)
 
 
-def picture_or_die(path):
+def image_or_die(path):
     if path.name.startswith("deadly"):
         os._exit(9)
     return decode(path, short_side=4)
 
 
-def picture_of_one_interrupted(path):
+def image_of_one_interrupted(path):
     """As when somebody presses Ctrl-C, which a terminal sends to all processes of a command."""
     os.kill(os.getpid(), signal.SIGINT)
-    return picture(path)
+    return image(path)
 
 
-def picture_and_sign(path):
+def image_and_sign(path):
     """Leave the number of the process that makes it."""
     Path(f"{os.getpid()}.loader").touch()
-    return picture(path)
+    return image(path)
 
 
 class Grey:
     classes, key, refer_below, batch_size, on_gpu = CLASSES, "grey", None, 4, False
 
-    def __init__(self, made=picture):
-        self.picture, self.asked = made, 0
+    def __init__(self, made=image):
+        self.preprocess, self.asked = made, 0
 
-    def answer(self, pictures):
-        self.asked += len(pictures)
-        light = pictures.mean(axis=(1, 2, 3)) / 255
+    def answer(self, images):
+        self.asked += len(images)
+        light = images.mean(axis=(1, 2, 3)) / 255
         light[light == 0] = np.nan  # a network that breaks on black
         return np.stack([1 - light, light], axis=1)
 
@@ -62,10 +62,10 @@ def broken(folder: Path):
 
 
 def ask(source, out, asked=None, *, workers=0, engine=None, column=None, told=None):
-    asked, named = asked or Grey(), Source(source, column)
-    engine = engine or partial(engines.here, asked=asked, root=named.root, workers=workers)
+    asked, named = asked or Grey(), ImageList(source, column)
+    engine = engine or partial(engines.run_inline, asked=asked, root=named.root, workers=workers)
     progress = (lambda *step: told.append(step)) if told is not None else (lambda *_: None)
-    return many.predict(named, Parts(out, asked.classes, asked.key, asked.refer_below), engine, progress)
+    return many.predict(named, ShardedOutput(out, asked.classes, asked.key, asked.refer_below), engine, progress)
 
 
 def rows(path):

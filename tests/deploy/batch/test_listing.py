@@ -1,7 +1,7 @@
 import pytest
 
 from dspkd.deploy.batch import listing
-from dspkd.deploy.batch.listing import Source
+from dspkd.deploy.batch.listing import ImageList
 from dspkd.errors import DataError
 
 
@@ -9,16 +9,16 @@ def test_a_folder_names_all_images_below_it_in_order(tmp_path):
     for name in ("b.jpg", "a/2.PNG", "a/1.jpeg", "c/d/e.dcm", "a/notes.txt", ".hidden/x.jpg", "a/.x.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    source = Source(tmp_path)
+    source = ImageList(tmp_path)
     assert list(source.names()) == ["a/1.jpeg", "a/2.PNG", "b.jpg", "c/d/e.dcm"]
     assert source.root == tmp_path
 
 
 def test_a_csv_names_images_in_a_column_relative_to_itself(tmp_path):
     (tmp_path / "t.csv").write_text('\ufeffid,path\n1, a.jpg \n\n2,"b, c.jpg"\n', encoding="utf-8")
-    source = Source(tmp_path / "t.csv")
+    source = ImageList(tmp_path / "t.csv")
     assert list(source.names()) == ["a.jpg", "b, c.jpg"]
-    assert list(Source(tmp_path / "t.csv", "id").names()) == ["1", "2"]
+    assert list(ImageList(tmp_path / "t.csv", "id").names()) == ["1", "2"]
     assert source.root == tmp_path
 
 
@@ -28,14 +28,14 @@ def test_a_parquet_file_names_images_in_a_column(tmp_path, monkeypatch):
 
     monkeypatch.setattr(listing, "_ROWS", 2)
     pq.write_table(pa.table({"file": ["a", "b", "c", "d", "e"], "n": [1, 2, 3, 4, None]}), tmp_path / "t.parquet")
-    assert list(Source(tmp_path / "t.parquet", "file").names()) == list("abcde")
+    assert list(ImageList(tmp_path / "t.parquet", "file").names()) == list("abcde")
     with pytest.raises(DataError, match="no column 'path'"):
-        list(Source(tmp_path / "t.parquet").names())
+        list(ImageList(tmp_path / "t.parquet").names())
     with pytest.raises(DataError, match=r"t\.parquet, row 5: column 'n' is empty"):
-        list(Source(tmp_path / "t.parquet", "n").names())
+        list(ImageList(tmp_path / "t.parquet", "n").names())
     (tmp_path / "bad.parquet").write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match=r"bad\.parquet: not a readable parquet file"):
-        list(Source(tmp_path / "bad.parquet").names())
+        list(ImageList(tmp_path / "bad.parquet").names())
 
 
 def test_without_pyarrow_it_says_how_to_get_it(tmp_path, monkeypatch):
@@ -45,7 +45,7 @@ def test_without_pyarrow_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r"pip install 'dspkd\[parquet\]'"):
-        list(Source(tmp_path / "t.parquet").names())
+        list(ImageList(tmp_path / "t.parquet").names())
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_without_pyarrow_it_says_how_to_get_it(tmp_path, monkeypatch):
 def test_a_broken_csv_is_refused_at_its_line(tmp_path, content, message):
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(DataError, match=message):
-        list(Source(tmp_path / "t.csv").names())
+        list(ImageList(tmp_path / "t.csv").names())
 
 
 def test_a_csv_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"path\n\xff\xfe.jpg\n")
     with pytest.raises(DataError, match="not UTF-8 text"):
-        list(Source(tmp_path / "t.csv").names())
+        list(ImageList(tmp_path / "t.csv").names())
 
 
 def test_what_names_no_images_is_refused(tmp_path):
@@ -78,4 +78,4 @@ def test_what_names_no_images_is_refused(tmp_path):
         (tmp_path, "path", "is a folder, and has no column 'path'"),
     ):
         with pytest.raises(DataError, match=message):
-            Source(path, column)
+            ImageList(path, column)

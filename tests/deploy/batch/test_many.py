@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake import CLASSES, COUNT, Grey, ask, picture_of_one_interrupted, picture_or_die, rows
+from fake import CLASSES, COUNT, Grey, ask, image_of_one_interrupted, image_or_die, rows
 
 from dspkd.deploy.batch import engines, predict
-from dspkd.deploy.batch.output import Answers, Parts
+from dspkd.deploy.batch.output import PredictionBatch, ShardedOutput
 from dspkd.errors import DataError, RunError
 
 
 def test_every_image_has_a_row_in_order_and_one_that_cannot_be_read_its_reason(folder, tmp_path):
     told = []
     counted = ask(folder, tmp_path / "a.csv", told=told)
-    assert counted == predict.Counted(images=COUNT, unanswered=2, before=0)
+    assert counted == predict.BatchCounts(images=COUNT, unanswered=2, before=0)
     read = rows(tmp_path / "a.csv")
     assert list(read[0]) == ["image", "predicted", "probability_dark", "probability_light", "error"]
     assert [row["image"] for row in read] == [f"{number:02}.png" for number in range(COUNT)]
@@ -47,7 +47,7 @@ def test_loader_processes_change_nothing(folder, tmp_path):
 def test_parquet_says_the_same_as_csv(folder, tmp_path):
     pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra [parquet]")
     ask(folder, tmp_path / "a.csv")
-    assert ask(folder, tmp_path / "a.parquet") == predict.Counted(COUNT, 2, 0)
+    assert ask(folder, tmp_path / "a.parquet") == predict.BatchCounts(COUNT, 2, 0)
     table = pq.read_table(tmp_path / "a.parquet").to_pydict()
     assert list(table) == list(rows(tmp_path / "a.csv")[0])
     for number, row in enumerate(rows(tmp_path / "a.csv")):
@@ -79,10 +79,10 @@ class StopsAt(Grey):
         super().__init__()
         self.limit = limit
 
-    def answer(self, pictures):
-        if self.asked + len(pictures) > self.limit:
+    def answer(self, images):
+        if self.asked + len(images) > self.limit:
             raise _StoppedError
-        return super().answer(pictures)
+        return super().answer(images)
 
 
 @pytest.mark.parametrize("limit", [0, 3, 5, 14, 21])
@@ -115,18 +115,18 @@ import sys, time
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from functools import partial
 from pathlib import Path
-from fake import Grey, picture_and_sign
+from fake import Grey, image_and_sign
 from dspkd.deploy.batch import engines, predict
-from dspkd.deploy.batch.listing import Source
-from dspkd.deploy.batch.output import Parts
+from dspkd.deploy.batch.listing import ImageList
+from dspkd.deploy.batch.output import ShardedOutput
 class Slow(Grey):
-    def answer(self, pictures):
+    def answer(self, images):
         time.sleep(0.2)
-        return super().answer(pictures)
+        return super().answer(images)
 if __name__ == "__main__":
     predict.CHUNK = 5
-    engine = partial(engines.here, asked=Slow(picture_and_sign), root=Path({str(folder)!r}), workers=1)
-    predict.predict(Source(Path({str(folder)!r})), Parts(Path("a.csv"), Grey.classes, Grey.key), engine)
+    engine = partial(engines.run_inline, asked=Slow(image_and_sign), root=Path({str(folder)!r}), workers=1)
+    predict.predict(ImageList(Path({str(folder)!r})), ShardedOutput(Path("a.csv"), Grey.classes, Grey.key), engine)
 """
     (tmp_path / "slow.py").write_text(script)
     process = subprocess.Popen([sys.executable, "slow.py"], cwd=tmp_path)
@@ -173,7 +173,7 @@ def test_a_loader_that_is_killed_costs_no_answers(folder, tmp_path):
     (folder / "deadly.png").write_bytes((folder / "01.png").read_bytes())
     try:
         with pytest.raises(RunError, match=r"a process that decodes images was killed.*the same command goes on"):
-            ask(folder, tmp_path / "a.csv", Grey(picture_or_die), workers=1)
+            ask(folder, tmp_path / "a.csv", Grey(image_or_die), workers=1)
     finally:
         (folder / "deadly.png").unlink()
     assert ask(folder, tmp_path / "a.csv").images == COUNT
@@ -181,14 +181,14 @@ def test_a_loader_that_is_killed_costs_no_answers(folder, tmp_path):
 
 def test_ctrl_c_is_left_to_the_process_that_was_started(folder, tmp_path):
     ask(folder, tmp_path / "whole.csv")
-    ask(folder, tmp_path / "a.csv", Grey(picture_of_one_interrupted), workers=1)
+    ask(folder, tmp_path / "a.csv", Grey(image_of_one_interrupted), workers=1)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_an_answer_of_which_a_part_is_not_finite_is_none(folder, tmp_path):
     class Half(Grey):
-        def answer(self, pictures):
-            said = super().answer(pictures)
+        def answer(self, images):
+            said = super().answer(images)
             said[0, 1] = np.inf
             return said
 
@@ -216,7 +216,7 @@ def test_two_that_write_one_file_do_not_meet(folder, tmp_path):
     def engine(chunks):
         with pytest.raises(DataError, match="another process is writing it"):
             ask(folder, tmp_path / "a.csv")
-        yield from engines.here(chunks, asked=Grey(), root=folder, workers=0)
+        yield from engines.run_inline(chunks, asked=Grey(), root=folder, workers=0)
 
     assert ask(folder, tmp_path / "a.csv", engine=engine).images == COUNT
 
@@ -232,16 +232,16 @@ def test_no_more_is_decoded_ahead_than_is_needed(folder, monkeypatch, workers, a
 
     monkeypatch.setattr(engines, "_decoders", lambda _: nullcontext(Pool()))
     chunks = (("01.png",) * 5 for _ in range(1000))
-    said = engines.here(chunks, asked=Grey(), root=folder, workers=workers)
+    said = engines.run_inline(chunks, asked=Grey(), root=folder, workers=workers)
     next(said)
     assert ahead < len(submitted) <= ahead + 3  # a chunk is two batches
 
 
 def test_answers_of_a_part_are_those_that_were_given(tmp_path):
-    parts = Parts(tmp_path / "a.csv", ("x", "y"), "key")
+    parts = ShardedOutput(tmp_path / "a.csv", ("x", "y"), "key")
     parts.folder.mkdir()
     names = ("a,b.png", 'c"d.png')
-    parts.write(Answers(names, np.array([[0.25, 0.75], [np.nan, np.nan]]), ("", "two\nlines")))
+    parts.write(PredictionBatch(names, np.array([[0.25, 0.75], [np.nan, np.nan]]), ("", "two\nlines")))
     assert parts.join([names]) == (2, 1)
     first, second = rows(tmp_path / "a.csv")
     assert (first["image"], first["predicted"], first["probability_y"]) == ("a,b.png", "y", "0.75")
@@ -250,12 +250,12 @@ def test_answers_of_a_part_are_those_that_were_given(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_who_has_a_threshold_advises_below_it_and_not_at_it(tmp_path, suffix):
-    parts = Parts(tmp_path / f"a.{suffix}", ("x", "y"), "key", refer_below=0.75)
+    parts = ShardedOutput(tmp_path / f"a.{suffix}", ("x", "y"), "key", refer_below=0.75)
     parts.folder.mkdir()
     names = ("sure.png", "not.png", "broken.png")
     nearly = 0.75 - 1e-9  # to six digits the threshold itself
     said = np.array([[0.25, 0.75], [nearly, 1 - nearly], [np.nan, np.nan]])
-    parts.write(Answers(names, said, ("", "", "no picture")))
+    parts.write(PredictionBatch(names, said, ("", "", "no image")))
     assert parts.join([names]) == (3, 1)
     if suffix == "csv":
         assert [row["refer"] for row in rows(parts.out)] == ["no", "yes", ""]
@@ -267,7 +267,7 @@ def test_who_has_a_threshold_advises_below_it_and_not_at_it(tmp_path, suffix):
 
 def test_a_part_is_called_after_all_that_it_depends_on(tmp_path):
     def name(names=("ab", "c"), classes=("x", "y"), key="key", refer_below=None):
-        return Parts(tmp_path / "a.csv", classes, key, refer_below).path(names).name
+        return ShardedOutput(tmp_path / "a.csv", classes, key, refer_below).path(names).name
 
     others = [name(("a", "bc")), name(("ab",)), name(classes=("y", "x")), name(key="other"), name(refer_below=0.5)]
     assert name() == name()
@@ -275,7 +275,7 @@ def test_a_part_is_called_after_all_that_it_depends_on(tmp_path):
 
 
 def test_a_part_is_there_wholly_or_not_at_all(tmp_path, monkeypatch):
-    parts = Parts(tmp_path / "a.csv", ("x", "y"), "key")
+    parts = ShardedOutput(tmp_path / "a.csv", ("x", "y"), "key")
     parts.folder.mkdir()
 
     def killed(_):
@@ -283,5 +283,5 @@ def test_a_part_is_there_wholly_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", killed)
     with pytest.raises(_StoppedError):
-        parts.write(Answers(("a.png",), np.array([[0.25, 0.75]]), ("",)))
+        parts.write(PredictionBatch(("a.png",), np.array([[0.25, 0.75]]), ("",)))
     assert not parts.path(("a.png",)).exists()

@@ -3,7 +3,7 @@
 import pytest
 from fastapi import HTTPException
 
-from dspkd.deploy.serve.admission import Gate
+from dspkd.deploy.serve.admission import Admission
 from dspkd.deploy.serve.limits import Limits
 
 
@@ -14,7 +14,7 @@ def refusal(of):
 
 
 def test_places_are_shared_and_given_back():
-    gate = Gate(Limits(places=3, share=2))
+    gate = Admission(Limits(places=3, share=2))
     with gate.place("a"), gate.place("a"):
         assert refusal(gate.place("a").__enter__)[:2] == (429, "1")
         with gate.place("b"):
@@ -29,14 +29,14 @@ def test_places_are_shared_and_given_back():
 
 
 def test_a_place_is_given_back_after_an_error_and_no_address_is_kept():
-    gate = Gate(Limits(places=1))
+    gate = Admission(Limits(places=1))
     with pytest.raises(HTTPException), gate.place("a") as place:
         place.hold(gate.limits.upload_bytes + 1)
     assert (gate.inside, gate.held, dict(gate._of_client)) == (0, 0, {})
 
 
 def test_bytes_are_counted_for_one_upload_and_for_all():
-    gate = Gate(Limits(upload_bytes=10, held_bytes=15))
+    gate = Admission(Limits(upload_bytes=10, held_bytes=15))
     with gate.place("a") as one:
         one.hold(10)
         with gate.place("b") as other:

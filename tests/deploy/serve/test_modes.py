@@ -1,4 +1,4 @@
-"""Both modes of the page in Chromium against the Predictor, and where a picture goes."""
+"""Both modes of the page in Chromium against the Predictor, and where an image goes."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ TOLERANCE = 1e-3
 NETS = """async (mode) => {
   const { onDevice } = await import("/static/device.js");
   const { onServer } = await import("/static/server.js");
-  const { decode, picture } = await import("/static/picture.js");
+  const { decode, image } = await import("/static/picture.js");
   const fetched = async (name) => (await fetch(`/bundle/${name}.json`)).json();
   const [spec, about] = [await fetched("spec"), await fetched("about")];
   const net = mode === "device" ? onDevice(spec, about, () => ({})) : onServer(() => ({}));
@@ -23,7 +23,7 @@ NETS = """async (mode) => {
   for (const file of document.getElementById("probe").files) {
     try {
       const answer = await net.answer(file);
-      const pixels = picture(await decode(file), spec.preprocessing).map((v) => Math.round(255 * v));
+      const pixels = image(await decode(file), spec.preprocessing).map((v) => Math.round(255 * v));
       said.push({ ...answer, pixels: Array.from(pixels), heat: await net.heat(file, answer.top, () => {}) });
     } catch (error) { said.push({ error: error.message }); }
   }
@@ -43,30 +43,30 @@ def ask(page, address, mode, files):
 
 
 def kinds(folder):
-    """Write one picture in each form that phones and cameras write; return the files."""
-    picture = lesion(5, size=380).crop((0, 0, 380, 287))
-    turned = Image.Exif()
-    alpha = picture.convert("RGBA")
+    """Write one image in each form that phones and cameras write; return the files."""
+    image = lesion(5, size=380).crop((0, 0, 380, 287))
+    rotated = Image.Exif()
+    alpha = image.convert("RGBA")
     alpha.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 380).astype(np.uint8), (287, 1))))
     written = {
-        "420.jpg": encoded(picture, quality=85),
-        "444.jpg": encoded(picture, subsampling=0),
-        "progressive.jpg": encoded(picture, progressive=True),
-        "grey.jpg": encoded(picture.convert("L")),
-        "small.jpg": encoded(picture.resize((19, 14))),
-        "mpo.jpg": encoded(picture, "MPO"),
-        "rgb.png": encoded(picture, "PNG"),
-        "tall.png": encoded(picture.crop((100, 0, 225, 287)), "PNG"),
+        "420.jpg": encoded(image, quality=85),
+        "444.jpg": encoded(image, subsampling=0),
+        "progressive.jpg": encoded(image, progressive=True),
+        "grey.jpg": encoded(image.convert("L")),
+        "small.jpg": encoded(image.resize((19, 14))),
+        "mpo.jpg": encoded(image, "MPO"),
+        "rgb.png": encoded(image, "PNG"),
+        "tall.png": encoded(image.crop((100, 0, 225, 287)), "PNG"),
         "alpha.png": encoded(alpha, "PNG"),
-        "1bit.png": encoded(picture.convert("1"), "PNG"),
-        "palette.png": encoded(picture.quantize(64), "PNG"),
-        "lossy.webp": encoded(picture, "WEBP", quality=80),
+        "1bit.png": encoded(image.convert("1"), "PNG"),
+        "palette.png": encoded(image.quantize(64), "PNG"),
+        "lossy.webp": encoded(image, "WEBP", quality=80),
         "alpha.webp": encoded(alpha, "WEBP", lossless=True),
     }
     for orientation in (3, 6, 7):
-        turned[274] = orientation
-        written[f"turned{orientation}.jpg"] = encoded(picture, exif=turned)
-        written[f"turned{orientation}.png"] = encoded(picture, "PNG", exif=turned)
+        rotated[274] = orientation
+        written[f"rotated{orientation}.jpg"] = encoded(image, exif=rotated)
+        written[f"rotated{orientation}.png"] = encoded(image, "PNG", exif=rotated)
     for name, data in written.items():
         (folder / name).write_bytes(data)
     return [folder / name for name in written]
@@ -91,7 +91,7 @@ def test_a_mode_says_what_the_predictor_says_of_every_form(page, server, bundle_
 
 
 @with_runtime
-def test_both_modes_say_what_the_predictor_says_of_real_pictures(page, server, bundle_file, shared):
+def test_both_modes_say_what_the_predictor_says_of_real_images(page, server, bundle_file, shared):
     files = []
     for folder in ("dermoscopy-224-mini", "dermoscopy-288-mini", "clinical-mini"):
         files += sorted((shared / "data" / folder).rglob("*.jpg"))[::60][:4]
@@ -126,12 +126,12 @@ def test_of_an_int8_bundle_both_modes_run_int8_and_say_so(page, tmp_path, shared
 
 @with_runtime
 def test_what_browsers_decode_differently_is_refused_on_the_device(page, server, tmp_path):
-    turned = Image.Exif()
-    turned[274] = 6
+    rotated = Image.Exif()
+    rotated[274] = 6
     grey16 = Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16)
     written = {
         "CMYK": encoded(lesion().convert("CMYK")), "16 bits": encoded(grey16, "PNG"),
-        "to be turned": encoded(lesion(), "WEBP", exif=turned), "too long": encoded(lesion().resize((990, 30))),
+        "to be rotated": encoded(lesion(), "WEBP", exif=rotated), "too long": encoded(lesion().resize((990, 30))),
         "no JPEG": b"GIF89a", "damaged": b"\xff\xd8\xff" + bytes(50),
     }  # fmt: skip
     for name, data in written.items():
@@ -142,7 +142,7 @@ def test_what_browsers_decode_differently_is_refused_on_the_device(page, server,
 
 
 @with_runtime
-def test_on_the_device_the_picture_is_sent_nowhere(page, heard, server, jpeg):
+def test_on_the_device_the_image_is_sent_nowhere(page, heard, server, jpeg):
     opened(page, server, "device")
     answered(page, "lesion.jpg", jpeg)
     assert {request.url.split("/")[2] for request in heard.asked} == {server.split("/")[2]}

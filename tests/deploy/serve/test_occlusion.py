@@ -1,4 +1,4 @@
-"""The heat map against formulas by hand: networks whose answer rests on a known part of the picture."""
+"""The heat map against formulas by hand: networks whose answer rests on a known part of the pixels."""
 
 import numpy as np
 import pytest
@@ -41,8 +41,8 @@ def test_a_network_that_looks_at_one_cell_has_its_heat_there(image, where):
 def test_equals_the_definition_one_window_and_one_cell_at_a_time(image):
     weight = np.random.default_rng(1).normal(size=image.shape)
 
-    def p(picture):
-        return 1 / (1 + np.exp(-(weight * picture).sum() / 10))
+    def p(pixels):
+        return 1 / (1 + np.exp(-(weight * pixels).sum() / 10))
 
     wanted = np.zeros((CELLS, CELLS))
     for row in range(CELLS):
@@ -55,11 +55,11 @@ def test_equals_the_definition_one_window_and_one_cell_at_a_time(image):
                         covered[channel, top * 5 : top * 5 + 10, left * 5 : left * 5 + 10] = image[channel].mean()
                     falls.append(p(image) - p(covered))
             wanted[row, column] = sum(falls) / len(falls)
-    got = heat_map(lambda batch: np.array([[p(picture)] for picture in batch]), image, 0)
+    got = heat_map(lambda batch: np.array([[p(pixels)] for pixels in batch]), image, 0)
     np.testing.assert_allclose(got, wanted, atol=1e-6)  # the mean colour is rounded to float32
 
 
-def test_the_picture_itself_is_left_alone_and_sides_need_not_divide(image):
+def test_the_image_itself_is_left_alone_and_sides_need_not_divide(image):
     uneven = image[:, :37, :37].copy()
     before = uneven.copy()
     assert heat_map(lambda batch: batch.mean(axis=(2, 3)), uneven, 2).shape == (CELLS, CELLS)

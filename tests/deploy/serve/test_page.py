@@ -109,9 +109,9 @@ def test_where_there_is_touch_a_photograph_can_be_taken(browser, server):
 
 
 @pytest.mark.parametrize("mode", [pytest.param("device", marks=with_runtime), "server"])
-def test_what_is_no_picture_is_told_and_the_next_picture_works(page, server, jpeg, mode):
+def test_what_is_no_image_is_told_and_the_next_image_works(page, server, jpeg, mode):
     opened(page, server, mode)
-    page.set_input_files("#file", {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})
+    page.set_input_files("#file", {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no image"})
     page.wait_for_selector("#trouble:not([hidden])")
     assert "no JPEG, PNG or WebP" in page.inner_text("[role=alert]")
     answered(page, "lesion.jpg", jpeg)
@@ -161,7 +161,7 @@ def without_numbers(model):
             False,
             "The network that came is not the one in the bundle.",
         ),
-        (without_numbers, True, "The network gave no finite numbers for this picture."),
+        (without_numbers, True, "The network gave no finite numbers for this image."),
         (None, False, "The network could not be loaded (404)."),
     ],
 )

@@ -1,4 +1,4 @@
-"""The routes that are asked about pictures: answers, and what happens when many ask at once."""
+"""The routes that are asked about images: answers, and what happens when many ask at once."""
 
 import asyncio
 import threading
@@ -30,28 +30,28 @@ def test_it_answers_what_the_predictor_says(bundle_file, jpeg):
         assert answer["confidence"] == max(answer["probabilities"].values())
 
 
-def test_a_file_that_is_no_picture_does_not_spoil_the_others(bundle_file, jpeg):
+def test_a_file_that_is_no_image_does_not_spoil_the_others(bundle_file, jpeg):
     said = post(bundle_file, ("notes.pdf", b"%PDF-1.7"), ("a.jpg", jpeg)).json()["answers"]
-    assert [answer["error"] for answer in said] == ["no JPEG, PNG or WebP picture", None]
+    assert [answer["error"] for answer in said] == ["no JPEG, PNG or WebP image", None]
     assert said[0]["probabilities"] is None
 
 
 def test_the_heat_map_is_that_of_the_predictors_probabilities(bundle_file, jpeg):
     predictor = Predictor(bundle_file)
-    picture = predictor.preprocess(jpeg)
+    image = predictor.preprocess(jpeg)
     top = predictor.predict(jpeg).top
     for of in (top, "VASC"):
         response = post(bundle_file, ("a.jpg", jpeg), path="/heatmap" + (f"?of={of}" if of != top else ""))
         said = response.json()
         k = [known["id"] for known in CLASSES].index(of)
         assert said["of"] == of
-        assert said["probability"] == pytest.approx(predictor.probabilities(picture[None])[0, k])
-        np.testing.assert_allclose(said["cells"], occlusion.heat_map(predictor.probabilities, picture, k), atol=1e-6)
+        assert said["probability"] == pytest.approx(predictor.probabilities(image[None])[0, k])
+        np.testing.assert_allclose(said["cells"], occlusion.heat_map(predictor.probabilities, image, k), atol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "MPO"])
 def test_these_formats_are_read(bundle_file, form):
-    assert post(bundle_file, ("picture", encoded(lesion(), form))).status_code == 200
+    assert post(bundle_file, ("image", encoded(lesion(), form))).status_code == 200
 
 
 def test_an_unknown_class_is_refused(bundle_file, jpeg):
@@ -96,7 +96,7 @@ def test_who_finds_no_place_is_told_when_to_come_again(bundle_file, jpeg, monkey
     assert later.status_code == 200
 
 
-def test_pictures_are_looked_at_on_so_many_threads_and_no_more(bundle_file, jpeg, monkeypatch):
+def test_images_are_looked_at_on_so_many_threads_and_no_more(bundle_file, jpeg, monkeypatch):
     threads = slow(monkeypatch, 0.1)
     started = time.perf_counter()
     answers, _ = at_once(bundle_file, jpeg, 6, workers=3)

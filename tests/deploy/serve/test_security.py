@@ -6,7 +6,7 @@ from dspkd.deploy.serve.security import HEADERS
 from serving import get, post, talk
 
 
-def test_the_token_is_asked_for_where_the_bundle_or_a_picture_is(bundle_file, jpeg):
+def test_the_token_is_asked_for_where_the_bundle_or_a_image_is(bundle_file, jpeg):
     async def conversation(client):
         statuses = {}
         for shown in (None, "Bearer wrong", "Basic s3cret", "Bearer s3cret ", "bearer s3cret", "Bearer s3crét"):
@@ -38,7 +38,7 @@ def test_every_answer_has_the_strict_headers(bundle_file, path):
     assert "server" not in headers
 
 
-def test_what_is_said_of_a_picture_is_not_cached(bundle_file, jpeg):
+def test_what_is_said_of_a_image_is_not_cached(bundle_file, jpeg):
     assert post(bundle_file, ("a.jpg", jpeg)).headers["cache-control"] == "no-store"
 
 

@@ -15,9 +15,9 @@ from dspkd.deploy.serve.server import _listening as listening
 from serving import start_server
 
 
-def test_sigterm_finishes_what_is_running_and_nothing_was_told_of_pictures(bundle_file, jpeg):
+def test_sigterm_finishes_what_is_running_and_nothing_was_told_of_images(bundle_file, jpeg):
     process, address = start_server(bundle_file, stderr=subprocess.PIPE)
-    files = [("files", ("Jane Doe.jpg", jpeg)), ("files", ("Jane Doe.png", b"no picture"))]
+    files = [("files", ("Jane Doe.jpg", jpeg)), ("files", ("Jane Doe.png", b"no image"))]
     assert httpx.post(f"{address}/predict", files=files).status_code == 200
     broken = {"content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}
     assert httpx.post(f"{address}/predict", **broken).status_code == 400

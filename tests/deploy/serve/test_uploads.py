@@ -1,4 +1,4 @@
-"""What is uploaded: too much, too slow, no picture, no form; and that none of it reaches the disk."""
+"""What is uploaded: too much, too slow, no image, no form; and that none of it reaches the disk."""
 
 import asyncio
 import tempfile
@@ -9,7 +9,7 @@ from fastapi import HTTPException, Request
 from PIL import Image
 
 from dspkd.deploy.serve import uploads
-from dspkd.deploy.serve.admission import Gate
+from dspkd.deploy.serve.admission import Admission
 from dspkd.deploy.serve.limits import Limits
 from serving import encoded, lesion, post, talk
 
@@ -24,9 +24,9 @@ def jpeg_claiming(width, height):
 @pytest.mark.parametrize(
     ("files", "options", "status", "message"),
     [
-        ([("a", b"GIF89a" + bytes(40))], {}, 415, "no JPEG, PNG or WebP picture"),
-        ([("a", b"")], {}, 415, "no JPEG, PNG or WebP picture"),
-        ([("a", encoded(lesion(size=64), "TIFF"))], {}, 415, "no JPEG, PNG or WebP picture"),
+        ([("a", b"GIF89a" + bytes(40))], {}, 415, "no JPEG, PNG or WebP image"),
+        ([("a", b"")], {}, 415, "no JPEG, PNG or WebP image"),
+        ([("a", encoded(lesion(size=64), "TIFF"))], {}, 415, "no JPEG, PNG or WebP image"),
         ([("a", encoded(lesion(size=64))[:900])], {}, 422, "not a readable image: image file is truncated"),
         ([("a", jpeg_claiming(9000, 9000))], {}, 413, "9000 x 9000 pixels are more than the 50,000,000"),
         ([("a", jpeg_claiming(65000, 65000))], {}, 413, "50,000,000 pixels"),
@@ -36,7 +36,7 @@ def jpeg_claiming(width, height):
         ([("a", bytes(5000))], {"held_bytes": 4000}, 503, "too many uploads at once"),
     ],
 )
-def test_what_is_too_much_or_no_picture_is_refused(bundle_file, files, options, status, message):
+def test_what_is_too_much_or_no_image_is_refused(bundle_file, files, options, status, message):
     response = post(bundle_file, *files, limits=Limits(**options))
     assert response.status_code == status
     assert message in response.json()["detail"]
@@ -61,7 +61,7 @@ def test_what_is_too_much_or_no_picture_is_refused(bundle_file, files, options, 
         (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", "", 400, '"name" must be provided'),
     ],
 )
-def test_a_body_that_is_not_a_form_with_pictures_is_refused(bundle_file, body, content_type, status, message):
+def test_a_body_that_is_not_a_form_with_images_is_refused(bundle_file, body, content_type, status, message):
     kind = "multipart/form-data; boundary=b" if content_type == "" else content_type
     headers = {} if kind is None else {"Content-Type": kind}
     response = talk(bundle_file, lambda client: client.post("/predict", content=body, headers=headers))
@@ -112,13 +112,13 @@ def test_an_upload_that_breaks_off_is_told_as_such():
 
     scope = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]}
     limits = Limits()
-    with Gate(limits).place("a") as place, pytest.raises(HTTPException) as raised:
+    with Admission(limits).place("a") as place, pytest.raises(HTTPException) as raised:
         asyncio.run(uploads.read(Request(scope, gone), limits, place))
     assert (raised.value.status_code, raised.value.detail) == (400, "the upload was broken off")
 
 
 def test_no_upload_is_written_to_disk(bundle_file, monkeypatch):
-    """A picture of 5 MB: the form parser by itself would spool it into a file from 1 MB."""
+    """An image of 5 MB: the form parser by itself would spool it into a file from 1 MB."""
     monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", lambda self: pytest.fail("spooled to disk"))
     noise = np.random.default_rng(0).integers(0, 256, (1300, 1300, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), "PNG", compress_level=0)

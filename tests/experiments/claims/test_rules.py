@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dspkd.experiments.paper.claims import RULES, Severity, check
-from dspkd.experiments.paper.claims.rows import Number, Row, Table
+from dspkd.experiments.paper.claims.rows import ClaimRow, ClaimTable, Number
 
 
 def number(text, place=""):
@@ -13,8 +13,8 @@ def number(text, place=""):
 
 
 def row(model, role=None, **figures):
-    kept = {key: figures.pop(key) for key in list(figures) if key in Row.__dataclass_fields__}
-    return Row(model=model, role=role, figures={key: number(text) for key, text in figures.items()}, **kept)
+    kept = {key: figures.pop(key) for key in list(figures) if key in ClaimRow.__dataclass_fields__}
+    return ClaimRow(model=model, role=role, figures={key: number(text) for key, text in figures.items()}, **kept)
 
 
 def severities(rule, *rows):
@@ -155,7 +155,7 @@ def test_accuracies_are_whole_numbers_of_images():
 
 
 def test_rows_of_several_tables_are_joined_and_roles_found_where_there_is_one_of_each():
-    table = Table(
+    table = ClaimTable(
         [
             row("big", "teacher", accuracy="90.0", data="d"),
             row("plain", "baseline", accuracy="80.0", data="d"),

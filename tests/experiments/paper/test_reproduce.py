@@ -27,7 +27,7 @@ FEW = {
 
 @pytest.fixture(autouse=True)
 def in_little_time(monkeypatch):
-    """Few arms, small pictures, no page for each run."""
+    """Few arms, small images, no page for each run."""
     monkeypatch.setattr(training_grid, "STEPS", FEW)
     monkeypatch.setattr(datasets, "FEW_IMAGES", 160)
     monkeypatch.setattr(datasets, "SIDE", 40)

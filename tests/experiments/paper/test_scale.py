@@ -41,14 +41,14 @@ def test_seconds_are_those_of_teachers_with_their_answers_and_of_students():
     cost = Cost(student=3, teacher=5, run=7)
     by_hand = (12 * 5 + 12 * 5 / 3 + 7) + 20 * (12 * scales.METHOD * 3 + 7)
     assert WORK.seconds(cost, scale) == pytest.approx(by_hand)
-    long = replace(scale, epochs=scales.VIEWS + 100)  # no more pictures than views are asked about
+    long = replace(scale, epochs=scales.VIEWS + 100)  # no more images than views are asked about
     assert WORK.seconds(cost, long) - WORK.seconds(cost, replace(long, epochs=scales.VIEWS + 99)) == pytest.approx(
         5 + 20 * scales.METHOD * 3
     )
 
 
 def chosen(budget, seconds_of=lambda scale: scale.size**2 / 2000, first=("none", "offline")):
-    """Choose where an epoch takes seconds in proportion to a picture's pixels; return the choice and the probes."""
+    """Choose where an epoch takes seconds in proportion to an image's pixels; return the choice and the probes."""
     probed = []
 
     def measure(scale):

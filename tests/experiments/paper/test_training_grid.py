@@ -31,7 +31,7 @@ def test_every_grid_is_valid_and_its_arms_are_equal(table, scale):
         assert len(cells) == scale.seeds
         validate.check(cells[0].recipe)
         recipe = cells[0].recipe
-        assert (recipe.epochs, recipe.pictures.size, recipe.data.path) == (scale.epochs, scale.size, "my lesions")
+        assert (recipe.epochs, recipe.images.size, recipe.data.path) == (scale.epochs, scale.size, "my lesions")
         assert (recipe.model.name, recipe.model.weights) == (scale.networks.student, scale.weights)
 
 

@@ -1,17 +1,17 @@
-"""A bank by itself: what it reads, and what it foresees to take."""
+"""A cache by itself: what it reads, and what it foresees to take."""
 
 import pytest
 import torch
 
 from dspkd.errors import DataError
-from dspkd.training.teachers.cached import BankedTeacher, Spent, stored_bytes
-from dspkd.types import Batch, Output, Spec
+from dspkd.training.teachers.cached import CacheCost, CachedTeacher, stored_bytes
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class Loud:
-    """A teacher that answers picture (row, view) with numbers made from these."""
+    """A teacher that answers image (row, view) with numbers made from these."""
 
-    name, spec = "loud", Spec(8, 3, {"stride32": 2, "last": 4})
+    name, spec = "loud", NetworkSpec(8, 3, {"stride32": 2, "last": 4})
 
     def digest(self):
         return "its weights"
@@ -23,15 +23,15 @@ class Loud:
         return Output(number_B[:, None].expand(-1, 8), number_B[:, None].expand(-1, 3), maps)
 
 
-def batch_of(*pictures):
-    index, views = torch.tensor(pictures).T
-    return Batch(torch.zeros(len(pictures), 3, 1, 1), index, index, views)
+def batch_of(*images):
+    index, views = torch.tensor(images).T
+    return Batch(torch.zeros(len(images), 3, 1, 1), index, index, views)
 
 
-def filled(folder, fields, pictures=((0, 0), (1, 0), (1, 1), (2, 3))):
-    bank = BankedTeacher(Loud(), fields, [bytes([row]) * 16 for row in range(3)], {}, folder)
-    bank.fill(
-        pictures,
+def filled(folder, fields, images=((0, 0), (1, 0), (1, 1), (2, 3))):
+    cache = CachedTeacher(Loud(), fields, [bytes([row]) * 16 for row in range(3)], {}, folder)
+    cache.fill(
+        images,
         lambda batches: (batch_of(*batch) for batch in batches),
         made=(),
         batch_size=2,
@@ -39,24 +39,24 @@ def filled(folder, fields, pictures=((0, 0), (1, 0), (1, 1), (2, 3))):
         progress=lambda *_: None,
         log=lambda _: None,
     )
-    return bank
+    return cache
 
 
 @pytest.fixture
 def watched(monkeypatch):
     """Return the names of the fields that are read, as they are read."""
     read = []
-    original = BankedTeacher._read
+    original = CachedTeacher._read
     monkeypatch.setattr(
-        BankedTeacher, "_read", lambda self, field, keys: (read.append(field), original(self, field, keys))[1]
+        CachedTeacher, "_read", lambda self, field, keys: (read.append(field), original(self, field, keys))[1]
     )
     return read
 
 
 def test_it_says_what_the_teacher_said_in_any_order(tmp_path):
-    bank = filled(tmp_path, {"logits", "pooled", "stride32", "last"})
+    cache = filled(tmp_path, {"logits", "pooled", "stride32", "last"})
     batch = batch_of((2, 3), (0, 0), (1, 1))
-    said, wanted = bank.answer(batch), Loud().answer(batch)
+    said, wanted = cache.answer(batch), Loud().answer(batch)
     assert torch.equal(said.logits, wanted.logits)
     assert torch.equal(said.pooled, wanted.pooled)
     assert {tap: x.tolist() for tap, x in said.maps.items()} == {tap: x.tolist() for tap, x in wanted.maps.items()}
@@ -79,31 +79,31 @@ def test_a_map_that_is_not_kept_is_none_of_its_maps(tmp_path):
         said.maps["stride32"]
 
 
-def test_a_picture_that_it_was_not_asked_about_is_refused(tmp_path):
-    bank = filled(tmp_path, {"last"})
+def test_a_image_that_it_was_not_asked_about_is_refused(tmp_path):
+    cache = filled(tmp_path, {"last"})
     with pytest.raises(DataError, match="it was not filled for this"):
-        bank.answer(batch_of((0, 1))).maps["last"]
+        cache.answer(batch_of((0, 1))).maps["last"]
 
 
 @pytest.mark.parametrize("maps", ["float16", "float32"])
 def test_the_bytes_foreseen_are_those_that_are_kept(tmp_path, maps):
     fields = {"logits", "last", "stride32"}
-    bank = BankedTeacher(Loud(), fields, [bytes(16)], {}, tmp_path, maps=maps)
+    cache = CachedTeacher(Loud(), fields, [bytes(16)], {}, tmp_path, maps=maps)
     answered = Loud().answer(batch_of((0, 0), (0, 1)))
     with_both = stored_bytes(answered, fields, maps)
     assert with_both == 2 * (4 * 8 + (2 if maps == "float16" else 4) * (8 + 8))
-    bank.fill(
+    cache.fill(
         [(0, 0), (0, 1)], lambda batches: (batch_of(*batch) for batch in batches), made=(), batch_size=2,
         ask=Loud().answer, progress=lambda *_: None, log=lambda _: None,
     )  # fmt: skip
-    assert bank.nbytes == with_both
+    assert cache.nbytes == with_both
 
 
 def test_what_answers_took_is_not_known_where_nobody_has_written_it_down_yet(tmp_path):
-    bank = filled(tmp_path, {"logits"})
-    assert bank.cost(2).seconds is not None
+    cache = filled(tmp_path, {"logits"})
+    assert cache.cost(2).seconds is not None
     (written,) = tmp_path.rglob("spent.jsonl")
     written.write_text("")  # another run has just opened it
-    assert bank.cost(2) == Spent(2, None, None)
+    assert cache.cost(2) == CacheCost(2, None, None)
     written.unlink()
-    assert bank.cost(2) == Spent(2, None, None)
+    assert cache.cost(2) == CacheCost(2, None, None)

@@ -2,7 +2,7 @@ import torch
 
 from dspkd.models import zoo
 from dspkd.training.teachers.ensemble import EnsembleTeacher
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
 
@@ -11,7 +11,7 @@ def members(*names):
     for seed, name in enumerate(names):
         torch.manual_seed(seed)
         network = zoo.make(name, classes=4)
-        made.append(LiveTeacher(network, network.spec, name=name))
+        made.append(FrozenTeacher(network, network.spec, name=name))
     return made
 
 

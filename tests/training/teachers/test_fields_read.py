@@ -3,9 +3,9 @@ import torch
 
 from dspkd import methods
 from dspkd.training.teachers.fields_read import fields_read
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
-SPEC = Spec(4, 6, {"stride8": 3, "stride16": 4, "stride32": 5, "last": 5}, class_counts=(5, 5, 5, 5))
+SPEC = NetworkSpec(4, 6, {"stride8": 3, "stride16": 4, "stride32": 5, "last": 5}, class_counts=(5, 5, 5, 5))
 
 
 def output(B):
@@ -17,7 +17,9 @@ def read_by(*names, **options):
     terms = [methods.find(name)(SPEC, SPEC, **options) for name in names]
     zeros = torch.zeros(2, dtype=torch.int64)
     batch = Batch(torch.rand(2, 3, 8, 8), zeros, torch.arange(2), zeros)
-    answers = [Output(o.logits, o.pooled, o.maps, turned=output(6), strong=output(2)) for o in (output(2), output(2))]
+    answers = [
+        Output(o.logits, o.pooled, o.maps, rotated=output(6), strong_aug=output(2)) for o in (output(2), output(2))
+    ]
     return fields_read(terms, *answers, batch)
 
 

@@ -4,18 +4,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dspkd.methods import Term
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
 class BareLogits(Term):
     """Match the teacher's logits themselves.
 
-    Mean square over classes and pictures, float32.
+    Mean square over classes and images, float32.
 
     Source: Ba, Caruana, *Do Deep Nets Really Need to be Deep?*, NeurIPS 2014.
     """
 
-    def __init__(self, student: Spec, teacher: Spec) -> None:
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec) -> None:
         super().__init__(student, teacher)
         self.require_same_classes(student, teacher)
 

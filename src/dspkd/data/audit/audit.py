@@ -14,7 +14,7 @@ import numpy as np
 
 from dspkd.data.audit import duplicates, findings, fingerprint
 from dspkd.data.audit.duplicates import Pairs
-from dspkd.data.audit.findings import Finding
+from dspkd.data.audit.findings import AuditFinding
 from dspkd.data.split import Split
 from dspkd.data.split import report as part_counts
 from dspkd.data.table import Table
@@ -28,10 +28,10 @@ TURNS = (
     "upright",
     "mirrored left to right",
     "mirrored top to bottom",
-    "turned by 180 degrees",
+    "rotated by 180 degrees",
     "mirrored along a diagonal",
-    "turned by 90 degrees",
-    "turned by 270 degrees",
+    "rotated by 90 degrees",
+    "rotated by 270 degrees",
     "mirrored along the other diagonal",
 )
 """What `Pairs.turn` means, in words; clockwise."""
@@ -57,7 +57,7 @@ class Audit:
 
     table: Table
     split: Split | None
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
     pairs: Pairs
     sources: dict[str, int]
 

@@ -1,6 +1,6 @@
-"""Copies of one photograph: flipped, turned, resized, re-encoded, tinted, a little cropped or drawn upon.
+"""Copies of one photograph: flipped, rotated, resized, re-encoded, tinted, a little cropped or drawn upon.
 
-Candidates are near in a small space of picture layouts; each is then verified on fine structure, where two
+Candidates are near in a small space of image layouts; each is then verified on fine structure, where two
 photographs of one lesion differ and two copies of one photograph do not. Where that leaves a doubt, both files are
 looked at once more, and closer.
 """
@@ -20,34 +20,34 @@ from scipy import sparse
 from scipy.cluster.vq import kmeans2
 from scipy.sparse.csgraph import connected_components
 
-from dspkd.data.audit.fingerprint import Fingerprints, detail_of, thumbnail, turned, turned_layout
+from dspkd.data.audit.fingerprint import Fingerprints, detail_of, rotated, rotated_layout, thumbnail
 from dspkd.data.audit.similarity import agreement
 from dspkd.data.decode import decode
 from dspkd.runtime.progress import Progress
 
 SIMILARITY = 0.45
-"""Two pictures of at least this similarity are copies. Chosen on planted copies, see docs/how-to/audit-your-data.md."""
+"""Two images of at least this similarity are copies. Chosen on planted copies, see docs/how-to/audit-your-data.md."""
 
 DOUBT = (0.3, 0.6)
-"""At a first similarity between these two, both pictures are looked at closer; below they are none. Inferred."""
+"""At a first similarity between these two, both images are looked at closer; below they are none. Inferred."""
 
 RADIUS = 0.5
-"""Pictures further apart in layout are no candidates. Of planted copies 99.9 % are nearer. Inferred."""
+"""Images further apart in layout are no candidates. Of planted copies 99.9 % are nearer. Inferred."""
 
 NEIGHBOURS = 8
-"""Candidates of a picture in each of eight turns; a larger cluster hangs together all the same."""
+"""Candidates of an image in each of eight turns; a larger cluster hangs together all the same."""
 
 _DIMENSIONS = 24
 """Principal directions of layout that the search sees."""
 
 _CELLS = 12
-"""In so many of the cells nearest to a picture its copies are looked for; there are the root of N cells. Inferred."""
+"""In so many of the cells nearest to an image its copies are looked for; there are the root of N cells. Inferred."""
 
 _AT_ONCE, _CLOSELY_AT_ONCE = 500, 32
 """Pairs that one thread compares at a time, at first and closer."""
 
 _CLOSE_SIDE = 128
-"""Side in pixels of the pictures of a closer look."""
+"""Side in pixels of the images of a closer look."""
 
 _agreement = partial(agreement, reach=3, scales=(-0.05, 0.0, 0.05))
 _close_agreement = partial(agreement, reach=6, scales=(-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06), share=0.5)
@@ -55,7 +55,7 @@ _close_agreement = partial(agreement, reach=6, scales=(-0.06, -0.04, -0.02, 0.0,
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """P pairs of pictures that are copies of each other, most similar first.
+    """P pairs of images that are copies of each other, most similar first.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Pairs:
         ``[P]`` in [-1, 1]: the `agreement` at 64 pixels; where that is in `DOUBT`, of the better half of the blocks at
         128 pixels. Exactly 1 for equal bytes or pixels.
     turn
-        ``[P]`` int64, the turn that brings the first onto the second, as in `dspkd.data.audit.fingerprint.turned`.
+        ``[P]`` int64, the turn that brings the first onto the second, as in `dspkd.data.audit.fingerprint.rotated`.
     """
 
     first: NDArray[np.int64]
@@ -82,11 +82,11 @@ class Pairs:
 
 
 def find(prints: Fingerprints, progress: Progress | None = None, *, least: float = SIMILARITY) -> Pairs:
-    """Return the pairs of copies among N pictures.
+    """Return the pairs of copies among N images.
 
-    Every picture is looked up, in its eight turns, in a few of the root of N cells into which all are sorted, so time
+    Every image is looked up, in its eight turns, in a few of the root of N cells into which all are sorted, so time
     grows with N^1.5, as long as the pairs that are alike in layout grow no faster. Of more than `NEIGHBOURS` copies of
-    one picture not every pair is returned, but `clusters` joins them all. Unreadable pictures and those without
+    one image not every pair is returned, but `clusters` joins them all. Unreadable images and those without
     contrast have no copies.
     """
     seen = np.flatnonzero((np.array(prints.complaints) == "") & (prints.contrast > 0))
@@ -125,7 +125,7 @@ def _candidates(prints: Fingerprints, seen: NDArray[np.int64], progress: Progres
     cells = _Cells(flat @ directions)
     found = []
     for turn in range(8):
-        asked = turned_layout(layout, turn).reshape(len(seen), -1)
+        asked = rotated_layout(layout, turn).reshape(len(seen), -1)
         first, second = cells.near(asked @ directions)
         close = np.linalg.norm(asked[first] - flat[second], axis=1) <= RADIUS
         first, second = first[close], second[close]
@@ -153,7 +153,7 @@ class _Cells:
     def near(self, asked: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return rows of `asked` and rows of the points within `RADIUS` of them, `NEIGHBOURS` + 1 of a cell at most.
 
-        One more than wanted, for an upright picture finds itself.
+        One more than wanted, for an upright image finds itself.
         """
         looked = min(_CELLS, len(self._centres))
         cells_NL = np.argpartition(_distances(asked, self._centres), looked - 1, axis=1)[:, :looked]
@@ -206,7 +206,7 @@ def _verified(prints: Fingerprints, candidates: NDArray[np.int64]) -> NDArray[np
 def _looked_closer(prints: Fingerprints, pairs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``[P, 4]`` the same pairs with the similarity that a closer look gives.
 
-    A picture that was small, or is blurred, may show nothing at twice the size; the pair then keeps its similarity.
+    An image that was small, or is blurred, may show nothing at twice the size; the pair then keeps its similarity.
     """
     rows = pairs[:, [0, 1]].astype(np.int64)
     shown, at = np.unique(rows, return_inverse=True)
@@ -218,11 +218,11 @@ def _looked_closer(prints: Fingerprints, pairs: NDArray[np.float64]) -> NDArray[
     return np.column_stack([rows, np.where(np.isnan(closer), pairs[:, 2], np.minimum(closer, 1)), pairs[:, 3]])
 
 
-def _turned_each(pictures: NDArray[np.int8], turns: NDArray[Any]) -> NDArray[np.int8]:
-    """Return the pictures ``[P, S, S]``, each under its own turn."""
-    moved = pictures.copy()
+def _turned_each(images: NDArray[np.int8], turns: NDArray[Any]) -> NDArray[np.int8]:
+    """Return the images ``[P, S, S]``, each under its own turn."""
+    moved = images.copy()
     for turn in np.unique(turns):
-        moved[turns == turn] = turned(pictures[turns == turn], int(turn))
+        moved[turns == turn] = rotated(images[turns == turn], int(turn))
     return moved
 
 

@@ -32,7 +32,7 @@ _TWIN = "_downsampled"
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """Something found.
 
     Attributes
@@ -56,7 +56,7 @@ class Finding:
     advice: str = ""
 
 
-def of_files(table: Table, prints: Fingerprints) -> list[Finding]:
+def of_files(table: Table, prints: Fingerprints) -> list[AuditFinding]:
     """Return what is wrong with single images: unreadable, tiny, constant, grey."""
     readable = np.array([not complaint for complaint in prints.complaints])
     flat = readable & (prints.contrast < FLAT)
@@ -75,13 +75,13 @@ def of_files(table: Table, prints: Fingerprints) -> list[Finding]:
         ("grey", "note", "without colour", grey, "colour tells diseases apart; see whether one class is full of these"),
     ]
     return [
-        Finding(kind, severity, f"{_many(int(which.sum()), 'image')} {says}", _each(table, which), advice)
+        AuditFinding(kind, severity, f"{_many(int(which.sum()), 'image')} {says}", _each(table, which), advice)
         for kind, severity, says, which, advice in said
         if which.any()
     ]
 
 
-def of_parts(table: Table, split: Split, pairs: Pairs) -> list[Finding]:
+def of_parts(table: Table, split: Split, pairs: Pairs) -> list[AuditFinding]:
     """Return what a split puts on two sides: lesions or patients, and copies."""
     parts = split.parts
     groups = [rows for rows in rows_of(table.groups).values() if len({str(parts[row]) for row in rows}) > 1]
@@ -89,15 +89,15 @@ def of_parts(table: Table, split: Split, pairs: Pairs) -> list[Finding]:
     found = []
     if groups:
         says = f"{_many(len(groups), 'lesion or patient', 'lesions or patients')} in more than one part of the split"
-        found.append(Finding("groups_cross_parts", "invalidates", says, _named(table, groups), "split by group"))
+        found.append(AuditFinding("groups_cross_parts", "invalidates", says, _named(table, groups), "split by group"))
     if apart.any():
         says = f"{_many(int(apart.sum()), 'pair')} of copies in two parts of the split"
         advice = "merge groups with --merge, then split anew"
-        found.append(Finding("copies_cross_parts", "invalidates", says, paired(table, pairs.take(apart)), advice))
+        found.append(AuditFinding("copies_cross_parts", "invalidates", says, paired(table, pairs.take(apart)), advice))
     return found
 
 
-def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) -> list[Finding]:
+def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) -> list[AuditFinding]:
     """Return the copies: equal files, equal pixels, near copies, and those that the groups do not know of."""
     found = []
     equal = [rows for name, rows in rows_of(prints.of_bytes).items() if name and len(rows) > 1]
@@ -107,21 +107,21 @@ def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) 
     ):
         if alike:
             sets = f"{_many(len(alike), 'set')} of images {says}"
-            found.append(Finding(kind, "warning", sets, _named(table, alike), "keep one of each"))
+            found.append(AuditFinding(kind, "warning", sets, _named(table, alike), "keep one of each"))
     groups = np.array(table.groups)
     known = groups[pairs.first] == groups[pairs.second]
     if not known.all():
         says = f"{_many(int((~known).sum()), 'pair')} of copies under different lesion or patient ids"
         advice = "merge these groups with --merge before splitting"
         severity: Severity = "warning" if split else "invalidates"
-        found.append(Finding("copies_across_groups", severity, says, paired(table, pairs.take(~known)), advice))
+        found.append(AuditFinding("copies_across_groups", severity, says, paired(table, pairs.take(~known)), advice))
     if known.any():
         says = f"{_many(int(known.sum()), 'pair')} of copies within one lesion or patient"
-        found.append(Finding("copies_within_group", "note", says, paired(table, pairs.take(known))))
+        found.append(AuditFinding("copies_within_group", "note", says, paired(table, pairs.take(known))))
     return found + _twins(table)
 
 
-def of_labels(table: Table, pairs: Pairs) -> list[Finding]:
+def of_labels(table: Table, pairs: Pairs) -> list[AuditFinding]:
     """Return contradictions: one lesion or patient, or copies, of two classes, ages or sexes."""
     members = [rows for rows in rows_of(table.groups).values() if len(rows) > 1]
     labels = [table.classes[label] for label in table.labels.tolist()]
@@ -140,35 +140,35 @@ def of_labels(table: Table, pairs: Pairs) -> list[Finding]:
         if torn:
             says = f"{_many(len(torn), 'lesion or patient', 'lesions or patients')} with more than one {column}"
             advice = "right for a patient with several lesions, wrong for one lesion" if name == "label" else ""
-            found.append(Finding(f"group_differs_in_{name}", "warning", says, _named(table, torn), advice))
+            found.append(AuditFinding(f"group_differs_in_{name}", "warning", says, _named(table, torn), advice))
         if any(differs):
             says = f"{_many(sum(differs), 'pair')} of copies with different {column}"
             cases = paired(table, pairs.take(np.array(differs)))
             found.append(
-                Finding(
+                AuditFinding(
                     f"copies_differ_in_{name}", "warning", says, cases, "one of the two is wrong, or they are no copies"
                 )
             )
     return found
 
 
-def of_table(table: Table) -> list[Finding]:
+def of_table(table: Table) -> list[AuditFinding]:
     """Return what counts alone say: images of unknown group, classes of too few lesions or patients."""
     found = []
     unknown = np.array([group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)])
     if unknown.any():
         says = f"{_many(int(unknown.sum()), 'image')} of {len(table):,} without a lesion or patient id"
         advice = "each counts as a group of its own; only copies among them are found"
-        found.append(Finding("group_unknown", "note", says, _each(table, unknown), advice))
+        found.append(AuditFinding("group_unknown", "note", says, _each(table, unknown), advice))
     few = tuple((name, str(groups)) for name, (_, groups) in table.counts().items() if groups < 3)
     if few:
         says = f"{_many(len(few), 'class', 'classes')} of fewer than three lesions or patients"
         advice = "it cannot be in training, validation and test at once"
-        found.append(Finding("class_too_small", "warning", says, few, advice))
+        found.append(AuditFinding("class_too_small", "warning", says, few, advice))
     return found
 
 
-def _twins(table: Table) -> list[Finding]:
+def _twins(table: Table) -> list[AuditFinding]:
     """Return the images of ISIC 2019 that say of themselves that they were made smaller, with their originals."""
     called = {bare(name): name for name in table.ids}
     small = {name: own.removesuffix(_TWIN) for own, name in called.items() if own.endswith(_TWIN)}
@@ -176,7 +176,9 @@ def _twins(table: Table) -> list[Finding]:
     if not small:
         return []
     says = f"{_many(len(small), 'image')} named *{_TWIN}; of {len(both):,} the original is here too"
-    return [Finding("downsampled_twins", "warning" if both else "note", says, both or tuple((name,) for name in small))]
+    return [
+        AuditFinding("downsampled_twins", "warning" if both else "note", says, both or tuple((name,) for name in small))
+    ]
 
 
 def _different_files(prints: Fingerprints) -> list[list[int]]:

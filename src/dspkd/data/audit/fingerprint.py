@@ -21,7 +21,7 @@ from dspkd.errors import DataError
 from dspkd.runtime.progress import Progress
 
 SIDE = 64
-"""Pixels of a thumbnail's side. A picture that is not square is squeezed, so that quarter turns fit onto each other."""
+"""Pixels of a thumbnail's side. An image that is not square is squeezed, so that quarter turns fit onto each other."""
 
 FREQUENCIES = 6
 """Cosine frequencies kept in each direction and channel."""
@@ -100,17 +100,17 @@ def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerpri
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
-    """Return ``[S, S, 3]``: the picture ``[H, W, 3]``, averaged down (or blown up) to a square."""
+    """Return ``[S, S, 3]``: the image ``[H, W, 3]``, averaged down (or blown up) to a square."""
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
 def layout_of(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
-    r"""Return ``[N, 3, F, F]``: where a picture is dark and how its colour runs, in a few cosine waves.
+    r"""Return ``[N, 3, F, F]``: where an image is dark and how its colour runs, in a few cosine waves.
 
     Channels are grey and the logarithms of red/green and blue/green, each without its mean and over its standard
-    deviation, so that brightness, contrast and a tint do not matter. The first wave, the mean, is 0. Two pictures are
-    compared by Euclidean distance. A mirrored picture has the signs of its odd waves changed, a transposed one has
-    its waves transposed: see `turned_layout`.
+    deviation, so that brightness, contrast and a tint do not matter. The first wave, the mean, is 0. Two images are
+    compared by Euclidean distance. A mirrored image has the signs of its odd waves changed, a transposed one has
+    its waves transposed: see `rotated_layout`.
     """
     half = thumbs.reshape(len(thumbs), SIDE // 2, 2, SIDE // 2, 2, 3).mean(axis=(2, 4), dtype=np.float32) + 8
     logs = np.log(half)
@@ -130,7 +130,7 @@ def detail_of(thumbs: NDArray[np.uint8]) -> NDArray[np.int8]:
     """Return ``[N, S, S]``: fine structure, in fiftieths of its local standard deviation, at most 2.5 of these; any S.
 
     The band between Gaussians of 0.5 and 2 pixels of log grey values: illumination is not in it. The black surround of
-    a dermatoscope, alike in pictures of different lesions, is 0, and so are pixels near it.
+    a dermatoscope, alike in images of different lesions, is 0, and so are pixels near it.
     """
     grey = thumbs @ _LUMA
     logs = 60 * np.log(grey + 8)
@@ -142,7 +142,7 @@ def detail_of(thumbs: NDArray[np.uint8]) -> NDArray[np.int8]:
 
 
 def _surround(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return where a picture is dark from its border inwards, and the rim of that."""
+    """Return where an image is dark from its border inwards, and the rim of that."""
     dark = grey < 0.4 * np.median(grey, axis=(1, 2), keepdims=True)
     within = np.zeros((3, 3, 3), dtype=bool)
     within[1] = ndimage.generate_binary_structure(2, 1)
@@ -153,8 +153,8 @@ def _surround(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     return grown
 
 
-def turned_layout(layout: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
-    """Return the layouts ``[..., F, F]`` of the same pictures under one of the eight turns; see `turned`."""
+def rotated_layout(layout: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+    """Return the layouts ``[..., F, F]`` of the same images under one of the eight turns; see `rotated`."""
     if turn & 4:
         layout = layout.swapaxes(-1, -2)
     signs = np.where(np.arange(layout.shape[-1]) % 2, -1, 1).astype(layout.dtype)
@@ -163,16 +163,16 @@ def turned_layout(layout: NDArray[np.float32], turn: int) -> NDArray[np.float32]
     return layout * signs if turn & 1 else layout
 
 
-def turned(pictures: NDArray[np.int8], turn: int) -> NDArray[np.int8]:
-    """Return square pictures ``[N, S, S]`` under one of the eight turns and flips.
+def rotated(images: NDArray[np.int8], turn: int) -> NDArray[np.int8]:
+    """Return square images ``[N, S, S]`` under one of the eight turns and flips.
 
     `turn` is a sum of 4 (transposed, first), 2 (top to bottom) and 1 (left to right).
     """
     if turn & 4:
-        pictures = pictures.swapaxes(1, 2)
+        images = images.swapaxes(1, 2)
     if turn & 2:
-        pictures = pictures[:, ::-1]
-    return pictures[:, :, ::-1] if turn & 1 else pictures
+        images = images[:, ::-1]
+    return images[:, :, ::-1] if turn & 1 else images
 
 
 @dataclass(frozen=True, eq=False)

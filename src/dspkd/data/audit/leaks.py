@@ -1,4 +1,4 @@
-"""What a split puts on two sides at once, found without decoding a picture: lesions or patients, and equal files."""
+"""What a split puts on two sides at once, found without decoding an image: lesions or patients, and equal files."""
 
 from __future__ import annotations
 

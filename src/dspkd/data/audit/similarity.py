@@ -1,4 +1,4 @@
-"""How far the fine structure of two pictures agrees: high for copies of one photograph, low for two photographs."""
+"""How far the fine structure of two images agrees: high for copies of one photograph, low for two photographs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EMPTY = 5e3
 """A block with less than this sum of squares, in steps of `Fingerprints.detail`, shows nothing: 1 % of the usual."""
 
 _LEAST_SHOWN = 0.25
-"""Share of the blocks in which a picture must show something to be judged."""
+"""Share of the blocks in which an image must show something to be judged."""
 
 
 def agreement(
@@ -41,7 +41,7 @@ def agreement(
     Returns
     -------
     NDArray[np.float64]
-        NaN for pairs of which either picture shows something in less than a quarter of its blocks.
+        NaN for pairs of which either image shows something in less than a quarter of its blocks.
     """
     blocks = a.shape[1] // BLOCK
     centre_I = (np.arange(blocks) - (blocks - 1) / 2) * BLOCK
@@ -66,9 +66,9 @@ def agreement(
 def _correlations(
     a: NDArray[np.int8], b: NDArray[np.int8], reach: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return ``[P, I, J, moves, moves]`` correlations of blocks, and ``[P, I * J]`` where both pictures may be judged.
+    """Return ``[P, I, J, moves, moves]`` correlations of blocks, and ``[P, I * J]`` where both images may be judged.
 
-    A block of `a` that shows nothing correlates with nothing; of a picture that shows too little no block is judged.
+    A block of `a` that shows nothing correlates with nothing; of an image that shows too little no block is judged.
     """
     blocks, side, wide = a.shape[1] // BLOCK, 2 * reach + 1, BLOCK + 2 * reach
     a_PIJBB = a.astype(np.float32).reshape(-1, blocks, BLOCK, blocks, BLOCK).swapaxes(2, 3)

@@ -37,7 +37,7 @@ _SIDE, _DIMENSIONS = 16, 64
 
 
 @dataclass(frozen=True)
-class Premium:
+class SplitInflation:
     """What one probe says.
 
     Attributes
@@ -79,7 +79,7 @@ class Premium:
         return differences
 
 
-def measure(table: Table, *, seeds: int = 5, progress: Progress | None = None) -> tuple[Premium, ...]:
+def measure(table: Table, *, seeds: int = 5, progress: Progress | None = None) -> tuple[SplitInflation, ...]:
     """Train each probe under both kinds of split with every seed.
 
     Both kinds put 20 % of the images of every class into test, give or take part of a group.
@@ -110,7 +110,7 @@ def measure(table: Table, *, seeds: int = 5, progress: Progress | None = None) -
         if progress is not None:
             progress("seeds tried", number, seeds)
     return tuple(
-        Premium(name, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), leaked, sizes)
+        SplitInflation(name, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), leaked, sizes)
         for name, pairs in scores.items()
     )
 

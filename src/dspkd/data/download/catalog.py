@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dspkd.data.table import hint
-from dspkd.errors import DataError
+from dspkd.errors import DataError, suggest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class Remote:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class PublishedDataset:
     """A published data set.
 
     Attributes
@@ -82,10 +81,10 @@ _CITE_PAD = (
     "from smartphones. Data in Brief 32, 106221 (2020). doi:10.1016/j.dib.2020.106221; data: doi:10.17632/zr7vgbcyr2.1"
 )
 
-SOURCES: dict[str, Source] = {
+SOURCES: dict[str, PublishedDataset] = {
     # The organisers publish no checksums. These SHA-256 values are those that two unrelated users of the files report;
     # the tables' agree with copies of the tables that we have.
-    "isic2019": Source(
+    "isic2019": PublishedDataset(
         title="ISIC 2019 challenge, training set: 25,331 dermoscopic images, 8 classes",
         page="https://challenge.isic-archive.com/data/#2019",
         licence="CC BY-NC 4.0, not for commercial use: https://creativecommons.org/licenses/by-nc/4.0/",
@@ -114,7 +113,7 @@ SOURCES: dict[str, Source] = {
         ),
     ),
     # Neither sizes nor checksums found; the zip file is said to have some 3.8 GB.
-    "isic2019-test": Source(
+    "isic2019-test": PublishedDataset(
         title="ISIC 2019 challenge, test set: 8,238 dermoscopic images, 8 classes and UNK, none of them",
         page="https://challenge.isic-archive.com/data/#2019",
         licence="CC BY-NC 4.0, not for commercial use: https://creativecommons.org/licenses/by-nc/4.0/",
@@ -132,7 +131,7 @@ SOURCES: dict[str, Source] = {
     ),
     # Dataverse publishes these MD5 values, say several users of version 4.0. The table must be asked for in its
     # original format: what comes otherwise is a conversion, which has another checksum.
-    "ham10000": Source(
+    "ham10000": PublishedDataset(
         title="HAM10000: 10,015 dermoscopic images of 7,470 lesions, 7 classes (most of them are in ISIC 2019 too)",
         page="https://doi.org/10.7910/DVN/DBW86T",
         licence="CC BY-NC 4.0, not for commercial use: https://creativecommons.org/licenses/by-nc/4.0/",
@@ -162,7 +161,7 @@ SOURCES: dict[str, Source] = {
         ),
     ),
     # Mendeley Data publishes these SHA-256 values, say several users of version 1.
-    "pad-ufes-20": Source(
+    "pad-ufes-20": PublishedDataset(
         title="PAD-UFES-20: 2,298 smartphone photographs of 1,641 lesions of 1,373 patients, 6 classes",
         page="https://data.mendeley.com/datasets/zr7vgbcyr2/1",
         licence="CC BY 4.0: https://creativecommons.org/licenses/by/4.0/",
@@ -202,8 +201,8 @@ SOURCES: dict[str, Source] = {
 """``{name for the command: data set}``."""
 
 
-def find(name: str) -> Source:
+def find(name: str) -> PublishedDataset:
     """Return the data set called `name`; DataError, with the nearest name, if there is none."""
     if name not in SOURCES:
-        raise DataError(f"no data set to download is called {name!r}; {hint(name, SOURCES)}")
+        raise DataError(f"no data set to download is called {name!r}; {suggest(name, SOURCES)}")
     return SOURCES[name]

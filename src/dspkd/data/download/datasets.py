@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from dspkd.data.download import catalog
 from dspkd.data.download import unpack as archive
-from dspkd.data.download.catalog import Remote, Source
+from dspkd.data.download.catalog import PublishedDataset, Remote
 from dspkd.data.download.http import fetch
 from dspkd.errors import DataError
 from dspkd.runtime.progress import Progress
@@ -23,7 +23,7 @@ RECEIPT = "download.json"
 
 def download(
     name: str, to: Path, *, mirror: str | None = None, progress: Progress, say: Callable[[str], None]
-) -> Source:
+) -> PublishedDataset:
     """Fetch the data set `name` into the folder `to`; what is there already is not fetched again.
 
     Licence and citation are said before anything is asked of a server. A zip file is unpacked when its checksum has
@@ -60,7 +60,7 @@ def download(
 
 
 def _fetch_all(
-    name: str, source: Source, to: Path, mirror: str | None, progress: Progress, say: Callable[[str], None]
+    name: str, source: PublishedDataset, to: Path, mirror: str | None, progress: Progress, say: Callable[[str], None]
 ) -> None:
     receipt = _receipt(to, name, source)
     missing = [remote for remote in source.files if not _is_unpacked(remote, to, receipt)]
@@ -78,7 +78,7 @@ def _fetch_all(
         say(f"{remote.name}: whole ({checked})")
 
 
-def _receipt(to: Path, name: str, source: Source) -> dict[str, Any]:
+def _receipt(to: Path, name: str, source: PublishedDataset) -> dict[str, Any]:
     """Return what an earlier run wrote down, or a new receipt."""
     path = to / RECEIPT
     if not path.exists():

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dspkd.data.table import hint
-from dspkd.errors import DataError
+from dspkd.errors import DataError, suggest
 
 DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 """The classes of DermaMNIST in the order of their numbers; its editions C and E have the same."""
@@ -25,7 +24,7 @@ _PARTS = ("train", "val", "test")
 
 
 def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> dict[str, int]:
-    """Write the pictures of a MedMNIST ``.npz`` file as PNG files, and a table of layout "csv".
+    """Write the images of a MedMNIST ``.npz`` file as PNG files, and a table of layout "csv".
 
     The file holds ``{train,val,test}_images``, ``[N, H, W]`` or ``[N, H, W, 3]`` of 0..255, and ``..._labels``,
     ``[N]`` or ``[N, 1]`` numbers of classes. The table, ``images.csv``, has the columns ``path``, ``label`` and
@@ -40,12 +39,12 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
     to
         The folder to make; it appears only when all is written.
     progress
-        Is told what is done, how many pictures of it, and of how many.
+        Is told what is done, how many images of it, and of how many.
 
     Returns
     -------
     dict[str, int]
-        Pictures in each part.
+        Images in each part.
 
     Raises
     ------
@@ -74,7 +73,7 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
                 Image.fromarray(pixels).save(beside / path)
                 writer.writerow((path, names[number], part))
                 done += 1
-                progress("pictures", done, total)
+                progress("images", done, total)
     beside.replace(to)
     return {part: len(numbers) for part, numbers in labels.items()}
 
@@ -85,7 +84,7 @@ def _array(file: Path, name: str) -> NDArray[np.generic]:
         # Opened here, since NumPy leaves a file open that turns out to be no zip file.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             if name not in arrays.files:
-                raise DataError(f"{file}: there is no array {name!r}; {hint(name, arrays.files)}")
+                raise DataError(f"{file}: there is no array {name!r}; {suggest(name, arrays.files)}")
             found: NDArray[np.generic] = arrays[name]
             return found
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as e:

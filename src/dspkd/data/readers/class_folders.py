@@ -8,8 +8,8 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from dspkd.data.csv_rows import Rows, only_csv, read_rows
-from dspkd.data.table import Table, first_few, group_or_own
-from dspkd.errors import DataError
+from dspkd.data.table import Table, group_or_own
+from dspkd.errors import DataError, first_few
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"})
 """How names of image files end, in lower case."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from dspkd.data.csv_rows import Rows, read_rows
 from dspkd.data.readers.class_folders import GROUPING, SUFFIXES
-from dspkd.data.table import Table, first_few, group_or_own, refuse_missing, repeated
-from dspkd.errors import DataError
+from dspkd.data.table import Table, group_or_own, refuse_missing, repeated
+from dspkd.errors import DataError, first_few
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 """What the metadata of a folder may be called."""

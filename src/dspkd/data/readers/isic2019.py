@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows, read_rows
-from dspkd.data.table import Table, first_few, group_or_own, hint, refuse_missing
-from dspkd.errors import DataError
+from dspkd.data.table import Table, group_or_own, refuse_missing
+from dspkd.errors import DataError, first_few, suggest
 
 CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 """Classes in the order of the published columns; UNK, "none of the others", has no image in the training set."""
@@ -85,7 +85,7 @@ def _labels(truth: Rows) -> NDArray[np.int64]:
     """Return ``[N]`` labels, the positions of the ones."""
     for column in truth.columns:
         if column not in {"image", *CLASSES} | _SCORING:
-            raise DataError(f"{truth.path}: column {column!r} is no class of ISIC 2019; {hint(column, CLASSES)}")
+            raise DataError(f"{truth.path}: column {column!r} is no class of ISIC 2019; {suggest(column, CLASSES)}")
     # Spelled as text rather than parsed, since the published files write 0.0 and 1.0 and nothing else is meant.
     cells_NK = np.array([truth.column(name) for name in CLASSES]).T
     ones_NK = np.isin(cells_NK, ("1", "1.0"))

@@ -9,12 +9,12 @@ import numpy as np
 
 from dspkd.data.csv_rows import read_rows
 from dspkd.data.readers.class_folders import SUFFIXES, bare
-from dspkd.data.table import Table, first_few, group_or_own
-from dspkd.errors import DataError
+from dspkd.data.table import Table, group_or_own
+from dspkd.errors import DataError, first_few
 
 
 @dataclass(frozen=True)
-class Named:
+class TableLayout:
     """What the table of a layout is called, and its columns of images, classes, and lesions or patients."""
 
     table: str
@@ -25,8 +25,8 @@ class Named:
 
 LAYOUTS = {
     # Lesions of one patient look alike too, and keeping a patient together keeps the lesions together.
-    "pad-ufes-20": Named("metadata.csv", "img_id", "diagnostic", "patient_id"),
-    "ham10000": Named("HAM10000_metadata.csv", "image_id", "dx", "lesion_id"),
+    "pad-ufes-20": TableLayout("metadata.csv", "img_id", "diagnostic", "patient_id"),
+    "ham10000": TableLayout("HAM10000_metadata.csv", "image_id", "dx", "lesion_id"),
 }
 """``{layout: what its table is called}``."""
 

@@ -61,14 +61,14 @@ class Canvas:
     Parameters
     ----------
     size
-        Side of the picture in pixels.
+        Side of the image in pixels.
     angle, zoom, shift
         Where the camera was: turn in radians, magnification, and shift of the lesion in half frames.
 
     Attributes
     ----------
     rgb_HW3
-        Float32 picture, white at first; values may pass [0, 1] until the camera clips them.
+        Float32 image, white at first; values may pass [0, 1] until the camera clips them.
     x_HW, y_HW
         Lesion coordinates of the pixel centres.
     """

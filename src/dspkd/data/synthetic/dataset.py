@@ -1,12 +1,11 @@
-"""Synthetic data sets: dermoscopy-like pictures with tables beside them, in the layouts that real data come in.
+"""Synthetic data sets: dermoscopy-like images with tables beside them, in the layouts that real data come in.
 
-For demonstrations and tests. No picture shows a patient, and no number measured on them says anything about patients.
+For demonstrations and tests. No image shows a patient, and no number measured on them says anything about patients.
 """
 
 from __future__ import annotations
 
 import csv
-import difflib
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,11 +16,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dspkd.data.synthetic.photo import SMALLEST_SIDE, Scene, paint, scene
-from dspkd.data.synthetic.plan import CLASSES, Picture, plan
-from dspkd.errors import DataError
+from dspkd.data.synthetic.plan import CLASSES, PlannedImage, plan
+from dspkd.errors import DataError, suggest
 from dspkd.runtime.seeds import seed_for
 
-__all__ = ["CLASSES", "LAYOUTS", "Summary", "paint", "synthesize"]
+__all__ = ["CLASSES", "LAYOUTS", "SyntheticSummary", "paint", "synthesize"]
 
 LAYOUTS = ("isic2019", "folder")
 """`isic2019`: the folder and two tables of the ISIC 2019 challenge. `folder`: a folder a class, and `metadata.csv`."""
@@ -38,7 +37,7 @@ _QUALITY, _LOWER_QUALITY = 92, 70
 
 
 @dataclass(frozen=True)
-class Summary:
+class SyntheticSummary:
     """What `synthesize` wrote.
 
     Attributes
@@ -73,10 +72,10 @@ def synthesize(
     temper: float = 1.0,
     duplicates: float = 0.0,
     missing_ids: float = 0.08,
-) -> Summary:
+) -> SyntheticSummary:
     """Paint a data set into `folder`: JPEGs, tables, what is true of them, and a note that they are synthetic.
 
-    Beside the layout's own files lie `synthetic_truth.tsv` (every picture's lesion, source, skin tone and artefacts),
+    Beside the layout's own files lie `synthetic_truth.tsv` (every image's lesion, source, skin tone and artefacts),
     `planted_duplicates.tsv` and `SYNTHETIC.md`; they are no ``*.csv``, which the readers look for.
     A data set is a function of the arguments.
 
@@ -92,7 +91,7 @@ def synthesize(
     layout
         One of `LAYOUTS`; `isic2019` has columns for its own eight classes only.
     size
-        Side of the pictures in pixels.
+        Side of the images in pixels.
     seed
         Another seed is another world.
     temper
@@ -117,26 +116,26 @@ def synthesize(
     for name, share in (("temper", temper), ("duplicates", duplicates), ("missing_ids", missing_ids)):
         if not 0 <= share <= 1:
             raise DataError(f"{name} of a synthetic data set: {share}; it must lie between 0 and 1")
-    pictures = plan(
+    planned = plan(
         images=images, classes=classes, seed=seed, temper=temper, duplicates=duplicates, missing_ids=missing_ids
     )
-    files = {p.image: _file(p, layout) for p in pictures}
+    files = {p.image: _file(p, layout) for p in planned}
     for sub in {Path(file).parent for file in files.values()}:
         (folder / sub).mkdir(parents=True, exist_ok=True)
-    for picture in sorted(pictures, key=lambda p: bool(p.copy_of)):
-        _write_picture(folder, picture, files, size, seed)
+    for item in sorted(planned, key=lambda p: bool(p.copy_of)):
+        _write_image(folder, item, files, size, seed)
     if layout == "isic2019":
-        _write_isic(folder, pictures, list(CLASSES[classes]), seed)
+        _write_isic(folder, planned, list(CLASSES[classes]), seed)
     else:
-        _write_folder(folder, pictures, files, seed)
-    _write_truth(folder, pictures, files, seed)
-    counts = Counter(p.label for p in pictures)
-    summary = Summary(
+        _write_folder(folder, planned, files, seed)
+    _write_truth(folder, planned, files, seed)
+    counts = Counter(p.label for p in planned)
+    summary = SyntheticSummary(
         folder,
         {label: counts[label] for label in CLASSES[classes]},
-        lesions=len({p.true_lesion_id for p in pictures}),
-        without_id=sum(not p.lesion_id for p in pictures),
-        planted=sum(bool(p.copy_of) for p in pictures),
+        lesions=len({p.true_lesion_id for p in planned}),
+        without_id=sum(not p.lesion_id for p in planned),
+        planted=sum(bool(p.copy_of) for p in planned),
     )
     arguments = f"images={images} classes={classes} layout={layout} size={size} seed={seed} temper={temper}"
     _write_note(summary, f"{arguments} duplicates={duplicates} missing_ids={missing_ids}")
@@ -146,79 +145,77 @@ def synthesize(
 def _check(folder: Path, *, images: int, classes: str, layout: str, size: int) -> None:
     for what, name, known in (("classes", classes, tuple(CLASSES)), ("layout", layout, LAYOUTS)):
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise DataError(f"{what} of a synthetic data set: {name!r} is not known; {hint}")
+            raise DataError(f"{what} of a synthetic data set: {name!r} is not known; {suggest(name, known)}")
     if layout == "isic2019" and classes != "isic2019":
         raise DataError(f"layout 'isic2019' has no columns for the classes of {classes!r}; use layout 'folder'")
     if images < len(CLASSES[classes]):
         raise DataError(f"images of a synthetic data set: {images}; at least {len(CLASSES[classes])}, one a class")
     if size < SMALLEST_SIDE:
-        raise DataError(f"size of a synthetic picture: {size} pixels; at least {SMALLEST_SIDE} are needed")
+        raise DataError(f"size of a synthetic image: {size} pixels; at least {SMALLEST_SIDE} are needed")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DataError(f"{folder}: not an empty folder; name a new one, nothing is overwritten")
 
 
-def _file(picture: Picture, layout: str) -> str:
-    return f"{'ISIC_2019_Training_Input' if layout == 'isic2019' else picture.label}/{picture.image}.jpg"
+def _file(item: PlannedImage, layout: str) -> str:
+    return f"{'ISIC_2019_Training_Input' if layout == 'isic2019' else item.label}/{item.image}.jpg"
 
 
-def _write_picture(folder: Path, picture: Picture, files: dict[str, str], size: int, seed: int) -> None:
+def _write_image(folder: Path, item: PlannedImage, files: dict[str, str], size: int, seed: int) -> None:
     """Paint a photograph, or make a planted duplicate from its original's file."""
-    target = folder / files[picture.image]
-    if not picture.copy_of:
-        pixels = paint(picture.label, lesion=picture.lesion, photo=picture.photo, size=size, seed=seed)
+    target = folder / files[item.image]
+    if not item.copy_of:
+        pixels = paint(item.label, lesion=item.lesion, photo=item.photo, size=size, seed=seed)
         Image.fromarray(pixels).save(target, quality=_QUALITY)
         return
-    original = folder / files[picture.copy_of]
-    if picture.kind == "exact":
+    original = folder / files[item.copy_of]
+    if item.kind == "exact":
         shutil.copyfile(original, target)
         return
     with Image.open(original) as image:
-        shown = ImageOps.mirror(image) if picture.kind == "flipped" else image
+        shown = ImageOps.mirror(image) if item.kind == "flipped" else image
         shown.save(target, quality=_LOWER_QUALITY)
 
 
-def _write_isic(folder: Path, pictures: list[Picture], labels: list[str], seed: int) -> None:
-    one_hot = ([p.image, *(f"{float(p.label == label)}" for label in labels), "0.0"] for p in pictures)
+def _write_isic(folder: Path, planned: list[PlannedImage], labels: list[str], seed: int) -> None:
+    one_hot = ([p.image, *(f"{float(p.label == label)}" for label in labels), "0.0"] for p in planned)
     _write(folder / "ISIC_2019_Training_GroundTruth.csv", ["image", *labels, "UNK"], one_hot)
     columns = ["image", "age_approx", "anatom_site_general", "lesion_id", "sex"]
-    rows = ([p.image, *_about(p, seed)[:2], p.lesion_id, _about(p, seed)[2]] for p in pictures)
+    rows = ([p.image, *_about(p, seed)[:2], p.lesion_id, _about(p, seed)[2]] for p in planned)
     _write(folder / "ISIC_2019_Training_Metadata.csv", columns, rows)
 
 
-def _write_folder(folder: Path, pictures: list[Picture], files: dict[str, str], seed: int) -> None:
+def _write_folder(folder: Path, planned: list[PlannedImage], files: dict[str, str], seed: int) -> None:
     columns = ["file", "label", "patient_id", "lesion_id", "source", "age_approx", "anatom_site_general", "sex"]
     rows = (
         [files[p.image], p.label, p.patient_id, p.lesion_id, _scene(p, seed).site.name, *_about(p, seed)]
-        for p in pictures
+        for p in planned
     )
     _write(folder / "metadata.csv", columns, rows)
 
 
-def _write_truth(folder: Path, pictures: list[Picture], files: dict[str, str], seed: int) -> None:
+def _write_truth(folder: Path, planned: list[PlannedImage], files: dict[str, str], seed: int) -> None:
     columns = ["image", "file", "label", "lesion_id", "photo", "source", "skin_tone", "hair", "ruler", "dark_corners"]
     rows = []
-    for p in pictures:
+    for p in planned:
         shown = _scene(p, seed)
         artefacts = [int(shown.hair), int(shown.ruler), int(shown.dark_corners)]
         about_lesion = [p.true_lesion_id, p.photo, shown.site.name, shown.skin_tone]
         rows.append([p.image, files[p.image], p.label, *about_lesion, *artefacts])
     _write(folder / "synthetic_truth.tsv", columns, rows)
-    copies = ([p.image, p.copy_of, p.kind, p.lesion_id, p.true_lesion_id] for p in pictures if p.copy_of)
+    copies = ([p.image, p.copy_of, p.kind, p.lesion_id, p.true_lesion_id] for p in planned if p.copy_of)
     columns = ["image", "copy_of", "kind", "lesion_id", "true_lesion_id"]
     _write(folder / "planted_duplicates.tsv", columns, copies)
 
 
-def _scene(picture: Picture, seed: int) -> Scene:
-    return scene(picture.label, lesion=picture.lesion, photo=picture.photo, seed=seed)
+def _scene(item: PlannedImage, seed: int) -> Scene:
+    return scene(item.label, lesion=item.lesion, photo=item.photo, seed=seed)
 
 
-def _about(picture: Picture, seed: int) -> tuple[str, str, str]:
-    """Return age, part of the body and sex as the tables write them; the same for all pictures of a lesion."""
-    rng = np.random.default_rng(seed_for(seed, "about", picture.label, picture.lesion))
-    age = int(np.clip(5 * round(rng.normal(_MEAN_AGE[picture.label], 14) / 5), 5, 85))
-    body = str(rng.choice(_BODY, p=_BODY_SHARES)) if picture.label in CLASSES["isic2019"] else "head/neck"
+def _about(item: PlannedImage, seed: int) -> tuple[str, str, str]:
+    """Return age, part of the body and sex as the tables write them; the same for all images of a lesion."""
+    rng = np.random.default_rng(seed_for(seed, "about", item.label, item.lesion))
+    age = int(np.clip(5 * round(rng.normal(_MEAN_AGE[item.label], 14) / 5), 5, 85))
+    body = str(rng.choice(_BODY, p=_BODY_SHARES)) if item.label in CLASSES["isic2019"] else "head/neck"
     sex = "male" if rng.random() < 0.53 else "female"
     no_age, no_body, no_sex = rng.random(3) < (_NO_AGE, _NO_BODY, _NO_SEX)
     return "" if no_age else str(age), "" if no_body else body, "" if no_sex else sex
@@ -232,21 +229,21 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]])
         writer.writerows(rows)
 
 
-def _write_note(summary: Summary, arguments: str) -> None:
+def _write_note(summary: SyntheticSummary, arguments: str) -> None:
     counts = "\n".join(f"| {label} | {count} |" for label, count in summary.counts.items())
-    text = f"""# These pictures are synthetic
+    text = f"""# These images are synthetic
 
 A program drew them (`dspkd data synthesize`). They look like dermoscopy; they show no patient, and no number
 measured on them says anything about patients. Never mix them into real data.
 
 Made with: `{arguments}`
 
-{sum(summary.counts.values())} pictures of {summary.lesions} lesions.
+{sum(summary.counts.values())} images of {summary.lesions} lesions.
 {summary.without_id} have no lesion id in the tables.
 {summary.planted} are planted duplicates, listed in `planted_duplicates.tsv`.
-What is true of each picture, ids that the tables withhold included, is in `synthetic_truth.tsv`.
+What is true of each image, ids that the tables withhold included, is in `synthetic_truth.tsv`.
 
-| class | pictures |
+| class | images |
 |---|---|
 {counts}
 """

@@ -6,7 +6,6 @@ hair, ruler and dark corners, which depend on (seed, label, lesion, photo). Noth
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ from dspkd.data.synthetic.lesions import (
     squamous_cell_carcinoma,
     vascular_lesion,
 )
-from dspkd.errors import DataError
+from dspkd.errors import DataError, suggest
 from dspkd.runtime.seeds import seed_for
 
 PAINTERS: Mapping[str, Callable[[Canvas, np.random.Generator], None]] = {
@@ -52,8 +51,8 @@ SMALLEST_SIDE = 32
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where pictures are taken, with a camera look of its own (all amounts inferred).
+class CameraSite:
+    """Where images are taken, with a camera look of its own (all amounts inferred).
 
     Attributes
     ----------
@@ -78,12 +77,12 @@ class Site:
 
 
 SITES = (
-    Site("north-clinic", (1.06, 0.95, 0.94), 1.05, 0.010, 0.04, 0.02),
-    Site("harbour-hospital", (0.97, 0.97, 1.04), 0.95, 0.016, 0.30, 0.10),
-    Site("valley-practice", (1.05, 0.98, 0.84), 1.15, 0.008, 0.12, 0.30),
-    Site("island-campaign", (0.95, 0.92, 0.99), 0.90, 0.022, 0.45, 0.05),
+    CameraSite("north-clinic", (1.06, 0.95, 0.94), 1.05, 0.010, 0.04, 0.02),
+    CameraSite("harbour-hospital", (0.97, 0.97, 1.04), 0.95, 0.016, 0.30, 0.10),
+    CameraSite("valley-practice", (1.05, 0.98, 0.84), 1.15, 0.008, 0.12, 0.30),
+    CameraSite("island-campaign", (0.95, 0.92, 0.99), 0.90, 0.022, 0.45, 0.05),
 )
-"""The four places that synthetic pictures come from; half the lesions are of the first."""
+"""The four places that synthetic images come from; half the lesions are of the first."""
 
 _SITE_SHARES = (0.5, 0.25, 0.15, 0.10)
 _HAIR_SHARE = 0.3
@@ -112,7 +111,7 @@ class Scene:
         What gets in the way.
     """
 
-    site: Site
+    site: CameraSite
     skin_tone: int
     hair: bool
     ruler: bool
@@ -139,7 +138,7 @@ def paint(label: str, *, lesion: int, photo: int, size: int = 96, seed: int = 0)
     lesion, photo
         Which lesion of that class, and which photograph of that lesion.
     size
-        Side in pixels, at least `SMALLEST_SIDE`. A larger picture of the same arguments shows the same scene.
+        Side in pixels, at least `SMALLEST_SIDE`. A larger image of the same arguments shows the same scene.
     seed
         Another seed is another world.
 
@@ -154,11 +153,9 @@ def paint(label: str, *, lesion: int, photo: int, size: int = 96, seed: int = 0)
         For an unknown label or a size that is too small.
     """
     if label not in PAINTERS:
-        near = difflib.get_close_matches(label.upper(), PAINTERS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(PAINTERS)}"
-        raise DataError(f"no synthetic class is called {label!r}; {hint}")
+        raise DataError(f"no synthetic class is called {label!r}; {suggest(label.upper(), PAINTERS)}")
     if size < SMALLEST_SIDE:
-        raise DataError(f"size of a synthetic picture: {size} pixels; at least {SMALLEST_SIDE} are needed")
+        raise DataError(f"size of a synthetic image: {size} pixels; at least {SMALLEST_SIDE} are needed")
     shown = scene(label, lesion=lesion, photo=photo, seed=seed)
     camera = np.random.default_rng(seed_for(seed, "camera", label, lesion, photo))
     shift_x, shift_y = camera.normal(0, 0.08, 2)

@@ -27,8 +27,8 @@ _PHOTOS_PER_LESION = 25331 / 11847
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of the data set, before it is painted.
+class PlannedImage:
+    """An image of the data set, before it is painted.
 
     Attributes
     ----------
@@ -78,8 +78,8 @@ def apportion(images: int, weights: Mapping[str, float], fewest: int) -> dict[st
 
 def plan(
     *, images: int, classes: str, seed: int, temper: float = 1.0, duplicates: float = 0.0, missing_ids: float = 0.0
-) -> list[Picture]:
-    """Return the pictures of a synthetic data set in the order of their ids; see `synthetic.synthesize`."""
+) -> list[PlannedImage]:
+    """Return the images of a synthetic data set in the order of their ids; see `synthetic.synthesize`."""
     rng = np.random.default_rng(seed_for(seed, "plan", classes))
     weights = {label: count**temper for label, count in CLASSES[classes].items()}
     fewest = max(1, min(FEWEST_IMAGES, images // (2 * len(weights))))
@@ -91,14 +91,14 @@ def plan(
     numbers = dict(zip(photos, rng.permutation(len(photos)), strict=True))
     patients = _patients(rng, list(photos), seed)
     withheld = _withheld(rng, photos, round(missing_ids * images))
-    pictures = []
+    planned = []
     for (label, lesion), shots in photos.items():
         true_id = f"SYN_{numbers[label, lesion]:07d}"
         hidden = (label, lesion) in withheld
         shown = ("", "") if hidden else (true_id, patients[label, lesion])
-        pictures += [Picture(f"{label}-{lesion}-{n}", label, lesion, n, true_id, *shown) for n in range(shots)]
-    pictures += _duplicates(rng, pictures, round(duplicates * images), first_id=len(photos))
-    return _number(rng, pictures)
+        planned += [PlannedImage(f"{label}-{lesion}-{n}", label, lesion, n, true_id, *shown) for n in range(shots)]
+    planned += _duplicates(rng, planned, round(duplicates * images), first_id=len(photos))
+    return _number(rng, planned)
 
 
 def _photos_per_lesion(rng: np.random.Generator, images: int) -> list[int]:
@@ -138,7 +138,9 @@ def _withheld(rng: np.random.Generator, photos: Mapping[tuple[str, int], int], i
     return withheld
 
 
-def _duplicates(rng: np.random.Generator, originals: list[Picture], count: int, first_id: int) -> list[Picture]:
+def _duplicates(
+    rng: np.random.Generator, originals: list[PlannedImage], count: int, first_id: int
+) -> list[PlannedImage]:
     """Return `count` copies of different originals, of each kind in turn, every other under no lesion id."""
     copies = []
     for n, at in enumerate(rng.choice(len(originals), count, replace=False)):
@@ -157,8 +159,8 @@ def _duplicates(rng: np.random.Generator, originals: list[Picture], count: int, 
     return copies
 
 
-def _number(rng: np.random.Generator, pictures: list[Picture]) -> list[Picture]:
-    """Shuffle the pictures and number them, so that an id tells neither class nor lesion."""
-    ordered = [pictures[at] for at in rng.permutation(len(pictures))]
-    ids = {picture.image: f"SYN_{number:07d}" for number, picture in enumerate(ordered)}
+def _number(rng: np.random.Generator, planned: list[PlannedImage]) -> list[PlannedImage]:
+    """Shuffle the images and number them, so that an id tells neither class nor lesion."""
+    ordered = [planned[at] for at in rng.permutation(len(planned))]
+    ids = {item.image: f"SYN_{number:07d}" for number, item in enumerate(ordered)}
     return [replace(p, image=ids[p.image], copy_of=ids.get(p.copy_of, "")) for p in ordered]

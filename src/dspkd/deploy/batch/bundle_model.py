@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from dspkd.deploy.bundle import preprocess
 from dspkd.deploy.bundle.predictor import Predictor
-from dspkd.deploy.bundle.preprocess import Picture
+from dspkd.deploy.bundle.preprocess import Pixels
 from dspkd.deploy.bundle.spec import Preprocessing
 
 _BATCH = 32
-"""Pictures that ONNX Runtime is asked about at once. Inferred."""
+"""Images that ONNX Runtime is asked about at once. Inferred."""
 
 
-class Bundled:
-    """A bundle that answers; see `dspkd.deploy.batch.engines.Asked`. Probabilities are calibrated by the bundle's temperature.
+class BundleClassifier:
+    """A bundle as a `dspkd.deploy.batch.engines.BatchClassifier`; probabilities are calibrated by its temperature.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ class Bundled:
         self.refer_below = self._predictor.bundle.spec.refer_below
         self.batch_size = _BATCH
         self.on_gpu = False
-        self.picture = partial(_picture, wanted=self._predictor.bundle.spec.preprocessing)
+        self.preprocess = partial(_pixels, wanted=self._predictor.bundle.spec.preprocessing)
 
-    def answer(self, pictures: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return ``[N, K]`` probabilities of pictures ``[N, 3, S, S]``."""
-        return self._predictor.probabilities(pictures)
+    def answer(self, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return ``[N, K]`` probabilities of images ``[N, 3, S, S]``."""
+        return self._predictor.probabilities(pixels)
 
 
-def _picture(path: Path, *, wanted: Preprocessing) -> Picture:
-    return preprocess.picture(preprocess.decode(path), wanted)
+def _pixels(path: Path, *, wanted: Preprocessing) -> Pixels:
+    return preprocess.apply(preprocess.decode(path), wanted)

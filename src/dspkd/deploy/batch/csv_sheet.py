@@ -15,6 +15,7 @@ from typing import Self
 from dspkd.data.readers.class_folders import SUFFIXES
 from dspkd.deploy.bundle.predictor import Prediction, Predictor
 from dspkd.errors import DataError
+from dspkd.runtime.files import atomic_open
 
 Answer = Prediction | DataError
 _AHEAD = 4
@@ -92,10 +93,8 @@ class Sheet:
         kept = self._kept()
         self.answered = frozenset(row[0] for row in kept if not row[1])
         """The images that have an answer."""
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with atomic_open(path) as file:
             csv.writer(file, lineterminator="\n").writerows([self._head, *(row for row in kept if not row[1])])
-        partial.replace(path)
         self._file = path.open("a", encoding="utf-8", newline="")
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.deploy.batch.output import Answers
+from dspkd.deploy.batch.output import PredictionBatch
 from dspkd.errors import DataError, DspkdError, RunError
 from dspkd.runtime import ray as cluster
 
@@ -25,12 +25,12 @@ Chunk: TypeAlias = Sequence[str]
 _TO_A_GPU = 4
 """Actors that share a GPU, since each decodes for itself. Inferred."""
 
-Engine: TypeAlias = Callable[[Iterator[Chunk]], Generator[Answers, None, None]]
+Engine: TypeAlias = Callable[[Iterator[Chunk]], Generator[PredictionBatch, None, None]]
 """Takes chunks of names, and yields what is said of each, in any order; the names stay together."""
 
 
-class Asked(Protocol):
-    """Whoever answers about pictures: a run's student, a bundle."""
+class BatchClassifier(Protocol):
+    """Whoever answers about images: a run's student, a bundle."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ class Asked(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Pictures that are asked about at once."""
+        """Images that are asked about at once."""
         ...
 
     @property
@@ -58,16 +58,18 @@ class Asked(Protocol):
         ...
 
     @property
-    def picture(self) -> Callable[[Path], NDArray[Any]]:
+    def preprocess(self) -> Callable[[Path], NDArray[Any]]:
         """From a file to what `answer` takes a stack of, or DataError; other processes are sent this function."""
         ...
 
-    def answer(self, pictures: NDArray[Any]) -> NDArray[np.floating[Any]]:
-        """Return ``[N, K]`` probabilities of N pictures."""
+    def answer(self, pixels: NDArray[Any]) -> NDArray[np.floating[Any]]:
+        """Return ``[N, K]`` probabilities of N images."""
         ...
 
 
-def here(chunks: Iterator[Chunk], *, asked: Asked, root: Path, workers: int) -> Generator[Answers, None, None]:
+def run_inline(
+    chunks: Iterator[Chunk], *, asked: BatchClassifier, root: Path, workers: int
+) -> Generator[PredictionBatch, None, None]:
     """Answer in this process, while `workers` other ones decode ahead; with none, decode here too.
 
     Raises
@@ -83,13 +85,13 @@ def here(chunks: Iterator[Chunk], *, asked: Asked, root: Path, workers: int) -> 
             probabilities.append(told)
             errors += wrong
             if last:
-                yield Answers(chunk, np.concatenate(probabilities), errors)
+                yield PredictionBatch(chunk, np.concatenate(probabilities), errors)
                 probabilities, errors = [], []
 
 
 def on_ray(
-    chunks: Iterator[Chunk], *, make: Callable[[], Asked], root: Path, address: str, gpu: bool = False
-) -> Generator[Answers, None, None]:
+    chunks: Iterator[Chunk], *, make: Callable[[], BatchClassifier], root: Path, address: str, gpu: bool = False
+) -> Generator[PredictionBatch, None, None]:
     """Answer by actors of a Ray cluster, one to each CPU, and at most four to a GPU; a lost one is started anew.
 
     Parameters
@@ -128,23 +130,23 @@ def on_ray(
 
 
 _Decoded: TypeAlias = list["NDArray[Any] | str"]
-"""A picture of each image, or what is wrong with it."""
+"""An image of each image, or what is wrong with it."""
 
 
-def _decode(picture: Callable[[Path], NDArray[Any]], root: Path, names: Chunk) -> _Decoded:
+def _decode(preprocess: Callable[[Path], NDArray[Any]], root: Path, names: Chunk) -> _Decoded:
     made: _Decoded = []
     for name in names:
         try:
-            made.append(picture(root / name))
+            made.append(preprocess(root / name))
         except DataError as error:
             made.append(str(error))
     return made
 
 
 def _decoded(
-    chunks: Iterator[Chunk], pool: Executor, asked: Asked, root: Path, ahead: int
+    chunks: Iterator[Chunk], pool: Executor, asked: BatchClassifier, root: Path, ahead: int
 ) -> Iterator[tuple[Chunk, bool, _Decoded]]:
-    """Yield each chunk in pieces of a batch: the chunk, whether this is its last piece, and the piece's pictures.
+    """Yield each chunk in pieces of a batch: the chunk, whether this is its last piece, and the piece's images.
 
     While one piece is used, so many of the following are being decoded, and no more.
     """
@@ -153,7 +155,7 @@ def _decoded(
         for start in range(0, len(chunk), asked.batch_size):
             names = chunk[start : start + asked.batch_size]
             last = start + asked.batch_size >= len(chunk)
-            coming.append((chunk, last, pool.submit(_decode, asked.picture, root, names)))
+            coming.append((chunk, last, pool.submit(_decode, asked.preprocess, root, names)))
             if len(coming) > ahead:
                 yield _arrived(*coming.popleft())
     while coming:
@@ -170,14 +172,14 @@ def _arrived(chunk: Chunk, last: bool, made: Future[_Decoded]) -> tuple[Chunk, b
         ) from None
 
 
-def _answers_about(made: _Decoded, asked: Asked) -> tuple[NDArray[np.float64], list[str]]:
+def _answers_about(made: _Decoded, asked: BatchClassifier) -> tuple[NDArray[np.float64], list[str]]:
     """Return ``[N, K]`` probabilities, NaN where there are none, and N reasons why, "" where there are."""
     probabilities = np.full((len(made), len(asked.classes)), np.nan)
-    errors = [picture if isinstance(picture, str) else "" for picture in made]
-    pictures = [picture for picture in made if not isinstance(picture, str)]
-    if pictures:
+    errors = [item if isinstance(item, str) else "" for item in made]
+    pixels = [item for item in made if not isinstance(item, str)]
+    if pixels:
         rows = np.array([row for row, error in enumerate(errors) if not error])
-        probabilities[rows] = asked.answer(np.stack(pictures))
+        probabilities[rows] = asked.answer(np.stack(pixels))
         for row in rows[~np.isfinite(probabilities[rows]).all(axis=1)]:
             probabilities[row], errors[row] = np.nan, "the network's answer is not finite"
     return probabilities, errors
@@ -220,22 +222,22 @@ def _alone() -> None:
 class _Elsewhere:
     """An actor: whoever is asked, on a node of a cluster, where relative paths begin in `directory` too."""
 
-    def __init__(self, directory: str, make: Callable[[], Asked], root: Path) -> None:
+    def __init__(self, directory: str, make: Callable[[], BatchClassifier], root: Path) -> None:
         os.chdir(directory)
         self._asked, self._root = make(), root
 
-    def answers(self, chunk: Chunk) -> Answers:
+    def answers(self, chunk: Chunk) -> PredictionBatch:
         """Return what is said of a chunk."""
-        (said,) = here(iter([chunk]), asked=self._asked, root=self._root, workers=0)
+        (said,) = run_inline(iter([chunk]), asked=self._asked, root=self._root, workers=0)
         return said
 
 
-def _fetched(ray: Any, pending: dict[Any, Any], idle: deque[Any]) -> Answers:
+def _fetched(ray: Any, pending: dict[Any, Any], idle: deque[Any]) -> PredictionBatch:
     """Return the answers that come first, and note that their actor has room for more."""
     (ended,), _ = ray.wait(list(pending), num_returns=1)
     idle.append(pending.pop(ended))
     try:
-        answers: Answers = ray.get(ended)
+        answers: PredictionBatch = ray.get(ended)
     except ray.exceptions.RayError as failure:
         cause = getattr(failure, "cause", None)
         said = str(cause if isinstance(cause, DspkdError) else failure).strip().splitlines()[-1]

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dspkd.data.readers.class_folders import SUFFIXES
-from dspkd.data.table import hint
-from dspkd.errors import DataError
+from dspkd.errors import DataError, suggest
 
 COLUMN = "path"
 """The column of image files, where none is named."""
@@ -21,7 +20,7 @@ _ROWS = 8192
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageList:
     """Where images are named.
 
     Parameters
@@ -99,7 +98,7 @@ def _of_csv(path: Path, column: str) -> Iterator[str]:
             rows = csv.reader(file, strict=True)
             header = next(rows, [])
             if column not in header:
-                raise DataError(f"{path}: there is no column {column!r}; {hint(column, header)}")
+                raise DataError(f"{path}: there is no column {column!r}; {suggest(column, header)}")
             at = header.index(column)
             for cells in rows:
                 if len(cells) != len(header) and cells:
@@ -124,7 +123,7 @@ def _of_parquet(path: Path, column: str) -> Iterator[str]:
         raise DataError(f"{path}: not a readable parquet file: {str(error).splitlines()[0]}") from None
     with file:
         if column not in file.schema_arrow.names:
-            raise DataError(f"{path}: there is no column {column!r}; {hint(column, file.schema_arrow.names)}")
+            raise DataError(f"{path}: there is no column {column!r}; {suggest(column, file.schema_arrow.names)}")
         row = 0
         for batch in file.iter_batches(batch_size=_ROWS, columns=[column]):
             for cell in batch.column(0).to_pylist():

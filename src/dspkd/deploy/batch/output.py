@@ -29,7 +29,7 @@ _REFER, _PROBABILITY, _ERROR = "refer", "probability_", "error"
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class PredictionBatch:
     """What was said of N images.
 
     Attributes
@@ -47,7 +47,7 @@ class Answers:
     errors: Sequence[str]
 
 
-class Parts:
+class ShardedOutput:
     """The parts of a file of answers, in a folder beside it.
 
     Parameters
@@ -86,7 +86,7 @@ class Parts:
             said.update(word.encode(errors="surrogateescape") + b"\0")
         return self.folder / f"{said.hexdigest()}{self.out.suffix.lower()}"
 
-    def write(self, answers: Answers) -> None:
+    def write(self, answers: PredictionBatch) -> None:
         """Write a part: wholly, or not at all, whenever this is killed."""
         path = self.path(answers.names)
         unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -112,11 +112,11 @@ class Parts:
         """Delete the parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _predicted(self, answers: Answers) -> list[str]:
+    def _predicted(self, answers: PredictionBatch) -> list[str]:
         best = np.nan_to_num(answers.probabilities, nan=-1).argmax(axis=1)
         return ["" if error else self.classes[k] for k, error in zip(best, answers.errors, strict=True)]
 
-    def _advice(self, answers: Answers) -> list[list[str]]:
+    def _advice(self, answers: PredictionBatch) -> list[list[str]]:
         """Return the columns of advice, which are none or one."""
         if self._refer_below is None:
             return []
@@ -124,7 +124,7 @@ class Parts:
         told = zip(best < self._refer_below, answers.errors, strict=True)
         return [["" if error else "yes" if refer else "no" for refer, error in told]]
 
-    def _write_csv(self, path: Path, answers: Answers) -> None:
+    def _write_csv(self, path: Path, answers: PredictionBatch) -> None:
         with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             said = zip(answers.names, self._predicted(answers), *self._advice(answers), strict=True)
@@ -147,7 +147,7 @@ class Parts:
             os.fsync(file.fileno())
         return images, unanswered
 
-    def _write_parquet(self, path: Path, answers: Answers) -> None:
+    def _write_parquet(self, path: Path, answers: PredictionBatch) -> None:
         import pyarrow as pa
 
         told = [not error for error in answers.errors]

@@ -1,6 +1,6 @@
 """Ask about millions of images: in batches, in bounded memory, resumed after a kill, here or on a Ray cluster.
 
-Whoever is asked is an argument: see `dspkd.deploy.batch.engines.Asked`.
+Whoever is asked is an argument: see `dspkd.deploy.batch.engines.BatchClassifier`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from itertools import islice
 from filelock import FileLock, Timeout
 
 from dspkd.deploy.batch.engines import Chunk, Engine
-from dspkd.deploy.batch.listing import Source
-from dspkd.deploy.batch.output import Parts
+from dspkd.deploy.batch.listing import ImageList
+from dspkd.deploy.batch.output import ShardedOutput
 from dspkd.errors import DataError
 
 CHUNK = 512
@@ -22,7 +22,7 @@ CHUNK = 512
 
 
 @dataclass(frozen=True)
-class Counted:
+class BatchCounts:
     """How many images there were, how many of them have no answer, and how many had been answered before."""
 
     images: int
@@ -31,11 +31,11 @@ class Counted:
 
 
 def predict(
-    source: Source,
-    parts: Parts,
+    source: ImageList,
+    parts: ShardedOutput,
     engine: Engine,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> Counted:
+) -> BatchCounts:
     """Write what is said of each image that `source` names into ``parts.out``, a row each, in the order of the source.
 
     May be killed at any moment: the same call goes on with the chunks of images of which no part is there, and ends
@@ -50,7 +50,7 @@ def predict(
     parts
         Where answers are kept.
     engine
-        Answers: `dspkd.deploy.batch.engines.here` or `dspkd.deploy.batch.engines.on_ray`, with their other arguments given.
+        `run_inline` or `on_ray` of `dspkd.deploy.batch.engines`, with their other arguments given.
     progress
         Is told what is being done, how many images are done, and of how many.
 
@@ -73,7 +73,9 @@ def predict(
         raise DataError(f"{parts.out}: cannot be written: {error.strerror or error}") from None
 
 
-def _finish(source: Source, parts: Parts, engine: Engine, progress: Callable[[str, int, int], None]) -> Counted:
+def _finish(
+    source: ImageList, parts: ShardedOutput, engine: Engine, progress: Callable[[str, int, int], None]
+) -> BatchCounts:
     total = sum(1 for _ in source.names())
     if not total:
         parts.clear()
@@ -86,10 +88,10 @@ def _finish(source: Source, parts: Parts, engine: Engine, progress: Callable[[st
             done += len(answers.names)
             progress("images", done, total)
     images, unanswered = parts.join(_chunks(source))
-    return Counted(images, unanswered, before)
+    return BatchCounts(images, unanswered, before)
 
 
-def _chunks(source: Source) -> Iterator[Chunk]:
+def _chunks(source: ImageList) -> Iterator[Chunk]:
     names = source.names()
     while chunk := tuple(islice(names, CHUNK)):
         yield chunk

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from dspkd.data import artefacts
 from dspkd.deploy.bundle import preprocess
-from dspkd.deploy.bundle.preprocess import AnyImage, Picture
+from dspkd.deploy.bundle.preprocess import AnyImage, Pixels
 from dspkd.deploy.bundle.reader import Bundle, open_bundle
-from dspkd.deploy.bundle.spec import Class
+from dspkd.deploy.bundle.spec import BundleClass
 from dspkd.errors import BundleError, DataError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Predictor:
         if self.precision not in spec.models:
             raise BundleError(f"{self.bundle.path}: has no {self.precision!r} model; it has {', '.join(spec.models)}")
         artefacts.check(spec.preprocessing.artefacts)
-        self.classes: tuple[Class, ...] = spec.classes
+        self.classes: tuple[BundleClass, ...] = spec.classes
         model = spec.models[self.precision].file
         try:
             self._session = session(self.bundle.read(model), threads=threads)
@@ -111,9 +111,9 @@ class Predictor:
         started = time.perf_counter()
         rgb = preprocess.decode(image)
         decoded = time.perf_counter()
-        picture_3HW = preprocess.picture(rgb, self.bundle.spec.preprocessing)
+        image_3HW = preprocess.apply(rgb, self.bundle.spec.preprocessing)
         resized = time.perf_counter()
-        logits_K = self.logits(picture_3HW[None])[0]
+        logits_K = self.logits(image_3HW[None])[0]
         ended = time.perf_counter()
         p_K = softmax(logits_K[None], self.bundle.spec.temperature)[0]
         top = int(p_K.argmax())
@@ -130,30 +130,30 @@ class Predictor:
         """Yield what the bundle says of each image, in order; raises at an image as `predict` does."""
         return map(self.predict, images)
 
-    def preprocess(self, image: AnyImage) -> Picture:
-        """Return the picture that the network sees: ``[3, S, S]`` float32, RGB in [0, 1]; raises as `predict` does."""
-        return preprocess.picture(preprocess.decode(image), self.bundle.spec.preprocessing)
+    def preprocess(self, image: AnyImage) -> Pixels:
+        """Return the image that the network sees: ``[3, S, S]`` float32, RGB in [0, 1]; raises as `predict` does."""
+        return preprocess.apply(preprocess.decode(image), self.bundle.spec.preprocessing)
 
-    def logits(self, pictures_N3SS: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``[N, K]`` logits of pictures ``[N, 3, S, S]``, float32 in [0, 1].
+    def logits(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ``[N, K]`` logits of images ``[N, 3, S, S]``, float32 in [0, 1].
 
         Raises
         ------
         DataError
-            The pictures are of another shape or type, or the logits are not finite.
+            The images are of another shape or type, or the logits are not finite.
         """
         size = self.bundle.spec.preprocessing.size
-        if pictures_N3SS.dtype != np.float32 or pictures_N3SS.shape[1:] != (3, size, size) or not len(pictures_N3SS):
-            came = f"{pictures_N3SS.dtype} {list(pictures_N3SS.shape)}"
-            raise DataError(f"pictures: {came}; want float32 [N, 3, {size}, {size}], N >= 1")
-        (logits_NK,) = self._session.run([OUTPUT], {INPUT: pictures_N3SS})
+        if images_N3SS.dtype != np.float32 or images_N3SS.shape[1:] != (3, size, size) or not len(images_N3SS):
+            came = f"{images_N3SS.dtype} {list(images_N3SS.shape)}"
+            raise DataError(f"images: {came}; want float32 [N, 3, {size}, {size}], N >= 1")
+        (logits_NK,) = self._session.run([OUTPUT], {INPUT: images_N3SS})
         if not np.isfinite(logits_NK).all():
-            raise DataError("the network's logits are not finite; the pictures are not in [0, 1], or it is broken")
+            raise DataError("the network's logits are not finite; the images are not in [0, 1], or it is broken")
         return np.asarray(logits_NK)
 
-    def probabilities(self, pictures_N3SS: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return ``[N, K]`` calibrated probabilities of pictures; raises as `logits` does."""
-        return softmax(self.logits(pictures_N3SS), self.bundle.spec.temperature)
+    def probabilities(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return ``[N, K]`` calibrated probabilities of images; raises as `logits` does."""
+        return softmax(self.logits(images_N3SS), self.bundle.spec.temperature)
 
     def _check_shapes(self, model: str) -> None:
         """Refuse a model whose input and output are not what the specification makes of them."""

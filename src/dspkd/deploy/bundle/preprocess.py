@@ -1,4 +1,4 @@
-"""From an image in any form to the picture that a bundle's network sees, exactly as docs/bundle-format.md says.
+"""From an image in any form to the image that a bundle's network sees, exactly as docs/bundle-format.md says.
 
 Decoding here is in full, without the shortcut by which training decodes large JPEGs: what other platforms cannot repeat
 would make the same bundle answer differently there.
@@ -21,7 +21,7 @@ from dspkd.data.decode import DAMAGED, upright_rgb
 from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.errors import DataError
 
-Picture = NDArray[np.float32]
+Pixels = NDArray[np.float32]
 AnyImage = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
 """A file, its bytes, an image of Pillow's, or ``[H, W, 3]`` uint8 RGB."""
 
@@ -64,8 +64,8 @@ def decode(image: AnyImage) -> Image.Image:
     return _open(path, str(path))
 
 
-def picture(rgb: Image.Image, wanted: Preprocessing) -> Picture:
-    """Return the picture of a decoded image: ``[3, size, size]`` float32, RGB in [0, 1], contiguous."""
+def apply(rgb: Image.Image, wanted: Preprocessing) -> Pixels:
+    """Return the image of a decoded image: ``[3, size, size]`` float32, RGB in [0, 1], contiguous."""
     width, height = resized_to(rgb.width, rgb.height, wanted.short_side)
     # One pass at a time: of an image more than twice as high as wide, some Pillows resize the columns first.
     across = rgb.resize((width, rgb.height), Image.Resampling.BILINEAR)
@@ -76,9 +76,9 @@ def picture(rgb: Image.Image, wanted: Preprocessing) -> Picture:
         kept_HW3 = clean_HW3[top : top + size, left : left + size]
     else:
         kept_HW3 = np.asarray(small.crop((left, top, left + size, top + size)))
-    picture_3HW = np.empty((3, size, size), np.float32)
-    np.divide(kept_HW3.transpose(2, 0, 1), np.float32(255), out=picture_3HW, dtype=np.float32)
-    return picture_3HW
+    image_3HW = np.empty((3, size, size), np.float32)
+    np.divide(kept_HW3.transpose(2, 0, 1), np.float32(255), out=image_3HW, dtype=np.float32)
+    return image_3HW
 
 
 def resized_to(width: int, height: int, short_side: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dspkd.deploy.bundle.spec import Spec, parse, read_json
+from dspkd.deploy.bundle.spec import BundleSpec, parse, read_json
 from dspkd.errors import BundleError
 
 FORMAT, VERSION = "dspkd-bundle", 1
@@ -31,7 +31,7 @@ _BROKEN = (zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError, Ove
 
 
 @dataclass(frozen=True)
-class Entry:
+class BundleMember:
     """What the manifest says of a file: SHA-256 in hex, and bytes."""
 
     sha256: str
@@ -56,8 +56,8 @@ class Bundle:
 
     path: Path
     digest: str
-    files: Mapping[str, Entry]
-    spec: Spec
+    files: Mapping[str, BundleMember]
+    spec: BundleSpec
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file of the bundle, compared with its digest.
@@ -177,7 +177,7 @@ def _sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
     return sizes
 
 
-def _listed(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, Entry]:
+def _listed(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, BundleMember]:
     """Return what the manifest says of each file, which must be exactly the members there are."""
     if len(manifest) > LARGEST_TEXT:
         raise BundleError(f"{MANIFEST} has more than {LARGEST_TEXT:,} bytes")
@@ -199,13 +199,13 @@ def _listed(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, Entry]:
             raise BundleError(f"{MANIFEST} lists {name}, which the bundle does not have")
         if entry.get("bytes") != sizes[name]:
             raise BundleError(f"{name} has {sizes[name]:,} bytes, and {MANIFEST} says {entry.get('bytes')!r}")
-        files[name] = Entry(entry["sha256"], sizes[name])
+        files[name] = BundleMember(entry["sha256"], sizes[name])
     if unlisted := sorted(sizes.keys() - files.keys() - {MANIFEST}):
         raise BundleError(f"{unlisted[0]} is in the bundle, and {MANIFEST} does not list it")
     return files
 
 
-def _read(path: Path, name: str, entry: Entry) -> bytes:
+def _read(path: Path, name: str, entry: BundleMember) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             content = _bytes(archive, name, entry.bytes)

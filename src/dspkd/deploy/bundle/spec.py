@@ -13,11 +13,11 @@ from dspkd.errors import BundleError
 V = TypeVar("V")
 
 LARGEST_SIDE, MOST_CLASSES = 2048, 10_000
-"""What a bundle may ask for at most: the side of a picture in pixels, and classes."""
+"""What a bundle may ask for at most: the side of an image in pixels, and classes."""
 
 
 @dataclass(frozen=True)
-class Class:
+class BundleClass:
     """A class: the name by which the network was trained, its plain name, and what it means to a reader."""
 
     id: str
@@ -27,7 +27,7 @@ class Class:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a picture; every other step is fixed by the format.
+    """How an image becomes an image; every other step is fixed by the format.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class Model:
+class BundledNetwork:
     """A network in the bundle: its file, and that file's bytes."""
 
     file: str
@@ -53,7 +53,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Spec:
+class BundleSpec:
     """What a reader must know to use a bundle's networks.
 
     Attributes
@@ -71,16 +71,16 @@ class Spec:
     """
 
     name: str
-    classes: tuple[Class, ...]
+    classes: tuple[BundleClass, ...]
     preprocessing: Preprocessing
     temperature: float
     refer_below: float
-    models: Mapping[str, Model]
+    models: Mapping[str, BundledNetwork]
     default: str
     not_a_diagnosis: str
 
 
-def parse(text: bytes) -> Spec:
+def parse(text: bytes) -> BundleSpec:
     """Return what a `spec.json` says.
 
     Raises
@@ -90,7 +90,7 @@ def parse(text: bytes) -> Spec:
     """
     said = read_json(text, "spec.json")
     classes = tuple(
-        Class(*(at(entry, key, str, f"spec.json: classes.{n}") for key in ("id", "name", "meaning")))
+        BundleClass(*(at(entry, key, str, f"spec.json: classes.{n}") for key in ("id", "name", "meaning")))
         for n, entry in enumerate(at(said, "classes", list, "spec.json"))
     )
     if not 2 <= len(classes) <= MOST_CLASSES or len({c.id for c in classes}) != len(classes):
@@ -98,7 +98,7 @@ def parse(text: bytes) -> Spec:
             f"spec.json: classes: {len(classes)} classes; at least 2, all with ids of their own, are needed"
         )
     models = {
-        precision: Model(
+        precision: BundledNetwork(
             at(entry, "file", str, f"spec.json: models.{precision}"),
             at(entry, "bytes", int, f"spec.json: models.{precision}"),
         )
@@ -110,7 +110,7 @@ def parse(text: bytes) -> Spec:
     temperature = number(said, "temperature", "spec.json")
     if not temperature > 0:
         raise BundleError(f"spec.json: temperature is {temperature}; it must be positive")
-    return Spec(
+    return BundleSpec(
         name=at(said, "name", str, "spec.json"),
         classes=classes,
         preprocessing=_preprocessing(at(said, "preprocessing", dict, "spec.json")),

@@ -32,14 +32,14 @@ class Check:
 def verify(bundle: Bundle) -> Iterator[Check]:
     """Check a bundle, whose structure has been checked when it was opened; yield what was found, step by step.
 
-    Files against the manifest; golden images through preprocessing, bit for bit; golden pictures through each model,
+    Files against the manifest; golden images through preprocessing, bit for bit; golden images through each model,
     within the tolerance that the bundle states; their probabilities. A step whose data are broken is found wrong, and
     the next one is tried.
     """
     yield _tried("files", partial(_files, bundle))
     try:
         golden = bundle.read_json(GOLDEN)
-        pictures_N3SS = _array(bundle, at(golden, "pictures", dict, GOLDEN))
+        images_N3SS = _array(bundle, at(golden, "pictures", dict, GOLDEN))
         names = at(golden, "images", list, GOLDEN)
         answers = at(golden, "answers", dict, GOLDEN)
         missing = sorted(bundle.spec.models.keys() ^ answers.keys())
@@ -55,8 +55,8 @@ def verify(bundle: Bundle) -> Iterator[Check]:
             yield Check(precision, str(error), right=False)
             continue
         if precision == next(iter(bundle.spec.models)):
-            yield _tried("preprocessing", partial(_preprocessing, predictor, names, pictures_N3SS))
-        yield _tried(precision, partial(_answers, predictor, answers[precision], pictures_N3SS))
+            yield _tried("preprocessing", partial(_preprocessing, predictor, names, images_N3SS))
+        yield _tried(precision, partial(_answers, predictor, answers[precision], images_N3SS))
 
 
 def _tried(name: str, step: Callable[[], tuple[str, bool]]) -> Check:
@@ -73,32 +73,30 @@ def _files(bundle: Bundle) -> tuple[str, bool]:
     return f"{len(bundle.files)} files, {total:,} bytes, as the manifest says", True
 
 
-def _preprocessing(predictor: Predictor, names: list[Any], pictures_N3SS: NDArray[np.float32]) -> tuple[str, bool]:
-    if not 1 <= len(names) == len(pictures_N3SS) <= MOST_IMAGES:
-        raise BundleError(
-            f"{GOLDEN}: {len(names)} images, {len(pictures_N3SS)} pictures; want as many, 1 to {MOST_IMAGES}"
-        )
-    for name, wanted_3SS in zip(names, pictures_N3SS, strict=True):
+def _preprocessing(predictor: Predictor, names: list[Any], images_N3SS: NDArray[np.float32]) -> tuple[str, bool]:
+    if not 1 <= len(names) == len(images_N3SS) <= MOST_IMAGES:
+        raise BundleError(f"{GOLDEN}: {len(names)} images, {len(images_N3SS)} images; want as many, 1 to {MOST_IMAGES}")
+    for name, wanted_3SS in zip(names, images_N3SS, strict=True):
         made_3SS = predictor.preprocess(predictor.bundle.read(str(name)))
         if not np.array_equal(made_3SS, wanted_3SS):
             apart = np.abs(made_3SS - wanted_3SS)
             return f"{name}: {(apart > 0).sum()} values differ, by up to {apart.max() * 255:.3g} of 255", False
-    return f"{len(names)} golden images become the golden pictures bit for bit", True
+    return f"{len(names)} golden images become the golden images bit for bit", True
 
 
-def _answers(predictor: Predictor, said: Any, pictures_N3SS: NDArray[np.float32]) -> tuple[str, bool]:
+def _answers(predictor: Predictor, said: Any, images_N3SS: NDArray[np.float32]) -> tuple[str, bool]:
     place = f"{GOLDEN}: answers.{predictor.precision}"
     wanted_NK = _array(predictor.bundle, said)
     tolerance = number(said, "tolerance", place)
     try:
         expected_NK = np.array(at(said, "probabilities", list, place), dtype=np.float64)
     except (ValueError, TypeError):
-        raise BundleError(f"{place}.probabilities: want a list of numbers for each picture") from None
-    told_NK = predictor.logits(pictures_N3SS)
+        raise BundleError(f"{place}.probabilities: want a list of numbers for each image") from None
+    told_NK = predictor.logits(images_N3SS)
     if wanted_NK.shape != told_NK.shape or expected_NK.shape != told_NK.shape:
         raise BundleError(f"{place}: {list(wanted_NK.shape)} logits; want {list(told_NK.shape)}")
     apart = float(np.abs(told_NK - wanted_NK).max())
-    shares = float(np.abs(predictor.probabilities(pictures_N3SS) - expected_NK).max())
+    shares = float(np.abs(predictor.probabilities(images_N3SS) - expected_NK).max())
     found = f"logits within {apart:.2g} of the golden ones (allowed {tolerance:.2g}), probabilities within {shares:.2g}"
     # A logit that is off by t moves a probability by at most t / (2 T); 6 digits are written.
     allowed = tolerance / (2 * predictor.bundle.spec.temperature) + 1e-6

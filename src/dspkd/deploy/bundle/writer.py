@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dspkd.deploy.bundle.reader import FORMAT, MANIFEST, VERSION
+from dspkd.runtime.files import atomic_open
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The date of every member: the first that a zip file can tell."""
@@ -32,14 +33,12 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
     }
     manifest = as_json({"format": FORMAT, "version": VERSION, "files": listed})
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_open(path, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in ((MANIFEST, manifest), *sorted(files.items())):
             member = zipfile.ZipInfo(name, _EARLIEST)
             member.external_attr = 0o100644 << 16
             member.create_system = 3  # the same on every machine
             archive.writestr(member, content)
-    partial.replace(path)
 
 
 def as_json(content: Mapping[str, Any]) -> bytes:

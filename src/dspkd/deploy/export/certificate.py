@@ -22,7 +22,7 @@ from dspkd.data.download.catalog import SOURCES
 from dspkd.data.transforms import CentreCrop
 from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
 from dspkd.deploy.export import latency, onnx_graph
-from dspkd.deploy.export.image_sets import Part
+from dspkd.deploy.export.image_sets import ImageSet
 from dspkd.evaluation.calibration import calibration, scaled
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
@@ -31,9 +31,9 @@ from dspkd.models.macs import count
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
 
-SYNTHETIC = "The pictures are synthetic; no licence of others binds these weights."
+SYNTHETIC = "The images are synthetic; no licence of others binds these weights."
 UNSTATED = (
-    "Not stated. Weights inherit what the licence of the training pictures asks for, and those of first weights and "
+    "Not stated. Weights inherit what the licence of the training images asks for, and those of first weights and "
     "teacher: look there before you pass them on."
 )
 
@@ -72,8 +72,8 @@ def part(answers: Mapping[str, Predictions], temperature: float, threshold: floa
     }
 
 
-def decoders(shown: Part, crop: CentreCrop, most: int = 200) -> dict[str, Any]:
-    """Return how far the bundle's pictures are from those by which the run was judged, in units of 1/255.
+def decoders(shown: ImageSet, crop: CentreCrop, most: int = 200) -> dict[str, Any]:
+    """Return how far the bundle's images are from those by which the run was judged, in units of 1/255.
 
     The run's decoder takes a shortcut with large JPEGs and rounds the longer side in another way where it lies between.
     """
@@ -81,7 +81,7 @@ def decoders(shown: Part, crop: CentreCrop, most: int = 200) -> dict[str, Any]:
     differences = []
     for row in rows:
         judged = crop(images.decode(shown.table.paths[row], short_side=crop.decode_side, artefacts=crop.artefacts))
-        differences.append(np.abs(judged.numpy() * 255 - shown.pictures[row]))
+        differences.append(np.abs(judged.numpy() * 255 - shown.images[row]))
     apart = np.stack(differences)
     return {"images": len(rows), "mean": round(float(apart.mean()), 6), "largest": round(float(apart.max()), 3)}
 
@@ -97,11 +97,11 @@ def size(network: Tapped, side: int, models: Mapping[str, bytes]) -> dict[str, A
     }
 
 
-def times(network: Tapped, models: Mapping[str, bytes], picture_13SS: NDArray[np.float32]) -> dict[str, Any]:
+def times(network: Tapped, models: Mapping[str, bytes], image_13SS: NDArray[np.float32]) -> dict[str, Any]:
     """Return the latency of the network in torch and of each model, on this machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    eager, tensor = onnx_graph.Logits(network).eval(), torch.from_numpy(picture_13SS)
+    eager, tensor = onnx_graph.LogitsOnly(network).eval(), torch.from_numpy(image_13SS)
 
     def by_torch() -> object:
         with torch.inference_mode():
@@ -109,7 +109,7 @@ def times(network: Tapped, models: Mapping[str, bytes], picture_13SS: NDArray[np
 
     def by_runtime(model: bytes) -> Callable[[], object]:
         answering = session(model)
-        return lambda: answering.run([OUTPUT], {INPUT: picture_13SS})
+        return lambda: answering.run([OUTPUT], {INPUT: image_13SS})
 
     try:
         measured = latency.measure(
@@ -169,4 +169,4 @@ def licence(layout: str, *, synthetic: bool, stated: str | None) -> str:
         return SYNTHETIC
     if layout not in SOURCES:
         return UNSTATED
-    return f"{SOURCES[layout].licence} (inferred: that of the data set whose layout, {layout}, the pictures are in)"
+    return f"{SOURCES[layout].licence} (inferred: that of the data set whose layout, {layout}, the images are in)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dspkd.deploy.bundle.spec import Class
+from dspkd.deploy.bundle.spec import BundleClass
 
 _KERATOSIS = ("Actinic keratosis", "a rough patch that years of sun leave; it can become a cancer")
 _NAEVUS = ("Melanocytic naevus", "a mole: a benign growth of pigment cells")
@@ -36,6 +36,6 @@ MEANINGS: dict[str, tuple[str, str]] = {
 """``{class name in capitals: (plain name, meaning)}``."""
 
 
-def classes(ids: Sequence[str]) -> tuple[Class, ...]:
+def classes(ids: Sequence[str]) -> tuple[BundleClass, ...]:
     """Return the classes of these ids, each with its meaning; an unknown one goes by its id, whose meaning is open."""
-    return tuple(Class(name, *MEANINGS.get(name.upper(), (name, name))) for name in ids)
+    return tuple(BundleClass(name, *MEANINGS.get(name.upper(), (name, name))) for name in ids)

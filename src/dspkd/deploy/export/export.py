@@ -19,9 +19,9 @@ from dspkd.deploy.bundle.reader import SPEC, Bundle, open_bundle
 from dspkd.deploy.bundle.spec import Preprocessing, describe, parse
 from dspkd.deploy.bundle.writer import as_json, pack
 from dspkd.deploy.export import certificate, class_names, golden, image_sets, onnx_graph, quantise
-from dspkd.deploy.export.image_sets import Part
+from dspkd.deploy.export.image_sets import ImageSet
 from dspkd.deploy.export.model_card import card
-from dspkd.deploy.export.quantise import Tried
+from dspkd.deploy.export.quantise import QuantTrial
 from dspkd.errors import BundleError
 from dspkd.evaluation import calibration, selective
 from dspkd.evaluation.predictions import Predictions
@@ -43,7 +43,7 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """A finished run, ready to be converted."""
 
     run: Path
@@ -53,21 +53,21 @@ class Source:
     crop: CentreCrop
     steps: Preprocessing
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> ImageSet:
         """Return a part of the run's own images; an opening of the test part is counted."""
         table, rows = judge.own_part(self.run, self.recipe, self.classes, name, purpose="export")
         return image_sets.read(table.take(rows), self.steps)
 
-    def training(self) -> Part:
+    def training(self) -> ImageSet:
         """Return the training images on which to calibrate."""
         table, rows = judge.own_part(self.run, self.recipe, self.classes, "train", purpose="export")
         return image_sets.read(image_sets.drawn(table.take(rows), CALIBRATION_IMAGES), self.steps)
 
-    def answers(self, shown: Part, name: str, models: Mapping[str, bytes]) -> dict[str, Predictions]:
+    def answers(self, shown: ImageSet, name: str, models: Mapping[str, bytes]) -> dict[str, Predictions]:
         """Return what the run said, and what the network in torch and each model say of a part."""
-        eager = onnx_graph.Logits(self.network).eval()
+        eager = onnx_graph.LogitsOnly(self.network).eval()
         with torch.inference_mode():
-            logits = [eager(torch.from_numpy(batch)).numpy() for batch in quantise.batches(shown.pictures)]
+            logits = [eager(torch.from_numpy(batch)).numpy() for batch in quantise.batches(shown.images)]
         return {
             "run": Predictions.load(self.run / "predictions" / f"{name}.csv"),
             "torch": shown.predictions(logits),
@@ -75,7 +75,7 @@ class Source:
         }
 
 
-def source(run: Path) -> Source:
+def source(run: Path) -> ExportSource:
     """Return a finished run's network, and what it needs to be asked rightly.
 
     Raises
@@ -84,8 +84,8 @@ def source(run: Path) -> Source:
         There is no finished run.
     """
     network, recipe, classes = build.trained(run)
-    crop = build.centre_crop(recipe.pictures)
-    return Source(
+    crop = build.centre_crop(recipe.images)
+    return ExportSource(
         run, network.eval(), recipe, classes, crop, Preprocessing(crop.decode_side, crop.size, crop.artefacts)
     )
 
@@ -130,13 +130,13 @@ def export(
     made_of = source(run)
     fp32 = onnx_graph.to_onnx(made_of.network, made_of.steps.size)
     images = golden.paint(made_of.steps.short_side)
-    pictures = np.stack([preprocess.picture(preprocess.decode(image), made_of.steps) for image in images.values()])
-    difference = onnx_graph.largest_difference(made_of.network, fp32, pictures)
+    pixels = np.stack([preprocess.apply(preprocess.decode(image), made_of.steps) for image in images.values()])
+    difference = onnx_graph.largest_difference(made_of.network, fp32, pixels)
     log(f"float32: {len(fp32):,} bytes, logits within {difference:.1e} of torch's")
 
     shown = made_of.part("val")
     reference = shown.ask(fp32)
-    best, tries = quantise.search(fp32, reference, made_of.training().pictures, shown.ask, max_loss=max_loss, log=log)
+    best, tries = quantise.search(fp32, reference, made_of.training().images, shown.ask, max_loss=max_loss, log=log)
     models = {"fp32": fp32, "int8": best.model}
     default = "int8" if best.passes else "fp32"
     temperature, threshold, rule = _thresholds(best.predictions if best.passes else reference, coverage)
@@ -168,7 +168,7 @@ def export(
         "decoder": certificate.decoders(shown, made_of.crop),
         "referral rule": rule,
         "size": certificate.size(made_of.network, made_of.steps.size, models),
-        "latency": certificate.times(made_of.network, models, pictures[:1]),
+        "latency": certificate.times(made_of.network, models, pixels[:1]),
         "origins": origins,
         "licence": certificate.licence(
             origins["data"]["layout"], synthetic=origins["data"]["synthetic"], stated=licence
@@ -176,7 +176,7 @@ def export(
     }
     files = {f"model.{name}.onnx": model for name, model in models.items()}
     files |= {SPEC: as_json(spec), "certificate.json": as_json(measured)}
-    files |= _golden(images, pictures, models, temperature)
+    files |= _golden(images, pixels, models, temperature)
     files["card.md"] = card(parse(files[SPEC]), measured).encode()
     pack(out, files)
     return open_bundle(out)
@@ -201,7 +201,7 @@ def _thresholds(validation: Predictions, coverage: float | None) -> tuple[float,
     return temperature, selective.threshold_at(sharp, share), f"So {share:.0%} of the validation images are answered."
 
 
-def _verdict(best: Tried, max_loss: float) -> str:
+def _verdict(best: QuantTrial, max_loss: float) -> str:
     """Return in a sentence or two which model is the default, and the class that decided it."""
     told = best.predictions
     images = {name: int((told.labels == number).sum()) for number, name in enumerate(told.classes)}
@@ -220,7 +220,7 @@ def _verdict(best: Tried, max_loss: float) -> str:
 
 
 def _golden(
-    images: Mapping[str, Any], pictures_N3SS: NDArray[np.float32], models: Mapping[str, bytes], temperature: float
+    images: Mapping[str, Any], images_N3SS: NDArray[np.float32], models: Mapping[str, bytes], temperature: float
 ) -> dict[str, bytes]:
     """Return the golden files.
 
@@ -228,9 +228,9 @@ def _golden(
     """
     logits, tolerances = {}, {}
     for precision, model in models.items():
-        (logits[precision],) = session(model).run([OUTPUT], {INPUT: pictures_N3SS})
-        (plain,) = session(model, fused=False).run([OUTPUT], {INPUT: pictures_N3SS})
+        (logits[precision],) = session(model).run([OUTPUT], {INPUT: images_N3SS})
+        (plain,) = session(model, fused=False).run([OUTPUT], {INPUT: images_N3SS})
         apart = float(np.abs(plain - logits[precision]).max())
         tolerances[precision] = round(max(1e-3, 4 * apart, 2 * quantise.step(model)), 6)
     probabilities = {precision: softmax(told, temperature) for precision, told in logits.items()}
-    return golden.files(images, pictures_N3SS, logits, probabilities, tolerances)
+    return golden.files(images, images_N3SS, logits, probabilities, tolerances)

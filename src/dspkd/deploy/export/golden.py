@@ -1,4 +1,4 @@
-"""Golden cases: images, pictures and answers in the bundle itself, by which every reader can check every step."""
+"""Golden cases: images, images and answers in the bundle itself, by which every reader can check every step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image
 from dspkd.deploy.bundle.verify import GOLDEN
 from dspkd.deploy.bundle.writer import as_json
 
-PICTURES = "golden/pictures.f32"
+IMAGES = "golden/pictures.f32"
 
 
 def paint(short_side: int) -> dict[str, Image.Image]:
-    """Return synthetic images that try what an image can be: lying, standing, tall, smaller than the picture, grey.
+    """Return synthetic images that try what an image can be: lying, standing, tall, smaller than the image, grey.
 
     Of the tall one Pillow itself, asked for both sides at once, may resize the columns first.
     """
@@ -37,7 +37,7 @@ def paint(short_side: int) -> dict[str, Image.Image]:
 
 def files(
     images: Mapping[str, Image.Image],
-    pictures_N3SS: NDArray[np.float32],
+    images_N3SS: NDArray[np.float32],
     logits: Mapping[str, NDArray[np.float32]],
     probabilities: Mapping[str, NDArray[np.float64]],
     tolerances: Mapping[str, float],
@@ -48,7 +48,7 @@ def files(
     ----------
     images
         ``{file: image}``, N of them.
-    pictures_N3SS
+    images_N3SS
         What preprocessing makes of them.
     logits, probabilities
         ``{precision: [N, K]}``: what each model answers, and what becomes of it.
@@ -57,7 +57,7 @@ def files(
     """
     index: dict[str, Any] = {
         "images": list(images),
-        "pictures": {"file": PICTURES, "shape": list(pictures_N3SS.shape)},
+        "pictures": {"file": IMAGES, "shape": list(images_N3SS.shape)},
         "answers": {
             precision: {
                 "file": f"golden/logits.{precision}.f32",
@@ -70,7 +70,7 @@ def files(
     }
     return {
         GOLDEN: as_json(index),
-        PICTURES: pictures_N3SS.astype("<f4").tobytes(),
+        IMAGES: images_N3SS.astype("<f4").tobytes(),
         **{
             f"golden/logits.{precision}.f32": logits_NK.astype("<f4").tobytes()
             for precision, logits_NK in logits.items()

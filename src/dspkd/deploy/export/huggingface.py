@@ -9,7 +9,7 @@ from typing import Any
 
 from dspkd.deploy.bundle.reader import Bundle
 from dspkd.deploy.bundle.writer import as_json
-from dspkd.deploy.export.export import Source, source
+from dspkd.deploy.export.export import ExportSource, source
 from dspkd.errors import BundleError
 from dspkd.models.zoo import ENTRIES
 
@@ -47,7 +47,7 @@ def write(run: Path, bundle: Bundle, folder: Path) -> Path:
     return folder
 
 
-def _config(made_of: Source) -> dict[str, Any]:
+def _config(made_of: ExportSource) -> dict[str, Any]:
     """Return what timm, or whoever builds the network, must know; class names in the order of the logits."""
     network = made_of.network
     entry = ENTRIES.get(network.name)
@@ -72,7 +72,7 @@ def _config(made_of: Source) -> dict[str, Any]:
     }
 
 
-def _first_convolution(made_of: Source) -> dict[str, Any]:
+def _first_convolution(made_of: ExportSource) -> dict[str, Any]:
     config = getattr(made_of.network.network, "pretrained_cfg", None) or {}
     return {key: config[key] for key in ("first_conv", "pool_size") if key in config}
 

@@ -17,16 +17,16 @@ from dspkd.runtime.seeds import seed_for
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Images with labels, and their pictures in 8 bits: ``[N, 3, S, S]``, before the division by 255."""
+class ImageSet:
+    """Images with labels, and their images in 8 bits: ``[N, 3, S, S]``, before the division by 255."""
 
     table: Table
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
 
     def ask(self, model: bytes) -> Predictions:
-        """Return what an ONNX file answers about these pictures."""
+        """Return what an ONNX file answers about these images."""
         answering = session(model)
-        return self.predictions([answering.run([OUTPUT], {INPUT: batch})[0] for batch in batches(self.pictures)])
+        return self.predictions([answering.run([OUTPUT], {INPUT: batch})[0] for batch in batches(self.images)])
 
     def predictions(self, logits: list[NDArray[np.float32]]) -> Predictions:
         """Return the logits of all batches as predictions about these images."""
@@ -34,19 +34,19 @@ class Part:
         return Predictions(shown.classes, shown.ids, shown.groups, shown.labels, np.concatenate(logits))
 
 
-def read(table: Table, steps: Preprocessing) -> Part:
-    """Return the pictures of a table's images.
+def read(table: Table, steps: Preprocessing) -> ImageSet:
+    """Return the images of a table's images.
 
     Raises
     ------
     DataError
         An image cannot be read.
     """
-    pictures = np.empty((len(table), 3, steps.size, steps.size), np.uint8)
+    images = np.empty((len(table), 3, steps.size, steps.size), np.uint8)
     for row, path in enumerate(table.paths):
-        picture = preprocess.picture(preprocess.decode(path), steps)
-        pictures[row] = np.rint(picture * 255)  # exact: k / 255 * 255 is within rounding of k
-    return Part(table, pictures)
+        image = preprocess.apply(preprocess.decode(path), steps)
+        images[row] = np.rint(image * 255)  # exact: k / 255 * 255 is within rounding of k
+    return ImageSet(table, images)
 
 
 def drawn(table: Table, count: int) -> Table:

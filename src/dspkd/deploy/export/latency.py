@@ -1,4 +1,4 @@
-"""How long one picture takes, measured so that contenders share whatever else the machine does."""
+"""How long one image takes, measured so that contenders share whatever else the machine does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WARMUPS, RUNS = 20, 100
-PROTOCOL = f"one picture at a time, one thread, {WARMUPS} runs to warm up, {RUNS} timed; contenders take turns"
+PROTOCOL = f"one image at a time, one thread, {WARMUPS} runs to warm up, {RUNS} timed; contenders take turns"
 """The protocol; the paper's is unknown, this one is ours (inferred)."""
 
 

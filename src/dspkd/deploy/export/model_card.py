@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dspkd.deploy.bundle.spec import Spec
+from dspkd.deploy.bundle.spec import BundleSpec
 
 LIMITS = (
-    "Trained and judged on the pictures named below, and on nothing else: other cameras, light, skin tones, body sites "
+    "Trained and judged on the images named below, and on nothing else: other cameras, light, skin tones, body sites "
     "and diseases were not measured.",
     "It answers with one of its classes whatever it is shown, healthy skin or a cat included.",
     "The test images come from the same collections as the training images; other hospitals were not tried.",
 )
 
 
-def card(spec: Spec, certificate: Mapping[str, Any]) -> str:
+def card(spec: BundleSpec, certificate: Mapping[str, Any]) -> str:
     """Return the card in Markdown."""
     conversion, origins = certificate["conversion"], certificate["origins"]
     lines = [f"# {spec.name}", "", f"> {spec.not_a_diagnosis}", "", *_what(spec, certificate), ""]
@@ -44,10 +44,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in said]
 
 
-def _what(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
+def _what(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     size = certificate["size"]
     return [
-        f"A {certificate['origins']['recipe']['network']} with {size['parameters']:,} parameters that sorts pictures "
+        f"A {certificate['origins']['recipe']['network']} with {size['parameters']:,} parameters that sorts images "
         f"of skin into {len(spec.classes)} classes, at {spec.preprocessing.size} px. Models: {', '.join(spec.models)}; "
         f"default: {spec.default}."
     ]
@@ -70,7 +70,7 @@ def _part(name: str, part: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _confidence(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
+def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     test = certificate["parts"]["test"]
     wrong = {kind: max(0.0, 1 - row["found"] - row["referred"]) for kind, row in test["referral"].items()}
     rows = [
@@ -91,7 +91,7 @@ def _confidence(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _often_missed(spec: Spec, certificate: Mapping[str, Any]) -> list[str]:
+def _often_missed(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     """Return in a sentence of which classes the default network misses half of the test images or more."""
     recall = {kind: row[spec.default] for kind, row in certificate["parts"]["test"]["recall"].items()}
     missed = [
@@ -111,7 +111,7 @@ def _size(certificate: Mapping[str, Any]) -> list[str]:
         for name, ms in took["milliseconds"].items()
     ]
     return [
-        f"{size['multiply-accumulates']:,} multiply-accumulates a picture. Time on the machine that made this "
+        f"{size['multiply-accumulates']:,} multiply-accumulates an image. Time on the machine that made this "
         f"({took['machine']}): {took['protocol']}.",
         "",
         *table(("", "bytes", "median ms", "95th percentile ms", "processor ms"), rows),
@@ -123,7 +123,7 @@ def _origin(origins: Mapping[str, Any]) -> list[str]:
     teachers = [
         f"{t['name']} ({t['model']}, recipe {t['digest']})" if "model" in t else t["name"] for t in origins["teachers"]
     ]
-    kind = "synthetic pictures" if data["synthetic"] else "pictures"
+    kind = "synthetic images" if data["synthetic"] else "images"
     images = {
         part: sum(count for count, _ in classes.values())
         for part, classes in data["images and lesions or patients"].items()

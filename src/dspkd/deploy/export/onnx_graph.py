@@ -17,21 +17,21 @@ from dspkd.errors import BundleError
 from dspkd.models.tapped import Tapped
 
 
-class Logits(nn.Module):
-    """A network that answers with its logits alone: pictures ``[N, 3, S, S]`` in [0, 1] to ``[N, K]``."""
+class LogitsOnly(nn.Module):
+    """A network that answers with its logits alone: images ``[N, 3, S, S]`` in [0, 1] to ``[N, K]``."""
 
     def __init__(self, network: Tapped) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images_N3SS: Tensor) -> Tensor:
-        """Return the logits of pictures."""
+        """Return the logits of images."""
         logits: Tensor = self.network(images_N3SS).logits
         return logits
 
 
 def to_onnx(network: Tapped, size: int) -> bytes:
-    """Return the network as an ONNX file in float32, for any number of pictures of side `size`.
+    """Return the network as an ONNX file in float32, for any number of images of side `size`.
 
     Its normalisation is part of the graph. Names of files, traces and texts that the converter leaves in it are gone.
     """
@@ -40,7 +40,7 @@ def to_onnx(network: Tapped, size: int) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the converter's own parts, about each other
         program = torch.onnx.export(
-            Logits(network).eval(),
+            LogitsOnly(network).eval(),
             (example,),
             dynamo=True,
             verbose=False,
@@ -72,7 +72,7 @@ def strip(model: onnx.ModelProto) -> None:
     model.opset_import.extend(kept)
 
 
-def largest_difference(network: Tapped, model: bytes, pictures_N3SS: NDArray[np.float32]) -> float:
+def largest_difference(network: Tapped, model: bytes, images_N3SS: NDArray[np.float32]) -> float:
     """Return the largest absolute difference between the logits of the network and those of its ONNX file.
 
     Raises
@@ -81,8 +81,8 @@ def largest_difference(network: Tapped, model: bytes, pictures_N3SS: NDArray[np.
         It is more than 1e-3 of the largest logit (of 1, if all are smaller): the conversion went wrong.
     """
     with torch.inference_mode():
-        wanted_NK = Logits(network).eval()(torch.from_numpy(pictures_N3SS)).numpy()
-    (told_NK,) = session(model).run([OUTPUT], {INPUT: pictures_N3SS})
+        wanted_NK = LogitsOnly(network).eval()(torch.from_numpy(images_N3SS)).numpy()
+    (told_NK,) = session(model).run([OUTPUT], {INPUT: images_N3SS})
     difference = float(np.abs(told_NK - wanted_NK).max())
     if not difference <= 1e-3 * max(1.0, float(np.abs(wanted_NK).max())):
         raise BundleError(

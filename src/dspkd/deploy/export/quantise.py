@@ -34,7 +34,7 @@ _METHODS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class QuantSetting:
     """A way to quantise; weights are int8 and symmetric in all.
 
     Attributes
@@ -71,18 +71,18 @@ class Setting:
 
 
 SETTINGS = (
-    Setting(),
-    Setting(ranges="percentile"),
-    Setting(ranges="entropy"),
-    Setting(per_channel=False),
-    Setting(reduce_range=False),
-    Setting(activations="int8", reduce_range=False),
+    QuantSetting(),
+    QuantSetting(ranges="percentile"),
+    QuantSetting(ranges="entropy"),
+    QuantSetting(per_channel=False),
+    QuantSetting(reduce_range=False),
+    QuantSetting(activations="int8", reduce_range=False),
 )
 """What is tried first; the best portable one is then tried with its ends in float32."""
 
 
 @dataclass(frozen=True)
-class Tried:
+class QuantTrial:
     """A setting, its file, and how it does on validation images.
 
     Attributes
@@ -97,7 +97,7 @@ class Tried:
         Whether no class loses more than is allowed.
     """
 
-    setting: Setting
+    setting: QuantSetting
     model: bytes
     predictions: Predictions
     lost: dict[str, int]
@@ -127,7 +127,7 @@ def search(
     *,
     max_loss: float,
     log: Callable[[str], None],
-) -> tuple[Tried, list[Tried]]:
+) -> tuple[QuantTrial, list[QuantTrial]]:
     """Quantise in several ways and return the best portable one, and all.
 
     Best is one that passes rather than one that does not, then the least divergence from float32.
@@ -139,7 +139,7 @@ def search(
     reference
         What it answers about the validation images.
     calibration_N3SS
-        Training pictures, before the division by 255.
+        Training images, before the division by 255.
     ask
         Returns what a model answers about the validation images.
     max_loss
@@ -149,7 +149,7 @@ def search(
     """
     ready = prepared(fp32)
 
-    def attempt(setting: Setting) -> Tried:
+    def attempt(setting: QuantSetting) -> QuantTrial:
         model = quantise(ready, setting, calibration_N3SS)
         tried = compare(setting, model, reference, ask(model), max_loss=max_loss)
         log(f"int8, {setting}: agreement {tried.agreement:.4f}, {'passes' if tried.passes else 'loses too much'}")
@@ -160,12 +160,14 @@ def search(
     return _best(tries), tries
 
 
-def _best(tries: Sequence[Tried]) -> Tried:
+def _best(tries: Sequence[QuantTrial]) -> QuantTrial:
     return min((t for t in tries if t.setting.portable), key=lambda t: (not t.passes, t.divergence))
 
 
-def compare(setting: Setting, model: bytes, reference: Predictions, answered: Predictions, *, max_loss: float) -> Tried:
-    """Return how a quantised model does beside float32 on the same images; see `Tried`."""
+def compare(
+    setting: QuantSetting, model: bytes, reference: Predictions, answered: Predictions, *, max_loss: float
+) -> QuantTrial:
+    """Return how a quantised model does beside float32 on the same images; see `QuantTrial`."""
     log_p_NK = log_softmax(reference.logits.astype(np.float64), axis=1)
     log_q_NK = log_softmax(answered.logits.astype(np.float64), axis=1)
     divergence_N = (np.exp(log_p_NK) * (log_p_NK - log_q_NK)).sum(axis=1)
@@ -174,7 +176,7 @@ def compare(setting: Setting, model: bytes, reference: Predictions, answered: Pr
     of = {name: reference.labels == number for number, name in enumerate(reference.classes)}
     present = {name: mine_N for name, mine_N in of.items() if mine_N.any()}
     lost = {name: -int(gained_N[mine_N].sum()) for name, mine_N in present.items()}
-    return Tried(
+    return QuantTrial(
         setting=setting,
         model=model,
         predictions=answered,
@@ -190,7 +192,7 @@ def allowed(images: int, max_loss: float) -> float:
     return max(1.0, max_loss * images)
 
 
-def quantise(ready: bytes, setting: Setting, calibration_N3SS: NDArray[np.uint8]) -> bytes:
+def quantise(ready: bytes, setting: QuantSetting, calibration_N3SS: NDArray[np.uint8]) -> bytes:
     """Return a `prepared` graph in int8, as QDQ: standard operators between QuantizeLinear and DequantizeLinear."""
     model = onnx.load_from_string(ready)
     if setting.ranges != "minmax":
@@ -201,7 +203,7 @@ def quantise(ready: bytes, setting: Setting, calibration_N3SS: NDArray[np.uint8]
         quantize_static(
             model,
             out,
-            Pictures(calibration_N3SS),
+            CalibrationImages(calibration_N3SS),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8 if setting.activations == "uint8" else QuantType.QInt8,
             weight_type=QuantType.QInt8,
@@ -217,11 +219,11 @@ def quantise(ready: bytes, setting: Setting, calibration_N3SS: NDArray[np.uint8]
     return content
 
 
-class Pictures(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds pictures, kept in 8 bits, to ONNX Runtime's calibration in batches."""
+class CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
+    """Feeds images, kept in 8 bits, to ONNX Runtime's calibration in batches."""
 
-    def __init__(self, pictures_N3SS: NDArray[np.uint8]) -> None:
-        self._batches = batches(pictures_N3SS)
+    def __init__(self, images_N3SS: NDArray[np.uint8]) -> None:
+        self._batches = batches(images_N3SS)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next batch, None after the last."""
@@ -229,10 +231,10 @@ class Pictures(CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {INPUT: batch}
 
 
-def batches(pictures_N3SS: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
-    """Yield pictures as networks take them: float32 in [0, 1]."""
-    for start in range(0, len(pictures_N3SS), BATCH):
-        yield np.divide(pictures_N3SS[start : start + BATCH], np.float32(255), dtype=np.float32)
+def batches(images_N3SS: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+    """Yield images as networks take them: float32 in [0, 1]."""
+    for start in range(0, len(images_N3SS), BATCH):
+        yield np.divide(images_N3SS[start : start + BATCH], np.float32(255), dtype=np.float32)
 
 
 def prepared(fp32: bytes) -> bytes:
@@ -261,7 +263,7 @@ def step(model: bytes) -> float:
 
 
 def _activation_bytes(model: onnx.ModelProto) -> int:
-    """Return the bytes of all activations of one picture in float32."""
+    """Return the bytes of all activations of one image in float32."""
     count = 0
     for value in model.graph.value_info:
         sides = [side.dim_value for side in value.type.tensor_type.shape.dim[1:]]

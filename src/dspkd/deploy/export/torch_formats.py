@@ -1,4 +1,4 @@
-"""The network for those who stay in torch: TorchScript and torch.export, pictures in [0, 1] in, logits out."""
+"""The network for those who stay in torch: TorchScript and torch.export, images in [0, 1] in, logits out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from dspkd.deploy.export.export import Source, source
-from dspkd.deploy.export.onnx_graph import Logits
+from dspkd.deploy.export.export import ExportSource, source
+from dspkd.deploy.export.onnx_graph import LogitsOnly
 from dspkd.errors import BundleError
 
 
@@ -25,7 +25,7 @@ def torchscript(run: Path, out: Path) -> Path:
         There is no finished run; the network cannot be traced, or answers differently then.
     """
     made_of = source(run)
-    network, example_23SS = Logits(made_of.network).eval(), _example(made_of)
+    network, example_23SS = LogitsOnly(made_of.network).eval(), _example(made_of)
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of torch, about TorchScript's future
@@ -42,7 +42,7 @@ def torchscript(run: Path, out: Path) -> Path:
 
 
 def program(run: Path, out: Path) -> Path:
-    """Write the network of a finished run by `torch.export`, for any number of pictures; `torch.export.load` reads it.
+    """Write the network of a finished run by `torch.export`, for any number of images; `torch.export.load` reads it.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def program(run: Path, out: Path) -> Path:
         There is no finished run; the network cannot be exported, or answers differently then.
     """
     made_of = source(run)
-    network, example_23SS = Logits(made_of.network).eval(), _example(made_of)
+    network, example_23SS = LogitsOnly(made_of.network).eval(), _example(made_of)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -68,7 +68,7 @@ def program(run: Path, out: Path) -> Path:
     return out
 
 
-def _example(made_of: Source) -> torch.Tensor:
+def _example(made_of: ExportSource) -> torch.Tensor:
     side = made_of.steps.size
     return torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
 

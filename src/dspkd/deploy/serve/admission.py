@@ -18,10 +18,10 @@ def busy(why: str) -> HTTPException:
     return HTTPException(503, f"{why}; try again in a second", headers=RETRY_AFTER)
 
 
-class Place:
+class Slot:
     """The place of one request, and the bytes of its upload that are in memory."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Admission) -> None:
         self._gate = gate
         self.held = 0
 
@@ -36,7 +36,7 @@ class Place:
             raise busy("too many uploads at once")
 
 
-class Gate:
+class Admission:
     """Places for requests. All of it runs on the event loop's thread, so that nothing needs a lock.
 
     Parameters
@@ -52,14 +52,14 @@ class Gate:
         self._of_client: Counter[str] = Counter()
 
     @contextmanager
-    def place(self, client: str) -> Iterator[Place]:
+    def place(self, client: str) -> Iterator[Slot]:
         """Give a place to a request of this client address; 503 where all are taken, 429 where it has its share."""
         if self.inside >= self.limits.places:
             raise busy(f"{self.inside} requests are being answered, which is the limit")
         if self._of_client[client] >= self.limits.share:
             text = f"{self.limits.share} requests of this address are being answered, which is the limit for one"
             raise HTTPException(429, f"{text}; try again in a second", headers=RETRY_AFTER)
-        place = Place(self)
+        place = Slot(self)
         self.inside += 1
         self._of_client[client] += 1
         try:

@@ -1,4 +1,4 @@
-"""The server: a bundle behind HTTP, and the page in front of it. Pictures stay in memory and out of every log."""
+"""The server: a bundle behind HTTP, and the page in front of it. Images stay in memory and out of every log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dspkd import __version__
 from dspkd.deploy import Predictor
 from dspkd.deploy.bundle.reader import Bundle
 from dspkd.deploy.serve import info_routes, page_routes, predict_routes
-from dspkd.deploy.serve.admission import Gate
+from dspkd.deploy.serve.admission import Admission
 from dspkd.deploy.serve.limits import Limits
-from dspkd.deploy.serve.metrics import Measured, Metrics
+from dspkd.deploy.serve.metrics import CountRequests, Metrics
 from dspkd.deploy.serve.security import Bearer, StrictHeaders
-from dspkd.deploy.serve.state import Service
+from dspkd.deploy.serve.state import ServerState
 from dspkd.deploy.serve.workers import Workers
 
 
@@ -35,7 +35,7 @@ def create(
     bundle
         What answers.
     workers
-        Threads that read pictures and run the network, each with a session of its own.
+        Threads that read images and run the network, each with a session of its own.
     token
         If given, all but the page itself and ``/healthz`` asks for ``Authorization: Bearer TOKEN``.
     hosts
@@ -49,8 +49,8 @@ def create(
     BundleError
         The bundle is not what it says.
     """
-    gate = Gate(limits or Limits())
-    service = Service(
+    gate = Admission(limits or Limits())
+    service = ServerState(
         bundle=bundle,
         gate=gate,
         crew=Workers(lambda: Predictor(bundle), count=workers, seconds=gate.limits.answer_seconds),
@@ -65,14 +65,14 @@ def create(
     app = FastAPI(
         title="dspkd",
         version=__version__,
-        description=f"What a skin lesion classifier says about pictures. {bundle.spec.not_a_diagnosis}",
+        description=f"What a skin lesion classifier says about images. {bundle.spec.not_a_diagnosis}",
         lifespan=life,
         docs_url=None,  # these two pages load scripts from elsewhere
         redoc_url=None,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_middleware(StrictHeaders)
-    app.add_middleware(Measured, metrics=service.metrics)
+    app.add_middleware(CountRequests, metrics=service.metrics)
     bearer = Bearer(token)
     app.include_router(predict_routes.router(service), dependencies=[Depends(bearer)])
     app.include_router(info_routes.router(service, bearer))

@@ -21,6 +21,6 @@ def check(data: bytes, limits: Limits) -> None:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # Pillow's limits, which are higher
         raise HTTPException(413, f"more than the {limits.pixels:,} pixels that are accepted") from None
     except Exception:  # a stranger's bytes: Pillow's readers raise whatever a damaged header leads them to
-        raise HTTPException(415, "no JPEG, PNG or WebP picture") from None
+        raise HTTPException(415, "no JPEG, PNG or WebP image") from None
     if width * height > limits.pixels:
         raise HTTPException(413, f"{width} x {height} pixels are more than the {limits.pixels:,} that are accepted")

@@ -7,16 +7,16 @@ from dataclasses import asdict
 from fastapi import APIRouter, Depends, Response
 
 from dspkd.deploy.serve.metrics import CONTENT_TYPE
-from dspkd.deploy.serve.schemas import Health, Model
+from dspkd.deploy.serve.schemas import Health, ModelInfo
 from dspkd.deploy.serve.security import Bearer
-from dspkd.deploy.serve.state import Service
+from dspkd.deploy.serve.state import ServerState
 
 
-def router(service: Service, bearer: Bearer) -> APIRouter:
+def router(service: ServerState, bearer: Bearer) -> APIRouter:
     """Return ``/healthz``, which asks for no token, ``/model`` and ``/metrics``."""
     bundle = service.bundle
     routes = APIRouter(tags=["server"])
-    model = Model(
+    model = ModelInfo(
         name=bundle.spec.name,
         bundle=bundle.digest,
         precision=bundle.spec.default,
@@ -34,7 +34,7 @@ def router(service: Service, bearer: Bearer) -> APIRouter:
         return Health(inside=service.gate.inside)
 
     @routes.get("/model", dependencies=[Depends(bearer)], summary="Which network answers?")
-    async def about() -> Model:
+    async def about() -> ModelInfo:
         """Say which network answers, what its classes mean, and what a request may hold."""
         return model
 

@@ -17,9 +17,9 @@ class Limits:
     upload_bytes
         Of one request, all its files and their framing together. Counted while they arrive.
     files
-        Pictures in one request.
+        Images in one request.
     pixels
-        Width times height of a picture, as its header says, before anything is decoded.
+        Width times height of an image, as its header says, before anything is decoded.
     places
         Requests that are being answered or wait for it. One more is refused with 503.
     share

@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus. Nothing of a picture is in it, and no name of a file."""
+"""What a server counts, for Prometheus. Nothing of an image is in it, and no name of a file."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ class Metrics:
         self.request_seconds = Histogram(
             "dspkd_request_seconds", "From a request's head to its answer.", ["path"], buckets=_SECONDS, registry=own
         )
-        self._pictures = Counter("dspkd_pictures", "Pictures answered.", ["top", "refer"], registry=own)
-        self._picture_seconds = Histogram(
-            "dspkd_picture_seconds", "Decoding and network, without waiting.", buckets=_SECONDS, registry=own
+        self._images = Counter("dspkd_images", "Images answered.", ["top", "refer"], registry=own)
+        self._image_seconds = Histogram(
+            "dspkd_image_seconds", "Decoding and network, without waiting.", buckets=_SECONDS, registry=own
         )
-        self._refused = Counter("dspkd_pictures_refused", "Files that could not be read as pictures.", registry=own)
+        self._refused = Counter("dspkd_images_refused", "Files that could not be read as images.", registry=own)
         Gauge("dspkd_requests_inside", "Requests that hold a place.", registry=own).set_function(inside)
         Gauge("dspkd_upload_bytes_held", "Bytes of uploads in memory.", registry=own).set_function(held)
 
     def answered(self, top: str | None, *, refer: bool, seconds: float | None) -> None:
-        """Count a picture by its answer; None for one that had none."""
+        """Count an image by its answer; None for one that had none."""
         if top is None or seconds is None:
             self._refused.inc()
             return
-        self._pictures.labels(top, str(refer).lower()).inc()
-        self._picture_seconds.observe(seconds)
+        self._images.labels(top, str(refer).lower()).inc()
+        self._image_seconds.observe(seconds)
 
     def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""
         return generate_latest(self._all)
 
 
-class Measured:
+class CountRequests:
     """Count every request under the path of its route, so that strange paths make no new counters."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""Which part of a picture an answer rests on: cover one part after the other, and see how far its probability falls.
+"""Which part of an image an answer rests on: cover one part after the other, and see how far its probability falls.
 
 It needs no gradient and no look inside the network, so that a server, a browser and a phone compute the same map from
 the same bundle. ``static/occlusion.js`` is the same in JavaScript.
@@ -15,7 +15,7 @@ CELLS = 8
 """Cells of the map along each side. Inferred: our choice."""
 
 COVER = 2
-"""Cells that are covered at once along each side, a quarter of the picture. Inferred: our choice."""
+"""Cells that are covered at once along each side, a quarter of the image. Inferred: our choice."""
 
 _AT_ONCE = 7
 
@@ -23,20 +23,20 @@ Floats = NDArray[np.float32]
 
 
 def heat_map(probabilities: Callable[[Floats], NDArray[np.float64]], image_3SS: Floats, answer: int) -> Floats:
-    r"""Return how much of an answer's probability each cell of a picture carries.
+    r"""Return how much of an answer's probability each cell of an image carries.
 
     .. math:: h_c = \frac{1}{|W_c|} \sum_{w \in W_c} \big(p(x) - p(x \text{ with } w \text{ covered})\big)
 
     where :math:`W_c` are the windows of ``COVER`` x ``COVER`` cells that lie over cell c. They move by one cell, so
     that one in the middle is covered four times, one in a corner once. What is covered shows the mean colour of the
-    picture.
+    image.
 
     Parameters
     ----------
     probabilities
         Answers a batch ``[N, 3, S, S]`` in [0, 1] with ``[N, K]``.
     image_3SS
-        The picture as the network gets it, ``[3, S, S]`` float32 in [0, 1], S at least ``CELLS``.
+        The image as the network gets it, ``[3, S, S]`` float32 in [0, 1], S at least ``CELLS``.
     answer
         Index of the class asked about, 0 to K - 1.
 

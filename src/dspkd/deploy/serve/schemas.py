@@ -13,11 +13,11 @@ _PREDICTED: dict[str, JsonValue] = {
     "seconds": 0.011,
     "error": None,
 }
-_REFUSED: dict[str, JsonValue] = {"file": "notes.pdf", "error": "no JPEG, PNG or WebP picture"}
+_REFUSED: dict[str, JsonValue] = {"file": "notes.pdf", "error": "no JPEG, PNG or WebP image"}
 
 
-class Answer(BaseModel):
-    """What a network says about one picture, or why there is no answer."""
+class PredictionResponse(BaseModel):
+    """What a network says about one image, or why there is no answer."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_PREDICTED, _REFUSED]})
 
@@ -32,24 +32,24 @@ class Answer(BaseModel):
     error: str | None = Field(None, description="Why this file has no answer; then all else is null.")
 
 
-class Answers(BaseModel):
+class PredictionList(BaseModel):
     """One answer for each file, in the order in which they came."""
 
-    answers: list[Answer]
+    answers: list[PredictionResponse]
     bundle: str = Field(description="SHA-256 of the bundle's manifest: whose network answered.")
     precision: str = Field(description="Which of the bundle's networks answered.", examples=["int8"])
     notice: str = Field(description="That this is no diagnosis.")
 
 
 class HeatMap(BaseModel):
-    """How far the probability of a class falls where a part of the picture is covered."""
+    """How far the probability of a class falls where a part of the image is covered."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"of": "NV", "probability": 0.85, "cells": [[0.0, 0.02], [0.31, 0.05]]}]}
     )
 
     of: str = Field(description="The id of the class asked about.")
-    probability: float = Field(description="Its probability in the whole picture.")
+    probability: float = Field(description="Its probability in the whole image.")
     cells: list[list[float]] = Field(
         description="Rows from top to bottom over the square that the network sees; differences of probabilities, "
         "above 0 where covering lowers it. Shown is what the answer rests on, not whether it is right."
@@ -63,7 +63,7 @@ class Health(BaseModel):
     inside: int = Field(description="Requests that are being answered or wait for it.", examples=[0])
 
 
-class Model(BaseModel):
+class ModelInfo(BaseModel):
     """What a bundle says of itself."""
 
     name: str = Field(examples=["dsp_kd"])
@@ -79,7 +79,7 @@ class Model(BaseModel):
     notice: str
 
 
-class Trouble(BaseModel):
+class ErrorResponse(BaseModel):
     """Why a request was refused, in one sentence."""
 
     detail: str = Field(examples=["the upload has more than the 20,971,520 bytes that are accepted"])

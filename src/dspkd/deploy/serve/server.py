@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import warnings
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dspkd.deploy.bundle.reader import Bundle
 from dspkd.deploy.serve.app import create
 from dspkd.deploy.serve.limits import Limits
 from dspkd.errors import ServeError
+from dspkd.runtime.cores import available_cores
 
 _LOOPBACK = ("127.0.0.1", "localhost")
 _CONNECTIONS = 1024
@@ -22,7 +22,7 @@ _CONNECTIONS = 1024
 def run(
     bundle: Bundle, *, host: str, port: int, workers: int | None, token: str | None, say: Callable[[str], None]
 ) -> None:
-    """Answer about pictures until SIGTERM or Ctrl-C, and then finish what is running.
+    """Answer about images until SIGTERM or Ctrl-C, and then finish what is running.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def run(
         config = uvicorn.Config(
             app,
             log_level="error",
-            access_log=False,  # who asked about a picture is nobody's business
+            access_log=False,  # who asked about an image is nobody's business
             server_header=False,
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=limits.stop_seconds,
@@ -78,7 +78,7 @@ def _say_nothing_of_uploads() -> None:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""From a request's body to pictures in memory: counted while it arrives, never written to disk."""
+"""From a request's body to images in memory: counted while it arrives, never written to disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from dspkd.deploy.serve.admission import Place
+from dspkd.deploy.serve.admission import Slot
 from dspkd.deploy.serve.limits import Limits
 
 FIELD = "files"
@@ -25,7 +25,7 @@ class Upload:
     data: bytes
 
 
-async def read(request: Request, limits: Limits, place: Place) -> list[Upload]:
+async def read(request: Request, limits: Limits, place: Slot) -> list[Upload]:
     """Return the files of a multipart request.
 
     Raises
@@ -35,7 +35,7 @@ async def read(request: Request, limits: Limits, place: Place) -> list[Upload]:
         files, 415 for another content type, 422 without a file, 503 where there is no memory for more.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise HTTPException(415, f"send multipart/form-data with the pictures as fields named {FIELD!r}")
+        raise HTTPException(415, f"send multipart/form-data with the images as fields named {FIELD!r}")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limits.upload_bytes:
         raise HTTPException(413, f"{int(announced):,} bytes are more than the {limits.upload_bytes:,} accepted")
@@ -56,11 +56,11 @@ async def read(request: Request, limits: Limits, place: Place) -> list[Upload]:
     received = [Upload(file.filename or "", file.file.read()) for file in files]
     await form.close()
     if not received:
-        raise HTTPException(422, f"no picture in the request: send files as fields named {FIELD!r}")
+        raise HTTPException(422, f"no image in the request: send files as fields named {FIELD!r}")
     return received
 
 
-async def _counted(request: Request, place: Place) -> AsyncGenerator[bytes, None]:
+async def _counted(request: Request, place: Slot) -> AsyncGenerator[bytes, None]:
     async for chunk in request.stream():
         place.hold(len(chunk))
         yield chunk

@@ -77,7 +77,7 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
     bundle
         Its specification, model card and, where browsers can run it, its default network become files of the page.
     server
-        Whether there is a server beside the page that answers about pictures.
+        Whether there is a server beside the page that answers about images.
     """
     device = not runs_on_device(bundle)
     modes = " ".join(["device"] * device + ["server"] * server)

@@ -1,4 +1,4 @@
-"""The threads that read pictures and run the network, each with an ONNX Runtime session of its own."""
+"""The threads that read images and run the network, each with an ONNX Runtime session of its own."""
 
 from __future__ import annotations
 

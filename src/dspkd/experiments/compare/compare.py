@@ -10,7 +10,6 @@ teachers/NAME/ the teachers that the grid trains
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -22,18 +21,19 @@ from dspkd import reports
 from dspkd.errors import RunError
 from dspkd.experiments.compare import grid
 from dspkd.experiments.compare.executors import Engine
-from dspkd.experiments.compare.grid import Block, Cell, Grid
+from dspkd.experiments.compare.grid import Comparison, Grid, PlannedRun
 from dspkd.recipes import schema
 from dspkd.reports import comparison_markdown, comparison_results
 from dspkd.reports.comparison_results import Results
 from dspkd.runs import build, validate
-from dspkd.runs.context import write_json, write_whole
+from dspkd.runtime.cores import available_cores
+from dspkd.runtime.files import write_json, write_text
 
 FAILURE = "failure.json"
 
 
 @dataclass(frozen=True)
-class Compared:
+class GridResult:
     """What a grid came to: the results of each block, and its page."""
 
     results: list[Results]
@@ -47,7 +47,7 @@ class Compared:
 
 def compare(
     wanted: Grid, out: Path, engine: Engine, *, jobs: int = 1, log: Callable[[str], None] = lambda _: None
-) -> Compared:
+) -> GridResult:
     """Train what a grid asks for and is not finished in `out`, then say what came of it.
 
     May be killed at any moment: the same call goes on, and ends with the same figures. A run that fails is recorded
@@ -88,14 +88,14 @@ def compare(
         return _conclude(wanted, blocks, out, errors)
 
 
-def _cells(blocks: Sequence[Block]) -> tuple[list[Cell], list[Cell]]:
+def _cells(blocks: Sequence[Comparison]) -> tuple[list[PlannedRun], list[PlannedRun]]:
     """Return the teachers of all blocks, each once, and the students, seed by seed."""
     teachers = {cell.folder: cell for block in blocks for cell in block.teachers}
     seeds = [seed for block in blocks for seed in zip(*block.cells.values(), strict=True)]
     return list(teachers.values()), [cell for seed in seeds for cell in seed]
 
 
-def _check(teachers: Sequence[Cell], students: Sequence[Cell]) -> None:
+def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> None:
     """Check what can be known before hours are spent: recipes, data, split, and teachers that are not to be trained."""
     to_train = {str(cell.folder) for cell in teachers}
     arms = {replace(cell.recipe, seed=0).digest: cell.recipe for cell in [*teachers, *students]}.values()
@@ -109,7 +109,7 @@ def _check(teachers: Sequence[Cell], students: Sequence[Cell]) -> None:
         build.trained(Path(run))
 
 
-def _require_same_recipe(cell: Cell) -> None:
+def _require_same_recipe(cell: PlannedRun) -> None:
     """Refuse a folder in which a run of another recipe lies."""
     there = cell.folder / "recipe.toml"
     if there.exists() and (found := schema.load(there)).digest != cell.recipe.digest:
@@ -119,20 +119,20 @@ def _require_same_recipe(cell: Cell) -> None:
         )
 
 
-def _finished(cell: Cell) -> bool:
+def _finished(cell: PlannedRun) -> bool:
     return all((cell.folder / name).exists() for name in ("result.json", "report.html"))
 
 
-def _claim(cell: Cell, threads: int) -> None:
+def _claim(cell: PlannedRun, threads: int) -> None:
     """Write the run's recipe into its folder."""
     cell.folder.mkdir(parents=True, exist_ok=True)
     machine = cell.recipe.machine
     made = replace(cell.recipe, machine=replace(machine, threads=machine.threads or threads))
-    write_whole(cell.folder / "recipe.toml", schema.dump(made))
+    write_text(cell.folder / "recipe.toml", schema.dump(made))
     (cell.folder / FAILURE).unlink(missing_ok=True)
 
 
-def _train(cells: Sequence[Cell], engine: Engine, errors: dict[Path, str], log: Callable[[str], None]) -> None:
+def _train(cells: Sequence[PlannedRun], engine: Engine, errors: dict[Path, str], log: Callable[[str], None]) -> None:
     """Train the runs that have no result; add what goes wrong to `errors`, and to the run's folder."""
 
     def end(folder: Path, error: str | None) -> None:
@@ -155,7 +155,7 @@ def _train(cells: Sequence[Cell], engine: Engine, errors: dict[Path, str], log: 
             end(folder, error)
 
 
-def _conclude(wanted: Grid, blocks: Sequence[Block], out: Path, errors: Mapping[Path, str]) -> Compared:
+def _conclude(wanted: Grid, blocks: Sequence[Comparison], out: Path, errors: Mapping[Path, str]) -> GridResult:
     """Write tables and pages."""
     found, pages = [], []
     for block in blocks:
@@ -177,9 +177,9 @@ def _conclude(wanted: Grid, blocks: Sequence[Block], out: Path, errors: Mapping[
         )
         if done:
             pages.append(reports.compare(done, block.folder / "report.html"))
-    write_whole(out / "results.json", comparison_results.as_json(found))
-    write_whole(out / "results.md", comparison_markdown.markdown(found))
-    return Compared(found, pages)
+    write_text(out / "results.json", comparison_results.as_json(found))
+    write_text(out / "results.md", comparison_markdown.markdown(found))
+    return GridResult(found, pages)
 
 
 @contextmanager
@@ -202,4 +202,4 @@ def _as_seen_from_here(out: Path) -> Path:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()

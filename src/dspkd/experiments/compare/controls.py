@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from dspkd.errors import RecipeError
 from dspkd.recipes.schema import Recipe
-from dspkd.recipes.stage import Term
+from dspkd.recipes.stage import TermConfig
 
 PLAIN, SMOOTHED = "plain", "label_smoothing"
 """Names of the controls, where a grid gives them no others."""
@@ -23,7 +23,7 @@ SMOOTHING = 0.1
 """Of the label-smoothing control, where no recipe says how much. Source: Szegedy et al., CVPR 2016."""
 
 _ALWAYS = ("data", "split")
-_EQUAL = ("model", "pictures", "train")
+_EQUAL = ("model", "images", "train")
 
 
 def control(recipe: Recipe) -> Literal["plain", "label_smoothing"] | None:
@@ -63,7 +63,7 @@ def with_controls(arms: Mapping[str, Recipe]) -> dict[str, Recipe]:
 def differences(arms: Mapping[str, Recipe]) -> list[str]:
     """Return where arms differ from the first in what a comparison holds equal, a sentence for each arm and setting.
 
-    Equal must be model (with its initial weights, which the seed then determines), pictures, what all stages share
+    Equal must be model (with its initial weights, which the seed then determines), images, what all stages share
     (batch, sampling, clipping, precision), and the epochs of all stages together.
     """
     (first, base), *others = arms.items()
@@ -88,7 +88,7 @@ def require_same_data(runs: Mapping[str, Recipe]) -> None:
             raise RecipeError(f"{_sentence(name, first, *found)}; all runs must have the same data and split")
 
 
-def _smoothing(term: Term) -> float:
+def _smoothing(term: TermConfig) -> float:
     return float(term.options.get("label_smoothing", 0.0)) if term.method == "labels" else 0.0
 
 
@@ -98,13 +98,15 @@ def _what(recipe: Recipe) -> str:
 
 
 def _labels_alone(base: Recipe, name: str, smoothing: float) -> Recipe:
-    labels = next((t for stage in base.stages for t in stage.terms if t.method == "labels"), Term(method="labels"))
+    labels = next(
+        (t for stage in base.stages for t in stage.terms if t.method == "labels"), TermConfig(method="labels")
+    )
     options = {key: value for key, value in labels.options.items() if key != "label_smoothing"}
     if smoothing:
         options["label_smoothing"] = smoothing
     first = base.stages[0]
     stages = base.stages if control(base) else (replace(first, name="labels", epochs=base.epochs, teacher_lr=None),)
-    terms = (Term(method="labels", options=options),)
+    terms = (TermConfig(method="labels", options=options),)
     only = tuple(replace(stage, keep="best", terms=terms) for stage in stages)
     return replace(base, name=name, teacher=None, stages=only)
 

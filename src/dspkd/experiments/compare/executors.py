@@ -19,15 +19,15 @@ from typing import Any
 from dspkd.errors import RunError
 from dspkd.experiments.compare import worker as cell
 from dspkd.recipes import schema
-from dspkd.runs.context import Watcher
+from dspkd.runs.context import ProgressListener
 from dspkd.runtime import ray as cluster
 
 Ended = Generator[tuple[Path, str | None], None, None]
 Engine = Callable[[Sequence[Path]], Ended]
 
 
-def choose(*, jobs: int = 1, ray: str | None = None, watcher: Watcher | None = None) -> Engine:
-    """Return the engine that a person asks for: `ray` is a cluster's address; `watcher` sees runs of this process.
+def choose(*, jobs: int = 1, ray: str | None = None, listener: ProgressListener | None = None) -> Engine:
+    """Return the engine that a person asks for: `ray` is a cluster's address; `listener` sees runs of this process.
 
     Raises
     ------
@@ -35,18 +35,18 @@ def choose(*, jobs: int = 1, ray: str | None = None, watcher: Watcher | None = N
         Both several jobs and Ray are asked for.
     """
     if ray is None:
-        return partial(processes, jobs=jobs) if jobs > 1 else partial(here, watcher=watcher)
+        return partial(processes, jobs=jobs) if jobs > 1 else partial(run_inline, listener=listener)
     if jobs > 1:
         raise RunError("--jobs and --ray: give one; Ray runs as many at once as its cluster has CPUs for")
     return partial(on_ray, address=ray)
 
 
-def here(folders: Sequence[Path], watcher: Watcher | None = None) -> Ended:
+def run_inline(folders: Sequence[Path], listener: ProgressListener | None = None) -> Ended:
     """Train one run after another in this process."""
     for folder in folders:
-        if watcher:
-            watcher.note(f"{folder}:")
-        yield folder, cell.work(folder, watcher)
+        if listener:
+            listener.note(f"{folder}:")
+        yield folder, cell.work(folder, listener)
 
 
 def processes(folders: Sequence[Path], jobs: int) -> Ended:

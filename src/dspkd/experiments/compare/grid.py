@@ -1,7 +1,7 @@
 """A grid: which arms are compared, over which seeds, and on which data, students and teachers; read from TOML.
 
-Every combination is a run. A grid becomes `Block`s, in each of which all arms share data and student, so that their
-tests compare; a grid without the axes `data` and `students` is one block.
+Every combination is a run. A grid becomes `Comparison`s, in each of which all arms share data and student, so that
+their tests compare; a grid without the axes `data` and `students` is one block.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Arm:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Teacher:
+class GridTeacher:
     """A teacher of the arms that need one: a recipe, trained once, or the folder of a run that is finished."""
 
     recipe: str | None = None
@@ -73,7 +73,7 @@ class Grid:
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    teachers: tuple[Teacher, ...] = ()
+    teachers: tuple[GridTeacher, ...] = ()
     """Each teaches each arm that needs a teacher; without any, a recipe's own teacher does."""
     ensemble: bool = False
     """All teachers together teach each arm, as one: the mean of their probabilities, the first one's maps."""
@@ -100,7 +100,7 @@ class Grid:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class PlannedRun:
     """A run of a grid, and the teachers' cells that it waits for."""
 
     folder: Path
@@ -109,7 +109,7 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
+class Comparison:
     """Arms that share data and student.
 
     Attributes
@@ -130,8 +130,8 @@ class Block:
 
     name: str
     folder: Path
-    teachers: tuple[Cell, ...]
-    cells: dict[str, list[Cell]]
+    teachers: tuple[PlannedRun, ...]
+    cells: dict[str, list[PlannedRun]]
     plain: str
     smoothed: str
     unlike: list[str]
@@ -152,7 +152,7 @@ def load(path: Path) -> Grid:
     return schema.checked(Grid, settings, str(path), _keys_beside)
 
 
-def blocks(grid: Grid, out: Path) -> list[Block]:
+def blocks(grid: Grid, out: Path) -> list[Comparison]:
     """Return all runs of a grid, with their folders in `out`.
 
     Raises
@@ -168,7 +168,7 @@ def blocks(grid: Grid, out: Path) -> list[Block]:
         teachers = _teachers(grid, common, (out / data.name if data else out) / TEACHERS)
         arms = _arms(grid, [*common, *(student.set if student else ())], teachers)
         recipes_of = {name: made for name, (made, _) in arms.items()}
-        trained = {f"teacher {name}": cell for name, cell in teachers.items() if isinstance(cell, Cell)}
+        trained = {f"teacher {name}": cell for name, cell in teachers.items() if isinstance(cell, PlannedRun)}
         fair.require_same_data(recipes_of | {name: cell.recipe for name, cell in trained.items()})
         unlike = fair.differences(recipes_of)
         if unlike and not grid.unequal:
@@ -179,27 +179,27 @@ def blocks(grid: Grid, out: Path) -> list[Block]:
         }
         controls = {fair.control(made): name for name, made in reversed(recipes_of.items())}
         plain, smoothed = controls["plain"], controls["label_smoothing"]
-        found.append(Block(" ".join(several), folder, tuple(trained.values()), cells, plain, smoothed, unlike))
+        found.append(Comparison(" ".join(several), folder, tuple(trained.values()), cells, plain, smoothed, unlike))
     return found
 
 
-def _cell(arm: Path, made: Recipe, taught_by: Sequence[Path | Cell]) -> Cell:
-    waits_for = tuple(each.folder for each in taught_by if isinstance(each, Cell))
-    return Cell(arm / f"seed-{made.seed}", made, waits_for)
+def _cell(arm: Path, made: Recipe, taught_by: Sequence[Path | PlannedRun]) -> PlannedRun:
+    waits_for = tuple(each.folder for each in taught_by if isinstance(each, PlannedRun))
+    return PlannedRun(arm / f"seed-{made.seed}", made, waits_for)
 
 
-def _teachers(grid: Grid, common: list[str], folder: Path) -> dict[str, Path | Cell]:
+def _teachers(grid: Grid, common: list[str], folder: Path) -> dict[str, Path | PlannedRun]:
     """Return each teacher by name: the cell in which it is trained, or the folder of a finished run."""
-    found: dict[str, Path | Cell] = {}
+    found: dict[str, Path | PlannedRun] = {}
     for teacher in grid.teachers:
-        made: Path | Cell
+        made: Path | PlannedRun
         if teacher.recipe is None:
             made = Path(str(teacher.run))
             name = teacher.name or made.name
         else:
             taught = _loaded(teacher.recipe, [*common, *teacher.set])
             name = teacher.name or taught.name
-            made = Cell(folder / name, replace(taught, name=name, seed=teacher.seed))
+            made = PlannedRun(folder / name, replace(taught, name=name, seed=teacher.seed))
         if name in found:
             raise RecipeError(f"teachers: two are called {name!r}; give one another name")
         found[name] = made
@@ -207,11 +207,11 @@ def _teachers(grid: Grid, common: list[str], folder: Path) -> dict[str, Path | C
 
 
 def _arms(
-    grid: Grid, common: list[str], teachers: Mapping[str, Path | Cell]
-) -> dict[str, tuple[Recipe, Sequence[Path | Cell]]]:
+    grid: Grid, common: list[str], teachers: Mapping[str, Path | PlannedRun]
+) -> dict[str, tuple[Recipe, Sequence[Path | PlannedRun]]]:
     """Return each arm's recipe, with its teachers put in, and these teachers; the controls that lack are added."""
     found: dict[str, Recipe] = {}
-    taught_by: dict[str, Sequence[Path | Cell]] = {}
+    taught_by: dict[str, Sequence[Path | PlannedRun]] = {}
     for arm in grid.arms:
         made = _loaded(arm.recipe, [*common, *arm.set])
         stem = arm.name or fair.control(made) or made.name
@@ -220,14 +220,14 @@ def _arms(
                 raise RecipeError(f"arms: two are called {name!r}; give one another name")
             if name == TEACHERS:
                 raise RecipeError(f"arms: none can be called {TEACHERS!r}, the folder of the teachers")
-            folders = [str(each.folder if isinstance(each, Cell) else each) for each in chosen]
+            folders = [str(each.folder if isinstance(each, PlannedRun) else each) for each in chosen]
             teacher = folders[0] if len(folders) == 1 else tuple(folders)
             found[name] = replace(made, teacher=teacher) if chosen else made
             taught_by[name] = chosen
     return {name: (made, taught_by.get(name, ())) for name, made in fair.with_controls(found).items()}
 
 
-def _named(arm: Arm, stem: str, teachers: Mapping[str, Path | Cell]) -> Mapping[str, Path | Cell]:
+def _named(arm: Arm, stem: str, teachers: Mapping[str, Path | PlannedRun]) -> Mapping[str, Path | PlannedRun]:
     """Return the teachers that an arm names, or all."""
     for name in arm.teachers:
         if name not in teachers:
@@ -236,8 +236,8 @@ def _named(arm: Arm, stem: str, teachers: Mapping[str, Path | Cell]) -> Mapping[
 
 
 def _choices(
-    made: Recipe, stem: str, teachers: Mapping[str, Path | Cell], *, together: bool
-) -> dict[str, Sequence[Path | Cell]]:
+    made: Recipe, stem: str, teachers: Mapping[str, Path | PlannedRun], *, together: bool
+) -> dict[str, Sequence[Path | PlannedRun]]:
     """Return the arms that a recipe makes: one for each teacher; one with all, where they teach `together`."""
     if not made.teachers or not teachers:
         return {stem: ()}
@@ -252,7 +252,7 @@ def _loaded(name: str, overrides: list[str]) -> Recipe:
     return schema.load(catalog.find(name), overrides)
 
 
-_SECTIONS: dict[str, type] = {"arms": Arm, "teachers": Teacher, "data": Variant, "students": Variant}
+_SECTIONS: dict[str, type] = {"arms": Arm, "teachers": GridTeacher, "data": Variant, "students": Variant}
 
 
 def _keys_beside(place: list[str]) -> list[str]:

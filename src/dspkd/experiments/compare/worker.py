@@ -21,20 +21,20 @@ from rich.console import Console
 from dspkd.errors import DspkdError
 from dspkd.experiments import single_run
 from dspkd.recipes import schema
-from dspkd.runs.context import Watcher
-from dspkd.runtime.console import Screen
+from dspkd.runs.context import ProgressListener
+from dspkd.runtime.console import ConsoleProgress
 
 LOG = "log.txt"
 
 
-def work(folder: Path, watcher: Watcher | None = None) -> str | None:
+def work(folder: Path, listener: ProgressListener | None = None) -> str | None:
     """Train the run whose ``recipe.toml`` lies in `folder`; return what went wrong, in a line, or None.
 
     A mistake of ours also leaves its traceback in the log. Waits for another process that trains in the same folder.
     """
     with FileLock(folder / ".lock"):
         try:
-            single_run.train(schema.load(folder / "recipe.toml"), folder, watcher)
+            single_run.train(schema.load(folder / "recipe.toml"), folder, listener)
         except DspkdError as error:
             return str(error)
         except Exception as error:
@@ -48,7 +48,7 @@ def logged(folder: Path) -> str | None:
     """Do as `work` does; what it prints goes into the folder's log."""
     with (folder / LOG).open("a", encoding="utf-8", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
         console = Console(file=log, markup=False, emoji=False, highlight=False, width=120)
-        with Screen(console) as screen:
+        with ConsoleProgress(console) as screen:
             error = work(folder, screen)
         if error:
             console.print(f"error: {error}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""On which pictures a table is reproduced: a data set of the user's, or synthetic lesions that are made here."""
+"""On which images a table is reproduced: a data set of the user's, or synthetic lesions that are made here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ISIC_2019 = 25_331
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PaperImages:
     """A data set, and what it is to be called.
 
     Attributes
@@ -58,8 +58,8 @@ def paper_classes(table: int) -> tuple[str, ...]:
     return tuple(of[0].f1_of)
 
 
-def prepare(table: int, path: Path | None, out: Path, budget: float | None, log: Callable[[str], None]) -> Pictures:
-    """Return the pictures of a table: those at `path`, or synthetic ones, made in `out` if they are not there.
+def prepare(table: int, path: Path | None, out: Path, budget: float | None, log: Callable[[str], None]) -> PaperImages:
+    """Return the images of a table: those at `path`, or synthetic ones, made in `out` if they are not there.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def prepare(table: int, path: Path | None, out: Path, budget: float | None, log:
         if synthetic
         else f"{path.name}: {count:,} images of {lesions:,} lesions or patients in {len(classes)} classes"
     )
-    return Pictures(path, called, classes, count, synthetic, same)
+    return PaperImages(path, called, classes, count, synthetic, same)
 
 
 def _as_seen_from_here(path: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dspkd.experiments.paper.datasets import Pictures
+from dspkd.experiments.paper.datasets import PaperImages
 from dspkd.experiments.paper.scale import FULL, Scale
 
 
@@ -24,13 +24,13 @@ class Reasons:
         return tuple(sorted(numbers))
 
 
-def of_training(scale: Scale, pictures: Pictures, paper_data: str) -> list[str]:
+def of_training(scale: Scale, dataset: PaperImages, paper_data: str) -> list[str]:
     """Return what holds for every trained row."""
     said = []
     if paper_data == "PSD":
-        said.append(f"data: the paper's PSD-Dataset is private, which nobody can check; ours is {pictures.called}")
-    elif not pictures.same:
-        said.append(f"data: the paper has ISIC 2019; ours is {pictures.called}")
+        said.append(f"data: the paper's PSD-Dataset is private, which nobody can check; ours is {dataset.called}")
+    elif not dataset.same:
+        said.append(f"data: the paper has ISIC 2019; ours is {dataset.called}")
     said.append(
         "split: ours is by lesion or patient, the paper's is not known; by image, 62.7 % of a 10 % test set of ISIC "
         "2019 shows lesions that were trained on"

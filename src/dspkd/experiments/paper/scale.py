@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from dspkd.errors import RecipeError
 
 VIEWS = 64
-"""Different pictures of an image that students are shown, as in the recipes for dermoscopy-150."""
+"""Different images of an image that students are shown, as in the recipes for dermoscopy-150."""
 
 LEAST_EPOCHS, GOOD_EPOCHS, FULL_EPOCHS = 4, 15, 150
 """Of a student, all stages together: what two stages with a warm-up need; below which a larger scale is not worth its

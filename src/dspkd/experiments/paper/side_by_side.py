@@ -11,7 +11,7 @@ DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
-class Ours:
+class OurFigure:
     """A figure of ours, in the unit of the paper's.
 
     Attributes
@@ -48,19 +48,19 @@ class Ours:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """What the paper prints, and what we have: a figure, a word, or nothing."""
 
     paper: str = ""
-    ours: Ours | str | None = None
+    ours: OurFigure | str | None = None
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A row of the table; `because` numbers the reasons, from 1, why its two figures do not compare."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     because: tuple[int, ...] = ()
 
     @property
@@ -95,14 +95,14 @@ class SideBySide:
     given_up
         What a budget took away.
     synthetic
-        Whether our pictures are drawings.
+        Whether our images are drawings.
     """
 
     number: int
     title: str
     caption: str
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[TableRow, ...]
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     given_up: tuple[str, ...] = field(default=())
@@ -149,7 +149,7 @@ def as_csv(table: SideBySide) -> str:
             if not cell.paper and cell.ours is None:
                 continue
             ours: Sequence[object] = ["", "", "", "", ""]
-            if isinstance(cell.ours, Ours):
+            if isinstance(cell.ours, OurFigure):
                 known = (cell.ours.mean, cell.ours.sd, cell.ours.low, cell.ours.high)
                 ours = [*("" if value is None else f"{value:.6g}" for value in known), cell.ours.runs]
             elif cell.ours is not None:
@@ -179,11 +179,11 @@ def latex(table: SideBySide) -> str:
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
-def _ours(cell: Cell) -> str:
+def _ours(cell: TableCell) -> str:
     return DASH if cell.ours is None else str(cell.ours)
 
 
-def _numbered(line: Line) -> str:
+def _numbered(line: TableRow) -> str:
     return ", ".join(map(str, line.because))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from dspkd.experiments.paper import side_by_side
-from dspkd.experiments.paper.side_by_side import Ours, SideBySide
+from dspkd.experiments.paper.side_by_side import OurFigure, SideBySide
 from dspkd.reports import wording
 from dspkd.reports.html import render
+from dspkd.runtime.files import write_text
 
 
 def write(table: SideBySide, folder: Path) -> list[Path]:
@@ -21,15 +22,14 @@ def write(table: SideBySide, folder: Path) -> list[Path]:
     written = []
     for suffix, form in forms.items():
         path = stem.with_suffix(suffix)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(form(table), encoding="utf-8")
-        written.append(partial.replace(path))
+        write_text(path, form(table))
+        written.append(path)
     page = render(
         "reproduction.html",
         stem.with_suffix(".html"),
         table=table,
         synthetic=side_by_side.SYNTHETIC,
         disclaimer=wording.DISCLAIMER,
-        figure=lambda ours: isinstance(ours, Ours),
+        figure=lambda ours: isinstance(ours, OurFigure),
     )
     return [*written, page]

@@ -9,10 +9,10 @@ from pathlib import Path
 from dspkd.evaluation.intervals import percentiles, resample
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.experiments.paper.claims.read import PAPER, read
-from dspkd.experiments.paper.claims.rows import Row
+from dspkd.experiments.paper.claims.rows import ClaimRow
 from dspkd.experiments.paper.datasets import paper_classes
 from dspkd.experiments.paper.reasons import Reasons
-from dspkd.experiments.paper.side_by_side import Cell, Line, Ours, SideBySide
+from dspkd.experiments.paper.side_by_side import OurFigure, SideBySide, TableCell, TableRow
 from dspkd.models import zoo
 from dspkd.runs.run_folder import Run
 from dspkd.runs.run_folder import read as read_run
@@ -58,15 +58,15 @@ def build(runs: Sequence[Path] = ()) -> SideBySide:
         assert size.paper_classes is not None, "all networks of table 1 have the paper's sizes"
         first = both["ISIC2019"]
         cells = [
-            Cell(str(first.figures["parameters"]), Ours(size.parameters[size.paper_classes] / 1e6, digits=3)),
-            Cell(str(first.figures["gmacs"]), Ours(size.macs.backbone / 1e9, digits=3)),
+            TableCell(str(first.figures["parameters"]), OurFigure(size.parameters[size.paper_classes] / 1e6, digits=3)),
+            TableCell(str(first.figures["gmacs"]), OurFigure(size.macs.backbone / 1e9, digits=3)),
         ]
         of_network = [run for run in sources if run.result.model == network]
         chosen = {data: _newest(of_network, classes, data) for data, classes in places.items()}
         cells += _scores(both, chosen)
         why = [reason for data, tested in chosen.items() if tested for reason in _why(tested.run, data)]
         name = f"{first.model} ({size.paper_classes} classes)"
-        lines.append(Line(name, tuple(cells), reasons.number(why)))
+        lines.append(TableRow(name, tuple(cells), reasons.number(why)))
     given = f" Scores of ours: from {len(sources)} runs." if sources else " Scores of ours: none, for no run was given."
     strangers = [
         f"{run.folder}: {run.result.model} is none of the networks of table 1"
@@ -100,21 +100,21 @@ def _newest(runs: Sequence[Run], classes: tuple[str, ...], data: str) -> _Tested
     return _Tested(fitting[-1], summarise(fitting[-1].test)) if fitting else None
 
 
-def _scores(paper: Mapping[str, Row], chosen: Mapping[str, _Tested | None]) -> list[Cell]:
+def _scores(paper: Mapping[str, ClaimRow], chosen: Mapping[str, _Tested | None]) -> list[TableCell]:
     cells = []
     for metric in METRICS:
         for data, tested in chosen.items():
             printed = str(paper[data].figures[metric])
-            cells.append(Cell(printed, _score(tested, metric) if tested else None))
+            cells.append(TableCell(printed, _score(tested, metric) if tested else None))
     return cells
 
 
-def _score(tested: _Tested, metric: str) -> Ours | str:
+def _score(tested: _Tested, metric: str) -> OurFigure | str:
     values = [100 * getattr(tested.summary, name) for name in _OURS[metric]]
     if len(values) > 1:
         return " / ".join(f"{value:.2f}" for value in values)
     low, high = percentiles(resample([tested.run.test])[_INTERVALS[metric]])
-    return Ours(values[0], None, 100 * low, 100 * high)
+    return OurFigure(values[0], None, 100 * low, 100 * high)
 
 
 def _why(run: Run, data: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Table 6: what one picture costs each network, timed one way: torch eager, and ONNX Runtime where it is installed."""
+"""Table 6: what one image costs each network, timed one way: torch eager, and ONNX Runtime where it is installed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dspkd.deploy.export.latency import PROTOCOL, Latency, measure
 from dspkd.evaluation.intervals import resample
 from dspkd.experiments.paper.cells import of_run
 from dspkd.experiments.paper.claims.read import PAPER, read
-from dspkd.experiments.paper.claims.rows import Row
+from dspkd.experiments.paper.claims.rows import ClaimRow
 from dspkd.experiments.paper.reasons import Reasons
-from dspkd.experiments.paper.side_by_side import Cell, Line, Ours, SideBySide
+from dspkd.experiments.paper.side_by_side import OurFigure, SideBySide, TableCell, TableRow
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.runs.run_folder import Run
@@ -75,17 +75,17 @@ def build(runs: Sequence[Path], log: Callable[[str], None]) -> SideBySide:
     )
 
 
-def _network(row: Row, seed: int) -> Tapped:
+def _network(row: ClaimRow, seed: int) -> Tapped:
     torch.manual_seed(seed)
     return zoo.make(row.network, classes=CLASSES).eval()
 
 
 def _eager(network: Tapped) -> Callable[[], object]:
-    picture = torch.rand(1, 3, SIDE, SIDE)
+    image = torch.rand(1, 3, SIDE, SIDE)
 
     def answer() -> object:
         with torch.inference_mode():
-            return network(picture)
+            return network(image)
 
     return answer
 
@@ -100,36 +100,43 @@ def _exported(networks: dict[str, Tapped], log: Callable[[str], None]) -> dict[s
     except ModuleNotFoundError as error:
         log(f"ONNX Runtime is left out: {error.name} is not installed")
         return {}
-    picture = {INPUT: torch.rand(1, 3, SIDE, SIDE).numpy()}
+    image = {INPUT: torch.rand(1, 3, SIDE, SIDE).numpy()}
 
     def asks(model: bytes) -> Callable[[], object]:
         answering = session(model)
-        return lambda: answering.run([OUTPUT], picture)
+        return lambda: answering.run([OUTPUT], image)
 
     return {f"{model}: onnx": asks(to_onnx(network, SIDE)) for model, network in networks.items()}
 
 
-def _line(row: Row, network: Tapped, timed: dict[str, Latency], sources: Sequence[Run], reasons: Reasons) -> Line:
+def _line(
+    row: ClaimRow, network: Tapped, timed: dict[str, Latency], sources: Sequence[Run], reasons: Reasons
+) -> TableRow:
     run = next((run for run in reversed(sources) if _is(run, row)), None)
     cells = [
-        Cell(str(row.figures["accuracy"]), of_run(resample([run.test])["accuracy"]) if run else None),
-        Cell(str(row.figures["parameters"]), Ours(sum(p.numel() for p in network.parameters()) / 1e6, digits=3)),
+        TableCell(str(row.figures["accuracy"]), of_run(resample([run.test])["accuracy"]) if run else None),
+        TableCell(
+            str(row.figures["parameters"]), OurFigure(sum(p.numel() for p in network.parameters()) / 1e6, digits=3)
+        ),
         *_times(str(row.figures["time"]), timed[f"{row.model}: torch"]),
         *_times("", timed.get(f"{row.model}: onnx")),
     ]
     own = [_MACHINE, *([_IMAGES] if run else []), *([_SIZE] if row.role == "student" else [])]
     own += [_STAND_IN] if row.network == "wide_shufflenet" else []
     shown = {"teacher": f"{row.model} (T)", "baseline": f"{row.model} (S)", "student": f"T/S + {row.model}"}
-    return Line(shown.get(row.role or "", row.model), tuple(cells), reasons.number(own))
+    return TableRow(shown.get(row.role or "", row.model), tuple(cells), reasons.number(own))
 
 
-def _times(printed: str, took: Latency | None) -> list[Cell]:
+def _times(printed: str, took: Latency | None) -> list[TableCell]:
     if took is None:
-        return [Cell(printed), Cell()]
-    return [Cell(printed, Ours(took.p50 / 1000, digits=4)), Cell("", Ours(took.p95 / 1000, digits=4))]
+        return [TableCell(printed), TableCell()]
+    return [
+        TableCell(printed, OurFigure(took.p50 / 1000, digits=4)),
+        TableCell("", OurFigure(took.p95 / 1000, digits=4)),
+    ]
 
 
-def _is(run: Run, row: Row) -> bool:
+def _is(run: Run, row: ClaimRow) -> bool:
     """Return whether a run is of a row: of its network; a distilled student of its method, the others of none."""
     method = run.result.name.partition("+")[0].replace("_", "-").upper()
     return run.result.model == row.network and (

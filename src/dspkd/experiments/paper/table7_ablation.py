@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from dspkd.evaluation.significance import Verdict, verdicts
 from dspkd.experiments.paper import training_grid
-from dspkd.experiments.paper.cells import Setting, of_arm, of_difference, predictions, word
-from dspkd.experiments.paper.claims.rows import Row
-from dspkd.experiments.paper.side_by_side import Cell, Line
+from dspkd.experiments.paper.cells import TableSetup, of_arm, of_difference, predictions, word
+from dspkd.experiments.paper.claims.rows import ClaimRow
+from dspkd.experiments.paper.side_by_side import TableCell, TableRow
 from dspkd.experiments.paper.training_grid import PLAIN
 
 SHOWN = {
@@ -38,7 +38,7 @@ _NOTES = [
 ]
 
 
-def lines(setting: Setting) -> tuple[tuple[str, ...], list[Line], list[str]]:
+def lines(setting: TableSetup) -> tuple[tuple[str, ...], list[TableRow], list[str]]:
     """Return the columns, the rows and the notes of table 7."""
     (teacher,) = setting.teachers
     steps = {
@@ -59,11 +59,11 @@ def lines(setting: Setting) -> tuple[tuple[str, ...], list[Line], list[str]]:
     return columns, made, _NOTES
 
 
-def _row(setting: Setting, model: str) -> Row:
+def _row(setting: TableSetup, model: str) -> ClaimRow:
     return next(row for row in setting.paper if (row.table, row.model) == ("table 7", model))
 
 
-def _compared(setting: Setting, pairs: Sequence[tuple[str, str]]) -> Told:
+def _compared(setting: TableSetup, pairs: Sequence[tuple[str, str]]) -> Told:
     """Return the verdicts of those pairs of which both have a run, by arm, base and metric."""
     there = [pair for pair in pairs if set(pair) <= set(setting.arms)]
     names = dict.fromkeys(name for pair in there for name in pair)
@@ -73,14 +73,14 @@ def _compared(setting: Setting, pairs: Sequence[tuple[str, str]]) -> Told:
     return {(verdict.one, verdict.other, verdict.metric): verdict for verdict in told}
 
 
-def _cells(setting: Setting, pair: tuple[str, str], row: Row | None, told: Told) -> list[Cell]:
+def _cells(setting: TableSetup, pair: tuple[str, str], row: ClaimRow | None, told: Told) -> list[TableCell]:
     found = setting.arms.get(pair[0])
     gain, decides = (told.get((*pair, metric)) for metric in ("accuracy", "balanced_accuracy"))
     delta = f"{row.delta.value:+.2f}" if row and row.delta else ""
     return [
-        Cell(str(row.figures["accuracy"]) if row else "", of_arm(found, "accuracy")),
-        Cell(delta, of_difference(gain) if gain else None),
-        Cell("", of_arm(found, "balanced_accuracy")),
-        Cell("", of_arm(found, "f1_macro")),
-        Cell("", word(decides) if decides else None),
+        TableCell(str(row.figures["accuracy"]) if row else "", of_arm(found, "accuracy")),
+        TableCell(delta, of_difference(gain) if gain else None),
+        TableCell("", of_arm(found, "balanced_accuracy")),
+        TableCell("", of_arm(found, "f1_macro")),
+        TableCell("", word(decides) if decides else None),
     ]

@@ -13,12 +13,12 @@ from dspkd.errors import RecipeError, RunError, WeightsError
 from dspkd.experiments.compare.compare import compare
 from dspkd.experiments.compare.executors import Engine
 from dspkd.experiments.paper import side_by_side_page, table1_sizes, table6_latency, trained_tables, training_grid
-from dspkd.experiments.paper.datasets import Pictures, paper_data, prepare
+from dspkd.experiments.paper.datasets import PaperImages, paper_data, prepare
 from dspkd.experiments.paper.scale import FULL, PAPER, RUNGS, Choice, Cost, Networks, Scale, choose, given_up
 from dspkd.models import zoo
 from dspkd.recipes import catalog, schema
 from dspkd.runs import plan
-from dspkd.runs.context import write_json
+from dspkd.runtime.files import write_json
 
 TABLES = tuple(f"table{number}" for number in range(1, 8))
 STEPS = 6
@@ -104,7 +104,7 @@ def reproduce(
 
 
 def _chosen(
-    table: int, shown: Pictures, folder: Path, budget: float | None, jobs: int, log: Callable[[str], None]
+    table: int, shown: PaperImages, folder: Path, budget: float | None, jobs: int, log: Callable[[str], None]
 ) -> Choice:
     """Return the scale that was chosen in this folder before, or choose one and keep it."""
     kept = folder / CHOSEN
@@ -140,7 +140,7 @@ def _chosen(
     return choice
 
 
-def _read(kept: Path, shown: Pictures) -> Choice:
+def _read(kept: Path, shown: PaperImages) -> Choice:
     said = json.loads(kept.read_text(encoding="utf-8"))
     if said["data"] != str(shown.path):
         raise RunError(f"{kept.parent}: was trained on {said['data']}, not {shown.path}; choose another --out")
@@ -161,7 +161,7 @@ def _weights(networks: Networks) -> tuple[str, str]:
     return "imagenet", ""
 
 
-def _measure(scale: Scale, *, table: int, shown: Pictures, jobs: int) -> Cost:
+def _measure(scale: Scale, *, table: int, shown: PaperImages, jobs: int) -> Cost:
     """Return the seconds of an epoch at a scale, by the first steps of its plain student and of its dearest teacher."""
     wanted = training_grid.grid(table, scale, shown.path)
     plain = next(arm for arm in wanted.arms if arm.name == training_grid.PLAIN)

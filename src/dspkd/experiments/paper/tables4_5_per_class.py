@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from dspkd.evaluation.intervals import resample_f1
 from dspkd.experiments.paper import training_grid
-from dspkd.experiments.paper.cells import Setting, of_arm, of_runs, predictions
-from dspkd.experiments.paper.claims.rows import Row
+from dspkd.experiments.paper.cells import TableSetup, of_arm, of_runs, predictions
+from dspkd.experiments.paper.claims.rows import ClaimRow
 from dspkd.experiments.paper.datasets import paper_classes
-from dspkd.experiments.paper.side_by_side import Cell, Line
+from dspkd.experiments.paper.side_by_side import TableCell, TableRow
 from dspkd.experiments.paper.training_grid import PLAIN
 
 
-def lines(setting: Setting) -> tuple[tuple[str, ...], list[Line], list[str]]:
+def lines(setting: TableSetup) -> tuple[tuple[str, ...], list[TableRow], list[str]]:
     """Return the columns, the rows and the notes of table 4 or 5."""
     printed = paper_classes(setting.table)
-    others = tuple(name for name in setting.pictures.classes if name not in printed)
+    others = tuple(name for name in setting.dataset.classes if name not in printed)
     classes = (*printed, *others)
     columns = (*(f"{name}: F1, %" for name in classes), "macro F1, %", "accuracy, %", "balanced accuracy, %")
     made = [_line(setting, "Student, plain", PLAIN, classes, None, [])]
@@ -30,15 +30,15 @@ def lines(setting: Setting) -> tuple[tuple[str, ...], list[Line], list[str]]:
 
 
 def _line(
-    setting: Setting, name: str, step: str, classes: Sequence[str], row: Row | None, doubts: Sequence[str]
-) -> Line:
+    setting: TableSetup, name: str, step: str, classes: Sequence[str], row: ClaimRow | None, doubts: Sequence[str]
+) -> TableRow:
     (teacher,) = setting.teachers
     found = setting.arms.get(setting.arm(step, teacher))
     scores = resample_f1([predictions(run) for run in found.runs]) if found else {}
     cells = [
-        Cell(str(row.f1_of[c]) if row and c in row.f1_of else "", of_runs(scores[c]) if c in scores else None)
+        TableCell(str(row.f1_of[c]) if row and c in row.f1_of else "", of_runs(scores[c]) if c in scores else None)
         for c in classes
     ]
-    cells.append(Cell(str(row.figures["f1"]) if row else "", of_arm(found, "f1_macro")))
-    cells += [Cell("", of_arm(found, metric)) for metric in ("accuracy", "balanced_accuracy")]
+    cells.append(TableCell(str(row.figures["f1"]) if row else "", of_arm(found, "f1_macro")))
+    cells += [TableCell("", of_arm(found, metric)) for metric in ("accuracy", "balanced_accuracy")]
     return setting.line(name, cells, [teacher], doubts)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dspkd.evaluation.intervals import CONFIDENCE
 from dspkd.experiments.paper import table7_ablation, tables2_3_overall, tables4_5_per_class
-from dspkd.experiments.paper.cells import Setting
-from dspkd.experiments.paper.datasets import Pictures
+from dspkd.experiments.paper.cells import TableSetup
+from dspkd.experiments.paper.datasets import PaperImages
 from dspkd.experiments.paper.scale import Choice
 from dspkd.experiments.paper.side_by_side import SideBySide
 from dspkd.reports.comparison_results import Results
@@ -25,12 +25,12 @@ _NOTES = (
     "a single run, such as a teacher's or that of a table of one seed, is over lesions alone and speaks of that run.",
     "Verdicts are of balanced accuracy, with p corrected by Holm for the pairs of the table; not shown is not equal, "
     "and a true difference of the size called showable would be shown 80 % of the time.",
-    "All arms have the same pictures, split, first weights, batches and number of epochs. The epoch is chosen on "
+    "All arms have the same images, split, first weights, batches and number of epochs. The epoch is chosen on "
     "validation images.",
 )
 
 
-def build(table: int, choice: Choice, pictures: Pictures, results: Results) -> SideBySide:
+def build(table: int, choice: Choice, dataset: PaperImages, results: Results) -> SideBySide:
     """Return a table with what was trained for it.
 
     Parameters
@@ -39,12 +39,12 @@ def build(table: int, choice: Choice, pictures: Pictures, results: Results) -> S
         2, 3, 4, 5 or 7.
     choice
         The scale that was trained, and what it gave up.
-    pictures
+    dataset
         On which.
     results
         What `dspkd.experiments.compare.compare` says of the table's grid.
     """
-    setting = Setting(table, choice.scale, pictures, results)
+    setting = TableSetup(table, choice.scale, dataset, results)
     title, lines = _SETS[table]
     columns, made, notes = lines(setting)
     failed = tuple(f"no result of {folder}: {error}" for folder, error in results.failed.items())
@@ -57,15 +57,15 @@ def build(table: int, choice: Choice, pictures: Pictures, results: Results) -> S
         reasons=tuple(setting.reasons.told),
         notes=(*failed, *notes, *_NOTES),
         given_up=choice.given_up,
-        synthetic=pictures.synthetic,
+        synthetic=dataset.synthetic,
     )
 
 
-def _caption(setting: Setting) -> str:
+def _caption(setting: TableSetup) -> str:
     scale, networks = setting.scale, setting.scale.networks
     tested = f"{counted(setting.results.images, 'test image')} of {counted(setting.results.groups, 'lesion')}"
     taught_by = ", ".join(networks.teachers[teacher] for teacher in setting.teachers)
     return (
-        f"Ours: {setting.pictures.called}, split by lesion or patient; {tested}. Taught by {taught_by}, the student is "
+        f"Ours: {setting.dataset.called}, split by lesion or patient; {tested}. Taught by {taught_by}, the student is "
         f"{networks.student}; {scale.size} px, {scale.epochs} epochs, {counted(scale.seeds, 'seed')}."
     )

@@ -1,4 +1,4 @@
-"""What each table trains: methods and steps of the ablation as recipes, put into a grid for `dspkd.experiments.compare.compare`.
+"""What each table trains: methods and steps of the ablation as recipes, put into a grid for `compare`.
 
 The recipes are those for dermoscopy-150, with networks, resolution and epochs of the chosen scale. Labels are not
 smoothed, so that the paper's student S is the control `plain`. All have the same number of epochs: one-stage arms have
@@ -14,15 +14,15 @@ from pathlib import Path
 
 import tomli_w
 
-from dspkd.experiments.compare.grid import Arm, Grid, Teacher
+from dspkd.experiments.compare.grid import Arm, Grid, GridTeacher
 from dspkd.experiments.paper.scale import Networks, Scale, Work
-from dspkd.runs.context import write_whole
+from dspkd.runtime.files import write_text
 
 PLAIN = "plain"
 
 
 @dataclass(frozen=True)
-class Step:
+class AblationStep:
     """A method, or a step of the ablation.
 
     Attributes
@@ -51,21 +51,21 @@ class Step:
 
 _FUSION = "hierarchical fusion is a reconstruction: the paper's equations and settings are not known"
 _THEN_KD = 'stages.1.terms=[{method="labels", weight=0.5}, {method="kd", weight=0.5, options={temperature=4.0}}]'
-KD = Step("kd", "kd", paper="Vanilla-KD")
-WSLD = Step("wsld", "wsld", paper="WSLD")
-FITNETS = Step("fitnets", "fitnets", paper="FitNets")
-MGD = Step("mgd", "mgd", paper="MGD")
-EML = Step(
+KD = AblationStep("kd", "kd", paper="Vanilla-KD")
+WSLD = AblationStep("wsld", "wsld", paper="WSLD")
+FITNETS = AblationStep("fitnets", "fitnets", paper="FitNets")
+MGD = AblationStep("mgd", "mgd", paper="MGD")
+EML = AblationStep(
     "eml", "eml", paper="EML", doubt="EML is a reconstruction: only the method's title and idea are public"
 )  # fmt: skip
-SSD_KD = Step("ssd_kd", "ssd_kd", "head", paper="SSD-KD")
-DSP_KD = Step("dsp_kd", "dsp_kd", "two", paper="DSP-KD", doubt=_FUSION)
-FUSION = Step("hierarchical_fusion", "hierarchical_fusion", paper="MGD + HF", doubt=_FUSION)
-NORMKD = Step("normkd", "normkd", paper="NKD", doubt="that the paper's NKD is NormKD is inferred")
-THEN_KD = Step("fusion_then_kd", "dsp_kd", "two", paper="MGD + HF + VKD", set=(_THEN_KD,), doubt=_FUSION)
-NO_MASK = Step("dsp_kd_no_mask", "dsp_kd_no_mask", "two")
-SWAPPED = Step("dsp_kd_swapped", "dsp_kd_swapped", "two")
-JOINT = Step("dsp_kd_joint", "dsp_kd_joint")
+SSD_KD = AblationStep("ssd_kd", "ssd_kd", "head", paper="SSD-KD")
+DSP_KD = AblationStep("dsp_kd", "dsp_kd", "two", paper="DSP-KD", doubt=_FUSION)
+FUSION = AblationStep("hierarchical_fusion", "hierarchical_fusion", paper="MGD + HF", doubt=_FUSION)
+NORMKD = AblationStep("normkd", "normkd", paper="NKD", doubt="that the paper's NKD is NormKD is inferred")
+THEN_KD = AblationStep("fusion_then_kd", "dsp_kd", "two", paper="MGD + HF + VKD", set=(_THEN_KD,), doubt=_FUSION)
+NO_MASK = AblationStep("dsp_kd_no_mask", "dsp_kd_no_mask", "two")
+SWAPPED = AblationStep("dsp_kd_swapped", "dsp_kd_swapped", "two")
+JOINT = AblationStep("dsp_kd_joint", "dsp_kd_joint")
 
 METHODS = (KD, WSLD, FITNETS, MGD, EML, SSD_KD, DSP_KD)
 PER_CLASS = (KD, FITNETS, SSD_KD, DSP_KD)
@@ -87,7 +87,7 @@ def work(table: int, networks: Networks) -> Work:
     return Work(taught_by, len(STEPS[table]) * taught_by + 2)
 
 
-def arm(step: Step, teacher: str, scale: Scale) -> str:
+def arm(step: AblationStep, teacher: str, scale: Scale) -> str:
     """Return the name of a step's arm, the same in every table, so that tables share runs."""
     return f"{step.arm}+{scale.networks.teachers[teacher]}"
 
@@ -96,7 +96,7 @@ def grid(table: int, scale: Scale, data: Path) -> Grid:
     """Return the grid of a table."""
     networks = scale.networks
     taught_by = teachers(table, networks)
-    arms = [Arm(recipe="dermoscopy150/plain", name=PLAIN, set=_settings(Step(PLAIN, PLAIN), scale))]
+    arms = [Arm(recipe="dermoscopy150/plain", name=PLAIN, set=_settings(AblationStep(PLAIN, PLAIN), scale))]
     arms += [
         Arm(
             recipe=f"dermoscopy150/{step.recipe}",
@@ -111,16 +111,16 @@ def grid(table: int, scale: Scale, data: Path) -> Grid:
         arms=tuple(arms),
         seeds=tuple(range(scale.seeds)),
         teachers=tuple(taught(networks.teachers[teacher], scale) for teacher in taught_by),
-        set=(f"data.path={_toml(str(data))}", f"pictures.size={scale.size}"),
+        set=(f"data.path={_toml(str(data))}", f"images.size={scale.size}"),
     )
 
 
-def taught(network: str, scale: Scale) -> Teacher:
-    """Return a teacher of a grid; its pictures are fresh, and it trains as long as a student does."""
+def taught(network: str, scale: Scale) -> GridTeacher:
+    """Return a teacher of a grid; its images are fresh, and it trains as long as a student does."""
     rate = f"stages.0.lr={scale.networks.rates[0]}"
     unsmoothed = "stages.0.terms.0.options.label_smoothing=0.0"
     settings = (*_network(network, scale), f"stages.0.epochs={scale.epochs}", rate, unsmoothed)
-    return Teacher(recipe="dermoscopy150/teacher", name=network, set=settings)
+    return GridTeacher(recipe="dermoscopy150/teacher", name=network, set=settings)
 
 
 def write(grid: Grid, path: Path) -> None:
@@ -131,7 +131,7 @@ def write(grid: Grid, path: Path) -> None:
         for key, value in dataclasses.asdict(grid).items()
         if value
     }
-    write_whole(path, tomli_w.dumps(settings, multiline_strings=False))
+    write_text(path, tomli_w.dumps(settings, multiline_strings=False))
 
 
 def _said(table: dict[str, object]) -> Sequence[tuple[str, object]]:
@@ -142,7 +142,7 @@ def _network(name: str, scale: Scale) -> tuple[str, str]:
     return f"model.name={_toml(name)}", f"model.weights={_toml(scale.weights)}"
 
 
-def _settings(step: Step, scale: Scale) -> tuple[str, ...]:
+def _settings(step: AblationStep, scale: Scale) -> tuple[str, ...]:
     """Return what makes a recipe for dermoscopy-150 one of this scale."""
     epochs, (_, first_rate, second_rate) = scale.epochs, scale.networks.rates
     lengths = {

@@ -24,13 +24,13 @@ from dspkd.errors import DataError, DspkdError, RecipeError, RunError
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.intervals import Estimate, require_same_images
 from dspkd.evaluation.predictions import Predictions
-from dspkd.evaluation.teacher_quality import Calibrated, Level, Margin, calibrated, gain, level, margin
+from dspkd.evaluation.teacher_quality import Calibrated, Margin, NetworkScores, calibrated, gain, level, margin
 from dspkd.experiments.compare import controls
 from dspkd.experiments.compare.grid import TEACHERS
 from dspkd.experiments.teacher_check import findings as diagnosis
 from dspkd.experiments.teacher_check import suggestions
-from dspkd.experiments.teacher_check.findings import Finding
-from dspkd.experiments.teacher_check.suggestions import Setting, Soft
+from dspkd.experiments.teacher_check.findings import TeacherFinding
+from dspkd.experiments.teacher_check.suggestions import Softening, Suggestion
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, explain, validate
@@ -56,7 +56,7 @@ class Examination:
         What the teacher reaches there; `training` on up to 1,000 images.
     calibrated
         On validation.
-    turned
+    rotated
         Gain in balanced accuracy on validation by averaging over quarter turns and flips.
     soft
         How each term softens the teacher's answers.
@@ -66,14 +66,14 @@ class Examination:
 
     teacher: tuple[str, ...]
     students: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[TeacherFinding, ...]
     margin: Margin | None = None
-    validation: Level | None = None
-    training: Level | None = None
+    validation: NetworkScores | None = None
+    training: NetworkScores | None = None
     calibrated: Calibrated | None = None
-    turned: Estimate | None = None
-    soft: tuple[Soft, ...] = ()
-    settings: tuple[Setting, ...] = ()
+    rotated: Estimate | None = None
+    soft: tuple[Softening, ...] = ()
+    settings: tuple[Suggestion, ...] = ()
 
     @property
     def teach(self) -> bool:
@@ -96,7 +96,7 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
         The student's.
     students
         Finished runs of the plain student, tried on the same validation images, one for each seed. Without any, those
-        beside the teacher's run are taken that have the recipe's network and picture size and learn from labels alone.
+        beside the teacher's run are taken that have the recipe's network and image size and learn from labels alone.
 
     Raises
     ------
@@ -115,12 +115,12 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
     try:
         teacher = build.teacher(recipe.teachers, table, split, device)
     except DataError as error:
-        return Examination(recipe.teachers, (), (Finding("classes and split", "stop", str(error)),))
+        return Examination(recipe.teachers, (), (TeacherFinding("classes and split", "stop", str(error)),))
     assert teacher, "it has been named"
     asked = _Asked(teacher)
     validation = _predicted(asked, recipe, table, split.rows("val"))
     compared = _students(recipe, validation, students)
-    turned = gain(_predicted(_Asked(teacher, _TURNS), recipe, table, split.rows("val")), validation)
+    rotated = gain(_predicted(_Asked(teacher, _TURNS), recipe, table, split.rows("val")), validation)
     training = level(_predicted(asked, recipe, table, _some(split)))
     reached, known = level(validation), calibrated(validation)
     above = margin(validation, list(compared.values())) if compared else None
@@ -129,15 +129,15 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
         recipe, explain.explain(recipe).stages
     )
     findings = [
-        Finding("classes and split", "ok", f"classes in the data's order: {', '.join(table.classes)}; no leak"),
-        *(_pictures(run, recipe) for run in recipe.teachers),
+        TeacherFinding("classes and split", "ok", f"classes in the data's order: {', '.join(table.classes)}; no leak"),
+        *(_images(run, recipe) for run in recipe.teachers),
         *diagnosis.margin(above, len(compared)),
         diagnosis.memory(training, reached),
         diagnosis.calibration(known),
-        diagnosis.turning(turned),
+        diagnosis.turning(rotated),
     ]
     return Examination(
-        recipe.teachers, tuple(compared), tuple(findings), above, reached, training, known, turned, tuple(soft),
+        recipe.teachers, tuple(compared), tuple(findings), above, reached, training, known, rotated, tuple(soft),
         tuple(settings),
     )  # fmt: skip
 
@@ -164,8 +164,8 @@ class _Asked(nn.Module):
 def _predicted(asked: nn.Module, recipe: Recipe, table: Table, rows: NDArray[np.int64]) -> Predictions:
     """Return the teacher's answers to images, as the student will be shown them."""
     device = build.device(recipe.machine)
-    shown = in_order(table, rows, build.centre_crop(recipe.pictures), batch_size=recipe.train.batch_size)
-    return predict(asked, table, shown, device=device, half=build.half(recipe.train, device))
+    shown = in_order(table, rows, build.centre_crop(recipe.images), batch_size=recipe.train.batch_size)
+    return predict(asked, table, shown, device=device, bf16=build.bf16(recipe.train, device))
 
 
 def _some(split: Split) -> NDArray[np.int64]:
@@ -174,7 +174,7 @@ def _some(split: Split) -> NDArray[np.int64]:
 
 
 def _taught(recipe: Recipe, asked: nn.Module, table: Table, split: Split) -> NDArray[np.float32]:
-    """Return the teacher's logits for training pictures as the recipe makes them."""
+    """Return the teacher's logits for training images as the recipe makes them."""
     device = build.device(recipe.machine)
     batches = build.batches(recipe, table, split.rows("train"), device)
     with torch.no_grad():
@@ -185,9 +185,9 @@ def _taught(recipe: Recipe, asked: nn.Module, table: Table, split: Split) -> NDA
     return np.asarray(torch.cat(said).numpy())
 
 
-def _pictures(run: str, recipe: Recipe) -> Finding:
-    theirs, ours = schema.load(Path(run) / "recipe.toml").pictures, recipe.pictures
-    return diagnosis.pictures(run, (theirs.size, theirs.artefacts), (ours.size, ours.artefacts))
+def _images(run: str, recipe: Recipe) -> TeacherFinding:
+    theirs, ours = schema.load(Path(run) / "recipe.toml").images, recipe.images
+    return diagnosis.images(run, (theirs.size, theirs.artefacts), (ours.size, ours.artefacts))
 
 
 def _students(recipe: Recipe, validation: Predictions, named: Sequence[Path]) -> dict[str, Predictions]:
@@ -226,7 +226,7 @@ def _beside(recipe: Recipe) -> Iterator[Path]:
     for place in sorted(places):
         with suppress(DspkdError):
             other = schema.load(place)
-            same = (other.model, other.pictures.size) == (recipe.model, recipe.pictures.size)
+            same = (other.model, other.images.size) == (recipe.model, recipe.images.size)
             if same and (kind := controls.control(other)) and (place.parent / "result.json").is_file():
                 plain.setdefault(kind, []).append(place.parent)
     yield from plain.get("plain") or plain.get("label_smoothing", [])

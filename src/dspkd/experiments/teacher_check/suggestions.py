@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from dspkd.evaluation.softening import confidence, entropy, softened, temperature_for
 from dspkd.methods import find
 from dspkd.recipes.schema import Recipe
-from dspkd.recipes.stage import Term
+from dspkd.recipes.stage import TermConfig
 from dspkd.runs.explain import StageFacts
 
 SPREAD = {"normkd": "t_norm", "logit_standardisation": "temperature"}
-"""Methods that soften by each picture's own spread of logits, and the option that scales it."""
+"""Methods that soften by each image's own spread of logits, and the option that scales it."""
 
 PLAIN = dict.fromkeys(("kd", "wsld", "dkd", "ssd_kd", "eml"), "temperature")
 """Methods that divide all logits by one temperature."""
@@ -35,7 +35,7 @@ UNLIKE = 9.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class Suggestion:
     """A setting, as it stands after ``--set`` or in a grid's ``set``, and why."""
 
     line: str
@@ -43,8 +43,8 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Soft:
-    """A teacher's answers to training pictures as one term of a recipe softens them.
+class Softening:
+    """A teacher's answers to training images as one term of a recipe softens them.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Soft:
     entropy: float
 
 
-def softness(recipe: Recipe, logits_NK: NDArray[np.float32], right: float) -> list[Soft]:
+def softness(recipe: Recipe, logits_NK: NDArray[np.float32], right: float) -> list[Softening]:
     """Return how each term that softens a teacher's answers would do it.
 
     Parameters
@@ -75,7 +75,7 @@ def softness(recipe: Recipe, logits_NK: NDArray[np.float32], right: float) -> li
     recipe
         The student's.
     logits_NK
-        The teacher's answers to training pictures, augmented as the recipe does.
+        The teacher's answers to training images, augmented as the recipe does.
     right
         Its accuracy on validation images.
     """
@@ -91,11 +91,11 @@ def softness(recipe: Recipe, logits_NK: NDArray[np.float32], right: float) -> li
             wanted = min(max(sure, SOFT), right)
             fits = abs(sure - wanted) < NEAR
             fitting = None if fits else temperature_for(logits_NK, wanted, spread=spread)
-            found.append(Soft(f"stages.{s}.terms.{t}", option, given, fitting, sure, entropy(p_NK)))
+            found.append(Softening(f"stages.{s}.terms.{t}", option, given, fitting, sure, entropy(p_NK)))
     return found
 
 
-def temperatures(soft: Sequence[Soft], right: float) -> list[Setting]:
+def temperatures(soft: Sequence[Softening], right: float) -> list[Suggestion]:
     """Return a setting for each term that would make the answers surer than the teacher is right, or too soft."""
     found = []
     for each in soft:
@@ -106,12 +106,12 @@ def temperatures(soft: Sequence[Soft], right: float) -> list[Setting]:
             if each.confidence > right
             else f"so soft that they say little; this value gives {min(SOFT, right):.2f}"
         )
-        said = f"at {each.option} {each.given:g} its answers to training pictures have confidence {each.confidence:.2f}"
-        found.append(Setting(f"{each.place}.options.{each.option}={each.fitting:.3g}", f"{said}, {too} (inferred)"))
+        said = f"at {each.option} {each.given:g} its answers to training images have confidence {each.confidence:.2f}"
+        found.append(Suggestion(f"{each.place}.options.{each.option}={each.fitting:.3g}", f"{said}, {too} (inferred)"))
     return found
 
 
-def weights(recipe: Recipe, stages: Sequence[StageFacts]) -> list[Setting]:
+def weights(recipe: Recipe, stages: Sequence[StageFacts]) -> list[Suggestion]:
     """Return a setting for each term whose first gradient is `UNLIKE` that of the labels in its stage."""
     found = []
     for s, (stage, facts) in enumerate(zip(recipe.stages, stages, strict=True)):
@@ -122,7 +122,7 @@ def weights(recipe: Recipe, stages: Sequence[StageFacts]) -> list[Setting]:
             if not find(term.method).needs_teacher or 1 / UNLIKE <= ratio <= UNLIKE or not ratio:
                 continue
             found.append(
-                Setting(
+                Suggestion(
                     f"stages.{s}.terms.{t}.weight={term.weight / ratio:.2g}",
                     f"at the first step {name} has {share[name]:.1%} of the gradient and the labels {labels:.1%}; this "
                     "weight makes the two equal, as MGD's authors advise for theirs (the rule for others is inferred)",
@@ -131,6 +131,6 @@ def weights(recipe: Recipe, stages: Sequence[StageFacts]) -> list[Setting]:
     return found
 
 
-def _value(term: Term, option: str) -> float:
+def _value(term: TermConfig, option: str) -> float:
     default = find(term.method).__init__.__kwdefaults__ or {}
     return float(term.options.get(option, default[option]))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from dspkd.training.teachers.frozen import LiveTeacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
 
@@ -35,7 +35,7 @@ class EnsembleTeacher:
     ensemble's predictions).
     """
 
-    def __init__(self, members: Sequence[LiveTeacher]) -> None:
+    def __init__(self, members: Sequence[FrozenTeacher]) -> None:
         self.members = tuple(members)
         self.spec = self.members[0].spec
         self.name = " + ".join(member.name for member in self.members)

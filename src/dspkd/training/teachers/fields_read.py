@@ -25,7 +25,7 @@ def fields_read(terms: Iterable[Term], student: Output, teacher: Output, batch: 
     student, teacher
         Answers to `batch`, as the terms get them in training.
     batch
-        Two pictures or more.
+        Two images or more.
     """
     read: set[str] = set()
     watched = cast("Output", _Watched(teacher, read))
@@ -51,7 +51,7 @@ class _Watched:
     def __getattr__(self, name: str) -> object:
         if name in {"logits", "pooled"}:
             self._read.add(name)
-        if name in {"turned", "strong"}:
+        if name in {"rotated", "strong_aug"}:
             made = getattr(self._answered, name)
             return made and _Watched(made, self._read)
         if name == "maps":

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from dspkd.models.compile import compiled
-from dspkd.types import Batch, Output, Spec
+from dspkd.types import Batch, NetworkSpec, Output
 
 
-class LiveTeacher:
+class FrozenTeacher:
     """A frozen network that answers each batch afresh.
 
     It is in evaluation mode for good: neither its weights nor its BatchNorm statistics change, and dropout and
@@ -29,7 +29,7 @@ class LiveTeacher:
         What to call it in front of people.
     """
 
-    def __init__(self, network: nn.Module, spec: Spec, *, name: str = "teacher") -> None:
+    def __init__(self, network: nn.Module, spec: NetworkSpec, *, name: str = "teacher") -> None:
         self.network = network.eval().requires_grad_(False)
         self.spec, self.name = spec, name
         self._ask: Callable[[Tensor], Output] = self.network
@@ -44,13 +44,13 @@ class LiveTeacher:
         with torch.no_grad():
             return self._ask(batch.images)
 
-    def compiled(self) -> LiveTeacher:
+    def compiled(self) -> FrozenTeacher:
         """Return the same teacher, the same network, asked by its compiled form: for many batches of one size."""
         quick = copy.copy(self)
         quick._ask = compiled(self.network)
         return quick
 
-    def apprentice(self) -> nn.Module:
+    def trainable_copy(self) -> nn.Module:
         """Return a copy of the network that can be trained, in training mode; this teacher stays as it is."""
         return copy.deepcopy(self.network).requires_grad_(True).train()
 

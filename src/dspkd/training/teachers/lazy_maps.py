@@ -8,7 +8,7 @@ from functools import cache
 from torch import Tensor
 
 
-class OnDemand(Mapping[str, Tensor]):
+class LazyMaps(Mapping[str, Tensor]):
     """Maps by name, each read when it is first asked for."""
 
     def __init__(self, taps: Collection[str], read: Callable[[str], Tensor]) -> None:

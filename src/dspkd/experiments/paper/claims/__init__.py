@@ -1,6 +1,6 @@
 """Checks a table of results, ours or one typed from a paper: what cannot be, and what a reader should ask about.
 
-Needs no torch, no pictures and no run: only the figures.
+Needs no torch, no images and no run: only the figures.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dspkd.experiments.paper.claims import matrix_rules, rules
-from dspkd.experiments.paper.claims.finding import Finding, Severity
-from dspkd.experiments.paper.claims.rows import Row, Table
+from dspkd.experiments.paper.claims.finding import ClaimFinding, Severity
+from dspkd.experiments.paper.claims.rows import ClaimRow, ClaimTable
 
-__all__ = ["RULES", "Finding", "Severity", "check"]
+__all__ = ["RULES", "ClaimFinding", "Severity", "check"]
 
 RULES = (
     rules.same_network,
@@ -25,18 +25,18 @@ RULES = (
     rules.accuracy_up,
     rules.gain_in_noise,
 )
-"""Each a function of a `Table`; its docstring says what it holds a table to."""
+"""Each a function of a `ClaimTable`; its docstring says what it holds a table to."""
 
 
-def check(rows: Iterable[Row]) -> list[Finding]:
+def check(rows: Iterable[ClaimRow]) -> list[ClaimFinding]:
     """Return what each rule says of a table, gravest first; what lacks alike is told once."""
-    table = Table(rows)
+    table = ClaimTable(rows)
     found = [finding for rule in RULES for finding in rule(table)]
     order = list(Severity)
     return sorted(_once(found), key=lambda finding: order.index(finding.severity))
 
 
-def _once(found: Sequence[Finding]) -> list[Finding]:
+def _once(found: Sequence[ClaimFinding]) -> list[ClaimFinding]:
     """Return the findings with those that could not be checked for one reason put together."""
     kept, missing = [], dict[tuple[str, str], list[str]]()
     for finding in found:
@@ -45,7 +45,7 @@ def _once(found: Sequence[Finding]) -> list[Finding]:
         else:
             kept.append(finding)
     return kept + [
-        Finding(rule, Severity.UNCHECKED, _listed(list(dict.fromkeys(where))), says)
+        ClaimFinding(rule, Severity.UNCHECKED, _listed(list(dict.fromkeys(where))), says)
         for (rule, says), where in missing.items()
     ]
 

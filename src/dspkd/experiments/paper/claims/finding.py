@@ -16,13 +16,13 @@ class Severity(StrEnum):
     UNEXPLAINED = "needs explanation"
     """It can be, and the reader should be told how."""
     UNCHECKED = "could not be checked"
-    """Something is missing; `Finding.says` names it."""
+    """Something is missing; `ClaimFinding.says` names it."""
     PASSED = "passed"
     """Checked, and nothing found."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class ClaimFinding:
     """What a rule says.
 
     Attributes

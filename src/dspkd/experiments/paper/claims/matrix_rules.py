@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dspkd.experiments.paper.claims.bounds import accuracy_bounds, majority_needed, specificity_bounds
-from dspkd.experiments.paper.claims.finding import Finding, Severity
+from dspkd.experiments.paper.claims.finding import ClaimFinding, Severity
 from dspkd.experiments.paper.claims.granularity import sizes
-from dspkd.experiments.paper.claims.rows import Number, Row, Table
+from dspkd.experiments.paper.claims.rows import ClaimRow, ClaimTable, Number
 
 USUAL = 0.2
 """Share of a data set that is tested on where people split it once. Inferred: 10 to 20 % is usual."""
 
 
-def specificity(table: Table) -> Iterator[Finding]:
+def specificity(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Hold macro specificity, one class against the rest, to where accuracy and the sizes of the classes put it."""
     for row in table.joined:
         if "specificity" not in row.figures:
             continue
         if "accuracy" not in row.figures:
-            yield Finding("specificity", Severity.UNCHECKED, row.name, "its accuracy is not given")
+            yield ClaimFinding("specificity", Severity.UNCHECKED, row.name, "its accuracy is not given")
         elif len(row.classes) < 2:
-            yield Finding("specificity", Severity.UNCHECKED, row.name, "how many images each class has is not given")
+            yield ClaimFinding(
+                "specificity", Severity.UNCHECKED, row.name, "how many images each class has is not given"
+            )
         else:
             yield _specificity(row)
 
 
-def _specificity(row: Row) -> Finding:
+def _specificity(row: ClaimRow) -> ClaimFinding:
     printed, images = row.figures["specificity"], list(row.classes.values())
     accuracy = _shares(row.figures["accuracy"])
     low, high = specificity_bounds(images, accuracy, "macro")
@@ -34,7 +36,7 @@ def _specificity(row: Row) -> Finding:
     where = f"{printed.place}: {row.name}" if printed.place else row.name
     sums = f"accuracy {row.figures['accuracy']}: macro specificity in {_percent(low, high)}; printed {printed}"
     if _meet((from_, to), (low, high)):
-        return Finding("specificity", Severity.PASSED, where, "macro specificity fits accuracy and classes", sums)
+        return ClaimFinding("specificity", Severity.PASSED, where, "macro specificity fits accuracy and classes", sums)
     if to < low:
         share = majority_needed(to, accuracy[1], len(images))
         largest = max(row.classes, key=lambda name: row.classes[name])
@@ -52,10 +54,10 @@ def _specificity(row: Row) -> Finding:
     )
     said = f"no confusion matrix of these classes has this accuracy and this macro specificity; {other}"
     supposed = (*row.supposing(printed), *([row.classes_suppose] if row.classes_suppose else []))
-    return Finding("specificity", Severity.IMPOSSIBLE, where, said, sums, supposed)
+    return ClaimFinding("specificity", Severity.IMPOSSIBLE, where, said, sums, supposed)
 
 
-def f1_of_classes(table: Table) -> Iterator[Finding]:
+def f1_of_classes(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Hold accuracy to where the F1 of each class puts it: it is a weighted mean of them."""
     for row in table.joined:
         if len(row.f1_of) < 2:
@@ -63,10 +65,10 @@ def f1_of_classes(table: Table) -> Iterator[Finding]:
         if "accuracy" in row.figures:
             yield _f1_of_classes(row)
         else:
-            yield Finding("f1-of-classes", Severity.UNCHECKED, row.name, "its accuracy is not given")
+            yield ClaimFinding("f1-of-classes", Severity.UNCHECKED, row.name, "its accuracy is not given")
 
 
-def _f1_of_classes(row: Row) -> Finding:
+def _f1_of_classes(row: ClaimRow) -> ClaimFinding:
     printed, scores = row.figures["accuracy"], list(row.f1_of.values())
     places = dict.fromkeys(each.place for each in (printed, scores[0]) if each.place)
     where = f"{' and '.join(places)}: {row.name}" if places else row.name
@@ -76,18 +78,18 @@ def _f1_of_classes(row: Row) -> Finding:
     supposed = row.supposing(printed, scores[0])
     if not _meet(accuracy, (low, high)):
         said = "no confusion matrix has this accuracy and these F1 scores, whatever the sizes of the classes"
-        return Finding("f1-of-classes", Severity.IMPOSSIBLE, where, said, sums, supposed)
+        return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, said, sums, supposed)
     if set(row.classes) >= set(row.f1_of):
         low, high = accuracy_bounds(f1, [row.classes[name] for name in row.f1_of])
         sums += f"; with the sizes of the classes in {_percent(low, high)}"
         if not _meet(accuracy, (low, high)):
             said = "no confusion matrix of these classes has this accuracy and these F1 scores"
             supposed += (row.classes_suppose,) if row.classes_suppose else ()
-            return Finding("f1-of-classes", Severity.IMPOSSIBLE, where, said, sums, supposed)
-    return Finding("f1-of-classes", Severity.PASSED, where, "accuracy fits the F1 of the classes", sums)
+            return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, said, sums, supposed)
+    return ClaimFinding("f1-of-classes", Severity.PASSED, where, "accuracy fits the F1 of the classes", sums)
 
 
-def granularity(table: Table) -> Iterator[Finding]:
+def granularity(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Hold accuracies to whole numbers of images: one test set must be able to give all that are printed of it."""
     for data in dict.fromkeys(row.data for row in table.joined):
         rows = [row for row in table.joined if row.data == data and "accuracy" in row.figures]
@@ -96,36 +98,36 @@ def granularity(table: Table) -> Iterator[Finding]:
             where = f"{data or 'the test set'}: {len(alike)} accuracies"
             if images is None:
                 said = "how many test images there are is not given, not even between which numbers"
-                yield Finding("granularity", Severity.UNCHECKED, where, said)
+                yield ClaimFinding("granularity", Severity.UNCHECKED, where, said)
             elif images[0] == images[1]:
                 yield from (_single(row, images[0]) for row in alike)
             else:
                 yield _range([row.figures["accuracy"] for row in alike], images, runs, where)
 
 
-def _single(row: Row, images: int) -> Finding:
+def _single(row: ClaimRow, images: int) -> ClaimFinding:
     printed = row.figures["accuracy"]
     where = f"{printed.place}: {row.name}" if printed.place else row.name
     step = 100 / images / row.runs
     sums = f"{images:,} images" + f" x {row.runs} runs" * (row.runs > 1) + f": steps of {step:.4f}; printed {printed}"
     if len(sizes([printed], (images, images), row.runs)):
-        return Finding("granularity", Severity.PASSED, where, "so many images can give this accuracy", sums)
+        return ClaimFinding("granularity", Severity.PASSED, where, "so many images can give this accuracy", sums)
     said = "no number of right answers among so many images gives this accuracy"
-    return Finding("granularity", Severity.IMPOSSIBLE, where, said, sums, row.supposing(printed))
+    return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, said, sums, row.supposing(printed))
 
 
-def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str) -> Finding:
+def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str) -> ClaimFinding:
     """Judge accuracies of one test set of unknown size; one that begins at 1 is some part of a data set."""
     different = list({(number.value, number.digits): number for number in printed}.values())
     fitting = sizes(different, images, runs)
     head = f"{len(different)} different values, a test set of {images[0]:,} to {images[1]:,} images"
     if not len(fitting):
         said = "no test set of these sizes gives all of these accuracies"
-        return Finding("granularity", Severity.IMPOSSIBLE, where, said, head)
+        return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, said, head)
     least, whole = int(fitting[0]), images[1]
     sums = f"{head}: the smallest that gives all is {least:,}"
     if images[0] > 1 or least <= USUAL * whole:
-        return Finding("granularity", Severity.PASSED, where, "a test set of these sizes gives all", sums)
+        return ClaimFinding("granularity", Severity.PASSED, where, "a test set of these sizes gives all", sums)
     tried = ", ".join(
         f"of {n:,} ({share} %) gives {sum(len(sizes([each], (n, n), runs)) for each in different)} of them"
         for share in (10, 20)
@@ -136,7 +138,7 @@ def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str
         f"a single test set that gives all of these accuracies has more than {USUAL:.0%} of the images; were they "
         "means over runs or folds, or of different test sets?"
     )
-    return Finding("granularity", Severity.UNEXPLAINED, where, said, sums)
+    return ClaimFinding("granularity", Severity.UNEXPLAINED, where, said, sums)
 
 
 def _meet(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -7,7 +7,6 @@ digits that are written: ``88.50`` is not ``88.5``.
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import re
 import tomllib
@@ -16,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dspkd.errors import DataError
-from dspkd.experiments.paper.claims.rows import COSTS, METRICS, Number, Row
+from dspkd.errors import DataError, suggest
+from dspkd.experiments.paper.claims.rows import COSTS, METRICS, ClaimRow, Number
 
 PAPER = Path(__file__).with_name("paper.toml")
 """The tables of the DSP-KD paper."""
@@ -30,7 +29,7 @@ KEYS = (*WORDS, *FIGURES, "runs", "images", "classes", "classes_suppose", "f1_of
 _NUMBER = re.compile(r"[+-]?\d+(?:\.(\d*))?(?:[eE][+-]?\d+)?")
 
 
-def read(source: str | Path) -> list[Row]:
+def read(source: str | Path) -> list[ClaimRow]:
     """Return the rows of a file, or of the DSP-KD paper where `source` is ``paper`` and no such file is there.
 
     Raises
@@ -72,7 +71,7 @@ def _from_csv(text: str) -> list[dict[str, Any]]:
     headings = [_heading(each) for each in table[0]] if table else []
     for each, written in zip(headings, table[0] if table else [], strict=True):
         if not each:
-            raise DataError(f"no column is called {written!r}; {_hint(written, KEYS)}")
+            raise DataError(f"no column is called {written!r}; {suggest(written, KEYS)}")
     return [_cells(headings, cells) for cells in table[1:]]
 
 
@@ -192,7 +191,7 @@ _READERS: dict[str, Callable[[str], list[dict[str, Any]]]] = {
 }
 
 
-def _row(settings: Mapping[str, Any], place: str) -> Row:
+def _row(settings: Mapping[str, Any], place: str) -> ClaimRow:
     """Return a row, checked key by key."""
     _known(settings, KEYS, place)
     if not str(settings.get("model", "")).strip():
@@ -208,7 +207,7 @@ def _row(settings: Mapping[str, Any], place: str) -> Row:
     spreads = {key: _number(each, at, f"{place}: sd of {key}") for key, each in settings.get("sd", {}).items()}
     f1_of = {key: _number(each, at, f"{place}: f1 of {key}") for key, each in settings.get("f1_of", {}).items()}
     classes = {key: _whole(each, f"{place}: images of {key}") for key, each in settings.get("classes", {}).items()}
-    return Row(
+    return ClaimRow(
         **words,
         role=role,
         figures=figures,
@@ -246,7 +245,7 @@ def _images(written: Any, place: str) -> tuple[int, int] | None:
     return ends[0], ends[-1]
 
 
-def _in_percent(rows: Sequence[Row]) -> list[Row]:
+def _in_percent(rows: Sequence[ClaimRow]) -> list[ClaimRow]:
     """Return the rows with metrics in percent; a file is wholly in one unit."""
     written = [
         n.value for row in rows for m, n in (*row.figures.items(), *row.f1_of.items()) if m not in (*COSTS, "gmacs")
@@ -280,9 +279,4 @@ def _in_percent(rows: Sequence[Row]) -> list[Row]:
 def _known(said: Mapping[str, Any], keys: Sequence[str], place: str) -> None:
     for key in said:
         if key not in keys:
-            raise DataError(f"{place}: no such key: {key!r}; {_hint(key, keys)}")
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise DataError(f"{place}: no such key: {key!r}; {suggest(key, keys)}")

@@ -43,7 +43,7 @@ class Number:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ClaimRow:
     """A model on a data set.
 
     Attributes
@@ -105,7 +105,7 @@ class Row:
         return tuple(dict.fromkeys(self.supposes[each.place] for each in numbers if each.place in self.supposes))
 
 
-class Table:
+class ClaimTable:
     """All rows of a paper, with those of one model on one data set and one teacher put together.
 
     Parameters
@@ -121,7 +121,7 @@ class Table:
         One row for each (data, model, teacher), with the figures of all; of a figure that is printed twice, the first.
     """
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[ClaimRow]) -> None:
         read = list(rows)
         only = {role: _only(read, role) for role in ("teacher", "baseline")}
         self.rows = [
@@ -134,24 +134,24 @@ class Table:
             else row
             for row in read
         ]
-        self.joined: list[Row] = []
+        self.joined: list[ClaimRow] = []
         for row in self.rows:
             self._join(row)
 
-    def find(self, data: str, model: str) -> Row | None:
+    def find(self, data: str, model: str) -> ClaimRow | None:
         """Return the joined row of a teacher, a baseline or any other model that stands alone."""
         found = [row for row in self.joined if (row.data, row.model) == (data, model)]
         return found[0] if len(found) == 1 else next((row for row in found if row.role != "student"), None)
 
-    def teacher(self, row: Row) -> Row | None:
+    def teacher(self, row: ClaimRow) -> ClaimRow | None:
         """Return the joined row of a student's teacher."""
         return self.find(row.data, row.teacher) if row.role == "student" and row.teacher else None
 
-    def baseline(self, row: Row) -> Row | None:
+    def baseline(self, row: ClaimRow) -> ClaimRow | None:
         """Return the joined row of the student without a teacher."""
         return self.find(row.data, row.baseline) if row.role == "student" and row.baseline else None
 
-    def _join(self, row: Row) -> None:
+    def _join(self, row: ClaimRow) -> None:
         for place, there in enumerate(self.joined):
             if (there.data, there.model, there.teacher) == (row.data, row.model, row.teacher):
                 self.joined[place] = replace(
@@ -169,7 +169,7 @@ class Table:
         self.joined.append(row)
 
 
-def _only(rows: Iterable[Row], role: str) -> dict[str, str]:
+def _only(rows: Iterable[ClaimRow], role: str) -> dict[str, str]:
     """Return the model of a role for each data set that has one such model."""
     models: dict[str, set[str]] = {}
     for row in rows:

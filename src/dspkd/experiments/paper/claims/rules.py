@@ -1,7 +1,7 @@
 """The rules of one row, or of rows that a paper sets side by side: costs, means, deltas, teachers, gains.
 
-Each takes a `Table` and yields a `Finding` for whatever it looked at. A threshold that nobody published is ours, and
-its docstring calls it inferred.
+Each takes a `ClaimTable` and yields a `ClaimFinding` for whatever it looked at. A threshold that nobody published is
+ours, and its docstring calls it inferred.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import sqrt
 
-from dspkd.experiments.paper.claims.finding import Finding, Severity
-from dspkd.experiments.paper.claims.rows import COSTS, METRICS, Number, Row, Table
+from dspkd.experiments.paper.claims.finding import ClaimFinding, Severity
+from dspkd.experiments.paper.claims.rows import COSTS, METRICS, ClaimRow, ClaimTable, Number
 
 SLOWER = 1.25
 """Ratio of two times of one graph that noise of measurement does not explain. Inferred: repeated medians of one graph
@@ -22,7 +22,7 @@ ERRORS = 2.0
 _UNITS = {"parameters": "parameters", "time": "inference time"}
 
 
-def same_network(table: Table) -> Iterator[Finding]:
+def same_network(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Hold rows that deploy one network on one data set to its parameters, and about to its speed.
 
     Distillation trains a network and leaves its graph as it is.
@@ -38,32 +38,32 @@ def same_network(table: Table) -> Iterator[Finding]:
                     yield _same_cost(row, first, cost, network)
         if len(rows) > 1 and not any("parameters" in row.figures for row in rows):
             where = f"{network}{f' ({data})' if data else ''}"
-            yield Finding("same-network", Severity.UNCHECKED, where, "no parameters are given")
+            yield ClaimFinding("same-network", Severity.UNCHECKED, where, "no parameters are given")
 
 
-def _same_cost(row: Row, first: Row, cost: str, network: str) -> Finding:
+def _same_cost(row: ClaimRow, first: ClaimRow, cost: str, network: str) -> ClaimFinding:
     ours, theirs = row.figures[cost], first.figures[cost]
     said = f"{_UNITS[cost]} {ours} of {row.model}, {theirs} of {first.model}; both deploy {network}"
     apart = abs(ours.value - theirs.value)
     if apart <= ours.half + theirs.half:
-        return Finding("same-network", Severity.PASSED, _where(row, ours), said)
+        return ClaimFinding("same-network", Severity.PASSED, _where(row, ours), said)
     if cost == "parameters":
         sums = f"|{ours} - {theirs}| = {apart:.4g}; rounding explains {ours.half + theirs.half:.4g}"
         claim = "distillation leaves the graph as it is, and cannot change its parameters"
-        return Finding(
+        return ClaimFinding(
             "same-network", Severity.IMPOSSIBLE, _where(row, ours), f"{said}: {claim}", sums, row.supposing(ours)
         )
     ratio = max(ours.value, theirs.value) / max(min(ours.value, theirs.value), 1e-12)
     sums = f"{ours} / {theirs} = {ours.value / max(theirs.value, 1e-12):.2f}; noise is taken to explain {SLOWER}"
     if ratio <= SLOWER:
-        return Finding("same-network", Severity.PASSED, _where(row, ours), said, sums)
+        return ClaimFinding("same-network", Severity.PASSED, _where(row, ours), said, sums)
     claim = "one graph has one speed; it was measured in different ways, or on different machines"
-    return Finding(
+    return ClaimFinding(
         "same-network", Severity.IMPLAUSIBLE, _where(row, ours), f"{said}: {claim}", sums, row.supposing(ours)
     )
 
 
-def above_teacher(table: Table) -> Iterator[Finding]:
+def above_teacher(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Look for students above their teacher, by more than noise or by nobody knows how much.
 
     Noise is `ERRORS` standard errors of the difference: of the seeds, where spreads are given, and of n test images as
@@ -73,33 +73,33 @@ def above_teacher(table: Table) -> Iterator[Finding]:
     for row in table.joined:
         if (teacher := table.teacher(row)) is None:
             if row.role == "student":
-                yield Finding("above-teacher", Severity.UNCHECKED, row.name, "the table has no row of its teacher")
+                yield ClaimFinding("above-teacher", Severity.UNCHECKED, row.name, "the table has no row of its teacher")
             continue
         for metric in METRICS:
             if metric in row.figures and metric in teacher.figures:
                 yield _above(row, teacher, metric)
 
 
-def _above(row: Row, teacher: Row, metric: str) -> Finding:
+def _above(row: ClaimRow, teacher: ClaimRow, metric: str) -> ClaimFinding:
     ours, theirs = row.figures[metric], teacher.figures[metric]
     gain = ours.value - theirs.value
     said = f"{metric} {ours} of the student, {theirs} of its teacher {teacher.model}"
     sums = f"{ours} - {theirs} = {gain:+.2f}"
     if gain <= ours.half + theirs.half:
-        return Finding("above-teacher", Severity.PASSED, _where(row, ours), said, sums)
+        return ClaimFinding("above-teacher", Severity.PASSED, _where(row, ours), said, sums)
     noise, how = _noise(row, teacher, metric)
     supposed = (*row.supposing(ours), *teacher.supposing(theirs))
     if noise is None:
         told = f"{said}: above its teacher, and {how}"
-        return Finding("above-teacher", Severity.UNEXPLAINED, _where(row, ours), told, sums, supposed)
+        return ClaimFinding("above-teacher", Severity.UNEXPLAINED, _where(row, ours), told, sums, supposed)
     sums += f"; noise {noise:.2f} ({how})"
     if gain <= noise:
-        return Finding("above-teacher", Severity.PASSED, _where(row, ours), f"{said}: within noise", sums)
+        return ClaimFinding("above-teacher", Severity.PASSED, _where(row, ours), f"{said}: within noise", sums)
     told = f"{said}: above its teacher by more than noise, which a leak or tuning on test images does"
-    return Finding("above-teacher", Severity.IMPLAUSIBLE, _where(row, ours), told, sums, supposed)
+    return ClaimFinding("above-teacher", Severity.IMPLAUSIBLE, _where(row, ours), told, sums, supposed)
 
 
-def _noise(one: Row, other: Row, metric: str) -> tuple[float | None, str]:
+def _noise(one: ClaimRow, other: ClaimRow, metric: str) -> tuple[float | None, str]:
     """Return `ERRORS` standard errors of a difference, in points, and what they are made of."""
     parts, variance = [], 0.0
     for row in (one, other):
@@ -116,7 +116,7 @@ def _noise(one: Row, other: Row, metric: str) -> tuple[float | None, str]:
     return ERRORS * sqrt(variance), "2 standard errors: " + " and ".join(parts)
 
 
-def accuracy_up(table: Table) -> Iterator[Finding]:
+def accuracy_up(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Look for accuracy that rises while macro F1, or balanced accuracy, falls: rare classes pay for it."""
     for row in table.joined:
         baseline = table.baseline(row)
@@ -124,7 +124,9 @@ def accuracy_up(table: Table) -> Iterator[Finding]:
             continue
         both = [m for m in ("f1", "balanced_accuracy") if m in row.figures and m in baseline.figures]
         if not both:
-            yield Finding("accuracy-up", Severity.UNCHECKED, row.name, "no macro F1 of it and of its baseline together")
+            yield ClaimFinding(
+                "accuracy-up", Severity.UNCHECKED, row.name, "no macro F1 of it and of its baseline together"
+            )
         for metric in both:
             ups, downs = (
                 (row.figures[each], baseline.figures[each], row.figures[each].value - baseline.figures[each].value)
@@ -140,10 +142,10 @@ def accuracy_up(table: Table) -> Iterator[Finding]:
             )
             severity = Severity.UNEXPLAINED if falls else Severity.PASSED
             supposed = row.supposing(ups[0], downs[0]) if falls else ()
-            yield Finding("accuracy-up", severity, _where(row, downs[0]), said, sums, supposed)
+            yield ClaimFinding("accuracy-up", severity, _where(row, downs[0]), said, sums, supposed)
 
 
-def gain_in_noise(table: Table) -> Iterator[Finding]:
+def gain_in_noise(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Look for gains smaller than what another seed does: the larger of the two spreads."""
     for row in table.joined:
         if (baseline := table.baseline(row)) is None:
@@ -156,16 +158,16 @@ def gain_in_noise(table: Table) -> Iterator[Finding]:
             known = [each.spreads[metric].value for each in (row, baseline) if metric in each.spreads]
             if not known:
                 said = f"{metric}: no spread over seeds is given, so nobody can tell a gain from luck"
-                yield Finding("gain-in-noise", Severity.UNCHECKED, row.name, said)
+                yield ClaimFinding("gain-in-noise", Severity.UNCHECKED, row.name, said)
                 continue
             sums = f"{ours} - {baseline.figures[metric]} = {gain:+.2f}; standard deviation over seeds {max(known):.2f}"
             small = gain < max(known)
             said = f"{metric}: the gain is {'smaller' if small else 'larger'} than what another seed does"
             severity = Severity.UNEXPLAINED if small else Severity.PASSED
-            yield Finding("gain-in-noise", severity, _where(row, ours), said, sums)
+            yield ClaimFinding("gain-in-noise", severity, _where(row, ours), said, sums)
 
 
-def macro_mean(table: Table) -> Iterator[Finding]:
+def macro_mean(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Hold a macro average to the mean of the figures of the classes, but for rounding."""
     for row in table.rows:
         if not row.f1_of or "f1" not in row.figures:
@@ -177,13 +179,13 @@ def macro_mean(table: Table) -> Iterator[Finding]:
             f"mean of {', '.join(map(str, classes))} = {mean:.4f}; printed {printed}; rounding explains {rounding:.3f}"
         )
         if abs(mean - printed.value) <= rounding + 1e-9:
-            yield Finding("macro-mean", Severity.PASSED, _where(row, printed), "macro F1 is the mean", sums)
+            yield ClaimFinding("macro-mean", Severity.PASSED, _where(row, printed), "macro F1 is the mean", sums)
         else:
             said = "macro F1 is not the mean of the F1 of the classes"
-            yield Finding("macro-mean", Severity.IMPOSSIBLE, _where(row, printed), said, sums)
+            yield ClaimFinding("macro-mean", Severity.IMPOSSIBLE, _where(row, printed), said, sums)
 
 
-def deltas(table: Table) -> Iterator[Finding]:
+def deltas(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Hold the gain that an ablation prints to the difference of the figures that it prints."""
     for row in table.rows:
         if row.delta is None:
@@ -193,7 +195,7 @@ def deltas(table: Table) -> Iterator[Finding]:
         )
         if base is None or "accuracy" not in base.figures or "accuracy" not in row.figures:
             said = f"accuracy of it or of {row.delta_from!r} is missing"
-            yield Finding("deltas", Severity.UNCHECKED, row.name, said)
+            yield ClaimFinding("deltas", Severity.UNCHECKED, row.name, said)
             continue
         ours, theirs = row.figures["accuracy"], base.figures["accuracy"]
         sums = f"{ours} - {theirs} = {ours.value - theirs.value:+.2f}; printed {row.delta.value:+.2f}"
@@ -201,10 +203,10 @@ def deltas(table: Table) -> Iterator[Finding]:
         wrong = off > ours.half + theirs.half + row.delta.half + 1e-9
         said = f"the gain over {base.model} {'does not add up' if wrong else 'adds up'}"
         severity = Severity.IMPOSSIBLE if wrong else Severity.PASSED
-        yield Finding("deltas", severity, _where(row, row.delta), said, sums)
+        yield ClaimFinding("deltas", severity, _where(row, row.delta), said, sums)
 
 
-def two_values(table: Table) -> Iterator[Finding]:
+def two_values(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Hold a figure that is printed twice to being the same."""
     seen: dict[tuple[str, str, str, str], Number] = {}
     for row in table.rows:
@@ -215,19 +217,19 @@ def two_values(table: Table) -> Iterator[Finding]:
             same = abs(first.value - number.value) <= first.half + number.half + 1e-9
             said = f"{metric} is {first} in {first.place or 'one row'} and {number} in {number.place or 'another'}"
             severity = Severity.PASSED if same else Severity.UNEXPLAINED
-            yield Finding(
+            yield ClaimFinding(
                 "two-values", severity, _where(row, number), said, supposes=() if same else row.supposing(number)
             )
 
 
-def _grouped(table: Table) -> dict[tuple[str, str], list[Row]]:
+def _grouped(table: ClaimTable) -> dict[tuple[str, str], list[ClaimRow]]:
     """Return the rows that deploy one network, by data set and network."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    found: dict[tuple[str, str], list[ClaimRow]] = {}
     for row in table.joined:
         if row.network:
             found.setdefault((row.data, row.network), []).append(row)
     return found
 
 
-def _where(row: Row, number: Number) -> str:
+def _where(row: ClaimRow, number: Number) -> str:
     return f"{number.place}: {row.name}" if number.place else row.name

@@ -1,8 +1,8 @@
-"""Distilling with a bank of answers beside the live teacher, beside torchdistill, and beside the floor.
+"""Distilling with a cache of answers beside the live teacher, beside torchdistill, and beside the floor.
 
     pip install --no-deps torchdistill
-    python benchmarks/bench_bank.py --data ../shared/data/dermoscopy-288-mini
-    python benchmarks/bench_bank.py --data ../shared/data/dermoscopy-150 --size 96 --batch 32 --threads 2
+    python benchmarks/bench_teacher_cache.py --data ../shared/data/dermoscopy-288-mini
+    python benchmarks/bench_teacher_cache.py --data ../shared/data/dermoscopy-150 --size 96 --batch 32 --threads 2
 
 Every contestant runs in a process of its own, and they take turns, one step each in every round: see `contestants.py`.
 Ratios are medians, with quartiles, over the rounds: of time by the clock, and of the processor. The latter, with one
@@ -31,7 +31,7 @@ FUSIONS = {
 
 def add_arguments(parser, *, images, views):
     """Add what the setting of a run is made of."""
-    parser.add_argument("--data", help="a folder with a data set; painted pictures of 450 px without it")
+    parser.add_argument("--data", help="a folder with a data set; painted images of 450 px without it")
     parser.add_argument("--teacher", default="res2net101")
     parser.add_argument("--student", default="shufflenet_v2_x1_0")
     parser.add_argument("--size", type=int, default=224)
@@ -53,14 +53,14 @@ def contestants(setting, rounds, without):
     made = {
         "filling": (filling, replace(setting, views=rounds + 1)),  # a batch a round at least, to the last
         "plain": (dspkd, setting, None, None),
-        "warm": (dspkd, setting, "bank", KD),
+        "warm": (dspkd, setting, "teacher_cache", KD),
         "live": (dspkd, setting, "live", KD),
         "torchdistill": (torchdistill, setting, False),
         "torchdistill, our allocator": (torchdistill, setting, True),
         "kd alone": (term_alone, setting, KD),
     }
     for name, term in FUSIONS.items():
-        made[f"stage 1, {name}"] = (dspkd, setting, "bank", term)
+        made[f"stage 1, {name}"] = (dspkd, setting, "teacher_cache", term)
         made[f"{name} alone"] = (term_alone, setting, term)
     return {name: Apart(*work) for name, work in made.items() if name not in without}
 
@@ -68,13 +68,13 @@ def contestants(setting, rounds, without):
 def ratios(spent, views):
     """Return what the figures say, by a sentence that says which."""
     found = {
-        "images a second, warm bank / torchdistill": ("torchdistill", "warm"),
+        "images a second, warm cache / torchdistill": ("torchdistill", "warm"),
         "images a second, live / torchdistill": ("torchdistill", "live"),
-        "images a second, warm bank / torchdistill, our allocator": ("torchdistill, our allocator", "warm"),
+        "images a second, warm cache / torchdistill, our allocator": ("torchdistill, our allocator", "warm"),
         "images a second, live / torchdistill, our allocator": ("torchdistill, our allocator", "live"),
         "images a second, plain student / torchdistill: the bound": ("torchdistill", "plain"),
-        "images a second, filling the bank / torchdistill": ("torchdistill", "filling"),
-        "time, stage 2 from a warm bank / plain student": ("warm", "plain"),
+        "images a second, filling the cache / torchdistill": ("torchdistill", "filling"),
+        "time, stage 2 from a warm cache / plain student": ("warm", "plain"),
     }
     lines = {text: ratio(spent[a], spent[b]) for text, (a, b) in found.items() if {a, b} <= set(spent)}
     for name in FUSIONS:
@@ -84,7 +84,9 @@ def ratios(spent, views):
             lines[f"time, stage 1 ({name}) / plain student"] = ratio(spent[f"stage 1, {name}"], spent["plain"])
     if {"torchdistill", "warm", "filling"} <= set(spent):
         ours = 30 * spent["warm"] + views * spent["filling"]
-        lines[f"30 epochs, cold bank, {views} views / torchdistill, computed"] = ratio(30 * spent["torchdistill"], ours)
+        lines[f"30 epochs, cold cache, {views} views / torchdistill, computed"] = ratio(
+            30 * spent["torchdistill"], ours
+        )
     return lines
 
 
@@ -113,8 +115,8 @@ def main():
         print(f"{name:58} images a second {clock:7.1f}, a processor second {processor:7.1f}")
     for text, found in figures.items():
         print(told(text, found))
-    pictures = here.setting.views * (len(here.rows) // asked.batch) * asked.batch
-    print(f"the bank: {here.bank.nbytes / pictures / 1e3:.0f} kB a picture")
+    images = here.setting.views * (len(here.rows) // asked.batch) * asked.batch
+    print(f"the cache: {here.teacher_cache.nbytes / images / 1e3:.0f} kB an image")
     if asked.out:
         kept = {"settings": asdict(setting), "ratios": figures}
         asked.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")

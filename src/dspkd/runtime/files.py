@@ -1,0 +1,47 @@
+"""Files that are there whole or not at all, and sizes as a person reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that takes the place of `path` only when the block ends without an exception.
+
+    A process that is killed leaves the old file, or none, and a ``.partial`` beside it that the next one overwrites.
+    Text is UTF-8, and line ends are written as given.
+    """
+    partial = path.with_name(path.name + ".partial")
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with partial.open(mode, **text) as file:
+        yield file
+    partial.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic_open(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON, indented for a person to read, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def readable(nbytes: float) -> str:
+    """Return a number of bytes as a person reads it.
+
+    >>> readable(1_534_000_000)
+    '1.53 GB'
+    """
+    for unit in ("bytes", "kB", "MB"):
+        if nbytes < 1000:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} GB"
