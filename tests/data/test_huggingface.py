@@ -83,7 +83,7 @@ def test_label_and_group_may_be_named(tmp_path):
         (JSONL | {"metadata.csv": "file_name,label\ntest/1.jpg,NV\n"}, r"test/1\.jpg: in the metadata of two folders"),
         ({"metadata.jsonl": '{"file_name": "1.jpg"}\n{"file_name": "2.jpg", "label": "a"}', "1.jpg": "", "2.jpg": ""},
          "line 1: column 'label' is empty"),
-        ({"a.txt": ""}, r"there is no image here, nor metadata\.csv or metadata\.jsonl"),
+        ({"a.txt": ""}, r"no image here, nor metadata\.csv or metadata\.jsonl"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(tmp_path, files, message):

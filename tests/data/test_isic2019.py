@@ -92,7 +92,7 @@ def test_one_folder_holds_one_set(tmp_path):
         isic2019.read(tmp_path)
     lay(tmp_path, "A")
     lay(tmp_path, "B")
-    with pytest.raises(DataError, match=r"found A_GroundTruth\.csv, B_GroundTruth\.csv; keep one set in a folder"):
+    with pytest.raises(DataError, match=r"A_GroundTruth\.csv, B_GroundTruth\.csv; keep one"):
         isic2019.read(tmp_path)
 
 

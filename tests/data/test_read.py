@@ -36,16 +36,16 @@ def test_the_label_column_of_a_csv_may_have_another_name(tmp_path):
     lay(tmp_path, CSV | {"labels.csv": "path,dx\nimages/a.jpg,NV\n"})
     assert read("auto", tmp_path, label="dx").classes == ("NV",)
     assert read("auto", tmp_path / "labels.csv", label="dx").classes == ("NV",)
-    with pytest.raises(DataError, match="label = 'dx' is for layouts 'csv' and"):
+    with pytest.raises(DataError, match=r"layout 'folder' .*leave out label = 'dx'"):
         read("folder", tmp_path, label="dx")
 
 
 def test_what_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no layout is called 'isic2018'; did you mean 'isic2019'"):
+    with pytest.raises(DataError, match="'isic2018'; did you mean 'isic2019'"):
         read("isic2018", tmp_path)
-    with pytest.raises(DataError, match=r"no known layout; want NAME_GroundTruth\.csv"):
+    with pytest.raises(DataError, match="no known layout"):
         read("auto", tmp_path)
-    with pytest.raises(DataError, match="nowhere: there is no such file or folder"):
+    with pytest.raises(DataError, match="nowhere: "):
         read("auto", tmp_path / "nowhere")
 
 

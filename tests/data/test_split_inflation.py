@@ -45,7 +45,6 @@ def test_sizes_and_leaks_are_told_of_each_seed(measured):
     nearest = measured["nearest neighbour"]
     assert set(measured) == set(PROBES)
     assert len(nearest.by_image) == len(nearest.by_group) == len(nearest.leaked) == 5
-    assert all(abs(image - group) <= 4 for image, group in nearest.test_images)
     assert min(nearest.leaked) > 0.8
 
 
@@ -66,7 +65,7 @@ def test_images_that_say_their_class_leave_nothing_to_overstate(table, tmp_path)
 
 def test_the_interval_is_students_over_paired_differences():
     image, group = (0.8, 0.7, 0.9, 0.75), (0.6, 0.65, 0.7, 0.7)
-    premium = SplitInflation("any", image, group, (), ())
+    premium = SplitInflation("any", image, group, ())
     expected = stats.ttest_rel(image, group).confidence_interval(0.95)
     assert premium.interval == pytest.approx((expected.low, expected.high))
     assert premium.mean == pytest.approx(0.125)

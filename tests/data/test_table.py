@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dspkd.data.table import Table, group_or_own
+from dspkd.data.table import Table, group_or_own, rows_of
 from dspkd.errors import DataError, first_few, suggest
 
 ROOT = Path("somewhere")
@@ -77,3 +77,7 @@ def test_messages_list_a_few_and_hint_at_the_nearest():
     assert first_few(["a", "b", "c", "d"]) == "a, b, c and 1 more"
     assert suggest("lesionid", ("image", "lesion_id")) == "did you mean 'lesion_id'?"
     assert suggest("xyz", ("image", "lesion_id")) == "known: image, lesion_id"
+
+
+def test_rows_of_names_keep_their_order():
+    assert rows_of("abca") == {"a": [0, 3], "b": [1], "c": [2]}

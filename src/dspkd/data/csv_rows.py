@@ -1,4 +1,4 @@
-"""CSV files: their rows with the lines they stood on, and the data set that is a plain CSV of paths and labels."""
+"""CSV files: their columns, and the line of the file that each row is on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
-import numpy as np
-
-from dspkd.data.table import Table, group_or_own, refuse_missing
 from dspkd.errors import DataError, suggest
 
 
@@ -86,6 +83,15 @@ def read_rows(path: Path) -> Rows:
     return Rows(path, columns, tuple(line for line, _ in rows))
 
 
+def read_header(path: Path) -> tuple[str, ...]:
+    """Return the column names of a CSV file and read no further; empty where it has none that can be read."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            return tuple(cell.strip() for cell in next(filter(None, csv.reader(file, strict=True)), ()))
+    except (OSError, csv.Error):
+        return ()
+
+
 def _text(path: Path) -> str:
     """Return the text of a UTF-8 file, with or without a byte-order mark."""
     try:
@@ -99,52 +105,10 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}, line {line}: not UTF-8 text; save the table as CSV in UTF-8") from None
 
 
-def read(path: Path, *, image: str = "path", label: str = "label", group: str | None = None) -> Table:
-    """Read a data set that is one CSV file, with a row for each image.
-
-    Parameters
-    ----------
-    path
-        The file, or a folder that holds this CSV and no other.
-    image
-        The column of image files, relative to the folder of the CSV. As written there, they are the ids.
-    label
-        The column of class names; the classes are those that occur, sorted.
-    group
-        The column of lesions or patients. When none is named, it is ``group``, if there is such a column;
-        otherwise every image is a group of its own, as is one whose cell is empty.
-
-    Raises
-    ------
-    DataError
-        A column, a label or an image file is missing, or an image is given twice.
-    """
-    rows = read_rows(path if path.is_file() else only_csv(path))
-    root = rows.path.parent
-    ids = tuple(rows.unique(image))
-    names = rows.filled(label)
-    if group is None and "group" in rows.columns:
-        group = "group"
-    groups = rows.column(group) if group is not None else ("",) * len(ids)
-    paths = tuple(root / PurePath(name) for name in ids)
-    refuse_missing(paths, rows.path)
-    classes = tuple(sorted(set(names)))
-    number = {name: k for k, name in enumerate(classes)}
-    return Table(
-        classes=classes,
-        ids=ids,
-        paths=paths,
-        labels=np.array([number[name] for name in names], dtype=np.int64),
-        groups=group_or_own(groups, ids),
-        attributes={name: cells for name, cells in rows.columns.items() if name not in {image, label, group}},
-        root=root,
-    )
-
-
 def only_csv(folder: Path) -> Path:
     """Return the single ``*.csv`` of a folder; DataError if there is none or more than one."""
     files = sorted(folder.glob("*.csv"))
     if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
-        raise DataError(f"{folder}: want exactly one *.csv here, found {found}; give the path of the one that is meant")
+        names = ", ".join(file.name for file in files) or "none"
+        raise DataError(f"{folder}: want exactly one *.csv here, found {names}; give the path of the right one")
     return files[0]

@@ -210,7 +210,7 @@ def split(
       :math:`M_c^2 = (1 - 1/P)(1 - \sum_p f_p^2)\,K Q_c`, K the number of classes in mixed groups. Random
       assignment would stay within it on average; the choice above is never worse than that average.
 
-    A class of few groups may so be absent from "val" or "test": see `report` and `gaps`.
+    A class of few groups may so be absent from "val" or "test": see `report`.
     """
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise DataError(f"split: val and test must be at least 0 and below 1 together, got val = {val}, test = {test}")
@@ -265,17 +265,6 @@ def report(table: Table, split: Split) -> Counts:
     return {
         part: {name: list(counts) for name, counts in table.take(split.places(part)).counts().items()} for part in PARTS
     }
-
-
-def gaps(table: Table, split: Split) -> tuple[str, ...]:
-    """Return a sentence for each class that is absent from a part that has images: no metric can judge it there."""
-    groups_of = {name: groups for name, (_, groups) in table.counts().items()}
-    return tuple(
-        f"{part}: no image of class {name!r}, which has {groups_of[name]} group(s) in all"
-        for part, classes in report(table, split).items()
-        for name, (images, _) in classes.items()
-        if not images and len(split.places(part))
-    )
 
 
 def leak_share(split: Split, table: Table) -> float:

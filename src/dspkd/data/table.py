@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,14 @@ def refuse_missing(paths: Sequence[Path], source: Path) -> None:
     missing = [str(path) for path in paths if path.name not in listed[path.parent]]
     if missing:
         raise DataError(f"{source}: {len(missing)} of {len(paths)} image files are missing: {first_few(missing)}")
+
+
+def rows_of(names: Iterable[str]) -> dict[str, list[int]]:
+    """Return ``{name: its rows}``, names in order of their first row."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, name in enumerate(names):
+        rows[name].append(row)
+    return dict(rows)
 
 
 def repeated(names: Sequence[str]) -> list[str]:

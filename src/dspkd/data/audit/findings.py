@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from dspkd.data.audit.duplicates import Pairs
 from dspkd.data.audit.fingerprint import Fingerprints
-from dspkd.data.audit.leaks import rows_of
-from dspkd.data.readers.class_folders import bare
+from dspkd.data.image_files import bare
 from dspkd.data.split import Split
-from dspkd.data.table import Table
+from dspkd.data.table import Table, rows_of
 
 Severity: TypeAlias = Literal["invalidates", "warning", "note"]
 """`invalidates`: a score on this split, or on any split by these groups, is not to be believed, or nothing can be

@@ -48,15 +48,12 @@ class SplitInflation:
         Balanced accuracy on test images of each seed, under either split.
     leaked
         Share of the test images of each seed whose lesion or patient is in training, when split by image.
-    test_images
-        Of each seed, split by image and by group.
     """
 
     probe: str
     by_image: tuple[float, ...]
     by_group: tuple[float, ...]
     leaked: tuple[float, ...]
-    test_images: tuple[tuple[int, int], ...]
 
     @property
     def mean(self) -> float:
@@ -100,7 +97,6 @@ def measure(table: Table, *, seeds: int = 5, progress: Progress | None = None) -
     pixels = _pixels(table, progress)
     tried = [(_tried(table, seed, "image"), _tried(table, seed, "group")) for seed in range(seeds)]
     leaked = tuple(splitting.leak_share(by_image, table) for by_image, _ in tried)
-    sizes = tuple((len(a.places("test")), len(b.places("test"))) for a, b in tried)
     scores: dict[str, list[tuple[float, float]]] = {name: [] for name in PROBES}
     for number, pair in enumerate(tried, start=1):
         seen = [_principal(pixels, split) for split in pair]
@@ -110,7 +106,7 @@ def measure(table: Table, *, seeds: int = 5, progress: Progress | None = None) -
         if progress is not None:
             progress("seeds tried", number, seeds)
     return tuple(
-        SplitInflation(name, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), leaked, sizes)
+        SplitInflation(name, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), leaked)
         for name, pairs in scores.items()
     )
 

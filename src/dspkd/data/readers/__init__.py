@@ -1,1 +1,100 @@
-"""One module for each layout of a data set on disk."""
+"""Readers of data sets: one file, one family of layouts on disk.
+
+Adding a file here is the whole registration. A reader module has all that `Reader` lists.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Collection
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from dspkd.data.table import Table
+from dspkd.errors import DataError, suggest
+
+
+class Reader(Protocol):
+    """What a module in this folder offers.
+
+    Attributes
+    ----------
+    LAYOUTS
+        Names of its layouts, as recipes write them.
+    PRIORITY
+        Place in the order in which layouts are recognised, lowest first; no two readers have the same.
+    EXPECTED
+        What a data set of these layouts looks like, for the message that none was recognised.
+    """
+
+    LAYOUTS: Collection[str]
+    PRIORITY: int
+    EXPECTED: str
+
+    def fits(self, path: Path, *, label: str) -> str | None:
+        """Return the layout of the data set at `path`, or None if it is none of `LAYOUTS`.
+
+        Names of files and headers of tables are enough; a folder that does not exist fits nothing.
+        """
+
+    def read(self, path: Path, *, layout: str, group: str | None, label: str | None) -> Table:
+        """Read the data set at `path`; DataError if it is not as `layout` wants it."""
+
+
+@cache
+def readers() -> tuple[Reader, ...]:
+    """Return the readers, in the order in which layouts are recognised."""
+    names = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+    modules = [cast("Reader", import_module(f"{__name__}.{name}")) for name in names]
+    return tuple(sorted(modules, key=lambda module: module.PRIORITY))
+
+
+LAYOUTS = tuple(layout for reader in readers() for layout in reader.LAYOUTS)
+"""The layouts that `read` knows."""
+
+
+def read(layout: str, path: Path, *, group: str | None = None, label: str | None = None) -> Table:
+    """Read the data set at `path`.
+
+    Parameters
+    ----------
+    layout
+        One of `LAYOUTS`, or "auto" to recognise it.
+    path
+        The folder of the data set; for "csv" the file, or a folder that holds a single one.
+    group
+        The column that names the lesion or patient; each reader documents its default.
+    label
+        The column that names the class. Only for "csv" and "imagefolder": the other layouts fix it.
+
+    Raises
+    ------
+    DataError
+        The layout is unknown, or the data set is not as its layout wants it.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder")
+    if layout == "auto":
+        layout = recognise(path, label=label or "label")
+    for reader in readers():
+        if layout in reader.LAYOUTS:
+            return reader.read(path, layout=layout, group=group, label=label)
+    raise DataError(f"no layout is called {layout!r}; {suggest(layout, ('auto', *LAYOUTS))}")
+
+
+def recognise(path: Path, *, label: str = "label") -> str:
+    """Return the layout of the data set at `path`, one of `LAYOUTS`.
+
+    Raises
+    ------
+    DataError
+        It is none of these.
+    """
+    for reader in readers():
+        layout = reader.fits(path, label=label)
+        if layout is not None:
+            return layout
+    expected = ", or ".join(f"{reader.EXPECTED} ({', '.join(reader.LAYOUTS)})" for reader in readers())
+    raise DataError(f"{path}: no known layout; want {expected}")

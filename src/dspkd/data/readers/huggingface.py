@@ -1,4 +1,4 @@
-"""The layout of image folders on the Hugging Face hub: images in any folders, and metadata that name them."""
+"""Layout "imagefolder" of the Hugging Face hub: images in any folders, and metadata that name them."""
 
 from __future__ import annotations
 
@@ -7,53 +7,75 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from dspkd.data.csv_rows import Rows, read_rows
-from dspkd.data.readers.class_folders import GROUPING, SUFFIXES
+from dspkd.data.csv_rows import Rows, read_header, read_rows
+from dspkd.data.image_files import hidden, images_below
+from dspkd.data.readers._columns import GROUPING
 from dspkd.data.table import Table, group_or_own, refuse_missing, repeated
 from dspkd.errors import DataError, first_few
 
+LAYOUTS = ("imagefolder",)
+PRIORITY = 40
+EXPECTED = "PART/CLASS/IMAGE or metadata with 'file_name' and 'label'"
+
 METADATA = ("metadata.csv", "metadata.jsonl")
-"""What the metadata of a folder may be called."""
+"""Names of metadata files."""
 
 PARTS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
-"""Folders that say which part of the official split an image is in, and what the part is called here."""
+"""``{folder: part}`` of an official split."""
 
 
-def read(path: Path, *, label: str | None = None, group: str | None = None) -> Table:
+def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
+    """Return "imagefolder" for a folder of this layout and of no simpler one, else None.
+
+    That is: metadata in JSON, metadata with the columns ``file_name`` and ``label``, or folders of classes in folders
+    named in `PARTS`.
+    """
+    files = _metadata_below(path)
+    if any(file.suffix == ".jsonl" or {"file_name", "label"} <= set(read_header(file)) for file in files):
+        return "imagefolder"
+    parts = [path / part for part in PARTS if (path / part).is_dir()]
+    in_classes = any(image.parent.parent == part for part in parts for image in images_below(part))
+    return "imagefolder" if in_classes else None
+
+
+def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, label: str | None = None) -> Table:  # noqa: ARG001
     """Read a data set as ``load_dataset("imagefolder")`` does.
 
-    Metadata, ``metadata.csv`` or ``metadata.jsonl``, lie in the folder or in folders below it, and name the images in
-    ``file_name``, relative to where they lie. Without any, an image's folder is its class.
+    Metadata, ``metadata.csv`` or ``metadata.jsonl``, lie in the folder or in folders below it. Their column
+    ``file_name`` names the images, relative to the folder of the metadata. Without metadata, an image's folder is its
+    class.
 
     Parameters
     ----------
     path
         The folder.
+    layout
+        "imagefolder".
+    group
+        The column that names the lesion or patient; when none is named, the first of `GROUPING`. An image whose cell is
+        empty is a group of its own.
     label
         The column that names the class, ``label`` if there is such a column; otherwise an image's folder is its class.
-    group
-        The column that names the lesion or patient; when none is named, ``patient_id`` or ``lesion_id``, if there is
-        such a column. An image whose cell is empty is a group of its own.
 
     Returns
     -------
     Table
         Its classes are those that occur, sorted; its ids are the files, relative to `path`. Where images lie in
-        folders ``train``, ``validation`` (or ``val``) and ``test``, the attribute ``split`` says in which.
+        folders ``train``, ``validation`` (or ``val``) and ``test``, the attribute ``split`` names the part.
 
     Raises
     ------
     DataError
-        There are no images, or metadata and images do not fit each other.
+        There are no images, or metadata and images do not match.
     """
-    tables = [_read_metadata(file) for file in metadata_in(path)]
+    tables = [_read_metadata(file) for file in _metadata_in(path)]
     if tables:
         files = [rows.path.parent / PurePath(name) for rows in tables for name in rows.unique("file_name")]
         refuse_missing(files, tables[0].path)
     else:
-        files = _images_below(path)
+        files = images_below(path)
         if not files:
-            raise DataError(f"{path}: there is no image here, nor {' or '.join(METADATA)}")
+            raise DataError(f"{path}: no image here, nor {' or '.join(METADATA)}")
     columns = _columns(tables, len(files))
     ids = tuple(file.relative_to(path).as_posix() for file in files)
     twice = repeated(ids)
@@ -83,30 +105,21 @@ def read(path: Path, *, label: str | None = None, group: str | None = None) -> T
     )
 
 
-def metadata_in(path: Path) -> list[Path]:
-    """Return the metadata files of a folder and of the folders below it, sorted; hidden folders are passed over."""
-    found = sorted(file for name in METADATA for file in path.rglob(name) if not _hidden(file, path))
-    for file in found:
-        if file.name == METADATA[1] and file.with_name(METADATA[0]) in found:
+def _metadata_in(path: Path) -> list[Path]:
+    """Return the metadata files in and below a folder, sorted; DataError if one folder holds both kinds."""
+    files = _metadata_below(path)
+    for file in files:
+        if file.name == METADATA[1] and file.with_name(METADATA[0]) in files:
             raise DataError(f"{file.parent}: holds both {' and '.join(METADATA)}; keep one of the two")
-    return found
+    return files
 
 
-def fits(path: Path) -> bool:
-    """Return whether the folder is of this layout and of no simpler one.
-
-    That is: metadata in JSON, metadata with the columns ``file_name`` and ``label``, or folders of classes in folders
-    named in `PARTS`.
-    """
-    named = metadata_in(path)
-    if any(file.suffix == ".jsonl" or {"file_name", "label"} <= read_rows(file).columns.keys() for file in named):
-        return True
-    parts = [path / part for part in PARTS if (path / part).is_dir()]
-    return any(image.parent.parent == part for part in parts for image in _images_below(part))
+def _metadata_below(path: Path) -> list[Path]:
+    return sorted(file for name in METADATA for file in path.rglob(name) if not hidden(file, path))
 
 
 def _read_metadata(path: Path) -> Rows:
-    """Return the rows of a file of metadata, in which JSON's null is an empty cell."""
+    """Return the rows of a metadata file; JSON's null becomes an empty cell."""
     if path.suffix == ".csv":
         return read_rows(path)
     entries: list[tuple[int, dict[str, object]]] = []
@@ -154,11 +167,3 @@ def _labels(
             f"{first_few(unclear)}; want PART/CLASS/IMAGE, or a column 'label'"
         )
     return tuple(file.parent.name for file in files)
-
-
-def _images_below(path: Path) -> list[Path]:
-    return sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and not _hidden(f, path))
-
-
-def _hidden(file: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(root).parts)

@@ -1,4 +1,4 @@
-"""The layout of ISIC 2019: one-hot labels and metadata in two CSV files beside a folder of images."""
+"""Layout "isic2019": one-hot labels and metadata in two CSV files beside a folder of images."""
 
 from __future__ import annotations
 
@@ -9,25 +9,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows, read_rows
+from dspkd.data.readers._columns import refuse_label
 from dspkd.data.table import Table, group_or_own, refuse_missing
 from dspkd.errors import DataError, first_few, suggest
+
+LAYOUTS = ("isic2019",)
+PRIORITY = 10
+EXPECTED = "NAME_GroundTruth.csv beside NAME_Input/"
 
 CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 """Classes in the order of the published columns; UNK, "none of the others", has no image in the training set."""
 
 TRUTH = "_GroundTruth.csv"
-"""How the name of the file of labels ends."""
+"""Ending of the name of the label file."""
 
-# The published labels of the test set carry these beside the classes.
+# Columns that the published labels of the test set have besides the classes.
 _SCORING = {"score_weight", "validation_weight"}
 
 
-def read(path: Path, *, group: str | None = None, images: Literal["required", "unchecked"] = "required") -> Table:
-    """Read a data set of the layout of ISIC 2019.
+def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
+    """Return "isic2019" for a folder with a ``*_GroundTruth.csv``, else None."""
+    return "isic2019" if any(path.glob(f"*{TRUTH}")) else None
+
+
+def read(
+    path: Path,
+    *,
+    layout: str = "isic2019",
+    group: str | None = None,
+    label: str | None = None,
+    images: Literal["required", "unchecked"] = "required",
+) -> Table:
+    """Read a data set in the layout of the ISIC 2019 challenge.
 
     The folder holds, for one NAME such as ``ISIC_2019_Training``:
 
-    - ``NAME_GroundTruth.csv``: ``image`` and one column a class, 1 for the class of the image, 0 elsewhere;
+    - ``NAME_GroundTruth.csv``: ``image`` and one column per class, 1 for the class of the image, 0 elsewhere;
     - ``NAME_Input/<image>.jpg``;
     - ``NAME_Metadata.csv``: ``image``, usually ``lesion_id``, and others. Without this file every image is a
       group of its own.
@@ -36,11 +53,15 @@ def read(path: Path, *, group: str | None = None, images: Literal["required", "u
     ----------
     path
         The folder.
+    layout
+        "isic2019".
     group
         The column of the metadata that names the group. When none is named, it is ``lesion_id``, if there is
         such a column. An image whose cell is empty is a group of its own.
+    label
+        Must be None: the columns of classes are fixed.
     images
-        "unchecked" reads the tables alone, whether or not the image files are there.
+        "unchecked" reads the tables alone, whether or not the image files exist.
 
     Returns
     -------
@@ -52,12 +73,13 @@ def read(path: Path, *, group: str | None = None, images: Literal["required", "u
     DataError
         A file or a column is missing, an image has no label or several, an image is in one of the two tables only.
     """
+    refuse_label(path, layout, label)
     truth_file = _truth_file(path)
     name = truth_file.name.removesuffix(TRUTH)
     truth = read_rows(truth_file)
     ids = tuple(truth.unique("image"))
     labels = _labels(truth)
-    groups, attributes = _metadata(path / f"{name}_Metadata.csv", truth_file, ids, group)
+    groups, attributes = _read_metadata(path / f"{name}_Metadata.csv", truth_file, ids, group)
     paths = tuple(path / f"{name}_Input" / f"{image}.jpg" for image in ids)
     if images == "required":
         refuse_missing(paths, truth_file)
@@ -73,11 +95,11 @@ def read(path: Path, *, group: str | None = None, images: Literal["required", "u
 
 
 def _truth_file(path: Path) -> Path:
-    """Return the file of labels in a folder."""
+    """Return the label file of a folder."""
     files = sorted(path.glob(f"*{TRUTH}"))
     if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
-        raise DataError(f"{path}: want exactly one *{TRUTH} here, found {found}; keep one set in a folder")
+        names = ", ".join(file.name for file in files) or "none"
+        raise DataError(f"{path}: want exactly one *{TRUTH} here, found {names}; keep one data set per folder")
     return files[0]
 
 
@@ -86,7 +108,7 @@ def _labels(truth: Rows) -> NDArray[np.int64]:
     for column in truth.columns:
         if column not in {"image", *CLASSES} | _SCORING:
             raise DataError(f"{truth.path}: column {column!r} is no class of ISIC 2019; {suggest(column, CLASSES)}")
-    # Spelled as text rather than parsed, since the published files write 0.0 and 1.0 and nothing else is meant.
+    # Compared as text: the published files hold nothing but 0.0 and 1.0.
     cells_NK = np.array([truth.column(name) for name in CLASSES]).T
     ones_NK = np.isin(cells_NK, ("1", "1.0"))
     good_N = (ones_NK | np.isin(cells_NK, ("0", "0.0"))).all(axis=1) & (ones_NK.sum(axis=1) == 1)
@@ -100,7 +122,7 @@ def _labels(truth: Rows) -> NDArray[np.int64]:
     return np.nonzero(ones_NK)[1]
 
 
-def _metadata(
+def _read_metadata(
     path: Path, truth_file: Path, ids: tuple[str, ...], group: str | None
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Return the groups, "" where unknown, and the other columns of the metadata, in the order of `ids`."""
@@ -111,9 +133,9 @@ def _metadata(
     rows = read_rows(path)
     row_of = rows.unique("image")
     for there, here, named, at in ((ids, row_of, truth_file, path), (row_of, set(ids), path, truth_file)):
-        alone = [image for image in there if image not in here]
-        if alone:
-            raise DataError(f"{at}: no row for {len(alone)} images of {named.name}: {first_few(alone)}")
+        missing = [image for image in there if image not in here]
+        if missing:
+            raise DataError(f"{at}: no row for {len(missing)} images of {named.name}: {first_few(missing)}")
     if group is None and "lesion_id" in rows.columns:
         group = "lesion_id"
     groups = rows.column(group) if group is not None else ("",) * len(ids)

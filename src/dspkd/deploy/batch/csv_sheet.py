@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dspkd.data.readers.class_folders import SUFFIXES
+from dspkd.data.image_files import SUFFIXES
 from dspkd.deploy.bundle.predictor import Prediction, Predictor
 from dspkd.errors import DataError
 from dspkd.runtime.files import atomic_open

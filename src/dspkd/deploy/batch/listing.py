@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from dspkd.data.readers.class_folders import SUFFIXES
+from dspkd.data.image_files import SUFFIXES
 from dspkd.errors import DataError, suggest
 
 COLUMN = "path"
