@@ -107,14 +107,13 @@ def test_export_writes_all_that_is_asked_for_and_says_what_it_found(made, finish
     monkeypatch.setattr(exporting, "export", instead)
     out, _ = call(
         "export", finished, "--out", tmp_path / "m.dspkd", "--max-loss", 0.05, "--coverage", 0.8,
-        "--hub", tmp_path / "hub", "--torchscript", tmp_path / "m.ts", "--program", tmp_path / "m.pt2",
+        "--hub", tmp_path / "hub", "--program", tmp_path / "m.pt2",
     )  # fmt: skip
     assert (asked["run"], asked["out"]) == (finished, tmp_path / "m.dspkd")
     assert (asked["max_loss"], asked["coverage"]) == (0.05, 0.8)
     assert made[0].read_json("certificate.json")["conversion"]["verdict"] in out
     assert f"digest {made[0].digest}" in out
     assert (tmp_path / "hub" / "README.md").is_file()
-    assert (tmp_path / "m.ts").is_file()
     assert (tmp_path / "m.pt2").is_file()
     assert "web:" not in out
 

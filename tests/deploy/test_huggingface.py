@@ -1,4 +1,4 @@
-"""What is written for others: a folder for the hub, TorchScript, torch.export. None of it tells of this machine."""
+"""Other formats: a folder for the Hugging Face hub, torch.export. None of it names files of this machine."""
 
 import json
 import zipfile
@@ -60,14 +60,6 @@ def test_timm_loads_its_own_networks_from_the_folder(tmp_path):
     with torch.inference_mode():
         normal = (images - network.mean) / network.std
         torch.testing.assert_close(loaded(normal), network.eval()(images).logits, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
-def test_torchscript_answers_as_the_network_and_names_no_file(finished, images, wanted, tmp_path):
-    path = torch_formats.torchscript(finished, tmp_path / "new" / "model.ts")
-    told = torch.jit.load(path)(torch.from_numpy(images))
-    np.testing.assert_allclose(told.detach().numpy(), wanted, atol=1e-5)
-    tells_nothing(path)
 
 
 def test_an_exported_program_takes_any_number_of_images_and_names_no_file(finished, images, wanted, tmp_path):

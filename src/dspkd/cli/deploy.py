@@ -38,10 +38,7 @@ def export(
     hub: Annotated[
         Path | None, typer.Option(help="Also write a folder for the Hugging Face hub: card, safetensors, ONNX.")
     ] = None,
-    torchscript: Annotated[
-        Path | None, typer.Option(help="Also write the network as TorchScript to this file.")
-    ] = None,
-    program: Annotated[Path | None, typer.Option(help="Also write it by torch.export to this .pt2 file.")] = None,
+    program: Annotated[Path | None, typer.Option(help="Also write the network by torch.export, to this file.")] = None,
     web: Annotated[
         Path | None,
         typer.Option(help="Also write a page that runs it in the browser into this folder, as dspkd web does."),
@@ -64,8 +61,6 @@ def export(
         typer.echo(f"bundle: {out}, digest {bundle.digest}")
         if hub is not None:
             typer.echo(f"hub: {huggingface.write(run, bundle, hub)}")
-        if torchscript is not None:
-            typer.echo(f"TorchScript: {torch_formats.torchscript(run, torchscript)}")
         if program is not None:
             typer.echo(f"torch.export: {torch_formats.program(run, program)}")
         if web is not None:
