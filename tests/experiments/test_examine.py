@@ -79,8 +79,7 @@ def test_test_rows_are_never_asked_for(lesions, runs, monkeypatch):
     predicted = doctor._predicted
     monkeypatch.setattr(doctor, "_predicted", lambda *a: judged.append(set(a[3].tolist())) or predicted(*a))
     doctor.examine(student(lesions, runs / "teacher"))
-    table = build.table(made(lesions).data)
-    split = build.split(made(lesions).split, table)
+    split = build.load_data(made(lesions)).split
     assert not set().union(*judged) & set(split.places("test").tolist())
     assert set(split.rows("val").tolist()) in judged
 
@@ -132,8 +131,8 @@ def test_a_recipe_without_a_teacher_and_a_teacher_that_is_not_there_are_mistakes
 
 
 def test_turning_averages_the_eight_views(lesions, runs):
-    table = build.table(made(lesions).data)
-    split = build.split(made(lesions).split, table)
+    dataset = build.load_data(made(lesions))
+    table, split = dataset.table, dataset.split
     teacher = build.teacher([str(runs / "teacher")], table, split, torch.device("cpu"))
     images = torch.rand(2, 3, 32, 32)
     asked = doctor._Asked(teacher, doctor._TURNS)

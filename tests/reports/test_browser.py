@@ -24,12 +24,12 @@ def complete(folder, teacher):
             site = "lower extremity" if n % 3 else "posterior torso"
             lines.append(f"{name},{'female' if n % 2 else 'male'},{'40 to 59' if n % 5 else '80 and over'},{site}")
     (folder / "attributes.csv").write_text("\n".join(lines) + "\n")
-    (folder / "evidence").mkdir()
+    (folder / "artifacts").mkdir()
     generator = np.random.default_rng(0)
     index = []
     for number in range(12):
         pixels = generator.integers(0, 256, (160, 160, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((160, 160)).save(folder / f"evidence/{number:03d}.jpg", quality=30)
+        Image.fromarray(pixels).resize((160, 160)).save(folder / f"artifacts/{number:03d}.jpg", quality=30)
         maps = {name: generator.uniform(size=(3, 3)).tolist() for name in ("student", "teacher")}
         part = "val" if number < 8 else "test"
         index.append(
@@ -40,10 +40,10 @@ def complete(folder, teacher):
                 "looks": maps if number < 6 else {},
             }
         )
-    (folder / "evidence/images.json").write_text(json.dumps({"images": index}))
+    (folder / "artifacts/images.json").write_text(json.dumps({"images": index}))
     vectors = generator.normal(size=(24, 6)).astype(np.float16)
     np.savez(
-        folder / "evidence/features.npz",
+        folder / "artifacts/features.npz",
         ids=np.array([f"val_{n:05d}" for n in range(24)]), labels=np.arange(24) % 8, student=vectors, teacher=vectors,
     )  # fmt: skip
 

@@ -48,9 +48,9 @@ def test_tsne_keeps_clusters_together_and_is_repeatable():
 def kept(folder, count=20):
     run = run_folder.read(folder)
     vectors = np.random.default_rng(0).normal(size=(count, 5)).astype(np.float16)
-    (folder / "evidence").mkdir(exist_ok=True)
+    (folder / "artifacts").mkdir(exist_ok=True)
     np.savez(
-        folder / "evidence/features.npz",
+        folder / "artifacts/features.npz",
         ids=np.array(run.val.ids[:count]), labels=run.val.labels[:count], student=vectors, teacher=2 * vectors,
     )  # fmt: skip
 
@@ -69,11 +69,11 @@ def test_the_page_shows_a_panel_for_each_network_and_says_the_share(fabricated, 
 
 def test_a_broken_file_is_told_by_name(fabricated, tmp_path):
     folder = fabricated("run", classes=("MEL", "NV"), images=(20, 30), short=True)
-    (folder / "evidence").mkdir()
-    (folder / "evidence/features.npz").write_bytes(b"no")
+    (folder / "artifacts").mkdir()
+    (folder / "artifacts/features.npz").write_bytes(b"no")
     with pytest.raises(RunError, match=r"features.npz: .*it is not as training wrote it"):
         embeddings.read(folder)
-    np.savez(folder / "evidence/features.npz", ids=np.array(["a"]))
+    np.savez(folder / "artifacts/features.npz", ids=np.array(["a"]))
     with pytest.raises(RunError, match=r"features.npz: .*labels"):
         embeddings.read(folder)
     assert embeddings.read(tmp_path) is None

@@ -37,13 +37,13 @@ def run(fabricated):
         said = (folder / f"predictions/{part}.csv").read_text()
         (folder / f"predictions/teacher-{part}.csv").write_text(said)
     images = []
-    (folder / "evidence").mkdir()
+    (folder / "artifacts").mkdir()
     for number, maps in enumerate(
         ({"student": [[0, 1]], "teacher": [[0, 0]]}, {"student": [[1]], "teacher": [[0.5]]}, {})
     ):
-        Image.fromarray(PIXELS).save(folder / f"evidence/{number:03d}.jpg")
+        Image.fromarray(PIXELS).save(folder / f"artifacts/{number:03d}.jpg")
         images.append({"part": "val", "id": f"val_{number:05d}", "file": f"{number:03d}.jpg", "looks": maps})
-    (folder / "evidence/images.json").write_text(json.dumps({"images": images}))
+    (folder / "artifacts/images.json").write_text(json.dumps({"images": images}))
     return folder
 
 
@@ -76,6 +76,6 @@ def test_the_page_shows_them_side_by_side_with_words_for_those_who_do_not_see(ru
     ],
 )
 def test_what_is_broken_is_told_by_name(run, break_it, message):
-    break_it(run / "evidence")
+    break_it(run / "artifacts")
     with pytest.raises(RunError, match=message):
         saliency.read(run)

@@ -15,6 +15,8 @@ from dspkd.models import zoo
 from dspkd.recipes import schema
 from dspkd.runs import artifacts, build
 from dspkd.runs.context import RunContext
+from dspkd.runs.files import RunFiles
+from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
 
@@ -46,20 +48,36 @@ def made(lesions):
 
 @pytest.fixture(scope="module")
 def images(made):
-    table = build.table(made.data)
-    return table, build.split(made.split, table)
+    dataset = build.load_data(made)
+    return dataset.table, dataset.split
+
+
+def context(out, images, made, teacher, student):
+    return RunContext(
+        recipe=made,
+        files=RunFiles(out),
+        listener=NullProgress(),
+        table=images[0],
+        split=images[1],
+        student=student,
+        teacher=teacher,
+        device=CPU,
+        bf16=False,
+        compiled=False,
+        to_train=None,
+        to_evaluate=None,
+    )
 
 
 def kept(out, images, made, teacher, student):
-    """Keep the evidence of a student that answers NV; return the student's predictions."""
-    inputs = RunContext(*images, teacher, CPU, False, None, None)
+    """Save the artifacts of a student that predicts NV; return the student's predictions."""
+    run = context(out, images, made, teacher, student)
     rows = {part: np.flatnonzero(images[1].parts == part) for part in ("val", "test")}
-    said = {
-        part: predict(student, images[0], artifacts.batches(inputs, of_part, made), device=CPU)
-        for part, of_part in rows.items()
+    predictions = {
+        part: predict(student, images[0], run.eval_loader(of_part), device=CPU) for part, of_part in rows.items()
     }
-    artifacts.keep(out, student, said, rows, inputs, made)
-    return said
+    artifacts.keep(run, predictions, rows)
+    return predictions
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +102,16 @@ def taught(tmp_path_factory, images, made, teacher, student):
 
 
 def index(folder):
-    return json.loads((folder / "evidence/images.json").read_text())["images"]
+    return json.loads((folder / "artifacts/images.json").read_text())["images"]
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_the_teachers_answers_to_the_students_images_are_written(taught, teacher, images, made, part):
     folder, said = taught
     got = Predictions.load(folder / f"predictions/teacher-{part}.csv")
-    inputs = RunContext(*images, teacher, CPU, False, None, None)
     rows = np.flatnonzero(images[1].parts == part)
-    alone = predict(teacher.network, images[0], artifacts.batches(inputs, rows, made), device=CPU)
+    loader = context(folder, images, made, teacher, teacher.network).eval_loader(rows)
+    alone = predict(teacher.network, images[0], loader, device=CPU)
     assert got.ids == alone.ids == said[part].ids
     assert np.array_equal(got.logits, alone.logits)
 
@@ -140,7 +158,7 @@ def test_forgotten_melanomas_come_first_then_one_of_each_class_then_the_rest_of_
 def test_images_are_small_and_where_both_look_are_maps_from_0_to_1(taught):
     folder, _ = taught
     for each in index(folder):
-        file = folder / "evidence" / each["file"]
+        file = folder / "artifacts" / each["file"]
         with Image.open(file) as image:
             assert image.size == (160, 160)
         assert file.stat().st_size < 20_000
@@ -153,8 +171,7 @@ def test_images_are_small_and_where_both_look_are_maps_from_0_to_1(taught):
 def test_a_map_is_of_its_own_image_and_network(taught, teacher, student, images, made):
     looked = [each for each in index(taught[0]) if each["looks"]]
     rows = np.array([list(images[0].ids).index(each["id"]) for each in looked])
-    inputs = RunContext(*images, teacher, CPU, False, None, None)
-    (shown,) = artifacts.batches(inputs, rows, made)
+    (shown,) = context(taught[0], images, made, teacher, student).eval_loader(rows)
     for name, network in (("student", student), ("teacher", teacher.network)):
         wanted = grad_cam(network, shown.images, shown.labels)
         np.testing.assert_allclose([each["looks"][name] for each in looked], wanted, atol=1e-3)
@@ -163,7 +180,7 @@ def test_a_map_is_of_its_own_image_and_network(taught, teacher, student, images,
 
 def test_pooled_vectors_are_those_of_the_validation_images(taught, student, images, made, monkeypatch, tmp_path):
     folder, said = taught
-    with np.load(folder / "evidence/features.npz") as features:
+    with np.load(folder / "artifacts/features.npz") as features:
         assert tuple(features["ids"]) == said["val"].ids
         assert features["labels"].tolist() == said["val"].labels.tolist()
         assert features["student"].shape == (len(said["val"]), 96)
@@ -174,7 +191,7 @@ def test_pooled_vectors_are_those_of_the_validation_images(taught, student, imag
         np.testing.assert_allclose(features["student"] @ weight.T + bias, said["val"].logits, atol=2e-3)
     monkeypatch.setattr(artifacts, "FEATURES", 10)
     kept(tmp_path, images, made, None, student)
-    with np.load(tmp_path / "evidence/features.npz") as features:
+    with np.load(tmp_path / "artifacts/features.npz") as features:
         assert len(set(features["ids"].tolist())) == 10
         assert set(features["ids"].tolist()) < set(said["val"].ids)
 
@@ -187,5 +204,5 @@ def test_where_nobody_taught_there_are_the_students_own_maps_and_no_answers_of_a
     assert all(set(each["looks"]) == {"student"} and each["part"] == "val" for each in index(tmp_path))
     missed = {name for name, label in zip(said.ids, said.labels, strict=True) if said.classes[label] == "MEL"}
     assert {each["id"] for each in index(tmp_path)[: min(len(missed), artifacts.MELANOMAS)]} <= missed
-    with np.load(tmp_path / "evidence/features.npz") as features:
+    with np.load(tmp_path / "artifacts/features.npz") as features:
         assert set(features) == {"ids", "labels", "student"}

@@ -6,11 +6,13 @@ import torch
 from safetensors.torch import load_file
 
 from distilled import LABELS, settings, stages
+from dspkd import data
+from dspkd.data import Dataset, SplitOptions
 from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.errors import DataError, RunError
 from dspkd.methods import Term
 from dspkd.recipes import schema
-from dspkd.runs import build
+from dspkd.runs import build, hardware
 from dspkd.runs import train as run
 from dspkd.types import Batch
 
@@ -27,12 +29,12 @@ def finished(lesions, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(lesions):
-    return build.table(settings(lesions).data)
+    return data.load_table(lesions)
 
 
 @pytest.fixture(scope="module")
 def parts(lesions, images):
-    return build.split(settings(lesions).split, images)
+    return Dataset.of(images).split
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +56,12 @@ def test_the_recipes_images_are_what_is_built():
 
 
 def test_a_split_is_made_as_the_recipe_says_or_read_from_its_file(images, parts, tmp_path):
-    other = build.split(schema.SplitConfig(seed=7, val=0.3, test=0.1), images)
+    other = Dataset.of(images, SplitOptions(seed=7, val=0.3, test=0.1)).split
     assert len(other.rows("val")) > 1.5 * len(other.places("test"))
     assert other.digest != parts.digest
     other.save(tmp_path / "split.csv", images)
-    assert build.split(schema.SplitConfig(file=str(tmp_path / "split.csv")), images).digest == other.digest
-    by_image = build.split(schema.SplitConfig(by="image", waiver="a test"), images)
+    assert Dataset.of(images, SplitOptions(file=str(tmp_path / "split.csv"))).split.digest == other.digest
+    by_image = Dataset.of(images, SplitOptions(by="image", waiver="a test")).split
     groups = [{images.groups[row] for row in by_image.places(part)} for part in ("train", "test")]
     assert groups[0] & groups[1]
 
@@ -73,16 +75,16 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
 
 
 def test_classes_are_those_of_the_class_map(lesions, images, tmp_path):
-    mapped = build.table(schema.DataConfig(path=str(lesions), classes=class_map(tmp_path, BINARY)))
+    mapped = data.load_table(lesions, classes=class_map(tmp_path, BINARY))
     assert mapped.classes == ("other", "melanoma")
     assert mapped.ids == images.ids
     assert mapped.labels.tolist() == (images.labels == images.classes.index("MEL")).tolist()
 
 
 def test_a_teacher_of_the_unmapped_classes_is_refused_and_told_of_the_map(lesions, finished, tmp_path):
-    mapped = build.table(schema.DataConfig(path=str(lesions), classes=class_map(tmp_path, BINARY)))
+    mapped = data.load_table(lesions, classes=class_map(tmp_path, BINARY))
     with pytest.raises(DataError, match=r"its classes are MEL, .*; the data's are other, melanoma; data\.classes ="):
-        build.teacher([str(finished)], mapped, build.split(schema.SplitConfig(), mapped), CPU)
+        build.teacher([str(finished)], mapped, Dataset.of(mapped).split, CPU)
 
 
 def test_an_official_split_survives_a_class_map(lesions, images, parts, tmp_path):
@@ -90,9 +92,9 @@ def test_an_official_split_survives_a_class_map(lesions, images, parts, tmp_path
         images.paths, images.labels, parts.parts, strict=True)]  # fmt: skip
     (tmp_path / "images.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
     drop = 'drop = ["NV"]\n' + BINARY.replace('"NV", ', "")
-    mapped = build.table(schema.DataConfig(path=str(tmp_path / "images.csv"), classes=class_map(tmp_path, drop)))
+    mapped = data.load_table(tmp_path / "images.csv", classes=class_map(tmp_path, drop))
     kept = images.labels != images.classes.index("NV")
-    assert build.split(schema.SplitConfig(column="split"), mapped).parts.tolist() == parts.parts[kept].tolist()
+    assert Dataset.of(mapped, SplitOptions(column="split")).split.parts.tolist() == parts.parts[kept].tolist()
 
 
 def test_every_setting_of_the_images_reaches_the_augmentation():
@@ -159,10 +161,10 @@ def test_a_teacher_of_other_classes_or_another_order_is_refused(finished, images
 
 
 def test_a_teacher_trained_on_lesions_that_judge_its_student_is_refused(finished, images, parts):
-    other = build.split(schema.SplitConfig(seed=5), images)
+    other = Dataset.of(images, SplitOptions(seed=5)).split
     seen = {images.groups[row] for row in parts.rows("train")}
     leaked = seen & {images.groups[row] for part in ("val", "test") for row in other.places(part)}
-    with pytest.raises(DataError, match=rf"was trained on {len(leaked)} of the lesions .*split both runs alike"):
+    with pytest.raises(DataError, match=rf"was trained on {len(leaked)} lesions .*split\.file"):
         build.teacher([str(finished)], images, other, CPU)
 
 
@@ -176,7 +178,7 @@ def test_under_a_waiver_a_teacher_may_share_lesions_that_cross_anyway_but_no_jud
     moved = parts.parts.copy()
     moved[first] = "test"
     leaking = replace(parts, parts=moved)
-    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {lesion};"):
+    with pytest.raises(DataError, match=rf"was trained on 1 lesions .*e\.g\. {lesion};"):
         build.teacher([str(finished)], images, leaking, CPU)
     same = tmp_path / "same"
     shutil.copytree(finished, same)
@@ -185,7 +187,7 @@ def test_under_a_waiver_a_teacher_may_share_lesions_that_cross_anyway_but_no_jud
     other = next(row for row in parts.rows("train") if images.groups[row] != lesion)
     whole = [row for row, group in enumerate(images.groups) if group == images.groups[other]]
     moved[whole] = "test"
-    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {images.groups[other]};"):
+    with pytest.raises(DataError, match=rf"was trained on 1 lesions .*e\.g\. {images.groups[other]};"):
         build.teacher([str(same)], images, leaking, CPU)
 
 
@@ -194,7 +196,7 @@ def test_a_single_leaked_lesion_is_enough(finished, images, parts, judging):
     moved = parts.parts.copy()
     lesion = images.groups[parts.rows("train")[0]]
     moved[[group == lesion for group in images.groups]] = judging
-    with pytest.raises(DataError, match=rf"was trained on 1 of the lesions .*e\.g\. {lesion};"):
+    with pytest.raises(DataError, match=rf"was trained on 1 lesions .*e\.g\. {lesion};"):
         build.teacher([str(finished)], images, replace(parts, parts=moved), CPU)
 
 
@@ -263,6 +265,6 @@ def test_terms_know_the_networks_and_how_many_images_each_class_has(taught, monk
 def test_a_placed_network_lies_channels_last_and_answers_the_same(batch):
     network = build.student(schema.ModelConfig(name="tiny"), 8, seed=0).eval()
     before = network(batch.images).logits
-    placed = build.placed(network, torch.device("cpu"))
+    placed = hardware.placed(network, torch.device("cpu"))
     assert placed.network.stage1[0].weight.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(placed(batch.images).logits, before)

@@ -2,7 +2,9 @@ import pytest
 
 from dspkd.errors import RunError
 from dspkd.recipes import schema
-from dspkd.runs import context
+from dspkd.runs.context import prepare
+from dspkd.runs.files import RunFiles
+from dspkd.training.progress import NullProgress
 
 BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nmelanoma = ["MEL"]\n'
 
@@ -20,10 +22,10 @@ def test_the_folder_keeps_the_class_map_and_refuses_another(lesions, tmp_path):
     })  # fmt: skip
     out = tmp_path / "run"
     out.mkdir()
-    assert context.prepare(wanted, out, context.NullProgress()).table.classes == ("other", "melanoma")
+    assert prepare(wanted, RunFiles(out), NullProgress()).table.classes == ("other", "melanoma")
     assert (out / "classes.toml").read_text() == BINARY
-    context.prepare(wanted, out, context.NullProgress())
+    prepare(wanted, RunFiles(out), NullProgress())
     # Another order alone: labels and split would still agree, and the student's head would not.
     said.write_text('[classes]\nmelanoma = ["MEL"]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\n')
     with pytest.raises(RunError, match=r"classes\.toml: the class map has changed since this run began"):
-        context.prepare(wanted, out, context.NullProgress())
+        prepare(wanted, RunFiles(out), NullProgress())

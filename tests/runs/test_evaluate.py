@@ -12,8 +12,7 @@ from dspkd.errors import DataError, RunError
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
-from dspkd.runs import evaluate as judge
-from dspkd.runs import holdout
+from dspkd.runs import evaluate, holdout, predict
 from dspkd.runs import train as run
 
 
@@ -61,18 +60,18 @@ def own(finished, part="test"):
 
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_a_part_is_judged_exactly_as_the_run_judged_it(finished, part):
-    judged = judge.evaluate(finished, part=part)
+    judged = evaluate.evaluate(finished, part=part)
     expected = own(finished, part)
     assert (judged.predictions.ids, judged.predictions.groups) == (expected.ids, expected.groups)
     assert np.array_equal(judged.predictions.labels, expected.labels)
     assert np.array_equal(judged.predictions.logits, expected.logits)
     assert judged.summary == summarise(expected)
-    assert judged.known == 0
+    assert judged.trained_on == 0
 
 
 def test_a_run_in_half_precision_is_judged_in_half_precision(lesions, tmp_path):
     out = trained(lesions, tmp_path / "run", train={"batch_size": 16, "precision": "bfloat16"})
-    assert np.array_equal(judge.evaluate(out, part="test").predictions.logits, own(out).logits)
+    assert np.array_equal(evaluate.evaluate(out, part="test").predictions.logits, own(out).logits)
 
 
 def test_artefacts_are_taken_out_in_training_judging_and_use_alike(lesions, tmp_path, monkeypatch):
@@ -85,26 +84,26 @@ def test_artefacts_are_taken_out_in_training_judging_and_use_alike(lesions, tmp_
     # to train on, to judge by, and for the small images of the run's page
     assert {min(shape[:2]) for shape in taken} == {48, 37, 183}
     before = len(taken)
-    judged = judge.evaluate(out, part="test").predictions
-    assert len(taken) == before + len(judged.ids)
+    judged = evaluate.evaluate(out, part="test").predictions
+    assert len(taken) == before  # decoded images come from the run's cache
     assert np.array_equal(judged.logits, own(out).logits)
     path = lesions / "ISIC_2019_Training_Input" / f"{judged.ids[0]}.jpg"
-    ((_, probabilities),) = judge.predict(out, [path])
+    ((_, probabilities),) = predict.predict(out, [path])
     np.testing.assert_allclose(list(probabilities.values()), softmax(judged.logits[0].astype(float)), atol=1e-5)
 
 
 def test_without_a_part_the_test_images_are_judged_and_images_trained_on_are_counted(finished, rows):
-    judged = judge.evaluate(finished)
+    judged = evaluate.evaluate(finished)
     assert list(judged.predictions.ids) == [row["id"] for row in rows if row["part"] == "test"]
-    assert judged.known == 0
-    trained_on = judge.evaluate(finished, part="train")
-    assert trained_on.known == len(trained_on.predictions) == sum(row["part"] == "train" for row in rows)
+    assert judged.trained_on == 0
+    trained_on = evaluate.evaluate(finished, part="train")
+    assert trained_on.trained_on == len(trained_on.predictions) == sum(row["part"] == "train" for row in rows)
 
 
 def test_another_order_of_classes_and_fewer_of_them_are_matched_by_name(lesions, finished, rows, tmp_path):
     wanted = [row for row in rows if row["part"] == "test" and row["label"] in ("VASC", "MEL", "NV")]
     assert {row["label"] for row in wanted} == {"VASC", "MEL", "NV"}
-    judged = judge.evaluate(finished, folder=as_folders(lesions, tmp_path / "other", wanted)).predictions
+    judged = evaluate.evaluate(finished, folder=as_folders(lesions, tmp_path / "other", wanted)).predictions
     expected = own(finished)
     assert judged.classes == expected.classes
     place = {name: i for i, name in enumerate(expected.ids)}
@@ -112,7 +111,7 @@ def test_another_order_of_classes_and_fewer_of_them_are_matched_by_name(lesions,
     assert len(order) == len(wanted)
     assert judged.labels.tolist() == expected.labels[order].tolist()
     np.testing.assert_allclose(judged.logits, expected.logits[order], atol=1e-5)
-    summary = judge.evaluate(finished, folder=tmp_path / "other").summary
+    summary = evaluate.evaluate(finished, folder=tmp_path / "other").summary
     assert {row.name: row.images for row in summary.per_class} == {
         **dict.fromkeys(expected.classes, 0), **Counter(row["label"] for row in wanted)
     }  # fmt: skip
@@ -122,43 +121,43 @@ def test_a_class_map_gives_other_images_the_students_classes(lesions, finished, 
     wanted = [row for row in rows if row["part"] == "test" and row["label"] in ("VASC", "MEL", "NV")]
     folder = as_folders(lesions, tmp_path / "other", [{**row, "label": row["label"].lower()} for row in wanted])
     with pytest.raises(DataError, match=r"has images of mel, nv, vasc, which the student does not know; .*--classes"):
-        judge.evaluate(finished, folder=folder)
+        evaluate.evaluate(finished, folder=folder)
     (tmp_path / "map.toml").write_text('drop = ["vasc"]\n[classes]\nNV = ["nv"]\nMEL = ["mel"]\n')
-    judged = judge.evaluate(finished, folder=folder, classes=tmp_path / "map.toml").predictions
+    judged = evaluate.evaluate(finished, folder=folder, classes=tmp_path / "map.toml").predictions
     assert judged.classes == own(finished).classes
     assert Counter(judged.classes[label] for label in judged.labels) == Counter(
         row["label"] for row in wanted if row["label"] != "VASC"
     )
     with pytest.raises(DataError, match="is for other images"):
-        judge.evaluate(finished, classes=tmp_path / "map.toml")
+        evaluate.evaluate(finished, classes=tmp_path / "map.toml")
 
 
 def strange(out, lesions, few, rows, tmp_path):
     """Look at images of five classes that the run in `out` was not taught."""
     others = [row for row in rows if row not in few]
-    got = judge.evaluate_ood(out, lesions)
+    got = evaluate.evaluate_ood(out, lesions)
     assert got.classes == Counter(row["label"] for row in others)
     assert (len(got.logits), got.left_out) == (len(others), len(few))
     assert set(got.groups) == {row["group"] for row in others}
     some = as_folders(lesions, tmp_path / "some", others[:3], lesion_id=lambda row: "one", patient_id=lambda row: "p")
     path = some / others[0]["label"] / f"{others[0]['id']}.jpg"
-    ((_, probabilities),) = judge.predict(out, [path])
-    asked = judge.evaluate_ood(out, some, group="lesion_id")
+    ((_, probabilities),) = predict.predict(out, [path])
+    asked = evaluate.evaluate_ood(out, some, group="lesion_id")
     answered = np.isclose(softmax(asked.logits.astype(float), axis=1), list(probabilities.values()), atol=1e-5)
     assert answered.all(axis=1).any()
     assert set(asked.groups) == {"one"}
     names = sorted({row["label"] for row in others})
     lines = [f'{name.lower()} = ["{name}"]' for name in ("MEL", "NV", "BCC", *names[1:])]
     (tmp_path / "map.toml").write_text(f'drop = ["{names[0]}"]\n[classes]\n' + "\n".join(lines) + "\n")
-    assert set(judge.evaluate_ood(out, lesions, classes=tmp_path / "map.toml").classes) == {names[0]}
+    assert set(evaluate.evaluate_ood(out, lesions, classes=tmp_path / "map.toml").classes) == {names[0]}
     shutil.copytree(out, tmp_path / "mapped")
     shutil.copy(tmp_path / "map.toml", tmp_path / "mapped/classes.toml")
-    assert set(judge.evaluate_ood(tmp_path / "mapped", lesions).classes) == {names[0]}
+    assert set(evaluate.evaluate_ood(tmp_path / "mapped", lesions).classes) == {names[0]}
     with pytest.raises(DataError, match=r"three: has no image of a class that the student does not know; it knows BCC"):
-        judge.evaluate_ood(out, tmp_path / "three")
+        evaluate.evaluate_ood(out, tmp_path / "three")
     (some / others[0]["label"]).rename(some / "mel")
     with pytest.raises(DataError, match=r"class 'mel' would count as unknown, but the student knows 'MEL'; --classes"):
-        judge.evaluate_ood(out, some)
+        evaluate.evaluate_ood(out, some)
 
 
 def test_a_class_that_the_student_does_not_know_is_refused_but_not_for_its_name_alone(lesions, rows, tmp_path):
@@ -166,14 +165,14 @@ def test_a_class_that_the_student_does_not_know_is_refused_but_not_for_its_name_
     out = trained(as_folders(lesions, tmp_path / "three", few), tmp_path / "run")
     strange(out, lesions, few, rows, tmp_path)
     with pytest.raises(DataError, match=r"has images of AK, BKL, .*VASC, which .* it knows BCC, MEL, NV; --classes"):
-        judge.evaluate(out, folder=lesions)
+        evaluate.evaluate(out, folder=lesions)
     tables = ("ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv")
     shutil.copytree(lesions, tmp_path / "eight")
     for table in tables:
         lines = (lesions / table).read_text().splitlines()
         kept = [line for line in lines if line.split(",")[0] in {"image", *(row["id"] for row in few)}]
         (tmp_path / "eight" / table).write_text("\n".join(kept) + "\n")
-    judged = judge.evaluate(out, folder=tmp_path / "eight")
+    judged = evaluate.evaluate(out, folder=tmp_path / "eight")
     assert len(judged.predictions) == len(few)
     names = [judged.predictions.classes[label] for label in judged.predictions.labels]
     assert Counter(names) == Counter(row["label"] for row in few)
@@ -185,32 +184,32 @@ def test_images_of_known_lesions_are_counted_by_the_column_that_names_them(lesio
     other = as_folders(lesions, tmp_path / "other", some, patient_id=patient, lesion_id=lesion)
     trained_on = sum(row["part"] == "train" for row in some)
     assert 0 < trained_on < len(some)
-    assert judge.evaluate(finished, folder=other).known == 0
-    judged = judge.evaluate(finished, folder=other, group="lesion_id")
-    assert judged.known == trained_on
+    assert evaluate.evaluate(finished, folder=other).trained_on == 0
+    judged = evaluate.evaluate(finished, folder=other, group="lesion_id")
+    assert judged.trained_on == trained_on
     assert set(judged.predictions.groups) == {row["group"] for row in some}
     with pytest.raises(DataError, match=r"no column 'lesion'; did you mean 'lesion_id'"):
-        judge.evaluate(finished, folder=other, group="lesion")
+        evaluate.evaluate(finished, folder=other, group="lesion")
 
 
 def test_a_part_is_one_of_the_runs_own_split_and_has_images(lesions, finished, rows, tmp_path):
     with pytest.raises(DataError, match=r"there is no part 'tset'; did you mean 'test'\?"):
-        judge.evaluate(finished, part="tset")
+        evaluate.evaluate(finished, part="tset")
     with pytest.raises(DataError, match=r"part 'test' is of the run's own split; leave out "):
-        judge.evaluate(finished, part="test", folder=lesions)
+        evaluate.evaluate(finished, part="test", folder=lesions)
     with pytest.raises(DataError, match=r"group 'lesion_id' is a column of other images"):
-        judge.evaluate(finished, group="lesion_id")
+        evaluate.evaluate(finished, group="lesion_id")
     shutil.copytree(finished, tmp_path / "run")
     split = (finished / "split.csv").read_text()
     (tmp_path / "run" / "split.csv").write_text(split.replace(",val\n", ",train\n"))
     with pytest.raises(DataError, match=r"split\.csv: no image is in 'val'"):
-        judge.evaluate(tmp_path / "run", part="val")
+        evaluate.evaluate(tmp_path / "run", part="val")
 
 
 def test_probabilities_are_those_of_the_logits_and_come_image_by_image(lesions, finished, tmp_path):
     expected = own(finished)
     paths = [lesions / "ISIC_2019_Training_Input" / f"{name}.jpg" for name in expected.ids[:3]]
-    told = dict(judge.predict(finished, paths))
+    told = dict(predict.predict(finished, paths))
     assert list(told) == paths
     for path, logits in zip(paths, expected.logits, strict=False):
         assert tuple(told[path]) == expected.classes
@@ -218,7 +217,7 @@ def test_probabilities_are_those_of_the_logits_and_come_image_by_image(lesions, 
         assert sum(told[path].values()) == pytest.approx(1, abs=1e-12)
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no image")
-    answers = judge.predict(finished, [paths[0], bad])
+    answers = predict.predict(finished, [paths[0], bad])
     assert next(answers)[0] == paths[0]
     with pytest.raises(DataError, match=r"bad\.jpg: not a readable image"):
         next(answers)
@@ -231,9 +230,13 @@ def openings(run):
 def test_each_judging_of_the_test_part_is_counted_and_of_no_other(lesions, finished, rows, tmp_path):
     run = shutil.copytree(finished, tmp_path / "run")
     before = openings(run)
-    assert judge.evaluate(run, part="val").opened == judge.evaluate(run, part="train").opened == 0
+    assert (
+        evaluate.evaluate(run, part="val").test_evaluations
+        == evaluate.evaluate(run, part="train").test_evaluations
+        == 0
+    )
     assert openings(run) == before
-    assert judge.evaluate(run).opened == len(before) + 1
+    assert evaluate.evaluate(run).test_evaluations == len(before) + 1
     assert openings(run) == [*before, "evaluate"]
     assert json.loads((run / "result.json").read_text())["test_evaluations"] == len(before) + 1
     assert holdout.early(run, holdout.evaluations(run)) == []
@@ -247,12 +250,12 @@ def test_each_judging_of_the_test_part_is_counted_and_of_no_other(lesions, finis
             (other / file).write_text("\n".join(line for line in lines if line.split(",")[0] in names) + "\n")
         for row in some:
             shutil.copy(lesions / "ISIC_2019_Training_Input" / f"{row['id']}.jpg", other / "ISIC_2019_Training_Input")
-        assert judge.evaluate(run, folder=other).opened == counted
+        assert evaluate.evaluate(run, folder=other).test_evaluations == counted
     assert openings(run)[-1] == "evaluate --data"
 
 
 def test_attributes_come_with_the_images(finished, rows):
-    judged = judge.evaluate(finished, part="val")
+    judged = evaluate.evaluate(finished, part="val")
     assert {len(values) for values in judged.attributes.values()} == {len(judged.predictions)}
     kept = metadata.load(finished / metadata.FILE, judged.predictions.ids)
     assert judged.attributes == kept
@@ -260,6 +263,6 @@ def test_attributes_come_with_the_images(finished, rows):
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path):
-    for use in (judge.evaluate, lambda folder: list(judge.predict(folder, []))):
+    for use in (evaluate.evaluate, lambda folder: list(predict.predict(folder, []))):
         with pytest.raises(RunError, match="no finished run"):
             use(tmp_path)

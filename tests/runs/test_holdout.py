@@ -11,6 +11,7 @@ from dspkd.data import split
 from dspkd.data.table import Table
 from dspkd.errors import DataError, RunError
 from dspkd.runs import holdout
+from dspkd.runs.files import RunFiles
 
 SOURCE = Path(dspkd.__file__).parent
 UNSEALED = {
@@ -22,7 +23,7 @@ UNSEALED = {
     "runs/context.py": "decodes images beforehand, without labels",
     "runs/build.py": "refuses a teacher that was trained on the lesions of the test part",
     "runs/plan.py": "counts images that will be decoded",
-    "runs/evaluate.py": "judges train and val; test goes by open_test",
+    "runs/evaluate.py": "evaluates train and val; test goes through evaluate_test",
 }
 """Files that may name rows of any part, and what for; none of them but `sealed` judges a network by the test part."""
 
@@ -45,12 +46,6 @@ def run(tmp_path):
     return tmp_path
 
 
-def finish(run):
-    (run / "result.json").write_text("{}")
-    (run / "predictions").mkdir()
-    (run / "predictions/test.csv").touch()
-
-
 def test_rows_of_the_test_part_are_refused_to_all_but_one():
     assert PARTS.rows("train").tolist() == [0, 1, 2, 3]
     assert PARTS.rows("val").tolist() == [4, 5]
@@ -63,7 +58,7 @@ def test_no_other_file_names_rows_of_the_test_part():
     calling = {
         str(path.relative_to(SOURCE))
         for path in SOURCE.rglob("*.py")
-        if re.search(r"\.places\(|\.parts == |holdout\.count\(", path.read_text(encoding="utf-8"))
+        if re.search(r"\.places\(|\.parts == |holdout\.record\(", path.read_text(encoding="utf-8"))
     }
     assert calling == set(UNSEALED)
     opening = {
@@ -75,7 +70,7 @@ def test_no_other_file_names_rows_of_the_test_part():
 
 
 def test_an_opening_is_written_before_the_rows_are_given(run):
-    assert holdout.evaluations(run) is None
+    assert holdout.evaluations(run) == []
     assert holdout.evaluate_test(PARTS, run, purpose="evaluate").tolist() == [6, 7]
     (opening,) = holdout.evaluations(run)
     assert (opening.purpose, opening.epochs, opening.images) == ("evaluate", 2, 2)
@@ -106,18 +101,10 @@ def test_evaluations_before_the_last_epoch_or_of_other_weights_are_early(run):
     assert holdout.early(run, [first, last]) == [first, last]
 
 
-def test_a_run_from_before_openings_were_counted_has_that_of_its_training_too(run):
-    finish(run)
-    holdout.evaluate_test(PARTS, run, purpose="evaluate")
-    assert [opening.purpose for opening in holdout.evaluations(run)] == ["train", "evaluate"]
-    holdout.evaluate_test(PARTS, run, purpose="evaluate")
-    assert len(holdout.evaluations(run)) == 3
-
-
 def test_what_cannot_be_counted_is_not_opened(run, tmp_path):
-    (run / holdout.FILE).mkdir()
-    with pytest.raises(RunError, match=r"test_evaluations\.jsonl: cannot be written to: .*they stay sealed"):
-        holdout.count(run, purpose="evaluate", images=2)
+    RunFiles(run).test_evaluations.mkdir()
+    with pytest.raises(RunError, match=r"test_evaluations\.jsonl: cannot be written to: .*it does not take place"):
+        holdout.record(run, purpose="evaluate", images=2)
     (run / "model.safetensors").unlink()
     with pytest.raises(RunError, match="no trained weights"):
         holdout.evaluate_test(PARTS, run, purpose="evaluate")
@@ -125,9 +112,9 @@ def test_what_cannot_be_counted_is_not_opened(run, tmp_path):
 
 def test_a_broken_line_is_named(run):
     holdout.evaluate_test(PARTS, run, purpose="evaluate")
-    with (run / holdout.FILE).open("a") as file:
+    with RunFiles(run).test_evaluations.open("a") as file:
         file.write('{"date": "to')
-    with pytest.raises(RunError, match=r"test_evaluations\.jsonl, line 2: not an opening"):
+    with pytest.raises(RunError, match=r"test_evaluations\.jsonl, line 2: not a test-set evaluation"):
         holdout.evaluations(run)
 
 
@@ -144,5 +131,5 @@ def test_test_images_are_known_again_in_another_table(run):
 
 def test_the_file_is_one_json_object_a_line(run):
     holdout.evaluate_test(PARTS, run, purpose="evaluate")
-    (line,) = (run / holdout.FILE).read_text().splitlines()
+    (line,) = RunFiles(run).test_evaluations.read_text().splitlines()
     assert set(json.loads(line)) == {"date", "purpose", "model", "epochs", "images"}

@@ -60,11 +60,11 @@ def test_each_phase_of_a_step_is_charged_to_its_own_column(lesions, teacher, mon
     spend(planning.build.FrozenTeacher, "answer")
     found = planning.plan(made(lesions, teacher=teacher))
     first, second = found.stages
-    assert (first.asking, first.learning, first.updating) == (0, 100, 1000)
-    assert (second.asking, second.learning, second.updating) == (10, 100, 1000)
+    assert (first.teaching, first.learning, first.updating) == (0, 100, 1000)
+    assert (second.teaching, second.learning, second.updating) == (10, 100, 1000)
     assert first.seconds == 3 * first.steps * 1100
-    assert found.answers == planning.CacheEstimate()
-    trained = first.seconds + second.seconds + 5 * found.judging
+    assert found.teacher_outputs == planning.CacheEstimate()
+    trained = first.seconds + second.seconds + 5 * found.validation
     assert found.seconds == pytest.approx(found.images.seconds + trained)
 
 
@@ -73,9 +73,9 @@ def test_with_a_bank_the_teacher_is_asked_once_before_training(lesions, teacher,
     spend(planning.build.FrozenTeacher, "answer")
     images = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
     found = planning.plan(made(lesions, teacher=teacher, images=images))
-    assert [stage.asking for stage in found.stages] == [0, 0]
+    assert [stage.teaching for stage in found.stages] == [0, 0]
     shown = found.stages[0].steps * 16
-    answers = found.answers
+    answers = found.teacher_outputs
     assert shown < answers.count <= 2 * (shown + 16)
     assert answers.seconds == pytest.approx(answers.count / 16 * 10)
     assert found.seconds > answers.seconds
@@ -93,21 +93,21 @@ def test_it_foresees_the_bytes_and_images_that_a_run_then_keeps(lesions, teacher
     run.train(wanted, tmp_path / "run")
     kept = {path: path.stat().st_size for path in (tmp_path / "kept").rglob("arrays.bin")}
     assert sum(size for path, size in kept.items() if path.parts[-3] == "kept") == pytest.approx(found.images.nbytes)
-    assert sum(size for path, size in kept.items() if path.parts[-3] != "kept") == found.answers.nbytes
+    assert sum(size for path, size in kept.items() if path.parts[-3] != "kept") == found.teacher_outputs.nbytes
     assert found.images.count == len(read("auto", lesions))
     assert found.images.seconds > 0
 
 
 def test_what_is_not_kept_is_not_counted_as_done_once(lesions, teacher):
     found = planning.plan(made(lesions, teacher=teacher, machine={"cache": "none"}))
-    assert found.images == found.answers == planning.CacheEstimate()
+    assert found.images == found.teacher_outputs == planning.CacheEstimate()
     assert found.stages[0].loading > 0
 
 
 def test_a_teacher_that_learns_is_part_of_learning(lesions, teacher):
     mutual = {"name": "mutual", "epochs": 1, "lr": 1e-3, "teacher_lr": 1e-4, "terms": [LABELS, {"method": "eml"}]}
     (stage,) = planning.plan(made(lesions, teacher=teacher, stages=[mutual])).stages
-    assert stage.asking < stage.learning / 10
+    assert stage.teaching < stage.learning / 10
     assert stage.learning > 0
 
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dspkd import data
 from dspkd.data.loader import TrainBatches
 from dspkd.errors import DataError, RecipeError
 from dspkd.recipes import schema
 from dspkd.runs import build
 from dspkd.runs import train as run
-from dspkd.runs.context import NullProgress
+from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
 
 LABELS = {"method": "labels"}
@@ -138,7 +139,7 @@ def test_the_teacher_is_asked_about_each_image_once_whatever_the_seed_and_the_me
 
 
 def test_runs_with_a_bank_differ_by_seed_in_order_but_not_in_images(lesions, cached):
-    table = build.table(schema.DataConfig(path=str(lesions)))
+    table = data.load_table(lesions)
     shown = []
     for seed in (0, 1):
         batches = TrainBatches(

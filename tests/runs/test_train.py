@@ -14,8 +14,8 @@ from dspkd.experiments import single_run
 from dspkd.recipes import schema
 from dspkd.runs import build, holdout
 from dspkd.runs import train as run
-from dspkd.runs.context import NullProgress
 from dspkd.training.distiller import Distiller
+from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
 
 
@@ -140,7 +140,7 @@ def test_a_damaged_image_stops_the_run_before_training_and_is_named(lesions, tmp
 
 
 def test_a_teacher_trained_on_lesions_that_are_to_judge_its_student_is_refused(lesions, teacher, tmp_path):
-    with pytest.raises(DataError, match=r"was trained on \d+ of the lesions .* split both runs alike"):
+    with pytest.raises(DataError, match=r"was trained on \d+ lesions .*split\.file"):
         run.train(dsp_kd_recipe(lesions, teacher, split={"seed": 5}), tmp_path / "run")
 
 
@@ -204,5 +204,5 @@ def test_teacher_and_student_see_the_same_mixed_images_and_killed_runs_end_as_ot
 
 
 def test_the_processors_time_of_a_run_is_not_known_where_that_of_an_epoch_is_not():
-    assert run._sum([1.25, 2.0]) == 3.2
-    assert run._sum([1.25, None]) is None
+    assert run._total([1.25, 2.0]) == 3.2
+    assert run._total([1.25, None]) is None

@@ -41,7 +41,7 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
         ),
         (
             {"teacher": "t", "train": {"mixup": 0.2}, "images": {"size": 32, "views": 4}},
-            r'^images\.views = 4: .* kept for single images, .* set images\.views = "fresh"',
+            r'^images\.views = 4: .* cached for single images, .* set images\.views = "fresh"',
         ),
     ],
 )

@@ -14,10 +14,10 @@ from dspkd.models import zoo
 from dspkd.models.compile import compiled
 from dspkd.recipes import schema
 from dspkd.recipes.machine import MachineConfig
-from dspkd.runs import context
 from dspkd.runs import train as run
 from dspkd.runs.build import arithmetic, compiles
 from dspkd.runtime.distributed import World
+from dspkd.training import progress
 from dspkd.training.compile import Compiled
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
@@ -116,7 +116,7 @@ def test_a_run_goes_on_compiled_or_not(lesions, cache, teacher, tmp_path, captur
     plain = settings(lesions, cache, teacher=teacher, stages=stages)
     run.train(plain, tmp_path / "whole")
 
-    class Stopped(context.NullProgress):
+    class Stopped(progress.NullProgress):
         def epoch(self, record):
             raise KeyboardInterrupt
 

@@ -63,7 +63,7 @@ def _maker(source: Path, precision: str | None, threads: int) -> Callable[[], Ba
     if source.is_dir():
         if precision is not None:
             raise DspkdError(f"{source}: --precision is for bundles; make one: dspkd export {source}")
-        from dspkd.runs.evaluate import RunClassifier
+        from dspkd.runs.predict import RunClassifier
 
         return partial(RunClassifier, source)
     from dspkd.deploy.batch.bundle_model import BundleClassifier

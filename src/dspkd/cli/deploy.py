@@ -170,9 +170,9 @@ def _require_many(of_many: dict[str, object]) -> None:
 
 
 def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> None:
-    from dspkd.runs import evaluate as judge
+    from dspkd.runs.predict import predict
 
-    for path, probabilities in judge.predict(run, images):
+    for path, probabilities in predict(run, images):
         if as_json:
             typer.echo(json.dumps({"image": str(path), "probabilities": probabilities}))
         else:

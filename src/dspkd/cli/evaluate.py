@@ -75,14 +75,14 @@ def evaluate(
             print_challenge(terminal(), isic2019.score(judged.predictions))
         if strangers is not None:
             _print_unknown(terminal(), judged.predictions, strangers)
-        if judged.opened:
-            typer.echo(f"the test images of {run} have now been opened {judged.opened} times", err=True)
+        if judged.test_evaluations:
+            typer.echo(f"the test images of {run} have now been opened {judged.test_evaluations} times", err=True)
         if judged.leak:
             typer.secho(f"warning: {judged.leak}", fg="yellow", err=True)
-        if judged.known:
+        if judged.trained_on:
             typer.secho(
-                f"warning: {judged.known} of these {len(judged.predictions)} images show lesions or patients that the "
-                "student was trained on: its figures are too good",
+                f"warning: {judged.trained_on} of these {len(judged.predictions)} images show lesions or patients that "
+                "the student was trained on: its figures are too good",
                 fg="yellow",
                 err=True,
             )

@@ -161,15 +161,15 @@ def print_plan(console: Console, plan: Plan) -> None:
     parts = ["loading", "teacher", "student", "update"]
     table = headed("milliseconds a step (median)", ["stage"], [*parts, "steps", "epochs", "all"])
     for stage in plan.stages:
-        spent = (stage.loading, stage.asking, stage.learning, stage.updating)
+        spent = (stage.loading, stage.teaching, stage.learning, stage.updating)
         milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
         table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
     console.print(table)
-    for what, once in (("decode images", plan.images), ("have the teacher answer images", plan.answers)):
+    for what, once in (("decode images", plan.images), ("have the teacher answer images", plan.teacher_outputs)):
         if once.count:
             costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
             console.print(f"once, where not yet kept: {what}, {once.count:,} of them: {costs}", soft_wrap=True)
-    console.print(f"validation: {_duration(plan.judging)} an epoch\nexpected in all: {_duration(plan.seconds)}")
+    console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in all: {_duration(plan.seconds)}")
 
 
 def _duration(seconds: float) -> str:

@@ -52,7 +52,7 @@ def read(folder: Path) -> Features | None:
     RunError
         The file is broken.
     """
-    path = folder / "evidence/features.npz"
+    path = folder / "artifacts/features.npz"
     if not path.is_file():
         return None
     try:

@@ -23,7 +23,7 @@ _DEEPEST = 0.62
 
 @checked(frozen=True)
 class SaliencyRecord:
-    """A line of ``evidence/images.json``; `looks` are Grad-CAM maps, ``{network: rows}``."""
+    """A line of ``artifacts/images.json``; `looks` are Grad-CAM maps, ``{network: rows}``."""
 
     part: str
     id: str
@@ -58,7 +58,7 @@ def read(folder: Path) -> list[SaliencyImage]:
     RunError
         The index is broken, or an image of it is missing or no image.
     """
-    path = folder / "evidence/images.json"
+    path = folder / "artifacts/images.json"
     if not path.is_file():
         return []
     try:

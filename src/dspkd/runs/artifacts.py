@@ -1,14 +1,14 @@
-"""What only the networks can say, kept at the end of a run so that its page needs neither them nor the images.
+"""What only the networks can compute, saved at the end of a run so that its report needs neither them nor the images.
 
 predictions/teacher-val.csv, teacher-test.csv   the teacher's logits; none where there is no teacher
-evidence/images.json                          what was kept of single images, and where the networks look: Grad-CAM
-evidence/000.jpg ...                            these images, small, cut as the networks see them
-evidence/features.npz                           pooled vectors of validation images
+artifacts/images.json                           which images were saved, with Grad-CAM maps
+artifacts/000.jpg ...                           these images, small, cropped as the networks see them
+artifacts/features.npz                          pooled features of validation images
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,84 +19,64 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from dspkd.data.decode import decode
-from dspkd.data.loader import in_order
-from dspkd.data.table import Table
 from dspkd.evaluation.fidelity import agreement, class_order, listed, melanoma
 from dspkd.evaluation.gradcam import grad_cam
 from dspkd.evaluation.inference import ask
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build
 from dspkd.runs.context import RunContext
 from dspkd.runtime.files import write_json
 from dspkd.runtime.seeds import seed_for
 from dspkd.training.teachers.ensemble import EnsembleTeacher
-from dspkd.types import Batch
+from dspkd.types import Batch, Output
 
 LISTED = 18
-"""Forgotten images of each part of which an image is kept; the ledger's CSV lists all."""
+"""Forgotten images of each part that are saved; the ledger's CSV lists all."""
 MELANOMAS = 6
-"""Melanomas of which Grad-CAM is kept, beside one image of each class."""
+"""Melanomas with Grad-CAM maps, beside one image of each class."""
 FEATURES = 600
-"""Validation images of which pooled vectors are kept, drawn by lot where there are more."""
+"""Validation images with saved features, a random sample where there are more."""
 
 _SIDE, _QUALITY = 160, 82
 _AT_ONCE = 8  # images that go through Grad-CAM together: a teacher's gradients take memory
 
 Rows = Mapping[str, NDArray[np.int64]]
-"""``{part: rows of the table}`` of the parts that judge, in the order of `Predictions`."""
+"""``{part: rows of the table}`` of validation and test set, in the order of `Predictions`."""
 
 
-def batches(inputs: RunContext, rows: NDArray[np.int64], recipe: Recipe) -> DataLoader[Batch]:
-    """Return the images of these rows as networks are judged by them; this rank's, where several judge together."""
-    return in_order(
-        inputs.table,
-        rows,
-        build.centre_crop(recipe.images),
-        batch_size=recipe.train.batch_size,
-        decoded=inputs.to_judge,
-        workers=build.workers(recipe.machine, inputs.device, inputs.world),
-        pin=inputs.device.type == "cuda",
-        world=inputs.world,
-    )
-
-
-def keep(
-    out: Path, student: nn.Module, said: Mapping[str, Predictions], rows: Rows, inputs: RunContext, recipe: Recipe
-) -> None:
-    """Write what a report will show of a trained student and its teacher; see the head of this module.
+def keep(context: RunContext, predictions: Mapping[str, Predictions], rows: Rows) -> None:
+    """Write what a report shows of a trained student and its teacher; see the head of this module.
 
     Parameters
     ----------
-    out
-        The run's folder.
-    student
-        As trained.
-    said, rows
-        Its answers for each part, and the rows of the table that they are about.
-    inputs, recipe
-        The images and the teacher; the recipe.
+    context
+        The images, the trained student and the teacher.
+    predictions, rows
+        The student's predictions for validation and test set, and the rows of the table that they are about.
     """
-    teacher = inputs.teacher
-    taught: dict[str, Predictions] = {}
-    if teacher:
+    of_teacher: dict[str, Predictions] = {}
+    if context.teacher:
         for part, of_part in rows.items():
-            taught[part], _ = ask(
-                teacher.answer, inputs.table, batches(inputs, of_part, recipe), device=inputs.device,
-                bf16=inputs.bf16,
-            )  # fmt: skip
-            taught[part].save(out / "predictions" / f"teacher-{part}.csv")
-    _keep_features(out / "evidence/features.npz", student, rows["val"], inputs, recipe)
-    looked_at = _looked_at(said["val"], taught.get("val"))
-    maps = _maps(student, rows["val"][looked_at], inputs, recipe)
-    wanted = [("val", row) for row in looked_at]
-    for part, teachers in taught.items():
-        wanted += [(part, row) for row in listed(agreement(said[part], teachers), "forgotten")[:LISTED]]
-    _keep_images(out / "evidence", dict.fromkeys(wanted), maps, rows, inputs.table, recipe)
+            of_teacher[part], _ = _outputs(context, context.teacher.answer, of_part)
+            of_teacher[part].save(context.files.teacher_predictions(part))
+    _save_features(context, rows["val"])
+    mapped = _rows_to_map(predictions["val"], of_teacher.get("val"))
+    maps = _maps(context, rows["val"][mapped])
+    chosen = [("val", row) for row in mapped]
+    for part, teacher in of_teacher.items():
+        chosen += [(part, row) for row in listed(agreement(predictions[part], teacher), "forgotten")[:LISTED]]
+    _save_images(context, list(dict.fromkeys(chosen)), maps, rows)
 
 
-def _looked_at(student: Predictions, teacher: Predictions | None) -> list[int]:
-    """Return the validation rows to look at: melanomas forgotten, or missed where nobody taught; one of each class."""
+def _outputs(
+    context: RunContext, answer: Callable[[Batch], Output], rows: NDArray[np.int64]
+) -> tuple[Predictions, NDArray[np.float32]]:
+    """Return a network's predictions and pooled features ``[N, D]`` of these rows."""
+    return ask(answer, context.table, context.eval_loader(rows), device=context.device, bf16=context.bf16)
+
+
+def _rows_to_map(student: Predictions, teacher: Predictions | None) -> list[int]:
+    """Return validation rows for Grad-CAM: melanomas forgotten (without a teacher: missed), and one of each class."""
     labels = student.labels
     wrong = listed(agreement(student, teacher), "forgotten") if teacher else np.flatnonzero(student.predicted != labels)
     melanomas = [int(row) for row in wrong if labels[row] == melanoma(student.classes)][:MELANOMAS]
@@ -105,23 +85,20 @@ def _looked_at(student: Predictions, teacher: Predictions | None) -> list[int]:
     return list(dict.fromkeys([*melanomas, *ones]))
 
 
-def _maps(
-    student: nn.Module, rows: NDArray[np.int64], inputs: RunContext, recipe: Recipe
-) -> list[dict[str, list[list[float]]]]:
-    """Return, for each row, where student and teacher find its true class; of several teachers, the first."""
-    teacher = inputs.teacher
-    networks = {"student": student}
-    if teacher:
+def _maps(context: RunContext, rows: NDArray[np.int64]) -> list[dict[str, list[list[float]]]]:
+    """Return the Grad-CAM map of each row's true class, of student and teacher; of several teachers, the first."""
+    networks: dict[str, nn.Module] = {"student": context.student}
+    if teacher := context.teacher:
         networks["teacher"] = (teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher).network
-    found: list[dict[str, list[list[float]]]] = []
-    for batch in _small(batches(inputs, rows, recipe)):
-        shown = batch.to(inputs.device)
-        heats = {name: grad_cam(network, shown.images, shown.labels) for name, network in networks.items()}
+    maps: list[dict[str, list[list[float]]]] = []
+    for part in _small(context.eval_loader(rows)):
+        batch = part.to(context.device)
+        heats = {name: grad_cam(network, batch.images, batch.labels) for name, network in networks.items()}
         for place in range(len(batch)):
-            found.append(
+            maps.append(
                 {name: [[round(x, 4) for x in line] for line in heat[place].tolist()] for name, heat in heats.items()}
             )
-    return found
+    return maps
 
 
 def _small(whole: DataLoader[Batch]) -> Iterator[Batch]:
@@ -131,45 +108,40 @@ def _small(whole: DataLoader[Batch]) -> Iterator[Batch]:
             yield Batch(batch.images[cut], batch.labels[cut], batch.index[cut], batch.views[cut])
 
 
-def _keep_features(path: Path, student: nn.Module, rows: NDArray[np.int64], inputs: RunContext, recipe: Recipe) -> None:
-    """Keep the pooled vectors of student and teacher, in float16; of several teachers, the first one's."""
+def _save_features(context: RunContext, rows: NDArray[np.int64]) -> None:
+    """Save the pooled features of student and teacher, in float16; of several teachers, the first one's."""
     if len(rows) > FEATURES:
         lot = np.random.default_rng(seed_for("evidence", "features"))
         rows = np.sort(lot.choice(rows, FEATURES, replace=False))
-    asked = {"student": lambda batch: student(batch.images)}
-    if inputs.teacher:
-        asked["teacher"] = inputs.teacher.answer
-    kept: dict[str, Any] = {
-        "ids": np.array([inputs.table.ids[row] for row in rows]),
-        "labels": inputs.table.labels[rows],
+    answers: dict[str, Callable[[Batch], Output]] = {"student": lambda batch: context.student(batch.images)}
+    if context.teacher:
+        answers["teacher"] = context.teacher.answer
+    arrays: dict[str, Any] = {
+        "ids": np.array([context.table.ids[row] for row in rows]),
+        "labels": context.table.labels[rows],
     }
-    student.eval()
-    for name, answer in asked.items():
-        _, pooled_ND = ask(answer, inputs.table, batches(inputs, rows, recipe), device=inputs.device, bf16=inputs.bf16)
-        kept[name] = np.clip(pooled_ND, -65504, 65504).astype(np.float16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        np.savez_compressed(file, **kept)
+    context.student.eval()
+    for name, answer in answers.items():
+        _, pooled_ND = _outputs(context, answer, rows)
+        arrays[name] = np.clip(pooled_ND, -65504, 65504).astype(np.float16)
+    context.files.artifacts.mkdir(parents=True, exist_ok=True)
+    with context.files.features.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
-def _keep_images(
-    folder: Path,
-    wanted: Mapping[tuple[str, int], None],
-    maps: list[dict[str, list[list[float]]]],
-    rows: Rows,
-    table: Table,
-    recipe: Recipe,
+def _save_images(
+    context: RunContext, chosen: list[tuple[str, int]], maps: list[dict[str, list[list[float]]]], rows: Rows
 ) -> None:
-    """Keep small images, the first of which have maps, and an index of them."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Save small images, the first of which have maps, and an index of them."""
+    context.files.artifacts.mkdir(parents=True, exist_ok=True)
     index = []
-    for number, (part, place) in enumerate(wanted):
+    for number, (part, place) in enumerate(chosen):
         row = int(rows[part][place])
         name = f"{number:03d}.jpg"
-        _small_image(table.paths[row], recipe).save(folder / name, quality=_QUALITY)
+        _small_image(context.table.paths[row], context.recipe).save(context.files.artifacts / name, quality=_QUALITY)
         looks = maps[number] if number < len(maps) else {}
-        index.append({"part": part, "id": table.ids[row], "file": name, "looks": looks})
-    write_json(folder / "images.json", {"images": index})
+        index.append({"part": part, "id": context.table.ids[row], "file": name, "looks": looks})
+    write_json(context.files.image_index, {"images": index})
 
 
 def _small_image(path: Path, recipe: Recipe) -> Image.Image:

@@ -1,23 +1,23 @@
-"""Names to objects: the only place where the strings of a recipe become classes, networks and tables."""
+"""Names to objects: the only place where the words of a recipe become classes, networks and data."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.utils.data import DataLoader
 
 from dspkd import data, methods
-from dspkd.data import class_map, leakage
 from dspkd.data import split as splits
-from dspkd.data.loader import Decode, TrainBatches
+from dspkd.data.decode_cache import DecodeCache
+from dspkd.data.loader import Decode, TrainBatches, in_order
 from dspkd.data.mixup import Mixing
 from dspkd.data.sampling import class_draws
 from dspkd.data.split import Split
@@ -27,46 +27,47 @@ from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
-from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runtime.cores import available_cores
+from dspkd.runs import hardware
+from dspkd.runs.files import RunFiles
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
 from dspkd.training.distiller import Distiller, Teacher
 from dspkd.training.loop import StepConfig
+from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers.cached import CachedTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
+from dspkd.types import Batch
 
 AnyTeacher = FrozenTeacher | EnsembleTeacher
-M = TypeVar("M", bound=nn.Module)
 
 
-def table(images: schema.DataConfig) -> Table:
-    """Return the table of the images that a recipe names, in the classes that it wants."""
-    found = data.read(images.layout, Path(images.path), group=images.group)
-    return found if images.classes is None else class_map.load(Path(images.classes)).apply(found)
+def data_options(recipe: Recipe) -> dict[str, Any]:
+    """Return the arguments with which `dspkd.data.load` reads the recipe's images, without their split."""
+    return {
+        "path": Path(recipe.data.path),
+        "layout": recipe.data.layout,
+        "group": recipe.data.group,
+        "classes": None if recipe.data.classes is None else Path(recipe.data.classes),
+    }
 
 
-def split(wanted: schema.SplitConfig, images: Table) -> Split:
-    """Return the split of `images` that the recipe asks for, made, or read from its file or its column.
+def split_options(recipe: Recipe) -> data.SplitOptions:
+    """Return how the recipe splits its images."""
+    return data.SplitOptions(**asdict(recipe.split))
+
+
+def load_data(recipe: Recipe) -> data.Dataset:
+    """Return the recipe's images and their split.
 
     Raises
     ------
     DataError
-        The file does not fit the images, a class has no training image, or a lesion or patient is in several parts and
-        the recipe has no waiver.
+        See `dspkd.data.load`.
     """
-    if wanted.file is not None:
-        made, where = splits.load(Path(wanted.file), images, by="image"), wanted.file
-    elif wanted.column is not None:
-        made, where = splits.from_column(images, wanted.column, by="image"), f"split.column = {wanted.column!r}"
-    else:
-        made = splits.split(images, val=wanted.val, test=wanted.test, seed=wanted.seed, by=wanted.by)
-        where = f"split.by = {wanted.by!r}"
-    leakage.accept(images, made, waiver=wanted.waiver, where=where)
-    return made
+    return data.load(**data_options(recipe), split=split_options(recipe))
 
 
 def augmentation(images: schema.ImagesConfig) -> Augmentation:
@@ -83,41 +84,81 @@ def augmentation(images: schema.ImagesConfig) -> Augmentation:
     )
 
 
-def batches(
-    wanted: Recipe,
-    images: Table,
+def train_batches(
+    recipe: Recipe,
+    table: Table,
     rows: NDArray[np.int64],
     device: torch.device,
     *,
     decoded: Decode | None = None,
     world: World = SINGLE,
 ) -> TrainBatches:
-    """Return what trains on these rows, as the recipe says; `decoded` and `ranks` as in `dspkd.data.loader`."""
-    terms = [methods.find(term.method) for stage in wanted.stages for term in stage.terms]
+    """Return the training batches of these rows; `decoded` and `world` as in `dspkd.data.loader`."""
+    terms = [methods.find(term.method) for stage in recipe.stages for term in stage.terms]
     return TrainBatches(
-        images,
+        table,
         rows,
-        augmentation(wanted.images),
-        batch_size=wanted.train.batch_size,
-        seed=wanted.seed,
-        views=None if wanted.images.views == "fresh" else wanted.images.views,
-        balance=wanted.train.balance,
-        mixing=mixing(wanted.train),
+        augmentation(recipe.images),
+        batch_size=recipe.train.batch_size,
+        seed=recipe.seed,
+        views=None if recipe.images.views == "fresh" else recipe.images.views,
+        balance=recipe.train.balance,
+        mixing=mixing(recipe.train),
         strong_aug=any(term.wants_strong_aug for term in terms),
         decoded=decoded,
-        workers=workers(wanted.machine, device, world),
+        workers=hardware.workers(recipe.machine, device, world),
         pin=device.type == "cuda",
         world=world,
     )
 
 
-def arithmetic(wanted: Recipe, device: torch.device, world: World = SINGLE) -> StepConfig:
-    """Return how the recipe's steps are computed on `device`."""
+def eval_loader(
+    recipe: Recipe,
+    table: Table,
+    rows: Sequence[int] | NDArray[np.int64],
+    device: torch.device,
+    *,
+    decoded: Decode | None = None,
+    listener: ProgressListener | None = None,
+    world: World = SINGLE,
+) -> DataLoader[Batch]:
+    """Return the images of these rows for evaluation, in order: the one loader of every evaluation.
+
+    It has the recipe's loader processes and pinned memory. Without `decoded`, images are decoded into the recipe's
+    cache, as for training, which `listener` follows; where the recipe caches nothing, each is decoded when needed.
+    """
+    crop = centre_crop(recipe.images)
+    folder = hardware.cache_folder(recipe.machine)
+    if decoded is None and folder is not None:
+        listener = listener or NullProgress()
+        decoded = DecodeCache(
+            table,
+            rows,
+            crop.decode_side,
+            folder,
+            artefacts=crop.artefacts,
+            progress=listener.prepare,
+            log=listener.note,
+        )
+    return in_order(
+        table,
+        rows,
+        crop,
+        batch_size=recipe.train.batch_size,
+        decoded=decoded,
+        workers=hardware.workers(recipe.machine, device, world),
+        pin=device.type == "cuda",
+        world=world,
+    )
+
+
+def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> StepConfig:
+    """Return how the recipe's training steps are computed on `device`."""
     return StepConfig(
         device=device,
-        bf16=bf16(wanted.train, device),
-        compiled=compiles(wanted.machine, world),
-        clip=wanted.train.clip,
+        bf16=hardware.bf16(recipe.train, device),
+        compiled=hardware.compiles(recipe.machine, world),
+        clip=recipe.train.clip,
         world=world,
     )
 
@@ -146,11 +187,12 @@ def trained(run: Path) -> tuple[Tapped, Recipe, tuple[str, ...]]:
     RunError
         There is no finished run in the folder.
     """
-    if not (run / "model.safetensors").exists():
+    files = RunFiles(run)
+    if not files.weights.exists():
         raise RunError(f"{run}: no finished run (no model.safetensors); make it with: dspkd train RECIPE --out {run}")
-    made_by = schema.load(run / "recipe.toml")
-    classes = tuple(json.loads((run / "data.json").read_text(encoding="utf-8"))["classes"])
-    network = zoo.make(made_by.model.name, classes=len(classes), weights=str(run / "model.safetensors"))
+    made_by = schema.load(files.recipe)
+    classes = tuple(json.loads(files.data.read_text(encoding="utf-8"))["classes"])
+    network = zoo.make(made_by.model.name, classes=len(classes), weights=str(files.weights))
     return network, made_by, classes
 
 
@@ -175,9 +217,9 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
             f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}; "
             'data.classes = "FILE" renames, merges, drops and orders them'
         )
-    # What the student's own split lets cross, with a waiver, may cross here too, but no image may teach and judge.
+    # A group that the student's own split has in several parts, with a waiver, may be so here too; an image may not.
     crossing = set(splits.crossing(images, parts))
-    groups, ids = splits.trained_groups(run / "split.csv"), splits.trained_images(run / "split.csv")
+    groups, ids = splits.trained_groups(RunFiles(run).split), splits.trained_images(RunFiles(run).split)
     leaked = sorted(
         {
             group
@@ -188,10 +230,10 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
     )
     if leaked:
         raise DataError(
-            f"teacher {run}: was trained on {len(leaked)} of the lesions or patients that are to judge its student, "
-            f"e.g. {leaked[0]}; split both runs alike (same data, split.seed, val and test), or give both split.file"
+            f"teacher {run}: was trained on {len(leaked)} lesions or patients of its student's validation or test set, "
+            f"e.g. {leaked[0]}; give both runs the same data and [split], or both the same split.file"
         )
-    return FrozenTeacher(placed(network, device), network.spec, name=network.name)
+    return FrozenTeacher(hardware.placed(network, device), network.spec, name=network.name)
 
 
 def distiller(
@@ -204,10 +246,10 @@ def distiller(
     balance: float,
     earlier: Distiller | None = None,
 ) -> Distiller:
-    """Return the stage's objective; layers of its terms are initialised as every run with this seed does it.
+    """Return the stage's objective; `seed` and the stage's name determine the initial layers of its terms.
 
-    Terms are told the training images of each class, `class_counts`, and how many images of it an epoch shows with
-    this `balance`. Layers that a term carries over are those of `earlier`, the objective of the stage before.
+    Terms know the number of training images of each class, `class_counts`, and how many an epoch draws with this
+    `balance`. Layers that a term carries over are those of `earlier`, the objective of the stage before.
 
     Raises
     ------
@@ -241,62 +283,3 @@ def _trainable_copy(teacher: Teacher | None, stage: StageConfig) -> nn.Module:
     if not isinstance(teacher, FrozenTeacher):
         raise RecipeError(f"stage {stage.name!r}: teacher_lr: one network can learn, not an ensemble; name one teacher")
     return teacher.trainable_copy()
-
-
-def cache(machine: MachineConfig) -> Path | None:
-    """Return the folder of what runs share, or None for a recipe that wants nothing kept."""
-    if machine.cache == "none":
-        return None
-    if machine.cache == "auto":
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dspkd"
-    return Path(machine.cache)
-
-
-def workers(machine: MachineConfig, device: torch.device, world: World = SINGLE) -> int:
-    """Return how many processes load images for this one."""
-    if machine.workers != "auto":
-        return machine.workers
-    # Of a machine that is shared out, as by SLURM, a process may not use all cores.
-    cores = available_cores()
-    return 0 if device.type == "cpu" else max(min(cores // world.local_size - 1, 16), 0)
-
-
-def bf16(train: schema.TrainConfig, device: torch.device) -> bool:
-    """Return whether to compute in bfloat16, as the recipe says; `auto` does so on a GPU."""
-    return train.precision == "bfloat16" or (train.precision == "auto" and device.type == "cuda")
-
-
-def compiles(machine: MachineConfig, world: World = SINGLE) -> bool:
-    """Return whether networks are compiled; `auto` leaves them as they are. RecipeError where several ranks are to."""
-    if machine.compile is True and world.size > 1:
-        raise RecipeError(
-            f"machine.compile = true: {world.size} ranks normalise each batch together, which is not compiled; "
-            "start one, or set it to false"
-        )
-    return machine.compile is True
-
-
-def device(machine: MachineConfig, world: World = SINGLE) -> torch.device:
-    """Return the device that the recipe asks for; `auto` takes a GPU where there is one. Each rank has its own GPU."""
-    if world.size > 1 and machine.device in {"auto", "cuda"} and torch.cuda.is_available():
-        if world.local_size > torch.cuda.device_count():
-            raise RecipeError(
-                f"{world.local_size} ranks on a machine with {torch.cuda.device_count()} GPUs, and each needs one; "
-                'start as many as there are, or set machine.device = "cpu"'
-            )
-        return torch.device("cuda", world.local_rank)
-    if world.size > 1 and machine.device.startswith("cuda:"):
-        raise RecipeError(f'machine.device = {machine.device!r}: several ranks need a GPU each; set it to "cuda"')
-    if machine.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        wanted = torch.device(machine.device)
-        torch.empty(0, device=wanted).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise RecipeError(f"machine.device = {machine.device!r}: {str(error).splitlines()[0]}") from None
-    return wanted
-
-
-def placed(network: M, device: torch.device) -> M:
-    """Return the network on `device`, its weights laid out channels last, which convolutions compute faster."""
-    return network.to(device).to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What a run computes with: images, split, teacher and device, made from its recipe and written into its folder."""
+"""Everything that a run computes with, prepared once from its recipe and recorded in its folder."""
 
 from __future__ import annotations
 
@@ -7,166 +7,197 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 
-from dspkd.data import decode, leakage
-from dspkd.data import metadata as attributes
+from dspkd import data
+from dspkd.data import decode, leakage, metadata
 from dspkd.data import split as splits
 from dspkd.data.data_card import card
 from dspkd.data.decode_cache import DecodeCache
-from dspkd.data.loader import Decode
+from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import RunError
+from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build
+from dspkd.runs import build, hardware
+from dspkd.runs.files import RunFiles
 from dspkd.runtime.distributed import SINGLE, World
-from dspkd.runtime.files import write_json
+from dspkd.runtime.files import write_json, write_text
 from dspkd.runtime.memory import keep_freed_memory
-from dspkd.runtime.progress import Counts
-from dspkd.training import loop
+from dspkd.training.progress import ProgressListener
+from dspkd.types import Batch
 
 
-class ProgressListener(loop.EpochListener, Protocol):
-    """Is told how a run goes."""
-
-    def data(self, counts: Counts) -> None:
-        """Take the counts per part and class, before training starts."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Take a line that a person should see."""
-        ...
-
-    def prepare(self, what: str, done: int, of: int | None) -> None:
-        """`done` of the `of` things are done that come before training."""
-        ...
-
-
-class NullProgress:
-    """A listener that shows nothing."""
-
-    def data(self, counts: Counts) -> None:
-        """Ignore it."""
-
-    def note(self, text: str) -> None:
-        """Ignore it."""
-
-    def prepare(self, what: str, done: int, of: int | None) -> None:
-        """Ignore it."""
-
-    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
-        """Ignore it."""
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        """Ignore it."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What a run computes with, made from its recipe."""
+    """What a run computes with.
 
+    Attributes
+    ----------
+    recipe, files, listener, world
+        The recipe; the run folder; who is told of progress; the processes that train together.
+    table, split
+        All images, and the part that each is in.
+    student, teacher
+        The network that learns, on `device`; the frozen teacher, or None.
+    device, bf16, compiled
+        Where and how steps are computed.
+    to_train, to_evaluate
+        Cached decoded images of the training set, and of the other two; None where each is decoded when needed.
+    """
+
+    recipe: Recipe
+    files: RunFiles
+    listener: ProgressListener
     table: Table
     split: Split
+    student: Tapped
     teacher: build.AnyTeacher | None
     device: torch.device
     bf16: bool
+    compiled: bool
     to_train: Decode | None
-    to_judge: Decode | None
-    """Return the decoded image of a row, for those parts; None where each is decoded anew."""
+    to_evaluate: Decode | None
     world: World = SINGLE
 
+    def train_batches(self) -> TrainBatches:
+        """Return the batches of the training set; of each batch, this process's share."""
+        return build.train_batches(
+            self.recipe,
+            self.table,
+            self.split.rows("train"),
+            self.device,
+            decoded=self.to_train,
+            world=self.world,
+        )
 
-def prepare(recipe: Recipe, out: Path, listener: ProgressListener, world: World = SINGLE) -> RunContext:
-    """Read and check the data, split them, load the teacher; write down what they were.
+    def eval_loader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
+        """Return the images of these rows for evaluation, in order; of the batches, this process's share."""
+        return build.eval_loader(self.recipe, self.table, rows, self.device, decoded=self.to_evaluate, world=self.world)
 
-    Each rank reads data and teacher for itself; rank 0 splits and writes.
+
+def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: World = SINGLE) -> RunContext:
+    """Read and check the data, split them, load both networks; record in the run folder what they were.
+
+    Every process reads data and networks for itself; rank 0 splits, and writes into the folder.
     """
     keep_freed_memory()
     if recipe.machine.threads:
         torch.set_num_threads(recipe.machine.threads)
-    device = world.on_all(lambda: build.device(recipe.machine, world))
-    table = world.on_all(lambda: build.table(recipe.data))
-    split, leak, digest, new = world.on_rank_zero(lambda: _split(recipe, table, out))
-    world.on_all(lambda: _require_digest(table, digest))
-    counts = splits.report(table, split)
-    listener.data(counts)
+    device, compiled, table = world.on_all(
+        lambda: (
+            hardware.device(recipe.machine, world),
+            hardware.compiles(recipe.machine, world),
+            data.load_table(**build.data_options(recipe)),
+        )
+    )
+    split, leak, digest, new = world.on_rank_zero(lambda: _split(recipe, table, files))
+    listener.data(splits.report(table, split))
     if leak:
         listener.note(f"warning: {leak}")
-    to_train, to_judge = world.rank_zero_first(lambda: _decoded(recipe, table, split, listener, new=new))
-    teacher = world.on_all(lambda: build.teacher(recipe.teachers, table, split, device))
-    compiles = world.on_all(lambda: build.compiles(recipe.machine, world))
-    loaders = build.workers(recipe.machine, device, world)
+
+    def load() -> tuple[tuple[Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
+        if table.digest != digest:
+            raise RunError(
+                f"{table.root}: holds other images, labels or groups here than where rank 0 is; copy the data again"
+            )
+        decoded = _decoded(recipe, table, split, listener, new=new)
+        teacher = build.teacher(recipe.teachers, table, split, device)
+        return decoded, teacher, build.student(recipe.model, len(table.classes), seed=recipe.seed)
+
+    (to_train, to_evaluate), teacher, student = world.rank_zero_first(load)
+    loaders = hardware.workers(recipe.machine, device, world)
     among = f"rank 0 of {world.size}: " if world.size > 1 else ""
     listener.note(
-        f"{among}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiles}"
+        f"{among}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiled}"
     )
-    about = {
+    if world.rank == 0:
+        write_json(files.data, _data_summary(recipe, table, split, leak))
+        machine = {"workers": loaders, "compiled": compiled, "ranks": world.size}
+        write_json(files.environment, {**_environment(device), **machine})
+    return RunContext(
+        recipe=recipe,
+        files=files,
+        listener=listener,
+        table=table,
+        split=split,
+        student=hardware.placed(student, device),
+        teacher=teacher,
+        device=device,
+        bf16=hardware.bf16(recipe.train, device),
+        compiled=compiled,
+        to_train=to_train,
+        to_evaluate=to_evaluate,
+        world=world,
+    )
+
+
+def _split(recipe: Recipe, table: Table, files: RunFiles) -> tuple[Split, leakage.Leak | None, str, bool]:
+    """Return the split, its leak, the digest of the images, and whether nothing is trained yet; record the split."""
+    _keep_class_map(recipe.data.classes, files.class_map)
+    if files.split.exists():
+        split = splits.load(files.split, table, by="image")
+        leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
+    else:
+        dataset = data.Dataset.of(table, build.split_options(recipe))
+        split, leak = dataset.split, dataset.leak
+        splits.require_training_images(table, split)
+        split.save(files.split, table)
+    metadata.save(files.attributes, table)
+    return split, leak, table.digest, not files.stages.exists()
+
+
+def _keep_class_map(classes: str | None, kept: Path) -> None:
+    """Copy the class map into the run folder: the recipe has no more than the name of the file."""
+    text = Path(classes).read_text(encoding="utf-8") if classes is not None else None
+    if kept.exists() and kept.read_text(encoding="utf-8") != text:
+        raise RunError(f"{kept}: the class map has changed since this run began; train into another folder")
+    if text is not None:
+        write_text(kept, text)
+
+
+def _decoded(
+    recipe: Recipe, table: Table, split: Split, listener: ProgressListener, *, new: bool
+) -> tuple[Decode | None, Decode | None]:
+    """Decode each image once into the cache; without one, only check, before a new run, that no image is damaged."""
+    folder = hardware.cache_folder(recipe.machine)
+    if folder is None:
+        if new:
+            decode.check(table)
+        return None, None
+    cached = partial(
+        DecodeCache,
+        table,
+        folder=folder,
+        artefacts=recipe.images.artefacts,
+        progress=listener.prepare,
+        log=listener.note,
+    )
+    evaluated = np.concatenate([split.places("val"), split.places("test")])
+    return (
+        cached(split.rows("train"), build.augmentation(recipe.images).decode_side),
+        cached(evaluated, build.centre_crop(recipe.images).decode_side),
+    )
+
+
+def _data_summary(recipe: Recipe, table: Table, split: Split, leak: leakage.Leak | None) -> dict[str, Any]:
+    return {
         "path": recipe.data.path,
         "layout": recipe.data.layout,
         "synthetic": any(table.root.glob("SYNTHETIC*")),
         "classes": list(table.classes),
         "digest": table.digest,
         "split_digest": split.digest,
-        "counts": counts,
+        "counts": splits.report(table, split),
         "leak": asdict(leak) if leak else None,
         "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
     }
-    environment = {**_environment(device), "workers": loaders, "compiled": compiles, "ranks": world.size}
-    if world.rank == 0:
-        write_json(out / "data.json", about)
-        write_json(out / "environment.json", environment)
-    return RunContext(table, split, teacher, device, build.bf16(recipe.train, device), to_train, to_judge, world)
-
-
-def _split(recipe: Recipe, table: Table, out: Path) -> tuple[Split, leakage.Leak | None, str, bool]:
-    """Return the run's split, its leak, the digest of its images, and whether nothing has been trained yet."""
-    _keep_class_map(recipe.data.classes, out)
-    if (out / "split.csv").exists():
-        split = splits.load(out / "split.csv", table, by="image")
-    else:
-        split = build.split(recipe.split, table)
-        splits.require_training_images(table, split)
-        split.save(out / "split.csv", table)
-    attributes.save(out / attributes.FILE, table)
-    leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(out / "split.csv"))
-    return split, leak, table.digest, not (out / "stages").exists()
-
-
-def _require_digest(table: Table, digest: str) -> None:
-    if table.digest != digest:
-        raise RunError(f"{table.root}: holds other images, labels or groups here than where rank 0 is; copy them anew")
-
-
-def _keep_class_map(classes: str | None, out: Path) -> None:
-    """Copy the class map into the run's folder, since its recipe has no more than the name of the file."""
-    kept = out / "classes.toml"
-    said = Path(classes).read_text(encoding="utf-8") if classes is not None else None
-    if kept.exists() and kept.read_text(encoding="utf-8") != said:
-        raise RunError(f"{kept}: the class map has changed since this run began; train into another folder")
-    if said is not None:
-        kept.write_text(said, encoding="utf-8")
-
-
-def _decoded(
-    recipe: Recipe, table: Table, split: Split, listener: ProgressListener, *, new: bool
-) -> tuple[Decode | None, Decode | None]:
-    """Decode each image once and keep it, or at least see, before a new run, that none is damaged."""
-    folder = build.cache(recipe.machine)
-    if folder is None:
-        if new:
-            decode.check(table)
-        return None, None
-    artefacts = recipe.images.artefacts
-    keep = partial(DecodeCache, table, folder=folder, artefacts=artefacts, progress=listener.prepare, log=listener.note)
-    judged = np.concatenate([split.places("val"), split.places("test")])
-    return (
-        keep(split.rows("train"), build.augmentation(recipe.images).decode_side),
-        keep(judged, build.centre_crop(recipe.images).decode_side),
-    )
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

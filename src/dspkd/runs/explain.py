@@ -1,4 +1,4 @@
-"""What a recipe would do, without training: shapes, sizes, and what each term says of the first batch."""
+"""What a recipe would do, without training: shapes, sizes, and each term on the first batch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that `explain` finds out."""
+    """Everything that `explain` measures."""
 
     digest: str
     images: int
@@ -71,7 +71,7 @@ class Facts:
 
 
 def explain(recipe: Recipe) -> Facts:
-    """Return what the recipe would do, judged by its first batch; every stage starts from the initial student here.
+    """Return what the recipe would do, measured on its first batch; every stage starts from the initial student here.
 
     Reads and splits the data, but decodes only one batch of images. A teacher that has no run folder yet is an error.
 
@@ -81,14 +81,14 @@ def explain(recipe: Recipe) -> Facts:
         As training would.
     """
     validate.check(recipe)
-    table = build.table(recipe.data)
-    split = build.split(recipe.split, table)
+    dataset = build.load_data(recipe)
+    table = dataset.table
     student = build.student(recipe.model, len(table.classes), seed=recipe.seed)
-    teacher = build.teacher(recipe.teachers, table, split, torch.device("cpu"))
-    rows = split.rows("train")
-    batch = next(build.batches(recipe, table, rows, torch.device("cpu")).epoch(0))
+    teacher = build.teacher(recipe.teachers, table, dataset.split, torch.device("cpu"))
+    rows = dataset.split.rows("train")
+    batch = next(build.train_batches(recipe, table, rows, torch.device("cpu")).epoch(0))
     with torch.no_grad():
-        shown = _shapes(student.eval()(batch.images))
+        shapes = _shapes(student.eval()(batch.images))
     counts = _counts(table, rows)
     stages: list[StageFacts] = []
     distiller = None
@@ -101,7 +101,7 @@ def explain(recipe: Recipe) -> Facts:
         digest=recipe.digest,
         images=len(rows),
         batch_size=len(batch),
-        student=NetworkFacts(recipe.model.name, _size(student), shown),
+        student=NetworkFacts(recipe.model.name, _size(student), shapes),
         teacher=_teacher_facts(teacher, batch) if teacher else None,
         stages=tuple(stages),
     )

@@ -1,8 +1,8 @@
-"""The sealed test part: one function hands out the images that judge a run, and each time it does is written down.
+"""The held-out test set: one function hands out its rows, and records each evaluation in the run folder.
 
-A test set that is looked at again and again becomes a second validation set. So nothing but `evaluate_test` gives out
-its rows (`Split.rows` refuses to), and the run folder keeps a line for each evaluation of it, which every
-report of the run prints.
+A test set that is evaluated again and again becomes a second validation set. So nothing but `evaluate_test` gives out
+its rows (`Split.rows` refuses to), and ``test_evaluations.jsonl`` has a line for each evaluation, appended and never
+changed, which every report of the run prints.
 """
 
 from __future__ import annotations
@@ -22,30 +22,28 @@ from dspkd.data.csv_rows import read_rows
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import RunError
-
-FILE = "test_evaluations.jsonl"
-"""A line for each opening of a run's test part, appended and never changed."""
+from dspkd.runs.files import RunFiles
 
 TRAINING = "train"
-"""Purpose of the opening with which training ends."""
+"""Purpose of the evaluation with which training ends."""
 
 
 @dataclass(frozen=True)
 class TestEvaluation:
-    """One opening of a run's test part.
+    """One evaluation on a run's test set.
 
     Attributes
     ----------
     date
         In UTC, as ``2026-11-24T23:12:05+00:00``.
     purpose
-        The command that judged the test images.
+        The command that evaluated the test set.
     model
-        SHA-256, in hex, of the weights that were judged.
+        SHA-256, in hex, of the weights that were evaluated.
     epochs
         How many epochs they had been trained for.
     images
-        How many test images were shown with their labels.
+        How many test images were used.
     """
 
     date: str
@@ -56,116 +54,109 @@ class TestEvaluation:
 
 
 def evaluate_test(split: Split, run: Path, *, purpose: str) -> NDArray[np.int64]:
-    """Return the rows of the test part, once the opening is written into the run's folder.
+    """Return the rows of the test set, after the evaluation has been recorded in the run folder.
 
-    Training's own opening counts once for the same weights, however often its run was killed there and resumed.
+    Training's own evaluation counts once for the same weights, however often it was interrupted there and resumed.
 
     Parameters
     ----------
     split
         The run's split.
     run
-        Its folder, with the weights that are to be judged.
+        Its folder, with the weights that are to be evaluated.
     purpose
-        The command that asks.
+        The command that evaluates.
 
     Raises
     ------
     RunError
-        There are no trained weights yet, or the opening cannot be written: then the part stays sealed.
+        There are no trained weights yet, or the evaluation cannot be recorded: then it does not take place.
     """
     rows = split.places("test")
-    if not (purpose == TRAINING and _is_counted(run)):
-        count(run, purpose=purpose, images=len(rows))
+    if not (purpose == TRAINING and _is_recorded(run)):
+        record(run, purpose=purpose, images=len(rows))
     return rows
 
 
-def count(run: Path, *, purpose: str, images: int) -> None:
-    """Write an opening into the run's folder, before any label is read; `RunError` where that is not possible."""
+def record(run: Path, *, purpose: str, images: int) -> None:
+    """Record an evaluation in the run folder, before any label is read; RunError where that is not possible."""
+    path = RunFiles(run).test_evaluations
     made = TestEvaluation(_date(datetime.now(UTC)), purpose, _model(run), _epochs(run), images)
-    earlier = _uncounted(run, images)
-    line = "".join(json.dumps(asdict(opening)) + "\n" for opening in [*earlier, made])
+    line = json.dumps(asdict(made)) + "\n"
     try:
-        descriptor = os.open(run / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, line.encode())  # at once, so that two that write at the same time do not mix
+            os.write(descriptor, line.encode())  # in one call, so that two that write at the same time do not mix
         finally:
             os.close(descriptor)
     except OSError as error:
         raise RunError(
-            f"{run / FILE}: cannot be written to: {error.strerror}; an opening of the test images must be counted, so "
-            "they stay sealed. Copy the run to a folder that can be written to"
+            f"{path}: cannot be written to: {error.strerror}; an evaluation on the test set must be recorded, so "
+            "it does not take place. Copy the run to a folder that can be written to"
         ) from error
 
 
-def evaluations(run: Path) -> list[TestEvaluation] | None:
-    """Return the openings of a run, first one first; None for a run that was made before they were counted.
+def evaluations(run: Path) -> list[TestEvaluation]:
+    """Return the recorded evaluations on a run's test set, in order; none before training has ended.
 
     Raises
     ------
     RunError
         The file is not as `evaluate_test` wrote it.
     """
-    if not (run / FILE).exists():
-        return None
-    found = []
-    for number, line in enumerate((run / FILE).read_text(encoding="utf-8").splitlines(), start=1):
+    path = RunFiles(run).test_evaluations
+    if not path.exists():
+        return []
+    recorded = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            found.append(TestEvaluation(**json.loads(line)))
+            recorded.append(TestEvaluation(**json.loads(line)))
         except (ValueError, TypeError):
             raise RunError(
-                f"{run / FILE}, line {number}: not an opening as it was written; it is only ever appended to"
+                f"{path}, line {number}: not a test-set evaluation as it was recorded; restore the file, which is only "
+                "ever appended to"
             ) from None
-    return found
+    return recorded
 
 
-def early(run: Path, found: Sequence[TestEvaluation]) -> list[TestEvaluation]:
-    """Return the openings that training may have learnt from: with other weights than the final ones, or before them.
+def early(run: Path, evaluations: Sequence[TestEvaluation]) -> list[TestEvaluation]:
+    """Return the evaluations that training may have learnt from: of other weights than the final ones, or earlier.
 
-    Whoever sees a test figure, trains on, and judges again has chosen by the test images.
+    Who sees a test figure, trains on, and evaluates again has selected the model on the test set.
     """
-    if not found:
+    if not evaluations:
         return []
     model, epochs = _model(run), _epochs(run)
-    return [opening for opening in found if opening.model != model or opening.epochs < epochs]
+    return [each for each in evaluations if each.model != model or each.epochs < epochs]
 
 
 def tested(run: Path, table: Table) -> int:
-    """Return how many images of `table` are test images of the run, by id, lesion and label."""
-    rows = read_rows(run / "split.csv")
+    """Return how many images of `table` are in the run's test set, by id, lesion and label."""
+    rows = read_rows(RunFiles(run).split)
     columns = [rows.column(name) for name in ("id", "group", "label", "part")]
-    sealed = {(name, group, label) for name, group, label, part in zip(*columns, strict=True) if part == "test"}
+    held_out = {(name, group, label) for name, group, label, part in zip(*columns, strict=True) if part == "test"}
     labels = [table.classes[label] for label in table.labels]
-    return sum(image in sealed for image in zip(table.ids, table.groups, labels, strict=True))
-
-
-def _uncounted(run: Path, images: int) -> list[TestEvaluation]:
-    """Return training's own opening of a finished run that was made before openings were counted."""
-    judged = run / "predictions/test.csv"
-    if (run / FILE).exists() or not (run / "result.json").exists() or not judged.exists():
-        return []
-    written = datetime.fromtimestamp(judged.stat().st_mtime, UTC)
-    return [TestEvaluation(_date(written), TRAINING, _model(run), _epochs(run), images)]
+    return sum(image in held_out for image in zip(table.ids, table.groups, labels, strict=True))
 
 
 def _date(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _is_counted(run: Path) -> bool:
+def _is_recorded(run: Path) -> bool:
     model = _model(run)
-    return any(opening.purpose == TRAINING and opening.model == model for opening in evaluations(run) or ())
+    return any(each.purpose == TRAINING and each.model == model for each in evaluations(run))
 
 
 def _model(run: Path) -> str:
-    weights = run / "model.safetensors"
+    weights = RunFiles(run).weights
     if not weights.is_file():
-        raise RunError(f"{run}: no trained weights (model.safetensors), so nothing to open the test images for")
+        raise RunError(f"{run}: no trained weights ({weights.name}), so there is nothing to evaluate on the test set")
     with weights.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _epochs(run: Path) -> int:
-    """Return how many epochs the run's records have; 0 where there are none."""
-    records = run / "metrics.jsonl"
+    """Return how many epochs are recorded; 0 where there are none."""
+    records = RunFiles(run).metrics
     return len(records.read_text(encoding="utf-8").splitlines()) if records.is_file() else 0

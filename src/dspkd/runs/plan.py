@@ -1,4 +1,4 @@
-"""How long a recipe will take here, and where the time goes: measured on its first steps, keeping nothing."""
+"""How long a recipe will take here, and where the time goes: measured on its first steps, saving nothing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from dspkd.data import decode as images
-from dspkd.data.loader import Decode, TrainBatches, in_order
+from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.evaluation.inference import predict
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import build, teacher_cache, validate
+from dspkd.runs import build, hardware, teacher_cache, validate
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
@@ -40,7 +40,7 @@ class StagePlan:
         As in the recipe; steps an epoch.
     loading
         Making a batch of images in this process, or waiting for those that do.
-    asking
+    teaching
         The teacher's forward pass; 0 where there is none, or where its outputs are read from the cache.
     learning
         Student and terms, forward and backward.
@@ -52,26 +52,26 @@ class StagePlan:
     epochs: int
     steps: int
     loading: float
-    asking: float
+    teaching: float
     learning: float
     updating: float
 
     @property
     def seconds(self) -> float:
         """Return the seconds of all epochs, validation left out."""
-        return self.epochs * self.steps * (self.loading + self.asking + self.learning + self.updating)
+        return self.epochs * self.steps * (self.loading + self.teaching + self.learning + self.updating)
 
 
 @dataclass(frozen=True)
 class CacheEstimate:
-    """What is made before training and kept, as if nothing of it were kept yet.
+    """What is computed before training and cached, as if the cache were empty.
 
     Attributes
     ----------
     count
-        How many images are decoded, or images answered; 0 where nothing is kept.
+        How many images are decoded, or teacher outputs computed; 0 where nothing is cached.
     seconds, nbytes
-        What that takes, by a sample.
+        What that takes, estimated from a sample.
     """
 
     count: int = 0
@@ -90,11 +90,11 @@ class Plan:
     stages
         The stages.
     images
-        Decoding; 0 images for a recipe that keeps none and decodes each time, as part of loading.
-    answers
-        The teacher's, to all images that training shows it; 0 where it answers live.
-    judging
-        Seconds of the validation images after one epoch.
+        Decoding; 0 images for a recipe that caches none and decodes each time, as part of loading.
+    teacher_outputs
+        Those that training needs, cached once; 0 where the teacher computes them in every epoch.
+    validation
+        Seconds of evaluating the validation set after one epoch.
     """
 
     device: str
@@ -104,31 +104,31 @@ class Plan:
     batch_size: int
     stages: tuple[StagePlan, ...]
     images: CacheEstimate
-    answers: CacheEstimate
-    judging: float
+    teacher_outputs: CacheEstimate
+    validation: float
 
     @property
     def seconds(self) -> float:
         """Return the seconds of the whole run, but for start and report."""
         epochs = sum(stage.epochs for stage in self.stages)
-        before = self.images.seconds + self.answers.seconds
-        return before + sum(stage.seconds for stage in self.stages) + epochs * self.judging
+        before = self.images.seconds + self.teacher_outputs.seconds
+        return before + sum(stage.seconds for stage in self.stages) + epochs * self.validation
 
 
-class _Said:
-    """A teacher whose answer was asked for beforehand, so that asking and learning are timed apart."""
+class _Prepared:
+    """A teacher whose output was computed before the step, so that the two networks are timed apart."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         self.spec = spec
         self.output: Output | None = None
 
     def answer(self, batch: Batch) -> Output:  # noqa: ARG002
-        assert self.output, "asked before"
+        assert self.output, "computed before the step"
         return self.output
 
 
 def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
-    """Measure `steps` steps of each stage, and before them a sample of what is done once; keep nothing.
+    """Measure `steps` steps of each stage, and a sample of what is done once before them; save nothing.
 
     Raises
     ------
@@ -139,71 +139,71 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     keep_freed_memory()
     if recipe.machine.threads:
         torch.set_num_threads(recipe.machine.threads)
-    device = build.device(recipe.machine)
-    table = build.table(recipe.data)
-    split = build.split(recipe.split, table)
+    device = hardware.device(recipe.machine)
+    dataset = build.load_data(recipe)
+    table, split = dataset.table, dataset.split
     rows = split.rows("train")
     counts = tuple(images for images, _ in table.take(rows).counts().values())
     teacher = build.teacher(recipe.teachers, table, split, device)
-    student = build.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
-    shown = build.batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
+    student = hardware.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
+    shown = build.train_batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
     to_train, decoding = _decoded(
         recipe, table, [row for row, _ in shown], build.augmentation(recipe.images), len(rows)
     )
-    batches = build.batches(recipe, table, rows, device, decoded=to_train)
+    batches = build.train_batches(recipe, table, rows, device, decoded=to_train)
     make = partial(
         build.distiller, learner=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
-    quick = teacher.compiled() if teacher and build.compiles(recipe.machine) else teacher
+    quick = teacher.compiled() if teacher and hardware.compiles(recipe.machine) else teacher
     measured: list[StagePlan] = []
     earlier = None
     for stage in recipe.stages:
-        said = _Said(teacher.spec) if teacher and not stage.teacher_lr else None
-        earlier = make(stage, teacher=said or teacher, earlier=earlier).to(device)
-        measured.append(_measure(stage, earlier, batches, quick, said, build.arithmetic(recipe, device), steps))
-    answers = CacheEstimate()
+        prepared = _Prepared(teacher.spec) if teacher and not stage.teacher_lr else None
+        earlier = make(stage, teacher=prepared or teacher, earlier=earlier).to(device)
+        measured.append(_measure(stage, earlier, batches, quick, prepared, build.step_config(recipe, device), steps))
+    outputs = CacheEstimate()
     if teacher and teacher_cache.wanted(recipe):
         count = len(teacher_cache.schedule(recipe, batches))
-        seconds = count / batches.batch_size * max(stage.loading + stage.asking for stage in measured)
-        answer = teacher_cache.bytes_of_an_answer(
+        seconds = count / batches.batch_size * max(stage.loading + stage.teaching for stage in measured)
+        nbytes = teacher_cache.bytes_of_an_output(
             recipe, partial(make, teacher=teacher), student, teacher, batches, device
         )
-        answers = CacheEstimate(count, seconds, count * answer)
-        measured = [replace(stage, asking=0.0) for stage in measured]
-    judged, judging = _judging(recipe, table, split, student, device, steps)
+        outputs = CacheEstimate(count, seconds, count * nbytes)
+        measured = [replace(stage, teaching=0.0) for stage in measured]
+    evaluated, validation = _validation(recipe, table, split, student, device, steps)
     return Plan(
         device=str(device),
         threads=torch.get_num_threads(),
-        workers=build.workers(recipe.machine, device),
-        compiled=build.compiles(recipe.machine),
+        workers=hardware.workers(recipe.machine, device),
+        compiled=hardware.compiles(recipe.machine),
         batch_size=batches.batch_size,
         stages=tuple(measured),
-        images=CacheEstimate(*(sum(both) for both in zip(astuple(decoding), astuple(judged), strict=True))),
-        answers=answers,
-        judging=judging,
+        images=CacheEstimate(*(sum(both) for both in zip(astuple(decoding), astuple(evaluated), strict=True))),
+        teacher_outputs=outputs,
+        validation=validation,
     )
 
 
-def _judging(
+def _validation(
     recipe: Recipe, table: Table, split: Split, student: nn.Module, device: torch.device, steps: int
 ) -> tuple[CacheEstimate, float]:
-    """Return what decoding all judged images takes, and the seconds of judging those of validation."""
+    """Return what decoding validation and test set takes, and the seconds of evaluating the validation set."""
     crop = build.centre_crop(recipe.images)
     rows = split.rows("val")
     some = rows[: steps * recipe.train.batch_size]
     count = len(rows) + len(split.places("test"))
     decoded, decoding = _decoded(recipe, table, some.tolist(), crop, count)
     started = time.perf_counter()
-    shown = in_order(table, some, crop, batch_size=recipe.train.batch_size, decoded=decoded)
-    predict(student, table, shown, device=device, bf16=build.bf16(recipe.train, device))
+    loader = build.eval_loader(recipe, table, some, device, decoded=decoded)
+    predict(student, table, loader, device=device, bf16=hardware.bf16(recipe.train, device))
     return decoding, (time.perf_counter() - started) * len(rows) / len(some)
 
 
 def _decoded(
     recipe: Recipe, table: Table, rows: list[int], transform: Augmentation | CentreCrop, of: int
 ) -> tuple[Decode | None, CacheEstimate]:
-    """Decode these rows, and return them with what all `of` images will take; nothing where a run keeps none."""
-    if build.cache(recipe.machine) is None:
+    """Decode these rows, and return them with what all `of` images will take; nothing where a run caches none."""
+    if hardware.cache_folder(recipe.machine) is None:
         return None, CacheEstimate()
     some = sorted(set(rows))
     decode = partial(images.decode, short_side=transform.decode_side, artefacts=transform.artefacts)
@@ -220,11 +220,11 @@ def _measure(
     distiller: Distiller,
     batches: TrainBatches,
     teacher: Teacher | None,
-    said: _Said | None,
+    prepared: _Prepared | None,
     arithmetic: loop.StepConfig,
     steps: int,
 ) -> StagePlan:
-    asks = bool(said) and any(term.needs_teacher for term in distiller.terms.values())
+    timed_apart = bool(prepared) and any(term.needs_teacher for term in distiller.terms.values())
     optimizer = loop.make_optimizer(stage, distiller.trainable())
     objective = loop.objective_of(distiller, arithmetic)
     distiller.train()
@@ -235,10 +235,10 @@ def _measure(
         batch = next(shown).to(arithmetic.device)
         times.append(_now(arithmetic.device))
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.bf16):
-            if asks:
-                assert said
+            if timed_apart:
+                assert prepared
                 assert teacher
-                said.output = teacher.answer(
+                prepared.output = teacher.answer(
                     batch.with_derived(rotated=distiller.rotated, strong_aug=distiller.strong_aug)
                 )
             times.append(_now(arithmetic.device))
@@ -249,8 +249,8 @@ def _measure(
         loop.update(loop.owners(distiller.trainable()), optimizer, stage.lr, arithmetic.clip)
         times.append(_now(arithmetic.device))
         laps.append(tuple(after - before for before, after in pairwise(times)))
-    loading, asking, learning, updating = (median(lap) for lap in zip(*(laps[2:] or laps), strict=True))
-    return StagePlan(stage.name, stage.epochs, len(batches), loading, asking, learning, updating)
+    loading, teaching, learning, updating = (median(lap) for lap in zip(*(laps[2:] or laps), strict=True))
+    return StagePlan(stage.name, stage.epochs, len(batches), loading, teaching, learning, updating)
 
 
 def _now(device: torch.device) -> float:

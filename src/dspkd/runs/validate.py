@@ -1,4 +1,4 @@
-"""All that can be known of a recipe before any data are read."""
+"""Everything about a recipe that can be checked before any data are read."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from dspkd.models import zoo
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.runs.build import mixing
+from dspkd.runs.files import RunFiles
 
 
-def check(wanted: Recipe) -> None:
-    """Check all that can be known before any data are read: names, options, and that a teacher is there if needed.
+def check(recipe: Recipe) -> None:
+    """Check names, options, and that a teacher is named where one is needed, before any data are read.
 
     Raises
     ------
     RecipeError
         Names the place in the recipe.
     """
-    side = wanted.images.size
+    side = recipe.images.size
     try:
         with torch.device("meta"):
-            zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
+            zoo.make(recipe.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
     except RecipeError as error:
         raise RecipeError(f"model.name: {error}") from None
-    if wanted.data.classes is not None:
+    if recipe.data.classes is not None:
         try:
-            class_map.load(Path(wanted.data.classes))
+            class_map.load(Path(recipe.data.classes))
         except DataError as error:
             raise RecipeError(f"data.classes: {error}") from None
-    _check_images(wanted)
+    _check_images(recipe)
     before: tuple[str, ...] = ()
-    for s, stage in enumerate(wanted.stages):
+    for s, stage in enumerate(recipe.stages):
         for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
             place = f"stages.{s}.terms.{t}"
             try:
@@ -44,9 +45,9 @@ def check(wanted: Recipe) -> None:
                 methods.check_options(term.method, term.options)
             except RecipeError as error:
                 raise RecipeError(f"{place}: {error}") from None
-            if method.needs_teacher and not wanted.teachers:
+            if method.needs_teacher and not recipe.teachers:
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
-            if method.needs_one_label and mixing(wanted.train):
+            if method.needs_one_label and mixing(recipe.train):
                 raise RecipeError(
                     f"{place}: {term.method!r} reads one label for each image, and a mixed one has two; "
                     "set train.mixup and train.cutmix to 0"
@@ -62,40 +63,40 @@ def check(wanted: Recipe) -> None:
             raise RecipeError(f"stages.{s}.teacher_lr: no term of this stage trains a teacher; those that do: {able}")
 
 
-def _check_images(wanted: Recipe) -> None:
+def _check_images(recipe: Recipe) -> None:
     try:
-        artefacts.check(wanted.images.artefacts)
+        artefacts.check(recipe.images.artefacts)
     except DataError as error:
         raise RecipeError(f"images.artefacts: {error}") from None
-    for run in wanted.teachers:
-        _require_same_artefacts(wanted, Path(run))
-    if not wanted.teachers or wanted.images.views == "fresh":
+    for run in recipe.teachers:
+        _require_same_artefacts(recipe, Path(run))
+    if not recipe.teachers or recipe.images.views == "fresh":
         return
-    if wanted.machine.cache == "none":
+    if recipe.machine.cache == "none":
         raise RecipeError(
             'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
             'or set images.views = "fresh"'
         )
-    if mixing(wanted.train):
+    if mixing(recipe.train):
         raise RecipeError(
-            f"images.views = {wanted.images.views}: a teacher's answers are kept for single images, and "
-            'train.mixup or train.cutmix makes new mixtures of them in every batch; set images.views = "fresh", '
+            f"images.views = {recipe.images.views}: teacher outputs are cached for single images, and "
+            'train.mixup or train.cutmix mixes new ones in every batch; set images.views = "fresh", '
             "or both to 0"
         )
 
 
-def _require_same_artefacts(wanted: Recipe, teacher: Path) -> None:
-    """Refuse a teacher that learned from other images than those that it is to answer; one still to be trained waits.
+def _require_same_artefacts(recipe: Recipe, teacher: Path) -> None:
+    """Refuse a teacher trained on images with other artefacts removed than its student's; one not trained yet passes.
 
-    It sees what its student sees, and a network that has only known hairless skin says little of hairy skin.
+    It is shown its student's images, and a network trained on hairless skin alone is unreliable on hairy skin.
     """
-    if not (teacher / "recipe.toml").exists():
+    if not RunFiles(teacher).recipe.exists():
         return
-    known, shown = schema.load(teacher / "recipe.toml").images.artefacts, wanted.images.artefacts
-    if known != shown:
+    theirs, ours = schema.load(RunFiles(teacher).recipe).images.artefacts, recipe.images.artefacts
+    if theirs != ours:
         raise RecipeError(
-            f"images.artefacts: teacher {teacher} was trained with {_listed(known)}, and the images that it "
-            f"would be asked about are made with {_listed(shown)}; train both with the same, in the same order"
+            f"images.artefacts: teacher {teacher} was trained with {_listed(theirs)}, and its "
+            f"student's images are made with {_listed(ours)}; train both with the same, in the same order"
         )
 
 

@@ -153,7 +153,7 @@ def export(
     origins = certificate.origins(run, made_of.recipe)
     validation = made_of.answers(shown, "val", models)
     test = made_of.answers(made_of.part("test"), "test", models)
-    judge.counted(run)
+    judge.count_test_evaluations(run)
     measured = {
         "parts": {
             name: certificate.part(answers, temperature, threshold, default)

@@ -101,10 +101,8 @@ def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> No
     arms = {replace(cell.recipe, seed=0).digest: cell.recipe for cell in [*teachers, *students]}.values()
     for made in arms:
         validate.check(made)
-    for data, split in {
-        json.dumps([asdict(made.data), asdict(made.split)]): (made.data, made.split) for made in arms
-    }.values():
-        build.split(split, build.table(data))
+    for recipe in {json.dumps([asdict(made.data), asdict(made.split)]): made for made in arms}.values():
+        build.load_data(recipe)
     for run in {run for made in arms for run in made.teachers} - to_train:
         build.trained(Path(run))
 

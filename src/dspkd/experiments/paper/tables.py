@@ -176,4 +176,4 @@ def _measure(scale: Scale, *, table: int, shown: PaperImages, jobs: int) -> Cost
 
 def _epoch(planned: plan.Plan) -> float:
     (stage,) = planned.stages
-    return stage.seconds / stage.epochs + planned.judging
+    return stage.seconds / stage.epochs + planned.validation

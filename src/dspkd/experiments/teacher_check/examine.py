@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dspkd.data.loader import in_order
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import DataError, DspkdError, RecipeError, RunError
@@ -33,7 +32,7 @@ from dspkd.experiments.teacher_check.findings import TeacherFinding
 from dspkd.experiments.teacher_check.suggestions import Softening, Suggestion
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, explain, validate
+from dspkd.runs import build, explain, hardware, validate
 from dspkd.types import Batch, Output
 
 _TRAINED = 1_000
@@ -107,9 +106,9 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
     validate.check(recipe)
     if not recipe.teachers:
         raise RecipeError(f'{recipe.name}: has no teacher to examine; name its run: teacher = "runs/..."')
-    table = build.table(recipe.data)
-    split = build.split(recipe.split, table)
-    device = build.device(recipe.machine)
+    dataset = build.load_data(recipe)
+    table, split = dataset.table, dataset.split
+    device = hardware.device(recipe.machine)
     for run in recipe.teachers:
         build.trained(Path(run))  # what is not there is a mistake, and no finding
     try:
@@ -163,9 +162,9 @@ class _Asked(nn.Module):
 
 def _predicted(asked: nn.Module, recipe: Recipe, table: Table, rows: NDArray[np.int64]) -> Predictions:
     """Return the teacher's answers to images, as the student will be shown them."""
-    device = build.device(recipe.machine)
-    shown = in_order(table, rows, build.centre_crop(recipe.images), batch_size=recipe.train.batch_size)
-    return predict(asked, table, shown, device=device, bf16=build.bf16(recipe.train, device))
+    device = hardware.device(recipe.machine)
+    shown = build.eval_loader(recipe, table, rows, device)
+    return predict(asked, table, shown, device=device, bf16=hardware.bf16(recipe.train, device))
 
 
 def _some(split: Split) -> NDArray[np.int64]:
@@ -175,8 +174,8 @@ def _some(split: Split) -> NDArray[np.int64]:
 
 def _taught(recipe: Recipe, asked: nn.Module, table: Table, split: Split) -> NDArray[np.float32]:
     """Return the teacher's logits for training images as the recipe makes them."""
-    device = build.device(recipe.machine)
-    batches = build.batches(recipe, table, split.rows("train"), device)
+    device = hardware.device(recipe.machine)
+    batches = build.train_batches(recipe, table, split.rows("train"), device)
     with torch.no_grad():
         said = [
             asked(batch.images.to(device)).logits.float().cpu()

@@ -1,0 +1,81 @@
+"""What of this machine a run uses: device, precision, loader processes, cache folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from dspkd.errors import RecipeError
+from dspkd.recipes.machine import MachineConfig
+from dspkd.recipes.schema import TrainConfig
+from dspkd.runtime.cores import available_cores
+from dspkd.runtime.distributed import SINGLE, World
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def device(machine: MachineConfig, world: World = SINGLE) -> torch.device:
+    """Return the device of the recipe; ``auto`` is a GPU where there is one. Each process has a GPU of its own.
+
+    Raises
+    ------
+    RecipeError
+        There is no such device, or fewer GPUs than processes on this machine.
+    """
+    if world.size > 1 and machine.device in {"auto", "cuda"} and torch.cuda.is_available():
+        if world.local_size > torch.cuda.device_count():
+            raise RecipeError(
+                f"{world.local_size} processes on a machine with {torch.cuda.device_count()} GPUs, and each needs one; "
+                'start as many as there are GPUs, or set machine.device = "cpu"'
+            )
+        return torch.device("cuda", world.local_rank)
+    if world.size > 1 and machine.device.startswith("cuda:"):
+        raise RecipeError(f'machine.device = {machine.device!r}: each process needs a GPU of its own; set it to "cuda"')
+    if machine.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(machine.device)
+        torch.empty(0, device=chosen).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise RecipeError(f"machine.device = {machine.device!r}: {str(error).splitlines()[0]}") from None
+    return chosen
+
+
+def placed(network: M, device: torch.device) -> M:
+    """Return the network on `device`, its weights in channels-last memory format, which convolutions compute faster."""
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
+def bf16(train: TrainConfig, device: torch.device) -> bool:
+    """Return whether to compute in bfloat16 autocast; ``auto`` does so on a GPU."""
+    return train.precision == "bfloat16" or (train.precision == "auto" and device.type == "cuda")
+
+
+def compiles(machine: MachineConfig, world: World = SINGLE) -> bool:
+    """Return whether networks are compiled by torch.compile; RecipeError where several processes are to do so."""
+    if machine.compile is True and world.size > 1:
+        raise RecipeError(
+            f"machine.compile = true: batch normalisation over {world.size} processes cannot be compiled; "
+            "start one process, or set it to false"
+        )
+    return machine.compile is True
+
+
+def workers(machine: MachineConfig, device: torch.device, world: World = SINGLE) -> int:
+    """Return how many loader processes this process starts; ``auto`` starts none on a CPU, which is busy anyway."""
+    if machine.workers != "auto":
+        return machine.workers
+    return 0 if device.type == "cpu" else max(min(available_cores() // world.local_size - 1, 16), 0)
+
+
+def cache_folder(machine: MachineConfig) -> Path | None:
+    """Return the folder of decoded images and teacher outputs that runs share; None where nothing is to be cached."""
+    if machine.cache == "none":
+        return None
+    if machine.cache == "auto":
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dspkd"
+    return Path(machine.cache)

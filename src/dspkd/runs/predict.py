@@ -1,0 +1,66 @@
+"""Predict on unlabelled images with the student of a finished run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dspkd.data import artefacts, decode
+from dspkd.runs import build, hardware
+from dspkd.runs.files import RunFiles
+
+
+def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
+    """Yield each image with its class probabilities.
+
+    Raises
+    ------
+    RunError, DataError
+        There is no finished run; an image cannot be read.
+    """
+    network, recipe, classes = build.trained(run)
+    crop = build.centre_crop(recipe.images)
+    network.eval()
+    for path in paths:
+        image = crop(decode.decode(path, short_side=crop.decode_side, artefacts=crop.artefacts))
+        with torch.inference_mode():
+            probabilities_K = network(image[None]).logits[0].double().softmax(0)
+        yield path, dict(zip(classes, probabilities_K.tolist(), strict=True))
+
+
+class RunClassifier:
+    """The student of a finished run as a `dspkd.deploy.batch.engines.BatchClassifier`.
+
+    Raises
+    ------
+    RunError
+        There is no finished run.
+    """
+
+    def __init__(self, run: Path) -> None:
+        network, recipe, self.classes = build.trained(run)
+        crop = build.centre_crop(recipe.images)
+        self.batch_size, self.refer_below = recipe.train.batch_size, None
+        self.preprocess = partial(decode.judged, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts)
+        self._device = hardware.device(recipe.machine)
+        self.on_gpu = self._device.type == "cuda"
+        self._bf16 = hardware.bf16(recipe.train, self._device)
+        self._network = hardware.placed(network.eval(), self._device)
+        weights = hashlib.sha256(RunFiles(run).weights.read_bytes()).hexdigest()
+        depends_on = asdict(crop) | artefacts.about(crop.artefacts) | {"bf16": self._bf16, "weights": weights}
+        self.key = json.dumps(depends_on, sort_keys=True)
+
+    def answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return ``[N, K]`` probabilities of images ``[N, size, size, 3]``."""
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            images_N3HW = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).float() / 255
+            logits_NK = self._network(images_N3HW).logits
+        return np.asarray(logits_NK.double().softmax(1).cpu())
