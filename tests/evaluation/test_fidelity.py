@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dspkd.errors import DataError
-from dspkd.evaluation.fidelity import FATES, agreement, by_class, by_value, class_order, listed, melanoma, tally
+from dspkd.evaluation.fidelity import FATES, agreement, by_class, by_value, class_order, listed, tally
 from dspkd.evaluation.predictions import Predictions
 
 CLASSES = ("NV", "MEL", "BCC")
@@ -133,10 +133,6 @@ def test_subgroups_are_tallied_by_value(worked):
     assert [(row.name, row.images, row.forgotten) for row in rows] == [("", 2, 0), ("female", 3, 2), ("male", 2, 0)]
     with pytest.raises(DataError, match="2 values for 7 images"):
         by_value(worked, ["a", "b"])
-
-
-def test_melanoma_is_known_by_its_names():
-    assert [melanoma(names) for names in (("NV", "MEL"), ("Melanoma", "x"), ("NV", "melanocytic"))] == [1, 0, None]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dspkd.evaluation.intervals import METRICS, Estimate
-from dspkd.evaluation.significance import LEVEL, holm, p_value, smallest_difference, verdicts
+from dspkd.evaluation.significance import LEVEL, holm, minimum_detectable_difference, p_value, verdicts
 
 
 def estimated(value, error=0.01, freedom=10.0):
@@ -30,19 +30,19 @@ def test_each_pair_has_a_verdict_by_each_metric(told):
     for metric in METRICS:
         assert told["good", "poor", metric].word == "better"
         assert told["poor", "alike", metric].word == "worse"
-        assert told["good", "alike", metric].word == "not shown"
+        assert told["good", "alike", metric].word == "inconclusive"
 
 
 def test_a_verdict_is_as_its_interval_where_nothing_is_corrected(arms):
     for pair in (("good", "poor"), ("good", "alike"), ("poor", "lone")):
         for verdict in verdicts(arms, [pair], resamples=500):
             outside = not verdict.difference.low <= 0 <= verdict.difference.high
-            assert (verdict.word != "not shown") == outside == (verdict.p < LEVEL)
+            assert (verdict.word != "inconclusive") == outside == (verdict.p < LEVEL)
 
 
 def test_a_verdict_turns_with_its_pair(arms, told):
     rotated = verdicts(dict(reversed(arms.items())), resamples=500)
-    opposite = {"better": "worse", "worse": "better", "not shown": "not shown"}
+    opposite = {"better": "worse", "worse": "better", "inconclusive": "inconclusive"}
     for verdict in rotated:
         same = told[verdict.other, verdict.one, verdict.metric]
         assert verdict.word == opposite[same.word]
@@ -53,7 +53,7 @@ def test_a_verdict_turns_with_its_pair(arms, told):
 def test_two_single_runs_show_nothing_of_their_recipes(arms):
     for verdict in verdicts({"a": arms["good"][:1], "b": arms["poor"][:1]}, resamples=500):
         assert verdict.difference.low > 0  # these two runs do differ
-        assert (verdict.word, verdict.p, verdict.smallest) == ("not shown", None, None)
+        assert (verdict.word, verdict.p, verdict.minimum_detectable_difference) == ("inconclusive", None, None)
 
 
 def test_a_pair_without_p_value_does_not_count_in_the_correction(arms):
@@ -62,7 +62,9 @@ def test_a_pair_without_p_value_does_not_count_in_the_correction(arms):
     p = [p_value(few["good", name].difference) for name in ("lone", "other")]
     assert [few["good", name].p for name in ("lone", "other")] == pytest.approx(holm(p))
     assert few["lone", "other"].p is None
-    assert few["good", "lone"].smallest == pytest.approx(smallest_difference(few["good", "lone"].difference, 2))
+    assert few["good", "lone"].minimum_detectable_difference == pytest.approx(
+        minimum_detectable_difference(few["good", "lone"].difference, 2)
+    )
 
 
 def test_p_is_students():
@@ -93,15 +95,19 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p_values):
 
 
 @pytest.mark.parametrize(("freedom", "pairs"), [(2.2, 1), (4, 3), (4, 10), (30, 6), (np.inf, 1)])
-def test_the_smallest_difference_would_be_shown_in_four_of_five_studies(freedom, pairs):
+def test_the_minimum_detectable_difference_would_be_shown_in_four_of_five_studies(freedom, pairs):
     generator = np.random.default_rng(0)
-    true = smallest_difference(estimated(0.0, 0.01, freedom), pairs)
+    true = minimum_detectable_difference(estimated(0.0, 0.01, freedom), pairs)
     seen = true + 0.01 * generator.normal(size=200_000)
     chi = 1 if np.isinf(freedom) else np.sqrt(generator.chisquare(freedom, 200_000) / freedom)
     shown = seen / (0.01 * chi) > stats.t.ppf(1 - LEVEL / 2 / pairs, freedom)
     assert shown.mean() == pytest.approx(0.8, abs=0.004)  # four standard errors of the simulation
 
 
-def test_the_smallest_difference_is_the_textbooks_where_much_is_known():
-    assert smallest_difference(estimated(0.3, 0.01, np.inf)) == pytest.approx(0.01 * (1.95996 + 0.84162), rel=1e-4)
-    assert smallest_difference(estimated(0.3, 0.02, 5)) == pytest.approx(2 * smallest_difference(estimated(0, 0.01, 5)))
+def test_the_minimum_detectable_difference_is_the_textbooks_where_much_is_known():
+    assert minimum_detectable_difference(estimated(0.3, 0.01, np.inf)) == pytest.approx(
+        0.01 * (1.95996 + 0.84162), rel=1e-4
+    )
+    assert minimum_detectable_difference(estimated(0.3, 0.02, 5)) == pytest.approx(
+        2 * minimum_detectable_difference(estimated(0, 0.01, 5))
+    )

@@ -8,7 +8,7 @@ from dspkd.evaluation.intervals import wilson
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.stratified import FEW
-from dspkd.evaluation.subgroups import melanoma, subgroups
+from dspkd.evaluation.subgroups import subgroups
 
 
 def study(seed=0, lesions=400, classes=3, worse=0.0):
@@ -184,9 +184,3 @@ def test_ordered_attributes_keep_their_order_and_the_dozen_commonest_are_told():
     assert [group.name for group in sections[0].groups] == ["20 to 39", "60 to 79"]
     assert sections[0].reference == "20 to 39"
     assert len(sections[1].groups) == 12
-
-
-def test_melanoma_is_found_by_its_names():
-    assert melanoma(("NV", "MEL")) == 1
-    assert melanoma(("Melanoma", "nevus")) == 0
-    assert melanoma(("acne", "rosacea", "melasma")) is None

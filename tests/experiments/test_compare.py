@@ -44,8 +44,8 @@ def test_the_results_are_those_of_the_runs(unbroken):
     assert "Synthetic data" in text
     kd = next(row for row in told if (row.one, row.other, row.metric) == ("kd", "plain", "balanced_accuracy"))
     assert f"| kd | plain | **{kd.word}** | " in text
-    assert f"| {100 * kd.smallest:.1f} |" in text
-    assert "Critical-difference image" in (out / "report.html").read_text()
+    assert f"| {100 * kd.minimum_detectable_difference:.1f} |" in text
+    assert "Critical-difference" in (out / "report.html").read_text()
 
 
 def test_runs_of_one_seed_start_alike_and_the_teacher_is_the_grids(unbroken):

@@ -63,9 +63,9 @@ def test_the_page_has_each_verdict_with_its_interval_and_what_could_have_been_sh
         ]
         assert (
             f"{row.one} against {row.other} {row.word} {difference[0]} {difference[1]} to {difference[2]} "
-            f"{wording.p_value(row.p)} {100 * row.smallest:.1f}"
+            f"{wording.p_value(row.p)} {100 * row.minimum_detectable_difference:.1f}"
         ) in text
-    assert {row.word for row in told} == {"not shown"}  # these recipes differ by nothing but chance
+    assert {row.word for row in told} == {"inconclusive"}  # these recipes differ by nothing but chance
     assert "Is one better?" not in page(reports.compare(runs[:3], tmp_path / "alone.html")).words
 
 

@@ -45,13 +45,13 @@ def test_each_seed_ranks_by_itself_and_only_seeds_that_all_have_count():
 
 def test_bars_join_the_longest_stretches_without_a_shown_difference():
     names = ["a", "b", "c", "d"]
-    assert critical_difference.not_shown(names, told(("d", "a", "worse"))) == [(0, 2), (1, 3)]
-    assert critical_difference.not_shown(
+    assert critical_difference.indistinguishable(names, told(("d", "a", "worse"))) == [(0, 2), (1, 3)]
+    assert critical_difference.indistinguishable(
         names, told(("a", "b", "better"), ("a", "c", "better"), ("a", "d", "better"))
     ) == [(1, 3)]
-    assert critical_difference.not_shown(names, told(("a", "d", "not shown"))) == [(0, 3)]
-    assert critical_difference.not_shown(names, told(("a", "d", "better"), metric="accuracy")) == [(0, 3)]
-    assert critical_difference.not_shown(names[:2], told(("a", "b", "better"))) == []
+    assert critical_difference.indistinguishable(names, told(("a", "d", "inconclusive"))) == [(0, 3)]
+    assert critical_difference.indistinguishable(names, told(("a", "d", "better"), metric="accuracy")) == [(0, 3)]
+    assert critical_difference.indistinguishable(names[:2], told(("a", "b", "better"))) == []
 
 
 def test_it_draws_each_arm_at_its_rank_and_a_bar_for_each_stretch():
@@ -72,5 +72,5 @@ def test_the_page_has_it_for_three_recipes_with_seeds_and_not_for_two(fabricated
     assert "Critical-difference" not in apart.words  # no seed is common to all
     same = [fabricated(f"s{n}{s}", name=n, seed=s, **SMALL) for n in "xyz" for s in (0, 1)]
     drawn = page(reports.compare(same, tmp_path / "three.html"))
-    assert "Critical-difference image" in drawn.words
+    assert "Critical-difference diagram" in drawn.words
     assert any("Mean ranks, best first: " in a.get("aria-label", "") for a in drawn.all("svg"))

@@ -28,7 +28,7 @@ TABLE = SideBySide(
     lines=(
         TableRow("S_plain", (TableCell("86.21", OurFigure(61.234, 1.5, 58.0, 64.05, 3)), TableCell()), (1, 2)),
         TableRow("only theirs", (TableCell("90.00"), TableCell())),
-        TableRow("only ours", (TableCell("", OurFigure(0.0231, digits=4)), TableCell("", "not shown"))),
+        TableRow("only ours", (TableCell("", OurFigure(0.0231, digits=4)), TableCell("", "inconclusive"))),
     ),
     reasons=("data: other | images", "split: by lesion"),
     notes=("a note",),
@@ -58,7 +58,7 @@ def test_markdown_has_a_line_for_the_papers_figures_and_one_for_ours():
         ["S_plain, paper", "86.21", DASH, ""],
         ["**S_plain, ours**", "61.23 ± 1.50 [58.00, 64.05]", DASH, "1, 2"],
         ["only theirs, paper", "90.00", DASH, ""],
-        ["**only ours, ours**", "0.0231", "not shown", ""],
+        ["**only ours, ours**", "0.0231", "inconclusive", ""],
     ]
     assert SYNTHETIC in text
     assert "1. data: other | images\n2. split: by lesion" in text
@@ -69,7 +69,7 @@ def test_csv_has_a_line_for_each_figure_with_its_reasons():
     rows = list(csv.DictReader(io.StringIO(as_csv(TABLE))))
     assert [(row["row"], row["column"], row["paper"], row["ours"]) for row in rows] == [
         ("S_plain", "accuracy, %", "86.21", "61.234"), ("only theirs", "accuracy, %", "90.00", ""),
-        ("only ours", "accuracy, %", "", "0.0231"), ("only ours", "verdict", "", "not shown"),
+        ("only ours", "accuracy, %", "", "0.0231"), ("only ours", "verdict", "", "inconclusive"),
     ]  # fmt: skip
     assert (rows[0]["low"], rows[0]["high"], rows[0]["runs"]) == ("58", "64.05", "3")
     assert rows[0]["not_comparable_because"] == "data: other | images; split: by lesion"

@@ -91,21 +91,21 @@ def arms(run, rights):
     [
         (
             {"good": [160, 162], "poor": [100, 102]},
-            r"good is better than poor: \+30\.0 points .*, p < 0\.001 after corr",
+            r"good is significantly better than poor: \+30\.0 percentage points .*, p < 0\.001",
         ),
         (
             {"good": [160, 164], "poor": [158, 162]},
-            r"That good differs from poor is not shown: \+1\.0 points \(95 % interval .\d.* to \+\d.*\)\. To be shown "
-            r"80% of the time, a true difference would have to be some \d+\.\d points\.$",
+            r"good differs from poor is inconclusive: \+1\.0 percentage points \(95 % interval .\d.* to \+\d.*\)\. "
+            r"The minimum detectable difference \(80% power\) is \d+\.\d percentage points\.$",
         ),
         (
             {"good": [160], "poor": [100]},
-            r"Which is better is not shown: \+30\.0 points .*one run of each nobody knows what another seed",
+            r"inconclusive: \+30\.0 percentage points .*one run of each",
         ),
         ({"good": [160, 162]}, r"^good has balanced accuracy 0\.805 ± 0\.007 over 2 runs\.$"),
     ],
 )
-def test_a_lead_is_called_better_only_where_it_is_shown(run, rights, says):
+def test_a_lead_is_called_better_only_where_it_is_significant(run, rights, says):
     assert re.search(says, wording.comparison(*arms(run, rights)))
 
 

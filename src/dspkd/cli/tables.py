@@ -65,13 +65,14 @@ def print_comparison(console: Console, results: Results) -> None:
         interval = f"{score.low:.3f} to {score.high:.3f}"
         table.add_row(arm.name, str(len(arm.runs)), _spread(score), interval, _duration(arm.seconds))
     console.print(table)
-    table = headed(
-        "differences in points; showable: the smallest", ["arm", "against"], ["verdict", "by", "p", "showable"]
-    )
+    title = "differences in percentage points; detectable: minimum detectable difference (80 % power)"
+    table = headed(title, ["arm", "against"], ["verdict", "by", "p", "detectable"])
     for row in results.verdicts:
         if row.metric == "balanced_accuracy":
-            p, smallest = ("-", "-") if row.p is None else (f"{row.p:.3f}", f"{100 * (row.smallest or 0):.1f}")
-            table.add_row(row.one, row.other, row.word, f"{100 * row.difference.value:+.1f}", p, smallest)
+            p = "-" if row.p is None else f"{row.p:.3f}"
+            least = row.minimum_detectable_difference
+            detectable = "-" if least is None else f"{100 * least:.1f}"
+            table.add_row(row.one, row.other, row.word, f"{100 * row.difference.value:+.1f}", p, detectable)
     console.print(table)
     for leak in results.leaks:
         console.print(leak, style="yellow", soft_wrap=True)

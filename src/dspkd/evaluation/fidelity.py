@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from dspkd.errors import DataError
+from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.predictions import Predictions
 
 FATES: dict[str, str] = {
@@ -25,8 +26,6 @@ FATES: dict[str, str] = {
     "kept": "both are right",
 }
 """What can become of a teacher's answer; each image has one of these."""
-
-_MELANOMA = {"mel", "melanoma"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,11 +196,6 @@ def class_order(classes: Sequence[str]) -> list[int]:
     """
     first = melanoma(classes)
     return sorted(range(len(classes)), key=lambda k: (k != first, k))
-
-
-def melanoma(classes: Sequence[str]) -> int | None:
-    """Return the number of the class called MEL or melanoma, in any case; None where there is none."""
-    return next((k for k, name in enumerate(classes) if name.strip().lower() in _MELANOMA), None)
 
 
 def _in_order_of(student: Predictions, teacher: Predictions) -> Predictions:

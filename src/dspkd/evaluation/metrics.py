@@ -11,14 +11,12 @@ textbooks leave a choice:
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
-from dspkd.errors import DataError
 from dspkd.evaluation.predictions import Predictions
 
 DEFINITIONS: dict[str, str] = {
@@ -98,10 +96,6 @@ class Summary:
     absent: tuple[str, ...]
     undefined: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain dicts, tuples and numbers, ready for JSON."""
-        return asdict(self)
-
 
 def summarise(predictions: Predictions) -> Summary:
     """Return all numbers about `predictions`; see `DEFINITIONS` and the rules at the head of this module.
@@ -143,31 +137,6 @@ def summarise(predictions: Predictions) -> Summary:
         absent=tuple(row.name for row in rows if not row.images),
         undefined=tuple(f"{metric} of {row.name}" for row in rows for metric in _undefined(row)),
     )
-
-
-def balanced_accuracy(labels: NDArray[np.int64], logits: NDArray[np.float32], classes: int) -> float:
-    """Return the mean recall over the classes that have images: the quick score between epochs.
-
-    Parameters
-    ----------
-    labels
-        ``[N]`` class numbers, N at least 1.
-    logits
-        ``[N, K]``; the largest is the answer, of tied ones the first.
-    classes
-        K, the number of classes of the data.
-
-    Raises
-    ------
-    DataError
-        Where there is no image, or the logits are not ``[N, K]``.
-    """
-    if logits.shape != (len(labels), classes) or not len(labels):
-        raise DataError(f"expected logits [N, {classes}] for N > 0 labels, got {list(logits.shape)} for {len(labels)}")
-    images_K = np.bincount(labels, minlength=classes)
-    right_K = np.bincount(labels[logits.argmax(axis=1) == labels], minlength=classes)
-    present_K = images_K > 0
-    return float(np.mean(right_K[present_K] / images_K[present_K]))
 
 
 def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:

@@ -1,7 +1,7 @@
-"""Is one recipe better than another? *Better*, *worse*, or *not shown*, and what could have been shown.
+"""Compare recipes pair by pair: better, worse or inconclusive, and the minimum detectable difference.
 
-"Not shown" is no statement that two recipes are equal; the smallest difference that the design could have shown says
-how much may be hidden.
+"Inconclusive" does not mean that two recipes are equal: a true difference as large as the minimum detectable one may
+have been missed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from dspkd.evaluation.intervals import METRICS, Estimate, estimate, resample
 from dspkd.evaluation.predictions import Predictions
 
 LEVEL = 0.05
-"""The chance of at least one wrong *better* or *worse* among the pairs of a comparison, were all recipes equal."""
+"""Family-wise error: the chance of any *better* or *worse* among the pairs of a comparison, were all recipes equal."""
 
 POWER = 0.8
-"""How often the smallest difference that is said to be showable would have been shown."""
+"""How often a true difference of the minimum detectable size comes out significant."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison shows of a pair of arms by one metric.
+    """The result for a pair of arms by one metric.
 
     Attributes
     ----------
@@ -37,12 +37,12 @@ class Verdict:
     difference
         Of `one` less `other`; its interval is for this pair alone, not corrected.
     p
-        Two-sided p-value, corrected by Holm over the pairs. None where both arms have a single run, which says nothing
-        about a recipe.
+        Two-sided p-value, corrected by Holm over the pairs. None where both arms have a single run: the spread over
+        seeds is then not known.
     word
-        ``"better"`` or ``"worse"`` of `one` where `p` is below `LEVEL`; ``"not shown"`` otherwise.
-    smallest
-        The difference that would have been shown with chance `POWER`, after the correction. None where `p` is.
+        ``"better"`` or ``"worse"`` of `one` where `p` is below `LEVEL` (significant); ``"inconclusive"`` otherwise.
+    minimum_detectable_difference
+        The true difference that comes out significant with power `POWER`, after the correction. None where `p` is.
     """
 
     one: str
@@ -50,8 +50,8 @@ class Verdict:
     metric: str
     difference: Estimate
     p: float | None
-    word: Literal["better", "not shown", "worse"]
-    smallest: float | None
+    word: Literal["better", "inconclusive", "worse"]
+    minimum_detectable_difference: float | None
 
 
 def verdicts(
@@ -70,7 +70,7 @@ def verdicts(
         Which arms to compare; by default each with each, in the order of `arms`. Choose them before looking: the
         correction is for these pairs.
     resamples
-        How often lesions are drawn anew.
+        Number of bootstrap resamples of the lesions.
 
     Returns
     -------
@@ -87,22 +87,22 @@ def verdicts(
     scores = resample([run for runs in arms.values() for run in runs], resamples=resamples)
     ends = np.cumsum([len(runs) for runs in arms.values()])
     rows = {name: range(end - len(arms[name]), end) for name, end in zip(arms, ends, strict=True)}
-    found = []
+    results = []
     for metric in METRICS:
         differences = [estimate(scores[metric], rows[one], rows[other]) for one, other in chosen]
-        told = [difference.seeds is not None for difference in differences]
-        corrected = iter(holm([p_value(d) for d, known in zip(differences, told, strict=True) if known]))
-        for (one, other), difference, known in zip(chosen, differences, told, strict=True):
-            p = next(corrected) if known else None
-            smallest = smallest_difference(difference, sum(told)) if known else None
-            found.append(Verdict(one, other, metric, difference, p, _word(difference.value, p), smallest))
-    return found
+        testable = [difference.seeds is not None for difference in differences]
+        corrected = iter(holm([p_value(d) for d, has_p in zip(differences, testable, strict=True) if has_p]))
+        for (one, other), difference, has_p in zip(chosen, differences, testable, strict=True):
+            p = next(corrected) if has_p else None
+            detectable = minimum_detectable_difference(difference, sum(testable)) if has_p else None
+            results.append(Verdict(one, other, metric, difference, p, _word(difference.value, p), detectable))
+    return results
 
 
 def p_value(difference: Estimate) -> float:
-    """Return the chance of a difference at least this large, either way, were there none.
+    """Return the two-sided p-value of a difference, from Student's distribution of ``value / error``.
 
-    By Student's distribution of ``value / error``, as the interval is. 1 where nothing varied: then nothing is known.
+    1 where nothing varied, for then nothing is known.
     """
     if difference.error == 0:
         return 1.0
@@ -110,7 +110,7 @@ def p_value(difference: Estimate) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for being several, so that `LEVEL` bounds the chance of any false alarm.
+    """Correct p-values for multiple comparisons by Holm, so that `LEVEL` bounds the chance of any false alarm.
 
     In rising order, the i-th of m is multiplied by m - i + 1; none becomes less than one before it, nor more than 1.
 
@@ -123,12 +123,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected_M]
 
 
-def smallest_difference(difference: Estimate, pairs: int = 1) -> float:
-    r"""Return the true difference that this design would have shown with chance `POWER`.
+def minimum_detectable_difference(difference: Estimate, pairs: int = 1) -> float:
+    r"""Return the true difference that this design detects with power `POWER`.
 
     It is :math:`\delta e` with the error e of `difference` and :math:`\delta` such that a noncentral t exceeds the
-    quantile :math:`t_{1 - \alpha / 2m}` with that chance; :math:`\alpha / m` is the level that Holm's correction asks
-    of the first of m pairs.
+    quantile :math:`t_{1 - \alpha / 2m}` with that chance; :math:`\alpha / m` is the level of Holm's correction for the
+    first of m pairs.
 
     Source: Bloom, *Minimum detectable effects*, Evaluation Review 1995, with the noncentral distribution in place of
     the sum of two quantiles, which is up to a fifth too small where there are few seeds.
@@ -140,7 +140,7 @@ def smallest_difference(difference: Estimate, pairs: int = 1) -> float:
     return float(delta) * difference.error
 
 
-def _word(value: float, p: float | None) -> Literal["better", "not shown", "worse"]:
+def _word(value: float, p: float | None) -> Literal["better", "inconclusive", "worse"]:
     if p is None or p >= LEVEL:
-        return "not shown"
+        return "inconclusive"
     return "better" if value > 0 else "worse"

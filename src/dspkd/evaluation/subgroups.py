@@ -135,11 +135,6 @@ def subgroups(
     return tuple(_corrected(found))
 
 
-def melanoma(classes: Sequence[str]) -> int | None:
-    """Return the number of the class that is called melanoma or MEL, or None."""
-    return next((k for k, name in enumerate(classes) if name.lower() in {"mel", "melanoma"}), None)
-
-
 def _section(
     attribute: str,
     names: Sequence[str],

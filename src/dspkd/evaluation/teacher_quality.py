@@ -41,11 +41,11 @@ class ClassMargin:
 
     @property
     def word(self) -> str:
-        """Of the teacher: better, worse, not shown, or too few to say."""
+        """Of the teacher: better, worse, inconclusive, or too few to say."""
         if self.margin is None:
             return "too few to say"
         if self.p is None or self.p >= LEVEL:
-            return "not shown"
+            return "inconclusive"
         return "better" if self.margin.value > 0 else "worse"
 
 

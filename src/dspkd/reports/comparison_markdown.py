@@ -90,20 +90,21 @@ def _verdicts(results: Results) -> str:
             wording.points(row.difference.value),
             f"{wording.points(row.difference.low)} to {wording.points(row.difference.high)}",
             wording.p_value(row.p),
-            "\N{EN DASH}" if row.smallest is None else f"{100 * row.smallest:.1f}",
+            wording.detectable(row.minimum_detectable_difference),
         ]
         for row in results.verdicts
         if row.metric == METRICS[0]
     ]
     if not rows:
-        return "No verdict: a control, or everything but the controls, has no finished run."
-    headings = ["arm", "against", "verdict", "difference", "95 %", "p", "smallest showable"]
-    said = (
-        f"Balanced accuracy against the controls, in points of a hundred. p is corrected (Holm) for the {len(rows)} "
-        f"pairs here, and {LEVEL} decides; the page compares all arms, and corrects for all those pairs. *Not shown* "
-        f"does not mean equal: a true difference as large as the last column would be shown {POWER:.0%} of the time."
+        return "No verdict: the controls, or all other methods, have no finished run."
+    headings = ["arm", "against", "verdict", "difference", "95 %", "p", "minimum detectable difference"]
+    text = (
+        f"Balanced accuracy against the controls, in percentage points. p is corrected (Holm) for these {len(rows)} "
+        f"pairs; significant is p < {LEVEL}. The report page compares all methods with each other and corrects for "
+        "all those pairs. *Inconclusive* does not mean equal: a true difference of the size in the last column is "
+        f"significant {POWER:.0%} of the time."
     )
-    return f"{said}\n\n{_table(headings, rows)}"
+    return f"{text}\n\n{_table(headings, rows)}"
 
 
 def _runs(results: Results) -> str:

@@ -106,13 +106,12 @@ def _curves(ranked: Sequence[ArmRuns]) -> list[Markup]:
 
 
 def _ranks(ranked: Sequence[ArmRuns], told: Sequence[Verdict]) -> Markup | None:
-    """Return the critical-difference image; None for fewer than three arms, or where some pair has no p-value."""
+    """Return the critical-difference diagram; None for fewer than three arms, or where some pair has no p-value."""
     if len(ranked) < 3 or any(row.p is None for row in told) or not (ranks := critical_difference.mean_ranks(ranked)):
         return None
-    stretches = critical_difference.not_shown(list(ranks), told)
+    stretches = critical_difference.indistinguishable(list(ranks), told)
     figure, (axes,) = paper.sheet(width=7.0, height=0.9 + 0.16 * len(ranks) + 0.16 * len(stretches))
     critical_difference.draw(axes, ranks, stretches)
     listed = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
-    return paper.svg(
-        figure, name="ranks", says=f"Mean ranks, best first: {listed}. Bars join those not shown to differ."
-    )
+    says = f"Mean ranks, best first: {listed}. Bars join those that do not differ significantly."
+    return paper.svg(figure, name="ranks", says=says)

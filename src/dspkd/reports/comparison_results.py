@@ -198,7 +198,7 @@ def _plain(results: Results) -> dict[str, Any]:
             "low": row.difference.low,
             "high": row.difference.high,
             "p": row.p,
-            "smallest_showable": row.smallest,
+            "minimum_detectable_difference": row.minimum_detectable_difference,
         }
         for row in results.verdicts
     ]

@@ -1,4 +1,4 @@
-"""The critical-difference image: arms by their mean rank, joined by a bar where they are not shown to differ."""
+"""The critical-difference diagram: arms by mean rank, joined by a bar where no difference is significant."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ def mean_ranks(ranked: Sequence[ArmRuns]) -> dict[str, float]:
     return dict(sorted(zip((arm.name for arm in ranked), map(float, ranks), strict=True), key=lambda item: item[1]))
 
 
-def not_shown(names: Sequence[str], told: Collection[Verdict]) -> list[tuple[int, int]]:
-    """Return the first and the last place of each longest stretch of `names` in which no two are shown to differ.
+def indistinguishable(names: Sequence[str], results: Collection[Verdict]) -> list[tuple[int, int]]:
+    """Return the first and the last place of each longest stretch of `names` in which no two differ significantly.
 
-    Source: Demšar, *Statistical Comparisons of Classifiers over Multiple Data Sets*, JMLR 2006, for the image. His
-    critical distance (Nemenyi's) needs many independent data sets; here the bars say what the verdicts say.
+    Source: Demšar, *Statistical Comparisons of Classifiers over Multiple Data Sets*, JMLR 2006, for the diagram. His
+    critical distance (Nemenyi's) needs many independent data sets; here the bars follow the verdicts.
     """
-    shown = {frozenset((row.one, row.other)) for row in told if row.metric == METRICS[0] and row.word != "not shown"}
+    decided = [row for row in results if row.metric == METRICS[0] and row.word != "inconclusive"]
+    different = {frozenset((row.one, row.other)) for row in decided}
     stretches: list[tuple[int, int]] = []
     for first in range(len(names)):
         last = first
         while last + 1 < len(names) and not any(
-            frozenset((names[i], names[last + 1])) in shown for i in range(first, last + 1)
+            frozenset((names[i], names[last + 1])) in different for i in range(first, last + 1)
         ):
             last += 1
         if last > first and (not stretches or last > stretches[-1][1]):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dspkd.data import metadata
 from dspkd.errors import DataError, RunError, suggest
-from dspkd.evaluation.fidelity import Agreement, Tally, agreement, by_class, by_value, listed, melanoma, tally
+from dspkd.evaluation.classes import melanoma
+from dspkd.evaluation.fidelity import Agreement, Tally, agreement, by_class, by_value, listed, tally
 from dspkd.evaluation.intervals import wilson
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.stratified import FEW

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from dspkd.errors import DataError
-from dspkd.evaluation.fidelity import Agreement, agreement, by_class, melanoma, tally
+from dspkd.evaluation.classes import melanoma
+from dspkd.evaluation.fidelity import Agreement, agreement, by_class, tally
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports.comparison import ArmRuns, MeanAndSd
 from dspkd.reports.outcomes import answers

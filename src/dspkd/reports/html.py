@@ -37,6 +37,7 @@ def _templates() -> jinja2.Environment:
         percents=_percents,
         points=wording.points,
         p_value=wording.p_value,
+        detectable=wording.detectable,
         duration=wording.duration,
         parameters=wording.parameters,
         counted=wording.counted,

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from dspkd.data.metadata import ORDERED
 from dspkd.errors import DataError, suggest
+from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import LEVEL
 from dspkd.evaluation.stratified import FEW
-from dspkd.evaluation.subgroups import AttributeSubgroups, Gap, Subgroup, melanoma, subgroups
+from dspkd.evaluation.subgroups import AttributeSubgroups, Gap, Subgroup, subgroups
 from dspkd.reports import teacher_predictions, wording
 from dspkd.reports.comparison import ArmRuns
 from dspkd.runs.run_folder import Run

@@ -41,35 +41,40 @@ def verdict(run: Run, test: Summary) -> str:
     return f"{first} It finds {best.name} best (recall {best.recall:.3f}) and {worst.name} worst ({worst.recall:.3f})."
 
 
-def comparison(ranked: Sequence[ArmRuns], told: Sequence[Verdict]) -> str:
-    """Return which recipe came first, and whether it is shown to be better than the second."""
+def comparison(ranked: Sequence[ArmRuns], results: Sequence[Verdict]) -> str:
+    """Return which method came first, and whether its lead over the second is significant."""
     first = ranked[0]
     lead = f"{first.name} has balanced accuracy {_spread(first)}"
     if len(ranked) == 1:
         return f"{lead}."
     second = ranked[1]
-    said = f"Of {len(ranked)} recipes, {lead}, the highest; {second.name} follows with {_spread(second)}."
-    return f"{said} {shown(next(row for row in told if {row.one, row.other} == {first.name, second.name}))}"
+    text = f"Of {len(ranked)} methods, {lead}, the highest; {second.name} follows with {_spread(second)}."
+    pair = next(row for row in results if {row.one, row.other} == {first.name, second.name})
+    return f"{text} {significance(pair)}"
 
 
-def shown(verdict: Verdict) -> str:
-    """Return what a verdict says, in a sentence or two."""
+def significance(verdict: Verdict) -> str:
+    """Return a verdict in a sentence or two."""
     difference = verdict.difference
-    by = f"{points(difference.value)} points (95 % interval {points(difference.low)} to {points(difference.high)})"
-    if verdict.smallest is None:
+    by = (
+        f"{points(difference.value)} percentage points "
+        f"(95 % interval {points(difference.low)} to {points(difference.high)})"
+    )
+    if verdict.minimum_detectable_difference is None:
+        return f"Which is better is inconclusive: {by}; one run of each does not tell what another seed would give."
+    if verdict.word == "inconclusive":
         return (
-            f"Which is better is not shown: {by}, and with one run of each nobody knows what another seed would give."
+            f"Whether {verdict.one} differs from {verdict.other} is inconclusive: {by}. "
+            f"The minimum detectable difference ({POWER:.0%} power) is {detectable(verdict.minimum_detectable_difference)} percentage points."
         )
-    if verdict.word == "not shown":
-        return (
-            f"That {verdict.one} differs from {verdict.other} is not shown: {by}. To be shown {POWER:.0%} of the time, "
-            f"a true difference would have to be some {100 * verdict.smallest:.1f} points."
-        )
-    return f"{verdict.one} is {verdict.word} than {verdict.other}: {by}, p {p_value(verdict.p)} after correction."
+    return (
+        f"{verdict.one} is significantly {verdict.word} than {verdict.other}: {by}, p {p_value(verdict.p)} "
+        "after correction."
+    )
 
 
 def points(share: float) -> str:
-    """Return a difference of shares in points of a hundred, with its sign.
+    """Return a difference of shares in percentage points, with its sign.
 
     >>> points(0.0164), points(-0.2)
     ('+1.6', '\N{MINUS SIGN}20.0')
@@ -77,8 +82,17 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
+def detectable(difference: float | None) -> str:
+    """Return a minimum detectable difference in percentage points, a dash where there is none.
+
+    >>> detectable(0.0312), detectable(None)
+    ('3.1', '\N{EN DASH}')
+    """
+    return "\N{EN DASH}" if difference is None else f"{100 * difference:.1f}"
+
+
 def p_value(p: float | None) -> str:
-    """Return a p-value with as many digits as it deserves, a dash where there is none.
+    """Return a p-value with three decimals at most, a dash where there is none.
 
     >>> p_value(0.0312), p_value(1e-9), p_value(None)
     ('0.031', '< 0.001', '\N{EN DASH}')

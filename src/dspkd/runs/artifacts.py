@@ -19,7 +19,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from dspkd.data.decode import decode
-from dspkd.evaluation.fidelity import agreement, class_order, listed, melanoma
+from dspkd.evaluation.classes import melanoma
+from dspkd.evaluation.fidelity import agreement, class_order, listed
 from dspkd.evaluation.gradcam import grad_cam
 from dspkd.evaluation.inference import ask
 from dspkd.evaluation.predictions import Predictions

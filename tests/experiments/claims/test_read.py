@@ -141,9 +141,9 @@ def test_our_markdown_is_read_arm_by_arm_and_run_by_run(write):
 | --- | --- | --- | --- | --- | --- | --- |
 | kd | 2 | 0.601 ± 0.010 | 0.5 to 0.7 | 0.547 ± 0.008 | 0.759 ± 0.002 | 4 min 2 s |
 
-| arm | against | verdict | difference | 95 % | p | smallest showable |
+| arm | against | verdict | difference | 95 % | p | minimum detectable difference |
 | --- | --- | --- | --- | --- | --- | --- |
-| kd | plain | **not shown** | +1.4 | -0.7 to +3.5 | 0.200 | 3.0 |
+| kd | plain | **inconclusive** | +1.4 | -0.7 to +3.5 | 0.200 | 3.0 |
 
 | arm | seed | balanced accuracy | macro F1 | accuracy | training |
 | --- | --- | --- | --- | --- | --- |

@@ -24,6 +24,7 @@ from dspkd.deploy.export.model_card import card
 from dspkd.deploy.export.quantise import QuantTrial
 from dspkd.errors import BundleError
 from dspkd.evaluation import calibration, selective
+from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.predictions import Predictions
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
@@ -33,7 +34,7 @@ from dspkd.runs import evaluate as judge
 NOT_A_DIAGNOSIS = (
     "For research. This is no diagnosis, and no decision about a person's health may rest on it. See a doctor."
 )
-MELANOMA, COVERAGE = "MEL", 0.9
+COVERAGE = 0.9
 """The class that decides when to refer, and the share of images answered where there is no such class (inferred)."""
 
 CALIBRATION_IMAGES = 256
@@ -190,11 +191,11 @@ def _thresholds(validation: Predictions, coverage: float | None) -> tuple[float,
     """Return the temperature, the confidence below which to refer, and how that was chosen."""
     temperature = calibration.temperature(validation)
     sharp = calibration.scaled(validation, temperature)
-    if coverage is None and MELANOMA in validation.classes:
-        number = validation.classes.index(MELANOMA)
-        if (validation.labels == number).any():
-            rule = f"So {selective.SENSITIVITY:.0%} of the {MELANOMA} images in validation are found or referred."
-            return temperature, selective.threshold_for(sharp, number), rule
+    number = melanoma(validation.classes)
+    if coverage is None and number is not None and (validation.labels == number).any():
+        name = validation.classes[number]
+        rule = f"So {selective.SENSITIVITY:.0%} of the {name} images in validation are found or referred."
+        return temperature, selective.threshold_for(sharp, number), rule
     share = COVERAGE if coverage is None else coverage
     if not 0 < share <= 1:
         raise BundleError(f"coverage: {share}; want a share of the images to answer, above 0 and up to 1")

@@ -103,10 +103,11 @@ def of_difference(verdict: Verdict) -> OurFigure:
 
 
 def word(verdict: Verdict) -> str:
-    """Return a verdict; where nothing is shown, with the smallest difference that could have been."""
-    if verdict.p is None or verdict.smallest is None:
-        return "not shown: one run each"
-    return verdict.word if verdict.word != "not shown" else f"not shown (showable: {100 * verdict.smallest:.1f})"
+    """Return a verdict; where it is inconclusive, with the minimum detectable difference."""
+    detectable = verdict.minimum_detectable_difference
+    if verdict.p is None or detectable is None:
+        return "inconclusive: one run each"
+    return verdict.word if verdict.word != "inconclusive" else f"inconclusive (detectable: {100 * detectable:.1f})"
 
 
 def predictions(run: RunFigures) -> Predictions:

@@ -23,8 +23,8 @@ _NOTES = (
     f"Ours is mean ± standard deviation over seeds (n - 1) and, in brackets, a {CONFIDENCE:.0%} interval over lesions "
     "and seeds: lesions are bootstrapped, never images, and the variance of the seeds is added. The interval of "
     "a single run, such as a teacher's or that of a table of one seed, is over lesions alone and speaks of that run.",
-    "Verdicts are of balanced accuracy, with p corrected by Holm for the pairs of the table; not shown is not equal, "
-    "and a true difference of the size called showable would be shown 80 % of the time.",
+    "Verdicts are of balanced accuracy, with p corrected by Holm for the pairs of the table; inconclusive does "
+    "not mean equal, and a true difference of the size called detectable is significant 80 % of the time.",
     "All arms have the same images, split, first weights, batches and number of epochs. The epoch is chosen on "
     "validation images.",
 )
