@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from dspkd import methods
+from dspkd import data, methods
 from dspkd.data import artefacts, class_map
-from dspkd.errors import DataError, RecipeError
+from dspkd.errors import DataError, RecipeError, suggest
 from dspkd.models import zoo
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs.build import mixing
 
 
 def check(wanted: Recipe) -> None:
@@ -23,12 +20,14 @@ def check(wanted: Recipe) -> None:
     RecipeError
         Names the place in the recipe.
     """
-    side = wanted.images.size
     try:
-        with torch.device("meta"):
-            zoo.make(wanted.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
+        zoo.check(wanted.model.name, wanted.images.size)
     except RecipeError as error:
         raise RecipeError(f"model.name: {error}") from None
+    if wanted.data.layout not in (layouts := ("auto", *data.LAYOUTS)):
+        raise RecipeError(
+            f"data.layout: no layout is called {wanted.data.layout!r}; {suggest(wanted.data.layout, layouts)}"
+        )
     if wanted.data.classes is not None:
         try:
             class_map.load(Path(wanted.data.classes))
@@ -40,13 +39,13 @@ def check(wanted: Recipe) -> None:
         for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
             place = f"stages.{s}.terms.{t}"
             try:
-                method = methods.find(term.method)
+                method = methods.declaration(term.method)
                 methods.check_options(term.method, term.options)
             except RecipeError as error:
                 raise RecipeError(f"{place}: {error}") from None
             if method.needs_teacher and not wanted.teachers:
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
-            if method.needs_one_label and mixing(wanted.train):
+            if method.needs_one_label and wanted.train.mixes_images:
                 raise RecipeError(
                     f"{place}: {term.method!r} reads one label for each image, and a mixed one has two; "
                     "set train.mixup and train.cutmix to 0"
@@ -57,8 +56,8 @@ def check(wanted: Recipe) -> None:
                     f"{place}: carry = true takes over the layers of {name!r} in the stage before; {there}"
                 )
         before = stage.part_names
-        if stage.teacher_lr and not any(methods.find(term.method).trains_teacher for term in stage.terms):
-            able = ", ".join(name for name in methods.names() if methods.find(name).trains_teacher)
+        if stage.teacher_lr and not any(methods.declaration(term.method).trains_teacher for term in stage.terms):
+            able = ", ".join(name for name in methods.names() if methods.declaration(name).trains_teacher)
             raise RecipeError(f"stages.{s}.teacher_lr: no term of this stage trains a teacher; those that do: {able}")
 
 
@@ -76,7 +75,7 @@ def _check_images(wanted: Recipe) -> None:
             'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
             'or set images.views = "fresh"'
         )
-    if mixing(wanted.train):
+    if wanted.train.mixes_images:
         raise RecipeError(
             f"images.views = {wanted.images.views}: a teacher's answers are kept for single images, and "
             'train.mixup or train.cutmix makes new mixtures of them in every batch; set images.views = "fresh", '
