@@ -1,8 +1,5 @@
-from typing import get_args, get_type_hints
-
 import pytest
 
-from dspkd import data
 from dspkd.errors import RecipeError
 from dspkd.recipes import schema
 from dspkd.recipes.stage import RampConfig
@@ -32,11 +29,6 @@ def good(tmp_path):
     path = tmp_path / "good.toml"
     path.write_text(GOOD)
     return path
-
-
-def test_a_recipe_may_name_every_layout_that_is_read():
-    named = get_args(get_type_hints(schema.DataConfig)["layout"])
-    assert set(named) == {"auto", *data.LAYOUTS}
 
 
 def test_it_reads_what_the_file_says(good):
@@ -73,7 +65,6 @@ def test_it_reads_what_the_file_says(good):
         ("split.waiver=' '", r"split: waiver is empty; say why"),
         ("split.waiver=true", r"split\.waiver: .*valid string"),
         ("split={file='a', column='b'}", r"split: file and column both say which part an image is in"),
-        ("data.layout='isic'", r"data\.layout: .*'isic2019'"),
         ("train.balance=2", r"train\.balance: .*less than or equal to 1"),
         ("seed=2020-01-01", r"dates and times"),
         ("stages.9.lr=1.0", r"index out of range.*'9'; there are 2"),

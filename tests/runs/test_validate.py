@@ -3,6 +3,7 @@
 import pytest
 
 from distilled import LABELS, settings, stages
+from dspkd import data
 from dspkd.data.mixup import Mixing
 from dspkd.errors import RecipeError
 from dspkd.recipes import schema
@@ -35,6 +36,7 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
             {"images": {"size": 32, "artefacts": ["shading", "hairs"]}},
             r"^images\.artefacts: no artefact is called 'hairs'; did you mean 'hair'\?",
         ),
+        ({"data": {"path": "nowhere", "layout": "isic2018"}}, r"^data\.layout: .*'isic2018'; did you mean 'isic2019'"),
         (
             {"teacher": "t", "train": {"cutmix": 1.0}, "stages": stages(LABELS, {"method": "dkd"})},
             r"^stages\.0\.terms\.1: 'dkd' reads one label for each image, .* set train\.mixup and train\.cutmix to 0",
@@ -57,6 +59,11 @@ def test_mixing_goes_with_methods_that_read_no_label_and_without_a_teacher_with_
     validate.check(settings("nowhere", train=both, images={"size": 32, "views": 4}))
     assert build.mixing(settings("nowhere").train) is None
     assert build.mixing(settings("nowhere", train=both).train) == Mixing(**both)
+
+
+@pytest.mark.parametrize("layout", ["auto", *data.LAYOUTS])
+def test_every_layout_that_is_read_may_be_named(layout):
+    validate.check(settings("nowhere", data={"path": "nowhere", "layout": layout}))
 
 
 def test_the_second_stage_is_checked_as_the_first():

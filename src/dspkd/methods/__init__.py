@@ -15,14 +15,30 @@ import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from dspkd.errors import RecipeError, suggest
-from dspkd.methods._base import Term
+from dspkd.methods._declaration import Declaration, of_class, of_file
 from dspkd.methods._describe import Description
 from dspkd.methods._describe import describe as _describe
-from dspkd.methods._options import Option, check, options_of
+from dspkd.methods._options import Option, check_values
 
-__all__ = ["Description", "Option", "Term", "check_options", "describe", "find", "names", "options"]
+if TYPE_CHECKING:
+    from dspkd.methods._base import Term
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import `Term`, and torch with it, where it is first used: listing and checking methods needs neither."""
+        if name == "Term":
+            return import_module("dspkd.methods._base").Term
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "Declaration", "Description", "Option", "Term", "check_options", "declaration", "describe", "find", "names",
+    "options",
+]  # fmt: skip
 
 GROUP = "dspkd.methods"
 """The entry-point group in which other packages offer their methods."""
@@ -52,15 +68,27 @@ def find(name: str) -> type[Term]:
         return _only_term_in(name)
     if name in offered:
         found = offered[name].load()
-        if not (inspect.isclass(found) and issubclass(found, Term)):
+        if not _is_term(found):
             raise RecipeError(f"method {name!r}: {_origin(offered[name])} is not a dspkd.methods.Term")
         return found
     raise RecipeError(f"no method is called {name!r}; {suggest(name, names())}")
 
 
+def declaration(name: str) -> Declaration:
+    """Return what the method called `name` declares; for a method of ours, without importing torch.
+
+    Raises
+    ------
+    RecipeError
+        As `find`.
+    """
+    _offered()  # another package must not offer a name of ours
+    return of_file(Path(__path__[0]) / f"{name}.py") if name in _ours() else of_class(find(name))
+
+
 def options(name: str) -> dict[str, Option]:
     """Return the options of the method called `name`: its keyword-only arguments, in order."""
-    return options_of(find(name))
+    return declaration(name).options
 
 
 def check_options(name: str, given: Mapping[str, object]) -> None:
@@ -73,12 +101,12 @@ def check_options(name: str, given: Mapping[str, object]) -> None:
     RecipeError
         Naming the option, what came, and what would do.
     """
-    check(find(name), name, given)
+    check_values(options(name), name, given)
 
 
 def describe(name: str) -> Description:
     """Return what there is to say of the method called `name`; as text, what ``dspkd methods`` prints."""
-    return _describe(name, find(name))
+    return _describe(name, declaration(name))
 
 
 def _ours() -> set[str]:
@@ -88,9 +116,15 @@ def _ours() -> set[str]:
 def _only_term_in(name: str) -> type[Term]:
     module = import_module(f"{__name__}.{name}")
     defined = [found for found in vars(module).values() if getattr(found, "__module__", None) == module.__name__]
-    terms = [found for found in defined if inspect.isclass(found) and issubclass(found, Term)]
+    terms = [found for found in defined if _is_term(found)]
     assert len(terms) == 1, f"{module.__file__} must define exactly one Term, found {terms}"
     return terms[0]
+
+
+def _is_term(value: object) -> TypeGuard[type[Term]]:
+    from dspkd.methods._base import Term
+
+    return inspect.isclass(value) and issubclass(value, Term)
 
 
 def _offered() -> dict[str, EntryPoint]:

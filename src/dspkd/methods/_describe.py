@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dspkd.methods._base import Term
-from dspkd.methods._options import Option, options_of
+from dspkd.methods._declaration import Declaration, of_class
+from dspkd.methods._options import Option
+
+if TYPE_CHECKING:
+    from dspkd.methods._base import Term
 
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
@@ -57,12 +59,12 @@ class Description:
         return "\n".join(lines)
 
 
-def describe(name: str, method: type[Term]) -> Description:
-    """Return what there is to say of the class `method`, called `name`."""
-    text = inspect.cleandoc(method.__doc__ or "")  # getdoc would answer with the docstring of Term
-    _, _, after = text.partition("Source:")
+def describe(name: str, method: type[Term] | Declaration) -> Description:
+    """Describe the method called `name`, from its class or its declaration."""
+    declared = method if isinstance(method, Declaration) else of_class(method)
+    _, _, after = declared.doc.partition("Source:")
     source = " ".join(after.split("\n\n", 1)[0].replace("``", "`").split())
-    return Description(name, text.split("\n", 1)[0], options_of(method), source, method.inferred)
+    return Description(name, declared.doc.split("\n", 1)[0], declared.options, source, declared.inferred)
 
 
 def _domain(option: Option) -> str:

@@ -57,7 +57,11 @@ def options_of(method: type) -> dict[str, Option]:
 
 def check(method: type, name: str, given: Mapping[str, object]) -> None:
     """Raise RecipeError if `given` holds an option that `method`, called `name`, does not take as it is."""
-    known = options_of(method)
+    check_values(options_of(method), name, given)
+
+
+def check_values(known: Mapping[str, Option], name: str, given: Mapping[str, object]) -> None:
+    """Raise RecipeError if `given` holds an option that is none of `known`, or a value that its type does not allow."""
     for option, value in given.items():
         if option not in known:
             raise RecipeError(f"{name}.{option}: no such option; {suggest(option, known)}")

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal
-
-import timm
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Literal
 
 from dspkd.errors import RecipeError, suggest
-from dspkd.models import from_timm, from_torchvision
-from dspkd.models.macs import Macs, count
-from dspkd.models.shufflenet_v1 import ShuffleNetV1
-from dspkd.models.tapped import Tapped
-from dspkd.models.tiny import Tiny
-from dspkd.models.weights import load
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dspkd.models.macs import Macs
+    from dspkd.models.tapped import Tapped
 
 
 @dataclass(frozen=True)
@@ -46,11 +40,13 @@ class ZooEntry:
     paper_millions: float | None = None
     paper_gmacs: float | None = None
     note: str = ""
+    least_side: int = 1
+    """Smallest image in pixels."""
 
 
 ENTRIES = {
     "res2net101": ZooEntry("timm", "res2net101_26w_4s.in1k", 43.174, 8.102, "a teacher in the paper"),
-    "convnext_base": ZooEntry("timm", "convnext_base.fb_in1k", 87.575, 15.383, "a teacher in the paper"),
+    "convnext_base": ZooEntry("timm", "convnext_base.fb_in1k", 87.575, 15.383, "a teacher in the paper", 32),
     "efficientnet_b4": ZooEntry("timm", "efficientnet_b4.ra2_in1k", 19.342, 1.543, "a teacher in the paper"),
     "efficientnet_b0": ZooEntry("timm", "efficientnet_b0.ra_in1k", 5.289, 0.4),
     "efficientnet_lite0": ZooEntry("timm", "tf_efficientnet_lite0.in1k", note="no squeeze-and-excite: quantises well"),
@@ -70,12 +66,8 @@ ENTRIES = {
     "tiny_wide": ZooEntry("dspkd", "tiny_wide", note="for tests and demonstrations only"),
 }
 
-OWN: dict[str, Callable[[int], nn.Module]] = {
-    "shufflenet_v1_x1_0": ShuffleNetV1,
-    "wide_shufflenet": partial(ShuffleNetV1, channels=(336, 672, 1344)),
-    "tiny": Tiny,
-    "tiny_wide": partial(Tiny, width=2),
-}
+OWN = ("shufflenet_v1_x1_0", "wide_shufflenet", "tiny", "tiny_wide")
+"""Networks that no library has."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +132,31 @@ def make(name: str, *, classes: int, weights: str | Path = "none") -> Tapped:
     """
     if classes < 2:
         raise RecipeError(f"model {name!r}: {classes} classes; at least 2 are needed to tell anything apart")
+    from dspkd.models.weights import load
+
     tapped = _build(name, classes)
     tapped.loaded = load(tapped, weights)
     return tapped
+
+
+def check(name: str, side: int) -> None:
+    """Check that `make` has a network called `name` for images of `side` px; torch is needed for timm's names alone.
+
+    Raises
+    ------
+    RecipeError
+        No network has this name, it cannot be tapped, or it does not take images of this size.
+    """
+    entry = ENTRIES.get(name)
+    if entry is None:
+        import torch
+
+        with torch.device("meta"):
+            make(name, classes=2).eval()(torch.empty(1, 3, side, side))
+    elif side < entry.least_side:
+        raise RecipeError(
+            f"model {name!r} takes no images of {side} px: images.size must be {entry.least_side} or more"
+        )
 
 
 def describe() -> list[NetworkSummary]:
@@ -151,6 +165,11 @@ def describe() -> list[NetworkSummary]:
 
 
 def _build(name: str, classes: int) -> Tapped:
+    import timm
+
+    from dspkd.models import from_timm, from_torchvision
+    from dspkd.models.tapped import Tapped
+
     entry = ENTRIES.get(name)
     if entry is None and not timm.is_model(name):
         raise RecipeError(f"no model is called {name!r}; {suggest(name, [*names(), *timm.list_models()])}")
@@ -158,10 +177,23 @@ def _build(name: str, classes: int) -> Tapped:
         return from_timm.tapped(entry.key if entry else name, name=name, classes=classes)
     if entry.library == "torchvision":
         return from_torchvision.tapped(entry.key, name=name, classes=classes)
-    return Tapped(OWN[entry.key](classes), operator.call, name=name)
+    return Tapped(_own(entry.key, classes), operator.call, name=name)
+
+
+def _own(key: str, classes: int) -> nn.Module:
+    from dspkd.models.shufflenet_v1 import ShuffleNetV1
+    from dspkd.models.tiny import Tiny
+
+    if key in ("tiny", "tiny_wide"):
+        return Tiny(classes, width=2) if key == "tiny_wide" else Tiny(classes)
+    return ShuffleNetV1(classes, channels=(336, 672, 1344)) if key == "wide_shufflenet" else ShuffleNetV1(classes)
 
 
 def _row(name: str, entry: ZooEntry) -> NetworkSummary:
+    import torch
+
+    from dspkd.models.macs import count
+
     with torch.device("meta"):
         tapped = _build(name, classes=1000)
     spec = tapped.spec

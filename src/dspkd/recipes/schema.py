@@ -32,7 +32,8 @@ class DataConfig:
     """Which images: a folder (or CSV file) of a known layout."""
 
     path: str
-    layout: Literal["auto", "isic2019", "folder", "csv", "imagefolder", "pad-ufes-20", "ham10000"] = "auto"
+    layout: str = "auto"
+    """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
     group: str | None = None
     """Column that names the lesion or patient, for layouts where it has no fixed name."""
     classes: str | None = None
@@ -137,6 +138,11 @@ class TrainConfig:
     """Largest gradient norm."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 autocast on a GPU, float32 elsewhere."""
+
+    @property
+    def mixes_images(self) -> bool:
+        """Return whether training images are mixed in pairs."""
+        return bool(self.mixup or self.cutmix)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

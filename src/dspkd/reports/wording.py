@@ -65,7 +65,8 @@ def significance(verdict: Verdict) -> str:
     if verdict.word == "inconclusive":
         return (
             f"Whether {verdict.one} differs from {verdict.other} is inconclusive: {by}. "
-            f"The minimum detectable difference ({POWER:.0%} power) is {detectable(verdict.minimum_detectable_difference)} percentage points."
+            f"The minimum detectable difference ({POWER:.0%} power) is "
+            f"{detectable(verdict.minimum_detectable_difference)} percentage points."
         )
     return (
         f"{verdict.one} is significantly {verdict.word} than {verdict.other}: {by}, p {p_value(verdict.p)} "

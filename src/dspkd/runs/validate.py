@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from dspkd import methods
+from dspkd import data, methods
 from dspkd.data import artefacts, class_map
-from dspkd.errors import DataError, RecipeError
+from dspkd.errors import DataError, RecipeError, suggest
 from dspkd.models import zoo
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs.build import mixing
 from dspkd.runs.files import RunFiles
 
 
@@ -24,12 +21,14 @@ def check(recipe: Recipe) -> None:
     RecipeError
         Names the place in the recipe.
     """
-    side = recipe.images.size
     try:
-        with torch.device("meta"):
-            zoo.make(recipe.model.name, classes=2).eval()(torch.empty(1, 3, side, side))
+        zoo.check(recipe.model.name, recipe.images.size)
     except RecipeError as error:
         raise RecipeError(f"model.name: {error}") from None
+    if recipe.data.layout not in (layouts := ("auto", *data.LAYOUTS)):
+        raise RecipeError(
+            f"data.layout: no layout is called {recipe.data.layout!r}; {suggest(recipe.data.layout, layouts)}"
+        )
     if recipe.data.classes is not None:
         try:
             class_map.load(Path(recipe.data.classes))
@@ -41,13 +40,13 @@ def check(recipe: Recipe) -> None:
         for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
             place = f"stages.{s}.terms.{t}"
             try:
-                method = methods.find(term.method)
+                method = methods.declaration(term.method)
                 methods.check_options(term.method, term.options)
             except RecipeError as error:
                 raise RecipeError(f"{place}: {error}") from None
             if method.needs_teacher and not recipe.teachers:
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
-            if method.needs_one_label and mixing(recipe.train):
+            if method.needs_one_label and recipe.train.mixes_images:
                 raise RecipeError(
                     f"{place}: {term.method!r} reads one label for each image, and a mixed one has two; "
                     "set train.mixup and train.cutmix to 0"
@@ -58,8 +57,8 @@ def check(recipe: Recipe) -> None:
                     f"{place}: carry = true takes over the layers of {name!r} in the stage before; {there}"
                 )
         before = stage.part_names
-        if stage.teacher_lr and not any(methods.find(term.method).trains_teacher for term in stage.terms):
-            able = ", ".join(name for name in methods.names() if methods.find(name).trains_teacher)
+        if stage.teacher_lr and not any(methods.declaration(term.method).trains_teacher for term in stage.terms):
+            able = ", ".join(name for name in methods.names() if methods.declaration(name).trains_teacher)
             raise RecipeError(f"stages.{s}.teacher_lr: no term of this stage trains a teacher; those that do: {able}")
 
 
@@ -77,7 +76,7 @@ def _check_images(recipe: Recipe) -> None:
             'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
             'or set images.views = "fresh"'
         )
-    if mixing(recipe.train):
+    if recipe.train.mixes_images:
         raise RecipeError(
             f"images.views = {recipe.images.views}: teacher outputs are cached for single images, and "
             'train.mixup or train.cutmix mixes new ones in every batch; set images.views = "fresh", '
