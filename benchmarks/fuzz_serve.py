@@ -96,7 +96,15 @@ HEADERS = [
     "X-Forwarded-For: 1.2.3.4",
     "X: " + "y" * 5000,
 ]
-PATHS = ["/predict", "/predict", "/predict", "/heatmap", "/heatmap?of=NV", "/heatmap?of=%ff", "/predict?x=" + "y" * 200]
+PATHS = [
+    "/predict",
+    "/predict",
+    "/predict",
+    "/heatmap",
+    "/heatmap?class_id=NV",
+    "/heatmap?class_id=%ff",
+    "/predict?x=" + "y" * 200,
+]
 
 
 def upload(draw, images):

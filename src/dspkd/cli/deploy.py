@@ -20,7 +20,7 @@ app = typer.Typer()
 
 TO_FILE = "Predictions to a file"
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle: model.dspkd.")]
-ThreadsOption = Annotated[int, typer.Option(min=1, help="Images predicted at once by a bundle, one core each.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads that a bundle may use.")]
 
 
 @app.command()

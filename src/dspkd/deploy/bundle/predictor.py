@@ -141,7 +141,7 @@ class Predictor:
     ) -> Iterator[tuple[Path, Prediction | DataError]]:
         """Yield each file with its prediction, or with the error why it cannot be read, in their order.
 
-        So many threads decode and predict at once; few images are held in memory at any time.
+        `threads` images are decoded and predicted at once; few are in memory at any time.
         """
 
         def predict(path: Path) -> Prediction | DataError:

@@ -188,7 +188,7 @@ def compare(
 
 
 def allowed(images: int, max_loss: float) -> float:
-    """Return how many correct predictions a class with so many validation images may lose."""
+    """Return how many correct predictions a class with this number of validation images may lose."""
     return max(1.0, max_loss * images)
 
 
