@@ -1,16 +1,16 @@
-"""How long one pixels takes: torch, ONNX Runtime in float32 and int8, OpenVINO, the Predictor, beside the teachers.
+"""Latency of one image: torch, ONNX Runtime in float32 and int8, OpenVINO, the Predictor, beside the teachers.
 
     python benchmarks/bench_latency.py
     python benchmarks/bench_latency.py --bundle model.dspkd --image image.jpg --runs 300
 
-One pixels at a time, one thread, 20 runs to warm up, at least 100 timed, contenders taking turns: median and 95th
-percentile of the wall clock, and the median of the processor's time, which other programs distort least. Without a
-bundle, a ShuffleNetV2 x1.0 with initial weights at 224 px is converted as `dspkd export` does it and calibrated on
-noise: times do not depend on what the weights are. The image is a synthetic lesion of 600 x 450 px as a JPEG. OpenVINO
-takes part where it is installed (or its folder is on PYTHONPATH).
+One image at a time, one thread, 20 runs to warm up, at least 100 timed, contenders taking turns: median and 95th
+percentile of the wall clock, and the median of the processor time, which other programs distort least. Without a
+bundle, a ShuffleNetV2 x1.0 with initial weights at 224 px is converted as by `dspkd export` and calibrated on noise:
+latency does not depend on the values of the weights. The image is a synthetic lesion of 600 x 450 px as a JPEG.
+OpenVINO is measured if it is installed (or its folder is on PYTHONPATH).
 
-Two goals: a student by ONNX Runtime at least 12.9 times as fast as the teacher (the ratio of the times that the paper
-prints: 0.297 s for Res2Net101, 0.023 s for its student), and the Predictor, decoding included, within 1.2 times of a
+Two goals: a student by ONNX Runtime at least 12.9 times as fast as the teacher (the ratio of the times in the
+paper: 0.297 s for Res2Net101, 0.023 s for its student), and the Predictor, decoding included, within 1.2 times of a
 bare loop of Pillow and ONNX Runtime over the same file and graph.
 """
 
@@ -52,7 +52,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        path = args.bundle or made(Path(folder) / "model.dspkd", args.student)
+        path = args.bundle or make_bundle(Path(folder) / "model.dspkd", args.student)
         image = args.image or photograph(Path(folder) / "lesion.jpg")
         figures = compare(path, image, args.student, args.runs)
     print(json.dumps(figures, indent=2))
@@ -83,10 +83,10 @@ def compare(path, image, student, runs):
         whole[f"bare loop, {precision}"] = bare(bundle, precision, image)
     whole = measure(whole, runs=runs)
     teacher = alone[f"{TEACHERS[0]}, torch"]
-    quickest = min((alone[f"{student}, ONNX {name}"] for name in bundle.spec.models), key=lambda took: took.cpu)
+    quickest = min((alone[f"{student}, ONNX {name}"] for name in bundle.spec.models), key=lambda latency: latency.cpu)
     return {
-        "network alone, ms": {name: vars(took) for name, took in alone.items()},
-        f"with decoding of {Image.open(image).size}, ms": {name: vars(took) for name, took in whole.items()},
+        "network alone, ms": {name: vars(latency) for name, latency in alone.items()},
+        f"with decoding of {Image.open(image).size}, ms": {name: vars(latency) for name, latency in whole.items()},
         "goals": {
             f"{TEACHERS[0]} in torch / student by ONNX Runtime (at least {PAPERS_RATIO:.1f})": ratio(teacher, quickest),
             **{
@@ -104,18 +104,18 @@ def ratio(one, other):
 
 
 def by_torch(network, pixels):
-    answering, tensor = onnx_graph.LogitsOnly(network).eval(), torch.from_numpy(pixels)
+    logits_of, tensor = onnx_graph.LogitsOnly(network).eval(), torch.from_numpy(pixels)
 
     def call():
         with torch.inference_mode():
-            return answering(tensor)
+            return logits_of(tensor)
 
     return call
 
 
 def by_runtime(model, pixels):
-    answering = session(model)
-    return lambda: answering.run([OUTPUT], {INPUT: pixels})
+    runtime = session(model)
+    return lambda: runtime.run([OUTPUT], {INPUT: pixels})
 
 
 def by_openvino(model, pixels):
@@ -131,8 +131,8 @@ def by_openvino(model, pixels):
 
 
 def bare(bundle, precision, image):
-    """Return what somebody would write by hand: Pillow, NumPy, ONNX Runtime, without a check of anything."""
-    answering = session(bundle.read(bundle.spec.models[precision].file))
+    """Return a call of a minimal script: Pillow, NumPy, ONNX Runtime, without any checks."""
+    runtime = session(bundle.read(bundle.spec.models[precision].file))
     short_side, size = bundle.spec.preprocessing.short_side, bundle.spec.preprocessing.size
 
     def call():
@@ -142,14 +142,14 @@ def bare(bundle, precision, image):
         rgb = rgb.resize((round(rgb.width * scale), round(rgb.height * scale)), Image.Resampling.BILINEAR)
         left, top = (rgb.width - size) // 2, (rgb.height - size) // 2
         pixels = np.asarray(rgb.crop((left, top, left + size, top + size)), np.float32).transpose(2, 0, 1)[None] / 255
-        (logits,) = answering.run([OUTPUT], {INPUT: np.ascontiguousarray(pixels)})
+        (logits,) = runtime.run([OUTPUT], {INPUT: np.ascontiguousarray(pixels)})
         return softmax(logits, bundle.spec.temperature)
 
     return call
 
 
-def made(path, student):
-    """Write a bundle of initial weights: networks and specification, without what was measured."""
+def make_bundle(path, student):
+    """Write a bundle of initial weights: networks and specification, without measurements."""
     torch.manual_seed(0)
     network = zoo.make(student, classes=len(CLASSES)).eval()
     fp32 = onnx_graph.to_onnx(network, SIZE)
@@ -157,7 +157,7 @@ def made(path, student):
     models = {"fp32": fp32, "int8": quantise.quantise(quantise.prepared(fp32), quantise.QuantSetting(), noise)}
     spec = {
         "name": student,
-        "classes": [vars(known) for known in class_names.classes(CLASSES)],
+        "classes": [vars(each) for each in class_names.classes(CLASSES)],
         "preprocessing": describe(Preprocessing(SHORT_SIDE, SIZE, ())),
         "temperature": 1.0,
         "thresholds": {"refer_below": 0.5},

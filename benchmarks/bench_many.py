@@ -1,13 +1,13 @@
-"""Images a second and peak memory of `dspkd predict --many`, for few and for many images.
+"""Images per second and peak memory of `dspkd predict --many`, for few and for many images.
 
     python benchmarks/bench_many.py ../shared/data/dermoscopy-150 --images 1000 8000
 
-Asks a ShuffleNetV2 of eight classes with random weights about as many images of the folder, again and again from the
-start where there are not enough, named in a CSV; each count in a process of its own, of which the peak memory is told
-together with that of its largest loader process.
+A ShuffleNetV2 of eight classes with random weights predicts that many images of the folder, repeated if there are not
+enough, named in a CSV. Each count runs in its own process; its peak memory is printed with that of its largest loader
+process.
 
-Linux alone: peaks are VmHWM of /proc, which each loader writes down for itself. What getrusage says of children is no
-measure of them: a process that was just started counts the memory of the one that started it, until it becomes its own.
+Linux only: peaks are VmHWM of /proc, which each loader writes to a file. getrusage does not measure children correctly:
+a new process counts the memory of its parent at first.
 """
 
 import argparse
@@ -25,26 +25,26 @@ from dspkd.data.decode import judged
 
 
 def peak():
-    """Return the largest memory that this process had so far, in MiB."""
+    """Return the peak memory of this process so far, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 class Loader:
-    """Makes images, and writes down the peak of the process that does."""
+    """Decodes images, and writes the peak memory of its process to a file."""
 
     def __init__(self, folder, size):
         self._folder = folder
-        self._judged = partial(judged, size=size, short_side=round(size * 8 / 7))
+        self._decode = partial(judged, size=size, short_side=round(size * 8 / 7))
 
     def __call__(self, path):
-        image = self._judged(path)
+        image = self._decode(path)
         (self._folder / f"{os.getpid()}.peak").write_text(str(peak()))
         return image
 
 
 class Untrained:
-    """The student that answers."""
+    """A student with random weights."""
 
     classes, key, batch_size, on_gpu = tuple("ABCDEFGH"), "untrained", 32, False
 
@@ -67,17 +67,18 @@ class Untrained:
 
 def once(table, workers, size):
     from dspkd.deploy.batch import engines
-    from dspkd.deploy.batch import predict as many
+    from dspkd.deploy.batch import predict as batch
     from dspkd.deploy.batch.listing import ImageList
     from dspkd.deploy.batch.output import ShardedOutput
 
-    asked, source = Untrained(size, table.parent), ImageList(table)
-    engine = partial(engines.run_inline, asked=asked, root=source.root, workers=workers)
+    classifier, source = Untrained(size, table.parent), ImageList(table)
+    engine = partial(engines.run_inline, classifier=classifier, root=source.root, workers=workers)
     wall, cpu = time.perf_counter(), time.process_time()
-    counted = many.predict(source, ShardedOutput(table.with_name("out.csv"), asked.classes, asked.key), engine)
+    output = ShardedOutput(table.with_name("out.csv"), classifier.classes, classifier.key)
+    counts = batch.predict(source, output, engine)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     loader = max(float(path.read_text()) for path in table.parent.glob("*.peak"))
-    print(json.dumps([counted.images, counted.unanswered, wall, cpu, peak(), loader]))
+    print(json.dumps([counts.images, counts.failed, wall, cpu, peak(), loader]))
 
 
 def main():
@@ -87,24 +88,24 @@ def main():
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--size", type=int, default=96, help="side of an image")
     parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.once:
-        once(asked.once, asked.workers, asked.size)
+    options = parser.parse_args()
+    if options.once:
+        once(options.once, options.workers, options.size)
         return
-    images = sorted(path.resolve() for path in asked.folder.rglob("*.jpg"))
-    print(f"{asked.size} px, {asked.workers} loader processes, one thread")
+    images = sorted(path.resolve() for path in options.folder.rglob("*.jpg"))
+    print(f"{options.size} px, {options.workers} loader processes, one thread")
     print(
         "| images | images/s | s | CPU s of the network's process | peak MiB | of a loader |\n|---|---|---|---|---|---|"
     )
-    for count in asked.images:
+    for count in options.images:
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder) / "images.csv"
             table.write_text(
                 "path\n" + "".join(f"{path}\n" for path in itertools.islice(itertools.cycle(images), count))
             )
-            again = [sys.executable, __file__, asked.folder, "--once", table, "--workers", asked.workers]
-            made = subprocess.run([*map(str, again), "--size", str(asked.size)], capture_output=True, check=True)
-            number, _, wall, cpu, own, loader = json.loads(made.stdout)
+            again = [sys.executable, __file__, options.folder, "--once", table, "--workers", options.workers]
+            done = subprocess.run([*map(str, again), "--size", str(options.size)], capture_output=True, check=True)
+            number, _, wall, cpu, own, loader = json.loads(done.stdout)
         print(f"| {number:,} | {number / wall:.0f} | {wall:.0f} | {cpu:.0f} | {own:.0f} | {loader:.0f} |", flush=True)
 
 

@@ -3,8 +3,8 @@
     python benchmarks/bench_serve.py model.dspkd ../shared/data/dermoscopy-224-mini --seconds 10
     python benchmarks/bench_serve.py model.dspkd ../shared/data/dermoscopy-224-mini --soak 100000 --clients 8
 
-Each client sends an image, waits for the answer and sends the next, over a connection that is kept. The first second
-is not counted. 429 and 503 are counted apart: they are answers in time, and no predictions.
+Each client sends an image, waits for the response and sends the next, over a persistent connection. The first second
+is not counted. 429 and 503 are counted separately: they are responses without a prediction.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 from served import Client, multipart, request, resident, served
 
 
-async def load(address, requests, clients, *, seconds=None, count=None, told=lambda done: None):
+async def load(address, requests, clients, *, seconds=None, count=None, on_progress=lambda done: None):
     """Return (start, duration, status) of each request that `clients` sent."""
     done, began = [], time.perf_counter()
 
@@ -27,7 +27,7 @@ async def load(address, requests, clients, *, seconds=None, count=None, told=lam
             started = time.perf_counter()
             status = await client.send(requests[(number + len(done)) % len(requests)])
             done.append((started - began, time.perf_counter() - started, status))
-            told(len(done))
+            on_progress(len(done))
         client.close()
 
     await asyncio.gather(*map(one, range(clients)))
@@ -46,14 +46,14 @@ def row(done, clients, seconds):
 
 
 def soak(process, address, requests, clients, count):
-    """Send `count` requests, and print the memory as they go."""
+    """Send `count` requests, and print the memory from time to time."""
     began = time.perf_counter()
 
-    def told(done):
+    def on_progress(done):
         if done in {1000, *range(0, count + 1, count // 10)}:
             print(f"| {done:,} | {resident(process.pid):.1f} MB | {time.perf_counter() - began:.0f} s |", flush=True)
 
-    done = asyncio.run(load(address, requests, clients, count=count, told=told))
+    done = asyncio.run(load(address, requests, clients, count=count, on_progress=on_progress))
     print(f"statuses: {dict(Counter(status for *_, status in done))}")
 
 
@@ -73,7 +73,7 @@ def main():
         if options.soak:
             soak(process, address, requests, options.clients[0], options.soak)
             return
-        print("| clients | answers/s | p50 ms | p95 ms | p99 ms | refused |\n|---|---|---|---|---|---|")
+        print("| clients | predictions/s | p50 ms | p95 ms | p99 ms | refused |\n|---|---|---|---|---|---|")
         for clients in options.clients:
             row(asyncio.run(load(address, requests, clients, seconds=options.seconds)), clients, options.seconds)
         print(f"resident: {resident(process.pid):.0f} MB")

@@ -1,11 +1,11 @@
-"""What a bundle's networks say in Chromium, on the device, beside the Predictor on this machine, on real images.
+"""Compare a bundle's predictions in Chromium, on the device, with the Predictor's, on real images.
 
     python benchmarks/device_answers.py model.dspkd ../shared/data/dermoscopy-150 --images 200
 
 Each network of the bundle is run by the page's own modules (they need `make web`). Printed for each network and folder:
-the largest difference of a value of the network's image (of 255), of a logit and of a probability, how many answers
-have another class or another advice, and by how much the bundle's other networks differ, so that one network could not
-pass for another.
+the largest difference of a pixel of the network's input (of 255), of a logit and of a probability, the number of
+predictions with another class or referral, and the difference to the bundle's other networks, which shows that one
+network could not be mistaken for another.
 """
 
 import argparse
@@ -21,28 +21,28 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from dspkd.deploy import Predictor
-from dspkd.deploy.batch.csv_sheet import find
+from dspkd.deploy.batch.listing import find_images
 from dspkd.deploy.bundle.reader import open_bundle
 from dspkd.deploy.serve import web_page
 
-ASK = """async () => {
+PREDICT = """async () => {
   const { onDevice } = await import("/static/device.js");
-  const { decode, image } = await import("/static/picture.js");
-  const fetched = async (name) => (await fetch(`/bundle/${name}.json`)).json();
-  const [spec, about] = [await fetched("spec"), await fetched("about")];
+  const { decode, preprocess } = await import("/static/image.js");
+  const fetchJson = async (name) => (await fetch(`/bundle/${name}.json`)).json();
+  const [spec, about] = [await fetchJson("spec"), await fetchJson("about")];
   globalThis.network ??= onDevice(spec, about, () => ({}));
-  await globalThis.network.ready();
-  const said = [];
+  await globalThis.network.load();
+  const results = [];
   for (const file of document.getElementById("probe").files) {
-    const answer = await globalThis.network.answer(file);
-    const pixels = image(await decode(file), spec.preprocessing).map((value) => Math.round(255 * value));
-    said.push({ ...answer, pixels: Array.from(pixels) });
+    const prediction = await globalThis.network.predict(file);
+    const pixels = preprocess(await decode(file), spec.preprocessing).map((value) => Math.round(255 * value));
+    results.push({ ...prediction, pixels: Array.from(pixels) });
   }
-  return said;
+  return results;
 }"""
 PROBE = """() => document.body.append(
   Object.assign(document.createElement("input"), { type: "file", multiple: true, id: "probe" }))"""
-AT_ONCE = 25
+BATCH = 25
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -50,70 +50,76 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-def written(bundle, precision, folder):
+def write_page(bundle, precision, folder):
     """Write the page, as if `precision` were the bundle's default."""
     web_page.write(bundle, folder)
     model = bundle.spec.models[precision].file
     (folder / "bundle" / model).write_bytes(bundle.read(model))
     about = folder / "bundle" / "about.json"
-    told = json.loads(about.read_text()) | {
+    content = json.loads(about.read_text()) | {
         "model": model,
         "precision": precision,
         "sha256": bundle.files[model].sha256,
     }
-    about.write_text(json.dumps(told))
+    about.write_text(json.dumps(content))
     return folder
 
 
-def compared(page, files, predictor, others):
-    """Return the largest differences: image, logit, probability, other networks; and how many answers differ."""
-    far, differ = np.zeros(4), 0
-    for start in range(0, len(files), AT_ONCE):
-        some = files[start : start + AT_ONCE]
+def compare(page, files, predictor, others):
+    """Return the largest differences (pixel, logit, probability, other networks) and how many predictions differ."""
+    largest, differ = np.zeros(4), 0
+    for start in range(0, len(files), BATCH):
+        some = files[start : start + BATCH]
         page.set_input_files("#probe", [str(file) for file in some])
-        for said, file in zip(page.evaluate(ASK), some, strict=True):
-            wanted = predictor.predict(file)
-            shares = np.array(list(wanted.probabilities.values()))
-            elsewhere = [list(other.predict(file).probabilities.values()) for other in others]
-            apart = [
-                np.rint(predictor.preprocess(file) * 255).ravel() - said["pixels"],
-                wanted.logits - np.array(said["logits"]),
-                shares - list(said["probabilities"].values()),
-                np.array(elsewhere) - shares if others else np.zeros(1),
+        for result, file in zip(page.evaluate(PREDICT), some, strict=True):
+            expected = predictor.predict(file)
+            probabilities = np.array(list(expected.probabilities.values()))
+            of_others = [list(other.predict(file).probabilities.values()) for other in others]
+            differences = [
+                np.rint(predictor.preprocess(file) * 255).ravel() - result["pixels"],
+                expected.logits - np.array(result["logits"]),
+                probabilities - list(result["probabilities"].values()),
+                np.array(of_others) - probabilities if others else np.zeros(1),
             ]
-            far = np.maximum(far, [np.abs(values).max() for values in apart])
-            differ += (said["top"], said["refer"]) != (wanted.top, wanted.refer)
-    return far, differ
+            largest = np.maximum(largest, [np.abs(values).max() for values in differences])
+            differ += (result["top"], result["refer"]) != (expected.top, expected.refer)
+    return largest, differ
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--images", type=int, default=100, help="of each folder, drawn by --seed")
+    parser.add_argument("--images", type=int, default=100, help="of each folder, sampled by --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     options = parser.parse_args()
     bundle = open_bundle(options.bundle)
-    asked = {precision: Predictor(bundle, precision) for precision in bundle.spec.models}
-    print("| network | images | images | pixel | logit | probability | other answers | other networks |")
+    predictors = {precision: Predictor(bundle, precision) for precision in bundle.spec.models}
+    print("| network | folder | images | pixel | logit | probability | predictions that differ | other networks |")
     print("|---|---|---|---|---|---|---|---|")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         browser = playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
-        for precision, predictor in asked.items():
-            folder = written(bundle, precision, Path(scratch) / precision)
+        for precision, predictor in predictors.items():
+            folder = write_page(bundle, precision, Path(scratch) / precision)
             web = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
             threading.Thread(target=web.serve_forever, daemon=True).start()
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{web.server_port}/")
             page.wait_for_selector("body[data-ready]")
             page.evaluate(PROBE)
-            others = [other for name, other in asked.items() if name != precision]
-            for images in options.folders:
-                files = find([images])
+            others = [other for name, other in predictors.items() if name != precision]
+            for folder_of_images in options.folders:
+                files = find_images([folder_of_images])
                 files = random.Random(options.seed).sample(files, min(options.images, len(files)))
-                (pixel, logit, share, other), differ = compared(page, files, predictor, others)
-                cells = [precision, images.name, len(files), *(f"{v:.2g}" for v in (pixel, logit, share)), differ]
+                (pixel, logit, probability, other), differ = compare(page, files, predictor, others)
+                cells = [
+                    precision,
+                    folder_of_images.name,
+                    len(files),
+                    *(f"{v:.2g}" for v in (pixel, logit, probability)),
+                    differ,
+                ]
                 print("| " + " | ".join(map(str, [*cells, f"{other:.2g}"])) + " |", flush=True)
             web.shutdown()
         print(f"Chromium {browser.version}")

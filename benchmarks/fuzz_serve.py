@@ -1,9 +1,9 @@
-"""Mutated uploads against `dspkd serve`: none may crash it, hang it or bring a status of 500 or more.
+"""Mutated uploads against `dspkd serve`: none may crash it, hang it or cause a status of 500 or more.
 
     python benchmarks/fuzz_serve.py model.dspkd --count 10000 --seed 0
 
-Images in JPEG, PNG and WebP, form and head are mutated: bits, bytes, runs of them, lengths, cuts, chunks of other
-images, boundaries, headers. After all, the server must still answer as before.
+Images in JPEG, PNG and WebP, forms and headers are mutated: bits, bytes, runs of them, lengths, cuts, chunks of other
+images, boundaries, headers. Afterwards the server must respond as before.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def originals():
     image = Image.fromarray(paint("NV", lesion=1, photo=0, size=64))
     exif = Image.Exif()
     exif[274] = 6
-    said = []
+    images = []
     forms = [
         ("JPEG", {"exif": exif}),
         ("JPEG", {"progressive": True}),
@@ -38,16 +38,16 @@ def originals():
     for form, options in forms:
         file = io.BytesIO()
         image.save(file, form, **options)
-        said.append(file.getvalue())
+        images.append(file.getvalue())
     for form, mode in [("PNG", "1"), ("PNG", "P"), ("PNG", "I;16"), ("PNG", "LA"), ("JPEG", "L"), ("JPEG", "CMYK")]:
         file = io.BytesIO()
         (image.convert("L") if mode == "I;16" else image).convert(mode).save(file, form)
-        said.append(file.getvalue())
-    return said
+        images.append(file.getvalue())
+    return images
 
 
 def mutated(data, draw, others=()):
-    """Return `data` with one to four things wrong with it."""
+    """Return `data` with one to four mutations."""
     data = bytearray(data)
     for _ in range(draw.randint(1, 4)):
         if not data:
@@ -96,11 +96,19 @@ HEADERS = [
     "X-Forwarded-For: 1.2.3.4",
     "X: " + "y" * 5000,
 ]
-PATHS = ["/predict", "/predict", "/predict", "/heatmap", "/heatmap?of=NV", "/heatmap?of=%ff", "/predict?x=" + "y" * 200]
+PATHS = [
+    "/predict",
+    "/predict",
+    "/predict",
+    "/heatmap",
+    "/heatmap?class_id=NV",
+    "/heatmap?class_id=%ff",
+    "/predict?x=" + "y" * 200,
+]
 
 
 def upload(draw, images):
-    """Return a request that has something wrong in its image, its form or its head."""
+    """Return a request with mutations of its image, its form or its header."""
     files = [mutated(draw.choice(images), draw, images) for _ in range(draw.choice([1, 1, 1, 2, 9]))]
     body, content_type = multipart(*files), f"multipart/form-data; boundary={BOUNDARY}"
     where = draw.random()
@@ -112,24 +120,24 @@ def upload(draw, images):
 
 
 async def fuzz(address, count, seed):
-    images, statuses, slowest, wrong = originals(), Counter(), 0.0, []
-    fine = request(multipart(images[0]))
+    images, statuses, slowest, failed = originals(), Counter(), 0.0, []
+    valid = request(multipart(images[0]))
     client = Client(address)
-    assert await client.send(fine) == 200
+    assert await client.send(valid) == 200
     for number in range(count):
         sent = upload(random.Random(f"{seed} {number}"), images)
-        broken_head = number % 20 == 0
-        if broken_head:
+        broken_header = number % 20 == 0
+        if broken_header:
             sent = mutated(sent[:150], random.Random(number)) + sent[150:]
         started = time.perf_counter()
-        status = await asyncio.wait_for(client.send(sent, last=broken_head), 60)
+        status = await asyncio.wait_for(client.send(sent, last=broken_header), 60)
         slowest = max(slowest, time.perf_counter() - started)
         statuses[status] += 1
         if status >= 500:
-            wrong.append(number)
-    assert await client.send(fine) == 200, "the server does not answer as before"
+            failed.append(number)
+    assert await client.send(valid) == 200, "the server does not respond as before"
     client.close()
-    return statuses, slowest, wrong
+    return statuses, slowest, failed
 
 
 def main():
@@ -140,13 +148,13 @@ def main():
     options = parser.parse_args()
     with served(options.bundle) as (process, address):
         before, started = resident(process.pid), time.perf_counter()
-        statuses, slowest, wrong = asyncio.run(fuzz(address, options.count, options.seed))
+        statuses, slowest, failed = asyncio.run(fuzz(address, options.count, options.seed))
         print(f"{options.count:,} uploads in {time.perf_counter() - started:.0f} s, the slowest {slowest:.2f} s")
         print(f"statuses (0: closed without one): {dict(sorted(statuses.items()))}")
         print(f"resident: {before:.0f} MB before, {resident(process.pid):.0f} MB after")
         assert process.poll() is None, "the server is gone"
-    if wrong:
-        print(f"500 or more: uploads {wrong[:20]} of seed {options.seed}")
+    if failed:
+        print(f"500 or more: uploads {failed[:20]} of seed {options.seed}")
         sys.exit(1)
 
 

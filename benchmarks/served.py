@@ -1,4 +1,4 @@
-"""A server in a process of its own, and a client that costs little beside it; for the benchmarks of the server."""
+"""A server in its own process, and a client with little overhead; for the benchmarks of the server."""
 
 import asyncio
 import subprocess
@@ -48,7 +48,7 @@ def request(body, path="/predict", content_type=f"multipart/form-data; boundary=
 
 
 class Client:
-    """One connection that is kept, and opened again where the server closed it."""
+    """A persistent connection, reopened if the server closed it."""
 
     def __init__(self, address):
         self.address, self.streams = address, None

@@ -1,4 +1,4 @@
-"""The page as tests use it in Chromium."""
+"""Helpers for tests of the page in Chromium."""
 
 import http.server
 import threading
@@ -16,22 +16,22 @@ with_runtime = pytest.mark.skipif(
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Any web server, less its log."""
+    """A web server without a log."""
 
     def log_message(self, *arguments):
         pass
 
 
 @contextmanager
-def sent_from(folder):
-    """Send a folder's files as any web server does; yield its address."""
+def serve_folder(folder):
+    """Serve a folder's files by a plain web server; yield its address."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{web.server_port}/"
         web.shutdown()
 
 
-def opened(page, address, mode=None):
+def open_page(page, address, mode=None):
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
     if mode:
@@ -39,7 +39,7 @@ def opened(page, address, mode=None):
     return page
 
 
-def answered(page, name, data):
-    """Give the page an image, and wait for the heat map."""
+def predict(page, name, data):
+    """Choose an image on the page, and wait for its heat map."""
     page.set_input_files("#file", {"name": name, "mimeType": "image/jpeg", "buffer": data})
     page.wait_for_selector("#heat-toggle:not([hidden])")

@@ -19,7 +19,7 @@ def manifest_of(members, **changes):
 
 
 def write(path, files, manifest=None, compression=zipfile.ZIP_STORED):
-    """Write a bundle by hand: {name or ZipInfo: bytes}, under a manifest that vouches for it unless one is given."""
+    """Write a bundle by hand from {name or ZipInfo: bytes}, with a matching manifest unless one is given."""
     plain = {getattr(name, "filename", name): content for name, content in files.items()}
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr(MANIFEST, manifest_of(plain) if manifest is None else manifest)
@@ -29,7 +29,7 @@ def write(path, files, manifest=None, compression=zipfile.ZIP_STORED):
 
 
 def edited(path, files, name, change):
-    """Write a bundle whose JSON file `name` was changed by `change`, and whose manifest vouches for that."""
-    said = json.loads(files[name])
-    change(said)
-    return write(path, {**files, name: json.dumps(said).encode()})
+    """Write a bundle whose JSON file `name` was changed by `change`, with a matching manifest."""
+    content = json.loads(files[name])
+    change(content)
+    return write(path, {**files, name: json.dumps(content).encode()})

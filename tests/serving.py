@@ -58,7 +58,7 @@ def network(seed=0, size=32, classes=4):
         helper.make_node("Gemm", ["flat", "w3", "b"], ["logits"]),
     ]
     for node in nodes:
-        node.name = node.output[0]  # by which quantisation leaves some out
+        node.name = node.output[0]  # by which quantisation excludes some
     graph = helper.make_graph(
         nodes,
         "dspkd",
@@ -73,7 +73,7 @@ def network(seed=0, size=32, classes=4):
 
 
 def in_int8(model, size):
-    """Return a network quantised as `dspkd export` tries first, calibrated on synthetic lesions."""
+    """Return a network quantised by the first setting of `dspkd export`, calibrated on synthetic lesions."""
     from dspkd.deploy.export import quantise
 
     images = np.stack([np.asarray(lesion(seed, size=size)).transpose(2, 0, 1) for seed in range(32)])
@@ -81,7 +81,7 @@ def in_int8(model, size):
 
 
 def make_bundle(path, *, size=32, short_side=37, refer_below=0.4, artefacts=(), int8=False, **changes):
-    """Write a bundle of a random network; with `int8` it has both networks, and int8 is its default."""
+    """Write a bundle of a random network; with `int8` it has both precisions, and int8 is its default."""
     networks = {"fp32": network(size=size)}
     if int8:
         networks["int8"] = in_int8(networks["fp32"], size)
@@ -113,14 +113,14 @@ def lesion(seed=0, size=96, label="NV"):
 
 
 def talk(bundle_file, conversation, **options):
-    """Make an application, and let `conversation` speak with it."""
+    """Run `conversation` with a client of an application for this bundle."""
 
-    async def spoken():
+    async def run():
         transport = httpx.ASGITransport(create(open_bundle(bundle_file), **options))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await conversation(client)
 
-    return asyncio.run(spoken())
+    return asyncio.run(run())
 
 
 def post(bundle_file, *files, path="/predict", headers=None, **options):
@@ -133,7 +133,7 @@ def get(bundle_file, path, *, headers=None, **options):
 
 
 def start_server(bundle, *options, stderr=None, **environment):
-    """Start `dspkd serve` on a free port; return the process and its address, once it answers."""
+    """Start `dspkd serve` on a free port; return the process and its address, once it responds."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dspkd", "serve", str(bundle), "--port", "0", *options],
         stdout=subprocess.PIPE,

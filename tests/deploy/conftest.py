@@ -12,7 +12,7 @@ from dspkd.runs import train as run
 def finished(lesions, tmp_path_factory):
     """The folder of a run of a tiny network on synthetic lesions."""
     out = tmp_path_factory.mktemp("runs") / "student"
-    settings = {
+    recipe = {
         "name": "tiny student",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
@@ -20,13 +20,13 @@ def finished(lesions, tmp_path_factory):
         "train": {"batch_size": 16},
         "stages": [{"name": "labels", "epochs": 8, "lr": 3e-3, "terms": [{"method": "labels"}]}],
     }
-    run.train(schema.parse(settings), out)
+    run.train(schema.parse(recipe), out)
     return out
 
 
 @pytest.fixture(scope="session")
 def made(finished, tmp_path_factory):
-    """The run's bundle as `export` made it, and what it logged."""
+    """The run's bundle, and the lines that `export` logged."""
     from dspkd.deploy.export.export import export
 
     logged = []

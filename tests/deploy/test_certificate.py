@@ -1,4 +1,4 @@
-"""The certificate's figures by hand, and that it tells no path."""
+"""The certificate's figures computed by hand, and that it contains no path."""
 
 import json
 from dataclasses import replace
@@ -15,49 +15,48 @@ CLASSES, TEMPERATURE, THRESHOLD = ("MEL", "NV", "DF"), 0.5, 0.7
 
 
 @pytest.fixture
-def answers():
-    """Sixty images of twenty lesions, none a DF; the network in int8 is not the one in torch."""
+def predictions():
+    """Sixty images of twenty lesions, none a DF; the int8 network differs from the one in torch."""
     draw = np.random.default_rng(0)
     labels = draw.integers(0, 2, 60)
 
-    def told(gain):
+    def make(gain):
         logits = (draw.normal(size=(60, 3)) + gain * np.eye(3)[labels]).astype(np.float32)
         return Predictions(CLASSES, tuple(map(str, range(60))), tuple(str(k // 3) for k in range(60)), labels, logits)
 
-    return {"torch": told(2.0), "int8": told(0.5)}
+    return {"torch": make(2.0), "int8": make(0.5)}
 
 
-def test_a_part_is_told_of_the_default_network(answers):
-    part = certificate.part(answers, TEMPERATURE, THRESHOLD, "int8")
-    told = answers["int8"]
-    shares = softmax(told.logits.astype(np.float64) / TEMPERATURE, axis=1)
+def test_a_part_describes_the_default_network(predictions):
+    part = certificate.part(predictions, TEMPERATURE, THRESHOLD, "int8")
+    default = predictions["int8"]
+    shares = softmax(default.logits.astype(np.float64) / TEMPERATURE, axis=1)
     sure, top = shares.max(axis=1) >= THRESHOLD, shares.argmax(axis=1)
     assert (part["images"], part["lesions or patients"]) == (60, 20)
     assert set(part["referral"]) == {"MEL", "NV"}
     for number, name in enumerate(("MEL", "NV")):
-        mine, row = told.labels == number, part["referral"][name]
+        mine, row = default.labels == number, part["referral"][name]
         assert row["answered"] == pytest.approx(sure.mean())
         assert row["found"] == pytest.approx((sure & (top == number))[mine].mean())
         assert row["referred"] == pytest.approx((~sure)[mine].mean())
     assert part["answered as torch does"] == {
         "torch": 1.0,
-        "int8": pytest.approx((top == answers["torch"].predicted).mean(), abs=1e-6),
+        "int8": pytest.approx((top == predictions["torch"].predicted).mean(), abs=1e-6),
     }
     assert part["recall"]["DF"] == {"images": 0, "torch": None, "int8": None}
 
 
-def test_calibration_before_knows_no_temperature_and_after_does(answers):
-    flat, sharp = (certificate.part(answers, t, THRESHOLD, "int8")["calibration error"] for t in (1.0, TEMPERATURE))
+def test_calibration_error_is_reported_before_and_after_the_temperature(predictions):
+    flat, sharp = (certificate.part(predictions, t, THRESHOLD, "int8")["calibration error"] for t in (1.0, TEMPERATURE))
     assert flat["before"] == flat["after"] == sharp["before"]
     assert sharp["after"] != sharp["before"]
-    assert flat != certificate.part(answers, 1.0, THRESHOLD, "torch")["calibration error"]
+    assert flat != certificate.part(predictions, 1.0, THRESHOLD, "torch")["calibration error"]
 
 
-def test_origins_name_files_and_folders_and_tell_no_path(finished):
-    asked = schema.load(finished / "recipe.toml")
-    asked = replace(
-        asked, teacher=("disks/jane/runs/teacher",), model=replace(asked.model, weights="disks/jane/first.safetensors")
-    )
-    told = certificate.origins(finished, asked)
-    assert (told["first weights"], told["teachers"]) == ("first.safetensors", [{"name": "teacher"}])
-    assert "jane" not in json.dumps(told)
+def test_origins_contain_names_and_no_path(finished):
+    recipe = schema.load(finished / "recipe.toml")
+    model = replace(recipe.model, weights="disks/jane/first.safetensors")
+    recipe = replace(recipe, teacher=("disks/jane/runs/teacher",), model=model)
+    origins = certificate.origins(finished, recipe)
+    assert (origins["first weights"], origins["teachers"]) == ("first.safetensors", [{"name": "teacher"}])
+    assert "jane" not in json.dumps(origins)

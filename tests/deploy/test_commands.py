@@ -13,43 +13,46 @@ from dspkd.deploy import Predictor
 from dspkd.evaluation.isic2019_submission import CATEGORIES
 
 
-def test_a_bundle_is_verified_or_not(bundle, tmp_path):
+def test_verify_reports_each_check_and_the_exit_code(bundle, tmp_path):
     out, err = call("verify", bundle)
     assert err == ""
     assert re.search(r"^tiny student: 8 classes, digest [0-9a-f]{64}$", out, flags=re.M)
-    assert [line[:5] for line in out.splitlines()[1:-1]] == ["ok   "] * 4
+    assert [line.split()[0] for line in out.splitlines()[1:-1]] == ["ok"] * 4
     assert out.splitlines()[-1] == "verified"
-    steps = {"short_side": 36}
     path = edited(
         tmp_path / "bad.dspkd",
         contents(bundle),
         "spec.json",
-        lambda said: said["preprocessing"]["resize"].update(steps),
+        lambda spec: spec["preprocessing"]["resize"].update(short_side=36),
     )
     out, _ = call("verify", path, code=1)
-    assert "WRONG preprocessing: golden/" in out
-    assert out.splitlines()[-1] == "NOT VERIFIED: do not use this file here"
+    assert "FAILED preprocessing: golden/" in out
+    assert out.splitlines()[-1].startswith("NOT VERIFIED")
     (tmp_path / "cut.dspkd").write_bytes(bundle.read_bytes()[:-30])
-    assert "cut.dspkd: damaged, or cut short, or no bundle" in refused("verify", tmp_path / "cut.dspkd")
+    assert "cut.dspkd: damaged, truncated, or not a bundle" in refused("verify", tmp_path / "cut.dspkd")
 
 
-def test_answers_are_printed_ranked_or_as_json(bundle, photographs):
-    told = Predictor(bundle).predict(photographs[0])
+def test_predictions_are_printed_ranked_or_as_json(bundle, photographs):
+    prediction = Predictor(bundle).predict(photographs[0])
     out, err = call("predict", bundle, photographs[0])
-    assert out.startswith(f"{photographs[0]}: {told.top} {told.confidence:.3f}  ")
-    assert out.rstrip().endswith("not sure, refer") == told.refer
+    assert out.startswith(f"{photographs[0]}: {prediction.top} {prediction.confidence:.3f}  ")
+    assert out.rstrip().endswith("not sure, refer") == prediction.refer
     assert err.startswith("For research. This is no diagnosis")
     out, _ = call("predict", bundle, *photographs[:2], "--json", "--precision", "fp32", "--threads", 2)
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["image"] for line in lines] == [str(path) for path in photographs[:2]]
-    exact_of = Predictor(bundle, "fp32")
-    exact = exact_of.predict(photographs[0])
-    assert lines[0]["probabilities"] == exact.probabilities
-    assert {(line["bundle"], line["precision"]) for line in lines} == {(exact_of.bundle.digest[:12], "fp32")}
-    assert (lines[0]["top"], lines[0]["confidence"], lines[0]["refer"]) == (exact.top, exact.confidence, exact.refer)
+    fp32 = Predictor(bundle, "fp32")
+    expected = fp32.predict(photographs[0])
+    assert lines[0]["probabilities"] == expected.probabilities
+    assert {(line["bundle"], line["precision"]) for line in lines} == {(fp32.bundle.digest[:12], "fp32")}
+    assert (lines[0]["top"], lines[0]["confidence"], lines[0]["refer"]) == (
+        expected.top,
+        expected.confidence,
+        expected.refer,
+    )
 
 
-def test_an_image_that_cannot_be_read_stops_no_other(bundle, photographs, tmp_path):
+def test_an_unreadable_image_stops_no_other(bundle, photographs, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     out, err = call("predict", bundle, tmp_path / "bad.jpg", photographs[0], "--json", code=1)
     first, second = map(json.loads, out.splitlines())
@@ -58,50 +61,69 @@ def test_an_image_that_cannot_be_read_stops_no_other(bundle, photographs, tmp_pa
     assert "error: " in err
 
 
-def test_an_archive_is_answered_into_a_sheet_that_goes_on(bundle, photographs, tmp_path):
+def test_out_writes_the_predictions_of_files_and_folders(bundle, photographs, tmp_path):
     (tmp_path / "archive").mkdir()
-    for path in photographs[:5]:
+    for path in photographs[:3]:
         shutil.copy(path, tmp_path / "archive")
-    out, _ = call("predict", bundle, tmp_path / "archive", "--csv", tmp_path / "answers.csv")
-    assert out == f"{tmp_path / 'answers.csv'}: 5 of 5 images answered now, 0 not readable\n"
-    out, _ = call("predict", bundle, tmp_path / "archive", "--csv", tmp_path / "answers.csv")
-    assert out == f"{tmp_path / 'answers.csv'}: 0 of 5 images answered now, 0 not readable\n"
+    (tmp_path / "archive" / "bad.jpg").write_bytes(b"no image")
+    out = tmp_path / "predictions.csv"
+    images = (photographs[3], tmp_path / "archive")
+    printed, err = call("predict", bundle, *images, "--out", out, "--workers", 0)
+    assert printed.startswith(f"{out}: 5 images")
+    assert "no prediction for 1" in err
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [path.name for path in photographs[:3]]
+    assert [row["image"] for row in rows] == list(
+        map(str, [photographs[3], *sorted(tmp_path / "archive" / name for name in [*names, "bad.jpg"])])
+    )
+    predictor = Predictor(bundle)
+    for row in rows:
+        if row["image"].endswith("bad.jpg"):
+            assert "not an image of a known format" in row["error"]
+            continue
+        prediction = predictor.predict(row["image"])
+        assert (row["predicted"], row["refer"]) == (prediction.top, "yes" if prediction.refer else "no")
+        for name, p in prediction.probabilities.items():
+            assert float(row[f"probability_{name}"]) == pytest.approx(p, abs=1e-5)
+    assert "predictions.csv: exists already" in refused("predict", bundle, photographs[0], "--out", out)
 
 
-def test_a_submission_to_the_challenge_is_written(bundle, photographs, tmp_path):
+def test_isic_csv_writes_a_submission(bundle, photographs, tmp_path):
     call("predict", bundle, *photographs[:3], "--isic-csv", tmp_path / "submission.csv")
     with (tmp_path / "submission.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["image", *CATEGORIES]
     predictor = Predictor(bundle)
     for row, path in zip(rows, photographs, strict=False):
-        told = predictor.predict(path)
+        prediction = predictor.predict(path)
         assert row["image"] == path.stem
-        assert {name: float(row[name]) for name in CATEGORIES} == {**told.probabilities, "UNK": 0.0}
+        assert {name: float(row[name]) for name in CATEGORIES} == {**prediction.probabilities, "UNK": 0.0}
 
-    def rename(said):
-        said["classes"][0]["id"] = "melanoma"
+    def rename(spec):
+        spec["classes"][0]["id"] = "melanoma"
 
     other = edited(tmp_path / "other.dspkd", contents(bundle), "spec.json", rename)
     message = refused("predict", other, photographs[0], "--isic-csv", tmp_path / "no.csv")
     assert "the challenge has no class melanoma" in message
 
 
-def test_a_run_is_asked_as_before_and_takes_no_options_of_bundles(finished, photographs, tmp_path):
+def test_a_run_predicts_too_and_refuses_options_of_bundles(finished, photographs, tmp_path):
     out, _ = call("predict", finished, photographs[0], "--json")
     assert sum(json.loads(out)["probabilities"].values()) == pytest.approx(1)
-    assert "are for bundles; make one: dspkd export" in refused("predict", finished, photographs[0], "--csv", "a.csv")
+    for option, value in (("--isic-csv", "a.csv"), ("--precision", "int8")):
+        assert f"{option} is for bundles; dspkd export" in refused("predict", finished, photographs[0], option, value)
     assert "there is no such file" in refused("predict", tmp_path / "none.dspkd", photographs[0])
 
 
-def test_export_writes_all_that_is_asked_for_and_says_what_it_found(made, finished, tmp_path, monkeypatch):
+def test_export_passes_its_options_on_and_writes_other_formats(made, finished, tmp_path, monkeypatch):
     """The bundle is that of the fixture: making it is tested in test_export."""
     from dspkd.deploy.export import export as exporting
 
-    asked = {}
+    given = {}
 
     def instead(run, out, **options):
-        asked.update(options, run=run, out=out)
+        given.update(options, run=run, out=out)
         return made[0]
 
     monkeypatch.setattr(exporting, "export", instead)
@@ -109,8 +131,8 @@ def test_export_writes_all_that_is_asked_for_and_says_what_it_found(made, finish
         "export", finished, "--out", tmp_path / "m.dspkd", "--max-loss", 0.05, "--coverage", 0.8,
         "--hub", tmp_path / "hub", "--program", tmp_path / "m.pt2",
     )  # fmt: skip
-    assert (asked["run"], asked["out"]) == (finished, tmp_path / "m.dspkd")
-    assert (asked["max_loss"], asked["coverage"]) == (0.05, 0.8)
+    assert (given["run"], given["out"]) == (finished, tmp_path / "m.dspkd")
+    assert (given["max_loss"], given["coverage"]) == (0.05, 0.8)
     assert made[0].read_json("certificate.json")["conversion"]["verdict"] in out
     assert f"digest {made[0].digest}" in out
     assert (tmp_path / "hub" / "README.md").is_file()
@@ -118,14 +140,14 @@ def test_export_writes_all_that_is_asked_for_and_says_what_it_found(made, finish
     assert "web:" not in out
 
 
-def test_export_writes_the_page_and_refuses_its_folder_before_any_work(made, finished, tmp_path, monkeypatch):
+def test_export_writes_the_page_and_checks_its_folder_first(made, finished, tmp_path, monkeypatch):
     from dspkd.deploy.export import export as exporting
     from dspkd.deploy.serve import web_page
 
-    begun = []
+    exported = []
 
     def instead(run, out, **options):
-        begun.append(run)
+        exported.append(run)
         return made[0]
 
     monkeypatch.setattr(exporting, "export", instead)
@@ -136,9 +158,9 @@ def test_export_writes_the_page_and_refuses_its_folder_before_any_work(made, fin
     network = (tmp_path / "page" / "bundle" / "model.int8.onnx").read_bytes()
     assert network == made[0].read("model.int8.onnx")
     again = ("export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "page")
-    assert "page: is there already; nothing is overwritten" in refused(*again)
+    assert "page: exists already" in refused(*again)
     monkeypatch.setattr(web_page, "RUNTIME", ("static/vendor/none.wasm",))
-    assert "none.wasm is missing from the page; in a clone of dspkd, `make web` fetches it" in refused(
-        "export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "other"
-    )
-    assert begun == [finished]
+    error = refused("export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "other")
+    assert "none.wasm is missing" in error
+    assert "make web" in error
+    assert exported == [finished]

@@ -1,4 +1,4 @@
-"""The reference implementation that the format's page shows is run, and gives the bits that Pillow gives."""
+"""The reference implementation in docs/bundle-format.md equals Pillow bit for bit."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "bundle-format.md"
 
 
 @pytest.fixture(scope="module")
-def shown():
-    """The names that the page's block of Python defines."""
+def reference():
+    """The names that the Python block of the page defines."""
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     names = {}
     exec(compile(block, str(PAGE), "exec"), names)
@@ -27,9 +27,9 @@ def shown():
     [(203, 151, 73, 64), (151, 203, 37, 32), (600, 450, 256, 224), (40, 30, 73, 64), (73, 73, 73, 64), (91, 7, 16, 9),
      (601, 449, 55, 48), (3, 2, 37, 32), (300, 700, 37, 32), (64, 150, 37, 32), (20, 50, 37, 32)],
 )  # fmt: skip
-def test_the_resize_on_the_page_is_pillows_bit_for_bit(shown, width, height, short_side, size):
+def test_the_resize_on_the_page_equals_pillow(reference, width, height, short_side, size):
     image = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     pixels = preprocess.apply(Image.fromarray(image), Preprocessing(short_side, size, ()))
     assert pixels.dtype == np.float32
     assert pixels.flags.c_contiguous
-    assert np.array_equal(pixels, shown["picture"](image, short_side, size))
+    assert np.array_equal(pixels, reference["preprocess"](image, short_side, size))

@@ -26,7 +26,7 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def wanted(finished, images):
+def expected(finished, images):
     network, _, _ = build.trained(finished)
     with torch.inference_mode():
         return network.eval()(torch.from_numpy(images)).logits.numpy()
@@ -43,7 +43,7 @@ def test_the_hubs_folder_has_card_weights_graphs_and_configuration(made, finishe
     assert set(load_file(folder / "model.safetensors")) == set(load_file(finished / "model.safetensors"))
     assert (folder / "onnx/model.onnx").read_bytes() == made[0].read("model.fp32.onnx")
     assert (folder / "onnx/model_int8.onnx").read_bytes() == made[0].read("model.int8.onnx")
-    with pytest.raises(BundleError, match="hub: holds something already"):
+    with pytest.raises(BundleError, match="hub: is not empty"):
         huggingface.write(finished, made[0], folder)
 
 
@@ -51,8 +51,8 @@ def test_timm_loads_its_own_networks_from_the_folder(tmp_path):
     torch.manual_seed(0)
     network = zoo.make("mobilenetv3_small_050", classes=3)
     crop = CentreCrop(size=64)
-    made_of = ExportSource(tmp_path, network, None, ("a", "b", "c"), crop, Preprocessing(73, 64, ()))
-    (tmp_path / "config.json").write_text(json.dumps(huggingface._config(made_of)))
+    exported = ExportSource(tmp_path, network, None, ("a", "b", "c"), crop, Preprocessing(73, 64, ()))
+    (tmp_path / "config.json").write_text(json.dumps(huggingface._config(exported)))
     save_file(network.library_state(), tmp_path / "model.safetensors")
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     assert loaded.pretrained_cfg["label_names"] == ["a", "b", "c"]
@@ -62,16 +62,16 @@ def test_timm_loads_its_own_networks_from_the_folder(tmp_path):
         torch.testing.assert_close(loaded(normal), network.eval()(images).logits, rtol=1e-5, atol=1e-5)
 
 
-def test_an_exported_program_takes_any_number_of_images_and_names_no_file(finished, images, wanted, tmp_path):
+def test_an_exported_program_takes_any_batch_size_and_names_no_file(finished, images, expected, tmp_path):
     path = torch_formats.program(finished, tmp_path / "new" / "model.pt2")
     module = torch.export.load(path).module()
     for count in (1, 3):
-        told = module(torch.from_numpy(images[:count])).detach().numpy()
-        np.testing.assert_allclose(told, wanted[:count], atol=1e-5)
-    tells_nothing(path)
+        logits = module(torch.from_numpy(images[:count])).detach().numpy()
+        np.testing.assert_allclose(logits, expected[:count], atol=1e-5)
+    assert_no_local_path(path)
 
 
-def tells_nothing(path):
+def assert_no_local_path(path):
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             content = archive.read(name)
@@ -79,5 +79,5 @@ def tells_nothing(path):
                 assert place.encode() not in content, (name, place)
 
 
-def test_the_bundles_float32_is_the_same_network_still(bundle, images, wanted):
-    np.testing.assert_allclose(Predictor(bundle, "fp32").logits(images), wanted, atol=1e-4)
+def test_exporting_leaves_the_bundles_network_unchanged(bundle, images, expected):
+    np.testing.assert_allclose(Predictor(bundle, "fp32").logits(images), expected, atol=1e-4)

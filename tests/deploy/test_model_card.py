@@ -1,4 +1,4 @@
-"""The card against a certificate by hand: what a reader must not be left to compute."""
+"""The model card of a certificate made by hand."""
 
 import json
 
@@ -20,7 +20,7 @@ SPEC = {
 
 
 def part(before, after):
-    """Of 10 MEL 2 are answered rightly, 7 referred; of 100 NV 50 and 20; of 10 BCC 9 and 1; there is no DF."""
+    """Of 10 MEL 2 are correct, 7 referred; of 100 NV 50 and 20; of 10 BCC 9 and 1; there is no DF."""
     recall = {"MEL": (10, 0.6, 0.5), "NV": (100, 0.4, 0.51), "BCC": (10, 1.0, 1.0), "DF": (0, None, None)}
     mean = {"torch": 0.5, "int8": 0.505}
     return {
@@ -36,7 +36,7 @@ def part(before, after):
     }  # fmt: skip
 
 
-def told(before=0.05, after=0.02, default="int8"):
+def make_card(before=0.05, after=0.02, default="int8"):
     counts = {"train": {"MEL": [1000, 9], "NV": [234, 9]}, "val": {"MEL": [5, 1]}, "test": {"MEL": [10, 9]}}
     certificate = {
         "parts": {"test": part(before, after), "validation": part(before, after)},
@@ -54,24 +54,28 @@ def told(before=0.05, after=0.02, default="int8"):
     return card(parse(json.dumps(SPEC | {"default": default}).encode()), certificate)
 
 
-def test_what_is_answered_wrongly_and_not_referred_is_a_column_and_the_worst_class_is_named():
-    assert "| MEL | 10 | 0.200 | 0.100 | 0.700 |" in told()
-    assert "| NV | 100 | 0.500 | 0.300 | 0.200 |" in told()
-    assert "| BCC | 10 | 0.900 | 0.000 | 0.100 |" in told()  # 1 - 0.9 - 0.1 is below 0 in binary
-    assert "Of the test images 0.750 are answered. Most often answered wrongly, not referred, is NV." in told()
+def test_wrong_and_not_referred_is_a_column_and_the_worst_class_is_named():
+    assert "| MEL | 10 | 0.200 | 0.100 | 0.700 |" in make_card()
+    assert "| NV | 100 | 0.500 | 0.300 | 0.200 |" in make_card()
+    assert "| BCC | 10 | 0.900 | 0.000 | 0.100 |" in make_card()  # 1 - 0.9 - 0.1 is below 0 in binary
+    assert (
+        "Of the test images 0.750 are not referred. The class most often wrong and not referred is NV." in make_card()
+    )
 
 
 @pytest.mark.parametrize(("default", "missed"), [("int8", "MEL (recall 0.500)"), ("torch", "NV (recall 0.400)")])
-def test_classes_that_the_default_network_misses_half_the_time_are_among_the_limits(default, missed):
-    assert f"\n- It misses half of the test images or more of {missed}, referral aside.\n" in told(default=default)
+def test_classes_that_are_missed_half_the_time_are_listed_as_limits(default, missed):
+    assert f"\n- It misses half or more of the test images of {missed}, not counting referrals.\n" in make_card(
+        default=default
+    )
 
 
 @pytest.mark.parametrize(("after", "worse"), [(0.02, False), (0.05, True), (0.06, True)])
-def test_a_temperature_that_calibrates_no_better_is_told(after, worse):
-    assert (f"is 0.050 without and {after:.3f} with that: not better." in told(after=after)) == worse
-    assert (f"is 0.050 without and {after:.3f} with that." in told(after=after)) != worse
+def test_a_temperature_that_does_not_help_is_reported(after, worse):
+    assert (f"is 0.050 without it and {after:.3f} with it: not better." in make_card(after=after)) == worse
+    assert (f"is 0.050 without it and {after:.3f} with it." in make_card(after=after)) != worse
 
 
-def test_images_are_counted_by_part_and_a_bar_in_a_cell_is_no_column():
-    assert "images in layout csv, 1,234 train, 5 val, 10 test; digest 000000000000, split 111111111111" in told()
-    assert r"| MEL | mel | a \| b |" in told()
+def test_images_are_counted_by_part_and_bars_in_cells_are_escaped():
+    assert "images in layout csv, 1,234 train, 5 val, 10 test; digest 000000000000, split 111111111111" in make_card()
+    assert r"| MEL | mel | a \| b |" in make_card()

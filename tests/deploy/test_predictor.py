@@ -1,4 +1,4 @@
-"""One image in every form gives one answer; what cannot be read is refused by name; no torch is needed."""
+"""One image in every form gives one prediction; unreadable files are refused by name; no torch is needed."""
 
 import io
 import subprocess
@@ -37,35 +37,37 @@ def saved(image, kind, **options):
     return buffer.getvalue()
 
 
-def test_it_answers_as_the_network_in_the_bundle_does(predictor, bundle, photographs):
+def test_predictions_are_those_of_the_network_in_the_bundle(predictor, bundle, photographs):
     """By hand: Pillow, the raw session, and a softmax in Python."""
     session = ort.InferenceSession(contents(bundle)["model.fp32.onnx"], providers=["CPUExecutionProvider"])
     for path in photographs[:3]:
         image = Image.open(path).convert("RGB").resize((37, 37), Image.Resampling.BILINEAR).crop((2, 2, 34, 34))
         pixels = (np.asarray(image).astype(np.float32) / np.float32(255)).transpose(2, 0, 1)
         (logits,) = session.run(None, {"images": pixels[None]})
-        told = predictor.predict(path)
-        assert np.array_equal(told.logits, logits[0])
+        prediction = predictor.predict(path)
+        assert np.array_equal(prediction.logits, logits[0])
         weights = [float(np.exp(np.float64(x) / predictor.bundle.spec.temperature)) for x in logits[0]]
         expected = [weight / sum(weights) for weight in weights]
-        assert list(told.probabilities) == [known.id for known in predictor.classes]
-        assert list(told.probabilities.values()) == pytest.approx(expected, abs=1e-12)
-        assert told.confidence == max(told.probabilities.values()) == told.probabilities[told.top]
-        assert told.refer == (told.confidence < predictor.bundle.spec.refer_below)
-        assert set(told.seconds) == {"decode", "resize", "network"}
-        assert all(0 < taken < 60 for taken in told.seconds.values())
+        assert list(prediction.probabilities) == [each.id for each in predictor.classes]
+        assert list(prediction.probabilities.values()) == pytest.approx(expected, abs=1e-12)
+        assert (
+            prediction.confidence == max(prediction.probabilities.values()) == prediction.probabilities[prediction.top]
+        )
+        assert prediction.refer == (prediction.confidence < predictor.bundle.spec.refer_below)
+        assert set(prediction.seconds) == {"decode", "resize", "network"}
+        assert all(0 < taken < 60 for taken in prediction.seconds.values())
 
 
 def test_probabilities_of_very_large_logits_are_finite():
     assert softmax(np.float32([[2000, 0, -2000]]), 0.5).tolist() == [[1, 0, 0]]
 
 
-def test_below_the_threshold_it_refers_and_at_the_threshold_it_does_not(bundle, photographs, tmp_path):
+def test_refer_is_true_below_the_threshold_and_not_at_it(bundle, photographs, tmp_path):
     confidence = Predictor(bundle).predict(photographs[0]).confidence
     for threshold, refers in ((confidence, False), (np.nextafter(confidence, 2), True)):
         path = edited(
             tmp_path / "model.dspkd", contents(bundle), "spec.json",
-            lambda said, threshold=threshold: said["thresholds"].update(refer_below=float(threshold)),
+            lambda spec, threshold=threshold: spec["thresholds"].update(refer_below=float(threshold)),
         )  # fmt: skip
         assert Predictor(path).predict(photographs[0]).refer is refers
 
@@ -78,19 +80,19 @@ def test_the_default_precision_is_the_bundles(bundle):
         Predictor(bundle, "fp16")
 
 
-def test_file_name_bytes_image_and_array_give_one_answer(predictor, photographs, tmp_path):
+def test_path_bytes_image_and_array_give_one_prediction(predictor, photographs, tmp_path):
     path = photographs[0]
     pixels = np.array(Image.open(path))
     forms = [path, str(path), path.read_bytes(), memoryview(path.read_bytes()), Image.open(path), pixels]
-    logits = [told.logits for told in predictor.predict_many(forms)]
+    logits = [prediction.logits for prediction in predictor.predict_many(forms)]
     assert all(np.array_equal(logits[0], other) for other in logits[1:])
 
 
-def test_images_in_a_batch_are_answered_as_one_by_one(predictor, photographs):
+def test_a_batch_is_predicted_as_its_images_one_by_one(predictor, photographs):
     images = np.stack([predictor.preprocess(path) for path in photographs[:9]])
     assert images.shape == (9, 3, 32, 32)
     together = predictor.probabilities(images)
-    alone = [list(told.probabilities.values()) for told in predictor.predict_many(photographs[:9])]
+    alone = [list(prediction.probabilities.values()) for prediction in predictor.predict_many(photographs[:9])]
     np.testing.assert_allclose(together, alone, atol=1e-5)  # other sums, other rounding
     for bad in (images[0], images.astype(np.float64), images[:, :, :-1], images[:0]):
         with pytest.raises(DataError, match=r"want float32 \[N, 3, 32, 32\], N >= 1"):
@@ -99,17 +101,34 @@ def test_images_in_a_batch_are_answered_as_one_by_one(predictor, photographs):
         predictor.logits(np.full((1, 3, 32, 32), np.nan, np.float32))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_files_are_predicted_in_order_with_errors_in_their_place(predictor, photographs, tmp_path, threads):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    paths = [*photographs[:2], tmp_path / "bad.jpg", *photographs[2:12]]
+    pairs = list(predictor.predict_files(iter(paths), threads=threads))
+    assert [path for path, _ in pairs] == paths
+    assert isinstance(pairs[2][1], DataError)
+    for path, prediction in pairs[:2] + pairs[3:]:
+        assert prediction.probabilities == predictor.predict(path).probabilities
+
+
+def test_few_files_are_in_memory_at_a_time(predictor, photographs):
+    taken = []
+    next(predictor.predict_files(taken.append(path) or path for path in photographs[:12]))
+    assert len(taken) <= 5
+
+
 def test_threads_share_a_predictor(predictor, photographs):
-    expected = [told.logits for told in map(predictor.predict, photographs[:8])]
+    expected = [prediction.logits for prediction in map(predictor.predict, photographs[:8])]
     with ThreadPoolExecutor(4) as pool:
-        told = [answer.logits for answer in pool.map(predictor.predict, photographs[:8] * 5)]
-    for number, logits in enumerate(told):
+        logits_of_all = [each.logits for each in pool.map(predictor.predict, photographs[:8] * 5)]
+    for number, logits in enumerate(logits_of_all):
         assert np.array_equal(logits, expected[number % 8])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_an_image_is_turned_upright_before_anything_else(rgb, orientation, kind):
+def test_exif_orientation_is_applied_first(rgb, orientation, kind):
     """The eight orientations, each undone by hand."""
     rotated = {
         1: rgb, 2: rgb[:, ::-1], 3: rgb[::-1, ::-1], 4: rgb[::-1], 5: rgb.transpose(1, 0, 2),
@@ -119,12 +138,12 @@ def test_an_image_is_turned_upright_before_anything_else(rgb, orientation, kind)
     exif[0x0112] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
     content = saved(Image.fromarray(np.ascontiguousarray(rotated)), kind, exif=exif, **options)
-    found = np.asarray(preprocess.decode(content))
-    assert np.array_equal(found, rgb)
+    upright = np.asarray(preprocess.decode(content))
+    assert np.array_equal(upright, rgb)
     image = Image.open(io.BytesIO(content))
-    assert np.array_equal(np.asarray(preprocess.decode(image)), found)
-    if kind != "TIFF":  # which Pillow itself turns when it loads it
-        assert image.getexif()[0x0112] == orientation  # the caller's image is left alone
+    assert np.array_equal(np.asarray(preprocess.decode(image)), upright)
+    if kind != "TIFF":  # which Pillow itself rotates on loading
+        assert image.getexif()[0x0112] == orientation  # the caller's image is not changed
 
 
 def test_other_kinds_of_pixels_become_rgb(rgb):
@@ -141,16 +160,16 @@ def test_other_kinds_of_pixels_become_rgb(rgb):
 
 def test_transparent_pixels_are_laid_over_black(rgb):
     alpha = np.random.default_rng(1).integers(0, 256, rgb.shape[:2], dtype=np.uint8)
-    found = preprocess.decode(saved(Image.fromarray(np.dstack([rgb, alpha])), "PNG"))
+    decoded = preprocess.decode(saved(Image.fromarray(np.dstack([rgb, alpha])), "PNG"))
     expected = rgb * (alpha[..., None] / 255)
-    assert np.abs(np.asarray(found) - expected).max() <= 1  # rounded once in integers
+    assert np.abs(np.asarray(decoded) - expected).max() <= 1  # rounded once in integers
 
 
 def test_cmyk_becomes_rgb_by_multiplication(rgb):
     cmyk = np.dstack([rgb, rgb[..., ::-1][..., :1]])
-    found = np.asarray(preprocess.decode(saved(Image.fromarray(cmyk, "CMYK"), "TIFF")))
+    decoded = np.asarray(preprocess.decode(saved(Image.fromarray(cmyk, "CMYK"), "TIFF")))
     expected = (255.0 - rgb) * (255.0 - cmyk[..., 3:]) / 255
-    assert np.abs(found - expected).max() <= 0.5
+    assert np.abs(decoded - expected).max() <= 0.5
 
 
 def test_of_several_frames_the_first_is_shown(rgb):
@@ -177,12 +196,12 @@ def test_of_several_frames_the_first_is_shown(rgb):
         ("nowhere.jpg", r"nowhere\.jpg: there is no such file"),
     ],
 )
-def test_what_is_no_image_is_refused(predictor, image, message):
+def test_a_file_that_is_not_an_image_is_refused(predictor, image, message):
     with pytest.raises(DataError, match=message):
         predictor.predict(image)
 
 
-def test_a_damaged_file_is_refused_wherever_it_was_cut(predictor, rgb, tmp_path):
+def test_a_truncated_file_is_refused(predictor, rgb, tmp_path):
     for kind in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"):
         content = saved(Image.fromarray(rgb), kind)
         assert Image.open(io.BytesIO(content)).format in FORMATS
@@ -210,27 +229,27 @@ def test_the_longer_side_is_rounded_half_up(size):
     assert max(width, height) == int(exact + 0.5)
 
 
-def test_images_are_those_of_training_where_no_side_lies_between_two_pixels(photographs):
-    """Square images, too small for the shortcut of training's decoder: the same bits."""
-    wanted = Preprocessing(37, 32, ())
+def test_square_images_are_preprocessed_as_in_training(photographs):
+    """Images too small for the scaled decoding of training: the same bits."""
+    steps = Preprocessing(37, 32, ())
     for path in photographs[:5]:
         pixels = training.decode(path, short_side=37)[2:34, 2:34].transpose(2, 0, 1)
-        assert np.array_equal(preprocess.apply(preprocess.decode(path), wanted), pixels / np.float32(255))
+        assert np.array_equal(preprocess.apply(preprocess.decode(path), steps), pixels / np.float32(255))
 
 
-def test_artefacts_are_taken_out_between_resize_and_crop(rgb):
-    wanted = Preprocessing(37, 32, ("shading",))
+def test_artefacts_are_removed_between_resize_and_crop(rgb):
+    steps = Preprocessing(37, 32, ("shading",))
     from dspkd.data.artefacts import removed
 
     small = np.array(Image.fromarray(rgb).resize((56, 37), Image.Resampling.BILINEAR))
     expected = removed(small, ["shading"])[2:34, 12:44].transpose(2, 0, 1) / np.float32(255)
-    assert np.array_equal(preprocess.apply(Image.fromarray(rgb), wanted), expected)
+    assert np.array_equal(preprocess.apply(Image.fromarray(rgb), steps), expected)
 
 
-def test_artefacts_that_cannot_be_taken_out_are_refused_at_once(bundle, tmp_path, monkeypatch):
-    hairless = {"artefacts": ["hair"]}
+def test_a_bundle_whose_artefacts_cannot_be_removed_is_refused(bundle, tmp_path, monkeypatch):
+    steps = {"artefacts": ["hair"]}
     files = contents(bundle)
-    path = edited(tmp_path / "model.dspkd", files, "spec.json", lambda said: said["preprocessing"].update(hairless))
+    path = edited(tmp_path / "model.dspkd", files, "spec.json", lambda spec: spec["preprocessing"].update(steps))
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(DataError, match=r"OpenCV, which is not installed; pip install 'dspkd\[artefacts\]'"):
         Predictor(path)
@@ -243,24 +262,24 @@ def sides(value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda model: setattr(sides(model.graph.input[0])[2], "dim_value", 33), "takes and gives|not a model"),
-        (lambda model: setattr(sides(model.graph.input[0])[0], "dim_value", 1), "takes and gives"),
-        (lambda model: setattr(model.graph.input[0], "name", "x"), "takes and gives|not a model"),
+        (lambda model: setattr(sides(model.graph.input[0])[2], "dim_value", 33), "inputs and outputs are|not a model"),
+        (lambda model: setattr(sides(model.graph.input[0])[0], "dim_value", 1), "inputs and outputs are"),
+        (lambda model: setattr(model.graph.input[0], "name", "x"), "inputs and outputs are|not a model"),
         (lambda model: setattr(model.graph.node[0], "op_type", "Evil"), "not a model that ONNX Runtime .* reads"),
         (
             lambda model: onnx.external_data_helper.set_external_data(model.graph.initializer[0], "/etc/passwd"),
-            "keeps weights outside of the file",
+            "weights outside of the file",
         ),
     ],
 )  # fmt: skip
-def test_a_model_that_is_not_as_the_specification_says_is_refused(bundle, tmp_path, change, message):
+def test_a_model_that_does_not_match_the_specification_is_refused(bundle, tmp_path, change, message):
     files = contents(bundle)
     model = onnx.load_from_string(files["model.fp32.onnx"])
     change(model)
     files["model.fp32.onnx"] = model.SerializeToString()
     size = len(files["model.fp32.onnx"])
     write(tmp_path / "bad.dspkd", files)
-    edited(tmp_path / "bad.dspkd", files, "spec.json", lambda said: said["models"]["fp32"].update(bytes=size))
+    edited(tmp_path / "bad.dspkd", files, "spec.json", lambda spec: spec["models"]["fp32"].update(bytes=size))
     with pytest.raises(BundleError, match=message) as refused:
         Predictor(tmp_path / "bad.dspkd", "fp32")
     assert str(refused.value).startswith(f"{tmp_path / 'bad.dspkd'}: model.fp32.onnx: ")
@@ -268,7 +287,7 @@ def test_a_model_that_is_not_as_the_specification_says_is_refused(bundle, tmp_pa
 
 TRAINING = (
     "torch", "torchvision", "timm", "scipy", "sklearn", "onnx", "matplotlib", "huggingface_hub", "safetensors",
-    "filelock", "jinja2", "tomli_w",
+    "jinja2", "tomli_w",
 )  # fmt: skip
 BLOCKED = """
 import sys
@@ -282,12 +301,12 @@ app({arguments!r})
 """
 
 
-@pytest.mark.parametrize("command", ["verify", "predict", "--csv", "--isic-csv"])
+@pytest.mark.parametrize("command", ["verify", "predict", "--out", "--isic-csv"])
 def test_reading_a_bundle_needs_no_package_of_training(bundle, photographs, tmp_path, command):
     arguments = {
         "verify": ["verify", str(bundle)],
         "predict": ["predict", str(bundle), str(photographs[0]), "--json"],
-        "--csv": ["predict", str(bundle), str(photographs[0]), "--csv", str(tmp_path / "a.csv")],
+        "--out": ["predict", str(bundle), str(photographs[0]), "--out", str(tmp_path / "a.csv"), "--workers", "0"],
         "--isic-csv": ["predict", str(bundle), str(photographs[0]), "--isic-csv", str(tmp_path / "a.csv")],
     }[command]
     program = BLOCKED.format(blocked=TRAINING, arguments=arguments)
@@ -295,7 +314,7 @@ def test_reading_a_bundle_needs_no_package_of_training(bundle, photographs, tmp_
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_blocked_there_is_what_training_needs():
+def test_the_blocked_packages_are_what_training_needs():
     program = BLOCKED.format(blocked=TRAINING, arguments=["models"])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, "is not installed; pip install 'dspkd[train]'" in done.stderr) == (2, True)

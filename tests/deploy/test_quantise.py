@@ -1,4 +1,4 @@
-"""What a setting makes of a network: bits of the weights, scales, ends, steps of the logits."""
+"""The effect of each setting on a network: bits of the weights, scales, ends, steps of the logits."""
 
 from dataclasses import replace
 
@@ -34,12 +34,12 @@ def quantised(images):
 
 
 def weights(values):
-    """The int8 weights by the name that they had in float32."""
-    found = {name: values.get(f"{name}_quantized") for name in CHANNELS}
-    return {name: value for name, value in found.items() if value is not None}
+    """Return the int8 weights by their name in float32."""
+    quantised = {name: values.get(f"{name}_quantized") for name in CHANNELS}
+    return {name: value for name, value in quantised.items() if value is not None}
 
 
-def test_seven_bit_weights_fill_seven_bits_and_no_more(quantised):
+def test_weights_with_a_reduced_range_have_seven_bits(quantised):
     """A sum of two products, each at most 255 x 64, then fits 16 bits with a sign, as processors without VNNI need."""
     largest = {
         reduce: max(
@@ -53,7 +53,7 @@ def test_seven_bit_weights_fill_seven_bits_and_no_more(quantised):
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
-def test_by_channel_each_output_has_a_scale_of_its_own(quantised, per_channel):
+def test_per_channel_each_output_has_its_own_scale(quantised, per_channel):
     values = quantised(QuantSetting(per_channel=per_channel))[1]
     scales = {name: values[f"{name}_scale"].size for name in ("w1", "w2")}
     assert scales == ({name: CHANNELS[name] for name in scales} if per_channel else {"w1": 1, "w2": 1})
@@ -64,7 +64,7 @@ def test_float_ends_are_the_first_convolution_and_the_classifier(quantised):
     assert set(weights(quantised(QuantSetting(float_ends=True))[1])) == {"w2"}
 
 
-def test_logits_are_whole_numbers_of_steps_unless_they_are_not_rounded(quantised, images):
+def test_quantised_logits_are_multiples_of_the_step(quantised, images):
     model, _ = quantised(QuantSetting())
     step = quantise.step(model)
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -76,5 +76,5 @@ def test_logits_are_whole_numbers_of_steps_unless_they_are_not_rounded(quantised
 
 
 @pytest.mark.parametrize(("images", "most"), [(1, 1), (12, 1), (50, 1), (51, 1.02), (1000, 20)])
-def test_a_class_may_lose_its_share_and_a_single_image_always(images, most):
+def test_a_class_may_lose_its_share_or_a_single_image(images, most):
     assert quantise.allowed(images, 0.02) == pytest.approx(most)

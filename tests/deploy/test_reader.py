@@ -1,4 +1,4 @@
-"""A bundle is read back as it was written, and anything else is refused by name."""
+"""A bundle is read back as written; anything else is refused with the file and the place."""
 
 import json
 import stat
@@ -21,12 +21,12 @@ def files(bundle):
     return contents(bundle)
 
 
-def test_what_was_written_is_read(bundle, files):
+def test_a_bundle_is_read_as_written(bundle, files):
     opened = open_bundle(bundle)
     opened.check()
     assert {name: opened.read(name) for name in opened.files} == files
     assert opened.spec.default in opened.spec.models
-    assert [known.id for known in opened.spec.classes] == ["MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]
+    assert [each.id for each in opened.spec.classes] == ["MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]
     assert opened.spec.classes[1].name == "Melanocytic naevus"
     assert (opened.spec.preprocessing.short_side, opened.spec.preprocessing.size) == (37, 32)
     with pytest.raises(BundleError, match=r"has no model\.fp16\.onnx; it has card\.md, "):
@@ -46,7 +46,7 @@ def test_every_member_is_stored_and_plain(bundle):
             assert member.date_time == (1980, 1, 1, 0, 0, 0)
 
 
-def test_a_bundle_that_was_cut_short_anywhere_is_refused(bundle, tmp_path):
+def test_a_truncated_bundle_is_refused(bundle, tmp_path):
     whole = bundle.read_bytes()
     for length in [*range(0, len(whole), len(whole) // 25), len(whole) - 1]:
         (tmp_path / "cut.dspkd").write_bytes(whole[:length])
@@ -55,7 +55,7 @@ def test_a_bundle_that_was_cut_short_anywhere_is_refused(bundle, tmp_path):
 
 
 def test_a_changed_byte_is_refused_or_changes_nothing(bundle, files, tmp_path):
-    """The zip file itself holds dates and the like, which no digest covers; what is read is the same or refused."""
+    """No digest covers the dates and the like of the zip file; contents are the same or refused."""
     whole = bytearray(bundle.read_bytes())
     rng = np.random.default_rng(0)
     places = [*rng.integers(0, len(whole), 60), *rng.integers(len(whole) - 1200, len(whole), 120), *range(0, 60)]
@@ -83,7 +83,7 @@ def zip_info(name, mode=0o100644):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (name, "only plain lower-case names")
+        (name, "only relative names in plain lower case")
         for name in (
             "../evil",
             "/etc/passwd",
@@ -99,12 +99,12 @@ def zip_info(name, mode=0o100644):
         )
     ]
     + [
-        (zip_info("link", stat.S_IFLNK | 0o777), "link is no plain file"),
-        (zip_info("pipe", stat.S_IFIFO), "pipe is no"),
+        (zip_info("link", stat.S_IFLNK | 0o777), "link is not a regular file"),
+        (zip_info("pipe", stat.S_IFIFO), "pipe is not"),
     ],
     ids=str,
 )
-def test_a_member_that_could_reach_outside_is_refused(files, tmp_path, name, message):
+def test_a_member_outside_the_bundle_is_refused(files, tmp_path, name, message):
     write(tmp_path / "bad.dspkd", {**files, name: b"evil"})
     with pytest.raises(BundleError, match=message):
         open_bundle(tmp_path / "bad.dspkd")
@@ -119,18 +119,18 @@ def test_two_members_of_one_name_are_refused(files, tmp_path):
         open_bundle(tmp_path / "bad.dspkd")
 
 
-def test_a_bomb_is_refused_before_it_goes_off(files, tmp_path):
+def test_a_zip_bomb_is_refused_without_unpacking(files, tmp_path):
     write(tmp_path / "bomb.dspkd", {**files, "bomb": bytes(50_000_000)}, compression=zipfile.ZIP_DEFLATED)
     assert (tmp_path / "bomb.dspkd").stat().st_size < 1_000_000
     tracemalloc.start()
-    with pytest.raises(BundleError, match="is compressed; the members of a bundle are stored"):
+    with pytest.raises(BundleError, match=r"bomb\.dspkd: .* is compressed"):
         open_bundle(tmp_path / "bomb.dspkd")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5_000_000
 
 
-def test_a_size_that_is_only_claimed_is_refused(files, tmp_path):
+def test_a_false_member_size_is_refused(files, tmp_path):
     path = write(tmp_path / "bad.dspkd", files)
     with zipfile.ZipFile(path) as archive:
         sizes = [(m.filename, m.file_size) for m in archive.infolist()]
@@ -145,15 +145,15 @@ def test_a_size_that_is_only_claimed_is_refused(files, tmp_path):
         open_bundle(path)
 
 
-def test_what_the_manifest_does_not_vouch_for_is_refused(files, tmp_path):
+def test_a_mismatch_with_the_manifest_is_refused(files, tmp_path):
     path = tmp_path / "bad.dspkd"
     without = {name: content for name, content in files.items() if name != "card.md"}
     for manifest, members, message in (
         (manifest_of(files), without, r"lists card\.md, which the bundle does not have"),
-        (manifest_of(without), files, r"card\.md is in the bundle, and manifest\.json does not list it"),
-        (manifest_of({**files, "card.md": b"short"}), files, r"card\.md has .* bytes, and manifest\.json says 5"),
-        (manifest_of(files, version=2), files, r"version 2 is not known, only 1"),
-        (manifest_of(files, version=True), files, r"version True is not known, only 1"),
+        (manifest_of(without), files, r"card\.md is in the bundle, but manifest\.json does not list it"),
+        (manifest_of({**files, "card.md": b"short"}), files, r"card\.md has .* bytes, but manifest\.json has 5"),
+        (manifest_of(files, version=2), files, r"version 2 is not supported, only 1; update dspkd"),
+        (manifest_of(files, version=True), files, r"version True is not supported, only 1"),
         (manifest_of(files, format="zip"), files, r"format is 'zip'; want 'dspkd-bundle'"),
         (manifest_of(files, files=[]), files, r"files is missing"),
         (manifest_of(files, files={"card.md": {"sha256": "x"}}), files, r"files\.card\.md: want a SHA-256"),
@@ -173,13 +173,13 @@ def test_what_the_manifest_does_not_vouch_for_is_refused(files, tmp_path):
         assert str(refused.value).startswith(f"{path}: ")
 
 
-def test_a_file_that_is_none_is_refused(files, tmp_path):
+def test_a_file_that_is_not_a_bundle_is_refused(files, tmp_path):
     with pytest.raises(BundleError, match="there is no such file"):
         open_bundle(tmp_path / "none.dspkd")
     with pytest.raises(BundleError, match="cannot be read: Is a directory"):
         open_bundle(tmp_path)
     (tmp_path / "text.dspkd").write_text("hello")
-    with pytest.raises(BundleError, match="no bundle, which is a zip file; make one with: dspkd"):
+    with pytest.raises(BundleError, match=r"text\.dspkd: not a bundle.*dspkd export"):
         open_bundle(tmp_path / "text.dspkd")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("hello.txt", "hello")
@@ -187,14 +187,14 @@ def test_a_file_that_is_none_is_refused(files, tmp_path):
         open_bundle(tmp_path / "other.zip")
     write(tmp_path / "before.dspkd", files)
     (tmp_path / "page.dspkd").write_bytes(b"<html></html>" + (tmp_path / "before.dspkd").read_bytes())
-    with pytest.raises(BundleError, match="no bundle"):
+    with pytest.raises(BundleError, match=r"page\.dspkd: not a bundle"):
         open_bundle(tmp_path / "page.dspkd")
 
 
-def test_a_file_that_changes_after_it_was_opened_is_refused_when_it_is_read(files, tmp_path):
+def test_a_file_that_changed_after_opening_is_refused_when_read(files, tmp_path):
     opened = open_bundle(write(tmp_path / "model.dspkd", files))
     write(tmp_path / "model.dspkd", {**files, "card.md": files["card.md"].swapcase()})
-    with pytest.raises(BundleError, match=r"card\.md is not what the manifest says: damaged, or changed"):
+    with pytest.raises(BundleError, match=r"card\.md does not match the manifest"):
         opened.read_text("card.md")
     write(tmp_path / "model.dspkd", {"spec.json": b"{}"})
     with pytest.raises(BundleError, match=r"card\.md cannot be read"):
@@ -205,8 +205,8 @@ def test_a_file_that_changes_after_it_was_opened_is_refused_when_it_is_read(file
     ("change", "message"),
     [
         (lambda s: s.pop("classes"), r"spec\.json: classes is missing"),
-        (lambda s: s.update(classes=s["classes"][:1]), r"classes: 1 classes; at least 2"),
-        (lambda s: s["classes"].append(s["classes"][0]), r"classes: 9 classes; at least 2, all with ids of their own"),
+        (lambda s: s.update(classes=s["classes"][:1]), r"classes: 1 classes; want at least 2"),
+        (lambda s: s["classes"].append(s["classes"][0]), r"classes: 9 classes; want at least 2, all with diff"),
         (lambda s: s["classes"][3].pop("meaning"), r"classes\.3: meaning is missing"),
         (lambda s: s.update(temperature=0), r"temperature is 0\.0; it must be positive"),
         (lambda s: s.update(temperature=float("nan")), r"spec\.json\.temperature: nan; want a number"),
@@ -216,24 +216,24 @@ def test_a_file_that_changes_after_it_was_opened_is_refused_when_it_is_read(file
         (lambda s: s["models"]["fp32"].update(file="../x"), r"models\.fp32: \.\./x is not in the bundle"),
         (lambda s: s["preprocessing"]["crop"].update(size=10**9), r"short_side 37, size 1000000000; want 1 <= size"),
         (lambda s: s["preprocessing"]["resize"].update(short_side=10**6), r"short_side 1000000, .* <= 2048"),
-        (lambda s: s["preprocessing"]["resize"].update(filter="nearest"), r"resize\.filter: 'nearest' is not known"),
-        (lambda s: s["preprocessing"].update(scale="none"), r"scale: 'none' is not known, only 'divide by 255"),
+        (lambda s: s["preprocessing"]["resize"].update(filter="nearest"), r"resize\.filter: 'nearest' is not supp"),
+        (lambda s: s["preprocessing"].update(scale="none"), r"scale: 'none' is not supported, only 'divide by 255"),
         (lambda s: s["preprocessing"].update(artefacts=[1]), r"artefacts: \[1\]; want names"),
     ],
 )  # fmt: skip
-def test_a_specification_that_cannot_be_followed_is_refused(files, tmp_path, change, message):
+def test_an_invalid_specification_is_refused(files, tmp_path, change, message):
     path = edited(tmp_path / "bad.dspkd", files, "spec.json", change)
     with pytest.raises(BundleError, match=message):
         open_bundle(path)
 
 
-def test_a_key_that_is_not_known_is_ignored(files, tmp_path):
+def test_an_unknown_key_is_ignored(files, tmp_path):
     path = edited(tmp_path / "more.dspkd", files, "spec.json", lambda s: s.update(sponsor="none"))
     assert open_bundle(path).spec == open_bundle(write(tmp_path / "same.dspkd", files)).spec
     assert MANIFEST not in json.loads(manifest_of(files))["files"]
 
 
-def test_a_file_or_a_text_of_more_than_is_read_is_refused(bundle, files, tmp_path, monkeypatch):
+def test_a_file_or_text_above_the_limit_is_refused(bundle, files, tmp_path, monkeypatch):
     long = open_bundle(write(tmp_path / "long.dspkd", {**files, "card.md": b" " * ((1 << 20) + 1)}))
     with pytest.raises(BundleError, match=r"card\.md has 1,048,577 bytes; at most 1,048,576 are read"):
         long.read_text("card.md")

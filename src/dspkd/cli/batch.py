@@ -1,8 +1,8 @@
-"""What ``dspkd predict --many`` does."""
+"""What ``dspkd predict --out`` does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,64 +14,73 @@ from dspkd.runtime.cores import available_cores
 
 if TYPE_CHECKING:
     from dspkd.deploy.batch.engines import BatchClassifier
+    from dspkd.deploy.batch.listing import ImageSource
+
+
+def named_images(paths: Sequence[Path], many: Path | None, column: str | None) -> ImageSource:
+    """Return what names the images: files and folders of them, or the argument of ``--many``."""
+    from dspkd.deploy.batch.listing import ImageFiles, ImageList
+
+    return ImageFiles(tuple(paths)) if many is None else ImageList(many, column)
 
 
 def predict(
     source: Path,
-    images: Path,
-    out: Path | None,
+    images: ImageSource,
+    out: Path,
     *,
-    column: str | None,
     workers: int | None,
     ray: str | None,
     precision: str | None,
     threads: int,
 ) -> None:
-    """Ask a run's student or a bundle about all that `images` names, and write the answers to `out`."""
-    if out is None:
-        raise DspkdError("--many writes a file; name it: --out answers.csv, or answers.parquet")
+    """Predict by a run's student or a bundle, and write the predictions to `out`.
+
+    Parameters
+    ----------
+    source
+        The run's folder, or the bundle.
+    images
+        What names the images; see `named_images`.
+    out, workers, ray, precision, threads
+        The options of the command.
+    """
     if ray is not None and workers is not None:
         raise DspkdError("--workers and --ray: give one; each actor of a Ray cluster decodes for itself")
 
     from dspkd.deploy.batch import engines
-    from dspkd.deploy.batch import predict as many
-    from dspkd.deploy.batch.listing import ImageList
+    from dspkd.deploy.batch import predict as batch
     from dspkd.deploy.batch.output import ShardedOutput
     from dspkd.runtime.console import progress_bar, terminal
 
-    named = ImageList(images, column)
-    make = _maker(source, precision, threads)
-    asked = make()
+    load = _loader(source, precision, threads)
+    classifier = load()
     if ray is None:
-        engine = partial(
-            engines.run_inline, asked=asked, root=named.root, workers=_loaders() if workers is None else workers
-        )
+        count = max(1, available_cores() // 2) if workers is None else workers  # the network needs the other half
+        engine = partial(engines.run_inline, classifier=classifier, root=images.root, workers=count)
     else:
-        engine = partial(engines.on_ray, make=make, root=named.root, address=ray, gpu=asked.on_gpu)
+        engine = partial(engines.on_ray, load=load, root=images.root, address=ray, gpu=classifier.on_gpu)
+    output = ShardedOutput(out, classifier.classes, classifier.key, classifier.refer_below)
     with progress_bar(terminal()) as progress:
-        counted = many.predict(named, ShardedOutput(out, asked.classes, asked.key, asked.refer_below), engine, progress)
-    before = f", {counted.before:,} of them answered before" if counted.before else ""
-    typer.echo(f"{out}: {counted.images:,} images{before}; no diagnosis")
-    if counted.unanswered:
+        counts = batch.predict(images, output, engine, progress)
+    before = f", {counts.before:,} of them predicted before" if counts.before else ""
+    typer.echo(f"{out}: {counts.images:,} images{before}; no diagnosis")
+    if counts.failed:
         typer.secho(
-            f"warning: no answer for {counted.unanswered:,} of them; the column 'error' says why", fg="yellow", err=True
+            f"warning: no prediction for {counts.failed:,} of them; the column 'error' has the reason",
+            fg="yellow",
+            err=True,
         )
 
 
-def _maker(source: Path, precision: str | None, threads: int) -> Callable[[], BatchClassifier]:
-    """Return what makes whoever is asked, here or on a node of a cluster."""
+def _loader(source: Path, precision: str | None, threads: int) -> Callable[[], BatchClassifier]:
+    """Return a function that loads the classifier, here or on a node of a cluster."""
     if source.is_dir():
         if precision is not None:
-            raise DspkdError(f"{source}: --precision is for bundles; make one: dspkd export {source}")
+            raise DspkdError(f"--precision is for bundles; dspkd export {source}")
         from dspkd.runs.predict import RunClassifier
 
         return partial(RunClassifier, source)
     from dspkd.deploy.batch.bundle_model import BundleClassifier
 
     return partial(BundleClassifier, source, precision, threads)
-
-
-def _loaders() -> int:
-    """Return how many processes decode where nobody says so: half of the cores, for the network needs the others."""
-    cores = available_cores()
-    return max(1, cores // 2)

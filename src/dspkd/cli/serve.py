@@ -1,4 +1,4 @@
-"""The commands that put a bundle before people: a server with its page, and the page alone."""
+"""The commands that serve a bundle: an HTTP server with a page, and the page alone."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ BundleArgument = Annotated[Path, typer.Argument(help="A bundle, as dspkd export 
 @app.command()
 def serve(
     bundle: BundleArgument,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 accepts other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="DSPKD_TOKEN",
-            help="Ask every client for this bearer token. The variable keeps it out of the list of processes.",
+            help="Require this bearer token of every client. The variable keeps it out of the list of processes.",
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Images looked at at once; by default one for each core.")
+        int | None, typer.Option(min=1, max=64, help="Images predicted at once; by default one for each core.")
     ] = None,
 ) -> None:
-    """Serve a bundle over HTTP, and a page to ask it about images. No diagnosis.
+    """Serve a bundle over HTTP, with a page for single images. No diagnosis.
 
-    POST /predict answers about one or several JPEG, PNG or WebP files in the form field "files"; GET /openapi.json
-    describes the rest. Images stay in memory, and out of every log. SIGTERM or Ctrl-C finishes what is running.
+    POST /predict takes one or several JPEG, PNG or WebP files in the form field "files"; GET /openapi.json describes
+    the rest. Images stay in memory, and out of every log. SIGTERM or Ctrl-C finishes the running requests.
     """
     with one_line_errors():
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.serve import server
 
-        server.run(open_bundle(bundle), host=host, port=port, workers=workers, token=token or None, say=typer.echo)
+        server.run(open_bundle(bundle), host=host, port=port, workers=workers, token=token or None, log=typer.echo)
 
 
 @app.command()
 def web(
     bundle: BundleArgument,
-    out: Annotated[Path, typer.Option(help="Folder to write; must be empty or not there yet.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must be empty or not exist yet.")],
 ) -> None:
     """Write a page that runs a bundle in the browser: static files, from which no image is ever uploaded.
 
-    Any web server can send them; over https or from localhost. Try it: python -m http.server --directory DIR
+    Any web server can serve them, over https or from localhost. Try it: python -m http.server --directory DIR
     """
     with one_line_errors():
         from dspkd.deploy.bundle.reader import open_bundle

@@ -1,6 +1,6 @@
-"""From a finished run to one file that a phone, a browser or a hospital can use: made, verified and asked here.
+"""From a finished run to one file that a phone, a browser or a hospital can use.
 
-What reads a bundle (`bundle`, `spec`, `preprocess`, `predictor`, `golden`) imports no torch; what makes one does.
+`export` makes a bundle and needs torch; `bundle`, `batch` and `serve` read and use one, without torch.
 """
 
 from dspkd.deploy.bundle.predictor import Prediction, Predictor

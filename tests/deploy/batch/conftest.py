@@ -12,13 +12,13 @@ from fake import COUNT
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """23 grey images, of which number 5 is cut short, and number 8 is black."""
-    made = tmp_path_factory.mktemp("grey")
+    """23 grey images, of which number 5 is truncated, and number 8 is black."""
+    folder = tmp_path_factory.mktemp("grey")
     for number in range(COUNT):
-        Image.new("RGB", (8, 8), (10 * number,) * 3 if number != 8 else (0, 0, 0)).save(made / f"{number:02}.png")
-    Image.new("RGB", (8, 8), (5, 5, 5)).save(made / "00.png")
-    (made / "05.png").write_bytes((made / "04.png").read_bytes()[:30])
-    return made
+        Image.new("RGB", (8, 8), (10 * number,) * 3 if number != 8 else (0, 0, 0)).save(folder / f"{number:02}.png")
+    Image.new("RGB", (8, 8), (5, 5, 5)).save(folder / "00.png")
+    (folder / "05.png").write_bytes((folder / "04.png").read_bytes()[:30])
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Somebody who answers at once: an image's mean grey value decides between two classes."""
+"""A classifier without a network: an image's mean grey value decides between two classes."""
 
 import csv
 import os
@@ -10,7 +10,7 @@ import numpy as np
 
 from dspkd.data.decode import decode
 from dspkd.deploy.batch import engines
-from dspkd.deploy.batch import predict as many
+from dspkd.deploy.batch import predict as batch
 from dspkd.deploy.batch.listing import ImageList
 from dspkd.deploy.batch.output import ShardedOutput
 
@@ -29,14 +29,14 @@ def image_or_die(path):
     return decode(path, short_side=4)
 
 
-def image_of_one_interrupted(path):
-    """As when somebody presses Ctrl-C, which a terminal sends to all processes of a command."""
+def image_after_ctrl_c(path):
+    """Send Ctrl-C to this process, as a terminal does to all processes of a command."""
     os.kill(os.getpid(), signal.SIGINT)
     return image(path)
 
 
-def image_and_sign(path):
-    """Leave the number of the process that makes it."""
+def image_and_process_id(path):
+    """Write a file named by the process that decodes."""
     Path(f"{os.getpid()}.loader").touch()
     return image(path)
 
@@ -44,28 +44,30 @@ def image_and_sign(path):
 class Grey:
     classes, key, refer_below, batch_size, on_gpu = CLASSES, "grey", None, 4, False
 
-    def __init__(self, made=image):
-        self.preprocess, self.asked = made, 0
+    def __init__(self, preprocess=image):
+        self.preprocess, self.predicted = preprocess, 0
 
     def answer(self, images):
-        self.asked += len(images)
+        self.predicted += len(images)
         light = images.mean(axis=(1, 2, 3)) / 255
         light[light == 0] = np.nan  # a network that breaks on black
         return np.stack([1 - light, light], axis=1)
 
 
 def broken(folder: Path):
-    """Whoever cannot be made on a node."""
+    """Fail to load a classifier."""
     from dspkd.errors import RunError
 
     raise RunError(f"{folder}: no finished run")
 
 
-def ask(source, out, asked=None, *, workers=0, engine=None, column=None, told=None):
-    asked, named = asked or Grey(), ImageList(source, column)
-    engine = engine or partial(engines.run_inline, asked=asked, root=named.root, workers=workers)
-    progress = (lambda *step: told.append(step)) if told is not None else (lambda *_: None)
-    return many.predict(named, ShardedOutput(out, asked.classes, asked.key, asked.refer_below), engine, progress)
+def predict(source, out, classifier=None, *, workers=0, engine=None, column=None, steps=None):
+    """Predict the images of a folder or list; the calls of `progress` are appended to `steps`."""
+    classifier, images = classifier or Grey(), ImageList(source, column)
+    engine = engine or partial(engines.run_inline, classifier=classifier, root=images.root, workers=workers)
+    progress = (lambda *step: steps.append(step)) if steps is not None else (lambda *_: None)
+    output = ShardedOutput(out, classifier.classes, classifier.key, classifier.refer_below)
+    return batch.predict(images, output, engine, progress)
 
 
 def rows(path):

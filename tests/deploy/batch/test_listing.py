@@ -1,7 +1,7 @@
 import pytest
 
 from dspkd.deploy.batch import listing
-from dspkd.deploy.batch.listing import ImageList
+from dspkd.deploy.batch.listing import ImageFiles, ImageList, find_images
 from dspkd.errors import DataError
 
 
@@ -12,6 +12,20 @@ def test_a_folder_names_all_images_below_it_in_order(tmp_path):
     source = ImageList(tmp_path)
     assert list(source.names()) == ["a/1.jpeg", "a/2.PNG", "b.jpg", "c/d/e.dcm"]
     assert source.root == tmp_path
+
+
+def test_files_and_folders_name_images(tmp_path):
+    for name in ("b/2.JPG", "b/deep/1.png", "b/notes.txt", "a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    paths = (tmp_path / "b", tmp_path / "a.jpg", tmp_path / "gone.jpg")
+    found = [tmp_path / name for name in ("b/2.JPG", "b/deep/1.png", "a.jpg", "gone.jpg")]
+    assert find_images(paths) == found
+    source = ImageFiles(paths)
+    assert [source.root / name for name in source.names()] == found
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: no image in it or below \(\.bmp, "):
+        list(ImageFiles((tmp_path / "empty",)).names())
 
 
 def test_a_csv_names_images_in_a_column_relative_to_itself(tmp_path):
@@ -38,7 +52,7 @@ def test_a_parquet_file_names_images_in_a_column(tmp_path, monkeypatch):
         list(ImageList(tmp_path / "bad.parquet").names())
 
 
-def test_without_pyarrow_it_says_how_to_get_it(tmp_path, monkeypatch):
+def test_without_pyarrow_the_error_names_the_extra(tmp_path, monkeypatch):
     import sys
 
     (tmp_path / "t.parquet").touch()
@@ -64,18 +78,18 @@ def test_a_broken_csv_is_refused_at_its_line(tmp_path, content, message):
         list(ImageList(tmp_path / "t.csv").names())
 
 
-def test_a_csv_that_is_no_text_is_refused(tmp_path):
+def test_a_csv_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"path\n\xff\xfe.jpg\n")
     with pytest.raises(DataError, match="not UTF-8 text"):
         list(ImageList(tmp_path / "t.csv").names())
 
 
-def test_what_names_no_images_is_refused(tmp_path):
+def test_a_source_that_names_no_images_is_refused(tmp_path):
     (tmp_path / "t.txt").touch()
     for path, column, message in (
         (tmp_path / "gone", None, "no such file or folder"),
-        (tmp_path / "t.txt", None, "want a folder, a .csv or a .parquet file"),
-        (tmp_path, "path", "is a folder, and has no column 'path'"),
+        (tmp_path / "t.txt", None, r"t\.txt: want a folder, a \.csv or a \.parquet"),
+        (tmp_path, "path", "is a folder.*'path'"),
     ):
         with pytest.raises(DataError, match=message):
             ImageList(path, column)

@@ -1,4 +1,4 @@
-"""A bundle made by hand, a server in a process of its own."""
+"""A bundle made by hand, and a server in its own process."""
 
 from types import SimpleNamespace
 
@@ -19,30 +19,30 @@ def jpeg():
 
 @pytest.fixture(scope="session")
 def server(bundle_file):
-    """The address of a server of that bundle, in a process of its own."""
+    """The address of a server of that bundle, in its own process."""
     process, address = start_server(bundle_file)
     yield address
     stop(process)
 
 
 @pytest.fixture
-def heard():
-    """Every request that the page makes, and every complaint of the browser."""
-    return SimpleNamespace(asked=[], complaints=[])
+def traffic():
+    """Return the lists of all requests of the page, and of all messages on the browser's console."""
+    return SimpleNamespace(requests=[], console=[])
 
 
 @pytest.fixture
-def page(browser, heard):
-    """A page that fails the test on any complaint of the browser."""
+def page(browser, traffic):
+    """A page that fails the test on any message on the browser's console."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
 
-    def asked(request):  # playwright takes no method of a list
-        heard.asked.append(request)
+    def record(request):  # playwright takes no method of a list
+        traffic.requests.append(request)
 
-    page.on("request", asked)
-    page.on("console", lambda message: heard.complaints.append(message.text))
-    page.on("pageerror", lambda error: heard.complaints.append(str(error)))
+    page.on("request", record)
+    page.on("console", lambda message: traffic.console.append(message.text))
+    page.on("pageerror", lambda error: traffic.console.append(str(error)))
     yield page
     context.close()
-    assert heard.complaints == []
+    assert traffic.console == []

@@ -1,31 +1,31 @@
-"""What the server tells of itself: its network, its routes, its counts."""
+"""The routes about the server: network, OpenAPI, metrics."""
 
 from dspkd.deploy import Predictor
 from dspkd.deploy.serve.limits import Limits
 from serving import CLASSES, get, talk
 
 
-def test_model_says_which_network_answers(bundle_file):
-    said = get(bundle_file, "/model").json()
-    assert said["classes"] == CLASSES
-    assert said["limits"]["upload_bytes"] == Limits().upload_bytes
-    assert (said["name"], said["precision"], said["temperature"], said["refer_below"]) == ("by hand", "fp32", 1.5, 0.4)
-    assert said["card"].startswith("---\nlicense")
+def test_model_describes_the_network(bundle_file):
+    info = get(bundle_file, "/model").json()
+    assert info["classes"] == CLASSES
+    assert info["limits"]["upload_bytes"] == Limits().upload_bytes
+    assert (info["name"], info["precision"], info["temperature"], info["refer_below"]) == ("by hand", "fp32", 1.5, 0.4)
+    assert info["card"].startswith("---\nlicense")
 
 
-def test_openapi_describes_images_answers_refusals_and_token(bundle_file):
-    said = get(bundle_file, "/openapi.json").json()
-    asked = said["paths"]["/predict"]["post"]
-    schema = asked["requestBody"]["content"]["multipart/form-data"]["schema"]
+def test_openapi_describes_images_responses_errors_and_token(bundle_file):
+    api = get(bundle_file, "/openapi.json").json()
+    predict = api["paths"]["/predict"]["post"]
+    schema = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert schema["properties"]["files"]["maxItems"] == Limits().files
-    assert set(asked["responses"]) == {"200", "400", "401", "408", "413", "415", "422", "429", "503"}
-    assert said["components"]["schemas"]["PredictionResponse"]["examples"][0]["top"] == "NV"
-    assert said["components"]["securitySchemes"]["Bearer"]["scheme"] == "bearer"
-    for path in ("/docs", "/redoc"):  # both would load scripts from elsewhere
+    assert set(predict["responses"]) == {"200", "400", "401", "408", "413", "415", "422", "429", "503"}
+    assert api["components"]["schemas"]["PredictionResponse"]["examples"][0]["top"] == "NV"
+    assert api["components"]["securitySchemes"]["Bearer"]["scheme"] == "bearer"
+    for path in ("/docs", "/redoc"):  # both would load scripts from other servers
         assert get(bundle_file, path).status_code == 404
 
 
-def test_requests_and_answers_are_counted(bundle_file, jpeg):
+def test_requests_and_images_are_counted(bundle_file, jpeg):
     async def conversation(client):
         await client.post("/predict", files=[("files", ("Jane Doe.jpg", jpeg)), ("files", ("b", b"x"))])
         for path in ("/healthz", "/static/one", "/static/other", "/strange", "/stranger"):

@@ -1,39 +1,40 @@
-"""Both modes of the page in Chromium against the Predictor, and where an image goes."""
+"""Both modes of the page in Chromium against the Predictor, and to whom an image is sent."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from browsing import answered, opened, with_runtime
+from browsing import open_page, predict, with_runtime
 from dspkd.deploy import Predictor
 from serving import encoded, lesion, make_bundle, start_server, stop
 
 TOLERANCE = 1e-3
-"""What is promised. Measured: no pixel differs, probabilities by less than 1e-5."""
+"""The documented limit. Measured: no pixel differs, probabilities by less than 1e-5."""
 
 NETS = """async (mode) => {
   const { onDevice } = await import("/static/device.js");
   const { onServer } = await import("/static/server.js");
-  const { decode, image } = await import("/static/picture.js");
-  const fetched = async (name) => (await fetch(`/bundle/${name}.json`)).json();
-  const [spec, about] = [await fetched("spec"), await fetched("about")];
+  const { decode, preprocess } = await import("/static/image.js");
+  const fetchJson = async (name) => (await fetch(`/bundle/${name}.json`)).json();
+  const [spec, about] = [await fetchJson("spec"), await fetchJson("about")];
   const net = mode === "device" ? onDevice(spec, about, () => ({})) : onServer(() => ({}));
-  const said = [];
-  await net.ready();
+  const results = [];
+  await net.load();
   for (const file of document.getElementById("probe").files) {
     try {
-      const answer = await net.answer(file);
-      const pixels = image(await decode(file), spec.preprocessing).map((v) => Math.round(255 * v));
-      said.push({ ...answer, pixels: Array.from(pixels), heat: await net.heat(file, answer.top, () => {}) });
-    } catch (error) { said.push({ error: error.message }); }
+      const prediction = await net.predict(file);
+      const pixels = preprocess(await decode(file), spec.preprocessing).map((v) => Math.round(255 * v));
+      const heat = await net.heatMap(file, prediction.top, () => {});
+      results.push({ ...prediction, pixels: Array.from(pixels), heat });
+    } catch (error) { results.push({ error: error.message }); }
   }
-  return said;
+  return results;
 }"""
 
 
-def ask(page, address, mode, files):
-    """Return what a mode says of each file, by the modules that the page uses."""
-    opened(page, address)
+def predict_files(page, address, mode, files):
+    """Return a mode's predictions for files, by the modules that the page uses."""
+    open_page(page, address)
     page.evaluate(
         "() => document.body.append(Object.assign(document.createElement('input'), "
         "{ type: 'file', multiple: true, id: 'probe' }))"
@@ -72,91 +73,91 @@ def kinds(folder):
     return [folder / name for name in written]
 
 
-def compare(said, files, predictor, *, exact=True):
-    for one, file in zip(said, files, strict=True):
-        wanted = predictor.predict(file)
+def compare(predictions, files, predictor, *, exact=True):
+    for one, file in zip(predictions, files, strict=True):
+        expected = predictor.predict(file)
         assert "error" not in one or one["error"] is None, (file.name, one["error"])
-        assert one["probabilities"] == pytest.approx(dict(wanted.probabilities), abs=TOLERANCE), file.name
-        assert (one["top"], one["refer"]) == (wanted.top, wanted.refer), file.name
+        assert one["probabilities"] == pytest.approx(dict(expected.probabilities), abs=TOLERANCE), file.name
+        assert (one["top"], one["refer"]) == (expected.top, expected.refer), file.name
         pixels = np.rint(predictor.preprocess(file) * 255).astype(int).ravel()
-        far = abs(np.array(one["pixels"]) - pixels).max()
-        assert far <= (0 if exact else 3), (file.name, far)
+        difference = abs(np.array(one["pixels"]) - pixels).max()
+        assert difference <= (0 if exact else 3), (file.name, difference)
 
 
 @with_runtime
 @pytest.mark.parametrize("mode", ["device", "server"])
-def test_a_mode_says_what_the_predictor_says_of_every_form(page, server, bundle_file, tmp_path, mode):
+def test_each_mode_predicts_as_the_predictor_for_every_format(page, server, bundle_file, tmp_path, mode):
     files = kinds(tmp_path)
-    compare(ask(page, server, mode, files), files, Predictor(bundle_file))
+    compare(predict_files(page, server, mode, files), files, Predictor(bundle_file))
 
 
 @with_runtime
-def test_both_modes_say_what_the_predictor_says_of_real_images(page, server, bundle_file, shared):
+def test_both_modes_predict_as_the_predictor_for_real_images(page, server, bundle_file, shared):
     files = []
     for folder in ("dermoscopy-224-mini", "dermoscopy-288-mini", "clinical-mini"):
         files += sorted((shared / "data" / folder).rglob("*.jpg"))[::60][:4]
         files += sorted((shared / "data" / folder).rglob("*.png"))[::60][:4]
-    said = {mode: ask(page, server, mode, files) for mode in ("device", "server")}
-    for answers in said.values():
-        compare(answers, files, Predictor(bundle_file), exact=False)  # decoders of JPEG may differ by a unit or two
-    for device, on_server in zip(said["device"], said["server"], strict=True):
+    predictions = {mode: predict_files(page, server, mode, files) for mode in ("device", "server")}
+    for of_mode in predictions.values():
+        compare(of_mode, files, Predictor(bundle_file), exact=False)  # decoders of JPEG may differ by a unit or two
+    for device, on_server in zip(predictions["device"], predictions["server"], strict=True):
         np.testing.assert_allclose(device["heat"], on_server["heat"], atol=TOLERANCE)
 
 
 @with_runtime
-def test_of_an_int8_bundle_both_modes_run_int8_and_say_so(page, tmp_path, shared):
+def test_of_an_int8_bundle_both_modes_run_int8(page, tmp_path, shared):
     path = make_bundle(tmp_path / "int8.dspkd", int8=True, size=37, short_side=41)  # no number of cells divides it
     files = kinds(tmp_path) + sorted((shared / "data" / "dermoscopy-224-mini").rglob("*.jpg"))[:4]
     fp32, default = Predictor(path, "fp32"), Predictor(path)
     assert default.precision == "int8"
-    apart = [
+    differences = [
         max(abs(fp32.predict(file).probabilities[key] - p) for key, p in default.predict(file).probabilities.items())
         for file in files
     ]
-    assert max(apart) > TOLERANCE  # else the test could not tell the networks apart
+    assert max(differences) > TOLERANCE  # else the test could not distinguish the networks
     process, address = start_server(path)
-    said = {mode: ask(page, address, mode, files) for mode in ("device", "server")}
+    predictions = {mode: predict_files(page, address, mode, files) for mode in ("device", "server")}
     stop(process)
-    for answers in said.values():
-        compare(answers, files, default)
-        assert {one["precision"] for one in answers} == {"int8"}
-    for device, on_server in zip(said["device"], said["server"], strict=True):
+    for of_mode in predictions.values():
+        compare(of_mode, files, default)
+        assert {one["precision"] for one in of_mode} == {"int8"}
+    for device, on_server in zip(predictions["device"], predictions["server"], strict=True):
         np.testing.assert_allclose(device["heat"], on_server["heat"], atol=TOLERANCE)
 
 
 @with_runtime
-def test_what_browsers_decode_differently_is_refused_on_the_device(page, server, tmp_path):
+def test_files_that_browsers_decode_differently_are_refused_on_the_device(page, server, tmp_path):
     rotated = Image.Exif()
     rotated[274] = 6
     grey16 = Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16)
     written = {
         "CMYK": encoded(lesion().convert("CMYK")), "16 bits": encoded(grey16, "PNG"),
-        "to be rotated": encoded(lesion(), "WEBP", exif=rotated), "too long": encoded(lesion().resize((990, 30))),
-        "no JPEG": b"GIF89a", "damaged": b"\xff\xd8\xff" + bytes(50),
+        "rotated by EXIF": encoded(lesion(), "WEBP", exif=rotated), "too long": encoded(lesion().resize((990, 30))),
+        "not a JPEG": b"GIF89a", "damaged": b"\xff\xd8\xff" + bytes(50),
     }  # fmt: skip
     for name, data in written.items():
         (tmp_path / name).write_bytes(data)
-    said = ask(page, server, "device", [tmp_path / name for name in written])
-    for name, one in zip(written, said, strict=True):
+    results = predict_files(page, server, "device", [tmp_path / name for name in written])
+    for name, one in zip(written, results, strict=True):
         assert name in one.get("error", ""), (name, one)
 
 
 @with_runtime
-def test_on_the_device_the_image_is_sent_nowhere(page, heard, server, jpeg):
-    opened(page, server, "device")
-    answered(page, "lesion.jpg", jpeg)
-    assert {request.url.split("/")[2] for request in heard.asked} == {server.split("/")[2]}
-    assert {request.method for request in heard.asked} == {"GET"}
-    assert all("?" not in request.url for request in heard.asked)
-    before = len(heard.asked)
-    answered(page, "lesion.jpg", encoded(lesion(2)))
-    assert len(heard.asked) == before  # the network is there: nothing at all is asked for
+def test_on_the_device_the_image_is_not_sent(page, traffic, server, jpeg):
+    open_page(page, server, "device")
+    predict(page, "lesion.jpg", jpeg)
+    assert {request.url.split("/")[2] for request in traffic.requests} == {server.split("/")[2]}
+    assert {request.method for request in traffic.requests} == {"GET"}
+    assert all("?" not in request.url for request in traffic.requests)
+    before = len(traffic.requests)
+    predict(page, "lesion.jpg", encoded(lesion(2)))
+    assert len(traffic.requests) == before  # the network is loaded: no further request
 
 
-def test_on_the_server_it_is_sent_to_it_alone_without_its_name(page, heard, server, jpeg):
-    opened(page, server, "server")
-    answered(page, "Jane Doe.jpg", jpeg)
-    posted = [request for request in heard.asked if request.method == "POST"]
+def test_the_image_is_sent_to_the_server_alone_without_its_name(page, traffic, server, jpeg):
+    open_page(page, server, "server")
+    predict(page, "Jane Doe.jpg", jpeg)
+    posted = [request for request in traffic.requests if request.method == "POST"]
     assert {request.url.removeprefix(server).split("?")[0] for request in posted} == {"/predict", "/heatmap"}
-    assert {request.url.split("/")[2] for request in heard.asked} == {server.split("/")[2]}
+    assert {request.url.split("/")[2] for request in traffic.requests} == {server.split("/")[2]}
     assert all(b"Jane" not in (request.post_data_buffer or b"") for request in posted)

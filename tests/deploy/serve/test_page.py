@@ -8,30 +8,30 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from browsing import answered, opened, sent_from, with_runtime
+from browsing import open_page, predict, serve_folder, with_runtime
 from command import call
 from dspkd.deploy import Predictor
 from serving import CLASSES, NOTICE, make_bundle, start_server, stop
 
 
-def test_the_page_shows_the_answer_in_plain_words(page, server, bundle_file, jpeg):
-    opened(page, server, "server")
+def test_the_page_shows_the_prediction_in_plain_words(page, server, bundle_file, jpeg):
+    open_page(page, server, "server")
     assert "no diagnosis and no medical device" in page.inner_text("header")
-    answered(page, "lesion.jpg", jpeg)
-    wanted = Predictor(bundle_file).predict(jpeg)
-    plain = {known["id"]: known for known in CLASSES}
-    assert page.inner_text("#top-name") == plain[wanted.top]["name"]
-    assert page.inner_text("#top-meaning") == plain[wanted.top]["meaning"]
-    assert page.inner_text("#top-share") == f"{100 * wanted.confidence:.1f} %"
-    ranked = sorted(wanted.probabilities, key=lambda key: -wanted.probabilities[key])
+    predict(page, "lesion.jpg", jpeg)
+    expected = Predictor(bundle_file).predict(jpeg)
+    plain = {each["id"]: each for each in CLASSES}
+    assert page.inner_text("#top-name") == plain[expected.top]["name"]
+    assert page.inner_text("#top-meaning") == plain[expected.top]["meaning"]
+    assert page.inner_text("#top-share") == f"{100 * expected.confidence:.1f} %"
+    ranked = sorted(expected.probabilities, key=lambda key: -expected.probabilities[key])
     rows = [row.split("\n")[0].split("\t")[0] for row in page.locator("#rows th").all_inner_texts()]
     assert rows == [plain[key]["name"] for key in ranked]
-    assert NOTICE in page.inner_text("#made")
-    assert "computed on the server by the fp32 network" in page.inner_text("#made")
-    assert not wanted.refer
-    answer = page.inner_text("#answer")
-    assert answer.index("Most probable") < answer.index("Confidence above this network's threshold.")
-    assert f"Most probable: {plain[wanted.top]['name']}" in page.text_content("[role=status][aria-live=polite]")
+    assert NOTICE in page.inner_text("#provenance")
+    assert "computed on the server by the fp32 network" in page.inner_text("#provenance")
+    assert not expected.refer
+    text = page.inner_text("#prediction")
+    assert text.index("Most probable") < text.index("Confidence above this network's threshold.")
+    assert f"Most probable: {plain[expected.top]['name']}" in page.text_content("[role=status][aria-live=polite]")
     page.click("text=Model card")
     card = page.locator("#model-card")
     assert card.locator("td").all_inner_texts() == ["MEL", "0.25"]
@@ -40,19 +40,19 @@ def test_the_page_shows_the_answer_in_plain_words(page, server, bundle_file, jpe
     assert card.locator("strong, em").all_inner_texts() == ["random weights", "not trained"]
 
 
-def test_an_unsure_answer_says_refer(page, tmp_path, jpeg):
+def test_an_unsure_prediction_advises_to_refer(page, tmp_path, jpeg):
     process, address = start_server(make_bundle(tmp_path / "unsure.dspkd", refer_below=1.0))
-    opened(page, address, "server")
-    answered(page, "lesion.jpg", jpeg)
+    open_page(page, address, "server")
+    predict(page, "lesion.jpg", jpeg)
     assert "Not sure: refer to a dermatologist." in page.inner_text("#advice.refer")
-    answer = page.inner_text("#answer")
-    assert answer.index("Not sure") < answer.index("Most probable")  # before a name that reassures
+    text = page.inner_text("#prediction")
+    assert text.index("Not sure") < text.index("Most probable")  # before a class name that may reassure
     assert "refer to a dermatologist" in page.text_content("#status")
     stop(process)
 
 
-def test_it_is_used_by_keyboard_alone(page, server, jpeg):
-    opened(page, server)
+def test_the_page_works_by_keyboard_alone(page, server, jpeg):
+    open_page(page, server)
     reached = []
     for _ in range(8):
         page.keyboard.press("Tab")
@@ -71,9 +71,9 @@ def test_it_is_used_by_keyboard_alone(page, server, jpeg):
     assert not page.is_checked("#show-heat")
 
 
-def test_everything_that_is_used_has_a_name_for_screen_readers(page, server, jpeg):
-    opened(page, server, "server")
-    answered(page, "lesion.jpg", jpeg)
+def test_every_control_has_a_name_for_screen_readers(page, server, jpeg):
+    open_page(page, server, "server")
+    predict(page, "lesion.jpg", jpeg)
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll("input, button, canvas, summary, section")]
         .filter((e) => !(e.labels?.length || e.ariaLabel || e.textContent.trim() || e.getAttribute("aria-labelledby")))
@@ -86,10 +86,10 @@ def test_everything_that_is_used_has_a_name_for_screen_readers(page, server, jpe
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_it_fits_a_phone(page, server, jpeg, width):
+def test_the_page_fits_a_phone(page, server, jpeg, width):
     page.set_viewport_size({"width": width, "height": 844})
-    opened(page, server, "server")
-    answered(page, "lesion.jpg", jpeg)
+    open_page(page, server, "server")
+    predict(page, "lesion.jpg", jpeg)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     heights = page.evaluate(
         "[...document.querySelectorAll('.button, button')].map((b) => b.offsetHeight).filter(Boolean)"
@@ -97,55 +97,55 @@ def test_it_fits_a_phone(page, server, jpeg, width):
     assert min(heights) >= 44
 
 
-def test_where_there_is_touch_a_photograph_can_be_taken(browser, server):
-    seen = []
+def test_a_photograph_can_be_taken_on_touch_devices(browser, server):
+    visible = []
     for touch in (True, False):
         context = browser.new_context(has_touch=touch)
-        page = opened(context.new_page(), server)
-        seen.append(page.is_visible("text=Take a photograph"))
+        page = open_page(context.new_page(), server)
+        visible.append(page.is_visible("text=Take a photograph"))
         assert page.get_attribute("#camera", "capture") == "environment"
         context.close()
-    assert seen == [True, False]
+    assert visible == [True, False]
 
 
 @pytest.mark.parametrize("mode", [pytest.param("device", marks=with_runtime), "server"])
-def test_what_is_no_image_is_told_and_the_next_image_works(page, server, jpeg, mode):
-    opened(page, server, mode)
+def test_an_invalid_image_is_an_error_and_the_next_image_works(page, server, jpeg, mode):
+    open_page(page, server, mode)
     page.set_input_files("#file", {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no image"})
-    page.wait_for_selector("#trouble:not([hidden])")
-    assert "no JPEG, PNG or WebP" in page.inner_text("[role=alert]")
-    answered(page, "lesion.jpg", jpeg)
-    assert not page.is_visible("#trouble")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "not a JPEG, PNG or WebP" in page.inner_text("[role=alert]")
+    predict(page, "lesion.jpg", jpeg)
+    assert not page.is_visible("#error")
 
 
-def test_the_token_is_asked_for_and_shown_to_the_server(page, heard, bundle_file, jpeg):
+def test_the_token_is_requested_and_sent_to_the_server(page, traffic, bundle_file, jpeg):
     process, address = start_server(bundle_file, DSPKD_TOKEN="s3cret")
     page.goto(address)
     page.fill("#token", "wrong")
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=That was not the token")
+    page.wait_for_selector("text=This token is wrong")
     page.fill("#token", "s3cret")
     page.keyboard.press("Enter")
     page.wait_for_selector("body[data-ready]")
     page.check("input[value=server]")
-    answered(page, "lesion.jpg", jpeg)
+    predict(page, "lesion.jpg", jpeg)
     stop(process)
-    assert {text.split(":")[0] for text in heard.complaints} == {"Failed to load resource"}  # the 401 before
-    heard.complaints.clear()
+    assert {text.split(":")[0] for text in traffic.console} == {"Failed to load resource"}  # the 401 before
+    traffic.console.clear()
 
 
 @with_runtime
-def test_the_written_page_works_from_any_web_server(page, bundle_file, jpeg, tmp_path):
+def test_the_written_page_works_from_a_plain_web_server(page, bundle_file, jpeg, tmp_path):
     call("web", bundle_file, "--out", tmp_path / "page")
-    with sent_from(tmp_path / "page") as address:
-        opened(page, address)
+    with serve_folder(tmp_path / "page") as address:
+        open_page(page, address)
         assert page.locator("#modes label:visible").count() == 1
-        answered(page, "lesion.jpg", jpeg)
+        predict(page, "lesion.jpg", jpeg)
     assert page.inner_text("#top-share") == f"{100 * Predictor(bundle_file).predict(jpeg).confidence:.1f} %"
 
 
-def without_numbers(model):
-    """Return a network whose logits are no numbers."""
+def not_finite(model):
+    """Return a network whose logits are not finite."""
     graph = onnx.load_from_string(model)
     bias = next(value for value in graph.graph.initializer if value.name == "b")
     bias.CopyFrom(numpy_helper.from_array(np.full(4, np.nan, np.float32), "b"))
@@ -154,31 +154,31 @@ def without_numbers(model):
 
 @with_runtime
 @pytest.mark.parametrize(
-    ("harm", "vouched", "message"),
+    ("damage", "update_sha256", "message"),
     [
         (
             lambda model: model[:-1] + bytes([model[-1] ^ 1]),
             False,
-            "The network that came is not the one in the bundle.",
+            "The loaded network is not the one in the bundle.",
         ),
-        (without_numbers, True, "The network gave no finite numbers for this image."),
+        (not_finite, True, "The network's output for this image is not finite."),
         (None, False, "The network could not be loaded (404)."),
     ],
 )
-def test_a_network_that_cannot_be_trusted_gives_no_answer(
-    page, heard, bundle_file, jpeg, tmp_path, harm, vouched, message
+def test_a_damaged_network_gives_no_prediction(
+    page, traffic, bundle_file, jpeg, tmp_path, damage, update_sha256, message
 ):
     call("web", bundle_file, "--out", tmp_path / "page")
     model, about = tmp_path / "page/bundle/model.fp32.onnx", tmp_path / "page/bundle/about.json"
-    harmed = harm(model.read_bytes()) if harm else None
-    model.unlink() if harmed is None else model.write_bytes(harmed)
-    if vouched:
-        about.write_text(json.dumps(json.loads(about.read_text()) | {"sha256": sha256(harmed).hexdigest()}))
-    with sent_from(tmp_path / "page") as address:
-        opened(page, address)
+    damaged = damage(model.read_bytes()) if damage else None
+    model.unlink() if damaged is None else model.write_bytes(damaged)
+    if update_sha256:
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"sha256": sha256(damaged).hexdigest()}))
+    with serve_folder(tmp_path / "page") as address:
+        open_page(page, address)
         page.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": jpeg})
-        page.wait_for_selector("#trouble:not([hidden])")
-        assert page.inner_text("#trouble").startswith(message)
-        assert not page.is_visible("#answer")
-    if harm is None:
-        heard.complaints.clear()  # the 404
+        page.wait_for_selector("#error:not([hidden])")
+        assert page.inner_text("#error").startswith(message)
+        assert not page.is_visible("#prediction")
+    if damage is None:
+        traffic.console.clear()  # the 404

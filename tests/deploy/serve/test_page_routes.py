@@ -1,11 +1,11 @@
-"""The page's files, from memory."""
+"""The page's files, served from memory."""
 
 import pytest
 
 from serving import get, talk
 
 
-def test_the_page_is_sent_compressed_and_not_twice(bundle_file):
+def test_the_page_is_compressed_and_cached_by_etag(bundle_file):
     async def conversation(client):
         plain = await client.get("/static/page.js", headers={"Accept-Encoding": "identity"})
         packed = await client.get("/static/page.js", headers={"Accept-Encoding": "gzip"})

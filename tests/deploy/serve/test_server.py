@@ -1,4 +1,4 @@
-"""`dspkd serve` as a process: start, what it prints, and how it stops."""
+"""`dspkd serve` as a process: start, output, stop."""
 
 import signal
 import socket
@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from command import refused
-from dspkd.deploy.serve.server import _listening as listening
+from dspkd.deploy.serve.server import _listen as listen
 from serving import start_server
 
 
-def test_sigterm_finishes_what_is_running_and_nothing_was_told_of_images(bundle_file, jpeg):
+def test_sigterm_finishes_running_requests_and_nothing_of_images_is_logged(bundle_file, jpeg):
     process, address = start_server(bundle_file, stderr=subprocess.PIPE)
     files = [("files", ("Jane Doe.jpg", jpeg)), ("files", ("Jane Doe.png", b"no image"))]
     assert httpx.post(f"{address}/predict", files=files).status_code == 200
@@ -26,27 +26,27 @@ def test_sigterm_finishes_what_is_running_and_nothing_was_told_of_images(bundle_
     with socket.create_connection((where.hostname, where.port), timeout=30) as half:
         head = f"POST /predict HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
         half.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:2000])
-        while httpx.get(f"{address}/healthz").json()["inside"] != 1:
+        while httpx.get(f"{address}/healthz").json()["in_flight"] != 1:
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        refuses = False
-        while not refuses:
+        stopped = False
+        while not stopped:
             try:
                 httpx.get(f"{address}/healthz")
                 time.sleep(0.02)
             except httpx.TransportError:
-                refuses = True
+                stopped = True
         half.sendall(body[2000:])
-        answer = half.makefile("rb").read()
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b'"top"' in answer
+        response = half.makefile("rb").read()
+    assert response.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b'"top"' in response
     out, err = process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGTERM  # as a process that no one has asked to ignore it
+    assert process.returncode == -signal.SIGTERM  # as of any process with the default handler
     assert "Jane" not in out + err
     assert err == ""
 
 
-def test_an_address_that_is_taken_is_told_in_one_line(bundle_file):
+def test_an_address_in_use_is_an_error_of_one_line(bundle_file):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert refused("serve", bundle_file, "--port", port) == (
@@ -58,11 +58,11 @@ def test_an_address_that_is_taken_is_told_in_one_line(bundle_file):
 
 
 @pytest.mark.parametrize("token", ["two words", "tökén", "line\n"])
-def test_a_token_that_no_header_can_carry_is_refused(bundle_file, token):
+def test_an_invalid_token_is_refused(bundle_file, token):
     assert "the token must be printable ASCII without spaces" in refused("serve", bundle_file, "--token", token)
 
 
-def test_what_is_no_bundle_is_refused_before_anything_listens(tmp_path):
+def test_a_missing_bundle_is_refused_before_listening(tmp_path):
     assert "there is no such file" in refused("serve", tmp_path / "none.dspkd")
 
 
@@ -76,8 +76,8 @@ def test_the_server_imports_neither_torch_nor_what_trains():
     assert done.stdout == "[]\n"
 
 
-def test_an_answer_does_not_wait_for_the_client_to_confirm_its_head():
-    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+def test_tcp_nodelay_is_set():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -1,4 +1,4 @@
-"""What is uploaded: too much, too slow, no image, no form; and that none of it reaches the disk."""
+"""Uploads: too large, too slow, not an image, not a form; and that none reaches the disk."""
 
 import asyncio
 import tempfile
@@ -24,19 +24,19 @@ def jpeg_claiming(width, height):
 @pytest.mark.parametrize(
     ("files", "options", "status", "message"),
     [
-        ([("a", b"GIF89a" + bytes(40))], {}, 415, "no JPEG, PNG or WebP image"),
-        ([("a", b"")], {}, 415, "no JPEG, PNG or WebP image"),
-        ([("a", encoded(lesion(size=64), "TIFF"))], {}, 415, "no JPEG, PNG or WebP image"),
+        ([("a", b"GIF89a" + bytes(40))], {}, 415, "not a JPEG, PNG or WebP image"),
+        ([("a", b"")], {}, 415, "not a JPEG, PNG or WebP image"),
+        ([("a", encoded(lesion(size=64), "TIFF"))], {}, 415, "not a JPEG, PNG or WebP image"),
         ([("a", encoded(lesion(size=64))[:900])], {}, 422, "not a readable image: image file is truncated"),
-        ([("a", jpeg_claiming(9000, 9000))], {}, 413, "9000 x 9000 pixels are more than the 50,000,000"),
+        ([("a", jpeg_claiming(9000, 9000))], {}, 413, "9000 x 9000 pixels are more than 50,000,000"),
         ([("a", jpeg_claiming(65000, 65000))], {}, 413, "50,000,000 pixels"),
-        ([("a", encoded(lesion(size=64)))], {"pixels": 4000}, 413, "64 x 64 pixels are more than the 4,000"),
+        ([("a", encoded(lesion(size=64)))], {"pixels": 4000}, 413, "64 x 64 pixels are more than 4,000"),
         ([("a", b"x"), ("b", b"x"), ("c", b"x")], {"files": 2}, 413, "Too many files. Maximum number of files is 2"),
-        ([("a", bytes(5000))], {"upload_bytes": 4000}, 413, "bytes are more than the 4,000 accepted"),
-        ([("a", bytes(5000))], {"held_bytes": 4000}, 503, "too many uploads at once"),
+        ([("a", bytes(5000))], {"upload_bytes": 4000}, 413, "bytes are more than 4,000"),
+        ([("a", bytes(5000))], {"bytes_in_flight": 4000}, 503, "too many uploads at once"),
     ],
 )
-def test_what_is_too_much_or_no_image_is_refused(bundle_file, files, options, status, message):
+def test_too_large_or_invalid_images_are_refused(bundle_file, files, options, status, message):
     response = post(bundle_file, *files, limits=Limits(**options))
     assert response.status_code == status
     assert message in response.json()["detail"]
@@ -61,15 +61,15 @@ def test_what_is_too_much_or_no_image_is_refused(bundle_file, files, options, st
         (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", "", 400, '"name" must be provided'),
     ],
 )
-def test_a_body_that_is_not_a_form_with_images_is_refused(bundle_file, body, content_type, status, message):
+def test_a_body_without_a_form_with_images_is_refused(bundle_file, body, content_type, status, message):
     kind = "multipart/form-data; boundary=b" if content_type == "" else content_type
     headers = {} if kind is None else {"Content-Type": kind}
     response = talk(bundle_file, lambda client: client.post("/predict", content=body, headers=headers))
     assert (response.status_code, message in response.json()["detail"]) == (status, True), response.text
 
 
-def streamed(data, *, announced=None, wait=0.0):
-    """Return the arguments of a POST whose body comes in pieces, without a length unless one is announced."""
+def streamed(data, *, length=None, wait=0.0):
+    """Return the arguments of a POST whose body arrives in pieces, with this Content-Length, if any."""
     head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
     whole = head + data + b"\r\n--b--\r\n"
 
@@ -79,12 +79,12 @@ def streamed(data, *, announced=None, wait=0.0):
             await asyncio.sleep(wait)
 
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    return {"content": pieces(), "headers": headers | ({"Content-Length": announced} if announced else {})}
+    return {"content": pieces(), "headers": headers | ({"Content-Length": length} if length else {})}
 
 
-@pytest.mark.parametrize("announced", [None, "10", "-1", "9" * 5])
-def test_bytes_are_counted_while_they_come_whatever_was_announced(bundle_file, announced):
-    body = streamed(bytes(200_000), announced=announced)
+@pytest.mark.parametrize("length", [None, "10", "-1", "9" * 5])
+def test_bytes_are_counted_while_they_arrive_whatever_the_header(bundle_file, length):
+    body = streamed(bytes(200_000), length=length)
     response = talk(bundle_file, lambda c: c.post("/predict", **body), limits=Limits(upload_bytes=50_000))
     assert response.status_code == 413
 
@@ -97,24 +97,24 @@ def test_a_slow_upload_is_given_up(bundle_file, jpeg):
 
 
 @pytest.mark.parametrize("error", [ValueError, UnicodeDecodeError, LookupError])
-def test_a_head_that_the_parser_does_not_expect_is_the_clients_mistake(bundle_file, jpeg, monkeypatch, error):
-    async def stumbles(parser):
+def test_a_parser_error_is_a_client_error(bundle_file, jpeg, monkeypatch, error):
+    async def fail(parser):
         raise error(*("utf-8", b"x", 0, 1, "x")[: 5 if error is UnicodeDecodeError else 1])
 
-    monkeypatch.setattr(uploads.MultiPartParser, "parse", stumbles)
+    monkeypatch.setattr(uploads.MultiPartParser, "parse", fail)
     response = post(bundle_file, ("a.jpg", jpeg))
-    assert (response.status_code, response.json()["detail"]) == (400, f"no valid multipart body: {error.__name__}")
+    assert (response.status_code, response.json()["detail"]) == (400, f"invalid multipart body: {error.__name__}")
 
 
-def test_an_upload_that_breaks_off_is_told_as_such():
-    async def gone():
+def test_an_interrupted_upload_is_an_error():
+    async def disconnect():
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]}
     limits = Limits()
-    with Admission(limits).place("a") as place, pytest.raises(HTTPException) as raised:
-        asyncio.run(uploads.read(Request(scope, gone), limits, place))
-    assert (raised.value.status_code, raised.value.detail) == (400, "the upload was broken off")
+    with Admission(limits).admit("a") as slot, pytest.raises(HTTPException) as raised:
+        asyncio.run(uploads.read(Request(scope, disconnect), limits, slot))
+    assert (raised.value.status_code, raised.value.detail) == (400, "the upload was interrupted")
 
 
 def test_no_upload_is_written_to_disk(bundle_file, monkeypatch):

@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def with_runtime(monkeypatch):
-    """As if ONNX Runtime for browsers were there, whether or not `make web` was run."""
+    """Stand-ins for ONNX Runtime for browsers, whether or not `make web` was run."""
     monkeypatch.setattr(web_page, "RUNTIME", ("static/page.js", "static/page.css"))
 
 
-def test_the_page_of_a_server_has_both_modes_and_the_written_one_has_the_device(bundle_file, with_runtime, tmp_path):
+def test_the_served_page_has_both_modes_and_the_written_one_the_device(bundle_file, with_runtime, tmp_path):
     bundle = open_bundle(bundle_file)
     served = {file.path: file for file in web_page.files(bundle, server=True)}
     assert b'data-modes="device server"' in served["index.html"].data
@@ -40,7 +40,7 @@ def test_the_page_of_a_server_has_both_modes_and_the_written_one_has_the_device(
     assert (about["precision"], about["sha256"]) == ("fp32", bundle.files["model.fp32.onnx"].sha256)
 
 
-def test_the_device_gets_the_bundles_default_network_and_no_other(with_runtime, tmp_path):
+def test_the_page_contains_the_default_network_alone(with_runtime, tmp_path):
     bundle = open_bundle(make_bundle(tmp_path / "int8.dspkd", int8=True))
     served = {file.path: file.data for file in web_page.files(bundle, server=False)}
     assert [name for name in served if name.endswith(".onnx")] == ["bundle/model.int8.onnx"]
@@ -49,7 +49,7 @@ def test_the_device_gets_the_bundles_default_network_and_no_other(with_runtime, 
     assert about["sha256"] == sha256(served["bundle/model.int8.onnx"]).hexdigest()
 
 
-def test_where_the_runtime_goes_its_licence_and_notices_go(bundle_file, with_runtime, tmp_path):
+def test_the_runtimes_licence_and_notices_are_in_the_page(bundle_file, with_runtime, tmp_path):
     call("web", bundle_file, "--out", tmp_path / "page")
     vendor = tmp_path / "page" / web_page.VENDOR
     assert "MIT License" in (vendor / "LICENSE").read_text()
@@ -59,19 +59,19 @@ def test_where_the_runtime_goes_its_licence_and_notices_go(bundle_file, with_run
     assert len(linked) == 2
 
 
-def test_the_notices_are_those_of_the_version_that_is_fetched():
-    """Who moves the version must fetch its notices: they are in the Python package onnxruntime, not in npm's."""
+def test_the_notices_are_those_of_the_fetched_version():
+    """After a change of the version, fetch its notices: they are in the Python package onnxruntime, not in npm's."""
     (version,) = re.findall(r"onnxruntime-web@(\S+)", (ROOT / "Makefile").read_text())
     digest = sha256((web_page.HERE / "vendor" / "ThirdPartyNotices.txt").read_bytes()).hexdigest()
     assert (version, digest) == ("1.30.0", "143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3")
 
 
-def test_a_wheel_takes_the_runtime_with_its_licence_and_notices():
-    """All of them are named as artefacts, since version control ignores the runtime."""
+def test_a_wheel_contains_the_runtime_with_its_licence_and_notices():
+    """All of them are listed as artefacts, since version control ignores the runtime."""
     (artefacts,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["artifacts"]
-    taken = {path.relative_to(web_page.HERE.parent).as_posix() for path in ROOT.glob(artefacts)}
+    packaged = {path.relative_to(web_page.HERE.parent).as_posix() for path in ROOT.glob(artefacts)}
     present = {name for name in web_page.RUNTIME if (web_page.HERE.parent / name).is_file()}
-    assert taken >= {f"{web_page.VENDOR}/LICENSE", f"{web_page.VENDOR}/ThirdPartyNotices.txt"} | present
+    assert packaged >= {f"{web_page.VENDOR}/LICENSE", f"{web_page.VENDOR}/ThirdPartyNotices.txt"} | present
 
 
 def test_nothing_is_overwritten(bundle_file, with_runtime, tmp_path):
@@ -80,34 +80,34 @@ def test_nothing_is_overwritten(bundle_file, with_runtime, tmp_path):
     assert "nothing is overwritten" in refused("web", bundle_file, "--out", tmp_path / "mine")
 
 
-def test_what_browsers_cannot_run_is_served_by_the_server_alone(with_runtime, tmp_path):
+def test_a_bundle_that_browsers_cannot_run_has_the_server_mode_alone(with_runtime, tmp_path):
     path = make_bundle(tmp_path / "hair.dspkd", artefacts=["shading"])
-    assert "takes out shading, which only Python can" in refused("web", path, "--out", tmp_path / "page")
+    assert "removes shading, which only Python can do" in refused("web", path, "--out", tmp_path / "page")
     served = {file.path: file for file in web_page.files(open_bundle(path), server=True)}
     assert b'data-modes="server"' in served["index.html"].data
     assert not [name for name in served if name.endswith((".onnx", ".wasm"))]
 
 
-def test_without_the_runtime_it_is_said_how_to_get_it(bundle_file, tmp_path, monkeypatch):
+def test_without_the_runtime_the_error_names_make_web(bundle_file, tmp_path, monkeypatch):
     monkeypatch.setattr(web_page, "RUNTIME", ("static/vendor/none.wasm",))
-    assert "none.wasm is missing from the page; in a clone of dspkd, `make web` fetches it" in refused(
-        "web", bundle_file, "--out", tmp_path / "page"
-    )
+    error = refused("web", bundle_file, "--out", tmp_path / "page")
+    assert "none.wasm is missing" in error
+    assert "make web" in error
 
 
-def test_the_policy_in_the_page_is_the_one_in_the_header(bundle_file):
+def test_the_page_and_the_header_have_the_same_policy(bundle_file):
     page = (web_page.HERE / "index.html").read_text()
     assert re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page) == [CONTENT_SECURITY_POLICY]
 
 
-def test_the_page_names_no_address_but_its_own(bundle_file):
+def test_the_page_contains_no_external_address(bundle_file):
     for path in web_page.HERE.rglob("*"):
         if path.suffix in {".html", ".css", ".js", ".svg"} and "vendor" not in path.parts:
             text = path.read_text().replace("http://www.w3.org/2000/svg", "")
             assert not re.findall(r"https?:|//[a-z]+\.|@import|url\(", text), path.name
 
 
-def test_a_file_is_compressed_and_tagged_by_its_content():
+def test_a_file_is_compressed_and_has_an_etag_of_its_content():
     one, other = web_page.File("a.js", b"x" * 5000), web_page.File("b.js", b"x" * 4999)
     assert gzip.decompress(one.gzipped) == one.data
     assert one.tag != other.tag
@@ -127,7 +127,7 @@ def luminance(colour):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(scheme):
+def test_text_has_enough_contrast(scheme):
     """WCAG 2.2, level AA: 4.5 to 1."""
     light, dark = (web_page.HERE / "page.css").read_text().split("@media screen and (prefers-color-scheme: dark)")
     colours = variables(light) | (variables(dark) if scheme == "dark" else {})

@@ -1,1 +1,1 @@
-"""Predict on millions of images: in bounded memory, resumable, here or on a Ray cluster."""
+"""Predict millions of images: in bounded memory, resumable, here or on a Ray cluster."""

@@ -1,4 +1,4 @@
-"""A bundle as `dspkd.deploy.batch.predict` asks it about millions of images; needs no torch."""
+"""A bundle as a classifier of batches; needs no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dspkd.deploy.bundle.preprocess import Pixels
 from dspkd.deploy.bundle.spec import Preprocessing
 
 _BATCH = 32
-"""Images that ONNX Runtime is asked about at once. Inferred."""
+"""Images in a batch for ONNX Runtime. Inferred."""
 
 
 class BundleClassifier:
@@ -23,22 +23,22 @@ class BundleClassifier:
     Parameters
     ----------
     bundle, precision, threads
-        See `Predictor`, which also says what is refused.
+        See `Predictor`, also for the errors.
     """
 
     def __init__(self, bundle: Path, precision: str | None = None, threads: int = 1) -> None:
         self._predictor = Predictor(bundle, precision, threads)
-        self.classes = tuple(known.id for known in self._predictor.classes)
+        self.classes = tuple(each.id for each in self._predictor.classes)
         self.key = f"{self._predictor.bundle.digest} {self._predictor.precision}"
         self.refer_below = self._predictor.bundle.spec.refer_below
         self.batch_size = _BATCH
         self.on_gpu = False
-        self.preprocess = partial(_pixels, wanted=self._predictor.bundle.spec.preprocessing)
+        self.preprocess = partial(_pixels, steps=self._predictor.bundle.spec.preprocessing)
 
     def answer(self, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return ``[N, K]`` probabilities of images ``[N, 3, S, S]``."""
         return self._predictor.probabilities(pixels)
 
 
-def _pixels(path: Path, *, wanted: Preprocessing) -> Pixels:
-    return preprocess.apply(preprocess.decode(path), wanted)
+def _pixels(path: Path, *, steps: Preprocessing) -> Pixels:
+    return preprocess.apply(preprocess.decode(path), steps)

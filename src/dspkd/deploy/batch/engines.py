@@ -1,4 +1,4 @@
-"""Who is asked about images, and how: decoded in other processes, answered in batches here, or all on a cluster."""
+"""How images are classified: decoded in other processes and predicted here in batches, or all of it on a cluster."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from dspkd.errors import DataError, DspkdError, RunError
 from dspkd.runtime import ray as cluster
 
 Chunk: TypeAlias = Sequence[str]
-_TO_A_GPU = 4
+_ACTORS_PER_GPU = 4
 """Actors that share a GPU, since each decodes for itself. Inferred."""
 
 Engine: TypeAlias = Callable[[Iterator[Chunk]], Generator[PredictionBatch, None, None]]
-"""Takes chunks of names, and yields what is said of each, in any order; the names stay together."""
+"""Takes chunks of names and yields the predictions for each chunk, the chunks in any order."""
 
 
 class BatchClassifier(Protocol):
-    """Whoever answers about images: a run's student, a bundle."""
+    """What maps batches of images to probabilities: a run's student, a bundle."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -39,27 +39,27 @@ class BatchClassifier(Protocol):
 
     @property
     def key(self) -> str:
-        """Changes whenever an answer might."""
+        """Changes whenever a prediction might."""
         ...
 
     @property
     def refer_below(self) -> float | None:
-        """Probability of its answer below which it advises to refer; None for who gives no advice."""
+        """Confidence below which an image is to be referred; None without such a threshold."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """Images that are asked about at once."""
+        """Images in a batch."""
         ...
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it answers on a GPU."""
+        """Whether it computes on a GPU."""
         ...
 
     @property
     def preprocess(self) -> Callable[[Path], NDArray[Any]]:
-        """From a file to what `answer` takes a stack of, or DataError; other processes are sent this function."""
+        """From a file to an image for `answer`, or DataError; the function is sent to other processes."""
         ...
 
     def answer(self, pixels: NDArray[Any]) -> NDArray[np.floating[Any]]:
@@ -68,9 +68,9 @@ class BatchClassifier(Protocol):
 
 
 def run_inline(
-    chunks: Iterator[Chunk], *, asked: BatchClassifier, root: Path, workers: int
+    chunks: Iterator[Chunk], *, classifier: BatchClassifier, root: Path, workers: int
 ) -> Generator[PredictionBatch, None, None]:
-    """Answer in this process, while `workers` other ones decode ahead; with none, decode here too.
+    """Predict in this process, while `workers` other ones decode ahead; with none, decode here too.
 
     Raises
     ------
@@ -80,24 +80,24 @@ def run_inline(
     with _decoders(workers) as pool:
         probabilities: list[NDArray[np.floating[Any]]] = []
         errors: list[str] = []
-        for chunk, last, made in _decoded(chunks, pool, asked, root, ahead=2 * workers):
-            told, wrong = _answers_about(made, asked)
-            probabilities.append(told)
-            errors += wrong
+        for chunk, last, images in _decode_ahead(chunks, pool, classifier, root, ahead=2 * workers):
+            batch_probabilities, batch_errors = _classify(images, classifier)
+            probabilities.append(batch_probabilities)
+            errors += batch_errors
             if last:
                 yield PredictionBatch(chunk, np.concatenate(probabilities), errors)
                 probabilities, errors = [], []
 
 
 def on_ray(
-    chunks: Iterator[Chunk], *, make: Callable[[], BatchClassifier], root: Path, address: str, gpu: bool = False
+    chunks: Iterator[Chunk], *, load: Callable[[], BatchClassifier], root: Path, address: str, gpu: bool = False
 ) -> Generator[PredictionBatch, None, None]:
-    """Answer by actors of a Ray cluster, one to each CPU, and at most four to a GPU; a lost one is started anew.
+    """Predict by actors of a Ray cluster, one to each CPU, and at most four to a GPU; a lost one is restarted.
 
     Parameters
     ----------
-    make
-        Makes whoever is asked, on each actor's machine.
+    load
+        Loads the classifier, on each actor's machine.
     root
         Folder of the images, on a file system that all nodes see under the same path.
     address
@@ -111,135 +111,135 @@ def on_ray(
         There is no such cluster, or an actor failed again and again.
     """
     with cluster.connected(address) as ray:
-        there = ray.cluster_resources()
-        count = int(min(there.get("CPU", 1), _TO_A_GPU * there.get("GPU", 0) if gpu else np.inf))
+        resources = ray.cluster_resources()
+        count = int(min(resources.get("CPU", 1), _ACTORS_PER_GPU * resources.get("GPU", 0) if gpu else np.inf))
         if not count:
             raise RunError(f"--ray {address}: the cluster has no {'GPU' if gpu else 'CPU'} for it")
-        needs = {"num_cpus": 1, "num_gpus": gpu / _TO_A_GPU, "max_restarts": 3, "max_task_retries": 3}
-        kind: Any = ray.remote(_Elsewhere)
-        actors = [kind.options(**needs).remote(str(Path.cwd()), make, root) for _ in range(count)]
-        # Two chunks an actor: it has one to go on with while the other's answers come here.
+        options = {"num_cpus": 1, "num_gpus": gpu / _ACTORS_PER_GPU, "max_restarts": 3, "max_task_retries": 3}
+        actor_class: Any = ray.remote(_RayActor)
+        actors = [actor_class.options(**options).remote(str(Path.cwd()), load, root) for _ in range(count)]
+        # Two chunks an actor: it computes one while the predictions for the other are sent.
         idle, pending = deque(2 * actors), {}
         for chunk in chunks:
             actor = idle.popleft()
-            pending[actor.answers.remote(chunk)] = actor
+            pending[actor.predict.remote(chunk)] = actor
             if not idle:
-                yield _fetched(ray, pending, idle)
+                yield _next_finished(ray, pending, idle)
         while pending:
-            yield _fetched(ray, pending, idle)
+            yield _next_finished(ray, pending, idle)
 
 
 _Decoded: TypeAlias = list["NDArray[Any] | str"]
-"""An image of each image, or what is wrong with it."""
+"""For each image its pixels, or why it cannot be read."""
 
 
 def _decode(preprocess: Callable[[Path], NDArray[Any]], root: Path, names: Chunk) -> _Decoded:
-    made: _Decoded = []
+    images: _Decoded = []
     for name in names:
         try:
-            made.append(preprocess(root / name))
+            images.append(preprocess(root / name))
         except DataError as error:
-            made.append(str(error))
-    return made
+            images.append(str(error))
+    return images
 
 
-def _decoded(
-    chunks: Iterator[Chunk], pool: Executor, asked: BatchClassifier, root: Path, ahead: int
+def _decode_ahead(
+    chunks: Iterator[Chunk], pool: Executor, classifier: BatchClassifier, root: Path, ahead: int
 ) -> Iterator[tuple[Chunk, bool, _Decoded]]:
     """Yield each chunk in pieces of a batch: the chunk, whether this is its last piece, and the piece's images.
 
-    While one piece is used, so many of the following are being decoded, and no more.
+    While one piece is used, at most `ahead` of the following are being decoded.
     """
-    coming: deque[tuple[Chunk, bool, Future[_Decoded]]] = deque()
+    queue: deque[tuple[Chunk, bool, Future[_Decoded]]] = deque()
     for chunk in chunks:
-        for start in range(0, len(chunk), asked.batch_size):
-            names = chunk[start : start + asked.batch_size]
-            last = start + asked.batch_size >= len(chunk)
-            coming.append((chunk, last, pool.submit(_decode, asked.preprocess, root, names)))
-            if len(coming) > ahead:
-                yield _arrived(*coming.popleft())
-    while coming:
-        yield _arrived(*coming.popleft())
+        for start in range(0, len(chunk), classifier.batch_size):
+            names = chunk[start : start + classifier.batch_size]
+            last = start + classifier.batch_size >= len(chunk)
+            queue.append((chunk, last, pool.submit(_decode, classifier.preprocess, root, names)))
+            if len(queue) > ahead:
+                yield _wait_for(*queue.popleft())
+    while queue:
+        yield _wait_for(*queue.popleft())
 
 
-def _arrived(chunk: Chunk, last: bool, made: Future[_Decoded]) -> tuple[Chunk, bool, _Decoded]:
+def _wait_for(chunk: Chunk, last: bool, images: Future[_Decoded]) -> tuple[Chunk, bool, _Decoded]:
     try:
-        return chunk, last, made.result()
+        return chunk, last, images.result()
     except BrokenProcessPool:
         raise RunError(
-            "a process that decodes images was killed, perhaps for want of memory; what was answered is kept, and the "
-            "same command goes on; --workers 0 decodes in this process"
+            "a process that decodes images was killed, perhaps for want of memory; finished predictions are kept, and "
+            "the same command resumes; --workers 0 decodes in this process"
         ) from None
 
 
-def _answers_about(made: _Decoded, asked: BatchClassifier) -> tuple[NDArray[np.float64], list[str]]:
+def _classify(images: _Decoded, classifier: BatchClassifier) -> tuple[NDArray[np.float64], list[str]]:
     """Return ``[N, K]`` probabilities, NaN where there are none, and N reasons why, "" where there are."""
-    probabilities = np.full((len(made), len(asked.classes)), np.nan)
-    errors = [item if isinstance(item, str) else "" for item in made]
-    pixels = [item for item in made if not isinstance(item, str)]
+    probabilities = np.full((len(images), len(classifier.classes)), np.nan)
+    errors = [image if isinstance(image, str) else "" for image in images]
+    pixels = [image for image in images if not isinstance(image, str)]
     if pixels:
         rows = np.array([row for row, error in enumerate(errors) if not error])
-        probabilities[rows] = asked.answer(np.stack(pixels))
+        probabilities[rows] = classifier.answer(np.stack(pixels))
         for row in rows[~np.isfinite(probabilities[rows]).all(axis=1)]:
-            probabilities[row], errors[row] = np.nan, "the network's answer is not finite"
+            probabilities[row], errors[row] = np.nan, "the network's output is not finite"
     return probabilities, errors
 
 
-class _Here(Executor):
-    """Does what it is given at once, in this process."""
+class _InlineExecutor(Executor):
+    """Runs each job at once, in this process."""
 
-    def submit(self, work: Callable[..., Any], /, *given: Any, **settings: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(work(*given, **settings))
-        return done
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(work(*args, **kwargs))
+        return future
 
 
 @contextmanager
 def _decoders(workers: int) -> Iterator[Executor]:
     if not workers:
-        yield _Here()
+        yield _InlineExecutor()
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_alone)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
     try:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _alone() -> None:
-    """Leave Ctrl-C to the process that started this one, and end when it does, however it ends."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent process, and exit when the parent does, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def follow() -> None:
+    def wait() -> None:
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=wait, daemon=True).start()
 
 
-class _Elsewhere:
-    """An actor: whoever is asked, on a node of a cluster, where relative paths begin in `directory` too."""
+class _RayActor:
+    """A classifier on a node of a cluster; relative paths start in `directory`, as in the process that started it."""
 
-    def __init__(self, directory: str, make: Callable[[], BatchClassifier], root: Path) -> None:
+    def __init__(self, directory: str, load: Callable[[], BatchClassifier], root: Path) -> None:
         os.chdir(directory)
-        self._asked, self._root = make(), root
+        self._classifier, self._root = load(), root
 
-    def answers(self, chunk: Chunk) -> PredictionBatch:
-        """Return what is said of a chunk."""
-        (said,) = run_inline(iter([chunk]), asked=self._asked, root=self._root, workers=0)
-        return said
+    def predict(self, chunk: Chunk) -> PredictionBatch:
+        """Return the predictions for a chunk."""
+        (batch,) = run_inline(iter([chunk]), classifier=self._classifier, root=self._root, workers=0)
+        return batch
 
 
-def _fetched(ray: Any, pending: dict[Any, Any], idle: deque[Any]) -> PredictionBatch:
-    """Return the answers that come first, and note that their actor has room for more."""
-    (ended,), _ = ray.wait(list(pending), num_returns=1)
-    idle.append(pending.pop(ended))
+def _next_finished(ray: Any, pending: dict[Any, Any], idle: deque[Any]) -> PredictionBatch:
+    """Wait for the next chunk to finish, put its actor back into `idle`, and return the predictions."""
+    (finished,), _ = ray.wait(list(pending), num_returns=1)
+    idle.append(pending.pop(finished))
     try:
-        answers: PredictionBatch = ray.get(ended)
+        batch: PredictionBatch = ray.get(finished)
     except ray.exceptions.RayError as failure:
         cause = getattr(failure, "cause", None)
-        said = str(cause if isinstance(cause, DspkdError) else failure).strip().splitlines()[-1]
-        raise RunError(f"--ray: {said}; what was answered is kept, and the same command goes on") from None
-    return answers
+        reason = str(cause if isinstance(cause, DspkdError) else failure).strip().splitlines()[-1]
+        raise RunError(f"--ray: {reason}; finished predictions are kept, and the same command resumes") from None
+    return batch

@@ -1,40 +1,93 @@
-"""What names millions of images: a folder, a CSV or a parquet file, read as it is asked for and never held whole."""
+"""What names millions of images: a folder, a CSV or a parquet file, read lazily and never held in memory as a whole."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 from dspkd.data.image_files import SUFFIXES
 from dspkd.errors import DataError, suggest
 
 COLUMN = "path"
-"""The column of image files, where none is named."""
+"""The column of image files by default."""
 
 _ROWS = 8192
 """Rows of a parquet file read at once."""
 
 
+class ImageSource(Protocol):
+    """Names images, in the same order each time."""
+
+    @property
+    def root(self) -> Path:
+        """The folder that names are relative to."""
+        ...
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of the images."""
+        ...
+
+
+def find_images(paths: Iterable[Path]) -> list[Path]:
+    """Return these files, and in place of a folder all images in it and below, sorted by path.
+
+    Raises
+    ------
+    DataError
+        A folder has no image.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        below = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not below:
+            raise DataError(f"{path}: no image in it or below ({', '.join(sorted(SUFFIXES))})")
+        files += below
+    return files
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images named one by one, as files or folders; see `find_images`."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def root(self) -> Path:
+        """The folder that names are relative to: the current one."""
+        return Path()
+
+    def names(self) -> Iterator[str]:
+        """Yield the paths of the images; DataError for a folder without any."""
+        return map(str, find_images(self.paths))
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.paths))
+
+
 @dataclass(frozen=True)
 class ImageList:
-    """Where images are named.
+    """A folder or a file that names images.
 
     Parameters
     ----------
     path
-        A folder, in and below which all image files are meant, in order of their names, without those in hidden
-        folders; or a ``.csv`` (UTF-8, with a header) or ``.parquet`` file with a row for each image.
+        A folder: all image files in and below it, sorted by name, without those in hidden folders; or a ``.csv``
+        (UTF-8, with a header) or ``.parquet`` file with a row for each image.
     column
         The column of a file that names the images, relative to the folder of the file; None is `COLUMN`.
 
     Raises
     ------
     DataError
-        It is not there or of another kind, or a folder is given a column.
+        It does not exist or is of another kind, or a column is named for a folder.
     """
 
     path: Path
@@ -54,8 +107,11 @@ class ImageList:
         """The folder that names are relative to."""
         return self.path if self.path.is_dir() else self.path.parent
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     def names(self) -> Iterator[str]:
-        """Yield the names of the images, always in the same order.
+        """Yield the names of the images, in the same order each time.
 
         Raises
         ------
@@ -68,7 +124,7 @@ class ImageList:
 
 
 def parquet(path: Path) -> ModuleType:
-    """Return what reads and writes parquet files; DataError, about `path`, where it is not installed."""
+    """Return the module `pyarrow.parquet`; DataError about `path` where it is not installed."""
     try:
         import pyarrow.parquet
     except ImportError:
@@ -79,17 +135,17 @@ def parquet(path: Path) -> ModuleType:
     return module
 
 
-def _below(root: Path, inside: str = "") -> Iterator[str]:
+def _below(root: Path, folder: str = "") -> Iterator[str]:
     try:
-        with os.scandir(root / inside) as found:
-            entries = sorted((entry.name, entry.is_dir()) for entry in found if not entry.name.startswith("."))
+        with os.scandir(root / folder) as scanned:
+            entries = sorted((entry.name, entry.is_dir()) for entry in scanned if not entry.name.startswith("."))
     except OSError as error:
-        raise DataError(f"{root / inside}: cannot be listed: {error.strerror}") from None
+        raise DataError(f"{root / folder}: cannot be listed: {error.strerror}") from None
     for name, is_folder in entries:
         if is_folder:
-            yield from _below(root, f"{inside}{name}/")
+            yield from _below(root, f"{folder}{name}/")
         elif Path(name).suffix.lower() in SUFFIXES:
-            yield inside + name
+            yield folder + name
 
 
 def _of_csv(path: Path, column: str) -> Iterator[str]:
@@ -106,7 +162,7 @@ def _of_csv(path: Path, column: str) -> Iterator[str]:
                         f"{path}, line {rows.line_num}: {len(cells)} cells, but the header has {len(header)}"
                     )
                 if cells:
-                    yield _filled(cells[at], f"{path}, line {rows.line_num}", column)
+                    yield _nonempty(cells[at], f"{path}, line {rows.line_num}", column)
     except csv.Error as error:
         raise DataError(f"{path}, line {rows.line_num}: not a row of a CSV file: {error}") from None
     except UnicodeDecodeError as error:
@@ -128,10 +184,10 @@ def _of_parquet(path: Path, column: str) -> Iterator[str]:
         for batch in file.iter_batches(batch_size=_ROWS, columns=[column]):
             for cell in batch.column(0).to_pylist():
                 row += 1
-                yield _filled("" if cell is None else str(cell), f"{path}, row {row}", column)
+                yield _nonempty("" if cell is None else str(cell), f"{path}, row {row}", column)
 
 
-def _filled(cell: str, where: str, column: str) -> str:
+def _nonempty(cell: str, place: str, column: str) -> str:
     if not cell.strip():
-        raise DataError(f"{where}: column {column!r} is empty; every row names an image")
+        raise DataError(f"{place}: column {column!r} is empty; every row names an image")
     return cell.strip()

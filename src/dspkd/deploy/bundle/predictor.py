@@ -1,10 +1,13 @@
-"""Ask a bundle about images: class probabilities, confidence, whether to refer. Needs ONNX Runtime and no torch."""
+"""Predict by a bundle: class probabilities, confidence, whether to refer. Needs ONNX Runtime and no torch."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +27,16 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT = "images", "logits"
 
-_OUTSIDE = b"\x0a\x08location\x12"
-"""How an ONNX file names another one that holds its weights."""
+_EXTERNAL = b"\x0a\x08location\x12"
+"""In an ONNX file, the key before the name of another file that holds its weights."""
+
+_AHEAD = 4
+"""Images per thread that are in work before the first prediction is yielded."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a bundle says of an image. No diagnosis.
+    """A bundle's prediction for an image. No diagnosis.
 
     Attributes
     ----------
@@ -41,9 +47,9 @@ class Prediction:
     confidence
         Its probability.
     refer
-        Whether the confidence is below the bundle's threshold: not sure, refer to a person.
+        Whether the confidence is below the bundle's threshold: not sure, refer to a physician.
     logits
-        ``[K]`` float32, as the network gave them.
+        ``[K]`` float32, as the network computed them.
     seconds
         ``{"decode": ..., "resize": ..., "network": ...}``, wall clock.
     """
@@ -57,14 +63,14 @@ class Prediction:
 
 
 class Predictor:
-    """Reads a bundle once and answers about images. May be used by several threads at once.
+    """Reads a bundle once and predicts images. May be used by several threads at once.
 
     Parameters
     ----------
     bundle
-        A file, or what `open_bundle` returned.
+        A file, or a bundle that `open_bundle` returned.
     precision
-        Which of its models, e.g. ``fp32`` or ``int8``; by default the one that the bundle names.
+        Which of its models, e.g. ``fp32`` or ``int8``; by default the bundle's own default.
     threads
         CPU threads of ONNX Runtime for one image.
 
@@ -75,14 +81,14 @@ class Predictor:
     classes
         The K classes, in the order of the logits.
     precision
-        Which model answers.
+        Which model is used.
 
     Raises
     ------
     BundleError
-        It is no bundle, was changed, has no such precision, or its model is not what its specification says.
+        It is not a bundle, was changed, has no such precision, or its model does not match its specification.
     DataError
-        A package that takes out the artefacts it names is not installed.
+        A package that removes the artefacts it names is not installed.
     """
 
     def __init__(self, bundle: str | os.PathLike[str] | Bundle, precision: str | None = None, threads: int = 1) -> None:
@@ -101,7 +107,7 @@ class Predictor:
         self._check_shapes(model)
 
     def predict(self, image: AnyImage) -> Prediction:
-        """Return what the bundle says of an image: a file, its bytes, a Pillow image, or ``[H, W, 3]`` uint8 RGB.
+        """Return the prediction for an image: a file, its bytes, a Pillow image, or ``[H, W, 3]`` uint8 RGB.
 
         Raises
         ------
@@ -118,7 +124,7 @@ class Predictor:
         p_K = softmax(logits_K[None], self.bundle.spec.temperature)[0]
         top = int(p_K.argmax())
         return Prediction(
-            probabilities={known.id: float(p) for known, p in zip(self.classes, p_K, strict=True)},
+            probabilities={each.id: float(p) for each, p in zip(self.classes, p_K, strict=True)},
             top=self.classes[top].id,
             confidence=float(p_K[top]),
             refer=bool(p_K[top] < self.bundle.spec.refer_below),
@@ -127,11 +133,34 @@ class Predictor:
         )
 
     def predict_many(self, images: Iterable[AnyImage]) -> Iterator[Prediction]:
-        """Yield what the bundle says of each image, in order; raises at an image as `predict` does."""
+        """Yield the prediction for each image, in order; raises at an image as `predict` does."""
         return map(self.predict, images)
 
+    def predict_files(
+        self, paths: Iterable[Path], *, threads: int = 1
+    ) -> Iterator[tuple[Path, Prediction | DataError]]:
+        """Yield each file with its prediction, or with the error why it cannot be read, in their order.
+
+        `threads` images are decoded and predicted at once; few are in memory at any time.
+        """
+
+        def predict(path: Path) -> Prediction | DataError:
+            try:
+                return self.predict(path)
+            except DataError as error:
+                return error
+
+        remaining = iter(paths)
+        with ThreadPoolExecutor(threads) as pool:
+            queue = deque((path, pool.submit(predict, path)) for path in itertools.islice(remaining, _AHEAD * threads))
+            while queue:
+                path, prediction = queue.popleft()
+                for following in itertools.islice(remaining, 1):
+                    queue.append((following, pool.submit(predict, following)))
+                yield path, prediction.result()
+
     def preprocess(self, image: AnyImage) -> Pixels:
-        """Return the image that the network sees: ``[3, S, S]`` float32, RGB in [0, 1]; raises as `predict` does."""
+        """Return the network's input: ``[3, S, S]`` float32, RGB in [0, 1]; raises as `predict` does."""
         return preprocess.apply(preprocess.decode(image), self.bundle.spec.preprocessing)
 
     def logits(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -144,8 +173,8 @@ class Predictor:
         """
         size = self.bundle.spec.preprocessing.size
         if images_N3SS.dtype != np.float32 or images_N3SS.shape[1:] != (3, size, size) or not len(images_N3SS):
-            came = f"{images_N3SS.dtype} {list(images_N3SS.shape)}"
-            raise DataError(f"images: {came}; want float32 [N, 3, {size}, {size}], N >= 1")
+            got = f"{images_N3SS.dtype} {list(images_N3SS.shape)}"
+            raise DataError(f"images: {got}; want float32 [N, 3, {size}, {size}], N >= 1")
         (logits_NK,) = self._session.run([OUTPUT], {INPUT: images_N3SS})
         if not np.isfinite(logits_NK).all():
             raise DataError("the network's logits are not finite; the images are not in [0, 1], or it is broken")
@@ -156,19 +185,22 @@ class Predictor:
         return softmax(self.logits(images_N3SS), self.bundle.spec.temperature)
 
     def _check_shapes(self, model: str) -> None:
-        """Refuse a model whose input and output are not what the specification makes of them."""
+        """Refuse a model whose input and output shapes do not match the specification."""
         size, classes = self.bundle.spec.preprocessing.size, len(self.classes)
-        told = [
+        actual = [
             (node.name, node.type, node.shape) for node in (*self._session.get_inputs(), *self._session.get_outputs())
         ]
-        wanted = [(INPUT, (3, size, size)), (OUTPUT, (classes,))]
-        fits = len(told) == len(wanted) and all(
-            name == want and kind == "tensor(float)" and not isinstance(shape[0], int) and tuple(shape[1:]) == rest
-            for (name, kind, shape), (want, rest) in zip(told, wanted, strict=True)
+        expected = [(INPUT, (3, size, size)), (OUTPUT, (classes,))]
+        fits = len(actual) == len(expected) and all(
+            name == expected_name
+            and kind == "tensor(float)"
+            and not isinstance(shape[0], int)
+            and tuple(shape[1:]) == rest
+            for (name, kind, shape), (expected_name, rest) in zip(actual, expected, strict=True)
         )
         if not fits:
             raise BundleError(
-                f"{self.bundle.path}: {model}: takes and gives {told}; "
+                f"{self.bundle.path}: {model}: inputs and outputs are {actual}; "
                 f"want float {INPUT} [N, 3, {size}, {size}] and {OUTPUT} [N, {classes}]"
             )
 
@@ -181,17 +213,17 @@ def softmax(logits_NK: NDArray[np.float32], temperature: float) -> NDArray[np.fl
 
 
 def session(model: bytes, *, threads: int = 1, fused: bool = True) -> InferenceSession:
-    """Return ONNX Runtime's session of a model, on the CPU; its operators are fused, or computed as they stand.
+    """Return an ONNX Runtime session of a model on the CPU; `fused` allows graph optimisations.
 
     Raises
     ------
     BundleError
-        It is no model that this ONNX Runtime reads, or keeps weights in other files.
+        It is not a model that this ONNX Runtime reads, or its weights are in other files.
     """
     import onnxruntime as ort
 
-    if _OUTSIDE in model:
-        raise BundleError("keeps weights outside of the file")
+    if _EXTERNAL in model:
+        raise BundleError("has weights outside of the file")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

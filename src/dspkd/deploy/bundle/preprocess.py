@@ -1,7 +1,7 @@
-"""From an image in any form to the image that a bundle's network sees, exactly as docs/bundle-format.md says.
+"""From an image in any form to the input of a bundle's network, exactly as docs/bundle-format.md specifies.
 
-Decoding here is in full, without the shortcut by which training decodes large JPEGs: what other platforms cannot repeat
-would make the same bundle answer differently there.
+Images are decoded in full size, without the scaled decoding by which training reads large JPEGs: other platforms cannot
+repeat that, and the same bundle would give other predictions there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from dspkd.errors import DataError
 
 Pixels = NDArray[np.float32]
 AnyImage = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
-"""A file, its bytes, an image of Pillow's, or ``[H, W, 3]`` uint8 RGB."""
+"""A file, its bytes, a Pillow image, or ``[H, W, 3]`` uint8 RGB."""
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""What is decoded. Pillow reads more, some of it by other programs, which no stranger's file should start."""
+"""Formats that are decoded. Pillow reads more, some of it by other programs, which no untrusted file should start."""
 
 LONGEST = 32
-"""How many times as long as wide an image may be: beyond, resizing its short side makes an endless long one."""
+"""Largest aspect ratio of an image: beyond it, resizing the short side would make a huge image."""
 
 
 def decode(image: AnyImage) -> Image.Image:
@@ -38,19 +38,19 @@ def decode(image: AnyImage) -> Image.Image:
     Parameters
     ----------
     image
-        See `AnyImage`. An image of Pillow's shows the frame that it stands at and is not changed; a file that holds
-        several frames shows the first. A ``.dcm`` file needs pydicom.
+        See `AnyImage`. Of a Pillow image the current frame is used, and the image is not changed; of a file with
+        several frames, the first. A ``.dcm`` file needs pydicom.
 
     Raises
     ------
     DataError
-        It is missing, damaged, cut short, of another format than `FORMATS`, of unknown range, larger than
+        It is missing, damaged, truncated, of another format than `FORMATS`, of unknown range, larger than
         ``PIL.Image.MAX_IMAGE_PIXELS``, or more than `LONGEST` times as long as wide.
     """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise DataError(f"an array: {image.dtype} {list(image.shape)}; want uint8 [H, W, 3], RGB")
-        return _not_endless(Image.fromarray(image), "an array")
+        return _check_aspect(Image.fromarray(image), "an array")
     if isinstance(image, Image.Image):
         return _decoded(ImageOps.exif_transpose(image), "an image")
     if isinstance(image, bytes | bytearray | memoryview):
@@ -64,15 +64,15 @@ def decode(image: AnyImage) -> Image.Image:
     return _open(path, str(path))
 
 
-def apply(rgb: Image.Image, wanted: Preprocessing) -> Pixels:
-    """Return the image of a decoded image: ``[3, size, size]`` float32, RGB in [0, 1], contiguous."""
-    width, height = resized_to(rgb.width, rgb.height, wanted.short_side)
+def apply(rgb: Image.Image, steps: Preprocessing) -> Pixels:
+    """Resize, crop and scale a decoded image: ``[3, size, size]`` float32, RGB in [0, 1], contiguous."""
+    width, height = resized_to(rgb.width, rgb.height, steps.short_side)
     # One pass at a time: of an image more than twice as high as wide, some Pillows resize the columns first.
     across = rgb.resize((width, rgb.height), Image.Resampling.BILINEAR)
     small = across.resize((width, height), Image.Resampling.BILINEAR)
-    left, top, size = (width - wanted.size) // 2, (height - wanted.size) // 2, wanted.size
-    if wanted.artefacts:
-        clean_HW3 = removed(np.array(small), wanted.artefacts)
+    left, top, size = (width - steps.size) // 2, (height - steps.size) // 2, steps.size
+    if steps.artefacts:
+        clean_HW3 = removed(np.array(small), steps.artefacts)
         kept_HW3 = clean_HW3[top : top + size, left : left + size]
     else:
         kept_HW3 = np.asarray(small.crop((left, top, left + size, top + size)))
@@ -90,7 +90,7 @@ def resized_to(width: int, height: int, short_side: int) -> tuple[int, int]:
 
 @cache
 def _readable() -> list[str]:
-    """Return which of `FORMATS` this Pillow reads."""
+    """Return the `FORMATS` that this Pillow reads."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
@@ -108,14 +108,14 @@ def _open(file: Path | io.BytesIO, place: str) -> Image.Image:
 
 
 def _decoded(image: Image.Image, place: str) -> Image.Image:
-    _not_endless(image, place)
+    _check_aspect(image, place)
     try:
         return upright_rgb(image)
     except DAMAGED as error:
         raise DataError(f"{place}: not a readable image: {error}") from None
 
 
-def _not_endless(image: Image.Image, place: str) -> Image.Image:
+def _check_aspect(image: Image.Image, place: str) -> Image.Image:
     width, height = image.size
     if max(width, height) > LONGEST * min(width, height):
         raise DataError(f"{place}: {width} x {height} pixels; an image may be {LONGEST} times as long as wide, no more")

@@ -1,7 +1,7 @@
-"""Open a bundle, and trust nothing in it that its manifest does not vouch for.
+"""Open a bundle, and check everything that is read against its manifest.
 
 The format is described in docs/bundle-format.md. A bundle is a zip file whose members are all stored uncompressed, so
-that no member can be larger than the file itself, and every reader can take a member as a range of bytes.
+that no member can be larger than the file itself, and a member is a range of bytes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from dspkd.errors import BundleError
 FORMAT, VERSION = "dspkd-bundle", 1
 MANIFEST, SPEC = "manifest.json", "spec.json"
 LARGEST_FILE, LARGEST_TEXT, MOST_MEMBERS = 1 << 30, 1 << 20, 256
-"""Bytes of a bundle, bytes of a JSON file in it, and members, at most."""
+"""Limits: bytes of a bundle, bytes of a JSON file in it, and members."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*)*")
 _CHUNK = 1 << 20
 _BROKEN = (zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError, OverflowError, struct.error)
-"""What Python's zipfile raises for a damaged file."""
+"""The errors of Python's zipfile for a damaged file."""
 
 
 @dataclass(frozen=True)
 class BundleMember:
-    """What the manifest says of a file: SHA-256 in hex, and bytes."""
+    """A file in the manifest: its SHA-256 in hex, and its size in bytes."""
 
     sha256: str
     bytes: int
@@ -45,13 +45,13 @@ class Bundle:
     Attributes
     ----------
     path
-        Where it is.
+        The file.
     digest
-        SHA-256 of its manifest, in hex: names the bundle, since the manifest has the digest of everything else.
+        SHA-256 of its manifest, in hex: identifies the bundle, since the manifest has the digest of everything else.
     files
-        What the manifest lists.
+        The files that the manifest lists.
     spec
-        What `spec.json` says.
+        Its specification, from `spec.json`.
     """
 
     path: Path
@@ -60,12 +60,12 @@ class Bundle:
     spec: BundleSpec
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of a file of the bundle, compared with its digest.
+        """Return the bytes of a file of the bundle, checked against its digest.
 
         Raises
         ------
         BundleError
-            The manifest lists no such file, it cannot be read, or it is not what the manifest says.
+            The manifest lists no such file, it cannot be read, or it does not match the manifest.
         """
         if name not in self.files:
             raise BundleError(f"{self.path}: has no {name}; it has {', '.join(sorted(self.files))}")
@@ -73,29 +73,29 @@ class Bundle:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Return the object in a JSON file of the bundle; raises as `read` does."""
-        self._refuse_long(name)
+        self._check_length(name)
         return read_json(self.read(name), f"{self.path}: {name}")
 
     def read_text(self, name: str) -> str:
         """Return the text of a file of the bundle; raises as `read` does."""
-        self._refuse_long(name)
+        self._check_length(name)
         try:
             return self.read(name).decode("utf-8")
         except UnicodeDecodeError:
             raise BundleError(f"{self.path}: {name} is not text in UTF-8") from None
 
     def check(self) -> None:
-        """Compare every file with the manifest.
+        """Check every file against the manifest.
 
         Raises
         ------
         BundleError
-            One is not what the manifest says.
+            One does not match the manifest.
         """
         for name in self.files:
             self.read(name)
 
-    def _refuse_long(self, name: str) -> None:
+    def _check_length(self, name: str) -> None:
         if name in self.files and self.files[name].bytes > LARGEST_TEXT:
             raise BundleError(
                 f"{self.path}: {name} has {self.files[name].bytes:,} bytes; at most {LARGEST_TEXT:,} are read"
@@ -103,12 +103,12 @@ class Bundle:
 
 
 def open_bundle(path: Path | str) -> Bundle:
-    """Return the bundle in a file, its structure, manifest and specification checked.
+    """Open a bundle, and check its structure, manifest and specification.
 
     Raises
     ------
     BundleError
-        The file is missing, is no bundle, was cut short or changed, or is of another version.
+        The file is missing, is not a bundle, was truncated or changed, or is of another version.
     """
     path = Path(path)
     try:
@@ -118,23 +118,23 @@ def open_bundle(path: Path | str) -> Bundle:
         with path.open("rb") as file:
             if file.read(4) != b"PK\x03\x04":
                 raise BundleError(
-                    f"{path}: no bundle, which is a zip file; make one with: dspkd export RUN --out {path}"
+                    f"{path}: not a bundle, which is a zip file; make one with: dspkd export RUN --out {path}"
                 )
         with zipfile.ZipFile(path) as archive:
-            sizes = _sizes(archive, size)
+            sizes = _member_sizes(archive, size)
             if MANIFEST not in sizes:
                 raise BundleError(f"it has no {MANIFEST}")
             manifest = _bytes(archive, MANIFEST, min(sizes[MANIFEST], LARGEST_TEXT + 1))
     except BundleError as error:
-        raise BundleError(_placed(path, error)) from None
+        raise BundleError(_with_path(path, error)) from None
     except FileNotFoundError:
         raise BundleError(f"{path}: there is no such file") from None
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from None
     except _BROKEN as error:
-        raise BundleError(f"{path}: damaged, or cut short, or no bundle: {error}") from None
+        raise BundleError(f"{path}: damaged, truncated, or not a bundle: {error}") from None
     try:
-        files = _listed(manifest, sizes)
+        files = _listed_files(manifest, sizes)
         if SPEC not in files:
             raise BundleError(f"it has no {SPEC}")
         if files[SPEC].bytes > LARGEST_TEXT:
@@ -146,12 +146,12 @@ def open_bundle(path: Path | str) -> Bundle:
                     f"{SPEC}: models.{precision}: {model.file} is not in the bundle with {model.bytes:,} bytes"
                 )
     except BundleError as error:
-        raise BundleError(_placed(path, error)) from None
+        raise BundleError(_with_path(path, error)) from None
     return Bundle(path, hashlib.sha256(manifest).hexdigest(), files, spec)
 
 
-def _sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
-    """Return the bytes of each member; refuse what a bundle's zip file never has."""
+def _member_sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
+    """Return the size in bytes of each member; refuse members that no bundle has."""
     members = archive.infolist()
     if len(members) > MOST_MEMBERS:
         raise BundleError(f"{len(members):,} members; a bundle has at most {MOST_MEMBERS}")
@@ -159,16 +159,14 @@ def _sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
     for member in members:
         name = member.filename
         if not _NAME.fullmatch(name) or ".." in name or len(name) > 100:
-            raise BundleError(
-                f"a member is called {name[:120]!r}; only plain lower-case names below the top are allowed"
-            )
+            raise BundleError(f"a member is called {name[:120]!r}; only relative names in plain lower case are allowed")
         if name in sizes:
             raise BundleError(f"two members are called {name!r}")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in {0, stat.S_IFREG}:
-            raise BundleError(f"{name} is no plain file (a link, perhaps)")
+            raise BundleError(f"{name} is not a regular file (a link, perhaps)")
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-            raise BundleError(f"{name} is compressed; the members of a bundle are stored as they are")
+            raise BundleError(f"{name} is compressed; the members of a bundle are stored uncompressed")
         if member.flag_bits & 0x1:
             raise BundleError(f"{name} is encrypted")
         sizes[name] = member.file_size
@@ -177,18 +175,18 @@ def _sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
     return sizes
 
 
-def _listed(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, BundleMember]:
-    """Return what the manifest says of each file, which must be exactly the members there are."""
+def _listed_files(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, BundleMember]:
+    """Return the manifest's files, which must be exactly the members of the zip file."""
     if len(manifest) > LARGEST_TEXT:
         raise BundleError(f"{MANIFEST} has more than {LARGEST_TEXT:,} bytes")
-    said = read_json(manifest, MANIFEST)
-    if said.get("format") != FORMAT:
-        raise BundleError(f"{MANIFEST}: format is {said.get('format')!r}; want {FORMAT!r}")
-    if said.get("version") != VERSION or type(said["version"]) is not int:
+    content = read_json(manifest, MANIFEST)
+    if content.get("format") != FORMAT:
+        raise BundleError(f"{MANIFEST}: format is {content.get('format')!r}; want {FORMAT!r}")
+    if content.get("version") != VERSION or type(content["version"]) is not int:
         raise BundleError(
-            f"{MANIFEST}: version {said.get('version')!r} is not known, only {VERSION}; a newer dspkd may"
+            f"{MANIFEST}: version {content.get('version')!r} is not supported, only {VERSION}; update dspkd"
         )
-    listed = said.get("files")
+    listed = content.get("files")
     if not isinstance(listed, dict):
         raise BundleError(f"{MANIFEST}: files is missing")
     files = {}
@@ -198,10 +196,10 @@ def _listed(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, BundleMember
         if name not in sizes or name == MANIFEST:
             raise BundleError(f"{MANIFEST} lists {name}, which the bundle does not have")
         if entry.get("bytes") != sizes[name]:
-            raise BundleError(f"{name} has {sizes[name]:,} bytes, and {MANIFEST} says {entry.get('bytes')!r}")
+            raise BundleError(f"{name} has {sizes[name]:,} bytes, but {MANIFEST} has {entry.get('bytes')!r}")
         files[name] = BundleMember(entry["sha256"], sizes[name])
     if unlisted := sorted(sizes.keys() - files.keys() - {MANIFEST}):
-        raise BundleError(f"{unlisted[0]} is in the bundle, and {MANIFEST} does not list it")
+        raise BundleError(f"{unlisted[0]} is in the bundle, but {MANIFEST} does not list it")
     return files
 
 
@@ -212,21 +210,21 @@ def _read(path: Path, name: str, entry: BundleMember) -> bytes:
     except (OSError, *_BROKEN) as error:
         raise BundleError(f"{path}: {name} cannot be read: {error}") from None
     if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise BundleError(f"{path}: {name} is not what the manifest says: damaged, or changed")
+        raise BundleError(f"{path}: {name} does not match the manifest: damaged, or changed")
     return content
 
 
 def _bytes(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """Return a member's bytes, up to `most`, a chunk at a time: a size that is claimed allocates nothing."""
+    """Return a member's bytes, up to `most`, chunk by chunk, so that a false size allocates no memory."""
     chunks, left = [], most
     with archive.open(name) as member:
         while left > 0 and (chunk := member.read(min(_CHUNK, left))):
             chunks.append(chunk)
             left -= len(chunk)
         if left == 0:
-            member.read(1)  # the end, where the checksum of the zip file is compared
+            member.read(1)  # at the end, zipfile checks the member's checksum
     return b"".join(chunks)
 
 
-def _placed(path: Path, error: BundleError) -> str:
+def _with_path(path: Path, error: BundleError) -> str:
     return str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}"

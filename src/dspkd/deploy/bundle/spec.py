@@ -1,4 +1,4 @@
-"""What a bundle says of itself in `spec.json`, read strictly: classes, preprocessing, models, thresholds."""
+"""A bundle's `spec.json`, read strictly: classes, preprocessing, models, thresholds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dspkd.errors import BundleError
 V = TypeVar("V")
 
 LARGEST_SIDE, MOST_CLASSES = 2048, 10_000
-"""What a bundle may ask for at most: the side of an image in pixels, and classes."""
+"""Limits of a bundle: the side of an image in pixels, and the number of classes."""
 
 
 @dataclass(frozen=True)
 class BundleClass:
-    """A class: the name by which the network was trained, its plain name, and what it means to a reader."""
+    """A class: its label in training, its plain name, and an explanation for readers."""
 
     id: str
     name: str
@@ -27,16 +27,16 @@ class BundleClass:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes an image; every other step is fixed by the format.
+    """The preprocessing steps that a bundle may choose; every other step is fixed by the format.
 
     Attributes
     ----------
     short_side
-        To which the image is resized.
+        Length in pixels of the shorter side after resizing.
     size
-        Side of the square that is cut from its middle.
+        Side of the centre crop in pixels.
     artefacts
-        Names of `dspkd.data.artefacts.REMOVERS`, taken out between the two.
+        Names of `dspkd.data.artefacts.REMOVERS`, removed between the two.
     """
 
     short_side: int
@@ -46,7 +46,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class BundledNetwork:
-    """A network in the bundle: its file, and that file's bytes."""
+    """A network in the bundle: its file, and the file's size in bytes."""
 
     file: str
     bytes: int
@@ -54,20 +54,20 @@ class BundledNetwork:
 
 @dataclass(frozen=True)
 class BundleSpec:
-    """What a reader must know to use a bundle's networks.
+    """All that is needed to use a bundle's networks.
 
     Attributes
     ----------
     temperature
         By which logits are divided before the softmax.
     refer_below
-        Confidence below which the answer is "not sure, refer".
+        Confidence below which an image is to be referred: "not sure, refer".
     models
         ``{precision: model}``, e.g. fp32 and int8.
     default
-        The precision to be used where nothing else is asked for.
+        The precision to use by default.
     not_a_diagnosis
-        What to tell people beside every answer.
+        A sentence to show beside every prediction.
     """
 
     name: str
@@ -81,66 +81,62 @@ class BundleSpec:
 
 
 def parse(text: bytes) -> BundleSpec:
-    """Return what a `spec.json` says.
+    """Parse a `spec.json`.
 
     Raises
     ------
     BundleError
-        It is not such a file; the message names the place.
+        It is not such a file; the message names the key.
     """
-    said = read_json(text, "spec.json")
+    spec = read_json(text, "spec.json")
     classes = tuple(
         BundleClass(*(at(entry, key, str, f"spec.json: classes.{n}") for key in ("id", "name", "meaning")))
-        for n, entry in enumerate(at(said, "classes", list, "spec.json"))
+        for n, entry in enumerate(at(spec, "classes", list, "spec.json"))
     )
     if not 2 <= len(classes) <= MOST_CLASSES or len({c.id for c in classes}) != len(classes):
-        raise BundleError(
-            f"spec.json: classes: {len(classes)} classes; at least 2, all with ids of their own, are needed"
-        )
+        raise BundleError(f"spec.json: classes: {len(classes)} classes; want at least 2, all with different ids")
     models = {
         precision: BundledNetwork(
             at(entry, "file", str, f"spec.json: models.{precision}"),
             at(entry, "bytes", int, f"spec.json: models.{precision}"),
         )
-        for precision, entry in at(said, "models", dict, "spec.json").items()
+        for precision, entry in at(spec, "models", dict, "spec.json").items()
     }
-    default = at(said, "default", str, "spec.json")
+    default = at(spec, "default", str, "spec.json")
     if default not in models:
         raise BundleError(f"spec.json: default is {default!r}; models are {', '.join(models) or 'missing'}")
-    temperature = number(said, "temperature", "spec.json")
+    temperature = number(spec, "temperature", "spec.json")
     if not temperature > 0:
         raise BundleError(f"spec.json: temperature is {temperature}; it must be positive")
     return BundleSpec(
-        name=at(said, "name", str, "spec.json"),
+        name=at(spec, "name", str, "spec.json"),
         classes=classes,
-        preprocessing=_preprocessing(at(said, "preprocessing", dict, "spec.json")),
+        preprocessing=_preprocessing(at(spec, "preprocessing", dict, "spec.json")),
         temperature=temperature,
-        refer_below=number(at(said, "thresholds", dict, "spec.json"), "refer_below", "spec.json: thresholds"),
+        refer_below=number(at(spec, "thresholds", dict, "spec.json"), "refer_below", "spec.json: thresholds"),
         models=models,
         default=default,
-        not_a_diagnosis=at(said, "not_a_diagnosis", str, "spec.json"),
+        not_a_diagnosis=at(spec, "not_a_diagnosis", str, "spec.json"),
     )
 
 
-def _preprocessing(said: dict[str, Any]) -> Preprocessing:
+def _preprocessing(steps: dict[str, Any]) -> Preprocessing:
     place = "spec.json: preprocessing"
-    resize, crop = at(said, "resize", dict, place), at(said, "crop", dict, place)
+    resize, crop = at(steps, "resize", dict, place), at(steps, "crop", dict, place)
     short_side = at(resize, "short_side", int, f"{place}.resize")
     size = at(crop, "size", int, f"{place}.crop")
     if not 1 <= size <= short_side <= LARGEST_SIDE:
         raise BundleError(
             f"{place}: short_side {short_side}, size {size}; want 1 <= size <= short_side <= {LARGEST_SIDE}"
         )
-    for key, known in STEPS.items():
-        if said.get(key) != known and key not in {"resize", "crop"}:
-            raise BundleError(
-                f"{place}.{key}: {said.get(key)!r} is not known, only {known!r}; a newer dspkd may read it"
-            )
-    for name, part, known in (("resize", resize, STEPS["resize"]), ("crop", crop, STEPS["crop"])):
-        for key, wanted in known.items():
-            if part.get(key) != wanted:
-                raise BundleError(f"{place}.{name}.{key}: {part.get(key)!r} is not known, only {wanted!r}")
-    artefacts = at(said, "artefacts", list, place)
+    for key, supported in STEPS.items():
+        if steps.get(key) != supported and key not in {"resize", "crop"}:
+            raise BundleError(f"{place}.{key}: {steps.get(key)!r} is not supported, only {supported!r}; update dspkd")
+    for name, step in (("resize", resize), ("crop", crop)):
+        for key, supported in STEPS[name].items():
+            if step.get(key) != supported:
+                raise BundleError(f"{place}.{name}.{key}: {step.get(key)!r} is not supported, only {supported!r}")
+    artefacts = at(steps, "artefacts", list, place)
     if not all(isinstance(name, str) for name in artefacts):
         raise BundleError(f"{place}.artefacts: {artefacts!r}; want names")
     return Preprocessing(short_side, size, tuple(artefacts))
@@ -156,11 +152,11 @@ STEPS: dict[str, Any] = {
     "scale": "divide by 255 in float32",
     "layout": "NCHW, RGB, float32, in [0, 1]; the network normalises for itself",
 }
-"""The steps of preprocessing as version 1 of the format fixes them, written into every spec.json for its readers."""
+"""The steps that version 1 of the format fixes, written into every spec.json for its readers."""
 
 
 def describe(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Return what `spec.json` says of preprocessing."""
+    """Return the key `preprocessing` of a `spec.json`."""
     return {
         **STEPS,
         "resize": {"short_side": preprocessing.short_side, **STEPS["resize"]},
@@ -170,48 +166,48 @@ def describe(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def read_json(text: bytes, place: str) -> dict[str, Any]:
-    """Return the object that a JSON file of a bundle holds.
+    """Return the object in a JSON file of a bundle.
 
     Raises
     ------
     BundleError
-        It is not JSON in UTF-8, holds no object, or a key twice.
+        It is not JSON in UTF-8, not an object, or has a key twice.
     """
     try:
-        said = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+        content = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{place}: not JSON: {error}") from None
-    if not isinstance(said, dict):
-        raise BundleError(f"{place}: holds {type(said).__name__}; want an object")
-    return said
+    if not isinstance(content, dict):
+        raise BundleError(f"{place}: holds {type(content).__name__}; want an object")
+    return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         raise ValueError("a key is there twice")
-    return found
+    return unique
 
 
-def at(said: Any, key: str, kind: type[V], place: str) -> V:
+def at(content: Any, key: str, kind: type[V], place: str) -> V:
     """Return the value of a key of a JSON object, which must be of this type.
 
     Raises
     ------
     BundleError
-        It is not, or there is no such key; `place` begins the message.
+        It is of another type, or there is no such key; `place` begins the message.
     """
-    if not isinstance(said, dict) or key not in said:
+    if not isinstance(content, dict) or key not in content:
         raise BundleError(f"{place}: {key} is missing")
-    value = said[key]
+    value = content[key]
     if not isinstance(value, kind) or isinstance(value, bool):
         raise BundleError(f"{place}.{key}: {value!r}; want {kind.__name__}")
     return value
 
 
-def number(said: Any, key: str, place: str) -> float:
+def number(content: Any, key: str, place: str) -> float:
     """Return the finite number under a key, as `at` returns other values."""
-    value = said.get(key) if isinstance(said, dict) else None
+    value = content.get(key) if isinstance(content, dict) else None
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         raise BundleError(f"{place}.{key}: {value!r}; want a number")
     return float(value)

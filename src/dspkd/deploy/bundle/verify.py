@@ -1,4 +1,4 @@
-"""Does a bundle hold what it says, and does this machine answer as the one that made it? Needs no torch."""
+"""Check that a bundle is intact and that this machine reproduces its expected outputs. Needs no torch."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ from dspkd.errors import BundleError, DspkdError
 
 GOLDEN = "golden/golden.json"
 MOST_IMAGES = 64
-"""Golden images that are read at most."""
+"""Limit of golden images."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked, what came of it, and whether that is right."""
+    """A check, whether it passed, and what was measured or went wrong."""
 
     name: str
-    found: str
-    right: bool
+    detail: str
+    passed: bool
 
 
 def verify(bundle: Bundle) -> Iterator[Check]:
-    """Check a bundle, whose structure has been checked when it was opened; yield what was found, step by step.
+    """Check an opened bundle step by step.
 
-    Files against the manifest; golden images through preprocessing, bit for bit; golden images through each model,
-    within the tolerance that the bundle states; their probabilities. A step whose data are broken is found wrong, and
-    the next one is tried.
+    Files against the manifest; preprocessing of the golden images, bit for bit; logits of each model for them, within
+    the bundle's tolerance; their probabilities. A check whose data are broken fails, and the next one is run.
     """
-    yield _tried("files", partial(_files, bundle))
+    yield _run("files", partial(_files, bundle))
     try:
         golden = bundle.read_json(GOLDEN)
         images_N3SS = _array(bundle, at(golden, "pictures", dict, GOLDEN))
@@ -44,68 +43,73 @@ def verify(bundle: Bundle) -> Iterator[Check]:
         answers = at(golden, "answers", dict, GOLDEN)
         missing = sorted(bundle.spec.models.keys() ^ answers.keys())
         if missing:
-            raise BundleError(f"{GOLDEN}: answers and models differ in {', '.join(missing)}")
+            raise BundleError(f"{GOLDEN}: answers and models do not match: {', '.join(missing)}")
     except DspkdError as error:
-        yield Check("golden cases", str(error), right=False)
+        yield Check("golden cases", str(error), passed=False)
         return
     for precision in bundle.spec.models:
         try:
             predictor = Predictor(bundle, precision)
         except DspkdError as error:
-            yield Check(precision, str(error), right=False)
+            yield Check(precision, str(error), passed=False)
             continue
         if precision == next(iter(bundle.spec.models)):
-            yield _tried("preprocessing", partial(_preprocessing, predictor, names, images_N3SS))
-        yield _tried(precision, partial(_answers, predictor, answers[precision], images_N3SS))
+            yield _run("preprocessing", partial(_preprocessing, predictor, names, images_N3SS))
+        yield _run(precision, partial(_outputs, predictor, answers[precision], images_N3SS))
 
 
-def _tried(name: str, step: Callable[[], tuple[str, bool]]) -> Check:
+def _run(name: str, step: Callable[[], tuple[str, bool]]) -> Check:
     try:
-        found, right = step()
+        detail, passed = step()
     except DspkdError as error:
-        return Check(name, str(error), right=False)
-    return Check(name, found, right)
+        return Check(name, str(error), passed=False)
+    return Check(name, detail, passed)
 
 
 def _files(bundle: Bundle) -> tuple[str, bool]:
     bundle.check()
     total = sum(entry.bytes for entry in bundle.files.values())
-    return f"{len(bundle.files)} files, {total:,} bytes, as the manifest says", True
+    return f"{len(bundle.files)} files, {total:,} bytes, as in the manifest", True
 
 
 def _preprocessing(predictor: Predictor, names: list[Any], images_N3SS: NDArray[np.float32]) -> tuple[str, bool]:
     if not 1 <= len(names) == len(images_N3SS) <= MOST_IMAGES:
-        raise BundleError(f"{GOLDEN}: {len(names)} images, {len(images_N3SS)} images; want as many, 1 to {MOST_IMAGES}")
-    for name, wanted_3SS in zip(names, images_N3SS, strict=True):
-        made_3SS = predictor.preprocess(predictor.bundle.read(str(name)))
-        if not np.array_equal(made_3SS, wanted_3SS):
-            apart = np.abs(made_3SS - wanted_3SS)
-            return f"{name}: {(apart > 0).sum()} values differ, by up to {apart.max() * 255:.3g} of 255", False
-    return f"{len(names)} golden images become the golden images bit for bit", True
+        raise BundleError(
+            f"{GOLDEN}: {len(names)} images, {len(images_N3SS)} preprocessed; want as many, 1 to {MOST_IMAGES}"
+        )
+    for name, expected_3SS in zip(names, images_N3SS, strict=True):
+        image_3SS = predictor.preprocess(predictor.bundle.read(str(name)))
+        if not np.array_equal(image_3SS, expected_3SS):
+            difference = np.abs(image_3SS - expected_3SS)
+            return (
+                f"{name}: {(difference > 0).sum()} values differ, by up to {difference.max() * 255:.3g} of 255",
+                False,
+            )
+    return f"{len(names)} golden images preprocessed as expected, bit for bit", True
 
 
-def _answers(predictor: Predictor, said: Any, images_N3SS: NDArray[np.float32]) -> tuple[str, bool]:
+def _outputs(predictor: Predictor, golden: Any, images_N3SS: NDArray[np.float32]) -> tuple[str, bool]:
     place = f"{GOLDEN}: answers.{predictor.precision}"
-    wanted_NK = _array(predictor.bundle, said)
-    tolerance = number(said, "tolerance", place)
+    golden_NK = _array(predictor.bundle, golden)
+    tolerance = number(golden, "tolerance", place)
     try:
-        expected_NK = np.array(at(said, "probabilities", list, place), dtype=np.float64)
+        expected_NK = np.array(at(golden, "probabilities", list, place), dtype=np.float64)
     except (ValueError, TypeError):
         raise BundleError(f"{place}.probabilities: want a list of numbers for each image") from None
-    told_NK = predictor.logits(images_N3SS)
-    if wanted_NK.shape != told_NK.shape or expected_NK.shape != told_NK.shape:
-        raise BundleError(f"{place}: {list(wanted_NK.shape)} logits; want {list(told_NK.shape)}")
-    apart = float(np.abs(told_NK - wanted_NK).max())
-    shares = float(np.abs(predictor.probabilities(images_N3SS) - expected_NK).max())
-    found = f"logits within {apart:.2g} of the golden ones (allowed {tolerance:.2g}), probabilities within {shares:.2g}"
+    logits_NK = predictor.logits(images_N3SS)
+    if golden_NK.shape != logits_NK.shape or expected_NK.shape != logits_NK.shape:
+        raise BundleError(f"{place}: {list(golden_NK.shape)} logits; want {list(logits_NK.shape)}")
+    logit = float(np.abs(logits_NK - golden_NK).max())
+    probability = float(np.abs(predictor.probabilities(images_N3SS) - expected_NK).max())
+    detail = f"logits within {logit:.2g} of the golden ones (allowed {tolerance:.2g}), probabilities {probability:.2g}"
     # A logit that is off by t moves a probability by at most t / (2 T); 6 digits are written.
     allowed = tolerance / (2 * predictor.bundle.spec.temperature) + 1e-6
-    return found, apart <= tolerance and shares <= allowed
+    return detail, logit <= tolerance and probability <= allowed
 
 
-def _array(bundle: Bundle, said: Any) -> NDArray[np.float32]:
-    """Return the raw float32 array that golden.json names, whose shape must be that of its bytes."""
-    name, shape = at(said, "file", str, GOLDEN), at(said, "shape", list, GOLDEN)
+def _array(bundle: Bundle, entry: Any) -> NDArray[np.float32]:
+    """Return a float32 array that golden.json names; its shape must match its number of bytes."""
+    name, shape = at(entry, "file", str, GOLDEN), at(entry, "shape", list, GOLDEN)
     if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in shape):
         raise BundleError(f"{GOLDEN}: {name}: shape {shape!r}; want positive whole numbers")
     content = bundle.read(name)

@@ -1,4 +1,4 @@
-"""What was measured of a bundle, and where it comes from, as plain data: `certificate.json`."""
+"""Measurements and provenance of a bundle as plain data: `certificate.json`."""
 
 from __future__ import annotations
 
@@ -31,59 +31,68 @@ from dspkd.models.macs import count
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
 
-SYNTHETIC = "The images are synthetic; no licence of others binds these weights."
+SYNTHETIC = "The images are synthetic; no licence of others applies to these weights."
 UNSTATED = (
-    "Not stated. Weights inherit what the licence of the training images asks for, and those of first weights and "
-    "teacher: look there before you pass them on."
+    "Not stated. Weights inherit the terms of the licences of the training images, initial weights and teacher: check "
+    "them before you pass the weights on."
 )
 
 
-def recalls(answers: Mapping[str, Predictions]) -> dict[str, dict[str, Any]]:
-    """Return ``{class: {images, answerer: recall}}`` of answerers about the same images; None without images."""
-    first = next(iter(answers.values()))
+def recalls(predictions: Mapping[str, Predictions]) -> dict[str, dict[str, Any]]:
+    """Return ``{class: {images, model: recall}}`` of several models on the same images; None without images."""
+    first = next(iter(predictions.values()))
     table: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(first.classes):
         mine_N = first.labels == number
         table[name] = {"images": int(mine_N.sum())}
-        for answerer, told in answers.items():
-            table[name][answerer] = round(float((told.predicted[mine_N] == number).mean()), 6) if mine_N.any() else None
+        for model, each in predictions.items():
+            table[name][model] = round(float((each.predicted[mine_N] == number).mean()), 6) if mine_N.any() else None
     return table
 
 
-def part(answers: Mapping[str, Predictions], temperature: float, threshold: float, default: str) -> dict[str, Any]:
-    """Return what is known of a part of the data: recalls and means of every answerer, calibration and referrals."""
-    told = answers[default]
-    sharp = scaled(told, temperature)
+def part(predictions: Mapping[str, Predictions], temperature: float, threshold: float, default: str) -> dict[str, Any]:
+    """Return recalls and means of every model on a part of the data; calibration and referrals of the default one."""
+    default_predictions = predictions[default]
+    calibrated = scaled(default_predictions, temperature)
     return {
-        "images": len(told),
-        "lesions or patients": len(set(told.groups)),
-        "recall": recalls(answers),
-        "balanced accuracy": {name: round(summarise(p).balanced_accuracy, 6) for name, p in answers.items()},
-        "accuracy": {name: round(float((p.predicted == p.labels).mean()), 6) for name, p in answers.items()},
+        "images": len(default_predictions),
+        "lesions or patients": len(set(default_predictions.groups)),
+        "recall": recalls(predictions),
+        "balanced accuracy": {name: round(summarise(p).balanced_accuracy, 6) for name, p in predictions.items()},
+        "accuracy": {name: round(float((p.predicted == p.labels).mean()), 6) for name, p in predictions.items()},
         "answered as torch does": {
-            name: round(float((p.predicted == answers["torch"].predicted).mean()), 6) for name, p in answers.items()
+            name: round(float((p.predicted == predictions["torch"].predicted).mean()), 6)
+            for name, p in predictions.items()
         },
-        "calibration error": {"before": round(calibration(told).ece, 6), "after": round(calibration(sharp).ece, 6)},
+        "calibration error": {
+            "before": round(calibration(default_predictions).ece, 6),
+            "after": round(calibration(calibrated).ece, 6),
+        },
         "referral": {
-            name: asdict(refer(sharp, number, threshold))
-            for number, name in enumerate(told.classes)
-            if (told.labels == number).any()
+            name: asdict(refer(calibrated, number, threshold))
+            for number, name in enumerate(default_predictions.classes)
+            if (default_predictions.labels == number).any()
         },
     }
 
 
-def decoders(shown: ImageSet, crop: CentreCrop, most: int = 200) -> dict[str, Any]:
-    """Return how far the bundle's images are from those by which the run was judged, in units of 1/255.
+def decoders(image_set: ImageSet, crop: CentreCrop, most: int = 200) -> dict[str, Any]:
+    """Return the difference between the bundle's images and those on which the run was evaluated, in units of 1/255.
 
-    The run's decoder takes a shortcut with large JPEGs and rounds the longer side in another way where it lies between.
+    The run decodes large JPEGs at a reduced size and rounds the longer side differently.
     """
-    rows = range(min(most, len(shown.table)))
+    rows = range(min(most, len(image_set.table)))
     differences = []
     for row in rows:
-        judged = crop(images.decode(shown.table.paths[row], short_side=crop.decode_side, artefacts=crop.artefacts))
-        differences.append(np.abs(judged.numpy() * 255 - shown.images[row]))
-    apart = np.stack(differences)
-    return {"images": len(rows), "mean": round(float(apart.mean()), 6), "largest": round(float(apart.max()), 3)}
+        path = image_set.table.paths[row]
+        evaluated = crop(images.decode(path, short_side=crop.decode_side, artefacts=crop.artefacts))
+        differences.append(np.abs(evaluated.numpy() * 255 - image_set.images[row]))
+    difference = np.stack(differences)
+    return {
+        "images": len(rows),
+        "mean": round(float(difference.mean()), 6),
+        "largest": round(float(difference.max()), 3),
+    }
 
 
 def size(network: Tapped, side: int, models: Mapping[str, bytes]) -> dict[str, Any]:
@@ -108,8 +117,8 @@ def times(network: Tapped, models: Mapping[str, bytes], image_13SS: NDArray[np.f
             return eager(tensor)
 
     def by_runtime(model: bytes) -> Callable[[], object]:
-        answering = session(model)
-        return lambda: answering.run([OUTPUT], {INPUT: image_13SS})
+        runtime = session(model)
+        return lambda: runtime.run([OUTPUT], {INPUT: image_13SS})
 
     try:
         measured = latency.measure(
@@ -120,49 +129,49 @@ def times(network: Tapped, models: Mapping[str, bytes], image_13SS: NDArray[np.f
     return {
         "protocol": f"network alone; {latency.PROTOCOL}",
         "machine": _machine(),
-        "milliseconds": {name: asdict(took) for name, took in measured.items()},
+        "milliseconds": {name: asdict(latencies) for name, latencies in measured.items()},
     }
 
 
 def _machine() -> str:
-    """Return the architecture, and on Linux what the processor calls itself: int8's speed depends on the model."""
-    described = Path("/proc/cpuinfo")
-    lines = described.read_text(encoding="utf-8").splitlines() if described.exists() else []
+    """Return the architecture, and on Linux the processor's model name, on which the speed of int8 depends."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{platform.machine()}, {names[0]}" if names else platform.machine()
 
 
 def origins(run: Path, recipe: Recipe) -> dict[str, Any]:
-    """Return where the weights come from: data, split, teachers, first weights, recipe, versions. No path is told."""
-    kept = json.loads((run / "data.json").read_text(encoding="utf-8"))
-    found = leakage.read(run)
+    """Return the provenance of the weights: data, split, teachers, initial weights, recipe, versions. Without paths."""
+    source = json.loads((run / "data.json").read_text(encoding="utf-8"))
+    leak = leakage.read(run)
     return {
         "recipe": {"name": recipe.name, "digest": recipe.digest, "seed": recipe.seed, "network": recipe.model.name},
         "first weights": Path(recipe.model.weights).name,
         "teachers": [_teacher(Path(teacher)) for teacher in recipe.teachers],
         "data": {
             "layout": data.recognise(Path(recipe.data.path)) if recipe.data.layout == "auto" else recipe.data.layout,
-            "synthetic": kept["synthetic"],
-            "digest": kept["digest"],
-            "split digest": kept["split_digest"],
-            "images and lesions or patients": kept["counts"],
-            "leak": str(found) if found else None,
+            "synthetic": source["synthetic"],
+            "digest": source["digest"],
+            "split digest": source["split_digest"],
+            "images and lesions or patients": source["counts"],
+            "leak": str(leak) if leak else None,
         },
         "made with": {name: version(name) for name in ("dspkd", "torch", "onnx", "onnxruntime", "numpy", "pillow")},
     }
 
 
 def _teacher(run: Path) -> dict[str, Any]:
-    """Return what is known of a teacher; no more than its name where its folder is gone."""
-    told: dict[str, Any] = {"name": run.name}
+    """Return name, network and size of a teacher; only its name where its folder is gone."""
+    teacher: dict[str, Any] = {"name": run.name}
     if (run / "result.json").exists():
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        told |= {key: result[key] for key in ("model", "digest", "parameters")}
-    return told
+        teacher |= {key: result[key] for key in ("model", "digest", "parameters")}
+    return teacher
 
 
 def licence(layout: str, *, synthetic: bool, stated: str | None) -> str:
-    """Return under what terms the weights may be used: as stated, else as the data set's own terms have it."""
+    """Return the terms of use of the weights: as stated, else those of the data set."""
     if stated is not None:
         return stated
     if synthetic:

@@ -1,4 +1,4 @@
-"""What the names of classes mean, in plain words, for people who do not know the abbreviations."""
+"""Plain names and explanations of the classes, for people who do not know the abbreviations."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ MEANINGS: dict[str, tuple[str, str]] = {
 
 
 def classes(ids: Sequence[str]) -> tuple[BundleClass, ...]:
-    """Return the classes of these ids, each with its meaning; an unknown one goes by its id, whose meaning is open."""
+    """Return the classes of these ids, each with name and explanation; for an unknown class both are the id."""
     return tuple(BundleClass(name, *MEANINGS.get(name.upper(), (name, name))) for name in ids)

@@ -1,4 +1,4 @@
-"""Make a bundle of a finished run: convert, quantise, choose on validation, judge on test, write down everything."""
+"""Make a bundle of a finished run: convert, quantise, choose on validation, evaluate on test, write the bundle."""
 
 from __future__ import annotations
 
@@ -28,17 +28,16 @@ from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.predictions import Predictions
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build
-from dspkd.runs import evaluate as judge
+from dspkd.runs import build, evaluate
 
 NOT_A_DIAGNOSIS = (
     "For research. This is no diagnosis, and no decision about a person's health may rest on it. See a doctor."
 )
 COVERAGE = 0.9
-"""The class that decides when to refer, and the share of images answered where there is no such class (inferred)."""
+"""The share of images answered where no class is melanoma, which sets the threshold otherwise (inferred)."""
 
 CALIBRATION_IMAGES = 256
-"""Training images on which ranges of activations are found (inferred)."""
+"""Training images from which the ranges of activations are computed (inferred)."""
 
 Log = Callable[[str], None]
 
@@ -55,29 +54,29 @@ class ExportSource:
     steps: Preprocessing
 
     def part(self, name: str) -> ImageSet:
-        """Return a part of the run's own images; an opening of the test part is counted."""
-        table, rows = judge.own_part(self.run, self.recipe, self.classes, name, purpose="export")
+        """Return a part of the run's own images; a test-set evaluation is counted."""
+        table, rows = evaluate.own_part(self.run, self.recipe, self.classes, name, purpose="export")
         return image_sets.read(table.take(rows), self.steps)
 
     def training(self) -> ImageSet:
-        """Return the training images on which to calibrate."""
-        table, rows = judge.own_part(self.run, self.recipe, self.classes, "train", purpose="export")
-        return image_sets.read(image_sets.drawn(table.take(rows), CALIBRATION_IMAGES), self.steps)
+        """Return the training images for int8 calibration."""
+        table, rows = evaluate.own_part(self.run, self.recipe, self.classes, "train", purpose="export")
+        return image_sets.read(image_sets.sample(table.take(rows), CALIBRATION_IMAGES), self.steps)
 
-    def answers(self, shown: ImageSet, name: str, models: Mapping[str, bytes]) -> dict[str, Predictions]:
-        """Return what the run said, and what the network in torch and each model say of a part."""
+    def predictions(self, image_set: ImageSet, name: str, models: Mapping[str, bytes]) -> dict[str, Predictions]:
+        """Return the predictions for a part: the run's saved ones, the network's in torch, and each ONNX model's."""
         eager = onnx_graph.LogitsOnly(self.network).eval()
         with torch.inference_mode():
-            logits = [eager(torch.from_numpy(batch)).numpy() for batch in quantise.batches(shown.images)]
+            logits = [eager(torch.from_numpy(batch)).numpy() for batch in quantise.batches(image_set.images)]
         return {
             "run": Predictions.load(self.run / "predictions" / f"{name}.csv"),
-            "torch": shown.predictions(logits),
-            **{precision: shown.ask(model) for precision, model in models.items()},
+            "torch": image_set.predictions(logits),
+            **{precision: image_set.predict(model) for precision, model in models.items()},
         }
 
 
 def source(run: Path) -> ExportSource:
-    """Return a finished run's network, and what it needs to be asked rightly.
+    """Load a finished run's network with its preprocessing.
 
     Raises
     ------
@@ -102,23 +101,23 @@ def export(
 ) -> Bundle:
     """Write the bundle of a finished run.
 
-    Int8 is chosen, and temperature and threshold are fitted, on the run's validation images; its test images are
-    looked at once, after that. All through the bundle's own preprocessing.
+    Int8 is chosen, and temperature and threshold are fitted, on the run's validation images; after that its test set is
+    evaluated once. All with the bundle's own preprocessing.
 
     Parameters
     ----------
     run, out
         The run's folder, and the file to write.
     max_loss
-        The share of its recall that a class may lose from float32 to int8 on validation if int8 is to be the default;
-        a single image is always allowed.
+        The share of a class's validation images by which its recall may fall from float32 to int8 if int8 is to be the
+        default; a single image is always allowed.
     coverage
-        Refer what is less sure than this share of the validation images. By default what is needed for 95 % of the
-        melanomas to be found or referred; 0.9 where there is no class MEL.
+        Share of the validation images to answer; those with lower confidence are referred. By default the threshold is
+        set so that 95 % of the melanomas are found or referred; 0.9 where there is no class MEL.
     licence
-        Terms of the weights, where those of the data set are not the last word.
+        Terms of the weights, in place of those of the data set.
     log
-        Is told what is being done.
+        Called with lines about the progress.
 
     Raises
     ------
@@ -128,48 +127,51 @@ def export(
         The network cannot be converted faithfully.
     """
     log = log or _silent
-    made_of = source(run)
-    fp32 = onnx_graph.to_onnx(made_of.network, made_of.steps.size)
-    images = golden.paint(made_of.steps.short_side)
-    pixels = np.stack([preprocess.apply(preprocess.decode(image), made_of.steps) for image in images.values()])
-    difference = onnx_graph.largest_difference(made_of.network, fp32, pixels)
+    exported = source(run)
+    fp32 = onnx_graph.to_onnx(exported.network, exported.steps.size)
+    images = golden.paint(exported.steps.short_side)
+    pixels = np.stack([preprocess.apply(preprocess.decode(image), exported.steps) for image in images.values()])
+    difference = onnx_graph.largest_difference(exported.network, fp32, pixels)
     log(f"float32: {len(fp32):,} bytes, logits within {difference:.1e} of torch's")
 
-    shown = made_of.part("val")
-    reference = shown.ask(fp32)
-    best, tries = quantise.search(fp32, reference, made_of.training().images, shown.ask, max_loss=max_loss, log=log)
+    validation = exported.part("val")
+    reference = validation.predict(fp32)
+    best, trials = quantise.search(
+        fp32, reference, exported.training().images, validation.predict, max_loss=max_loss, log=log
+    )
     models = {"fp32": fp32, "int8": best.model}
     default = "int8" if best.passes else "fp32"
     temperature, threshold, rule = _thresholds(best.predictions if best.passes else reference, coverage)
     spec = {
-        "name": made_of.recipe.name,
-        "classes": [vars(known) for known in class_names.classes(made_of.classes)],
-        "preprocessing": describe(made_of.steps),
+        "name": exported.recipe.name,
+        "classes": [vars(each) for each in class_names.classes(exported.classes)],
+        "preprocessing": describe(exported.steps),
         "temperature": temperature,
         "thresholds": {"refer_below": threshold, "rule": rule},
         "models": {name: {"file": f"model.{name}.onnx", "bytes": len(model)} for name, model in models.items()},
         "default": default,
         "not_a_diagnosis": NOT_A_DIAGNOSIS,
     }
-    origins = certificate.origins(run, made_of.recipe)
-    validation = made_of.answers(shown, "val", models)
-    test = made_of.answers(made_of.part("test"), "test", models)
-    judge.count_test_evaluations(run)
+    origins = certificate.origins(run, exported.recipe)
+    parts = {
+        "validation": exported.predictions(validation, "val", models),
+        "test": exported.predictions(exported.part("test"), "test", models),
+    }
+    evaluate.count_test_evaluations(run)
     measured = {
         "parts": {
-            name: certificate.part(answers, temperature, threshold, default)
-            for name, answers in (("validation", validation), ("test", test))
+            name: certificate.part(predictions, temperature, threshold, default) for name, predictions in parts.items()
         },
         "conversion": {
             "verdict": _verdict(best, max_loss),
             "max_loss": max_loss,
             "fp32": {"largest difference of a logit from torch": difference},
-            "int8": {"chosen": str(best.setting), "tried": [tried.to_json() for tried in tries]},
+            "int8": {"chosen": str(best.setting), "tried": [trial.to_json() for trial in trials]},
         },
-        "decoder": certificate.decoders(shown, made_of.crop),
+        "decoder": certificate.decoders(validation, exported.crop),
         "referral rule": rule,
-        "size": certificate.size(made_of.network, made_of.steps.size, models),
-        "latency": certificate.times(made_of.network, models, pixels[:1]),
+        "size": certificate.size(exported.network, exported.steps.size, models),
+        "latency": certificate.times(exported.network, models, pixels[:1]),
         "origins": origins,
         "licence": certificate.licence(
             origins["data"]["layout"], synthetic=origins["data"]["synthetic"], stated=licence
@@ -188,24 +190,25 @@ def _silent(text: str) -> None:
 
 
 def _thresholds(validation: Predictions, coverage: float | None) -> tuple[float, float, str]:
-    """Return the temperature, the confidence below which to refer, and how that was chosen."""
+    """Return the temperature, the confidence below which to refer, and a sentence on how that was chosen."""
     temperature = calibration.temperature(validation)
-    sharp = calibration.scaled(validation, temperature)
+    calibrated = calibration.scaled(validation, temperature)
     number = melanoma(validation.classes)
     if coverage is None and number is not None and (validation.labels == number).any():
         name = validation.classes[number]
-        rule = f"So {selective.SENSITIVITY:.0%} of the {name} images in validation are found or referred."
-        return temperature, selective.threshold_for(sharp, number), rule
+        rule = f"With it, {selective.SENSITIVITY:.0%} of the {name} images in validation are found or referred."
+        return temperature, selective.threshold_for(calibrated, number), rule
     share = COVERAGE if coverage is None else coverage
     if not 0 < share <= 1:
         raise BundleError(f"coverage: {share}; want a share of the images to answer, above 0 and up to 1")
-    return temperature, selective.threshold_at(sharp, share), f"So {share:.0%} of the validation images are answered."
+    rule = f"With it, {share:.0%} of the validation images are answered."
+    return temperature, selective.threshold_at(calibrated, share), rule
 
 
 def _verdict(best: QuantTrial, max_loss: float) -> str:
-    """Return in a sentence or two which model is the default, and the class that decided it."""
-    told = best.predictions
-    images = {name: int((told.labels == number).sum()) for number, name in enumerate(told.classes)}
+    """Return which model is the default, and the class that decided it, in a sentence or two."""
+    labels, classes = best.predictions.labels, best.predictions.classes
+    images = {name: int((labels == number).sum()) for number, name in enumerate(classes)}
     worst = max(best.lost, key=lambda name: best.lost[name] / quantise.allowed(images[name], max_loss))
     lost = f"{best.lost[worst]} of the {images[worst]} validation images of {worst}"
     rule = (
@@ -213,10 +216,9 @@ def _verdict(best: QuantTrial, max_loss: float) -> str:
         f"({math.floor(quantise.allowed(images[worst], max_loss))} of {worst})"
     )
     if best.passes:
-        return f"Default: int8 ({best.setting}). Nearest to its limit is {worst}: it loses {lost}; {rule}."
+        return f"Default: int8 ({best.setting}). Closest to its limit is {worst}: it loses {lost}; {rule}."
     return (
-        f"Default: fp32. The best int8 model ({best.setting}) loses {lost}; {rule}. "
-        "It is in the bundle for those who know what they do."
+        f"Default: fp32. The best int8 model ({best.setting}) loses {lost}; {rule}. It is in the bundle for expert use."
     )
 
 
@@ -225,13 +227,14 @@ def _golden(
 ) -> dict[str, bytes]:
     """Return the golden files.
 
-    Another machine may be off by four times what other arithmetic is off here, and by two steps of a rounded logit.
+    The tolerance of a logit is four times the difference between fused and plain operators on this machine, and
+    at least two quantisation steps.
     """
     logits, tolerances = {}, {}
     for precision, model in models.items():
         (logits[precision],) = session(model).run([OUTPUT], {INPUT: images_N3SS})
         (plain,) = session(model, fused=False).run([OUTPUT], {INPUT: images_N3SS})
-        apart = float(np.abs(plain - logits[precision]).max())
-        tolerances[precision] = round(max(1e-3, 4 * apart, 2 * quantise.step(model)), 6)
-    probabilities = {precision: softmax(told, temperature) for precision, told in logits.items()}
+        difference = float(np.abs(plain - logits[precision]).max())
+        tolerances[precision] = round(max(1e-3, 4 * difference, 2 * quantise.step(model)), 6)
+    probabilities = {precision: softmax(logits_NK, temperature) for precision, logits_NK in logits.items()}
     return golden.files(images, images_N3SS, logits, probabilities, tolerances)

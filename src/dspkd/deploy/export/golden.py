@@ -1,4 +1,4 @@
-"""Golden cases: images, images and answers in the bundle itself, by which every reader can check every step."""
+"""Golden cases: images and expected outputs in the bundle, with which a reader can check every step."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ IMAGES = "golden/pictures.f32"
 
 
 def paint(short_side: int) -> dict[str, Image.Image]:
-    """Return synthetic images that try what an image can be: lying, standing, tall, smaller than the image, grey.
+    """Return synthetic images of several kinds: landscape, portrait, tall, smaller than the network's input, grey.
 
-    Of the tall one Pillow itself, asked for both sides at once, may resize the columns first.
+    When resizing the tall one in a single call, Pillow may resize the columns first.
     """
     from dspkd.data.synthetic.photo import paint as painted
 
@@ -49,11 +49,11 @@ def files(
     images
         ``{file: image}``, N of them.
     images_N3SS
-        What preprocessing makes of them.
+        The images after preprocessing.
     logits, probabilities
-        ``{precision: [N, K]}``: what each model answers, and what becomes of it.
+        ``{precision: [N, K]}``: the outputs of each model, and the calibrated probabilities.
     tolerances
-        ``{precision: largest difference of a logit that another machine may show}``.
+        ``{precision: largest allowed difference of a logit on another machine}``.
     """
     index: dict[str, Any] = {
         "images": list(images),

@@ -14,10 +14,10 @@ from dspkd.errors import BundleError
 from dspkd.models.zoo import ENTRIES
 
 _LICENCES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CC BY 4.0": "cc-by-4.0", "Apache-2.0": "apache-2.0"}
-"""How a licence begins here, and what the hub calls it."""
+"""How a licence begins here, and its name on the hub."""
 
 _ONNX = {"fp32": "onnx/model.onnx", "int8": "onnx/model_int8.onnx"}
-"""Where the hub's browsers look for ONNX files."""
+"""Names of ONNX files by the conventions of the hub."""
 
 
 def write(run: Path, bundle: Bundle, folder: Path) -> Path:
@@ -28,13 +28,13 @@ def write(run: Path, bundle: Bundle, folder: Path) -> Path:
     Raises
     ------
     RunError, BundleError
-        There is no finished run; the folder holds something already; the bundle is of another run.
+        There is no finished run; the folder is not empty; the bundle is of another run.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise BundleError(f"{folder}: holds something already; name an empty or a new folder")
-    made_of = source(run)
+        raise BundleError(f"{folder}: is not empty; name an empty or a new folder")
+    exported = source(run)
     certificate = bundle.read_json("certificate.json")
-    if certificate["origins"]["recipe"]["digest"] != made_of.recipe.digest:
+    if certificate["origins"]["recipe"]["digest"] != exported.recipe.digest:
         raise BundleError(f"{bundle.path}: is of another recipe than {run}; export the bundle of this run")
     (folder / "onnx").mkdir(parents=True)
     shutil.copyfile(run / "model.safetensors", folder / "model.safetensors")
@@ -42,49 +42,49 @@ def write(run: Path, bundle: Bundle, folder: Path) -> Path:
         (folder / _ONNX[precision]).write_bytes(bundle.read(model.file))
     for name in ("spec.json", "certificate.json"):
         (folder / name).write_bytes(bundle.read(name))
-    (folder / "config.json").write_bytes(as_json(_config(made_of)))
+    (folder / "config.json").write_bytes(as_json(_config(exported)))
     (folder / "README.md").write_text(_readme(bundle, certificate), encoding="utf-8")
     return folder
 
 
-def _config(made_of: ExportSource) -> dict[str, Any]:
-    """Return what timm, or whoever builds the network, must know; class names in the order of the logits."""
-    network = made_of.network
+def _config(exported: ExportSource) -> dict[str, Any]:
+    """Return the configuration that timm needs to build the network; class names in the order of the logits."""
+    network = exported.network
     entry = ENTRIES.get(network.name)
     library, key = (entry.library, entry.key) if entry else ("timm", network.name)
     return {
         "architecture": key.partition(".")[0],
         "library": library,
-        "num_classes": len(made_of.classes),
+        "num_classes": len(exported.classes),
         "num_features": network.spec.pooled,
-        "label_names": list(made_of.classes),
+        "label_names": list(exported.classes),
         "pretrained_cfg": {
-            "num_classes": len(made_of.classes),
-            "input_size": [3, made_of.steps.size, made_of.steps.size],
+            "num_classes": len(exported.classes),
+            "input_size": [3, exported.steps.size, exported.steps.size],
             "fixed_input_size": False,
             "interpolation": "bilinear",
-            "crop_pct": made_of.steps.size / made_of.steps.short_side,
+            "crop_pct": exported.steps.size / exported.steps.short_side,
             "mean": network.mean.flatten().tolist(),
             "std": network.std.flatten().tolist(),
             "classifier": network.head,
-            **_first_convolution(made_of),
+            **_first_convolution(exported),
         },
     }
 
 
-def _first_convolution(made_of: ExportSource) -> dict[str, Any]:
-    config = getattr(made_of.network.network, "pretrained_cfg", None) or {}
+def _first_convolution(exported: ExportSource) -> dict[str, Any]:
+    config = getattr(exported.network.network, "pretrained_cfg", None) or {}
     return {key: config[key] for key in ("first_conv", "pool_size") if key in config}
 
 
 def _readme(bundle: Bundle, certificate: dict[str, Any]) -> str:
-    """Return the card under the header that the hub reads; JSON strings are YAML."""
+    """Return the model card under the YAML header that the hub reads; JSON strings are YAML."""
     licence = certificate["licence"]
-    known = next((name for start, name in _LICENCES.items() if licence.startswith(start)), "other")
+    name = next((name for start, name in _LICENCES.items() if licence.startswith(start)), "other")
     header = [
         "---",
-        f"license: {known}",
-        *([f"license_name: {json.dumps('see-below')}"] if known == "other" else []),
+        f"license: {name}",
+        *([f"license_name: {json.dumps('see-below')}"] if name == "other" else []),
         "pipeline_tag: image-classification",
         "tags: [dermatology, skin-lesions, knowledge-distillation, onnx, dspkd]",
         f"model_name: {json.dumps(bundle.spec.name)}",

@@ -1,4 +1,4 @@
-"""The images by which a bundle is made and judged, through the bundle's own preprocessing."""
+"""The images for making and evaluating a bundle, with the bundle's own preprocessing."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from dspkd.runtime.seeds import seed_for
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images with labels, and their images in 8 bits: ``[N, 3, S, S]``, before the division by 255."""
+    """A table, and its preprocessed images in 8 bits: ``[N, 3, S, S]``, before the division by 255."""
 
     table: Table
     images: NDArray[np.uint8]
 
-    def ask(self, model: bytes) -> Predictions:
-        """Return what an ONNX file answers about these images."""
-        answering = session(model)
-        return self.predictions([answering.run([OUTPUT], {INPUT: batch})[0] for batch in batches(self.images)])
+    def predict(self, model: bytes) -> Predictions:
+        """Return the predictions of an ONNX file for these images."""
+        runtime = session(model)
+        return self.predictions([runtime.run([OUTPUT], {INPUT: batch})[0] for batch in batches(self.images)])
 
     def predictions(self, logits: list[NDArray[np.float32]]) -> Predictions:
-        """Return the logits of all batches as predictions about these images."""
-        shown = self.table
-        return Predictions(shown.classes, shown.ids, shown.groups, shown.labels, np.concatenate(logits))
+        """Return the logits of all batches as predictions for these images."""
+        table = self.table
+        return Predictions(table.classes, table.ids, table.groups, table.labels, np.concatenate(logits))
 
 
 def read(table: Table, steps: Preprocessing) -> ImageSet:
-    """Return the images of a table's images.
+    """Decode and preprocess the images of a table.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def read(table: Table, steps: Preprocessing) -> ImageSet:
     return ImageSet(table, images)
 
 
-def drawn(table: Table, count: int) -> Table:
-    """Return up to `count` of a table's images, as evenly over its classes as there are images, the same each time."""
+def sample(table: Table, count: int) -> Table:
+    """Draw up to `count` images of a table, as evenly over its classes as their numbers allow; deterministic."""
     rng = np.random.default_rng(seed_for(0, "calibration"))
     order_N = rng.permutation(len(table))
     rank_N = np.empty(len(table), np.int64)

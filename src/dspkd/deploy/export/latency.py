@@ -1,4 +1,4 @@
-"""How long one image takes, measured so that contenders share whatever else the machine does."""
+"""Latency of one image, measured in turns so that other load on the machine affects all contenders equally."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PROTOCOL = f"one image at a time, one thread, {WARMUPS} runs to warm up, {RUNS} 
 
 @dataclass(frozen=True)
 class Latency:
-    """What a call takes, in milliseconds.
+    """The time of a call, in milliseconds.
 
     Attributes
     ----------
     p50, p95
         Median and 95th percentile of the wall clock.
     cpu
-        Median of the processor's time, all threads together: what it would take if nothing else ran, nearly.
+        Median of the processor time, all threads together: nearly the time on an idle machine.
     """
 
     p50: float
@@ -32,10 +32,10 @@ class Latency:
 
 
 def measure(contenders: Mapping[str, Callable[[], object]], *, runs: int = RUNS) -> dict[str, Latency]:
-    """Return how long a call of each contender takes.
+    """Measure the time of a call of each contender.
 
-    They take turns, so that a slow stretch of the machine falls on all of them. On a busy machine short calls still
-    come off better, since they more often end before something else gets its turn: then compare `Latency.cpu`.
+    They take turns, so that a slow period of the machine affects all of them. On a busy machine short calls still look
+    better, since they are interrupted less often: then compare `Latency.cpu`.
     """
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for call in contenders.values():

@@ -1,4 +1,4 @@
-"""The model card: what `spec.json` and `certificate.json` say, for people."""
+"""The model card: the contents of `spec.json` and `certificate.json`, for people."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from dspkd.deploy.bundle.spec import BundleSpec
 
 LIMITS = (
-    "Trained and judged on the images named below, and on nothing else: other cameras, light, skin tones, body sites "
-    "and diseases were not measured.",
-    "It answers with one of its classes whatever it is shown, healthy skin or a cat included.",
-    "The test images come from the same collections as the training images; other hospitals were not tried.",
+    "Trained and evaluated only on the images named below. Other cameras, light, skin tones, body sites and diseases "
+    "were not measured.",
+    "It predicts one of its classes for every image, even of healthy skin or of a cat.",
+    "The test images come from the same collections as the training images; other hospitals were not tested.",
 )
 
 
 def card(spec: BundleSpec, certificate: Mapping[str, Any]) -> str:
     """Return the card in Markdown."""
     conversion, origins = certificate["conversion"], certificate["origins"]
-    lines = [f"# {spec.name}", "", f"> {spec.not_a_diagnosis}", "", *_what(spec, certificate), ""]
+    lines = [f"# {spec.name}", "", f"> {spec.not_a_diagnosis}", "", *_summary(spec, certificate), ""]
     if origins["data"]["leak"]:
         lines += [f"**{origins['data']['leak']}**", ""]
     lines += [
@@ -27,46 +27,53 @@ def card(spec: BundleSpec, certificate: Mapping[str, Any]) -> str:
         *table(("class", "name", "meaning"), [(c.id, c.name, c.meaning) for c in spec.classes]),
         "",
     ]
-    lines += ["## What each conversion kept", "", conversion["verdict"], ""]
+    lines += ["## Accuracy after conversion", "", conversion["verdict"], ""]
     for name in ("test", "validation"):
         lines += [*_part(name, certificate["parts"][name]), ""]
     lines += ["## Confidence and referral", "", *_confidence(spec, certificate), ""]
-    lines += ["## Size and time", "", *_size(certificate), ""]
+    lines += ["## Size and latency", "", *_size(certificate), ""]
     limits = [*LIMITS, *_often_missed(spec, certificate)]
     lines += ["## Limits", "", *(f"- {limit}" for limit in limits), ""]
-    lines += ["## Origin", "", *_origin(origins), "", "## Licence", "", certificate["licence"], ""]
+    lines += ["## Provenance", "", *_origin(origins), "", "## Licence", "", certificate["licence"], ""]
     return "\n".join(lines)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Return a Markdown table."""
-    said = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in said]
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines]
 
 
-def _what(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
+def _summary(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     size = certificate["size"]
     return [
-        f"A {certificate['origins']['recipe']['network']} with {size['parameters']:,} parameters that sorts images "
-        f"of skin into {len(spec.classes)} classes, at {spec.preprocessing.size} px. Models: {', '.join(spec.models)}; "
-        f"default: {spec.default}."
+        f"A {certificate['origins']['recipe']['network']} with {size['parameters']:,} parameters that classifies "
+        f"images of skin into {len(spec.classes)} classes, at {spec.preprocessing.size} px. "
+        f"Models: {', '.join(spec.models)}; default: {spec.default}."
     ]
 
 
 def _part(name: str, part: Mapping[str, Any]) -> list[str]:
-    answerers = list(part["balanced accuracy"])
+    models = list(part["balanced accuracy"])
     rows: list[list[object]] = [
-        [kind, row["images"], *(_share(row[answerer]) for answerer in answerers)]
-        for kind, row in part["recall"].items()
+        [kind, row["images"], *(_share(row[model]) for model in models)] for kind, row in part["recall"].items()
     ]
-    for mean in ("balanced accuracy", "accuracy", "answered as torch does"):
-        rows.append([f"*{mean}*", "", *(_share(part[mean][answerer]) for answerer in answerers)])
-    use = {"test": "looked at after everything was chosen", "validation": "chose temperature, threshold and int8"}[name]
+    means = {
+        "balanced accuracy": "balanced accuracy",
+        "accuracy": "accuracy",
+        "answered as torch does": "same class as torch",
+    }
+    for key, label in means.items():
+        rows.append([f"*{label}*", "", *(_share(part[key][model]) for model in models)])
+    use = {
+        "test": "evaluated after everything was chosen",
+        "validation": "used to choose temperature, threshold and int8",
+    }[name]
     return [
         f"Recall on {part['images']:,} {name} images of {part['lesions or patients']:,} lesions or patients ({use}). "
-        "*run*: as the run was judged, with its own decoder; *torch*: its weights with the bundle's preprocessing.",
+        "*run*: as the run was evaluated, with its own decoder; *torch*: its weights with the bundle's preprocessing.",
         "",
-        *table(("class", "images", *answerers), rows),
+        *table(("class", "images", *models), rows),
     ]
 
 
@@ -80,39 +87,42 @@ def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     answered, worst = next(iter(test["referral"].values()))["answered"], max(wrong, key=lambda kind: wrong[kind])
     error = test["calibration error"]
     return [
-        f"Logits are divided by {spec.temperature:.3f}, with which the log loss on validation is least. The expected "
-        f"calibration error on the test images is {error['before']:.3f} without and {error['after']:.3f} with that"
-        f"{': not better' if error['after'] >= error['before'] else ''}.",
+        f"Logits are divided by a temperature of {spec.temperature:.3f}, which minimises the log loss on validation. "
+        f"The expected calibration error on the test images is {error['before']:.3f} without it and "
+        f"{error['after']:.3f} with it{': not better' if error['after'] >= error['before'] else ''}.",
         "",
-        f"Below a confidence of {spec.refer_below:.3f} the answer is: not sure, refer. {certificate['referral rule']} "
-        f"Of the test images {_share(answered)} are answered. Most often answered wrongly, not referred, is {worst}.",
+        f"Below a confidence of {spec.refer_below:.3f} the advice is: not sure, refer. {certificate['referral rule']} "
+        f"Of the test images {_share(answered)} are not referred. The class most often wrong and not "
+        f"referred is {worst}.",
         "",
-        *table(("class", "images", "answered rightly", "answered wrongly", "referred"), rows),
+        *table(("class", "images", "correct", "wrong", "referred"), rows),
     ]
 
 
 def _often_missed(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
-    """Return in a sentence of which classes the default network misses half of the test images or more."""
+    """Return a sentence with the classes of which the default network misses half of the test images or more."""
     recall = {kind: row[spec.default] for kind, row in certificate["parts"]["test"]["recall"].items()}
     missed = [
         f"{kind} (recall {_share(share)})" for kind, share in recall.items() if share is not None and share <= 0.5
     ]
-    return [f"It misses half of the test images or more of {', '.join(missed)}, referral aside."] if missed else []
+    return (
+        [f"It misses half or more of the test images of {', '.join(missed)}, not counting referrals."] if missed else []
+    )
 
 
 def _size(certificate: Mapping[str, Any]) -> list[str]:
-    size, took = certificate["size"], certificate["latency"]
+    size, latency = certificate["size"], certificate["latency"]
     rows = [
         (
             name,
             f"{size['bytes'][name]:,}" if name in size["bytes"] else "",
             *(f"{ms[key]:.2f}" for key in ("p50", "p95", "cpu")),
         )
-        for name, ms in took["milliseconds"].items()
+        for name, ms in latency["milliseconds"].items()
     ]
     return [
-        f"{size['multiply-accumulates']:,} multiply-accumulates an image. Time on the machine that made this "
-        f"({took['machine']}): {took['protocol']}.",
+        f"{size['multiply-accumulates']:,} multiply-accumulates per image. Latency on the machine that made this "
+        f"bundle ({latency['machine']}): {latency['protocol']}.",
         "",
         *table(("", "bytes", "median ms", "95th percentile ms", "processor ms"), rows),
     ]
@@ -130,7 +140,7 @@ def _origin(origins: Mapping[str, Any]) -> list[str]:
     }
     return [
         f"- recipe {recipe['name']}, digest {recipe['digest']}, seed {recipe['seed']}",
-        f"- first weights: {origins['first weights']}",
+        f"- initial weights: {origins['first weights']}",
         f"- teachers: {', '.join(teachers) or 'none'}",
         f"- data: {kind} in layout {data['layout']}, {', '.join(f'{n:,} {part}' for part, n in images.items())}; "
         f"digest {data['digest'][:12]}, split {data['split digest'][:12]}",

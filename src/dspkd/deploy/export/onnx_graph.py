@@ -1,4 +1,4 @@
-"""From a trained network to an ONNX graph that holds nothing but arithmetic."""
+"""From a trained network to an ONNX graph without metadata."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dspkd.models.tapped import Tapped
 
 
 class LogitsOnly(nn.Module):
-    """A network that answers with its logits alone: images ``[N, 3, S, S]`` in [0, 1] to ``[N, K]``."""
+    """A network that returns its logits alone: images ``[N, 3, S, S]`` in [0, 1] to ``[N, K]``."""
 
     def __init__(self, network: Tapped) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class LogitsOnly(nn.Module):
 def to_onnx(network: Tapped, size: int) -> bytes:
     """Return the network as an ONNX file in float32, for any number of images of side `size`.
 
-    Its normalisation is part of the graph. Names of files, traces and texts that the converter leaves in it are gone.
+    Its normalisation is part of the graph. File names, traces and texts of the converter are removed.
     """
     network = network.eval()
     example = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -57,7 +57,7 @@ def to_onnx(network: Tapped, size: int) -> bytes:
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Take everything out of a graph that is not needed to compute it, in place."""
+    """Remove everything from a graph that is not needed to compute it, in place."""
     graph = model.graph
     del model.metadata_props[:]
     model.doc_string, model.producer_version, graph.name = "", "", "dspkd"
@@ -78,13 +78,13 @@ def largest_difference(network: Tapped, model: bytes, images_N3SS: NDArray[np.fl
     Raises
     ------
     BundleError
-        It is more than 1e-3 of the largest logit (of 1, if all are smaller): the conversion went wrong.
+        It is more than 1e-3 of the largest logit (of 1, if all are smaller): the conversion failed.
     """
     with torch.inference_mode():
-        wanted_NK = LogitsOnly(network).eval()(torch.from_numpy(images_N3SS)).numpy()
-    (told_NK,) = session(model).run([OUTPUT], {INPUT: images_N3SS})
-    difference = float(np.abs(told_NK - wanted_NK).max())
-    if not difference <= 1e-3 * max(1.0, float(np.abs(wanted_NK).max())):
+        expected_NK = LogitsOnly(network).eval()(torch.from_numpy(images_N3SS)).numpy()
+    (logits_NK,) = session(model).run([OUTPUT], {INPUT: images_N3SS})
+    difference = float(np.abs(logits_NK - expected_NK).max())
+    if not difference <= 1e-3 * max(1.0, float(np.abs(expected_NK).max())):
         raise BundleError(
             f"{network.name}: the ONNX file's logits differ from the network's by up to {difference:.2g}; "
             "it cannot be exported faithfully with these versions of torch and onnx"

@@ -1,4 +1,4 @@
-"""From a float32 ONNX graph to int8: several ways are tried, validation images choose."""
+"""From a float32 ONNX graph to int8: several settings are tried, and validation images choose one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from dspkd.deploy.export.onnx_graph import strip
 from dspkd.evaluation.predictions import Predictions
 
 BATCH = 16
-_HELD = 1_000_000_000
-"""Bytes of activations that calibration by histograms may hold: ONNX Runtime keeps those of all images at once."""
+_CALIBRATION_BYTES = 1_000_000_000
+"""Memory for activations in calibration by histograms: ONNX Runtime keeps those of all images at once."""
 
 _METHODS = {
     "minmax": CalibrationMethod.MinMax,
@@ -42,12 +42,12 @@ class QuantSetting:
     activations
         ``uint8``, or ``int8``, symmetric.
     ranges
-        How a tensor's range is found on the calibration images: ``minmax``, ``percentile`` (99.999) or ``entropy``.
+        How the range of a tensor follows from the calibration images: ``minmax``, ``percentile`` (99.999), ``entropy``.
     per_channel
-        Whether each output channel of a convolution has a scale of its own.
+        Whether each output channel of a convolution has its own scale.
     reduce_range
         Whether weights use 7 bits. x86 processors without VNNI add two products in 16 bits, which 8-bit weights
-        overflow: the same file then answers differently there.
+        overflow: the same file then gives other predictions there.
     float_ends
         Whether the first convolution and the classifier stay in float32.
     """
@@ -60,14 +60,14 @@ class QuantSetting:
 
     @property
     def portable(self) -> bool:
-        """Whether every processor computes the same, so that what is measured here holds elsewhere."""
+        """Whether every processor computes the same, so that measurements here hold elsewhere."""
         return self.reduce_range
 
     def __str__(self) -> str:
         kind = {"uint8": "U8S8", "int8": "S8S8"}[self.activations]
-        said = [kind, self.ranges, "per channel" if self.per_channel else "per tensor"]
-        said += ["7-bit weights"] * self.reduce_range + ["ends in float32"] * self.float_ends
-        return ", ".join(said)
+        words = [kind, self.ranges, "per channel" if self.per_channel else "per tensor"]
+        words += ["7-bit weights"] * self.reduce_range + ["ends in float32"] * self.float_ends
+        return ", ".join(words)
 
 
 SETTINGS = (
@@ -78,19 +78,19 @@ SETTINGS = (
     QuantSetting(reduce_range=False),
     QuantSetting(activations="int8", reduce_range=False),
 )
-"""What is tried first; the best portable one is then tried with its ends in float32."""
+"""The settings tried first; the best portable one is then tried with its ends in float32."""
 
 
 @dataclass(frozen=True)
 class QuantTrial:
-    """A setting, its file, and how it does on validation images.
+    """A setting, its model, and its results on validation images.
 
     Attributes
     ----------
     lost
-        ``{class: images}`` that float32 answers rightly, less those that int8 does; negative where int8 gains.
+        ``{class: images}``: correct predictions of float32 less those of int8; negative where int8 gains.
     agreement
-        Mean over classes of the share of a class's images that int8 answers as float32 does.
+        Mean over classes of the share of a class's images for which int8 and float32 predict the same class.
     divergence
         Mean over classes of the mean of KL(float32 || int8), in nats.
     passes
@@ -123,63 +123,63 @@ def search(
     fp32: bytes,
     reference: Predictions,
     calibration_N3SS: NDArray[np.uint8],
-    ask: Callable[[bytes], Predictions],
+    predict: Callable[[bytes], Predictions],
     *,
     max_loss: float,
     log: Callable[[str], None],
 ) -> tuple[QuantTrial, list[QuantTrial]]:
-    """Quantise in several ways and return the best portable one, and all.
+    """Quantise with several settings; return the best portable trial, and all trials.
 
-    Best is one that passes rather than one that does not, then the least divergence from float32.
+    The best is one that passes before one that does not, then the one with the least divergence from float32.
 
     Parameters
     ----------
     fp32
         The graph.
     reference
-        What it answers about the validation images.
+        Its predictions for the validation images.
     calibration_N3SS
         Training images, before the division by 255.
-    ask
-        Returns what a model answers about the validation images.
+    predict
+        Returns a model's predictions for the validation images.
     max_loss
         How much of its recall a class may lose; a single image of it is always allowed.
     log
-        Is told what came of each setting.
+        Called with a line about each setting.
     """
     ready = prepared(fp32)
 
     def attempt(setting: QuantSetting) -> QuantTrial:
         model = quantise(ready, setting, calibration_N3SS)
-        tried = compare(setting, model, reference, ask(model), max_loss=max_loss)
-        log(f"int8, {setting}: agreement {tried.agreement:.4f}, {'passes' if tried.passes else 'loses too much'}")
-        return tried
+        trial = compare(setting, model, reference, predict(model), max_loss=max_loss)
+        log(f"int8, {setting}: agreement {trial.agreement:.4f}, {'passes' if trial.passes else 'loses too much'}")
+        return trial
 
-    tries = [attempt(setting) for setting in SETTINGS]
-    tries.append(attempt(replace(_best(tries).setting, float_ends=True)))
-    return _best(tries), tries
+    trials = [attempt(setting) for setting in SETTINGS]
+    trials.append(attempt(replace(_best(trials).setting, float_ends=True)))
+    return _best(trials), trials
 
 
-def _best(tries: Sequence[QuantTrial]) -> QuantTrial:
-    return min((t for t in tries if t.setting.portable), key=lambda t: (not t.passes, t.divergence))
+def _best(trials: Sequence[QuantTrial]) -> QuantTrial:
+    return min((t for t in trials if t.setting.portable), key=lambda t: (not t.passes, t.divergence))
 
 
 def compare(
-    setting: QuantSetting, model: bytes, reference: Predictions, answered: Predictions, *, max_loss: float
+    setting: QuantSetting, model: bytes, reference: Predictions, quantised: Predictions, *, max_loss: float
 ) -> QuantTrial:
-    """Return how a quantised model does beside float32 on the same images; see `QuantTrial`."""
+    """Compare a quantised model with float32 on the same images; see `QuantTrial`."""
     log_p_NK = log_softmax(reference.logits.astype(np.float64), axis=1)
-    log_q_NK = log_softmax(answered.logits.astype(np.float64), axis=1)
+    log_q_NK = log_softmax(quantised.logits.astype(np.float64), axis=1)
     divergence_N = (np.exp(log_p_NK) * (log_p_NK - log_q_NK)).sum(axis=1)
-    same_N = reference.predicted == answered.predicted
-    gained_N = (answered.predicted == reference.labels).astype(int) - (reference.predicted == reference.labels)
+    same_N = reference.predicted == quantised.predicted
+    gained_N = (quantised.predicted == reference.labels).astype(int) - (reference.predicted == reference.labels)
     of = {name: reference.labels == number for number, name in enumerate(reference.classes)}
     present = {name: mine_N for name, mine_N in of.items() if mine_N.any()}
     lost = {name: -int(gained_N[mine_N].sum()) for name, mine_N in present.items()}
     return QuantTrial(
         setting=setting,
         model=model,
-        predictions=answered,
+        predictions=quantised,
         lost=lost,
         agreement=float(np.mean([same_N[mine_N].mean() for mine_N in present.values()])),
         divergence=float(np.mean([divergence_N[mine_N].mean() for mine_N in present.values()])),
@@ -188,7 +188,7 @@ def compare(
 
 
 def allowed(images: int, max_loss: float) -> float:
-    """Return how many right answers a class with so many validation images may lose."""
+    """Return how many correct predictions a class with this number of validation images may lose."""
     return max(1.0, max_loss * images)
 
 
@@ -196,8 +196,8 @@ def quantise(ready: bytes, setting: QuantSetting, calibration_N3SS: NDArray[np.u
     """Return a `prepared` graph in int8, as QDQ: standard operators between QuantizeLinear and DequantizeLinear."""
     model = onnx.load_from_string(ready)
     if setting.ranges != "minmax":
-        most = max(BATCH, min(len(calibration_N3SS), _HELD // _activation_bytes(model)))
-        calibration_N3SS = calibration_N3SS[: most // BATCH * BATCH]  # histograms want batches of one size
+        most = max(BATCH, min(len(calibration_N3SS), _CALIBRATION_BYTES // _activation_bytes(model)))
+        calibration_N3SS = calibration_N3SS[: most // BATCH * BATCH]  # histograms need batches of one size
     with tempfile.TemporaryDirectory() as folder, _quiet():
         out = Path(folder) / "int8.onnx"
         quantize_static(
@@ -232,13 +232,13 @@ class CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
 
 
 def batches(images_N3SS: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
-    """Yield images as networks take them: float32 in [0, 1]."""
+    """Yield batches of network inputs: float32 in [0, 1]."""
     for start in range(0, len(images_N3SS), BATCH):
         yield np.divide(images_N3SS[start : start + BATCH], np.float32(255), dtype=np.float32)
 
 
 def prepared(fp32: bytes) -> bytes:
-    """Return the graph with shapes inferred and what can be folded folded, as quantisation wants it."""
+    """Return the graph with inferred shapes and folded constants, ready for quantisation."""
     with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
         before.write_bytes(fp32)
@@ -247,13 +247,13 @@ def prepared(fp32: bytes) -> bytes:
 
 
 def _ends(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the first convolution and of the last product."""
+    """Return the names of the first convolution and of the last matrix product."""
     products = [node.name for node in model.graph.node if node.op_type in {"Conv", "Gemm", "MatMul"}]
     return [products[0], products[-1]]
 
 
 def step(model: bytes) -> float:
-    """Return by how much a logit moves when its rounding falls the other way; 0 where logits are not rounded."""
+    """Return the quantisation step of the logits; 0 where they are not quantised."""
     graph = onnx.load_from_string(model).graph
     last = next(node for node in graph.node if OUTPUT in node.output)
     if last.op_type != "DequantizeLinear":
@@ -273,7 +273,7 @@ def _activation_bytes(model: onnx.ModelProto) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what ONNX Runtime's quantiser prints and logs about itself from the user."""
+    """Suppress what ONNX Runtime's quantiser prints and logs."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

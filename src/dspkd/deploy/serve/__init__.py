@@ -1,5 +1,5 @@
-"""A bundle behind HTTP, and a page that asks it about images: on the server, or in the browser itself.
+"""Serve a bundle over HTTP, with a page that predicts images on the server or in the browser itself.
 
-Imports neither torch nor anything that trains. `site` needs no more than a bundle's reader does; `app` needs
+Imports neither torch nor anything that trains. `web_page` needs no more than a bundle's reader does; `app` needs
 ``dspkd[serve]``.
 """

@@ -1,4 +1,4 @@
-"""Who is let in: places for requests, memory for uploads, and what is said to those for whom there is none."""
+"""Admission control: limits on requests in flight and on the memory of their uploads."""
 
 from __future__ import annotations
 
@@ -13,60 +13,67 @@ from dspkd.deploy.serve.limits import Limits
 RETRY_AFTER = {"Retry-After": "1"}
 
 
-def busy(why: str) -> HTTPException:
-    """Return the refusal that says: come again in a second."""
-    return HTTPException(503, f"{why}; try again in a second", headers=RETRY_AFTER)
+def busy(reason: str) -> HTTPException:
+    """Return the error 503: try again in a second."""
+    return HTTPException(503, f"{reason}; try again in a second", headers=RETRY_AFTER)
 
 
 class Slot:
-    """The place of one request, and the bytes of its upload that are in memory."""
+    """An admitted request, and the bytes of its upload that are in memory."""
 
-    def __init__(self, gate: Admission) -> None:
-        self._gate = gate
-        self.held = 0
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self.bytes = 0
 
-    def hold(self, count: int) -> None:
-        """Count `count` more bytes; 413 where this request has too many, 503 where all together have."""
-        self.held += count
-        self._gate.held += count
-        limits = self._gate.limits
-        if self.held > limits.upload_bytes:
-            raise HTTPException(413, f"the upload has more than the {limits.upload_bytes:,} bytes that are accepted")
-        if self._gate.held > limits.held_bytes:
+    def add_bytes(self, count: int) -> None:
+        """Count `count` more bytes; 413 if this request has too many, 503 if all together have."""
+        self.bytes += count
+        self._admission.bytes_in_flight += count
+        limits = self._admission.limits
+        if self.bytes > limits.upload_bytes:
+            raise HTTPException(413, f"the upload has more than {limits.upload_bytes:,} bytes, which is the limit")
+        if self._admission.bytes_in_flight > limits.bytes_in_flight:
             raise busy("too many uploads at once")
 
 
 class Admission:
-    """Places for requests. All of it runs on the event loop's thread, so that nothing needs a lock.
+    """Admits requests within the limits. All of it runs on the event loop's thread, so that it needs no lock.
 
     Parameters
     ----------
     limits
-        How many places there are, and how many of them and how much memory one client and all of them may hold.
+        Limits on requests and memory, of one client address and of all together.
+
+    Attributes
+    ----------
+    in_flight
+        Requests that are running or waiting.
+    bytes_in_flight
+        Bytes of their uploads in memory.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.inside = 0
-        self.held = 0
+        self.in_flight = 0
+        self.bytes_in_flight = 0
         self._of_client: Counter[str] = Counter()
 
     @contextmanager
-    def place(self, client: str) -> Iterator[Slot]:
-        """Give a place to a request of this client address; 503 where all are taken, 429 where it has its share."""
-        if self.inside >= self.limits.places:
-            raise busy(f"{self.inside} requests are being answered, which is the limit")
-        if self._of_client[client] >= self.limits.share:
-            text = f"{self.limits.share} requests of this address are being answered, which is the limit for one"
-            raise HTTPException(429, f"{text}; try again in a second", headers=RETRY_AFTER)
-        place = Slot(self)
-        self.inside += 1
+    def admit(self, client: str) -> Iterator[Slot]:
+        """Admit a request of this client address; 503 if the server is full, 429 if the client has its share."""
+        if self.in_flight >= self.limits.requests:
+            raise busy(f"{self.in_flight} requests are in flight, which is the limit")
+        if self._of_client[client] >= self.limits.requests_per_client:
+            reason = f"{self.limits.requests_per_client} requests of this address are in flight, which is its limit"
+            raise HTTPException(429, f"{reason}; try again in a second", headers=RETRY_AFTER)
+        slot = Slot(self)
+        self.in_flight += 1
         self._of_client[client] += 1
         try:
-            yield place
+            yield slot
         finally:
-            self.inside -= 1
-            self.held -= place.held
+            self.in_flight -= 1
+            self.bytes_in_flight -= slot.bytes
             self._of_client[client] -= 1
             if not self._of_client[client]:
-                del self._of_client[client]  # else every address ever seen would stay
+                del self._of_client[client]  # else every client address would be kept

@@ -1,4 +1,4 @@
-"""The server: a bundle behind HTTP, and the page in front of it. Images stay in memory and out of every log."""
+"""The HTTP server of a bundle and its page. Images stay in memory and out of every log."""
 
 from __future__ import annotations
 
@@ -28,53 +28,54 @@ def create(
     hosts: Sequence[str] = ("*",),
     limits: Limits | None = None,
 ) -> FastAPI:
-    """Return the application.
+    """Create the application.
 
     Parameters
     ----------
     bundle
-        What answers.
+        The bundle to serve.
     workers
-        Threads that read images and run the network, each with a session of its own.
+        Threads that decode images and run the network, each with its own session.
     token
-        If given, all but the page itself and ``/healthz`` asks for ``Authorization: Bearer TOKEN``.
+        If given, all routes but the page itself and ``/healthz`` require ``Authorization: Bearer TOKEN``.
     hosts
-        Names by which the server may be called; others get 400. That keeps a strange web page, whose own name was made
-        to point here, from talking to a server on this machine.
+        Host names that the server accepts; others get 400. This prevents DNS rebinding: a malicious web page whose name
+        resolves to this machine cannot reach the server.
     limits
-        What is accepted at most.
+        Largest accepted uploads, numbers of requests, and times.
 
     Raises
     ------
     BundleError
-        The bundle is not what it says.
+        The bundle is broken.
     """
-    gate = Admission(limits or Limits())
-    service = ServerState(
+    limits = limits or Limits()
+    admission = Admission(limits)
+    state = ServerState(
         bundle=bundle,
-        gate=gate,
-        crew=Workers(lambda: Predictor(bundle), count=workers, seconds=gate.limits.answer_seconds),
-        metrics=Metrics(inside=lambda: gate.inside, held=lambda: gate.held),
+        admission=admission,
+        workers=Workers(lambda: Predictor(bundle), count=workers, seconds=limits.prediction_seconds),
+        metrics=Metrics(in_flight=lambda: admission.in_flight, bytes_in_flight=lambda: admission.bytes_in_flight),
     )
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        service.crew.close()
+        state.workers.close()
 
     app = FastAPI(
         title="dspkd",
         version=__version__,
-        description=f"What a skin lesion classifier says about images. {bundle.spec.not_a_diagnosis}",
-        lifespan=life,
-        docs_url=None,  # these two pages load scripts from elsewhere
+        description=f"Predictions of a skin lesion classifier. {bundle.spec.not_a_diagnosis}",
+        lifespan=lifespan,
+        docs_url=None,  # these two pages load scripts from other servers
         redoc_url=None,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_middleware(StrictHeaders)
-    app.add_middleware(CountRequests, metrics=service.metrics)
+    app.add_middleware(CountRequests, metrics=state.metrics)
     bearer = Bearer(token)
-    app.include_router(predict_routes.router(service), dependencies=[Depends(bearer)])
-    app.include_router(info_routes.router(service, bearer))
+    app.include_router(predict_routes.router(state), dependencies=[Depends(bearer)])
+    app.include_router(info_routes.router(state, bearer))
     app.include_router(page_routes.router(bundle, bearer))
     return app

@@ -1,4 +1,4 @@
-"""The routes that tell of the server and its network."""
+"""The routes with information about the server and its network."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from dspkd.deploy.serve.security import Bearer
 from dspkd.deploy.serve.state import ServerState
 
 
-def router(service: ServerState, bearer: Bearer) -> APIRouter:
-    """Return ``/healthz``, which asks for no token, ``/model`` and ``/metrics``."""
-    bundle = service.bundle
+def router(state: ServerState, bearer: Bearer) -> APIRouter:
+    """Return the routes ``/healthz``, which needs no token, ``/model`` and ``/metrics``."""
+    bundle = state.bundle
     routes = APIRouter(tags=["server"])
-    model = ModelInfo(
+    info = ModelInfo(
         name=bundle.spec.name,
         bundle=bundle.digest,
         precision=bundle.spec.default,
-        classes=[asdict(known) for known in bundle.spec.classes],
+        classes=[asdict(each) for each in bundle.spec.classes],
         temperature=bundle.spec.temperature,
         refer_below=bundle.spec.refer_below,
         card=bundle.read_text("card.md"),
-        limits=asdict(service.gate.limits),
+        limits=asdict(state.admission.limits),
         notice=bundle.spec.not_a_diagnosis,
     )
 
-    @routes.get("/healthz", summary="Is the server up?")
+    @routes.get("/healthz", summary="Health of the server")
     async def healthz() -> Health:
-        """Say that the server is up, and how busy."""
-        return Health(inside=service.gate.inside)
+        """Return that the server is up, and its load."""
+        return Health(in_flight=state.admission.in_flight)
 
-    @routes.get("/model", dependencies=[Depends(bearer)], summary="Which network answers?")
-    async def about() -> ModelInfo:
-        """Say which network answers, what its classes mean, and what a request may hold."""
-        return model
+    @routes.get("/model", dependencies=[Depends(bearer)], summary="Description of the network")
+    async def model() -> ModelInfo:
+        """Return the network's name, classes, thresholds and model card, and the limits of a request."""
+        return info
 
-    @routes.get("/metrics", dependencies=[Depends(bearer)], summary="Figures for Prometheus", response_class=Response)
-    async def figures() -> Response:
-        """Return all figures in Prometheus' text format."""
-        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+    @routes.get("/metrics", dependencies=[Depends(bearer)], summary="Metrics for Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        """Return all metrics in Prometheus' text format."""
+        return Response(state.metrics.text(), media_type=CONTENT_TYPE)
 
     return routes

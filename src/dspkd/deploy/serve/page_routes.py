@@ -1,4 +1,4 @@
-"""The routes of the page: its files, from memory, compressed once."""
+"""The routes of the page: its files, served from memory and compressed once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _COMPRESSED_FROM = 1024
 
 
 def router(bundle: Bundle, bearer: Bearer) -> APIRouter:
-    """Return the page, which asks for no token, and what it shows of the bundle, which does.
+    """Return the routes of the page, which need no token, and of the bundle's files that it shows, which do.
 
-    A path is looked up among the page's files and never on the disk.
+    A path is looked up among the page's files in memory and never on the disk.
     """
     files = {file.path: file for file in web_page.files(bundle, server=True)}
     routes = APIRouter(include_in_schema=False)
@@ -26,22 +26,22 @@ def router(bundle: Bundle, bearer: Bearer) -> APIRouter:
 
     @routes.get("/static/{name:path}")
     def static(name: str, request: Request) -> Response:
-        return _found(f"static/{name}", request)
+        return _file(f"static/{name}", request)
 
     @routes.get("/bundle/{name:path}", dependencies=[Depends(bearer)])
-    def of_bundle(name: str, request: Request) -> Response:
-        return _found(f"bundle/{name}", request)
+    def bundle_file(name: str, request: Request) -> Response:
+        return _file(f"bundle/{name}", request)
 
-    def _found(path: str, request: Request) -> Response:
+    def _file(path: str, request: Request) -> Response:
         if path not in files:
-            raise HTTPException(404, "there is no such page")
+            raise HTTPException(404, "no such page")
         return _send(files[path], request)
 
     return routes
 
 
 def _send(file: web_page.File, request: Request) -> Response:
-    """Return a file, compressed for who takes that, or that it is the one which the browser has already."""
+    """Return a file, compressed if the client accepts that, or 304 if the client has it already."""
     headers = {"Cache-Control": "no-cache", "ETag": file.tag, "Vary": "Accept-Encoding"}
     if request.headers.get("if-none-match") == file.tag:
         return Response(status_code=304, headers=headers)

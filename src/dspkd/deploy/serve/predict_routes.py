@@ -1,4 +1,4 @@
-"""The routes that are asked about images."""
+"""The routes that take images: predictions and heat maps."""
 
 from __future__ import annotations
 
@@ -16,64 +16,68 @@ from dspkd.deploy.serve.state import ServerState
 from dspkd.deploy.serve.uploads import Upload
 from dspkd.errors import DataError
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+_ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": description}
     for status, description in {
-        400: "No valid multipart body, or one that broke off.",
+        400: "The multipart body is invalid or was interrupted.",
         401: "The token is missing or wrong.",
-        408: "The upload came too slowly.",
+        408: "The upload was too slow.",
         413: "Too many bytes, files or pixels.",
-        415: "No multipart body, or no JPEG, PNG or WebP image.",
-        422: "No image in the request, a damaged one, or no such class.",
-        429: "This address has its share of places; Retry-After says when to come again.",
-        503: "The server is full; Retry-After says when to come again.",
+        415: "Not a multipart body, or not a JPEG, PNG or WebP image.",
+        422: "No image in the request, a damaged image, or an unknown class.",
+        429: "This address has too many requests in flight; see the header Retry-After.",
+        503: "The server is full; see the header Retry-After.",
     }.items()
 }
 
 
-def router(service: ServerState) -> APIRouter:
-    """Return ``/predict`` and ``/heatmap``."""
-    gate, spec = service.gate, service.bundle.spec
-    routes = APIRouter(responses=_REFUSALS, tags=["images"])
+def router(state: ServerState) -> APIRouter:
+    """Return the routes ``/predict`` and ``/heatmap``."""
+    admission, spec = state.admission, state.bundle.spec
+    limits = admission.limits
+    routes = APIRouter(responses=_ERRORS, tags=["images"])
 
-    @routes.post("/predict", openapi_extra=_body(gate.limits.files), summary="Ask about images")
+    @routes.post("/predict", openapi_extra=_request_body(limits.files), summary="Predict images")
     async def predict(request: Request) -> PredictionList:
-        """Ask about one or several images. A file that is no image has its error beside the others' answers.
+        """Predict one or several images. A file that cannot be read has an error beside the other files' predictions.
 
-        Where no file has an answer, the status is that of the first one's error.
+        If no file has a prediction, the status is that of the first file's error.
         """
-        with gate.place(_client(request)) as place:
-            received = await uploads.read(request, gate.limits, place)
-            jobs = [service.crew.run(partial(_answer, upload, gate.limits)) for upload in received]
-            done = await asyncio.gather(*jobs)
-        for _, answer in done:
-            service.metrics.answered(answer.top, refer=bool(answer.refer), seconds=answer.seconds)
-        if all(status != 200 for status, _ in done):
-            raise HTTPException(done[0][0], done[0][1].error)
-        answers = [answer for _, answer in done]
+        with admission.admit(_client(request)) as slot:
+            files = await uploads.read(request, limits, slot)
+            jobs = [state.workers.run(partial(_predict, file, limits)) for file in files]
+            results = await asyncio.gather(*jobs)
+        for _, prediction in results:
+            state.metrics.count_image(prediction.top, refer=bool(prediction.refer), seconds=prediction.seconds)
+        if all(status != 200 for status, _ in results):
+            raise HTTPException(results[0][0], results[0][1].error)
         return PredictionList(
-            answers=answers, bundle=service.bundle.digest, precision=spec.default, notice=spec.not_a_diagnosis
+            predictions=[prediction for _, prediction in results],
+            bundle=state.bundle.digest,
+            precision=spec.default,
+            notice=spec.not_a_diagnosis,
         )
 
-    @routes.post("/heatmap", openapi_extra=_body(1), summary="Ask what an answer rests on")
+    @routes.post("/heatmap", openapi_extra=_request_body(1), summary="Occlusion map of an image")
     async def heatmap(
-        request: Request, of: Annotated[str | None, Query(description="A class's id; by default the top one.")] = None
+        request: Request,
+        class_id: Annotated[str | None, Query(description="Id of a class; by default the most probable one.")] = None,
     ) -> HeatMap:
-        """Cover one part of an image after the other, and say by how much the probability of the class falls."""
-        ids = [known.id for known in spec.classes]
-        if of is not None and of not in ids:
-            raise HTTPException(422, f"no class has the id {of[:40]!r}; they are {', '.join(ids)}")
-        with gate.place(_client(request)) as place:
-            received = await uploads.read(request, gate.limits, place)
-            if len(received) > 1:
-                raise HTTPException(413, "a heat map is made of one image at a time")
-            return await service.crew.run(partial(_heat_map, received[0], gate.limits, of))
+        """Compute how far the probability of a class falls when each part of an image is covered."""
+        ids = [each.id for each in spec.classes]
+        if class_id is not None and class_id not in ids:
+            raise HTTPException(422, f"no class has the id {class_id[:40]!r}; known: {', '.join(ids)}")
+        with admission.admit(_client(request)) as slot:
+            files = await uploads.read(request, limits, slot)
+            if len(files) > 1:
+                raise HTTPException(413, "a heat map is of one image; send one file")
+            return await state.workers.run(partial(_heat_map, files[0], limits, class_id))
 
     return routes
 
 
-def _body(files: int) -> dict[str, Any]:
-    """Return what OpenAPI says of a body with images."""
+def _request_body(files: int) -> dict[str, Any]:
+    """Return the OpenAPI description of a body with images."""
     image = {"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP image."}
     several = {"type": "array", "items": image, "minItems": 1, "maxItems": files}
     schema = {"type": "object", "required": [uploads.FIELD], "properties": {uploads.FIELD: several}}
@@ -84,38 +88,38 @@ def _client(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _answer(upload: Upload, limits: Limits, predictor: Predictor) -> tuple[int, PredictionResponse]:
-    """Return what the network says of an upload and 200, or why not and the status for that."""
+def _predict(file: Upload, limits: Limits, predictor: Predictor) -> tuple[int, PredictionResponse]:
+    """Return 200 and the prediction for a file, or the status and description of an error."""
     try:
-        image_checks.check(upload.data, limits)
-        said = predictor.predict(upload.data)
+        image_checks.check(file.data, limits)
+        prediction = predictor.predict(file.data)
     except HTTPException as error:
-        return error.status_code, PredictionResponse(file=upload.name, error=error.detail)
+        return error.status_code, PredictionResponse(file=file.name, error=error.detail)
     except DataError as error:
-        return 422, PredictionResponse(file=upload.name, error=_without_place(error))
-    answer = PredictionResponse(
-        file=upload.name,
-        probabilities=dict(said.probabilities),
-        top=said.top,
-        confidence=said.confidence,
-        refer=said.refer,
-        seconds=sum(said.seconds.values()),
+        return 422, PredictionResponse(file=file.name, error=_without_place(error))
+    response = PredictionResponse(
+        file=file.name,
+        probabilities=dict(prediction.probabilities),
+        top=prediction.top,
+        confidence=prediction.confidence,
+        refer=prediction.refer,
+        seconds=sum(prediction.seconds.values()),
     )
-    return 200, answer
+    return 200, response
 
 
 def _without_place(error: DataError) -> str:
-    return str(error).removeprefix("an image: ")  # the place, where the image is no file
+    return str(error).removeprefix("an image: ")  # the place in messages about images that are not files
 
 
-def _heat_map(upload: Upload, limits: Limits, of: str | None, predictor: Predictor) -> HeatMap:
-    image_checks.check(upload.data, limits)
+def _heat_map(file: Upload, limits: Limits, class_id: str | None, predictor: Predictor) -> HeatMap:
+    image_checks.check(file.data, limits)
     try:
-        image_3SS = predictor.preprocess(upload.data)
+        image_3SS = predictor.preprocess(file.data)
     except DataError as error:
         raise HTTPException(422, _without_place(error)) from None
     p_K = predictor.probabilities(image_3SS[None])[0]
-    ids = [known.id for known in predictor.classes]
-    answer = int(p_K.argmax()) if of is None else ids.index(of)
-    cells = occlusion.heat_map(predictor.probabilities, image_3SS, answer)
-    return HeatMap(of=ids[answer], probability=float(p_K[answer]), cells=cells.tolist())
+    ids = [each.id for each in predictor.classes]
+    target = int(p_K.argmax()) if class_id is None else ids.index(class_id)
+    cells = occlusion.heat_map(predictor.probabilities, image_3SS, target)
+    return HeatMap(class_id=ids[target], probability=float(p_K[target]), cells=cells.tolist())

@@ -1,10 +1,10 @@
-"""What the server answers, as OpenAPI describes it."""
+"""The responses of the server, as OpenAPI describes them."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-_PREDICTED: dict[str, JsonValue] = {
+_PREDICTION: dict[str, JsonValue] = {
     "file": "lesion.jpg",
     "probabilities": {"MEL": 0.12, "NV": 0.85, "BKL": 0.03},
     "top": "NV",
@@ -13,73 +13,73 @@ _PREDICTED: dict[str, JsonValue] = {
     "seconds": 0.011,
     "error": None,
 }
-_REFUSED: dict[str, JsonValue] = {"file": "notes.pdf", "error": "no JPEG, PNG or WebP image"}
+_ERROR: dict[str, JsonValue] = {"file": "notes.pdf", "error": "not a JPEG, PNG or WebP image"}
 
 
 class PredictionResponse(BaseModel):
-    """What a network says about one image, or why there is no answer."""
+    """The prediction for one image, or why there is none."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_PREDICTED, _REFUSED]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_PREDICTION, _ERROR]})
 
-    file: str = Field(description="The name that the client gave the file.")
+    file: str = Field(description="Name of the file, from the client.")
     probabilities: dict[str, float] | None = Field(
-        None, description="Calibrated, of each class by its id; they sum to 1."
+        None, description="Calibrated probability of each class, by the class's id; they sum to 1."
     )
-    top: str | None = Field(None, description="The id of the most probable class.")
-    confidence: float | None = Field(None, description="The probability of `top`.")
-    refer: bool | None = Field(None, description="True where the network is not sure enough: refer to a person.")
-    seconds: float | None = Field(None, description="Decoding and network, without waiting.")
-    error: str | None = Field(None, description="Why this file has no answer; then all else is null.")
+    top: str | None = Field(None, description="Id of the most probable class.")
+    confidence: float | None = Field(None, description="Probability of `top`.")
+    refer: bool | None = Field(None, description="True if the confidence is too low: refer to a physician.")
+    seconds: float | None = Field(None, description="Time for decoding and network, without waiting.")
+    error: str | None = Field(None, description="Why this file has no prediction; then all other fields are null.")
 
 
 class PredictionList(BaseModel):
-    """One answer for each file, in the order in which they came."""
+    """A prediction for each file, in the order of the request."""
 
-    answers: list[PredictionResponse]
-    bundle: str = Field(description="SHA-256 of the bundle's manifest: whose network answered.")
-    precision: str = Field(description="Which of the bundle's networks answered.", examples=["int8"])
+    predictions: list[PredictionResponse]
+    bundle: str = Field(description="SHA-256 of the bundle's manifest, which identifies the bundle.")
+    precision: str = Field(description="Precision of the network that was used.", examples=["int8"])
     notice: str = Field(description="That this is no diagnosis.")
 
 
 class HeatMap(BaseModel):
-    """How far the probability of a class falls where a part of the image is covered."""
+    """How far the probability of a class falls when a part of the image is covered."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"of": "NV", "probability": 0.85, "cells": [[0.0, 0.02], [0.31, 0.05]]}]}
+        json_schema_extra={"examples": [{"class_id": "NV", "probability": 0.85, "cells": [[0.0, 0.02], [0.31, 0.05]]}]}
     )
 
-    of: str = Field(description="The id of the class asked about.")
-    probability: float = Field(description="Its probability in the whole image.")
+    class_id: str = Field(description="Id of the class.")
+    probability: float = Field(description="Its probability for the whole image.")
     cells: list[list[float]] = Field(
         description="Rows from top to bottom over the square that the network sees; differences of probabilities, "
-        "above 0 where covering lowers it. Shown is what the answer rests on, not whether it is right."
+        "above 0 where covering lowers the probability. The map does not show whether the prediction is correct."
     )
 
 
 class Health(BaseModel):
-    """That the server is up, and how busy."""
+    """That the server is up, and its load."""
 
     status: str = Field("ok", examples=["ok"])
-    inside: int = Field(description="Requests that are being answered or wait for it.", examples=[0])
+    in_flight: int = Field(description="Requests that are running or waiting.", examples=[0])
 
 
 class ModelInfo(BaseModel):
-    """What a bundle says of itself."""
+    """The network of a bundle, and the limits of a request."""
 
     name: str = Field(examples=["dsp_kd"])
-    bundle: str = Field(description="SHA-256 of the bundle's manifest.")
-    precision: str = Field(description="Which of the bundle's networks runs here.", examples=["fp32"])
+    bundle: str = Field(description="SHA-256 of the bundle's manifest, which identifies the bundle.")
+    precision: str = Field(description="Precision of the network that this server runs.", examples=["fp32"])
     classes: list[dict[str, str]] = Field(
         examples=[[{"id": "NV", "name": "Melanocytic nevus", "meaning": "A mole: a benign growth of pigment cells."}]]
     )
-    temperature: float = Field(description="By which logits are divided before the softmax.", examples=[1.31])
+    temperature: float = Field(description="Divisor of the logits before the softmax.", examples=[1.31])
     refer_below: float = Field(description="Confidence below which `refer` is true.", examples=[0.62])
     card: str = Field(description="The model card, in Markdown.")
-    limits: dict[str, float] = Field(description="What one request may hold at most.", examples=[{"files": 8}])
+    limits: dict[str, float] = Field(description="Limits of the server.", examples=[{"files": 8}])
     notice: str
 
 
 class ErrorResponse(BaseModel):
     """Why a request was refused, in one sentence."""
 
-    detail: str = Field(examples=["the upload has more than the 20,971,520 bytes that are accepted"])
+    detail: str = Field(examples=["the upload has more than 20,971,520 bytes, which is the limit"])

@@ -1,4 +1,4 @@
-"""What every answer of the server carries, and who may ask."""
+"""Headers of every response, and the token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'"
 )
-"""A browser then loads and sends nothing beyond this server. The page has the same line, for where others serve it."""
+"""Keeps a browser from loading or sending anything beyond this server. The page has it too, for other web servers."""
 
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY + "; frame-ancestors 'none'",
@@ -26,17 +26,17 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""``camera=()`` forbids pages to watch through the camera; an ``<input capture>`` opens the phone's own camera app."""
+"""``camera=()`` forbids pages to use the camera; an ``<input capture>`` opens the phone's own camera app."""
 
 
 class StrictHeaders:
-    """Put `HEADERS` on every answer, and ``Cache-Control: no-store`` where nothing is said of caching."""
+    """Middleware that sets `HEADERS` on every response, and ``Cache-Control: no-store`` where no other is set."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the application does, with more headers."""
+        """Pass the request to the application, and add headers to the response."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -49,23 +49,23 @@ class StrictHeaders:
 
 
 class Bearer(HTTPBearer):
-    """A dependency that lets in whoever shows the token; everybody where there is none.
+    """A dependency that requires the token, if there is one.
 
     Parameters
     ----------
     token
-        What must stand after ``Authorization: Bearer``; compared in a time that does not depend on where it differs.
+        The value after ``Authorization: Bearer``, compared in constant time; None accepts every request.
     """
 
     def __init__(self, token: str | None) -> None:
-        super().__init__(auto_error=False, description="The token that the server was started with, if it was.")
+        super().__init__(auto_error=False, description="The token with which the server was started, if any.")
         self._token = None if token is None else token.encode()
 
     async def __call__(self, request: HTTPConnection) -> None:
         """Raise 401 without the token."""
         if self._token is None:
             return
-        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
         # A header is text in Latin-1, and compare_digest takes text only in ASCII.
-        if scheme.lower() != "bearer" or not secrets.compare_digest(shown.strip().encode("latin-1"), self._token):
-            raise HTTPException(401, "this server asks for a token", headers={"WWW-Authenticate": "Bearer"})
+        if scheme.lower() != "bearer" or not secrets.compare_digest(given.strip().encode("latin-1"), self._token):
+            raise HTTPException(401, "this server requires a token", headers={"WWW-Authenticate": "Bearer"})

@@ -1,4 +1,4 @@
-"""What the routes of one server share."""
+"""The state that the routes of one server share."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dspkd.deploy.serve.workers import Workers
 
 @dataclass(frozen=True)
 class ServerState:
-    """A bundle, who is let in, who computes, and what is counted."""
+    """The bundle, the admission of requests, the threads that compute, and the metrics."""
 
     bundle: Bundle
-    gate: Admission
-    crew: Workers
+    admission: Admission
+    workers: Workers
     metrics: Metrics

@@ -1,4 +1,4 @@
-"""From a request's body to images in memory: counted while it arrives, never written to disk."""
+"""From a request's body to files in memory: counted while it arrives, never written to disk."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ FIELD = "files"
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as it came: the name that the client gives it, and its bytes."""
+    """An uploaded file: its name from the client, and its bytes."""
 
     name: str
     data: bytes
 
 
-async def read(request: Request, limits: Limits, place: Slot) -> list[Upload]:
-    """Return the files of a multipart request.
+async def read(request: Request, limits: Limits, slot: Slot) -> list[Upload]:
+    """Read the files of a multipart request.
 
     Raises
     ------
     HTTPException
-        400 for a body that is not what its header says, 408 for one that comes too slowly, 413 for too many bytes or
-        files, 415 for another content type, 422 without a file, 503 where there is no memory for more.
+        400 for a body that does not match its header, 408 for one that arrives too slowly, 413 for too many bytes or
+        files, 415 for another content type, 422 without a file, 503 if uploads hold too much memory.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(415, f"send multipart/form-data with the images as fields named {FIELD!r}")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limits.upload_bytes:
-        raise HTTPException(413, f"{int(announced):,} bytes are more than the {limits.upload_bytes:,} accepted")
-    parser = MultiPartParser(request.headers, _counted(request, place), max_files=limits.files, max_fields=0)
-    parser.spool_max_size = limits.upload_bytes  # a body never has more, so that no file is spooled to disk
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limits.upload_bytes:
+        raise HTTPException(413, f"{int(length):,} bytes are more than {limits.upload_bytes:,}, which is the limit")
+    parser = MultiPartParser(request.headers, _counted(request, slot), max_files=limits.files, max_fields=0)
+    parser.spool_max_size = limits.upload_bytes  # no body is larger, so that no file is spooled to disk
     try:
         async with asyncio.timeout(limits.upload_seconds):
             form = await parser.parse()
     except TimeoutError:
         raise HTTPException(408, f"the upload took longer than {limits.upload_seconds:g} s") from None
     except ClientDisconnect:
-        raise HTTPException(400, "the upload was broken off") from None
+        raise HTTPException(400, "the upload was interrupted") from None
     except MultiPartException as error:
         raise HTTPException(413 if "Too many files" in error.message else 400, error.message) from None
     except (ValueError, LookupError) as error:  # headers of parts that the parser does not expect
-        raise HTTPException(400, f"no valid multipart body: {type(error).__name__}") from None
+        raise HTTPException(400, f"invalid multipart body: {type(error).__name__}") from None
     files = [file for name, file in form.multi_items() if name == FIELD and isinstance(file, UploadFile)]
     received = [Upload(file.filename or "", file.file.read()) for file in files]
     await form.close()
@@ -60,7 +60,7 @@ async def read(request: Request, limits: Limits, place: Slot) -> list[Upload]:
     return received
 
 
-async def _counted(request: Request, place: Slot) -> AsyncGenerator[bytes, None]:
+async def _counted(request: Request, slot: Slot) -> AsyncGenerator[bytes, None]:
     async for chunk in request.stream():
-        place.hold(len(chunk))
+        slot.add_bytes(len(chunk))
         yield chunk

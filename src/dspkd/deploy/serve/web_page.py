@@ -1,4 +1,4 @@
-"""The page as files: for the server to send, and for a folder that any web server can send."""
+"""The page as files: for `dspkd serve`, and for a folder that any web server can serve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dspkd.errors import BundleError
 HERE = Path(__file__).parent / "static"
 VENDOR = "static/vendor"
 RUNTIME = (f"{VENDOR}/ort.wasm.bundle.min.mjs", f"{VENDOR}/ort-wasm-simd-threaded.wasm")
-"""ONNX Runtime for browsers; fetched by ``make web``, not part of the repository. Its licence and notices are."""
+"""ONNX Runtime for browsers: fetched by ``make web``, not in the repository. Its licence and notices are."""
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -32,40 +32,40 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class File:
-    """A file of the page: its path there, and its bytes."""
+    """A file of the page: its path, and its bytes."""
 
     path: str
     data: bytes
 
     @property
     def media_type(self) -> str:
-        """The content type by the end of the path."""
+        """The content type, by the suffix of the path."""
         return _TYPES.get(Path(self.path).suffix, "text/plain; charset=utf-8")
 
     @cached_property
     def tag(self) -> str:
-        """What HTTP calls an entity tag."""
+        """The entity tag (ETag) of HTTP."""
         return f'"{sha256(self.data).hexdigest()[:32]}"'
 
     @cached_property
     def gzipped(self) -> bytes:
-        """The bytes compressed, once; ONNX Runtime's 14 MB become 4."""
+        """The compressed bytes, computed once; ONNX Runtime's 14 MB become 4."""
         return gzip.compress(self.data, compresslevel=6, mtime=0)
 
 
 def runtime_missing() -> str:
-    """Return "" where ONNX Runtime for browsers is there, else what is missing and how to get it."""
+    """Return "" if ONNX Runtime for browsers is installed, else what is missing and how to get it."""
     if missing := [name for name in RUNTIME if not (HERE.parent / name).is_file()]:
         return f"{Path(missing[0]).name} is missing from the page; in a clone of dspkd, `make web` fetches it"
     return ""
 
 
 def runs_on_device(bundle: Bundle) -> str:
-    """Return "" where browsers can run this bundle, else why not."""
-    if why := runtime_missing():
-        return why
+    """Return "" if browsers can run this bundle, else the reason."""
+    if reason := runtime_missing():
+        return reason
     if bundle.spec.preprocessing.artefacts:
-        return f"its preprocessing takes out {', '.join(bundle.spec.preprocessing.artefacts)}, which only Python can"
+        return f"its preprocessing removes {', '.join(bundle.spec.preprocessing.artefacts)}, which only Python can do"
     return ""
 
 
@@ -75,9 +75,9 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
     Parameters
     ----------
     bundle
-        Its specification, model card and, where browsers can run it, its default network become files of the page.
+        Its specification, model card and, if browsers can run it, its default network become files of the page.
     server
-        Whether there is a server beside the page that answers about images.
+        Whether a server that predicts is beside the page.
     """
     device = not runs_on_device(bundle)
     modes = " ".join(["device"] * device + ["server"] * server)
@@ -103,29 +103,29 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that the page cannot be written into, before a bundle for it is made.
+    """Check that the page can be written into a folder, before a bundle for it is made.
 
     Raises
     ------
     BundleError
-        ONNX Runtime for browsers is missing, or the folder has files already.
+        ONNX Runtime for browsers is missing, or the folder is not empty.
     """
-    if why := runtime_missing():
-        raise BundleError(f"{folder}: no page can be written: {why}")
+    if reason := runtime_missing():
+        raise BundleError(f"{folder}: no page can be written: {reason}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BundleError(f"{folder}: is there already; nothing is overwritten")
+        raise BundleError(f"{folder}: exists already, and nothing is overwritten; name a new folder")
 
 
 def write(bundle: Bundle, folder: Path) -> list[Path]:
-    """Write the page into a folder, for any web server to send; nothing is uploaded from it.
+    """Write the page into a folder, for any web server; no image is uploaded from it.
 
     Raises
     ------
     BundleError
-        Browsers cannot run this bundle, or the folder has files already.
+        Browsers cannot run this bundle, or the folder is not empty.
     """
-    if why := runs_on_device(bundle):
-        raise BundleError(f"{bundle.path}: cannot run in a browser: {why}")
+    if reason := runs_on_device(bundle):
+        raise BundleError(f"{bundle.path}: cannot run in a browser: {reason}")
     check_folder(folder)
     written = []
     for file in files(bundle, server=False):

@@ -1,4 +1,4 @@
-"""The threads that read images and run the network, each with an ONNX Runtime session of its own."""
+"""The threads that decode images and run the network, each with its own ONNX Runtime session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 from dspkd.deploy import Predictor
 from dspkd.deploy.serve.admission import busy
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Workers:
@@ -20,11 +20,11 @@ class Workers:
     Parameters
     ----------
     make
-        Makes a predictor; called once for each thread, here, so that a broken bundle is refused at the start.
+        Creates a predictor; called here once for each thread, so that a broken bundle is refused at the start.
     count
-        Threads. One for each core is most: each runs its network on one thread.
+        Threads; at most one for each core is useful, since each runs its network on one thread.
     seconds
-        After so long, waiting included, an answer is given up.
+        Time limit of a job, waiting included.
     """
 
     def __init__(self, make: Callable[[], Predictor], *, count: int, seconds: float) -> None:
@@ -34,13 +34,13 @@ class Workers:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="dspkd-worker")
         self._seconds = seconds
 
-    async def run(self, job: Callable[[Predictor], Answer]) -> Answer:
-        """Run `job` on a thread with an idle predictor; 503 where that takes too long.
+    async def run(self, job: Callable[[Predictor], Result]) -> Result:
+        """Run `job` on a thread with an idle predictor; 503 if that takes too long.
 
-        A job that has begun runs to its end: a thread cannot be stopped. One that waits is taken out of the line.
+        A job that has started runs to its end: a thread cannot be stopped. One that waits is removed from the queue.
         """
 
-        def with_a_predictor() -> Answer:
+        def with_a_predictor() -> Result:
             predictor = self._idle.get()
             try:
                 return job(predictor)
@@ -51,8 +51,8 @@ class Workers:
             async with asyncio.timeout(self._seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._pool, with_a_predictor)
         except TimeoutError:
-            raise busy(f"no answer within {self._seconds:g} s") from None
+            raise busy(f"no prediction within {self._seconds:g} s") from None
 
     def close(self) -> None:
-        """Finish what runs, and end the threads."""
+        """Finish running jobs, and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)

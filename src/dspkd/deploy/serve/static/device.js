@@ -1,52 +1,52 @@
-// Answers about pictures on this device: the bundle's network in ONNX Runtime, in a worker. Nothing is sent.
+// Predictions on this device: the bundle's network in ONNX Runtime, in a worker. Nothing is sent.
 
-import { Trouble } from "./picture.js";
+import { UserError } from "./image.js";
 
 export function onDevice(spec, about, authorization) {
-  const waiting = new Map();
+  const pending = new Map();
   let worker;
-  let started;
+  let loading;
   let last = 0;
 
-  function ask(what, more = {}, told = () => {}) {
+  function call(action, parameters = {}, onProgress = () => {}) {
     const id = ++last;
-    return new Promise((done, failed) => {
-      waiting.set(id, { done, failed, told });
-      worker.postMessage({ id, ask: what, ...more });
+    return new Promise((resolve, reject) => {
+      pending.set(id, { resolve, reject, onProgress });
+      worker.postMessage({ id, action, ...parameters });
     });
   }
 
-  function heard({ data: { id, share, done, failed, mendable } }) {
-    const asked = waiting.get(id);
-    if (share !== undefined) return asked.told(share);
-    waiting.delete(id);
-    if (failed === undefined) return asked.done(done);
-    return asked.failed(mendable ? new Trouble(failed) : new Error(failed));
+  function receive({ data: { id, share, result, error, isUserError } }) {
+    const { resolve, reject, onProgress } = pending.get(id);
+    if (share !== undefined) return onProgress(share);
+    pending.delete(id);
+    if (error === undefined) return resolve(result);
+    return reject(isUserError ? new UserError(error) : new Error(error));
   }
 
   function start() {
     worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-    worker.onmessage = heard;
+    worker.onmessage = receive;
     worker.onerror = () => {
-      for (const { failed } of waiting.values()) failed(new Trouble("This browser could not start the network."));
-      waiting.clear();
-      started = undefined;
+      for (const { reject } of pending.values()) reject(new UserError("This browser could not start the network."));
+      pending.clear();
+      loading = undefined;
     };
     const url = new URL(`../bundle/${about.model}`, import.meta.url).href;
-    return ask("start", { specification: spec, url, sha256: about.sha256, authorization: authorization() });
+    return call("load", { specification: spec, url, sha256: about.sha256, authorization: authorization() });
   }
 
   return {
     name: "device",
-    /** Load the network; the second time it is there. After a failure it is tried again. */
-    ready() {
-      started ??= start().catch((error) => {
-        started = undefined;
+    /** Load the network once; after a failure the next call tries again. */
+    load() {
+      loading ??= start().catch((error) => {
+        loading = undefined;
         throw error;
       });
-      return started;
+      return loading;
     },
-    answer: async (file) => ({ ...(await ask("answer", { file })), precision: about.precision }),
-    heat: (file, of, told) => ask("heat", { of }, told),
+    predict: async (file) => ({ ...(await call("predict", { file })), precision: about.precision }),
+    heatMap: (file, classId, onProgress) => call("heatMap", { classId }, onProgress),
   };
 }

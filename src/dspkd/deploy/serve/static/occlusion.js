@@ -1,11 +1,11 @@
-// Which part of a picture an answer rests on: cover one part after the other, and see how far its probability falls.
-// The same as dspkd/serve/occlusion.py, which has the formula and its source.
+// Occlusion maps: cover one part of an image after the other, and measure how far the probability of a class falls.
+// The same as dspkd/deploy/serve/occlusion.py, which has the formula and its source.
 
 export const CELLS = 8;
 const COVER = 2;
-const AT_ONCE = 7;
+const BATCH = 7;
 
-/** The mean colour of a picture, rows of red, then of green, then of blue. */
+/** The mean colour of an image: rows of red, then of green, then of blue. */
 function meanColour(image, area) {
   return [0, 1, 2].map((channel) => {
     let sum = 0;
@@ -15,10 +15,10 @@ function meanColour(image, area) {
 }
 
 /**
- * How much of an answer's probability each cell carries: CELLS x CELLS differences, row by row.
- * `probabilities` answers a batch of n pictures in one Float32Array with n arrays; `told` hears the share that is done.
+ * How much of a class's probability depends on each cell: CELLS x CELLS differences, row by row. `probabilities` maps a
+ * batch of n images in one Float32Array to n arrays; `onProgress` is called with the share that is done.
  */
-export async function heatMap(probabilities, image, side, answer, told = () => {}) {
+export async function heatMap(probabilities, image, side, target, onProgress = () => {}) {
   const area = side * side;
   const edge = (cell) => Math.floor((cell * side) / CELLS);
   const colour = meanColour(image, area);
@@ -26,11 +26,11 @@ export async function heatMap(probabilities, image, side, answer, told = () => {
   for (let row = 0; row <= CELLS - COVER; row++) {
     for (let column = 0; column <= CELLS - COVER; column++) corners.push([row, column]);
   }
-  const whole = (await probabilities(image, 1))[0][answer];
+  const whole = (await probabilities(image, 1))[0][target];
   const falls = new Float64Array(CELLS * CELLS);
   const windows = new Float64Array(CELLS * CELLS);
-  for (let start = 0; start < corners.length; start += AT_ONCE) {
-    const some = corners.slice(start, start + AT_ONCE);
+  for (let start = 0; start < corners.length; start += BATCH) {
+    const some = corners.slice(start, start + BATCH);
     const batch = new Float32Array(some.length * 3 * area);
     some.forEach(([row, column], n) => {
       batch.set(image, n * 3 * area);
@@ -41,16 +41,16 @@ export async function heatMap(probabilities, image, side, answer, told = () => {
         }
       }
     });
-    const answers = await probabilities(batch, some.length);
+    const outputs = await probabilities(batch, some.length);
     some.forEach(([row, column], n) => {
       for (let y = row; y < row + COVER; y++) {
         for (let x = column; x < column + COVER; x++) {
-          falls[y * CELLS + x] += whole - answers[n][answer];
+          falls[y * CELLS + x] += whole - outputs[n][target];
           windows[y * CELLS + x] += 1;
         }
       }
     });
-    told((start + some.length) / corners.length);
+    onProgress((start + some.length) / corners.length);
   }
   return Array.from(falls, (fall, cell) => fall / windows[cell]);
 }

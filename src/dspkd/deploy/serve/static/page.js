@@ -1,10 +1,10 @@
-// The page: takes a picture, asks the chosen network about it, shows what it says.
+// The page: takes an image, runs the chosen network, shows the prediction.
 
 import { rendered } from "./card.js";
 import { onDevice } from "./device.js";
-import { Trouble } from "./picture.js";
+import { UserError } from "./image.js";
 import { onServer } from "./server.js";
-import { at, drawPicture, heatInWords, percent, showAnswer } from "./show.js";
+import { at, drawImage, heatInWords, percent, showPrediction } from "./show.js";
 
 const modes = document.body.dataset.modes.split(" ");
 let token = "";
@@ -12,101 +12,102 @@ const authorization = () => (token ? { Authorization: `Bearer ${token}` } : {});
 
 let spec;
 let networks;
-let chosen;
-let now = 0; // the number of the picture asked about; what comes late for an earlier one is dropped
-let shown; // { bitmap, cells, name }
+let mode;
+let file; // the file on the page, predicted again when the mode changes
+let preview; // { bitmap, cells } of that file
+let current = 0; // number of the current prediction; late results of earlier ones are dropped
 
-/** Say how it stands; `heard`: only to those who hear the page, since the others see it beside. */
-function say(text, { heard = false } = {}) {
+/** Show a status; `screenReaderOnly`: the page shows the same elsewhere. */
+function setStatus(text, { screenReaderOnly = false } = {}) {
   at("status").textContent = text;
-  at("status").classList.toggle("heard", heard);
+  at("status").classList.toggle("visually-hidden", screenReaderOnly);
 }
 
-function complain(error) {
-  if (!(error instanceof Trouble)) console.error(error);
-  at("trouble").textContent = error instanceof Trouble ? error.message : `Something went wrong: ${error.message}`;
-  at("trouble").hidden = false;
-  say("");
+function showError(error) {
+  if (!(error instanceof UserError)) console.error(error);
+  at("error").textContent = error instanceof UserError ? error.message : `Something went wrong: ${error.message}`;
+  at("error").hidden = false;
+  setStatus("");
   at("progress").hidden = true;
-  at("nothing").textContent = "No answer.";
-  at("nothing").hidden = !at("answer").hidden;
+  at("empty").textContent = "No prediction.";
+  at("empty").hidden = !at("prediction").hidden;
 }
 
-function progress(share) {
+function showProgress(share) {
   at("progress").hidden = share === null;
   at("progress").firstElementChild.style.setProperty("--done", `${100 * (share ?? 0)}%`);
 }
 
 function redraw() {
-  if (shown) drawPicture(shown.bitmap, spec.preprocessing, at("show-heat").checked ? shown.cells : null);
+  if (preview) drawImage(preview.bitmap, spec.preprocessing, at("show-heat").checked ? preview.cells : null);
 }
 
-/** Show the picture that was chosen, with no answer yet. */
-async function showPicture(file) {
+/** Show the chosen image, before its prediction. */
+async function showImage(file) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    throw new Trouble("This is no JPEG, PNG or WebP picture, or it is damaged.");
+    throw new UserError("This is not a JPEG, PNG or WebP image, or it is damaged.");
   }
-  shown?.bitmap.close();
-  shown = { bitmap, cells: null };
-  at("shown").hidden = false;
-  at("canvas").setAttribute("aria-label", "The picture; the frame is what the network sees");
+  preview?.bitmap.close();
+  preview = { bitmap, cells: null };
+  at("preview").hidden = false;
+  at("canvas").setAttribute("aria-label", "The image; the frame is the part that the network sees");
   at("heat-toggle").hidden = true;
-  at("heat-text").textContent = "The frame is what the network sees.";
+  at("heat-text").textContent = "The frame is the part that the network sees.";
   redraw();
 }
 
-/** Ask about a picture, then what the answer rests on. */
-async function ask(file) {
-  const turn = ++now;
-  const late = () => turn !== now;
-  const network = networks[chosen];
-  const where = chosen === "device" ? "computed on this device" : "computed on the server";
-  at("trouble").hidden = true;
-  at("answer").hidden = true;
-  at("nothing").hidden = true;
+/** Predict an image, then compute its heat map. */
+async function predict(file) {
+  const number = ++current;
+  const isLate = () => number !== current;
+  const network = networks[mode];
+  const where = mode === "device" ? "computed on this device" : "computed on the server";
+  at("error").hidden = true;
+  at("prediction").hidden = true;
+  at("empty").hidden = true;
   try {
-    await showPicture(file);
-    say(chosen === "device" ? "Loading the network…" : "Asking the server…");
-    await network.ready();
-    if (late()) return;
-    say("Looking at the picture…");
-    const answer = await network.answer(file);
-    if (late()) return;
-    const { name } = spec.classes.find(({ id }) => id === answer.top);
-    showAnswer(answer, spec, where);
-    const advice = answer.refer ? "Not sure: refer to a dermatologist. " : "";
-    say(`Most probable: ${name}, ${percent(answer.confidence)}. ${advice}No diagnosis.`, { heard: true });
-    progress(0);
-    const cells = await network.heat(file, answer.top, (share) => late() || progress(share));
-    if (late()) return;
-    progress(null);
-    shown.cells = cells;
+    await showImage(file);
+    setStatus(mode === "device" ? "Loading the network…" : "Sending the image…");
+    await network.load();
+    if (isLate()) return;
+    setStatus("Computing…");
+    const prediction = await network.predict(file);
+    if (isLate()) return;
+    const { name } = spec.classes.find(({ id }) => id === prediction.top);
+    showPrediction(prediction, spec, where);
+    const advice = prediction.refer ? "Not sure: refer to a dermatologist. " : "";
+    const summary = `Most probable: ${name}, ${percent(prediction.confidence)}. ${advice}No diagnosis.`;
+    setStatus(summary, { screenReaderOnly: true });
+    showProgress(0);
+    const cells = await network.heatMap(file, prediction.top, (share) => isLate() || showProgress(share));
+    if (isLate()) return;
+    showProgress(null);
+    preview.cells = cells;
     at("heat-text").textContent = heatInWords(cells, name);
-    at("canvas").setAttribute("aria-label", `The picture with a heat map. ${heatInWords(cells, name)}`);
+    at("canvas").setAttribute("aria-label", `The image with a heat map. ${heatInWords(cells, name)}`);
     at("heat-toggle").hidden = false;
     redraw();
   } catch (error) {
-    if (!late()) complain(error);
+    if (!isLate()) showError(error);
   }
 }
 
-let asked; // the file on the page, to be asked about again when the mode changes
-const take = (file) => file && ask((asked = file));
+const take = (chosen) => chosen && predict((file = chosen));
 
-function choose(mode) {
-  chosen = mode;
-  for (const radio of document.querySelectorAll("#modes input")) radio.checked = radio.value === mode;
-  if (asked) ask(asked);
+function chooseMode(name) {
+  mode = name;
+  for (const radio of document.querySelectorAll("#modes input")) radio.checked = radio.value === name;
+  if (file) predict(file);
 }
 
 function listen() {
   for (const id of ["file", "camera"]) {
     at(id).addEventListener("change", (event) => {
       take(event.target.files[0]);
-      event.target.value = ""; // so that the same picture can be chosen again
+      event.target.value = ""; // so that the same image can be chosen again
     });
   }
   const drop = at("drop");
@@ -118,29 +119,29 @@ function listen() {
     });
   }
   document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
-  at("modes").addEventListener("change", (event) => choose(event.target.value));
+  at("modes").addEventListener("change", (event) => chooseMode(event.target.value));
   at("show-heat").addEventListener("change", redraw);
   at("print").addEventListener("click", () => print());
 }
 
-/** Fetch a file of the bundle; null where the server wants a token first. */
-async function ofBundle(name) {
+/** Fetch a file of the bundle; null if the server requires a token first. */
+async function fetchBundleFile(name) {
   const response = await fetch(`bundle/${name}`, { headers: authorization() });
   if (response.status === 401) return null;
-  if (!response.ok) throw new Trouble(`The page is incomplete: bundle/${name} is missing (${response.status}).`);
+  if (!response.ok) throw new UserError(`The page is incomplete: bundle/${name} is missing (${response.status}).`);
   return response;
 }
 
 async function open() {
-  const [described, told, card] = await Promise.all(["spec.json", "about.json", "card.md"].map(ofBundle));
-  at("token-form").hidden = Boolean(described);
-  at("work").hidden = !described;
-  if (!described) {
+  const [specFile, aboutFile, card] = await Promise.all(["spec.json", "about.json", "card.md"].map(fetchBundleFile));
+  at("token-form").hidden = Boolean(specFile);
+  at("work").hidden = !specFile;
+  if (!specFile) {
     at("token").focus();
-    return token && complainOfToken();
+    return token && showTokenError();
   }
-  spec = await described.json();
-  const about = await told.json();
+  spec = await specFile.json();
+  const about = await aboutFile.json();
   networks = { device: onDevice(spec, about, authorization), server: onServer(authorization) };
   at("model-name").textContent = spec.name;
   at("bundle-digest").textContent = about.digest.slice(0, 16);
@@ -148,20 +149,19 @@ async function open() {
   at("host").textContent = location.host;
   at("model-card").append(rendered(await card.text()));
   for (const element of document.querySelectorAll("[data-mode]")) element.hidden = !modes.includes(element.dataset.mode);
-  choose(modes[0]);
+  chooseMode(modes[0]);
   document.body.dataset.ready = "yes";
 }
 
-function complainOfToken() {
-  const label = document.querySelector("label[for=token]");
-  label.textContent = "That was not the token. Please try again.";
+function showTokenError() {
+  document.querySelector("label[for=token]").textContent = "This token is wrong. Please try again.";
 }
 
 at("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   token = at("token").value.trim();
-  open().catch(complain);
+  open().catch(showError);
 });
-document.documentElement.classList.toggle("touch", navigator.maxTouchPoints > 0); // there is a camera then, most likely
+document.documentElement.classList.toggle("touch", navigator.maxTouchPoints > 0); // such a device most likely has a camera
 listen();
-open().catch(complain);
+open().catch(showError);

@@ -4,10 +4,10 @@
 const BITS = 32 - 8 - 2; // of a weight's fraction: a sum of weights times 255 still fits 32 bits with its sign
 const SUPPORT = 1; // the triangle is 1 - |x| up to here
 
-/** For each output pixel the first input pixel that it is made of, how many there are, and their weights, which sum to 1. */
+/** For each output pixel: its first input pixel, the number of input pixels, and their weights, which sum to 1. */
 export function weights(inSize, outSize) {
   const scale = inSize / outSize;
-  const stretch = Math.max(scale, 1); // where pixels are thrown away, the triangle spans all of them
+  const stretch = Math.max(scale, 1); // when shrinking, the triangle spans all input pixels of an output pixel
   const support = SUPPORT * stretch;
   const width = Math.ceil(support) * 2 + 1;
   const first = new Int32Array(outSize);
@@ -30,7 +30,7 @@ export function weights(inSize, outSize) {
   return { first, count, fixed, width };
 }
 
-/** Resize lines of RGB or RGBA pixels along one axis; `step` leads from a pixel to the next on it, `across` to the next line. */
+/** Resize lines of RGB or RGBA pixels along one axis; `step` is the offset to the next pixel of a line, `across` to the next line. */
 function pass(from, to, { first, count, fixed, width }, lines) {
   const half = 1 << (BITS - 1);
   for (let line = 0; line < lines; line++) {
@@ -46,7 +46,7 @@ function pass(from, to, { first, count, fixed, width }, lines) {
         blue += from.pixels[at + 2] * weight;
       }
       const put = to.start + line * to.across + out * to.step;
-      to.pixels[put] = red >> BITS; // a Uint8ClampedArray holds it to 0..255
+      to.pixels[put] = red >> BITS; // a Uint8ClampedArray clamps it to 0..255
       to.pixels[put + 1] = green >> BITS;
       to.pixels[put + 2] = blue >> BITS;
     }
@@ -56,8 +56,8 @@ function pass(from, to, { first, count, fixed, width }, lines) {
 const STRIP = 256;
 
 /**
- * Resize a picture; returns rows of RGB triples. `rows(y, n)` gives its rows y to y + n - 1 as RGBA, so that a large
- * picture need never be in memory as a whole.
+ * Resize an image; returns rows of RGB triples. `rows(y, n)` returns its rows y to y + n - 1 as RGBA, so that a large
+ * image is never in memory as a whole.
  */
 export function resize(rows, width, height, outWidth, outHeight) {
   const between = new Uint8ClampedArray(outWidth * height * 3);

@@ -1,30 +1,30 @@
-// Answers about pictures on the server that this page came from.
+// Predictions on the server that this page came from.
 
-import { Trouble } from "./picture.js";
+import { UserError } from "./image.js";
 
 export function onServer(authorization) {
   async function post(path, file) {
     const body = new FormData();
-    body.append("files", file, "picture"); // a file's own name may name a person
+    body.append("files", file, "image"); // a file's own name may contain a person's name
     let response;
     try {
       response = await fetch(path, { method: "POST", body, headers: authorization() });
     } catch {
-      throw new Trouble("The server did not answer. Is it running, and the picture not too large?");
+      throw new UserError("The server did not respond. Check that it runs and that the image is not too large.");
     }
-    const said = await response.json().catch(() => ({}));
-    if (response.ok) return said;
-    const detail = typeof said.detail === "string" ? said.detail : `status ${response.status}`;
-    throw new Trouble(`The server refused the picture: ${detail}.`);
+    const content = await response.json().catch(() => ({}));
+    if (response.ok) return content;
+    const detail = typeof content.detail === "string" ? content.detail : `status ${response.status}`;
+    throw new UserError(`The server refused the image: ${detail}.`);
   }
 
   return {
     name: "server",
-    ready: async () => {},
-    answer: async (file) => {
-      const { answers, precision } = await post("predict", file);
-      return { ...answers[0], precision };
+    load: async () => {},
+    predict: async (file) => {
+      const { predictions, precision } = await post("predict", file);
+      return { ...predictions[0], precision };
     },
-    heat: async (file, of) => (await post(`heatmap?of=${encodeURIComponent(of)}`, file)).cells.flat(),
+    heatMap: async (file, classId) => (await post(`heatmap?class_id=${encodeURIComponent(classId)}`, file)).cells.flat(),
   };
 }

@@ -1,17 +1,17 @@
-// Puts pictures, heat maps and answers on the page.
+// Puts images, heat maps and predictions on the page.
 
 import { CELLS } from "./occlusion.js";
-import { geometry } from "./picture.js";
+import { geometry } from "./image.js";
 
-const MOST_SIDE = 1200; // of the picture on the page, in its own pixels
+const MOST_SIDE = 1200; // of the image on the page, in its own pixels
 const NEGLIGIBLE = 0.02;
 const HEAT = "70, 40, 255"; // a blue that is neither skin nor lesion
 
 export const at = (id) => document.getElementById(id);
 export const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
-/** Draw a picture, what the network sees of it in a frame, and over that the heat map where there is one. */
-export function drawPicture(bitmap, preprocessing, cells) {
+/** Draw an image with a frame around the part that the network sees, and its heat map if there is one. */
+export function drawImage(bitmap, preprocessing, cells) {
   const canvas = at("canvas");
   const shrink = Math.min(1, MOST_SIDE / Math.max(bitmap.width, bitmap.height));
   canvas.width = Math.round(bitmap.width * shrink);
@@ -52,56 +52,56 @@ function drawFrame(context, [x, y, side]) {
 
 const PLACES = [["upper left", "top", "upper right"], ["left", "middle", "right"], ["lower left", "bottom", "lower right"]];
 
-/** Say in words what the heat map shows, for everybody, and for those who cannot see it. */
+/** Describe a heat map in words, also for screen readers. */
 export function heatInWords(cells, name) {
   const most = Math.max(...cells);
   if (most < NEGLIGIBLE) {
-    return `No single part matters much: covering any of them lowers the probability of "${name}" by less than ${percent(NEGLIGIBLE)}.`;
+    return `No single part has much influence: covering any of them lowers the probability of "${name}" by less than 2 percentage points.`;
   }
   const cell = cells.indexOf(most);
   const third = (line) => Math.min(2, Math.floor((3 * (line + 0.5)) / CELLS));
   const place = PLACES[third(Math.floor(cell / CELLS))][third(cell % CELLS)];
   return (
-    `Blue: what the answer "${name}" rests on, most at the ${place} of the frame. Covering that part lowers its ` +
-    `probability by ${Math.round(100 * most)} points. This is not where a disease is, and not whether the answer is right.`
+    `Blue: parts with the most influence on "${name}", strongest at the ${place} of the frame. Covering that part lowers the ` +
+    `probability by ${Math.round(100 * most)} percentage points. The map does not show where a disease is, nor whether the prediction is correct.`
   );
 }
 
-/** Show an answer: the most probable class, whether to refer, and all classes in the order of their probability. */
-export function showAnswer(answer, spec, where) {
-  const top = spec.classes.find(({ id }) => id === answer.top);
+/** Show a prediction: the most probable class, whether to refer, and all classes by falling probability. */
+export function showPrediction(prediction, spec, where) {
+  const top = spec.classes.find(({ id }) => id === prediction.top);
   at("class-count").textContent = spec.classes.length;
   at("top-name").textContent = top.name;
-  at("top-share").textContent = percent(answer.confidence);
+  at("top-share").textContent = percent(prediction.confidence);
   at("top-meaning").textContent = top.meaning;
   const [title, text] = at("advice").children;
-  at("advice").classList.toggle("refer", answer.refer);
-  if (answer.refer) at("answer").prepend(at("advice")); // before a name that reassures
+  at("advice").classList.toggle("refer", prediction.refer);
+  if (prediction.refer) at("prediction").prepend(at("advice")); // before a class name that may reassure
   else at("top-meaning").after(at("advice"));
   const limit = percent(spec.thresholds.refer_below);
-  title.textContent = answer.refer ? "Not sure: refer to a dermatologist." : "Confidence above this network's threshold.";
-  text.textContent = answer.refer
-    ? `The highest probability is below ${limit}, the point at which this network should not be relied on.`
-    : `The highest probability is at or above ${limit}. It can still be wrong, and it knows no other class than those below.`;
-  const ranked = [...spec.classes].sort((a, b) => answer.probabilities[b.id] - answer.probabilities[a.id]);
-  at("rows").replaceChildren(...ranked.map((known) => row(known, answer.probabilities[known.id], known === top)));
+  title.textContent = prediction.refer ? "Not sure: refer to a dermatologist." : "Confidence above this network's threshold.";
+  text.textContent = prediction.refer
+    ? `The highest probability is below ${limit}, the threshold below which this network should not be relied on.`
+    : `The highest probability is at or above ${limit}. The prediction can still be wrong, and the network knows no classes but those below.`;
+  const ranked = [...spec.classes].sort((a, b) => prediction.probabilities[b.id] - prediction.probabilities[a.id]);
+  at("rows").replaceChildren(...ranked.map((each) => row(each, prediction.probabilities[each.id], each === top)));
   const when = new Date().toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
-  at("made").textContent = `${when}, ${where} by the ${answer.precision} network, in ${Math.ceil(1000 * answer.seconds)} ms. ${spec.not_a_diagnosis}`;
-  at("nothing").hidden = true;
-  at("answer").hidden = false;
+  at("provenance").textContent = `${when}, ${where} by the ${prediction.precision} network, in ${Math.ceil(1000 * prediction.seconds)} ms. ${spec.not_a_diagnosis}`;
+  at("empty").hidden = true;
+  at("prediction").hidden = false;
 }
 
-function row(known, probability, first) {
+function row({ name, meaning }, probability, first) {
   const line = document.createElement("tr");
   line.classList.toggle("first", first);
-  const name = document.createElement("th");
-  name.scope = "row";
-  name.append(known.name, Object.assign(document.createElement("small"), { textContent: known.meaning }));
+  const header = document.createElement("th");
+  header.scope = "row";
+  header.append(name, Object.assign(document.createElement("small"), { textContent: meaning }));
   const share = document.createElement("td");
   const bar = Object.assign(document.createElement("span"), { className: "bar" });
   bar.setAttribute("aria-hidden", "true");
   bar.style.setProperty("--share", `${100 * probability}%`);
   share.append(percent(probability), bar);
-  line.append(name, share);
+  line.append(header, share);
   return line;
 }

@@ -1,42 +1,42 @@
-// Runs a bundle's network beside the page, so that the page stays alive. Speaks with device.js: {id, ask, ...} brings
-// {id, done} or {id, failed, mendable}, and before that any number of {id, share}.
+// Runs a bundle's network in a worker, so that the page stays responsive. Messages from device.js: {id, action, ...}; replies:
+// {id, result} or {id, error, isUserError}, and before that any number of {id, share}.
 
 import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 import { heatMap } from "./occlusion.js";
-import { decode, picture, Trouble } from "./picture.js";
+import { decode, preprocess, UserError } from "./image.js";
 
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 
 let spec;
 let session;
-let seen; // the last picture, for its heat map
+let input; // the network's input for the last image, kept for its heat map
 
 const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Load the network, and compare it with its checksum where the browser offers that (https and localhost). */
-async function start({ specification, url, sha256, authorization }) {
+/** Load the network, and check its SHA-256 where the browser offers that (https and localhost). */
+async function load({ specification, url, sha256, authorization }) {
   const response = await fetch(url, { headers: authorization });
-  if (!response.ok) throw new Trouble(`The network could not be loaded (${response.status}).`);
+  if (!response.ok) throw new UserError(`The network could not be loaded (${response.status}).`);
   const model = await response.arrayBuffer();
   if (self.crypto?.subtle && hex(await crypto.subtle.digest("SHA-256", model)) !== sha256) {
-    throw new Trouble("The network that came is not the one in the bundle. Load the page again.");
+    throw new UserError("The loaded network is not the one in the bundle. Load the page again.");
   }
   spec = specification;
   session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
 }
 
-/** The logits of `count` pictures that lie one after the other. */
-async function logits(pictures, count) {
+/** The logits of `count` images in one array. */
+async function logits(images, count) {
   const size = spec.preprocessing.crop.size;
-  const images = new ort.Tensor("float32", pictures, [count, 3, size, size]);
-  const { logits } = await session.run({ images });
-  images.dispose();
+  const tensor = new ort.Tensor("float32", images, [count, 3, size, size]);
+  const { logits } = await session.run({ images: tensor });
+  tensor.dispose();
   const classes = spec.classes.length;
   return Array.from({ length: count }, (_, n) => Array.from(logits.data.subarray(n * classes, (n + 1) * classes)));
 }
 
-/** Probabilities: softmax of logits over the bundle's temperature. */
+/** Calibrated probabilities: softmax of the logits over the bundle's temperature. */
 function calibrated(row) {
   const most = Math.max(...row);
   const weights = row.map((logit) => Math.exp((logit - most) / spec.temperature));
@@ -44,13 +44,13 @@ function calibrated(row) {
   return weights.map((weight) => weight / sum);
 }
 
-async function answer({ file }) {
+async function predict({ file }) {
   const started = performance.now();
   const bitmap = await decode(file);
-  seen = picture(bitmap, spec.preprocessing);
+  input = preprocess(bitmap, spec.preprocessing);
   bitmap.close();
-  const [row] = await logits(seen, 1);
-  if (!row.every(Number.isFinite)) throw new Trouble("The network gave no finite numbers for this picture.");
+  const [row] = await logits(input, 1);
+  if (!row.every(Number.isFinite)) throw new UserError("The network's output for this image is not finite.");
   const p = calibrated(row);
   const top = p.indexOf(Math.max(...p));
   return {
@@ -63,18 +63,18 @@ async function answer({ file }) {
   };
 }
 
-async function heat({ of }, told) {
-  const asked = async (pictures, count) => (await logits(pictures, count)).map(calibrated);
-  const k = spec.classes.findIndex(({ id }) => id === of);
-  return heatMap(asked, seen, spec.preprocessing.crop.size, k, told);
+async function occlusionMap({ classId }, onProgress) {
+  const probabilities = async (images, count) => (await logits(images, count)).map(calibrated);
+  const target = spec.classes.findIndex(({ id }) => id === classId);
+  return heatMap(probabilities, input, spec.preprocessing.crop.size, target, onProgress);
 }
 
-const asks = { start, answer, heat };
+const actions = { load, predict, heatMap: occlusionMap };
 
-onmessage = async ({ data: { id, ask, ...rest } }) => {
+onmessage = async ({ data: { id, action, ...parameters } }) => {
   try {
-    postMessage({ id, done: await asks[ask](rest, (share) => postMessage({ id, share })) });
+    postMessage({ id, result: await actions[action](parameters, (share) => postMessage({ id, share })) });
   } catch (error) {
-    postMessage({ id, failed: error.message, mendable: error instanceof Trouble });
+    postMessage({ id, error: error.message, isUserError: error instanceof UserError });
   }
 };

@@ -1,24 +1,24 @@
-// From an image file to the picture that the network sees, exactly as the bundle's specification says.
+// From an image file to the input of the network, exactly as the bundle's specification requires.
 
 import { resize } from "./resample.js";
 
 const MOST_PIXELS = 50_000_000;
-const LONGEST = 32; // times as long as wide
+const MOST_ASPECT = 32; // long side over short side
 
-/** A mistake that the user can mend; its message is shown as it is. */
-export class Trouble extends Error {}
+/** An error that the user can fix; its message is shown on the page. */
+export class UserError extends Error {}
 
 const ascii = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
 
-/** Which kind of file this is, by its first bytes; the name of a file says nothing. */
-function kind(bytes) {
+/** The type of a file by its first bytes, whatever its name. */
+function fileType(bytes) {
   if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return "image/jpeg";
   if (ascii(bytes, 0, 8) === "\x89PNG\r\n\x1a\n") return "image/png";
   if (ascii(bytes, 0, 4) === "RIFF" && ascii(bytes, 8, 4) === "WEBP") return "image/webp";
-  throw new Trouble("This is no JPEG, PNG or WebP picture.");
+  throw new UserError("This is not a JPEG, PNG or WebP image.");
 }
 
-/** How many colour components a JPEG has: 4 means CMYK, which browsers and Pillow turn into RGB in different ways. */
+/** The number of colour components of a JPEG: 4 means CMYK, which browsers and Pillow convert differently to RGB. */
 export function components(bytes) {
   for (let at = 2; at + 9 < bytes.length && bytes[at] === 0xff; ) {
     const marker = bytes[at + 1];
@@ -30,8 +30,8 @@ export function components(bytes) {
   return 3;
 }
 
-/** Whether a WebP says that it is to be turned: browsers do not agree on doing so. */
-export function turnedWebp(bytes) {
+/** Whether a WebP is rotated by EXIF: some browsers ignore that. */
+export function rotatedWebp(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let at = 12; at + 8 <= bytes.length; ) {
     const length = view.getUint32(at + 4, true);
@@ -53,24 +53,24 @@ function orientation(block) {
       if (view.getUint16(entry, little) === 0x112) return view.getUint16(entry + 8, little);
     }
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // it points beyond its end: no EXIF that anybody reads
+    if (!(error instanceof RangeError)) throw error; // an offset beyond the end: invalid EXIF
   }
   return 1;
 }
 
-/** Refuse what browsers decode to other numbers than the bundle's specification says. */
-function refuseWhatDiffers(bytes, type) {
-  const instead = "Save it in another way, or ask the server.";
-  if (type === "image/jpeg" && components(bytes) === 4) throw new Trouble(`This JPEG is in CMYK, for print. ${instead}`);
-  if (type === "image/png" && bytes[24] === 16) throw new Trouble(`This PNG has 16 bits for each colour. ${instead}`);
-  if (type === "image/webp" && turnedWebp(bytes)) throw new Trouble(`This WebP is to be turned when shown. ${instead}`);
+/** Refuse files that browsers decode to other pixels than the bundle's specification requires. */
+function refuseUnsupported(bytes, type) {
+  const instead = "Save it in another format, or choose the server.";
+  if (type === "image/jpeg" && components(bytes) === 4) throw new UserError(`This JPEG is in CMYK, for print. ${instead}`);
+  if (type === "image/png" && bytes[24] === 16) throw new UserError(`This PNG has 16 bits for each colour. ${instead}`);
+  if (type === "image/webp" && rotatedWebp(bytes)) throw new UserError(`This WebP is rotated by EXIF. ${instead}`);
 }
 
-/** Decode a file: full size, upright as EXIF says, the numbers as they are in the file whatever its colour profile. */
+/** Decode a file in full size, upright by EXIF, without applying its colour profile. */
 export async function decode(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
-  const type = kind(bytes);
-  refuseWhatDiffers(bytes, type);
+  const type = fileType(bytes);
+  refuseUnsupported(bytes, type);
   let bitmap;
   try {
     bitmap = await createImageBitmap(new Blob([bytes], { type }), {
@@ -79,16 +79,16 @@ export async function decode(file) {
       premultiplyAlpha: "none",
     });
   } catch {
-    throw new Trouble("This picture is damaged, or of a kind that this browser cannot read.");
+    throw new UserError("This image is damaged, or this browser cannot read it.");
   }
   const { width, height } = bitmap;
   if (width * height > MOST_PIXELS) {
     bitmap.close();
-    throw new Trouble(`${width} × ${height} pixels are too many; make it smaller.`);
+    throw new UserError(`${width} × ${height} pixels are too many; make it smaller.`);
   }
-  if (Math.max(width, height) > LONGEST * Math.min(width, height)) {
+  if (Math.max(width, height) > MOST_ASPECT * Math.min(width, height)) {
     bitmap.close();
-    throw new Trouble(`${width} × ${height} pixels: too long and narrow.`);
+    throw new UserError(`${width} × ${height} pixels: too long and narrow.`);
   }
   return bitmap;
 }
@@ -101,8 +101,8 @@ export function geometry(width, height, { resize: { short_side }, crop: { size }
   return { width: w, height: h, left: Math.floor((w - size) / 2), top: Math.floor((h - size) / 2), size };
 }
 
-/** The picture of a decoded image: size x size, all red values, then green, then blue, float32 in [0, 1]. */
-export function picture(bitmap, preprocessing) {
+/** Resize and crop a decoded image: size x size, all red values, then green, then blue, float32 in [0, 1]. */
+export function preprocess(bitmap, preprocessing) {
   const { width, height, left, top, size } = geometry(bitmap.width, bitmap.height, preprocessing);
   const small = resize(rowsOf(bitmap), bitmap.width, bitmap.height, width, height);
   const planes = new Float32Array(3 * size * size);
@@ -115,7 +115,7 @@ export function picture(bitmap, preprocessing) {
   return planes;
 }
 
-/** A function that reads rows of a bitmap, over black where it is transparent, through a canvas of only so many rows. */
+/** A function that reads rows of a bitmap, over black where it is transparent, by a canvas of only that many rows. */
 function rowsOf(bitmap) {
   let context;
   return (y, lines) => {
