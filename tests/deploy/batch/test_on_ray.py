@@ -92,6 +92,7 @@ def test_at_most_four_actors_share_a_gpu_and_each_has_a_core(cores, gpus, actors
     assert [(needs["num_cpus"], needs["num_gpus"]) for needs in ray.needs] == [(1, 0.25)] * actors
 
 
+@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")  # Ray warns of its own future
 def test_a_ray_cluster_says_the_same(folder, tmp_path):
     pytest.importorskip("ray", reason="needs the extra [ray]")
