@@ -2,18 +2,18 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
-# Of the speed benchmarks: pictures to measure on (painted ones where no folder is named), and threads.
+# For the speed benchmarks: a folder of images (synthetic ones where it is empty), and threads.
 DATA ?=
 THREADS ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Written when everything is installed, so a .venv without it is half-built and is made afresh.
+# Written when everything is installed: a .venv without it is incomplete and is built again.
 STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip
-MEASURED := $(if $(DATA),--data $(DATA))
+IMAGES := $(if $(DATA),--data $(DATA))
 # ONNX Runtime for browsers: the page that runs a bundle on the device needs it. The npm package has neither licence nor
-# third-party notices: those in VENDOR are from the Python package onnxruntime of the same version; move them along.
+# third-party notices: those in VENDOR are from the Python package onnxruntime of the same version; update both together.
 ORT_WEB := onnxruntime-web@1.30.0
 VENDOR := src/dspkd/deploy/serve/static/vendor
 PROJECT := --editable '.[export,serve,tensorboard]' --group dev
@@ -28,49 +28,49 @@ help: ## List the targets
 demo: $(STAMP) ## Distil on synthetic lesions, start to end, and write a report into runs/demo
 	$(BIN)/dspkd demo --out runs/demo
 
-web: ## Fetch ONNX Runtime for browsers by npm, compare its checksums, and put it into the page
+web: ## Fetch ONNX Runtime for browsers by npm, verify its checksums, and put it into the web page
 	rm -rf build/web && mkdir -p build/web
 	cd build/web && npm pack --silent $(ORT_WEB) && tar -xzf onnxruntime-web-*.tgz
 	cp $(VENDOR)/SHA256SUMS build/web/package/dist/
 	cd build/web/package/dist && sha256sum --check --strict SHA256SUMS
 	cp build/web/package/dist/ort.wasm.bundle.min.mjs build/web/package/dist/ort-wasm-simd-threaded.wasm $(VENDOR)/
 
-# A file's tests stay on one worker, which then builds what they share (a small trained run, say) once.
+# A file's tests stay on one worker, which then builds their fixtures (a small trained run, say) once.
 test: $(STAMP) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-check: lint test ## Everything a change must pass: format, lint, types, import layers, tests
+check: lint test ## Everything that a change must pass: format, lint, types, import layers, tests
 
-lint: $(STAMP) ## The checks that run nothing: format, lint, types, import layers
+lint: $(STAMP) ## Static checks: format, lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## Put the code into its format and mend what the linter can
+format: $(STAMP) ## Format the code and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## Measure speed and memory, beside torchdistill and torchvision: some 20 minutes on two quiet cores
+bench: $(STAMP) ## Measure speed and memory beside torchdistill and torchvision: some 20 minutes on two idle cores
 	$(PIP) install --quiet --no-deps torchdistill==1.1.5
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/bench_terms.py --batch 2 --rounds 3 --benchmark-columns=median,iqr
 	$(BIN)/python benchmarks/bench_generators.py
-	$(BIN)/python benchmarks/bench_loader.py $(MEASURED)
-	$(BIN)/python benchmarks/bench_growth.py $(MEASURED)
-	$(BIN)/python benchmarks/bench_teacher_cache.py $(MEASURED) --threads $(THREADS)
-	$(BIN)/python benchmarks/bench_teacher_cache.py $(MEASURED) --threads $(THREADS) --size 96 --batch 32 --images 96
-	$(BIN)/python benchmarks/bench_end_to_end.py $(MEASURED) --threads $(THREADS)
+	$(BIN)/python benchmarks/bench_loader.py $(IMAGES)
+	$(BIN)/python benchmarks/bench_growth.py $(IMAGES)
+	$(BIN)/python benchmarks/bench_teacher_cache.py $(IMAGES) --threads $(THREADS)
+	$(BIN)/python benchmarks/bench_teacher_cache.py $(IMAGES) --threads $(THREADS) --size 96 --batch 32 --images 96
+	$(BIN)/python benchmarks/bench_end_to_end.py $(IMAGES) --threads $(THREADS)
 
-constraints: $(STAMP) ## Move .venv to the newest versions that pyproject.toml admits and pin them
+constraints: $(STAMP) ## Update .venv to the newest versions that pyproject.toml admits, and pin them
 	$(PIP) install --upgrade --upgrade-strategy eager pip setuptools $(PROJECT)
 	@{ sed -n '/^#/p' constraints.txt; $(PIP) freeze --all --exclude-editable | LC_ALL=C sort --ignore-case; } > constraints.new
 	@mv constraints.new constraints.txt
 	@touch $(STAMP)
 
-# An update that fails (no network, say) leaves the old state in force; one that is killed does not.
+# An update that fails (no network, say) keeps the old stamp; one that is killed does not.
 $(STAMP): pyproject.toml constraints.txt
 	@if test -f $(STAMP); then mv $(STAMP) $(VENV)/before; \
-	else echo "Building $(VENV); torch brings some 2.7 GB"; $(PYTHON) -m venv --clear $(VENV); fi
+	else echo "Building $(VENV); torch needs some 2.7 GB"; $(PYTHON) -m venv --clear $(VENV); fi
 	$(PIP) install --quiet --constraint constraints.txt --upgrade pip setuptools && \
 	$(PIP) install --quiet --constraint constraints.txt $(PROJECT) || \
 	{ test ! -f $(VENV)/before || mv $(VENV)/before $(STAMP); exit 1; }

@@ -10,7 +10,7 @@ torch.set_num_threads(1)
 
 def pytest_addoption(parser):
     parser.addoption("--batch", type=int, default=16, help="images in a batch")
-    parser.addoption("--rounds", type=int, default=20, help="times that each step is timed, after one that is not")
+    parser.addoption("--rounds", type=int, default=20, help="timed rounds of each step, after one that is not timed")
 
 
 @pytest.fixture

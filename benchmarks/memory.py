@@ -1,4 +1,4 @@
-"""What memory a process has, and how much of it it uses: for watching that neither grows."""
+"""Measure the memory of this process, to see whether it grows."""
 
 import ctypes
 from pathlib import Path
@@ -11,12 +11,12 @@ class _Mallinfo(ctypes.Structure):
 
 
 def memory_mib():
-    """Return MiB resident, mapped files among them, and MiB that glibc's allocator has given out: "512 (300.1)".
+    """Return MiB resident, mapped files included, and MiB allocated by glibc's allocator: "512 (300.1)".
 
-    What the allocator keeps for later hides a leak in the first figure, and not in the second.
+    Memory that the allocator keeps for later hides a leak in the first figure, and not in the second.
     """
-    asked = ctypes.CDLL("libc.so.6").mallinfo2
-    asked.restype = _Mallinfo
-    told = asked()
+    mallinfo = ctypes.CDLL("libc.so.6").mallinfo2
+    mallinfo.restype = _Mallinfo
+    usage = mallinfo()
     resident = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * 4096
-    return f"{resident / 2**20:.0f} ({(told.uordblks + told.hblkhd) / 2**20:.1f})"
+    return f"{resident / 2**20:.0f} ({(usage.uordblks + usage.hblkhd) / 2**20:.1f})"

@@ -15,15 +15,22 @@ settings.load_profile("dspkd")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_collection_modifyitems(items):
+    """Mark what needs Chromium, so that `-m "not browser"` leaves it out."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_their_own(tmp_path_factory):
-    """Tests leave alone the cache of whoever runs them."""
+    """Give the tests a cache folder of their own."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
 def shared():
-    """The read-only folder of real data and golden vectors beside the checkout; tests that need it skip without it."""
+    """Return the read-only folder of real images and golden vectors beside the checkout; skip without it."""
     if not SHARED.is_dir():
         pytest.skip("needs ../shared beside the checkout: real images, golden vectors")
     return SHARED
@@ -31,7 +38,7 @@ def shared():
 
 @pytest.fixture(scope="session")
 def lesions(tmp_path_factory):
-    """A folder of 220 synthetic lesions in ISIC-2019 layout, 48 px."""
+    """Return a folder of 220 synthetic lesions in ISIC-2019 layout, 48 px."""
     from dspkd.data.synthetic.dataset import synthesize
 
     folder = tmp_path_factory.mktemp("synthetic") / "lesions"
@@ -41,7 +48,7 @@ def lesions(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def grid_file(lesions, tmp_path_factory):
-    """A grid file: plain and KD on synthetic lesions, two seeds, a teacher."""
+    """Return a grid file: plain and KD on synthetic lesions, two seeds, a teacher."""
     from comparing import GRID, KD, LABELS, RECIPE
 
     folder = tmp_path_factory.mktemp("grid")
@@ -54,7 +61,7 @@ def grid_file(lesions, tmp_path_factory):
 
 @pytest.fixture
 def no_pages(monkeypatch):
-    """A page for each run of this process would be most of the time of a comparison."""
+    """Write empty reports: pages would take most of the time of a comparison."""
     from dspkd.experiments import single_run
 
     monkeypatch.setattr(single_run.reports, "write", lambda out: (out / "report.html").write_text("") and out)
@@ -62,7 +69,7 @@ def no_pages(monkeypatch):
 
 @pytest.fixture(scope="session")
 def unbroken(grid_file, tmp_path_factory):
-    """The grid, trained without interruption in this process; its folder and what came of it."""
+    """Train the grid without interruption in this process; return its folder and its results."""
     from dspkd.experiments import single_run
     from dspkd.experiments.compare import compare, executors, grid
 
@@ -74,9 +81,9 @@ def unbroken(grid_file, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium; tests that need it skip where it is not installed.
+    """Start Chromium; skip where it is not installed.
 
-    Of one module at a time: while Playwright runs, nothing else in this process can start an event loop.
+    For one module at a time: while Playwright runs, nothing else in this process can start an event loop.
     """
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:

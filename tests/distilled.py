@@ -1,4 +1,4 @@
-"""Recipes of small networks: one that learns from labels, a teacher and its student; and what their runs leave."""
+"""Recipes of small networks (plain, teacher, DSP-KD student), and files of their runs."""
 
 from safetensors.torch import load_file
 
@@ -9,7 +9,7 @@ LABELS = {"method": "labels"}
 
 
 def settings(path, **changes):
-    """A recipe without a teacher, of the shortest."""
+    """Return a minimal recipe without a teacher."""
     plain = {
         "name": "plain",
         "data": {"path": str(path)},
@@ -52,6 +52,6 @@ def weights(out):
     return load_file(out / "model.safetensors")
 
 
-def written(folder, made):
-    (folder / "r.toml").write_text(schema.dump(made))
+def written(folder, recipe):
+    (folder / "r.toml").write_text(schema.dump(recipe))
     return folder / "r.toml"

@@ -1,10 +1,12 @@
-"""What the project says of itself is true: commands, versions, links, decisions."""
+"""README, CONTRIBUTING, Makefile and docs agree with the code: commands, rooms, versions, links, decisions."""
 
+import graphlib
 import re
 import shlex
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 import typer
 from packaging.requirements import Requirement
@@ -15,6 +17,8 @@ from dspkd.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PACKAGE = ROOT / "src" / "dspkd"
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PINS = [
@@ -24,29 +28,29 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISIONS = sorted((ROOT / "docs" / "decisions").iterdir())
 
 
-def written(*folders):
-    """Return the files of the project's own: those at the root and under `folders`."""
+def project_files(*folders):
+    """Return the files at the root and under `folders`, without caches and vendored code."""
     files = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
     files += [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     return [path for path in files if not {"__pycache__", "vendor"} & set(path.parts)]
 
 
 def shell_lines(text):
-    """Return what stands in ```bash blocks and in `code`, a line each, without comments."""
+    """Return the lines of ```bash blocks and all `code`, a line each, without comments."""
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     lines = [line for block in blocks for line in block.splitlines()] + inline
     return [line.strip() for line in lines]
 
 
-def called(name, lines):
+def calls(name, lines):
     """Return the argument lists with which `lines` call the command `name`."""
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{name} ")]
 
 
-def made_with_dspkd():
+def dspkd_calls():
     """Return the argument lists with which README and Makefile call dspkd."""
-    return called("dspkd", shell_lines(README) + MAKEFILE.replace("\t$(BIN)/", "").splitlines())
+    return calls("dspkd", shell_lines(README) + MAKEFILE.replace("\t$(BIN)/", "").splitlines())
 
 
 def targets():
@@ -58,8 +62,8 @@ def recipe_of(target):
     return re.search(rf"^{target}:.*\n((?:\t.*\n)*)", MAKEFILE, flags=re.MULTILINE)[1]
 
 
-@pytest.mark.parametrize("arguments", made_with_dspkd(), ids=" ".join)
-def test_each_command_shown_exists_and_takes_these_arguments(arguments):
+@pytest.mark.parametrize("arguments", dspkd_calls(), ids=" ".join)
+def test_each_documented_command_exists_and_accepts_its_arguments(arguments):
     command = typer.main.get_command(app)
     rest = list(arguments)
     while hasattr(command, "commands"):
@@ -69,30 +73,29 @@ def test_each_command_shown_exists_and_takes_these_arguments(arguments):
     command.make_context(command.name, rest)  # an unknown option or a missing argument raises
 
 
-def test_each_command_of_the_first_level_is_shown():
-    shown = {arguments[0] for arguments in made_with_dspkd()}
-    assert shown == set(typer.main.get_command(app).commands)
+def test_readme_has_an_example_of_each_command():
+    assert {arguments[0] for arguments in dspkd_calls()} == set(typer.main.get_command(app).commands)
 
 
-def test_the_recipes_shown_exist():
-    shown = {word for arguments in made_with_dspkd() for word in arguments if word.startswith("recipes/")}
-    assert shown
-    assert [path for path in sorted(shown) if not (ROOT / path).is_file()] == []
+def test_the_recipes_in_readme_exist():
+    recipes = {word for arguments in dspkd_calls() for word in arguments if word.startswith("recipes/")}
+    assert recipes
+    assert [path for path in sorted(recipes) if not (ROOT / path).is_file()] == []
 
 
-def test_readme_begins_with_the_two_commands_that_make_has():
-    assert [words[0] for words in called("make", shell_lines(README))][:2] == ["demo", "test"]
+def test_readme_begins_with_make_demo_and_make_test():
+    assert [words[0] for words in calls("make", shell_lines(README))][:2] == ["demo", "test"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", ".ci/run", "constraints.txt"])
-def test_each_make_target_that_is_named_exists(page):
+def test_each_make_target_in_the_docs_exists(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     named = re.findall(r"(?:^|`)make ([a-z]+)", text, flags=re.MULTILINE)
     assert named
     assert set(named) <= set(targets())
 
 
-def test_check_runs_each_tool_once_and_so_does_ci():
+def test_make_check_and_ci_run_each_tool_once():
     tools = ("ruff format --check", "ruff check", "mypy --strict", "lint-imports", "pytest")
     lint, test = recipe_of("lint"), recipe_of("test")
     assert [(lint + test).count(tool) for tool in tools] == [1] * len(tools)
@@ -106,30 +109,64 @@ def test_ci_stops_at_the_first_failure():
     assert "set -euo pipefail" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_an_environment_counts_as_built_only_when_all_is_installed():
+def test_the_stamp_of_the_environment_is_written_after_the_installation():
     steps = recipe_of(r"\$\(STAMP\)").splitlines()
     assert re.search(r"^\$\(STAMP\): pyproject\.toml constraints\.txt$", MAKEFILE, flags=re.MULTILINE)
     assert steps[-1] == "\t@touch $(STAMP)"
     assert "venv --clear" in recipe_of(r"\$\(STAMP\)")
-    waits = [name for name in targets() if re.search(rf"^{name}: \$\(STAMP\)", MAKEFILE, flags=re.MULTILINE)]
-    assert {"demo", "test", "lint"} <= set(waits)
+    dependent = [name for name in targets() if re.search(rf"^{name}: \$\(STAMP\)", MAKEFILE, flags=re.MULTILINE)]
+    assert {"demo", "test", "lint"} <= set(dependent)
+
+
+def rooms():
+    """Return the rows of CONTRIBUTING's table of rooms, name to description, in their order."""
+    table = CONTRIBUTING.partition("## The rooms")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", table, flags=re.MULTILINE)
+    assert len(dict(rows)) == len(rows), "a room has two rows"
+    return dict(rows)
+
+
+def test_contributing_lists_the_14_rooms_of_the_package():
+    entries = {path.name + "/" * path.is_dir() for path in PACKAGE.iterdir()}
+    entries -= {"__init__.py", "__main__.py", "__pycache__/", "py.typed"}
+    assert set(rooms()) == entries
+    assert len(entries) <= 14
+
+
+def test_contributing_names_each_sub_package_in_its_room():
+    for path in PACKAGE.glob("*/*/__init__.py"):
+        room, name = path.parts[-3:-1]
+        assert f"`{name}/`" in rooms()[f"{room}/"], f"{room}/{name}"
+
+
+def test_the_import_contract_has_the_rooms_in_the_order_of_contributing():
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    names = [name for layer in layers for name in layer.split(" | ")]
+    assert names == ["__main__", *(room.removesuffix("/").removesuffix(".py") for room in rooms())]
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = grimp.build_graph("dspkd", cache_dir=None)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    assert len(imports) > 200
+    graphlib.TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
 
 
 def requirements():
-    """Return what the project asks for, extras and development included."""
+    """Return the project's requirements, extras and development included."""
     table = PROJECT["project"]
     lists = [table["dependencies"], *table["optional-dependencies"].values(), *PROJECT["dependency-groups"].values()]
-    asked = [Requirement(line) for lines in lists for line in lines]
-    return [requirement for requirement in asked if requirement.name != table["name"]]  # an extra may name another
+    listed = [Requirement(line) for lines in lists for line in lines]
+    return [requirement for requirement in listed if requirement.name != table["name"]]  # an extra may name another
 
 
-def test_every_pin_is_a_name_and_one_exact_version():
+def test_each_pin_is_a_name_and_an_exact_version():
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin) for pin in PINS)
     assert sorted(PINS, key=str.upper) == PINS
 
 
 @pytest.mark.parametrize("requirement", requirements(), ids=str)
-def test_what_is_pinned_is_what_is_asked_for(requirement):
+def test_each_requirement_admits_its_pinned_version(requirement):
     pinned = {canonicalize_name(name): version for name, _, version in (pin.partition("==") for pin in PINS)}
     assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)])
 
@@ -138,7 +175,7 @@ def test_what_is_pinned_is_what_is_asked_for(requirement):
 def test_the_oldest_supported_versions_are_admitted(name, version):
     ranges = [requirement.specifier for requirement in requirements() if requirement.name == name]
     assert ranges
-    assert all(asked.contains(version) for asked in ranges)
+    assert all(specifier.contains(version) for specifier in ranges)
     assert f"{name} {version.removesuffix('.0')}" in README
 
 
@@ -147,7 +184,7 @@ def test_python_3_11_and_3_12_are_admitted():
     assert [version for version in ("3.10", "3.11", "3.12") if version in admitted] == ["3.11", "3.12"]
 
 
-def test_decisions_are_numbered_without_gaps_and_each_says_what_would_change_it():
+def test_decisions_are_numbered_without_gaps_and_have_three_sections_on_half_a_page():
     assert [path.name[:5] for path in DECISIONS] == [f"{number:04d}-" for number in range(1, len(DECISIONS) + 1)]
     for path in DECISIONS:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -165,7 +202,7 @@ def test_the_index_lists_every_decision_under_its_title():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_between_pages_lead_somewhere(page):
+def test_relative_links_resolve(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\(([^)]+)\)", text):
         if link.startswith(("https://", "http://", "mailto:")):
@@ -178,16 +215,16 @@ def test_links_between_pages_lead_somewhere(page):
             assert heading in [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings], link
 
 
-def test_nothing_written_speaks_of_one_machine_or_of_where_packages_come_from():
+def test_no_file_names_a_path_of_one_machine_or_a_package_host():
     # In brackets, so that this line does not find itself.
     forbidden = re.compile(
         r"(?<![\w.])/(?:wor[k]|hom[e]|roo[t])/|py[p]i\.org|pythonhoste[d]|extra-index-ur[l]|npmj[s]", re.I
     )
-    found = []
-    for path in written(".ci", "docs", "src", "tests"):
+    matches = []
+    for path in project_files(".ci", "docs", "src", "tests"):
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in [forbidden.search(text)] if match]
-    assert found == []
+        matches += [f"{path.relative_to(ROOT)}: {match[0]}" for match in [forbidden.search(text)] if match]
+    assert matches == []

@@ -1,50 +1,69 @@
-"""Several ranks in a test: forks of this process that talk through gloo."""
+"""Several ranks in a test: processes that talk through gloo.
 
+They are forked from a server process that has imported torch and started no thread. A fork of the test process itself
+would inherit the locks of whatever threads earlier tests started there (a compiler, a pool, a browser), and could wait
+for one of them for ever. As under `torchrun`, the parent keeps the store by which ranks find each other, so that no
+other program can take its port before rank 0 does.
+"""
+
+import inspect
 import multiprocessing
 import os
 import pickle
-import socket
 import traceback
 import warnings
 
+import cloudpickle
+import torch
+from torch.distributed import TCPStore
+
 from dspkd.runtime import distributed
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["dspkd.runs.train", "dspkd.models.zoo", "pytest"])
 
 
 def together(count, work, folder, *, machines=1):
-    """Run `work(ranks)` in `count` processes, as if on several machines; return what each gives.
+    """Run `work(world)` in `count` processes, as if on several machines; return the result of each.
 
-    What a process raises is returned in its place, and None for one that died.
+    The result of a process that raises is its exception; that of one that dies is None. `work` may be a closure of a
+    test: it travels by value.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = []
-    for rank in range(count):
-        numbers = {"RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": port}
-        numbers |= {"LOCAL_RANK": rank // machines, "LOCAL_WORLD_SIZE": count // machines}
-        started.append(_started(numbers, work, folder / f"said-{rank}"))
-    for process in started:
-        process.join()
-    said = [folder / f"said-{rank}" for rank in range(count)]
-    return [pickle.loads(path.read_bytes()) if path.exists() else None for path in said]
-
-
-def _started(numbers, work, said):
-    said.unlink(missing_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking is all right where no thread holds a lock
-        process = multiprocessing.get_context("fork").Process(target=_run, args=(numbers, work, said))
-        process.start()
-    return process
-
-
-def _run(numbers, work, said):
-    os.environ.update({name: str(number) for name, number in numbers.items()}, MASTER_ADDR="127.0.0.1")
+    cloudpickle.register_pickle_by_value(inspect.getmodule(work))
+    payload = cloudpickle.dumps(work)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count // machines, "MASTER_ADDR": "127.0.0.1"}
+    shared |= {"MASTER_PORT": store.port, "TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
+    results = [folder / f"result-{rank}" for rank in range(count)]
+    processes = []
+    for rank, result in enumerate(results):
+        result.unlink(missing_ok=True)
+        numbers = shared | {"RANK": rank, "LOCAL_RANK": rank // machines}
+        environment = os.environ | {name: str(number) for name, number in numbers.items()}
+        processes.append(FORKS.Process(target=_run, args=(environment, payload, result)))
     try:
-        with distributed.joined() as mine:
-            given = work(mine)
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+    finally:  # a test that is stopped, at its time limit say, leaves no process behind
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+    return [pickle.loads(path.read_bytes()) if path.exists() else None for path in results]
+
+
+def _run(environment, payload, result):
+    os.environ.clear()
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    warnings.simplefilter("error")  # as in the test process
+    work = pickle.loads(payload)
+    try:
+        with distributed.joined() as world:
+            value = work(world)
     except BaseException as error:
         traceback.print_exc()
-        given = error
-    said.write_bytes(pickle.dumps(given))
+        value = error
+    result.write_bytes(cloudpickle.dumps(value))
     os._exit(0)

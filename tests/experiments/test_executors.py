@@ -36,6 +36,7 @@ def test_without_ray_the_command_says_how_to_get_it(tmp_path, monkeypatch):
         list(executors.on_ray([tmp_path], "local"))
 
 
+@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
 def test_ray_trains_on_a_local_cluster(grid_file, tmp_path, unbroken):
     pytest.importorskip("ray", reason="needs the extra [ray]")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.clone
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "docs" / "how-to" / "examples" / "package"
 

@@ -23,6 +23,8 @@ from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
+pytestmark = pytest.mark.compile
+
 LABELS = {"method": "labels"}
 MGD = {"method": "mgd", "weight": 0.1, "options": {"hidden": 4}}
 SGD = {"optimizer": "sgd", "lr": 1e-3}

@@ -92,6 +92,7 @@ def test_at_most_four_actors_share_a_gpu_and_each_has_a_core(cores, gpus, actors
     assert [(options["num_cpus"], options["num_gpus"]) for options in ray.options] == [(1, 0.25)] * actors
 
 
+@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")  # Ray warns of its own future
 def test_a_real_ray_cluster_predicts_the_same(folder, tmp_path):
     pytest.importorskip("ray", reason="needs the extra [ray]")
