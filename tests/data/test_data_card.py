@@ -23,7 +23,7 @@ def trained(of):
     return Split(np.array(["train"] * len(of)))
 
 
-def test_values_are_counted_in_each_part_the_commonest_first_and_the_missing_last():
+def test_values_are_counted_in_each_part_by_frequency_missing_ones_last():
     of = table(sex=["male", "", "female", "female", "Unknown", "male", "female", "NaN"])
     made = card(of, Split(np.array(["train", "train", "train", "val", "val", "test", "test", "test"])))["sex"]
     assert made.column == "sex"
@@ -36,7 +36,7 @@ def test_values_are_counted_in_each_part_the_commonest_first_and_the_missing_las
     assert made.medians == {}
 
 
-def test_ages_are_in_bands_with_their_medians_and_what_is_no_number_stays():
+def test_ages_are_in_bands_with_medians():
     of = table(age=["0", "19", "20.0", "79", "80", "95", "", "60-69", "-1", "inf"])
     made = card(of, trained(of))["age"]
     assert made.parts["train"] == {
@@ -46,14 +46,14 @@ def test_ages_are_in_bands_with_their_medians_and_what_is_no_number_stays():
     assert list(made.parts["train"])[:3] == ["-1", "0 to 19", "20 to 39"]
 
 
-def test_skin_types_are_in_their_own_order_however_they_are_written():
+def test_skin_types_are_in_their_own_order():
     of = table(fitspatrick=["3.0", "2.0", "3.0", "1", "VI", ""])
     assert list(card(of, trained(of))["skin type"].parts["train"].items()) == [
         ("1", 1), ("2", 1), ("3", 2), ("VI", 1), (UNKNOWN, 1)
     ]  # fmt: skip
 
 
-def test_more_than_a_dozen_values_are_summed_up_and_none_is_lost():
+def test_more_than_twelve_values_are_summed():
     cells = [f"place {n}" for n in range(15) for _ in range(15 - n)]
     of = table(region=cells)
     counts = card(of, trained(of))["body site"].parts["train"]
@@ -62,7 +62,7 @@ def test_more_than_a_dozen_values_are_summed_up_and_none_is_lost():
     assert sum(counts.values()) == len(cells)
 
 
-def test_what_no_column_tells_is_not_provided():
+def test_an_attribute_without_a_column_is_not_provided():
     of = table(["L1", "L1", ""])
     made = card(of, trained(of))
     assert made.pop("lesion or patient").parts["train"] == {"named": 2, UNKNOWN: 1}
@@ -71,7 +71,7 @@ def test_what_no_column_tells_is_not_provided():
         assert (attribute.column, attribute.parts) == (None, {})
 
 
-def test_of_several_columns_the_first_known_one_tells():
+def test_of_several_columns_the_first_is_used():
     of = table(gender=["x"], sex=["male"], age=["3"])
     assert card(of, trained(of))["sex"].column == "sex"
 
