@@ -179,9 +179,9 @@ def test_colour_constancy_is_the_formula_and_idempotent():
     image = lesion_photo.paint("BCC", lesion=2, photo=1, size=48) // 2
     light = [np.mean([float(v) ** 6 for v in image[..., c].ravel()]) ** (1 / 6) for c in range(3)]
     length = sum(e * e for e in light) ** 0.5
-    wanted = np.stack([image[..., c] * length / (3**0.5 * light[c]) for c in range(3)], axis=2)
+    expected = np.stack([image[..., c] * length / (3**0.5 * light[c]) for c in range(3)], axis=2)
     once = colour_constancy(image)
-    np.testing.assert_allclose(once, wanted, atol=0.5 + 1e-9)
+    np.testing.assert_allclose(once, expected, atol=0.5 + 1e-9)
     assert off(colour_constancy(once), once).max() <= 1
 
 

@@ -172,8 +172,8 @@ def test_sources_are_the_prefixes_of_lesion_ids_where_there_is_no_column():
 def joined(groups, *pairs):
     """Return the merged groups of images 0, 1, 2, .. with these groups ("" is unknown) and copies."""
     ids = tuple(f"i{row}" for row in range(len(groups)))
-    known = tuple(group or f"image:{name}" for group, name in zip(groups, ids, strict=True))
-    table = Table(("X",), ids, tuple(map(Path, ids)), np.zeros(len(ids), int), known, {}, Path())
+    named = tuple(group or f"image:{name}" for group, name in zip(groups, ids, strict=True))
+    table = Table(("X",), ids, tuple(map(Path, ids)), np.zeros(len(ids), int), named, {}, Path())
     first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return merged_groups(table, Pairs(first, second, np.ones(len(first)), np.zeros(len(first), int)))
 

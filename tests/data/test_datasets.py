@@ -19,9 +19,9 @@ TABLE = b"image,label\na,NV\n"
 def zipped(files):
     """Return the bytes of a zip file of ``{name: content}``."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in files.items():
-            made.writestr(name, content)
+            file.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -75,12 +75,12 @@ def left(folder):
     )
 
 
-WANTED = ["Input/a.jpg", "Input/b.jpg", "download.json", "images/two/c.jpg", "images/two/deep/d.jpg", "t.csv"]
+EXPECTED = ["Input/a.jpg", "Input/b.jpg", "download.json", "images/two/c.jpg", "images/two/deep/d.jpg", "t.csv"]
 
 
 def test_a_data_set_is_downloaded_checked_and_unpacked(site, get, tmp_path):
     lines = get()
-    assert left(tmp_path / "d") == WANTED
+    assert left(tmp_path / "d") == EXPECTED
     assert (tmp_path / "d/Input/a.jpg").read_text() == "A" * 1000
     assert lines[0] == "Images\nhttps://p\nlicence: CC\nplease cite:\nUs, 2020"
     assert lines[-1] == "two.zip: complete (length alone: no checksum is known)"
@@ -103,7 +103,7 @@ def test_existing_files_are_not_fetched_again(site, get, tmp_path):
     (tmp_path / "d/Input").rename(tmp_path / "elsewhere")
     get()
     assert site.seen == [("/one.zip", None)]
-    assert left(tmp_path / "d") == WANTED
+    assert left(tmp_path / "d") == EXPECTED
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -131,7 +131,7 @@ def test_a_damaged_zip_file_is_not_unpacked(site, get, tmp_path):
     assert not (tmp_path / "in").exists()
     site.files["two.zip"] = TWO
     get()
-    assert left(tmp_path / "d") == WANTED
+    assert left(tmp_path / "d") == EXPECTED
 
 
 @pytest.mark.parametrize("after", ["unpacked", "renamed"])
@@ -155,7 +155,7 @@ def test_a_download_interrupted_while_unpacking_resumes(site, get, tmp_path, mon
     monkeypatch.setitem(SOURCES, "ours", source(site.url))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     get()
-    assert left(tmp_path / "d") == WANTED
+    assert left(tmp_path / "d") == EXPECTED
     assert [path for path, _ in site.seen] == ["/t.csv", "/one.zip", "/two.zip"]
 
 
@@ -170,7 +170,7 @@ def test_a_mirror_replaces_the_address_with_the_same_checks(site, get, serve, tm
     with serve({f"m/{name}": content for name, content in FILES.items()}) as mirror:
         get(mirror=f"{mirror.url}/m/")
         assert [path for path, _ in mirror.seen] == ["/m/t.csv", "/m/one.zip", "/m/two.zip"]
-        assert left(tmp_path / "d") == WANTED
+        assert left(tmp_path / "d") == EXPECTED
     assert site.seen == []
     with pytest.raises(DataError, match=r"mirror 'ftp://x': .*https://"):
         get(mirror="ftp://x")

@@ -122,8 +122,8 @@ def test_each_order_of_artefacts_has_its_own_cache(table, tmp_path):
 
     orders = [(), ("shading",), ("shading", "colour_constancy"), ("colour_constancy", "shading")]
     for artefacts in orders:
-        wanted = decode(table.paths[0], short_side=24, artefacts=artefacts)
-        np.testing.assert_array_equal(kept(*artefacts)(0), wanted)
+        expected = decode(table.paths[0], short_side=24, artefacts=artefacts)
+        np.testing.assert_array_equal(kept(*artefacts)(0), expected)
     assert sorted(folder.name for folder in (tmp_path / "cache").iterdir()) == [
         "pixels-24", "pixels-24-colour_constancy-shading", "pixels-24-shading", "pixels-24-shading-colour_constancy"
     ]  # fmt: skip

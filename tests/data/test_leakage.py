@@ -54,16 +54,16 @@ def test_a_split_is_accepted_without_a_waiver_if_and_only_if_no_group_crosses(gr
     parts = [draw.choice(PARTS) for _ in groups]
     pairs = {(group, part) for group, part in zip(of.groups, parts, strict=True)}
     whole = len(pairs) == len(set(of.groups))
-    made = Split(np.array(parts))
-    assert (crossing(of, made) == []) is whole
+    result = Split(np.array(parts))
+    assert (crossing(of, result) == []) is whole
     if whole:
-        assert leakage.accept(of, made, waiver=waiver, where="here") is None
+        assert leakage.accept(of, result, waiver=waiver, where="here") is None
     elif waiver:
-        leak = leakage.accept(of, made, waiver=waiver, where="here")
-        assert leak.known / max(leak.tested, 1) == leak_share(made, of)
+        leak = leakage.accept(of, result, waiver=waiver, where="here")
+        assert leak.known / max(leak.tested, 1) == leak_share(result, of)
     else:
         with pytest.raises(DataError, match="more than one part"):
-            leakage.accept(of, made, waiver=waiver, where="here")
+            leakage.accept(of, result, waiver=waiver, where="here")
 
 
 def test_isic_2019_by_image_leaks_the_expected_share(shared):

@@ -23,14 +23,14 @@ def gathered(batches):
 
 def test_batches_do_not_depend_on_worker_processes(table):
     rows = np.arange(0, len(table), 3)
-    made = [
+    loaders = [
         TrainBatches(
             table, rows, Augmentation(size=32), batch_size=16, seed=5, balance=0.5, strong_aug=True, workers=workers
         )
         for workers in (0, 2)
     ]
     for epoch in (0, 1, 0):
-        alone, shared = (gathered(batches.epoch(epoch)) for batches in made)
+        alone, shared = (gathered(batches.epoch(epoch)) for batches in loaders)
         assert set(alone) == {"images", "labels", "index", "views", "strong_aug"}
         for name in alone:
             assert torch.equal(alone[name], shared[name]), (epoch, name)

@@ -12,22 +12,22 @@ COUNTS = {"train": 14, "val": 7, "test": 7}
 
 def arrays(shape=(5, 6, 3), classes=7, **changes):
     draw = np.random.default_rng(0)
-    made = {}
+    content = {}
     for part, count in COUNTS.items():
-        made[f"{part}_images"] = draw.integers(0, 256, (count, *shape), dtype=np.uint8)
-        made[f"{part}_labels"] = (np.arange(count) % classes).astype(np.uint8)[:, None]
-    return made | changes
+        content[f"{part}_images"] = draw.integers(0, 256, (count, *shape), dtype=np.uint8)
+        content[f"{part}_labels"] = (np.arange(count) % classes).astype(np.uint8)[:, None]
+    return content | changes
 
 
-def save(path, **made):
-    np.savez(path, **made)
+def save(path, **content):
+    np.savez(path, **content)
     return path
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 3), (5, 6)], ids=["RGB", "grey"])
 def test_pixels_classes_and_the_official_split_are_kept(tmp_path, shape):
-    made = arrays(shape)
-    out, err = call("data", "unpack", save(tmp_path / "dermamnist_corrected_28.npz", **made), "--to", tmp_path / "d")
+    content = arrays(shape)
+    out, err = call("data", "unpack", save(tmp_path / "dermamnist_corrected_28.npz", **content), "--to", tmp_path / "d")
     assert out == f"{tmp_path / 'd'}: 14 train, 7 val, 7 test\n"
     assert err == ""
     table = data.read("auto", tmp_path / "d")
@@ -35,8 +35,8 @@ def test_pixels_classes_and_the_official_split_are_kept(tmp_path, shape):
     split = splits.from_column(table, "split")
     for part in COUNTS:
         rows = split.places(part)
-        assert table.labels[rows].tolist() == made[f"{part}_labels"][:, 0].tolist()
-        for row, pixels in zip(rows, made[f"{part}_images"], strict=True):
+        assert table.labels[rows].tolist() == content[f"{part}_labels"][:, 0].tolist()
+        for row, pixels in zip(rows, content[f"{part}_images"], strict=True):
             decoded = decode(table.paths[row])
             assert np.array_equal(decoded, pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2))
 
@@ -72,9 +72,9 @@ def test_other_arrays_are_refused_and_leave_no_folder(tmp_path, changes, message
 
 
 def test_other_files_are_refused(tmp_path):
-    made = arrays()
-    del made["val_labels"]
-    file = save(tmp_path / "x.npz", **made)
+    content = arrays()
+    del content["val_labels"]
+    file = save(tmp_path / "x.npz", **content)
     assert "'val_labels'; did you mean" in refused("data", "unpack", file, "--to", tmp_path / "d")
     file.write_bytes(file.read_bytes()[:100])
     assert "not an .npz file of MedMNIST" in refused("data", "unpack", file, "--to", tmp_path / "d")

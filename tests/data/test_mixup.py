@@ -26,8 +26,8 @@ def test_own_share_and_other_labels_describe_each_mixture(mixing):
         mixed = mixing(batch, seed=seed)
         torch.testing.assert_close(mixed.other_labels, torch.tensor([10, 0, 2, 4, 6, 8]))
         own, other = batch.images[:, 0, 0, 0], batch.images.roll(1, 0)[:, 0, 0, 0]
-        wanted = mixed.own_share * own + (1 - mixed.own_share) * other
-        torch.testing.assert_close(mixed.images.mean(dim=(1, 2, 3)), wanted)
+        expected = mixed.own_share * own + (1 - mixed.own_share) * other
+        torch.testing.assert_close(mixed.images.mean(dim=(1, 2, 3)), expected)
         assert 0 <= mixed.own_share.min() <= mixed.own_share.max() <= 1
         assert (mixed.labels, mixed.index, mixed.views) == (batch.labels, batch.index, batch.views)
 
@@ -35,10 +35,10 @@ def test_own_share_and_other_labels_describe_each_mixture(mixing):
 def test_mixing_is_a_function_of_batch_and_seed():
     batch = batch_of()
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(5)
     first = BOTH(batch, seed=1)
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
     assert torch.equal(batch.images, batch_of().images)
     assert torch.equal(first.images, BOTH(batch, seed=1).images)
     assert not torch.equal(first.images, BOTH(batch, seed=2).images)

@@ -18,8 +18,8 @@ def test_without_balance_each_image_is_drawn_once_and_the_view_is_the_epoch(labe
 
 @given(labels=labels_of, seed=st.integers(0, 99), balance=st.floats(0, 1))
 def test_no_view_is_drawn_twice(labels, seed, balance):
-    shown = [epoch_order(labels, seed=seed, epoch=epoch, balance=balance) for epoch in range(4)]
-    images = [image for positions, views in shown for image in zip(positions, views, strict=True)]
+    epochs = [epoch_order(labels, seed=seed, epoch=epoch, balance=balance) for epoch in range(4)]
+    images = [image for positions, views in epochs for image in zip(positions, views, strict=True)]
     assert len(set(images)) == len(images) == 4 * len(labels)
 
 

@@ -63,13 +63,13 @@ def split_or_skip(*args, **options):
         raise
 
 
-def tolerances(of, wanted):
+def tolerances(of, shares_of):
     """Return the largest deviation of a part from its share, for each class, as documented in `split`."""
     members = defaultdict(list)
     for label, group in zip(of.labels.tolist(), of.groups, strict=True):
         members[group].append(label)
     mixed = [labels for labels in members.values() if len(set(labels)) > 1]
-    shares = [share for share in wanted.values() if share > 0]
+    shares = [share for share in shares_of.values() if share > 0]
     fewer = 1 - 1 / len(shares)
     mixing = len({label for labels in mixed for label in labels})
     allowed = []
@@ -84,13 +84,13 @@ def tolerances(of, wanted):
 @given(of=tables(), seed=st.integers(0, 10**6), shares=SHARES, by=st.sampled_from(["group", "image"]))
 def test_no_group_crosses_and_every_class_has_its_share(of, seed, shares, by):
     val, test = shares
-    made = split_or_skip(of, val=val, test=test, seed=seed, by=by)
+    result = split_or_skip(of, val=val, test=test, seed=seed, by=by)
     units = of if by == "group" else replace(of, groups=of.ids)
-    assert len({(group, part) for group, part in zip(units.groups, made.parts, strict=True)}) == len(set(units.groups))
-    wanted = {"train": 1 - val - test, "val": val, "test": test}
-    allowed = tolerances(units, wanted)
-    for part, share in wanted.items():
-        got = np.bincount(of.labels[made.places(part)], minlength=len(of.classes))
+    assert len(set(zip(units.groups, result.parts.tolist(), strict=True))) == len(set(units.groups))
+    shares_of = {"train": 1 - val - test, "val": val, "test": test}
+    allowed = tolerances(units, shares_of)
+    for part, share in shares_of.items():
+        got = np.bincount(of.labels[result.places(part)], minlength=len(of.classes))
         assert share > 0 or not got.any()
         for k, images in enumerate(np.bincount(of.labels)):
             assert abs(got[k] - share * images) <= allowed[k] + 1e-9
@@ -108,18 +108,18 @@ def test_the_order_of_rows_does_not_matter(of, seed, shuffle):
 @given(of=tables(), by=st.sampled_from(["group", "image"]))
 def test_a_saved_split_is_loaded_in_any_order(tmp_path_factory, of, by):
     path = tmp_path_factory.mktemp("split") / "split.csv"
-    made = split_or_skip(of, by=by)
-    made.save(path, of)
+    result = split_or_skip(of, by=by)
+    result.save(path, of)
     again = load(path, of, by=by)
-    assert again.digest == made.digest
+    assert again.digest == result.digest
     backwards = list(range(len(of)))[::-1]
-    assert load(path, of.take(backwards), by=by).parts.tolist() == made.parts.tolist()[::-1]
+    assert load(path, of.take(backwards), by=by).parts.tolist() == result.parts.tolist()[::-1]
 
 
 def test_parts_cover_the_table_once():
     of = lesions([[3, 1, 1, 2] * 5, [1] * 30])
-    made = split(of)
-    assert sorted(np.concatenate([made.places(part) for part in PARTS]).tolist()) == list(range(len(of)))
+    result = split(of)
+    assert sorted(np.concatenate([result.places(part) for part in PARTS]).tolist()) == list(range(len(of)))
 
 
 def test_another_seed_gives_another_split_and_the_same_seed_the_same():
@@ -151,8 +151,8 @@ def test_a_group_of_several_classes_stays_whole_and_counts_for_each():
 
 def test_the_report_counts_images_and_groups_of_each_class_and_part():
     of = table([0, 0, 0, 1, 1], ["x", "x", "y", "z", ""])
-    made = Split(np.array(["train", "train", "val", "train", "test"]))
-    assert report(of, made) == {
+    result = Split(np.array(["train", "train", "val", "train", "test"]))
+    assert report(of, result) == {
         "train": {"C0": [2, 1], "C1": [1, 1]},
         "val": {"C0": [1, 1], "C1": [0, 0]},
         "test": {"C0": [0, 0], "C1": [1, 1]},
@@ -161,16 +161,16 @@ def test_the_report_counts_images_and_groups_of_each_class_and_part():
 
 def test_parts_of_share_0_are_empty():
     of = lesions([[1] * 9, [1] * 9])
-    made = split(of, val=0, test=0)
-    assert made.rows("train").tolist() == list(range(18))
-    assert leak_share(made, of) == 0
+    result = split(of, val=0, test=0)
+    assert result.rows("train").tolist() == list(range(18))
+    assert leak_share(result, of) == 0
 
 
 def test_a_class_without_training_images_is_refused_with_its_name():
     of = table([0, 0, 1, 1], ["w", "x", "y", "y"])
-    made = Split(np.array(["train", "val", "test", "test"]))
+    result = Split(np.array(["train", "val", "test", "test"]))
     with pytest.raises(DataError, match=r"class 'C1' has no training image: its 2 images are 1 group"):
-        require_training_images(of, made)
+        require_training_images(of, result)
     with pytest.raises(DataError, match="class 'DF' has no image; remove"):
         split(replace(of, classes=("MEL", "NV", "DF")))
     with pytest.raises(DataError, match="class 'C0' has no training image"):
@@ -179,8 +179,8 @@ def test_a_class_without_training_images_is_refused_with_its_name():
 
 def test_leak_share_is_the_share_of_test_images_whose_group_trains():
     of = table([0] * 6, ["x", "x", "y", "y", "z", ""])
-    made = Split(np.array(["train", "test", "val", "test", "test", "test"]))
-    assert leak_share(made, of) == 1 / 4
+    result = Split(np.array(["train", "test", "val", "test", "test", "test"]))
+    assert leak_share(result, of) == 1 / 4
 
 
 @pytest.mark.parametrize(
@@ -233,14 +233,14 @@ def test_a_saved_split_that_does_not_match_is_refused(tmp_path, pattern, replace
 def test_all_of_isic_2019_splits_within_seconds_and_no_lesion_crosses(shared):
     of = isic2019.read(shared / "data/isic2019-tables", images="unchecked")
     started = time.perf_counter()
-    made = split(of)
+    result = split(of)
     assert time.perf_counter() - started < 10
-    parts = {part: {of.groups[row] for row in made.places(part)} for part in PARTS}
+    parts = {part: {of.groups[row] for row in result.places(part)} for part in PARTS}
     assert not parts["train"] & parts["val"]
     assert not parts["train"] & parts["test"]
     assert not parts["val"] & parts["test"]
-    assert leak_share(made, of) == 0
-    counts = report(of, made)
+    assert leak_share(result, of) == 0
+    counts = report(of, result)
     for name, (images, groups) in of.counts().items():
         for part, share in (("train", 0.65), ("val", 0.15), ("test", 0.2)):
             got_images, got_groups = counts[part][name]

@@ -29,10 +29,10 @@ def test_a_training_image_is_a_function_of_image_view_and_seed():
 
 def test_augmentation_does_not_change_the_global_generator():
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(5)
     Augmentation(size=48)(gradient_image(), name="a", view=0, seed=0)
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("rows_columns", [(90, 120), (120, 90), (72, 72), (300, 80)])
@@ -98,19 +98,19 @@ def test_a_rotated_crop_has_no_black_corners():
 
 def test_a_strongly_augmented_image_is_a_function_of_image_view_and_seed():
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     image = Augmentation(size=48)(gradient_image(), name="a", view=3, seed=1)
     before = image.clone()
     torch.manual_seed(5)
-    made = [strengthened(image, name="a", view=view, seed=1) for view in range(20)]
-    assert torch.equal(torch.rand(3), wanted)
+    images = [strengthened(image, name="a", view=view, seed=1) for view in range(20)]
+    assert torch.equal(torch.rand(3), expected)
     assert torch.equal(image, before)
-    assert all(torch.equal(x, strengthened(image, name="a", view=view, seed=1)) for view, x in enumerate(made))
+    assert all(torch.equal(x, strengthened(image, name="a", view=view, seed=1)) for view, x in enumerate(images))
     for other in ({"name": "b"}, {"seed": 2}):
         settings = [{"name": "a", "view": view, "seed": 1, **other} for view in range(20)]
-        assert any(not torch.equal(x, strengthened(image, **s)) for x, s in zip(made, settings, strict=True))
-    assert all(x.shape == (3, 48, 48) and x.dtype == torch.float32 and 0 <= x.min() <= x.max() <= 1 for x in made)
-    assert np.mean([not torch.equal(x, image) for x in made]) > 0.8  # some draw the identity twice
+        assert any(not torch.equal(x, strengthened(image, **s)) for x, s in zip(images, settings, strict=True))
+    assert all(x.shape == (3, 48, 48) and x.dtype == torch.float32 and 0 <= x.min() <= x.max() <= 1 for x in images)
+    assert np.mean([not torch.equal(x, image) for x in images]) > 0.8  # some draw the identity twice
 
 
 def test_centre_crop_is_the_middle_at_eight_sevenths_of_the_size():
