@@ -1,4 +1,4 @@
-"""Ten kinds of copies that data sets of skin images hold, for the benchmarks of the audit; all are saved as JPEG 90."""
+"""Ten kinds of copies found in data sets of skin images, for the benchmarks of the audit; all are saved as JPEG 90."""
 
 import io
 
@@ -62,7 +62,7 @@ ALTERATIONS = {
     "JPEG 50": lambda image, draw: jpeg(image, 50),
     "flipped left to right": lambda image, draw: ImageOps.mirror(image),
     "flipped top to bottom": lambda image, draw: ImageOps.flip(image),
-    "rotated 90, 180 or 270 degrees": lambda image, draw: image.transpose(QUARTERS[draw.integers(3)]),
+    "rotated by 90, 180 or 270 degrees": lambda image, draw: image.transpose(QUARTERS[draw.integers(3)]),
     "brightness -25 % or +25 %": lambda image, draw: ImageEnhance.Brightness(image).enhance(draw.choice([0.75, 1.25])),
     "each colour channel up to 15 % off": tinted,
     "cropped to 95 % of each side": cropped,

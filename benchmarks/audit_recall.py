@@ -1,9 +1,9 @@
-"""How many planted copies the audit finds, and how many of its finds are copies.
+"""Recall and precision of the audit on planted copies.
 
     python benchmarks/audit_recall.py ../shared/data/dermoscopy-150 --each 300
 
-Each planted copy is of another photograph, under a lesion id of its own. Positives are the planted pairs; a pair of
-different lesions that is not planted is a false one; pairs within a lesion, which are often near-copies, are neither.
+Each planted copy is of a different photograph, under its own lesion id. The planted pairs are the positives; a pair of
+different lesions that was not planted is a false positive; pairs within a lesion, often near copies, are not counted.
 """
 
 import argparse
@@ -40,36 +40,38 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("--each", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    table = data.read("auto", asked.data)
+    options = parser.parse_args()
+    table = data.read("auto", options.data)
     with tempfile.TemporaryDirectory() as folder:
-        files, originals, names = plant(table, Path(folder), asked.each, np.random.default_rng(asked.seed))
+        files, originals, names = plant(table, Path(folder), options.each, np.random.default_rng(options.seed))
         pairs = duplicates.find(fingerprint.take((*table.paths, *files)), least=0)
     lesions = np.array([*table.groups, *(table.groups[row] for row in originals)])
-    wanted = {(row, len(table) + number): name for number, (row, name) in enumerate(zip(originals, names, strict=True))}
-    found, false = {}, []
+    planted = {
+        (row, len(table) + number): name for number, (row, name) in enumerate(zip(originals, names, strict=True))
+    }
+    similarities, false = {}, []
     for a, b, similarity in zip(pairs.first.tolist(), pairs.second.tolist(), pairs.similarity, strict=True):
-        if (a, b) in wanted:
-            found[a, b] = similarity
+        if (a, b) in planted:
+            similarities[a, b] = similarity
         elif lesions[a] != lesions[b]:
             false.append((similarity, a, b))
     false.sort(reverse=True)
-    print(f"{len(table)} photographs, {len(wanted)} planted copies")
+    print(f"{len(table)} photographs, {len(planted)} planted copies")
     print("| threshold | recall, ten kinds | precision | recall, two at once |\n|---|---|---|---|")
-    single = [pair for pair, name in wanted.items() if name in ALTERATIONS]
-    double = [pair for pair, name in wanted.items() if name not in ALTERATIONS]
+    single = [pair for pair, name in planted.items() if name in ALTERATIONS]
+    double = [pair for pair, name in planted.items() if name not in ALTERATIONS]
     for least in (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8):
-        hits = sum(value >= least for value in found.values())
+        hits = sum(value >= least for value in similarities.values())
         wrong = sum(value >= least for value, *_ in false)
-        recalls = [np.mean([found.get(pair, -1) >= least for pair in part]) for part in (single, double)]
+        recalls = [np.mean([similarities.get(pair, -1) >= least for pair in part]) for part in (single, double)]
         print(f"| {least} | {recalls[0]:.4f} | {hits / max(1, hits + wrong):.4f} ({wrong} false) | {recalls[1]:.4f} |")
     print(f"| kind | recall at {duplicates.SIMILARITY} | lowest similarity found |\n|---|---|---|")
     of_kind = defaultdict(list)
-    for pair, name in wanted.items():
-        of_kind[name].append(found.get(pair, -1))
+    for pair, name in planted.items():
+        of_kind[name].append(similarities.get(pair, -1))
     for name, values in of_kind.items():
-        found_ones = [value for value in values if value > -1]
-        print(f"| {name} | {np.mean(np.array(values) >= duplicates.SIMILARITY):.4f} | {min(found_ones):.3f} |")
+        detected = [value for value in values if value > -1]
+        print(f"| {name} | {np.mean(np.array(values) >= duplicates.SIMILARITY):.4f} | {min(detected):.3f} |")
     print("most similar false pairs:")
     every = (*table.ids, *(f"copy of {table.ids[row]}" for row in originals))
     for similarity, a, b in false[:40]:

@@ -1,13 +1,13 @@
-"""What taking artefacts out costs, what it takes out, and what it takes that it should not.
+"""Cost of artefact removal, the share of artefacts removed, and of other pixels changed.
 
     python benchmarks/bench_artefacts.py ../shared/data/dermoscopy-150 --side 144
     python benchmarks/bench_artefacts.py ../shared/data/dermoscopy-288-mini --side 256
     python benchmarks/bench_artefacts.py --sheet docs/how-to/artefacts.jpg     # synthetic lesions, before and after
 
-For each artefact: CPU time an image on one thread, and how much it changes images as they are. For hair also: 3 to 16
-dark hairs are drawn on each image; of the drawn pixels that differ visibly (by more than 20 of 255) from the image
-before, the share that still does so after removal, both from the bare image and from the bare image without its own
-hair. Beside them stands the share of the bare image's pixels that removal changes visibly, its own hair among them.
+For each artefact: CPU time per image on one thread, and the mean change of the original images. For hair also: 3 to 16
+dark hairs are drawn on each image; of the drawn pixels that differ visibly (by more than 20 of 255) from the original,
+the share that still does after removal, both from the original and from the original without its own hair. Also the
+share of the original's pixels that removal changes visibly, its own hair included.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from dspkd.data.synthetic.photo import paint
 
 VISIBLE = 20
 OVERSAMPLE = 4
-SHOWN = {
+EXAMPLES = {
     "hair": [("NV", 36, 0), ("NV", 37, 0), ("NV", 38, 0), ("NV", 11, 0)],
     "shading": [("MEL", 2, 0), ("BCC", 8, 0), ("BKL", 3, 0), ("NV", 8, 0)],
     "dark_corner": [("MEL", 4, 0), ("DF", 5, 0), ("VASC", 4, 0), ("SCC", 0, 0)],
@@ -35,19 +35,19 @@ SHOWN = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="images, searched for *.jpg")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder, searched for *.jpg")
     parser.add_argument("--side", type=int, default=144, help="shorter side; 3/2 of images.size in training")
     parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--sheet", type=Path, help="write synthetic lesions before and after, and measure nothing")
-    asked = parser.parse_args()
+    parser.add_argument("--sheet", type=Path, help="only write synthetic lesions before and after")
+    options = parser.parse_args()
     cv2.setNumThreads(1)
-    if asked.sheet:
-        sheet().save(asked.sheet, quality=88)
+    if options.sheet:
+        sheet().save(options.sheet, quality=88)
         return
-    paths = sorted(asked.folder.rglob("*.jpg"))
-    images = [decode(path, short_side=asked.side) for path in paths[:: max(1, len(paths) // asked.images)]]
-    images = images[: asked.images]
-    print(f"{len(images)} images of {asked.folder.name}, shorter side {asked.side} px")
+    paths = sorted(options.folder.rglob("*.jpg"))
+    images = [decode(path, short_side=options.side) for path in paths[:: max(1, len(paths) // options.images)]]
+    images = images[: options.images]
+    print(f"{len(images)} images of {options.folder.name}, shorter side {options.side} px")
     for name, remove in REMOVERS.items():
         spent, changed, untouched = [], [], 0
         for image in images:
@@ -95,8 +95,8 @@ def with_hair(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
         ImageDraw.Draw(drawn).line([(x, y) for x, y in path], fill=255, width=max(1, round(wide)))
     cover = np.asarray(drawn.reduce(OVERSAMPLE), dtype=np.float32)[..., None] / 255
     colour = 255 * np.array([(0.10, 0.08, 0.08), (0.30, 0.20, 0.13)][int(rng.integers(2))])
-    shown = image + rng.uniform(0.7, 1) * cover * (colour - image)
-    return np.rint(shown).astype(np.uint8), cover[..., 0] > 0.3
+    hairy = image + rng.uniform(0.7, 1) * cover * (colour - image)
+    return np.rint(hairy).astype(np.uint8), cover[..., 0] > 0.3
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -104,16 +104,16 @@ def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def sheet(size: int = 160) -> Image.Image:
-    """Return a row for each artefact and one for all: four synthetic lesions, each before and after."""
-    rows = [(names, SHOWN[names[0]]) for names in ([name] for name in REMOVERS)]
-    rows.append((list(REMOVERS), [shown[0] for shown in SHOWN.values()]))
+    """Return a sheet with a row for each artefact and one for all: four synthetic lesions, before and after."""
+    rows = [(names, EXAMPLES[names[0]]) for names in ([name] for name in REMOVERS)]
+    rows.append((list(REMOVERS), [lesions[0] for lesions in EXAMPLES.values()]))
     page = Image.new("RGB", (4 * (2 * size + 12) - 12, len(rows) * (size + 20)), "white")
     for r, (names, lesions) in enumerate(rows):
         ImageDraw.Draw(page).text((2, r * (size + 20) + 4), ", ".join(names), fill="black")
         for c, (label, lesion, photo) in enumerate(lesions):
             image = paint(label, lesion=lesion, photo=photo, size=size)
-            for k, shown in enumerate((image, removed(image, names))):
-                page.paste(Image.fromarray(shown), (c * (2 * size + 12) + k * size, r * (size + 20) + 18))
+            for k, pixels in enumerate((image, removed(image, names))):
+                page.paste(Image.fromarray(pixels), (c * (2 * size + 12) + k * size, r * (size + 20) + 18))
     return page
 
 

@@ -1,10 +1,10 @@
-"""What an audit costs, and how that grows with the number of images.
+"""Cost of an audit, and its growth with the number of images.
 
     python benchmarks/bench_audit.py ../shared/data/dermoscopy-150 --images 25000
 
-Makes that many different images, four to three, in a temporary folder: windows of 60 % of a photograph, rotated by any
-angle, with a tint of their own, and a hundredth of them copied. All are read once; the search
-for copies is then timed on the first of them, twice as many at each step. CPU seconds are of all threads together.
+Writes that many different images, aspect ratio 4:3, into a temporary folder: windows of 60 % of a photograph, rotated
+by a random angle and tinted, every hundredth a copy. All are read once; the search for copies is then timed on the
+first of them, twice as many at each step. CPU seconds are of all threads together.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from dspkd.data.audit import duplicates, fingerprint
 def make(number, path, source, width):
     """Write image `number`, or at every hundredth a mirrored copy of the one before."""
     draw = np.random.default_rng(number - (number % 100 == 99))
-    with Image.open(source) as image:
-        angle, (x, y) = draw.uniform(0, 360), draw.uniform(0, 0.4, 2) * image.size
-        rotated = image.convert("RGB").rotate(angle, Image.Resampling.BILINEAR)
+    with Image.open(source) as photograph:
+        angle, (x, y) = draw.uniform(0, 360), draw.uniform(0, 0.4, 2) * photograph.size
+        rotated = photograph.convert("RGB").rotate(angle, Image.Resampling.BILINEAR)
     window = rotated.crop((round(x), round(y), round(x + 0.6 * rotated.width), round(y + 0.6 * rotated.height)))
     pixels = np.asarray(window.resize((width, width * 3 // 4), Image.Resampling.BILINEAR)) * draw.uniform(0.85, 1.15, 3)
-    made = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    (ImageOps.mirror(made) if number % 100 == 99 else made).save(path, quality=85)
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    (ImageOps.mirror(image) if number % 100 == 99 else image).save(path, quality=85)
 
 
 def first(prints, count):
@@ -54,21 +54,21 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("--images", type=int, default=25_000)
     parser.add_argument("--width", type=int, default=300, help="of an image, in pixels")
-    asked = parser.parse_args()
-    table = data.read("auto", asked.data)
+    options = parser.parse_args()
+    table = data.read("auto", options.data)
     with tempfile.TemporaryDirectory() as folder:
-        paths = tuple(Path(folder) / f"{number}.jpg" for number in range(asked.images))
-        sources = [table.paths[(n - (n % 100 == 99)) % len(table)] for n in range(asked.images)]
+        paths = tuple(Path(folder) / f"{number}.jpg" for number in range(options.images))
+        sources = [table.paths[(n - (n % 100 == 99)) % len(table)] for n in range(options.images)]
         with ThreadPoolExecutor() as pool:
-            made = pool.map(make, range(asked.images), paths, sources, [asked.width] * asked.images)
-            for number, _ in enumerate(made, start=1):
+            written = pool.map(make, range(options.images), paths, sources, [options.width] * options.images)
+            for number, _ in enumerate(written, start=1):
                 if number % 5000 == 0:
-                    print(f"made {number} images", flush=True)
+                    print(f"{number} images written", flush=True)
         before = peak_mib()
         prints, wall, cpu = timed(lambda: fingerprint.take(paths))
-        kept = sum(getattr(prints, name).nbytes for name in ("layout", "detail")) / asked.images
+        kept = sum(getattr(prints, name).nbytes for name in ("layout", "detail")) / options.images
         print(
-            f"reading {asked.images} images: {wall:.0f} s wall, {cpu:.0f} s CPU; {kept:.0f} bytes kept of each",
+            f"reading {options.images} images: {wall:.0f} s wall, {cpu:.0f} s CPU; {kept:.0f} bytes kept of each",
             flush=True,
         )
         print(
@@ -77,7 +77,7 @@ def main():
         )
         duplicates.find(first(prints, 500))
         earlier = None
-        for count in (asked.images // 8, asked.images // 4, asked.images // 2, asked.images):
+        for count in (options.images // 8, options.images // 4, options.images // 2, options.images):
             pairs, wall, cpu = timed(lambda count=count: duplicates.find(first(prints, count)))
             growth = "" if earlier is None else f"{cpu / earlier:.2f}"
             print(f"| {count} | {wall:.1f} | {cpu:.1f} | {growth} | {len(pairs)} |", flush=True)

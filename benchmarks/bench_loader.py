@@ -1,12 +1,12 @@
-"""The loader alone beside torchvision's usual one, on 600x450 JPEGs; what its parts cost; memory over epochs.
+"""Speed of the loader compared with torchvision's, on 600x450 JPEGs; cost of its parts; memory over epochs.
 
     python benchmarks/bench_loader.py
     python benchmarks/bench_loader.py --data ../shared/data/dermoscopy-288-mini --sizes 96 224
 
 torchvision: ImageFolder, RandomResizedCrop, both flips, RandAugment(2, 9), all on Pillow images, then float tensors,
-in a DataLoader in this process. dspkd: images decoded once, then the same but for rotations, which it has besides, in
-its own TrainBatches in this process. One thread, batch by batch in turn; what decoding once took is told beside.
-Images are painted ones, or those of a folder, brought to 600x450.
+in a DataLoader in this process. dspkd: images decoded once, then the same transforms and rotations, in its TrainBatches
+in this process. One thread, batch by batch in turn; the time to decode once is printed separately. Images are synthetic
+ones, or those of a folder, resized to 600x450.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def jpegs(folder, source, count):
 
 
 def endless(epoch):
-    """Return a function that makes the next batch, epoch after epoch; `epoch` returns one's batches."""
+    """Return a function that loads the next batch, epoch after epoch; `epoch` returns the batches of one."""
     batches = itertools.chain.from_iterable(epoch(number) for number in itertools.count())
 
     def step():
@@ -64,13 +64,13 @@ def torchvision_epoch(folder, size, batch, ops):
 
 
 def parts(decoded, augment, rows, batch):
-    """Return milliseconds of the processor an image: reading, making all but RandAugment of it, RandAugment."""
+    """Return processor milliseconds per image: reading, the affine transform, RandAugment."""
     plain = Augmentation(size=augment.size, num_ops=0)
 
     def spent(work):
         started = time.process_time()
-        made = [work(int(row)) for row in rows]
-        return 1e3 * (time.process_time() - started) / len(rows), made
+        images = [work(int(row)) for row in rows]
+        return 1e3 * (time.process_time() - started) / len(rows), images
 
     reading, _ = spent(decoded)
     mapped, views = spent(lambda row: plain.pixels(decoded(row), name=str(row), view=0, seed=0))
@@ -82,20 +82,20 @@ def parts(decoded, augment, rows, batch):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a folder with images; painted ones without it")
+    parser.add_argument("--data", type=Path, help="a folder of images; synthetic ones without it")
     parser.add_argument("--images", type=int, default=160)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96, 150, 224])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=30, help="batches of each")
-    parser.add_argument("--epochs", type=int, default=10, help="over which memory is watched")
-    asked = parser.parse_args()
+    parser.add_argument("--epochs", type=int, default=10, help="epochs over which memory is measured")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = jpegs(Path(temporary), asked.data, asked.images)
+        folder = jpegs(Path(temporary), options.data, options.images)
         table = data.read("folder", folder)
         rows = np.arange(len(table))
         print(f"{len(table)} JPEGs of {np.mean([path.stat().st_size for path in table.paths]) / 1e3:.0f} kB")
-        for size in asked.sizes:
+        for size in options.sizes:
             augment = Augmentation(size=size)
             started = time.process_time()
             decoded = DecodeCache(
@@ -107,20 +107,20 @@ def main():
                 log=lambda _: None,
             )
             once = 1e3 * (time.process_time() - started) / len(rows)
-            ours = TrainBatches(table, rows, augment, batch_size=asked.batch, decoded=decoded)
+            ours = TrainBatches(table, rows, augment, batch_size=options.batch, decoded=decoded)
             spent = take_turns(
                 {
-                    "torchvision": endless(torchvision_epoch(folder, size, asked.batch, 2)),
+                    "torchvision": endless(torchvision_epoch(folder, size, options.batch, 2)),
                     "dspkd": endless(ours.epoch),
                 },
-                asked.rounds,
+                options.rounds,
             )
             print(told(f"{size} px: images a second, dspkd / torchvision", ratio(spent["torchvision"], spent["dspkd"])))
-            each = {name: 1e3 * np.median(pairs[:, 1]) / asked.batch for name, pairs in spent.items()}
-            each |= {"decoding once": once, **parts(decoded, augment, rows, asked.batch)}
+            each = {name: 1e3 * np.median(pairs[:, 1]) / options.batch for name, pairs in spent.items()}
+            each |= {"decoding once": once, **parts(decoded, augment, rows, options.batch)}
             print("    processor ms an image: " + ", ".join(f"{name} {ms:.2f}" for name, ms in each.items()))
         memory = []
-        for epoch in range(asked.epochs):
+        for epoch in range(options.epochs):
             for _ in ours.epoch(epoch):
                 pass
             memory.append(memory_mib())

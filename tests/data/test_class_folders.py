@@ -14,12 +14,12 @@ def root(tmp_path):
     return tmp_path
 
 
-def described(root, text, **options):
+def read_with(root, text, **options):
     (root / "metadata.csv").write_text(text)
     return class_folders.read(root, **options)
 
 
-def test_folders_are_classes_and_other_files_are_passed_over(root):
+def test_folders_are_classes_and_other_files_are_ignored(root):
     table = class_folders.read(root)
     assert table.classes == ("MEL", "NV")
     assert table.ids == ("MEL/c.jpeg", "NV/a.jpg", "NV/b.PNG")
@@ -37,16 +37,16 @@ def test_folders_are_classes_and_other_files_are_passed_over(root):
         ("id", ("a.tif", "b", "c")),
     ],
 )
-def test_metadata_find_their_images(root, naming, names):
+def test_metadata_are_matched_to_images(root, naming, names):
     a, b, c = names
-    table = described(root, f"lesion_id,{naming},sex\nL2,{b},f\nL2,{a},m\nL1,{c},\n")
+    table = read_with(root, f"lesion_id,{naming},sex\nL2,{b},f\nL2,{a},m\nL1,{c},\n")
     assert table.groups == ("L1", "L2", "L2")
     assert table.attributes == {"sex": ("", "m", "f")}
 
 
-def test_patients_go_before_lesions_unless_a_column_is_named(root):
+def test_images_are_grouped_by_patient_unless_a_column_is_named(root):
     text = "file,lesion_id,patient_id\nNV/a.jpg,L1,P1\nNV/b.PNG,L2,P1\nMEL/c.jpeg,L3,\n"
-    table = described(root, text)
+    table = read_with(root, text)
     assert table.groups == ("image:MEL/c.jpeg", "P1", "P1")
     assert table.attributes == {"lesion_id": ("L3", "L1", "L2")}
     assert class_folders.read(root, group="lesion_id").groups == ("L3", "L1", "L2")
@@ -63,38 +63,38 @@ def test_two_metadata_files_are_refused(root):
     ("text", "message"),
     [
         ("file,sex\na,f\nb,f\n", r"metadata\.csv: no row for 1 of 3 images: MEL/c\.jpeg"),
-        ("file,sex\na,f\nb,f\nc,f\nd,f\n", r"metadata\.csv, line 5: file 'd' is no image of this data set"),
-        ("file,sex\na,f\na,f\n", r"line 3: file 'a' is given a second time"),
+        ("file,sex\na,f\nb,f\nc,f\nd,f\n", r"metadata\.csv, line 5: file 'd'"),
+        ("file,sex\na,f\na,f\n", r"line 3: file 'a' .*line 2"),
         ("file,sex\na,f\na.jpg,f\n", r"line 3: file 'a\.jpg' .*NV/a\.jpg, .* line 2; keep one"),
-        ("photo,sex\na,f\n", r"no column names the image; want one of file, path"),
+        ("photo,sex\na,f\n", r"metadata\.csv: .*one of file, path"),
     ],
 )
-def test_metadata_that_do_not_match_are_refused_by_line(root, text, message):
+def test_metadata_that_do_not_match_are_refused_with_the_line(root, text, message):
     with pytest.raises(DataError, match=message):
-        described(root, text)
+        read_with(root, text)
 
 
 def test_a_name_in_two_classes_needs_its_folder(root):
     (root / "MEL" / "a.jpg").touch()
     with pytest.raises(DataError, match=r"line 2: file 'a' fits MEL/a\.jpg, NV/a\.jpg; write CLASS/IMAGE"):
-        described(root, "file,sex\na,f\n")
+        read_with(root, "file,sex\na,f\n")
 
 
-def test_a_grouping_that_cannot_be_had_is_refused(root):
-    with pytest.raises(DataError, match=r"no \*\.csv here, so images cannot be grouped by 'patient'"):
+def test_a_missing_group_column_is_refused(root):
+    with pytest.raises(DataError, match=r"no \*\.csv .*'patient'"):
         class_folders.read(root, group="patient")
-    with pytest.raises(DataError, match=r"no column 'patient'; did you mean 'patient_id'\?"):
-        described(root, "file,patient_id\na,P\nb,P\nc,P\n", group="patient")
+    with pytest.raises(DataError, match=r"'patient'; did you mean 'patient_id'"):
+        read_with(root, "file,patient_id\na,P\nb,P\nc,P\n", group="patient")
 
 
 def test_a_folder_without_classes_or_a_class_without_images_is_refused(root, tmp_path_factory):
     empty = tmp_path_factory.mktemp("empty")
-    with pytest.raises(DataError, match=r"no class folder here; want .*/CLASS/IMAGE"):
+    with pytest.raises(DataError, match=r"no class folder here; expected .*/CLASS/IMAGE"):
         class_folders.read(empty)
-    # What a folder of parts, train/NV/a.jpg, looks like: its parts must not be taken for classes.
+    # What a folder of parts, train/NV/a.jpg, looks like: its parts must not be read as classes.
     (root / "train" / "NV").mkdir(parents=True)
     (root / "train" / "NV" / "a.jpg").touch()
-    with pytest.raises(DataError, match=r"train: a class folder without images"):
+    with pytest.raises(DataError, match=r"train: .*without images"):
         class_folders.read(root)
 
 

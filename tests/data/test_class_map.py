@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,42 +40,42 @@ GOOD = 'drop = ["UNK"]\n[classes]\nnaevus = ["NV"]\ncarcinoma = ["SCC", "BCC"]\n
 
 
 def test_classes_are_renamed_merged_dropped_and_ordered(table, load):
-    made = load(GOOD).apply(table)
-    assert made.classes == ("naevus", "carcinoma", "melanoma")
-    became = dict(zip(made.attributes["was"], (made.classes[label] for label in made.labels), strict=True))
+    mapped = load(GOOD).apply(table)
+    assert mapped.classes == ("naevus", "carcinoma", "melanoma")
+    became = dict(zip(mapped.attributes["was"], (mapped.classes[label] for label in mapped.labels), strict=True))
     assert became == {"MEL": "melanoma", "NV": "naevus", "BCC": "carcinoma", "SCC": "carcinoma"}
-    assert made.ids == ("b", "c", "d", "e", "f", "g")
-    assert made.groups == ("Lb", "Lc", "Ld", "Le", "Lf", "Lg")
-    assert [path.name for path in made.paths] == list(made.ids)
-    assert made.labels.dtype == np.int64
+    assert mapped.ids == ("b", "c", "d", "e", "f", "g")
+    assert mapped.groups == ("Lb", "Lc", "Ld", "Le", "Lf", "Lg")
+    assert [path.name for path in mapped.paths] == list(mapped.ids)
+    assert mapped.labels.dtype == np.int64
 
 
-def test_each_to_itself_changes_nothing(table):
+def test_the_identity_map_changes_nothing(table):
     same = ClassMap(Path("m"), {name: (name,) for name in NAMES}).apply(table)
     assert same.digest == table.digest
     assert same.attributes == table.attributes
 
 
-def test_images_of_each_new_class_are_those_of_its_old_ones(table, load):
+def test_a_merged_class_has_the_images_of_its_old_classes(table, load):
     old, new = table.counts(), load(GOOD).apply(table).counts()
     assert new["carcinoma"] == tuple(np.add(old["BCC"], old["SCC"]))
     assert sum(images for images, _ in new.values()) == len(table) - old["UNK"][0]
 
 
-def test_a_dropped_class_need_not_be_there(table, load):
-    known = table.take([1, 2, 3, 4])
-    known = Table(("MEL", "NV", "BCC", "SCC"), known.ids, known.paths, known.labels, known.groups, {}, known.root)
-    assert len(load(GOOD).apply(known)) == 4
+def test_a_dropped_class_need_not_exist(table, load):
+    reduced = table.take([1, 2, 3, 4])
+    reduced = replace(reduced, classes=("MEL", "NV", "BCC", "SCC"))
+    assert len(load(GOOD).apply(reduced)) == 4
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('drop = ["UNK"]\n[classes]\nm = ["MEL"]\nn = ["NV"]', r"map\.toml: says nothing of BCC, SCC, which data has"),
-        ('[classes]\nm = ["MELL"]\nn = ["NV", "BCC", "SCC", "UNK", "MEL"]', "no class 'MELL'; did you mean 'MEL'"),
+        ('drop = ["UNK"]\n[classes]\nm = ["MEL"]\nn = ["NV"]', r"map\.toml: .*BCC, SCC .*drop"),
+        ('[classes]\nm = ["MELL"]\nn = ["NV", "BCC", "SCC", "UNK", "MEL"]', "'MELL'; did you mean 'MEL'"),
     ],
 )
-def test_a_map_of_other_classes_is_refused(table, load, text, message):
+def test_a_map_that_does_not_fit_the_classes_is_refused(table, load, text, message):
     with pytest.raises(DataError, match=message):
         load(text).apply(table)
 
@@ -82,24 +83,24 @@ def test_a_map_of_other_classes_is_refused(table, load, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"map\.toml: names no class; want drop = "),
+        ("", r"map\.toml: names no class; .*\[classes\]"),
         ("classes = 3", "names no class"),
-        ("[clases]", "no key 'clases'; did you mean 'classes'"),
-        ('[classes]\na = "MEL"', r"classes\.a: want names of classes, .*got \'MEL\'"),
-        ("[classes]\na = []", r"classes\.a: want names"),
-        ("[classes]\na = [1]", r"classes\.a: want names"),
-        ('drop = "UNK"\n[classes]\na = ["MEL"]', "drop: want names of classes"),
-        ('[classes]\na = ["MEL"]\nb = ["NV", "MEL"]', "MEL: mentioned twice"),
-        ('drop = ["MEL"]\n[classes]\na = ["MEL"]', "MEL: mentioned twice"),
-        ('[classes]\na = ["MEL"]\ndrop = ["UNK"]', r"drop stands below \[classes\]; write it above"),
+        ("[clases]", "'clases'; did you mean 'classes'"),
+        ('[classes]\na = "MEL"', r"classes\.a: .*got 'MEL'"),
+        ("[classes]\na = []", r"classes\.a: "),
+        ("[classes]\na = [1]", r"classes\.a: "),
+        ('drop = "UNK"\n[classes]\na = ["MEL"]', "drop: .*got 'UNK'"),
+        ('[classes]\na = ["MEL"]\nb = ["NV", "MEL"]', r"map\.toml: MEL: "),
+        ('drop = ["MEL"]\n[classes]\na = ["MEL"]', r"map\.toml: MEL: "),
+        ('[classes]\na = ["MEL"]\ndrop = ["UNK"]', r"drop is below \[classes\]; write it above"),
         ("[classes", "not TOML"),
     ],
 )
-def test_what_is_no_class_map_is_refused(load, text, message):
+def test_an_invalid_class_map_is_refused(load, text, message):
     with pytest.raises(DataError, match=message):
         load(text)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no\.toml: cannot be read: No such file"):
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no\.toml: cannot be read"):
         class_map.load(tmp_path / "no.toml")

@@ -23,37 +23,37 @@ def trained(of):
     return Split(np.array(["train"] * len(of)))
 
 
-def test_values_are_counted_in_each_part_the_commonest_first_and_the_missing_last():
+def test_values_are_counted_in_each_part_by_frequency_missing_ones_last():
     of = table(sex=["male", "", "female", "female", "Unknown", "male", "female", "NaN"])
-    made = card(of, Split(np.array(["train", "train", "train", "val", "val", "test", "test", "test"])))["sex"]
-    assert made.column == "sex"
-    assert made.parts == {
+    attribute = card(of, Split(np.array(["train", "train", "train", "val", "val", "test", "test", "test"])))["sex"]
+    assert attribute.column == "sex"
+    assert attribute.parts == {
         "train": {"female": 1, "male": 1, UNKNOWN: 1},
         "val": {"female": 1, "male": 0, UNKNOWN: 1},
         "test": {"female": 1, "male": 1, UNKNOWN: 1},
     }
-    assert [list(values) for values in made.parts.values()] == [["female", "male", UNKNOWN]] * 3
-    assert made.medians == {}
+    assert [list(values) for values in attribute.parts.values()] == [["female", "male", UNKNOWN]] * 3
+    assert attribute.medians == {}
 
 
-def test_ages_are_in_bands_with_their_medians_and_what_is_no_number_stays():
+def test_ages_are_in_bands_with_medians():
     of = table(age=["0", "19", "20.0", "79", "80", "95", "", "60-69", "-1", "inf"])
-    made = card(of, trained(of))["age"]
-    assert made.parts["train"] == {
+    attribute = card(of, trained(of))["age"]
+    assert attribute.parts["train"] == {
         "-1": 1, "0 to 19": 2, "20 to 39": 1, "60 to 79": 1, "60-69": 1, "80 and over": 2, "inf": 1, UNKNOWN: 1,
     }  # fmt: skip
-    assert made.medians == {"train": (20 + 79) / 2}
-    assert list(made.parts["train"])[:3] == ["-1", "0 to 19", "20 to 39"]
+    assert attribute.medians == {"train": (20 + 79) / 2}
+    assert list(attribute.parts["train"])[:3] == ["-1", "0 to 19", "20 to 39"]
 
 
-def test_skin_types_are_in_their_own_order_however_they_are_written():
+def test_skin_types_are_in_their_own_order():
     of = table(fitspatrick=["3.0", "2.0", "3.0", "1", "VI", ""])
     assert list(card(of, trained(of))["skin type"].parts["train"].items()) == [
         ("1", 1), ("2", 1), ("3", 2), ("VI", 1), (UNKNOWN, 1)
     ]  # fmt: skip
 
 
-def test_more_than_a_dozen_values_are_summed_up_and_none_is_lost():
+def test_more_than_twelve_values_are_summed():
     cells = [f"place {n}" for n in range(15) for _ in range(15 - n)]
     of = table(region=cells)
     counts = card(of, trained(of))["body site"].parts["train"]
@@ -62,16 +62,16 @@ def test_more_than_a_dozen_values_are_summed_up_and_none_is_lost():
     assert sum(counts.values()) == len(cells)
 
 
-def test_what_no_column_tells_is_not_provided():
+def test_an_attribute_without_a_column_is_not_provided():
     of = table(["L1", "L1", ""])
-    made = card(of, trained(of))
-    assert made.pop("lesion or patient").parts["train"] == {"named": 2, UNKNOWN: 1}
-    assert list(made) == list(COLUMNS)
-    for attribute in made.values():
+    attributes = card(of, trained(of))
+    assert attributes.pop("lesion or patient").parts["train"] == {"named": 2, UNKNOWN: 1}
+    assert list(attributes) == list(COLUMNS)
+    for attribute in attributes.values():
         assert (attribute.column, attribute.parts) == (None, {})
 
 
-def test_of_several_columns_the_first_known_one_tells():
+def test_of_several_columns_the_first_is_used():
     of = table(gender=["x"], sex=["male"], age=["3"])
     assert card(of, trained(of))["sex"].column == "sex"
 
@@ -79,22 +79,22 @@ def test_of_several_columns_the_first_known_one_tells():
 def test_the_card_of_isic_2019_has_the_published_counts(shared):
     """Missing cells and archives as in ../shared/reference/method.md, section 12."""
     of = isic2019.read(shared / "data/isic2019-tables", images="unchecked")
-    made = card(of, split(of))
+    attributes = card(of, split(of))
     missing = {
-        name: sum(values[UNKNOWN] for values in made[name].parts.values()) for name in ("age", "sex", "body site")
+        name: sum(values[UNKNOWN] for values in attributes[name].parts.values()) for name in ("age", "sex", "body site")
     }
     assert missing == {"age": 437, "sex": 384, "body site": 2631}
     archives = {
-        name: sum(values[name] for values in made["source"].parts.values()) for name in ("BCN", "HAM", "MSK4", "")
+        name: sum(values[name] for values in attributes["source"].parts.values()) for name in ("BCN", "HAM", "MSK4", "")
     }
     assert archives == {"BCN": 12413, "HAM": 10015, "MSK4": 819, "": 2084}
-    assert sum(values[UNKNOWN] for values in made["lesion or patient"].parts.values()) == 2084
-    assert made["skin type"].column is None
+    assert sum(values[UNKNOWN] for values in attributes["lesion or patient"].parts.values()) == 2084
+    assert attributes["skin type"].column is None
 
 
 @pytest.mark.parametrize(("name", "column"), [("skin type", "fitspatrick"), ("sex", "gender"), ("body site", "region")])
 def test_the_columns_of_clinical_photographs_are_known(shared, name, column):
     of = class_folders.read(shared / "data/clinical-mini")
-    made = card(of, split(of))[name]
-    assert made.column == column
-    assert sum(sum(values.values()) for values in made.parts.values()) == len(of) == 673
+    attribute = card(of, split(of))[name]
+    assert attribute.column == column
+    assert sum(sum(values.values()) for values in attribute.parts.values()) == len(of) == 673

@@ -46,10 +46,10 @@ def test_a_class_map_is_applied(folder):
 
 
 def test_a_split_file_is_read(lesions, tmp_path):
-    made = load(lesions, split=SplitOptions(seed=7))
-    made.split.save(tmp_path / "split.csv", made.table)
+    dataset = load(lesions, split=SplitOptions(seed=7))
+    dataset.split.save(tmp_path / "split.csv", dataset.table)
     again = load(lesions, split=SplitOptions(file=str(tmp_path / "split.csv")))
-    assert again.split.digest == made.split.digest
+    assert again.split.digest == dataset.split.digest
 
 
 def test_a_leaking_split_needs_a_waiver(folder):
@@ -64,8 +64,8 @@ def test_a_leaking_split_needs_a_waiver(folder):
 def test_a_leaking_split_is_refused_by_its_source(lesions, tmp_path):
     with pytest.raises(DataError, match=r"^split\.by = 'image': "):
         load(lesions, split=SplitOptions(by="image"))
-    made = load(lesions, split=SplitOptions(by="image", waiver="test"))
-    made.split.save(tmp_path / "split.csv", made.table)
+    dataset = load(lesions, split=SplitOptions(by="image", waiver="test"))
+    dataset.split.save(tmp_path / "split.csv", dataset.table)
     with pytest.raises(DataError, match=r"split\.csv: \d+ lesions or patients"):
         load(lesions, split=SplitOptions(file=tmp_path / "split.csv"))
 

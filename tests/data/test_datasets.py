@@ -19,9 +19,9 @@ TABLE = b"image,label\na,NV\n"
 def zipped(files):
     """Return the bytes of a zip file of ``{name: content}``."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in files.items():
-            made.writestr(name, content)
+            file.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -54,12 +54,12 @@ def site(serve, monkeypatch):
 
 @pytest.fixture
 def get(tmp_path):
-    said = []
+    lines = []
 
     def get(name="ours", **options):
-        said.clear()
-        datasets.download(name, tmp_path / "d", progress=lambda *_: None, say=said.append, **options)
-        return said
+        lines.clear()
+        datasets.download(name, tmp_path / "d", progress=lambda *_: None, say=lines.append, **options)
+        return lines
 
     return get
 
@@ -75,67 +75,67 @@ def left(folder):
     )
 
 
-WANTED = ["Input/a.jpg", "Input/b.jpg", "download.json", "images/two/c.jpg", "images/two/deep/d.jpg", "t.csv"]
+EXPECTED = ["Input/a.jpg", "Input/b.jpg", "download.json", "images/two/c.jpg", "images/two/deep/d.jpg", "t.csv"]
 
 
-def test_a_data_set_is_fetched_checked_and_unpacked_and_says_its_terms_first(site, get, tmp_path):
-    said = get()
-    assert left(tmp_path / "d") == WANTED
+def test_a_data_set_is_downloaded_checked_and_unpacked(site, get, tmp_path):
+    lines = get()
+    assert left(tmp_path / "d") == EXPECTED
     assert (tmp_path / "d/Input/a.jpg").read_text() == "A" * 1000
-    assert said[0] == "Images\nhttps://p\nlicence: CC\nplease cite:\nUs, 2020"
-    assert said[-1] == "two.zip: whole (length alone: no checksum is known)"
+    assert lines[0] == "Images\nhttps://p\nlicence: CC\nplease cite:\nUs, 2020"
+    assert lines[-1] == "two.zip: complete (length alone: no checksum is known)"
     receipt = json.loads((tmp_path / "d/download.json").read_text())
     assert (receipt["data_set"], receipt["licence"], list(receipt["files"])) == ("ours", "CC", list(FILES))
     assert receipt["files"]["one.zip"] == {"url": f"{site.url}/one.zip", "bytes": len(ONE), "checked": sha(ONE)}
 
 
-def test_terms_are_said_before_anything_is_asked_of_a_server(site, tmp_path):
-    asked = []
-    datasets.download("ours", tmp_path / "d", progress=lambda *_: None, say=lambda _: asked.append(len(site.seen)))
-    assert asked == [0, 1, 2, 3]
+def test_licence_and_citation_come_before_the_first_request(site, tmp_path):
+    requests = []
+    datasets.download("ours", tmp_path / "d", progress=lambda *_: None, say=lambda _: requests.append(len(site.seen)))
+    assert requests == [0, 1, 2, 3]
 
 
-def test_what_is_there_is_not_fetched_again(site, get, tmp_path):
+def test_existing_files_are_not_fetched_again(site, get, tmp_path):
     get()
     site.seen.clear()
-    assert len(get()) == 2  # the terms, and that the table is whole
+    assert len(get()) == 2  # licence and citation, and that the table is complete
     assert site.seen == []
     (tmp_path / "d/Input").rename(tmp_path / "elsewhere")
     get()
     assert site.seen == [("/one.zip", None)]
-    assert left(tmp_path / "d") == WANTED
+    assert left(tmp_path / "d") == EXPECTED
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_wrong_bytes_of_any_file_leave_nothing_of_it(site, get, tmp_path, name):
+def test_a_file_with_wrong_bytes_is_deleted(site, get, tmp_path, name):
     site.files[name] = bytes(255 - byte for byte in FILES[name])
-    with pytest.raises(DataError, match=rf"{name}: (its sha256 is|not a whole zip file)"):
+    with pytest.raises(DataError, match=rf"{name}: (its sha256 is|not a complete zip file)"):
         get()
     assert not (tmp_path / "d" / name).exists()
     assert not [path for path in left(tmp_path / "d") if "images" in path or path.startswith(".")]
     assert not (tmp_path / "d" / ("Input" if name == "one.zip" else "images/two")).exists()
 
 
-def test_a_zip_file_whose_contents_are_damaged_is_never_unpacked_in_part(site, get, tmp_path):
+def test_a_damaged_zip_file_is_not_unpacked(site, get, tmp_path):
     images = {"a.jpg": "A" * 5000, "b.jpg": "B" * 5000}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as stored:
         for name, content in images.items():
             stored.writestr(name, content)
     site.files["two.zip"] = buffer.getvalue().replace(b"BBBBB", b"BBXBB", 1)
-    with pytest.raises(DataError, match=r"two\.zip: not a whole zip file: Bad CRC-32 for file 'b\.jpg'.*nothing of it"):
+    with pytest.raises(DataError, match=r"two\.zip: .*'b\.jpg'.*nothing of it"):
         get()
     assert not (tmp_path / "d/two.zip").exists()
-    with pytest.raises(DataError, match="not a whole zip file: Bad CRC-32"):
+    with pytest.raises(DataError, match=r"z\.zip: not a complete zip file"):
         archive.unpack(write(tmp_path / "z.zip", site.files["two.zip"]), tmp_path / "in", lambda *_: None)
     assert not (tmp_path / "in").exists()
     site.files["two.zip"] = TWO
     get()
-    assert left(tmp_path / "d") == WANTED
+    assert left(tmp_path / "d") == EXPECTED
 
 
 @pytest.mark.parametrize("after", ["unpacked", "renamed"])
-def test_a_run_that_was_killed_while_unpacking_goes_on(site, get, tmp_path, monkeypatch, after):
+def test_a_download_interrupted_while_unpacking_resumes(site, get, tmp_path, monkeypatch, after):
     real = archive.unpack
 
     def killed(path, folder, progress):
@@ -155,24 +155,24 @@ def test_a_run_that_was_killed_while_unpacking_goes_on(site, get, tmp_path, monk
     monkeypatch.setitem(SOURCES, "ours", source(site.url))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     get()
-    assert left(tmp_path / "d") == WANTED
+    assert left(tmp_path / "d") == EXPECTED
     assert [path for path, _ in site.seen] == ["/t.csv", "/one.zip", "/two.zip"]
 
 
-def test_a_folder_of_unknown_origin_is_left_alone(site, get, tmp_path):
+def test_a_folder_of_unknown_origin_is_not_overwritten(site, get, tmp_path):
     (tmp_path / "d/Input").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"Input: is there already, and not from this download; move it away"):
+    with pytest.raises(DataError, match=r"Input: .*move it away"):
         get()
     assert not list((tmp_path / "d/Input").iterdir())
 
 
-def test_a_mirror_is_asked_instead_and_checked_as_well(site, get, serve, tmp_path):
+def test_a_mirror_replaces_the_address_with_the_same_checks(site, get, serve, tmp_path):
     with serve({f"m/{name}": content for name, content in FILES.items()}) as mirror:
         get(mirror=f"{mirror.url}/m/")
         assert [path for path, _ in mirror.seen] == ["/m/t.csv", "/m/one.zip", "/m/two.zip"]
-        assert left(tmp_path / "d") == WANTED
+        assert left(tmp_path / "d") == EXPECTED
     assert site.seen == []
-    with pytest.raises(DataError, match=r"mirror 'ftp://x': want an address that begins with https://"):
+    with pytest.raises(DataError, match=r"mirror 'ftp://x': .*https://"):
         get(mirror="ftp://x")
 
 
@@ -190,13 +190,13 @@ def test_the_disk_must_hold_the_data_set_and_its_largest_zip_file(site, get, tmp
     get()
 
 
-def test_two_processes_do_not_fetch_into_one_folder(site, get, tmp_path):
+def test_a_second_process_is_refused(site, get, tmp_path):
     (tmp_path / "d").mkdir()
     with FileLock(tmp_path / "d/.download.lock"), pytest.raises(DataError, match="another process is downloading"):
         get()
 
 
-def test_a_folder_is_of_one_data_set(site, get, monkeypatch):
+def test_a_folder_of_another_data_set_is_refused(site, get, monkeypatch):
     get()
     monkeypatch.setitem(SOURCES, "theirs", source(site.url))
     with pytest.raises(DataError, match=r"holds 'ours'; give 'theirs' a folder of its own"):
@@ -210,16 +210,16 @@ def link(name):
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "C:/x", "a\\..\\x", link("a")], ids=str)
-def test_a_zip_file_that_leads_out_of_itself_is_refused(tmp_path, name):
+def test_a_zip_file_with_paths_outside_is_refused(tmp_path, name):
     (tmp_path / "z.zip").write_bytes(zipped({"good.jpg": "x", name: "/etc"}))
-    with pytest.raises(DataError, match=r"z\.zip: '.*' in it leads out of it; nothing was unpacked"):
+    with pytest.raises(DataError, match=r"z\.zip: '.*' leads out"):
         archive.unpack(tmp_path / "z.zip", tmp_path / "in", lambda *_: None)
     assert left(tmp_path) == ["z.zip"]
 
 
-def test_a_zip_file_of_nothing_and_one_too_large_are_refused(tmp_path, monkeypatch):
+def test_empty_and_too_large_zip_files_are_refused(tmp_path, monkeypatch):
     (tmp_path / "z.zip").write_bytes(zipped({"__MACOSX/x": "x"}))
-    with pytest.raises(DataError, match="there is no file in it"):
+    with pytest.raises(DataError, match=r"z\.zip: no file in it"):
         archive.unpack(tmp_path / "z.zip", tmp_path / "in", lambda *_: None)
     (tmp_path / "z.zip").write_bytes(zipped({"bomb": bytes(10**7)}))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10**7 - 1}))
@@ -228,12 +228,12 @@ def test_a_zip_file_of_nothing_and_one_too_large_are_refused(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_what_is_known_of_each_data_set_is_well_formed(name):
-    known = catalog.find(name)
-    assert "creativecommons.org/licenses/" in known.licence
-    assert known.citation
-    assert len({remote.name for remote in known.files}) == len(known.files)
-    for remote in known.files:
+def test_catalog_entries_are_well_formed(name):
+    entry = catalog.find(name)
+    assert "creativecommons.org/licenses/" in entry.licence
+    assert entry.citation
+    assert len({remote.name for remote in entry.files}) == len(entry.files)
+    for remote in entry.files:
         assert remote.url.startswith("https://")
         assert (remote.folder is not None) == remote.name.endswith(".zip")
         kind, _, digits = (remote.digest or "md5:" + "0" * 32).partition(":")
@@ -241,15 +241,15 @@ def test_what_is_known_of_each_data_set_is_well_formed(name):
         assert int(digits, 16) >= 0
 
 
-def test_checksums_of_isic_2019_agree_with_the_tables_at_hand(shared):
+def test_checksums_of_isic_2019_agree_with_our_copies_of_the_tables(shared):
     for remote in catalog.find("isic2019").files[:2]:
         content = (shared / "data" / "isic2019-tables" / remote.name).read_bytes()
         assert (len(content), sha(content)) == (remote.size, remote.digest)
 
 
-def test_the_command_downloads_and_says_what_to_do_next(site, tmp_path):
+def test_the_command_downloads_and_prints_the_layout(site, tmp_path):
     out, _ = call("data", "download", "ours", "--to", tmp_path / "d")
     assert out.startswith("Images\nhttps://p\nlicence: CC\nplease cite:\nUs, 2020\n")
     assert out.endswith(f"{tmp_path / 'd'}: complete; layout isic2019\n")
-    told = refused("data", "download", "isic2018", "--to", tmp_path / "e")
-    assert "no data set to download is called 'isic2018'; did you mean 'isic2019'?" in told
+    error = refused("data", "download", "isic2018", "--to", tmp_path / "e")
+    assert "'isic2018'; did you mean 'isic2019'?" in error

@@ -21,7 +21,7 @@ def smooth(height, width):
     return np.stack([255 * x, 255 * y, 127 * (1 + np.sin(5 * x + 3 * y))], axis=2).astype(np.uint8)
 
 
-def test_rgb_pixels_come_back_as_they_are_and_writable(tmp_path):
+def test_rgb_pixels_are_unchanged_and_writable(tmp_path):
     pixels = smooth(20, 30)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     decoded = decode(tmp_path / "a.png")
@@ -31,7 +31,7 @@ def test_rgb_pixels_come_back_as_they_are_and_writable(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_exif_orientation_is_turned_upright(tmp_path, orientation):
+def test_exif_orientations_are_applied(tmp_path, orientation):
     upright = np.kron(CORNERS, np.ones((10, 15, 1), dtype=np.uint8))
     undo = {
         1: lambda a: a,
@@ -72,7 +72,7 @@ def test_sixteen_bits_are_rounded_to_eight():
     assert decode(file)[0, :, 0].tolist() == [0, 0, 1, 1, 254, 255]
 
 
-def test_black_lies_behind_transparent_pixels(tmp_path):
+def test_transparent_pixels_are_laid_over_black(tmp_path):
     alpha = np.array([[0, 255], [51, 255]], dtype=np.uint8)
     Image.fromarray(np.dstack([CORNERS, alpha])).save(tmp_path / "rgba.png")
     want = np.array([[[0, 0, 0], [0, 255, 0]], [[0, 0, 51], [255, 255, 255]]])
@@ -85,7 +85,7 @@ def test_black_lies_behind_transparent_pixels(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize(("height", "width"), [(450, 600), (600, 451), (150, 200), (30, 50), (64, 64), (2004, 2001)])
-def test_the_short_side_is_exact_and_the_aspect_kept(tmp_path, suffix, height, width):
+def test_the_short_side_is_exact_and_the_aspect_ratio_kept(tmp_path, suffix, height, width):
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(smooth(height, width)).save(path, **({"compress_level": 1} if suffix == "png" else {}))
     got = decode(path, short_side=64)
@@ -132,7 +132,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction(tmp_path, monkeypatch):
 
 
 def broken_files(folder):
-    """Files no image should be read from, and what the message must say."""
+    """Write files that must not be read as images; return a fragment of the message for each."""
     Image.fromarray(smooth(150, 200)).save(folder / "whole.jpg", quality=95)
     whole = (folder / "whole.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -152,7 +152,7 @@ def broken_files(folder):
 
 @pytest.mark.parametrize("name", ["cut.jpg", "text.jpg", "empty.jpg", "missing.jpg", "float.tif", "deep.tif"])
 @pytest.mark.parametrize("short_side", [None, 8])
-def test_a_damaged_file_is_refused_by_name(tmp_path, name, short_side):
+def test_a_damaged_file_is_refused_with_its_name(tmp_path, name, short_side):
     cause = broken_files(tmp_path)[name]
     with pytest.raises(DataError, match=rf"{name}: not a readable image: .*{cause}"):
         decode(tmp_path / name, short_side=short_side)
@@ -183,11 +183,11 @@ def table_of(folder, names):
     )
 
 
-def test_check_counts_and_names_the_damaged(tmp_path):
+def test_check_counts_and_names_damaged_files(tmp_path):
     broken = [*broken_files(tmp_path)]
-    heard = []
-    check(table_of(tmp_path, ["whole.jpg"]), heard.append)
-    assert heard == ["1 images decoded, none damaged"]
+    lines = []
+    check(table_of(tmp_path, ["whole.jpg"]), lines.append)
+    assert lines == ["1 images decoded, none damaged"]
     with pytest.raises(DataError) as caught:
         check(table_of(tmp_path, ["whole.jpg", *broken]))
     assert "6 of 7 images do not decode" in str(caught.value)
@@ -195,7 +195,7 @@ def test_check_counts_and_names_the_damaged(tmp_path):
     assert not any(name in str(caught.value) for name in ["whole.jpg", *broken[3:]])
 
 
-def test_all_of_dermoscopy_224_mini_decodes_and_one_cut_file_among_them_is_found(shared, tmp_path):
+def test_one_cut_file_among_hundreds_is_found(shared, tmp_path):
     table = isic2019.read(shared / "data/dermoscopy-224-mini")
     check(table)
     last = table.paths[-1].read_bytes()

@@ -82,7 +82,7 @@ def test_every_copy_is_found_and_nothing_else(found):
     assert pairs == {(number, COUNT + number) for number in range(len(COPIES))}
 
 
-def test_the_turn_that_was_made_is_named(found):
+def test_the_turn_of_a_copy_is_named(found):
     from dspkd.data.audit.audit import TURNS
 
     named = dict(zip(found.second.tolist(), found.turn.tolist(), strict=True))
@@ -103,8 +103,8 @@ def test_the_order_of_the_files_does_not_matter(originals, tmp_path):
 
 
 def test_a_lower_threshold_only_adds_pairs(originals, tmp_path):
-    seen = prints_of([*originals, ruled(originals[0])], tmp_path)
-    few, many = (find(seen, least=least) for least in (0.9, 0.0))
+    prints = prints_of([*originals, ruled(originals[0])], tmp_path)
+    few, many = (find(prints, least=least) for least in (0.9, 0.0))
     assert set(zip(few.first, few.second, strict=True)) < set(zip(many.first, many.second, strict=True))
 
 
@@ -125,14 +125,14 @@ def test_images_that_are_broken_flat_or_alone_have_no_copies(tmp_path):
     assert len(find(fingerprint.take(()))) == 0
 
 
-def test_equal_pixels_are_copies_even_where_nothing_is_to_be_seen(tmp_path):
+def test_equal_pixels_are_copies_even_without_structure(tmp_path):
     pairs = find(prints_of([Image.new("RGB", (80, 80), "white")] * 3, tmp_path))
     assert clusters(pairs.first, pairs.second, 3).tolist() == [0, 0, 0]
     assert set(pairs.similarity) == {1.0}
 
 
 def hairy(image, hairs=14):
-    """So many dark curves across, the sort of copy whose first similarity leaves a doubt."""
+    """Return the image with dark curves drawn across it: a copy whose first similarity is uncertain."""
     image, draw = image.copy(), np.random.default_rng(3)
     pen = ImageDraw.Draw(image)
     for _ in range(hairs):
@@ -140,34 +140,34 @@ def hairy(image, hairs=14):
     return image
 
 
-def test_a_doubt_is_resolved_by_a_closer_look(originals, tmp_path, monkeypatch):
+def test_uncertain_pairs_are_compared_at_high_resolution(originals, tmp_path, monkeypatch):
     images = [*originals[:12], *(hairy(image) for image in originals[:12])]
-    seen = prints_of(images, tmp_path)
-    pairs = find(seen)
+    prints = prints_of(images, tmp_path)
+    pairs = find(prints)
     assert set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == {(n, 12 + n) for n in range(12)}
-    monkeypatch.setattr(duplicates, "_looked_closer", lambda prints, pairs: pairs)
-    first = find(seen, least=0)
-    assert len(find(seen)) < 12  # so it was the closer look that found the rest
+    monkeypatch.setattr(duplicates, "_compare_closely", lambda prints, pairs: pairs)
+    first = find(prints, least=0)
+    assert len(find(prints)) < 12  # so the comparison at high resolution found the rest
     monkeypatch.undo()
     nothing = np.full((128, 128, 3), 90, np.uint8)
     monkeypatch.setattr(duplicates, "decode", lambda path, short_side: nothing)
-    blind = find(seen, least=0)  # what shows nothing from near keeps its first similarity
+    blind = find(prints, least=0)  # an image without structure keeps its first similarity
     np.testing.assert_array_equal(blind.similarity, first.similarity)
 
 
-def test_progress_is_told_to_the_end(originals, tmp_path):
-    told = {}
+def test_progress_is_reported_to_the_end(originals, tmp_path):
+    last = {}
     find(
-        prints_of([originals[0], hairy(originals[0])], tmp_path), lambda what, done, of: told.update({what: (done, of)})
+        prints_of([originals[0], hairy(originals[0])], tmp_path), lambda what, done, of: last.update({what: (done, of)})
     )
-    assert told == {"turns searched": (8, 8), "candidates compared": (1, 1), "doubts resolved": (1, 1)}
+    assert last == {"turns searched": (8, 8), "candidates compared": (1, 1), "uncertain pairs compared": (1, 1)}
 
 
-def test_a_file_that_goes_away_meanwhile_is_named(originals, tmp_path):
-    seen = prints_of([originals[0], hairy(originals[0])], tmp_path)
+def test_a_file_that_is_deleted_meanwhile_is_named(originals, tmp_path):
+    prints = prints_of([originals[0], hairy(originals[0])], tmp_path)
     (tmp_path / "1.png").unlink()
     with pytest.raises(DataError, match=r"1\.png: not a readable image"):
-        find(seen)
+        find(prints)
 
 
 def test_a_copy_among_real_photographs_is_found(shared, tmp_path):
@@ -184,18 +184,18 @@ def test_a_copy_among_real_photographs_is_found(shared, tmp_path):
 
 
 @pytest.mark.parametrize("count", [3, 100, 2500])
-def test_cells_find_the_near_ones_that_looking_at_all_finds(count):
-    """Points in tight pairs, far fewer than `NEIGHBOURS`; of up to 144 points every cell is looked through."""
+def test_cells_find_the_same_neighbours_as_a_full_search(count):
+    """Points in tight pairs, far fewer than `NEIGHBOURS`; up to 144 points, every cell is searched."""
     draw = np.random.default_rng(0)
     centres = draw.normal(size=(-(-count // 2), 6)).astype(np.float32)
     points = np.repeat(centres, 2, axis=0)[:count] + draw.normal(scale=0.05, size=(count, 6)).astype(np.float32)
-    asked = points + draw.normal(scale=0.02, size=points.shape).astype(np.float32)
-    apart = np.linalg.norm(asked[:, None] - points[None], axis=2)
-    first, second = duplicates._Cells(points).near(asked)
+    queries = points + draw.normal(scale=0.02, size=points.shape).astype(np.float32)
+    apart = np.linalg.norm(queries[:, None] - points[None], axis=2)
+    first, second = duplicates._Cells(points).near(queries)
     assert (apart[first, second] <= duplicates.RADIUS + 1e-5).all()
-    found, own = set(zip(first.tolist(), second.tolist(), strict=True)), np.flatnonzero(np.diag(apart) <= 0.3)
-    assert {(row, row) for row in own.tolist()} <= found
+    pairs, own = set(zip(first.tolist(), second.tolist(), strict=True)), np.flatnonzero(np.diag(apart) <= 0.3)
+    assert {(row, row) for row in own.tolist()} <= pairs
     twins = {(row, row ^ 1) for row in range(count) if row ^ 1 < count and apart[row, row ^ 1] <= 0.3}
-    assert twins <= found
+    assert twins <= pairs
     if count <= 100:
-        assert found == set(zip(*(axis.tolist() for axis in np.nonzero(apart <= duplicates.RADIUS)), strict=True))
+        assert pairs == set(zip(*(axis.tolist() for axis in np.nonzero(apart <= duplicates.RADIUS)), strict=True))

@@ -60,13 +60,13 @@ def waves_by_hand(thumb):
     return waves
 
 
-def test_layout_is_the_cosine_transform_written_out():
+def test_layout_is_the_cosine_transform_computed_by_hand():
     images = thumbs()
     np.testing.assert_allclose(layout_of(images), [waves_by_hand(p) for p in images], atol=2e-5)
 
 
 @pytest.mark.parametrize("turn", range(8))
-def test_turning_the_image_turns_its_layout_and_its_detail(turn):
+def test_rotating_an_image_rotates_its_layout_and_detail(turn):
     images = thumbs()
     moved = np.stack([TURNS[turn](image) for image in images])
     np.testing.assert_allclose(layout_of(moved), rotated_layout(layout_of(images), turn), atol=1e-5)
@@ -77,7 +77,7 @@ def test_turning_the_image_turns_its_layout_and_its_detail(turn):
 
 
 @given(gain=st.floats(0.6, 1.2), tint=st.tuples(*[st.floats(0.85, 1.15)] * 3))
-def test_brightness_and_tint_hardly_move_the_layout(gain, tint):
+def test_brightness_and_tint_hardly_change_the_layout(gain, tint):
     images = thumbs()
     changed = np.clip(images * gain * np.array(tint), 0, 255).astype(np.uint8)
     apart = np.linalg.norm((layout_of(images)[0] - layout_of(images)[1]).ravel())
@@ -95,7 +95,7 @@ def test_the_black_surround_of_a_dermatoscope_has_no_detail_and_a_dark_lesion_ha
     assert np.abs(detail[lesion].astype(int)).mean() > 20
 
 
-def test_files_are_looked_at_in_order_and_damaged_ones_told_of(tmp_path):
+def test_fingerprints_are_in_order_and_damaged_files_reported(tmp_path):
     draw = np.random.default_rng(0)
     paths = []
     for number in range(300):  # more than are read at once
@@ -103,30 +103,30 @@ def test_files_are_looked_at_in_order_and_damaged_ones_told_of(tmp_path):
         Image.new("RGB", (20 + number, 30), tuple(draw.integers(0, 255, 3).tolist())).save(paths[-1])
     paths[7].write_bytes(b"no image")
     counted = []
-    seen = take(tuple(paths), lambda what, done, total: counted.append((what, done, total)))
-    assert len(seen) == 300
-    assert seen.sizes[:, 1].tolist() == [0 if n == 7 else 20 + n for n in range(300)]
-    assert [n for n, complaint in enumerate(seen.complaints) if complaint] == [7]
-    assert "7.png: not a readable image" in seen.complaints[7]
-    assert seen.of_pixels[7] == ""
+    prints = take(tuple(paths), lambda what, done, total: counted.append((what, done, total)))
+    assert len(prints) == 300
+    assert prints.sizes[:, 1].tolist() == [0 if n == 7 else 20 + n for n in range(300)]
+    assert [n for n, complaint in enumerate(prints.complaints) if complaint] == [7]
+    assert "7.png: not a readable image" in prints.complaints[7]
+    assert prints.of_pixels[7] == ""
     assert counted == [("images read", 256, 300), ("images read", 300, 300)]
 
 
-def test_equal_pixels_in_another_file_have_one_digest_of_pixels_and_two_of_bytes(tmp_path):
+def test_equal_pixels_in_two_files_have_one_pixel_digest_and_two_file_digests(tmp_path):
     image = Image.fromarray(thumbs(1)[0])
     image.save(tmp_path / "a.png")
     image.save(tmp_path / "b.png", compress_level=0)
     image.rotate(90).save(tmp_path / "c.png")
-    seen = take((tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"))
-    assert seen.of_pixels[0] == seen.of_pixels[1] != seen.of_pixels[2]
-    assert len(set(seen.of_bytes)) == 3
+    prints = take((tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"))
+    assert prints.of_pixels[0] == prints.of_pixels[1] != prints.of_pixels[2]
+    assert len(set(prints.of_bytes)) == 3
 
 
-def test_pixels_of_another_shape_are_not_equal(tmp_path):
+def test_equal_bytes_of_another_shape_are_not_equal_pixels(tmp_path):
     for name, size in (("a", (10, 20)), ("b", (20, 10))):
         Image.new("RGB", size, "red").save(tmp_path / f"{name}.png")
-    seen = take((tmp_path / "a.png", tmp_path / "b.png"))
-    assert seen.of_pixels[0] != seen.of_pixels[1]
+    prints = take((tmp_path / "a.png", tmp_path / "b.png"))
+    assert prints.of_pixels[0] != prints.of_pixels[1]
 
 
 def test_contrast_and_colour_are_those_of_the_pixels(tmp_path):
@@ -134,11 +134,11 @@ def test_contrast_and_colour_are_those_of_the_pixels(tmp_path):
     halves[:32] = 100
     Image.fromarray(halves).save(tmp_path / "grey.png")
     Image.new("RGB", (64, 64), (200, 150, 100)).save(tmp_path / "flat.png")
-    seen = take((tmp_path / "grey.png", tmp_path / "flat.png"))
-    np.testing.assert_allclose(seen.contrast, [50, 0], atol=0.5)
-    np.testing.assert_allclose(seen.colour, [0, 100], atol=0.5)
+    prints = take((tmp_path / "grey.png", tmp_path / "flat.png"))
+    np.testing.assert_allclose(prints.contrast, [50, 0], atol=0.5)
+    np.testing.assert_allclose(prints.colour, [0, 100], atol=0.5)
 
 
-def test_a_file_that_is_not_there_has_no_digest(tmp_path):
-    with pytest.raises(DataError, match=r"gone\.jpg: cannot be read: No such file"):
+def test_a_missing_file_has_no_digest(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.jpg: cannot be read"):
         digest_of(tmp_path / "gone.jpg")

@@ -39,7 +39,7 @@ def test_metadata_in_csv_are_read(tmp_path, layout):
 
 
 @pytest.mark.parametrize("layout", ["auto", "imagefolder"])
-def test_metadata_in_json_lie_beside_their_images(tmp_path, layout):
+def test_metadata_in_json_are_read_from_subfolders(tmp_path, layout):
     table = data.read(layout, lay(tmp_path, JSONL))
     assert table.ids == ("test/1.jpg", "train/1.jpg", "train/x/2.jpg")
     assert [table.classes[label] for label in table.labels] == ["NV", "NV", "MEL"]
@@ -75,9 +75,9 @@ def test_label_and_group_may_be_named(tmp_path):
     [
         (ROOT_CSV | {"metadata.jsonl": "{}"}, r"holds both metadata\.csv and metadata\.jsonl"),
         ({name: text for name, text in ROOT_CSV.items() if "test" not in name}, r"1 of 3 image files are missing"),
-        ({"train/1.jpg": "", "1.jpg": ""}, r"no column 'label', and no folder that is a class: .*1\.jpg; want"),
+        ({"train/1.jpg": "", "1.jpg": ""}, r"no column 'label', .*1\.jpg; .*PART/CLASS/IMAGE"),
         ({"metadata.jsonl": "{"}, r"metadata\.jsonl, line 1: not JSON"),
-        ({"metadata.jsonl": "[1]"}, r"line 1: want an object such as .*, got \[1\]"),
+        ({"metadata.jsonl": "[1]"}, r"line 1: .*got \[1\]"),
         ({"metadata.jsonl": "\n"}, "the table is empty"),
         ({"metadata.csv": "file,label\n1.jpg,NV\n"}, "no column 'file_name'"),
         (JSONL | {"metadata.csv": "file_name,label\ntest/1.jpg,NV\n"}, r"test/1\.jpg: in the metadata of two folders"),
@@ -86,7 +86,7 @@ def test_label_and_group_may_be_named(tmp_path):
         ({"a.txt": ""}, r"no image here, nor metadata\.csv or metadata\.jsonl"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(tmp_path, files, message):
+def test_metadata_that_do_not_match_the_images_are_refused(tmp_path, files, message):
     with pytest.raises(DataError, match=message):
         data.read("imagefolder", lay(tmp_path, files))
 
@@ -94,21 +94,21 @@ def test_what_does_not_fit_is_refused(tmp_path, files, message):
 def test_a_group_needs_metadata(tmp_path):
     with pytest.raises(DataError, match="cannot be grouped by 'lesion_id'"):
         data.read("imagefolder", lay(tmp_path, BARE), group="lesion_id")
-    with pytest.raises(DataError, match="there is no column 'dx'"):
+    with pytest.raises(DataError, match="no column 'dx'"):
         data.read("imagefolder", tmp_path, label="dx")
 
 
-def test_a_split_in_a_column_is_checked(tmp_path):
-    whole = data.read("auto", lay(tmp_path, ROOT_CSV))
-    assert splits.from_column(whole, "split").parts.tolist() == ["train", "val", "test"]
-    with pytest.raises(DataError, match="no column 'spilt' to split by; did you mean 'split'"):
-        splits.from_column(whole, "spilt")
-    with pytest.raises(DataError, match=r"column 'split' leaves val and test empty; split without it"):
-        splits.from_column(whole.take([0]), "split")
+def test_an_official_split_is_checked(tmp_path):
+    table = data.read("auto", lay(tmp_path, ROOT_CSV))
+    assert splits.from_column(table, "split").parts.tolist() == ["train", "val", "test"]
+    with pytest.raises(DataError, match=r"'spilt'.*did you mean 'split'"):
+        splits.from_column(table, "spilt")
+    with pytest.raises(DataError, match=r"column 'split' leaves val and test empty"):
+        splits.from_column(table.take([0]), "split")
     with pytest.raises(DataError, match=r"image 'train/1\.jpg': sex is 'f'; known: train, val, test"):
-        splits.from_column(whole, "sex")
+        splits.from_column(table, "sex")
     lay(tmp_path, {"metadata.csv": ROOT_CSV["metadata.csv"].replace("L2", "L1")})
     leaking = data.read("auto", tmp_path)
-    with pytest.raises(DataError, match="1 lesions or patients are in more than one part: L1"):
+    with pytest.raises(DataError, match=r"split: 1 lesions .*: L1; split by group"):
         splits.from_column(leaking, "split")
     assert splits.from_column(leaking, "split", by="image").parts.tolist() == ["train", "val", "test"]

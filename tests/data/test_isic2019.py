@@ -34,7 +34,7 @@ def test_the_published_layout_is_read(tmp_path, name):
     }
 
 
-def test_unk_is_a_class_when_an_image_has_it_and_columns_of_weights_are_passed_over(tmp_path):
+def test_unk_is_a_class_if_it_has_an_image_and_weight_columns_are_ignored(tmp_path):
     truth = TRUTH.replace("I3,0,0,0,0,0,0,0,1,0", "I3,0,0,0,0,0,0,0,0,1")
     truth = truth.replace("\n", ",0.5,0\n").replace("UNK,0.5,0", "UNK,score_weight,validation_weight")
     table = isic2019.read(lay(tmp_path, truth=truth))
@@ -55,40 +55,40 @@ def test_groups_may_come_from_another_column(tmp_path):
 def test_tables_can_be_read_without_the_images(tmp_path):
     lay(tmp_path, images=("I2",))
     assert len(isic2019.read(tmp_path, images="unchecked")) == 3
-    with pytest.raises(DataError, match=r"GroundTruth\.csv: 2 of 3 image files are missing: .*I1\.jpg, .*I3\.jpg"):
+    with pytest.raises(DataError, match=r"GroundTruth\.csv: 2 of 3 .*I1\.jpg, .*I3\.jpg"):
         isic2019.read(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("truth", "metadata", "message"),
     [
-        (TRUTH + "I1,1,0,0,0,0,0,0,0,0\n", METADATA, r"line 5: image 'I1' is given a second time \(first on line 2\)"),
-        (HEADER + "I1,0,0,0,0,0,0,0,0,0\n", METADATA, r"line 2: image 'I1' has 0 labels .*want a single 1"),
+        (TRUTH + "I1,1,0,0,0,0,0,0,0,0\n", METADATA, r"line 5: image 'I1' .*line 2"),
+        (HEADER + "I1,0,0,0,0,0,0,0,0,0\n", METADATA, r"line 2: image 'I1' has 0 labels .*a single 1"),
         (HEADER + "I1,1,0,1,0,0,0,0,0,0\n", METADATA, r"line 2: image 'I1' has 2 labels"),
         (HEADER + "I1,1,0,0,0,0,0,yes,0,0\n", METADATA, r"line 2: image 'I1' has 1 labels \(1,0,0,0,0,0,yes,0,0\)"),
-        (TRUTH.replace("VASC", "VASK"), METADATA, r"column 'VASK' is no class .*did you mean 'VASC'\?"),
-        (TRUTH.replace("image", "img"), METADATA, r"column 'img' is no class|no column 'image'; did you mean 'img'"),
+        (TRUTH.replace("VASC", "VASK"), METADATA, r"'VASK' .*did you mean 'VASC'"),
+        (TRUTH.replace("image", "img"), METADATA, r"'image'; did you mean 'img'"),
         ("image,MEL\nI1,1\n", METADATA, r"no column 'NV'"),
-        (TRUTH, METADATA.replace("I2", "I9"), r"Metadata\.csv: no row for 1 images of .*GroundTruth\.csv: I2"),
-        (TRUTH, METADATA + "I4,,,,\n", r"GroundTruth\.csv: no row for 1 images of .*Metadata\.csv: I4"),
-        (TRUTH, METADATA + "I3,,,,\n", r"Metadata\.csv, line 5: image 'I3' is given a second time"),
+        (TRUTH, METADATA.replace("I2", "I9"), r"Metadata\.csv: no row for 1 .*GroundTruth\.csv: I2"),
+        (TRUTH, METADATA + "I4,,,,\n", r"GroundTruth\.csv: no row for 1 .*Metadata\.csv: I4"),
+        (TRUTH, METADATA + "I3,,,,\n", r"Metadata\.csv, line 5: image 'I3' .*line 2"),
     ],
 )
-def test_bad_tables_are_refused_by_place(tmp_path, truth, metadata, message):
+def test_invalid_tables_are_refused_with_the_line(tmp_path, truth, metadata, message):
     with pytest.raises(DataError, match=message):
         isic2019.read(lay(tmp_path, truth=truth, metadata=metadata))
 
 
-def test_a_grouping_that_cannot_be_had_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no column 'lesion'; did you mean 'lesion_id'"):
+def test_a_missing_group_column_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"'lesion'; did you mean 'lesion_id'"):
         isic2019.read(lay(tmp_path), group="lesion")
     (tmp_path / "ISIC_2019_Training_Metadata.csv").unlink()
-    with pytest.raises(DataError, match=r"Metadata\.csv: the file is missing, so images cannot be grouped by 'lesion'"):
+    with pytest.raises(DataError, match=r"Metadata\.csv: .*missing.*'lesion'"):
         isic2019.read(tmp_path, group="lesion")
 
 
-def test_one_folder_holds_one_set(tmp_path):
-    with pytest.raises(DataError, match=r"exactly one \*_GroundTruth\.csv here, found none"):
+def test_none_or_two_data_sets_in_a_folder_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"one \*_GroundTruth\.csv .*none"):
         isic2019.read(tmp_path)
     lay(tmp_path, "A")
     lay(tmp_path, "B")

@@ -18,29 +18,28 @@ def table(groups):
 
 
 LEAKING = table(["x", "x", "x", "y", "y", "z", "", "u", "u"])
-PARTED = Split(np.array(["train", "test", "test", "val", "test", "test", "test", "train", "train"]))
+SPLIT = Split(np.array(["train", "test", "test", "val", "test", "test", "test", "train", "train"]))
 
 
 def test_a_waived_leak_is_counted_by_hand():
     """x is in training and test, y in validation and test; u and z stay whole."""
-    found = leakage.accept(LEAKING, PARTED, waiver="as X did", where="here")
-    assert found == leakage.Leak("as X did", groups=2, images=5, tested=5, known=2)
+    leak = leakage.accept(LEAKING, SPLIT, waiver="as X did", where="here")
+    assert leak == leakage.Leak("as X did", groups=2, images=5, tested=5, known=2)
     for words in (
         "overstated",
         "one part: 2, with 5 images",
         "training: 2 of 5 (40.0 %)",
         'Waived by the recipe: "as X',
     ):
-        assert words in str(found)
+        assert words in str(leak)
 
 
-def test_without_a_waiver_it_is_refused_with_the_numbers_and_the_way_out():
-    with pytest.raises(DataError) as told:
-        leakage.accept(LEAKING, PARTED, waiver=None, where="split.csv")
-    message = str(told.value)
-    assert message.startswith(
-        "split.csv: 2 lesions or patients are in more than one part (x, y), with 5 of 9 images; 2 of 5 "
-    )
+def test_a_leak_without_a_waiver_is_refused_with_numbers_and_remedy():
+    with pytest.raises(DataError) as caught:
+        leakage.accept(LEAKING, SPLIT, waiver=None, where="split.csv")
+    message = str(caught.value)
+    assert message.startswith("split.csv: 2 lesions or patients ")
+    assert "(x, y), with 5 of 9 images; 2 of 5 test images" in message
     assert "overstated" in message
     assert 'split.waiver = "imitates' in message
 
@@ -50,29 +49,29 @@ def test_without_a_waiver_it_is_refused_with_the_numbers_and_the_way_out():
     draw=st.randoms(use_true_random=False),
     waiver=st.sampled_from([None, "why"]),
 )
-def test_a_split_is_taken_without_words_exactly_where_every_group_is_in_one_part(groups, draw, waiver):
+def test_a_split_is_accepted_without_a_waiver_if_and_only_if_no_group_crosses(groups, draw, waiver):
     of = table(groups)
     parts = [draw.choice(PARTS) for _ in groups]
     pairs = {(group, part) for group, part in zip(of.groups, parts, strict=True)}
     whole = len(pairs) == len(set(of.groups))
-    made = Split(np.array(parts))
-    assert (crossing(of, made) == []) is whole
+    result = Split(np.array(parts))
+    assert (crossing(of, result) == []) is whole
     if whole:
-        assert leakage.accept(of, made, waiver=waiver, where="here") is None
+        assert leakage.accept(of, result, waiver=waiver, where="here") is None
     elif waiver:
-        found = leakage.accept(of, made, waiver=waiver, where="here")
-        assert found.known / max(found.tested, 1) == leak_share(made, of)
+        leak = leakage.accept(of, result, waiver=waiver, where="here")
+        assert leak.known / max(leak.tested, 1) == leak_share(result, of)
     else:
         with pytest.raises(DataError, match="more than one part"):
-            leakage.accept(of, made, waiver=waiver, where="here")
+            leakage.accept(of, result, waiver=waiver, where="here")
 
 
-def test_isic_2019_by_image_is_refused_with_the_share_that_is_known(shared):
+def test_isic_2019_by_image_leaks_the_expected_share(shared):
     of = isic2019.read(shared / "data/isic2019-tables", images="unchecked")
-    found = leakage.accept(of, split(of, val=0.05, test=0.2, by="image"), waiver="to see", where="here")
-    # 60.5 % of a fifth show a lesion that is trained on, where all the rest trains.
-    assert 0.55 < found.known / found.tested < 0.62
-    # Images of a lesion with n fall into one part alone with the chance of the sum over parts of share^n.
+    leak = leakage.accept(of, split(of, val=0.05, test=0.2, by="image"), waiver="to see", where="here")
+    # 60.5 % of a test set of one fifth show a lesion that is in training, where all the rest is training.
+    assert 0.55 < leak.known / leak.tested < 0.62
+    # A lesion with n images is in one part alone with probability sum over parts of share^n.
     sizes = np.array(list(Counter(of.groups).values()))
     whole = sum(share**sizes for share in (0.75, 0.05, 0.2))
-    assert found.images == pytest.approx((sizes * (1 - whole)).sum(), rel=0.03)
+    assert leak.images == pytest.approx((sizes * (1 - whole)).sum(), rel=0.03)

@@ -21,22 +21,22 @@ def gathered(batches):
     return {name: torch.cat([getattr(b, name) for b in batches]) for name in names}
 
 
-def test_worker_processes_do_not_change_a_single_bit(table):
+def test_batches_do_not_depend_on_worker_processes(table):
     rows = np.arange(0, len(table), 3)
-    made = [
+    loaders = [
         TrainBatches(
             table, rows, Augmentation(size=32), batch_size=16, seed=5, balance=0.5, strong_aug=True, workers=workers
         )
         for workers in (0, 2)
     ]
     for epoch in (0, 1, 0):
-        alone, shared = (gathered(batches.epoch(epoch)) for batches in made)
+        alone, shared = (gathered(batches.epoch(epoch)) for batches in loaders)
         assert set(alone) == {"images", "labels", "index", "views", "strong_aug"}
         for name in alone:
             assert torch.equal(alone[name], shared[name]), (epoch, name)
 
 
-def test_a_batch_says_truly_which_image_is_which(table):
+def test_images_match_their_row_and_view(table):
     augment = Augmentation(size=32)
     batches = TrainBatches(table, np.arange(40), augment, batch_size=8, seed=5, balance=1.0)
     for batch in batches.epoch(2):
@@ -46,14 +46,14 @@ def test_a_batch_says_truly_which_image_is_which(table):
             assert label == table.labels[row]
 
 
-def test_a_batch_lies_in_memory_as_the_networks_want_it(table):
-    """Turning it would cost as much as making some of its images."""
+def test_a_batch_is_channels_last(table):
+    """Converting it would cost as much as augmenting some of its images."""
     batch = next(TrainBatches(table, np.arange(40), Augmentation(size=32), batch_size=8).epoch(0))
     assert batch.images.shape == (8, 3, 32, 32)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_strong_images_are_made_from_the_others_and_only_if_asked_for(table):
+def test_strongly_augmented_images_are_optional_and_made_from_the_others(table):
     plain, strong = (
         next(
             TrainBatches(
@@ -69,7 +69,7 @@ def test_strong_images_are_made_from_the_others_and_only_if_asked_for(table):
         assert torch.equal(stronger, again)
 
 
-def test_only_the_rows_asked_for_are_shown_and_what_is_left_of_an_epoch_is_not_a_small_batch(table):
+def test_an_epoch_has_only_the_given_rows_in_full_batches(table):
     rows = np.arange(10, 47)
     batches = TrainBatches(table, rows, Augmentation(size=32), batch_size=8, seed=5)
     sizes = [len(batch) for batch in batches.epoch(0)]
@@ -83,19 +83,19 @@ def test_fewer_images_than_a_batch_make_one_batch(table):
     assert [len(batch) for batch in batches.epoch(0)] == [5]
 
 
-def test_images_that_judge_come_in_order_all_of_them(table):
+def test_evaluation_images_are_complete_and_in_order(table):
     rows = np.array([7, 3, 11, 2, 9])
-    shown = gathered(in_order(table, rows, CentreCrop(size=32), batch_size=2))
-    assert shown["index"].tolist() == rows.tolist()
-    assert shown["labels"].tolist() == table.labels[rows].tolist()
+    batches = gathered(in_order(table, rows, CentreCrop(size=32), batch_size=2))
+    assert batches["index"].tolist() == rows.tolist()
+    assert batches["labels"].tolist() == table.labels[rows].tolist()
 
 
 @pytest.mark.parametrize("pinned", [False, True])
-def test_mixed_images_are_pinned_as_single_ones_are(table, pinned, monkeypatch):
-    """What a loader pins is what it was given to mix."""
-    made = []
-    monkeypatch.setattr(Batch, "pin_memory", lambda self: made.append(self) or self)
+def test_mixed_images_are_pinned(table, pinned, monkeypatch):
+    """The loader pins images before mixing, so mixed ones are pinned again."""
+    pinned_batches = []
+    monkeypatch.setattr(Batch, "pin_memory", lambda self: pinned_batches.append(self) or self)
     batches = TrainBatches(table, np.arange(40), Augmentation(size=32), batch_size=8, mixing=Mixing(mixup=0.5))
     batches._pin = pinned
     given = list(batches.epoch(0))
-    assert made == (given if pinned else [])
+    assert pinned_batches == (given if pinned else [])

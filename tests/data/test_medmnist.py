@@ -12,22 +12,22 @@ COUNTS = {"train": 14, "val": 7, "test": 7}
 
 def arrays(shape=(5, 6, 3), classes=7, **changes):
     draw = np.random.default_rng(0)
-    made = {}
+    content = {}
     for part, count in COUNTS.items():
-        made[f"{part}_images"] = draw.integers(0, 256, (count, *shape), dtype=np.uint8)
-        made[f"{part}_labels"] = (np.arange(count) % classes).astype(np.uint8)[:, None]
-    return made | changes
+        content[f"{part}_images"] = draw.integers(0, 256, (count, *shape), dtype=np.uint8)
+        content[f"{part}_labels"] = (np.arange(count) % classes).astype(np.uint8)[:, None]
+    return content | changes
 
 
-def save(path, **made):
-    np.savez(path, **made)
+def save(path, **content):
+    np.savez(path, **content)
     return path
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 3), (5, 6)], ids=["RGB", "grey"])
-def test_pixels_classes_and_the_official_split_survive(tmp_path, shape):
-    made = arrays(shape)
-    out, err = call("data", "unpack", save(tmp_path / "dermamnist_corrected_28.npz", **made), "--to", tmp_path / "d")
+def test_pixels_classes_and_the_official_split_are_kept(tmp_path, shape):
+    content = arrays(shape)
+    out, err = call("data", "unpack", save(tmp_path / "dermamnist_corrected_28.npz", **content), "--to", tmp_path / "d")
     assert out == f"{tmp_path / 'd'}: 14 train, 7 val, 7 test\n"
     assert err == ""
     table = data.read("auto", tmp_path / "d")
@@ -35,10 +35,10 @@ def test_pixels_classes_and_the_official_split_survive(tmp_path, shape):
     split = splits.from_column(table, "split")
     for part in COUNTS:
         rows = split.places(part)
-        assert table.labels[rows].tolist() == made[f"{part}_labels"][:, 0].tolist()
-        for row, pixels in zip(rows, made[f"{part}_images"], strict=True):
-            shown = decode(table.paths[row])
-            assert np.array_equal(shown, pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2))
+        assert table.labels[rows].tolist() == content[f"{part}_labels"][:, 0].tolist()
+        for row, pixels in zip(rows, content[f"{part}_images"], strict=True):
+            decoded = decode(table.paths[row])
+            assert np.array_equal(decoded, pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2))
 
 
 def test_classes_of_other_files_are_numbers_in_their_order(tmp_path):
@@ -46,20 +46,20 @@ def test_classes_of_other_files_are_numbers_in_their_order(tmp_path):
     assert data.read("auto", tmp_path / "d").classes == tuple(f"{k:02d}" for k in range(11))
 
 
-def test_dermamnist_as_first_published_is_warned_of(tmp_path, monkeypatch):
+def test_dermamnist_as_first_published_gives_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(medmnist, "LEAKING", COUNTS)
     _, err = call("data", "unpack", save(tmp_path / "dermamnist.npz", **arrays()), "--to", tmp_path / "d")
-    assert "warning: this is DermaMNIST as first published" in err
+    assert "DermaMNIST as first published" in err
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"val_labels": np.zeros((7, 14), np.uint8)}, "val_labels is uint8 of shape (7, 14); want one class number"),
+        ({"val_labels": np.zeros((7, 14), np.uint8)}, "val_labels is uint8 of shape (7, 14); "),
         ({"train_labels": np.zeros(14)}, "train_labels is float64"),
         (
             {"test_images": np.zeros((7, 4, 4, 4), np.uint8)},
-            "test_images is uint8 of shape (7, 4, 4, 4); want uint8 [7",
+            "test_images is uint8 of shape (7, 4, 4, 4); expected uint8 [7",
         ),
         ({"test_images": np.zeros((7, 4, 4))}, "test_images is float64"),
         ({"test_images": np.zeros((6, 4, 4), np.uint8)}, "for its 7 labels"),
@@ -72,19 +72,19 @@ def test_other_arrays_are_refused_and_leave_no_folder(tmp_path, changes, message
 
 
 def test_other_files_are_refused(tmp_path):
-    made = arrays()
-    del made["val_labels"]
-    file = save(tmp_path / "x.npz", **made)
-    assert "no array 'val_labels'; did you mean" in refused("data", "unpack", file, "--to", tmp_path / "d")
+    content = arrays()
+    del content["val_labels"]
+    file = save(tmp_path / "x.npz", **content)
+    assert "'val_labels'; did you mean" in refused("data", "unpack", file, "--to", tmp_path / "d")
     file.write_bytes(file.read_bytes()[:100])
     assert "not an .npz file of MedMNIST" in refused("data", "unpack", file, "--to", tmp_path / "d")
     evil = save(tmp_path / "evil.npz", train_labels=np.array([{}], dtype=object))
     assert "allow_pickle=False" in refused("data", "unpack", evil, "--to", tmp_path / "d")
     (tmp_path / "d").mkdir()
-    assert "d: is there already" in refused("data", "unpack", file, "--to", tmp_path / "d")
+    assert "d: exists already" in refused("data", "unpack", file, "--to", tmp_path / "d")
 
 
-def test_a_run_that_was_killed_leaves_no_folder_and_the_next_begins_anew(tmp_path):
+def test_an_interrupted_run_leaves_no_folder_and_can_be_repeated(tmp_path):
     def killed(what, done, of):
         if done == 10:
             raise KeyboardInterrupt

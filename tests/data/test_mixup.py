@@ -13,32 +13,32 @@ UP, CUT, BOTH = Mixing(mixup=0.4), Mixing(cutmix=1.0), Mixing(mixup=0.4, cutmix=
 
 
 def batch_of(size=6, *, strong_aug=False, side=16):
-    """Images each of one value, so that a mixture tells what it was made of."""
+    """Return images of one value each, so that a mixture can be decomposed."""
     rows = torch.arange(size)
     images = ((rows + 1.0) / 10)[:, None, None, None].expand(size, 3, side, side).clone()
     return Batch(images, rows * 2, rows, rows + 5, images / 2 if strong_aug else None)
 
 
 @pytest.mark.parametrize("mixing", [UP, CUT, BOTH])
-def test_own_share_and_the_other_label_say_what_each_image_was_made_of(mixing):
+def test_own_share_and_other_labels_describe_each_mixture(mixing):
     for seed in range(30):
         batch = batch_of()
         mixed = mixing(batch, seed=seed)
         torch.testing.assert_close(mixed.other_labels, torch.tensor([10, 0, 2, 4, 6, 8]))
         own, other = batch.images[:, 0, 0, 0], batch.images.roll(1, 0)[:, 0, 0, 0]
-        wanted = mixed.own_share * own + (1 - mixed.own_share) * other
-        torch.testing.assert_close(mixed.images.mean(dim=(1, 2, 3)), wanted)
+        expected = mixed.own_share * own + (1 - mixed.own_share) * other
+        torch.testing.assert_close(mixed.images.mean(dim=(1, 2, 3)), expected)
         assert 0 <= mixed.own_share.min() <= mixed.own_share.max() <= 1
         assert (mixed.labels, mixed.index, mixed.views) == (batch.labels, batch.index, batch.views)
 
 
-def test_it_is_a_function_of_batch_and_seed_and_leaves_batch_and_generator_alone():
+def test_mixing_is_a_function_of_batch_and_seed():
     batch = batch_of()
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(5)
     first = BOTH(batch, seed=1)
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
     assert torch.equal(batch.images, batch_of().images)
     assert torch.equal(first.images, BOTH(batch, seed=1).images)
     assert not torch.equal(first.images, BOTH(batch, seed=2).images)
@@ -54,7 +54,7 @@ def test_mixup_blends_whole_images_and_cutmix_pastes_a_rectangle():
         assert foreign.float().mean().item() == pytest.approx(1 - pasted.own_share[1].item(), abs=1e-6)
 
 
-def test_where_both_are_on_each_batch_has_one_of_them():
+def test_each_batch_has_either_mixup_or_cutmix():
     # A rectangle that covers nothing or everything counts as blended, too, which happens now and then.
     blended = [len(BOTH(batch_of(), seed=seed).images[0].unique()) == 1 for seed in range(200)]
     assert 80 < sum(blended) < 140
@@ -90,12 +90,12 @@ def test_a_batch_of_one_is_mixed_with_itself():
     assert torch.equal(mixed.other_labels, mixed.labels)
 
 
-def test_a_mixed_batch_moves_and_pins_as_a_whole():
+def test_a_mixed_batch_moves_as_a_whole():
     moved = UP(batch_of(), seed=0).to(torch.device("meta"))
     assert {moved.images.device.type, moved.other_labels.device.type, moved.own_share.device.type} == {"meta"}
 
 
-def test_training_batches_are_mixed_alike_in_every_repetition_and_anew_in_every_step_and_epoch(lesions):
+def test_mixing_is_reproducible_and_differs_by_step_epoch_and_seed(lesions):
     table = read("isic2019", lesions)
     rows = np.arange(24)
 

@@ -56,7 +56,7 @@ def test_another_group_may_be_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images/imgs_part_2/PAT_2_7_3.png": None}, r"1 of 3 images are nowhere below .*: PAT_2_7_3\.png"),
+        ({"images/imgs_part_2/PAT_2_7_3.png": None}, r"metadata\.csv: 1 of 3 .*: PAT_2_7_3\.png"),
         ({"images/imgs_part_3/PAT_1_7_1.png": ""}, r"'PAT_1_7_1.png' is .*imgs_part_1.* and .*imgs_part_3.*keep one"),
         (
             {"metadata.csv": "patient_id,img_id,diagnostic\nPAT_1,PAT_1_7_1.png,\n"},
@@ -65,13 +65,13 @@ def test_another_group_may_be_named(tmp_path):
         ({"metadata.csv": "patient_id,img_id\nPAT_1,PAT_1_7_1.png\n"}, "no column 'diagnostic'"),
     ],
 )
-def test_a_data_set_that_is_not_whole_is_refused(tmp_path, change, message):
+def test_an_incomplete_data_set_is_refused(tmp_path, change, message):
     lay(tmp_path, {name: text for name, text in (PAD | change).items() if text is not None})
     with pytest.raises(DataError, match=message):
         data.read("pad-ufes-20", tmp_path)
 
 
-def test_images_in_another_format_than_their_table_says_are_found(tmp_path):
+def test_images_in_another_format_than_in_the_table_are_found(tmp_path):
     lay(tmp_path, {name.replace("_3.png", "_3.jpg"): text for name, text in PAD.items()})
     table = data.read("auto", tmp_path)
     assert table.ids[2] == "PAT_2_7_3.png"
@@ -79,7 +79,7 @@ def test_images_in_another_format_than_their_table_says_are_found(tmp_path):
     assert table.paths[0].name == "PAT_1_7_1.png"
 
 
-def test_a_file_of_the_very_name_goes_before_one_of_another_format(tmp_path):
+def test_an_exact_name_is_preferred_to_another_format(tmp_path):
     lay(tmp_path, PAD | {"thumbnails/PAT_1_7_1.jpg": ""})
     assert data.read("auto", tmp_path).paths[0].name == "PAT_1_7_1.png"
 
@@ -89,6 +89,6 @@ def test_a_reduced_copy_of_pad_ufes_20_is_read(shared):
     assert (len(table), len(set(table.groups))) == (673, 523)
 
 
-def test_images_in_hidden_folders_do_not_count(tmp_path):
+def test_images_in_hidden_folders_are_ignored(tmp_path):
     lay(tmp_path, PAD | {"images/.imgs_part_1.unpacking/PAT_1_7_1.png": ""})
     assert len(data.read("auto", tmp_path)) == 3

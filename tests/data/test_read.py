@@ -28,7 +28,7 @@ def test_a_layout_is_recognised_and_read(tmp_path, layout, files):
 
 
 @pytest.mark.parametrize(("layout", "files"), [("folder", FOLDER), ("csv", CSV)])
-def test_the_group_column_is_handed_on(tmp_path, layout, files):
+def test_the_group_column_is_passed_on(tmp_path, layout, files):
     assert read(layout, lay(tmp_path, files), group="patient").groups == ("P1",)
 
 
@@ -40,7 +40,7 @@ def test_the_label_column_of_a_csv_may_have_another_name(tmp_path):
         read("folder", tmp_path, label="dx")
 
 
-def test_what_cannot_be_read_is_refused(tmp_path):
+def test_unknown_layouts_and_missing_paths_are_refused(tmp_path):
     with pytest.raises(DataError, match="'isic2018'; did you mean 'isic2019'"):
         read("isic2018", tmp_path)
     with pytest.raises(DataError, match="no known layout"):

@@ -10,20 +10,20 @@ labels_of = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda x: n
 
 
 @given(labels=labels_of, seed=st.integers(0, 10**6), epoch=st.integers(0, 50))
-def test_without_balance_each_image_is_shown_once_and_the_view_is_the_epoch(labels, seed, epoch):
+def test_without_balance_each_image_is_drawn_once_and_the_view_is_the_epoch(labels, seed, epoch):
     positions, views = epoch_order(labels, seed=seed, epoch=epoch)
     assert sorted(positions) == list(range(len(labels)))
     assert set(views) == {epoch}
 
 
 @given(labels=labels_of, seed=st.integers(0, 99), balance=st.floats(0, 1))
-def test_no_image_is_ever_shown_twice(labels, seed, balance):
-    shown = [epoch_order(labels, seed=seed, epoch=epoch, balance=balance) for epoch in range(4)]
-    images = [image for positions, views in shown for image in zip(positions, views, strict=True)]
+def test_no_view_is_drawn_twice(labels, seed, balance):
+    epochs = [epoch_order(labels, seed=seed, epoch=epoch, balance=balance) for epoch in range(4)]
+    images = [image for positions, views in epochs for image in zip(positions, views, strict=True)]
     assert len(set(images)) == len(images) == 4 * len(labels)
 
 
-def test_full_balance_shows_all_classes_equally_often_and_runs_through_a_class_before_it_repeats():
+def test_full_balance_draws_all_classes_equally_often_and_each_image_before_repeating():
     labels = np.repeat([0, 1, 2], [90, 25, 5])
     positions, _ = epoch_order(labels, seed=1, epoch=0, balance=1.0)
     assert np.bincount(labels[positions]).tolist() == [40, 40, 40]
@@ -34,7 +34,7 @@ def test_full_balance_shows_all_classes_equally_often_and_runs_through_a_class_b
 
 
 @given(labels=labels_of, balance=st.floats(0, 1))
-def test_class_draws_count_what_an_epoch_shows(labels, balance):
+def test_class_draws_are_the_counts_of_an_epoch(labels, balance):
     positions, _ = epoch_order(labels, seed=0, epoch=0, balance=balance)
     counts = np.bincount(labels, minlength=7)
     assert class_draws(counts, balance=balance).tolist() == np.bincount(labels[positions], minlength=7).tolist()
@@ -46,14 +46,14 @@ def test_half_balance_follows_the_square_root_of_the_counts():
     assert np.bincount(labels[positions]).tolist() == [750, 250]
 
 
-def test_a_class_of_one_image_among_thousands_is_still_shown():
+def test_a_class_of_one_image_among_thousands_is_drawn():
     labels = np.repeat([0, 1], [5000, 1])
     positions, _ = epoch_order(labels, seed=0, epoch=0)
     assert 5000 in positions
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 1}])
-def test_order_depends_on_seed_and_epoch_and_on_nothing_else(other):
+def test_order_depends_on_seed_and_epoch_only(other):
     labels = np.arange(50) % 3
     first, _ = epoch_order(labels, seed=0, epoch=0)
     torch.manual_seed(9)
@@ -63,7 +63,7 @@ def test_order_depends_on_seed_and_epoch_and_on_nothing_else(other):
 
 
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
-def test_an_image_comes_back_to_a_view_only_after_all_of_its_others(balance):
+def test_a_view_is_repeated_only_after_all_others(balance):
     labels = np.repeat([0, 1, 2], [96, 12, 6])
     images = []
     for epoch in range(9):

@@ -13,13 +13,13 @@ def noise(count, seed, side=80):
     return (z / z.std() * 45).clip(-125, 125).astype(np.int8)
 
 
-def test_a_image_agrees_with_itself_and_not_with_its_negative():
+def test_an_image_agrees_with_itself_and_not_with_its_negative():
     a = noise(4, 0)[:, 8:72, 8:72]
     np.testing.assert_allclose(agreement(a, a, **NEAR), 1, atol=1e-5)
     assert agreement(a, np.negative(a), **NEAR).max() < 0.3
 
 
-def test_it_is_the_mean_correlation_of_blocks_written_out():
+def test_agreement_is_the_mean_correlation_of_blocks_computed_by_hand():
     a, b = noise(1, 0, 64), noise(1, 1, 64)
     by_hand = []
     for i in range(0, 64, 16):
@@ -33,7 +33,7 @@ def test_it_is_the_mean_correlation_of_blocks_written_out():
     assert agreement(a, b, **still, share=0.01)[0] == pytest.approx(max(by_hand), abs=1e-6)
 
 
-def test_it_is_blind_to_small_moves_and_not_to_large_ones():
+def test_small_shifts_do_not_matter_and_large_ones_do():
     whole = noise(4, 1)
     a = whole[:, 8:72, 8:72]
     for y, x in ((3, 3), (-3, 2), (0, -3)):
@@ -43,7 +43,7 @@ def test_it_is_blind_to_small_moves_and_not_to_large_ones():
     assert agreement(a, whole[:, 16:, 16:], **NEAR).max() < 0.3
 
 
-def test_it_is_blind_to_the_scales_that_it_is_told_of():
+def test_the_given_scales_do_not_matter():
     whole = gaussian_filter(np.random.default_rng(4).normal(size=(134, 134)), 1)
     at = np.linspace(3, 130, 128)  # 127 pixels onto 127 * 0.95
     inner = np.meshgrid(66.5 + 0.95 * (at - 66.5), 66.5 + 0.95 * (at - 66.5), indexing="ij")
@@ -57,7 +57,7 @@ def test_it_is_blind_to_the_scales_that_it_is_told_of():
     assert smaller == with_scales > 1.3 * larger  # b shows more, so everything in it is smaller
 
 
-def test_spoilt_blocks_do_not_count_where_the_better_half_does():
+def test_the_better_half_ignores_spoilt_blocks():
     a = noise(1, 0, 64)
     b = a.copy()
     b[:, :, 32:] = noise(1, 1, 64)[:, :, 32:]
@@ -71,7 +71,7 @@ def test_unrelated_images_do_not_agree():
     assert agreement(a, b, **NEAR, share=0.5).max() < 0.45
 
 
-def test_a_image_of_which_little_is_seen_is_not_judged():
+def test_an_image_with_few_filled_blocks_is_not_compared():
     whole, little = noise(1, 0, 64), np.zeros((1, 64, 64), dtype=np.int8)
     little[:, :16, :48] = whole[:, :16, :48]  # three blocks of sixteen
     for a, b in ((little, little), (little, whole), (whole, little)):
@@ -80,7 +80,7 @@ def test_a_image_of_which_little_is_seen_is_not_judged():
     assert agreement(little, little, **NEAR)[0] == pytest.approx(1, abs=1e-5)
 
 
-def test_pairs_do_not_touch_each_other():
+def test_pairs_are_independent():
     a, b = noise(5, 5, 64), noise(5, 6, 64)
     together = agreement(a, b, **NEAR)
     np.testing.assert_allclose(

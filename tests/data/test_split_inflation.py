@@ -13,7 +13,7 @@ from dspkd.errors import DataError
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """80 lesions, three photographs of each that differ little; what a lesion looks like says nothing of its class."""
+    """80 lesions, three photographs of each that differ little; the look of a lesion does not depend on its class."""
     folder = tmp_path_factory.mktemp("lesions")
     draw = np.random.default_rng(0)
     ids, labels, groups = [], [], []
@@ -31,48 +31,48 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(table):
-    return {premium.probe: premium for premium in measure(table)}
+    return {inflation.probe: inflation for inflation in measure(table)}
 
 
-def test_a_probe_that_remembers_lesions_is_flattered_to_the_full(measured):
+def test_the_nearest_neighbour_gains_in_full_from_a_leak(measured):
     nearest = measured["nearest neighbour"]
     assert min(nearest.by_image) > 0.9
-    assert np.mean(nearest.by_group) == pytest.approx(0.5, abs=0.12)  # chance: looks say nothing
+    assert np.mean(nearest.by_group) == pytest.approx(0.5, abs=0.12)  # chance
     assert nearest.interval[0] > 0.3
 
 
-def test_sizes_and_leaks_are_told_of_each_seed(measured):
+def test_scores_and_leaks_are_returned_for_each_seed(measured):
     nearest = measured["nearest neighbour"]
     assert set(measured) == set(PROBES)
     assert len(nearest.by_image) == len(nearest.by_group) == len(nearest.leaked) == 5
     assert min(nearest.leaked) > 0.8
 
 
-def test_the_same_seeds_say_the_same(table, measured):
-    again = {premium.probe: premium for premium in measure(table, seeds=2)}
+def test_the_same_seeds_give_the_same_scores(table, measured):
+    again = {inflation.probe: inflation for inflation in measure(table, seeds=2)}
     assert again["nearest neighbour"].by_group == measured["nearest neighbour"].by_group[:2]
 
 
-def test_images_that_say_their_class_leave_nothing_to_overstate(table, tmp_path):
+def test_a_perfect_score_is_not_overstated(table, tmp_path):
     for row, path in enumerate(table.paths):
         Image.new("RGB", (32, 32), (90 + 80 * int(table.labels[row]), 100, 100 + row % 7)).save(tmp_path / path.name)
     easy = replace(table, paths=tuple(tmp_path / path.name for path in table.paths))
-    for premium in measure(easy, seeds=2):
-        assert premium.by_image == premium.by_group == (1, 1)
-        assert premium.mean == 0
-        assert premium.interval == (0, 0)
+    for inflation in measure(easy, seeds=2):
+        assert inflation.by_image == inflation.by_group == (1, 1)
+        assert inflation.mean == 0
+        assert inflation.interval == (0, 0)
 
 
-def test_the_interval_is_students_over_paired_differences():
+def test_the_interval_is_students_t_over_paired_differences():
     image, group = (0.8, 0.7, 0.9, 0.75), (0.6, 0.65, 0.7, 0.7)
-    premium = SplitInflation("any", image, group, ())
+    inflation = SplitInflation("any", image, group, ())
     expected = stats.ttest_rel(image, group).confidence_interval(0.95)
-    assert premium.interval == pytest.approx((expected.low, expected.high))
-    assert premium.mean == pytest.approx(0.125)
+    assert inflation.interval == pytest.approx((expected.low, expected.high))
+    assert inflation.mean == pytest.approx(0.125)
 
 
 def test_without_groups_there_is_nothing_to_measure(table):
-    with pytest.raises(DataError, match=r"every image is a lesion or patient of its own.*name the column"):
+    with pytest.raises(DataError, match=r"every image is a lesion.*name the column"):
         measure(replace(table, groups=table.ids))
 
 
@@ -81,11 +81,11 @@ def test_one_seed_has_no_interval(table):
         measure(table, seeds=1)
 
 
-def test_progress_is_told(table):
-    told = []
-    measure(table, seeds=2, progress=lambda *step: told.append(step))
-    assert told == [("images read", 100, 240), ("images read", 200, 240), ("seeds tried", 1, 2), ("seeds tried", 2, 2)]
+def test_progress_is_reported(table):
+    steps = []
+    measure(table, seeds=2, progress=lambda *step: steps.append(step))
+    assert steps == [("images read", 100, 240), ("images read", 200, 240), ("seeds done", 1, 2), ("seeds done", 2, 2)]
 
 
-def test_synthetic_lesions_of_a_published_layout_are_read(lesions):
+def test_synthetic_lesions_can_be_measured(lesions):
     assert len(measure(data.read("auto", lesions), seeds=2)) == len(PROBES)

@@ -63,7 +63,7 @@ def test_the_isic_layout_is_that_of_the_challenge(isic):
     assert sum(row["lesion_id"] == "" for row in rows(about)) == isic.without_id
 
 
-def test_the_folder_layout_has_a_folder_a_class_and_a_table(folder):
+def test_the_folder_layout_has_class_folders_and_a_table(folder):
     table = rows(folder.folder / "metadata.csv")
     assert {p.name for p in folder.folder.iterdir() if p.is_dir()} == set(CLASSES["common"])
     assert sorted(row["file"] for row in table) == sorted(
@@ -76,12 +76,11 @@ def test_the_folder_layout_has_a_folder_a_class_and_a_table(folder):
 
 
 @pytest.mark.parametrize("made", ["isic", "folder"])
-def test_every_image_can_be_read_and_is_what_the_truth_says(made, request):
+def test_every_image_can_be_read_and_matches_the_ground_truth(made, request):
     summary = request.getfixturevalue(made)
     copies = {row["image"] for row in rows(summary.folder / "planted_duplicates.tsv")}
     for row in rows(summary.folder / "synthetic_truth.tsv"):
-        shown = pixels(summary.folder / row["file"])
-        assert shown.shape == (32, 32, 3)
+        assert pixels(summary.folder / row["file"]).shape == (32, 32, 3)
     originals = [row for row in rows(summary.folder / "synthetic_truth.tsv") if row["image"] not in copies]
     assert len({row["lesion_id"] for row in originals}) == summary.lesions
     assert {row["hair"] for row in originals} == {row["dark_corners"] for row in originals} == {"0", "1"}
@@ -139,10 +138,10 @@ def test_the_same_arguments_write_the_same_bytes_and_another_seed_other_images(t
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": "isic2018"}, r"classes .*'isic2018' is not known; did you mean 'isic2019'"),
+        ({"classes": "isic2018"}, r"classes .*'isic2018' .*did you mean 'isic2019'"),
         ({"classes": "x"}, r"known: isic2019, common"),
         ({"layout": "folders"}, r"layout .*did you mean 'folder'"),
-        ({"images": 7}, r"images .*: 7; at least 8, one a class"),
+        ({"images": 7}, r"images .*: 7; at least 8"),
         ({"images": 5, "classes": "common", "layout": "folder"}, r"at least 6"),
         ({"classes": "common"}, r"layout 'isic2019' has no columns .*'common'; use layout 'folder'"),
         ({"size": 31}, r"31 pixels; at least 32"),
@@ -151,13 +150,13 @@ def test_the_same_arguments_write_the_same_bytes_and_another_seed_other_images(t
         ({"missing_ids": float("nan")}, r"missing_ids .*nan"),
     ],
 )
-def test_a_bad_argument_is_refused_before_anything_is_written(tmp_path, options, message):
+def test_an_invalid_argument_is_refused_before_anything_is_written(tmp_path, options, message):
     with pytest.raises(DataError, match=message):
         synthesize(tmp_path / "new", **options)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_is_not(tmp_path):
+def test_a_folder_that_is_not_empty_is_refused(tmp_path):
     synthesize(tmp_path, images=8, size=32)
     before = files_of(tmp_path)
     with pytest.raises(DataError, match="not an empty folder"):

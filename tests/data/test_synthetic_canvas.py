@@ -7,14 +7,14 @@ from dspkd.data.synthetic.lesions import vessels
 
 
 @given(angle=st.floats(-3, 3), zoom=st.floats(0.7, 1.5), x=st.floats(-0.4, 0.4), y=st.floats(-0.4, 0.4))
-def test_drawn_and_computed_shapes_lie_on_each_other(angle, zoom, x, y):
+def test_drawn_and_computed_shapes_coincide(angle, zoom, x, y):
     canvas = Canvas(64, angle=angle, zoom=zoom, shift=(0.2, -0.1))
     drawn_HW = canvas.dots(np.array([[x, y]]), 0.25)
     computed_HW = np.hypot(canvas.x_HW - x, canvas.y_HW - y) < 0.25
     assert np.abs(drawn_HW - computed_HW).sum() < 0.2 * computed_HW.sum()
 
 
-def test_clouds_and_vessels_turn_with_the_camera():
+def test_noise_and_vessels_rotate_with_the_camera():
     straight, rotated = Canvas(64), Canvas(64, angle=np.pi / 2)
     for draw in (
         lambda c: c.noise(np.random.default_rng(1), scale=0.5),
@@ -26,7 +26,7 @@ def test_clouds_and_vessels_turn_with_the_camera():
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] < 0.5
 
 
-def test_pigment_absorbs_as_beer_and_lambert_say():
+def test_pigments_follow_the_law_of_beer_and_lambert():
     once, twice = Canvas(32), Canvas(32)
     pigment = np.array([0.5, 1.0, 2.0], dtype=np.float32)
     once.absorb(pigment, np.full((32, 32), 0.6))

@@ -18,14 +18,14 @@ EVERY_LABEL = [*CLASSES["isic2019"], *CLASSES["common"]]
 
 
 @pytest.mark.parametrize("label", EVERY_LABEL)
-def test_a_image_is_a_function_of_its_arguments(label):
-    shown = paint(label, lesion=3, photo=1, size=40)
-    assert shown.shape == (40, 40, 3)
-    assert shown.dtype == np.uint8
-    assert np.array_equal(shown, paint(label, lesion=3, photo=1, size=40))
+def test_an_image_is_a_function_of_its_arguments(label):
+    image = paint(label, lesion=3, photo=1, size=40)
+    assert image.shape == (40, 40, 3)
+    assert image.dtype == np.uint8
+    assert np.array_equal(image, paint(label, lesion=3, photo=1, size=40))
     others = [{"lesion": 4}, {"photo": 2}, {"seed": 1}]
     for other in others:
-        assert not np.array_equal(shown, paint(label, **{"lesion": 3, "photo": 1, "size": 40} | other))
+        assert not np.array_equal(image, paint(label, **{"lesion": 3, "photo": 1, "size": 40} | other))
 
 
 def test_every_class_of_both_families_has_a_painter_and_no_other_has():
@@ -40,13 +40,13 @@ def test_a_larger_image_shows_the_same_scene(label):
 
 
 def spread(image):
-    """Quantiles of each channel over the middle, brightness divided out: blind to turn, nearly to shift and light."""
+    """Return quantiles of each channel in the centre, divided by brightness: nearly invariant to camera and light."""
     middle = image[16:48, 16:48].reshape(-1, 3).astype(float)
     return np.quantile(middle / middle.mean(0), np.linspace(0.02, 0.98, 25), axis=0)
 
 
 @pytest.mark.parametrize("label", EVERY_LABEL)
-def test_photographs_of_a_lesion_are_more_alike_than_lesions_of_a_class(label):
+def test_photographs_of_a_lesion_are_more_similar_than_lesions_of_a_class(label):
     of_LP = [[spread(paint(label, lesion=n, photo=p, size=64)) for p in (0, 1)] for n in range(10)]
     gap_LL = np.array([[np.abs(a[0] - b[1]).mean() for b in of_LP] for a in of_LP])
     same, other = np.diag(gap_LL), gap_LL[~np.eye(10, dtype=bool)]
@@ -59,12 +59,12 @@ def test_all_photographs_of_a_lesion_have_one_site_and_skin():
         assert len(kept) == 1
 
 
-def test_mean_colour_does_not_tell_the_classes_apart_but_structure_does():
+def test_structure_separates_the_classes_and_mean_colour_does_not():
     labels = list(CLASSES["isic2019"])
-    made = {n: [paint(label, lesion=n, photo=0, size=48) for label in labels] for n in range(36)}
+    images = {n: [paint(label, lesion=n, photo=0, size=48) for label in labels] for n in range(36)}
 
     def accuracy(features):
-        train, test = ([features(x) for n in part for x in made[n]] for part in (range(24), range(24, 36)))
+        train, test = ([features(x) for n in part for x in images[n]] for part in (range(24), range(24, 36)))
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(train, labels * 24)
         return balanced_accuracy_score(labels * 12, model.predict(test))
 
@@ -83,11 +83,11 @@ def test_mean_colour_does_not_tell_the_classes_apart_but_structure_does():
     assert by_structure < 0.9
 
 
-def test_artefacts_come_at_the_rates_of_their_sites():
+def test_artefacts_have_the_rates_of_their_sites():
     scenes = [scene("NV", lesion=n, photo=0) for n in range(3000)]
     by_site = defaultdict(list)
-    for shown in scenes:
-        by_site[shown.site].append(shown)
+    for setting in scenes:
+        by_site[setting.site].append(setting)
     assert len(by_site[SITES[0]]) / 3000 == pytest.approx(0.5, abs=0.04)  # four standard errors
     assert np.mean([s.hair for s in scenes]) == pytest.approx(0.3, abs=0.034)
     for site in SITES:
@@ -113,21 +113,23 @@ def test_hair_and_ruler_change_a_small_part_of_the_image_strongly(monkeypatch, a
     assert np.median(changed) < 10  # camera noise, at most
 
 
-def test_dark_corners_are_dark_and_no_other_corners_are():
+def test_only_dark_corners_are_dark():
     corners = {True: [], False: []}
     for n in range(60):
-        shown = scene("BCC", lesion=n, photo=0)
-        if shown.skin_tone <= 3 and not shown.hair and not shown.ruler:
-            corners[shown.dark_corners].append(paint("BCC", lesion=n, photo=0, size=32)[[0, 0, -1, -1], [0, -1, 0, -1]])
+        setting = scene("BCC", lesion=n, photo=0)
+        if setting.skin_tone <= 3 and not setting.hair and not setting.ruler:
+            corners[setting.dark_corners].append(
+                paint("BCC", lesion=n, photo=0, size=32)[[0, 0, -1, -1], [0, -1, 0, -1]]
+            )
     assert np.max(corners[True]) < 60 < np.min(np.max(corners[False], axis=2))
 
 
 def test_skin_tones_go_from_pale_to_dark():
     by_tone = defaultdict(list)
     for n in range(150):
-        shown = scene("ACNE", lesion=n, photo=0)
-        if not shown.dark_corners:
-            by_tone[shown.skin_tone].append(paint("ACNE", lesion=n, photo=0, size=32).mean())
+        setting = scene("ACNE", lesion=n, photo=0)
+        if not setting.dark_corners:
+            by_tone[setting.skin_tone].append(paint("ACNE", lesion=n, photo=0, size=32).mean())
     means = [np.mean(by_tone[tone]) for tone in sorted(by_tone)]
     assert len(means) == 6
     assert means == sorted(means, reverse=True)
@@ -137,6 +139,6 @@ def test_skin_tones_go_from_pale_to_dark():
     ("label", "size", "message"),
     [("nv", 96, "did you mean 'NV'"), ("zebra", 96, "known: MEL, NV"), ("NV", 8, "8 pixels; at least 32")],
 )
-def test_a_image_of_no_class_or_too_small_is_refused(label, size, message):
+def test_an_unknown_class_or_a_size_too_small_is_refused(label, size, message):
     with pytest.raises(DataError, match=message):
         paint(label, lesion=0, photo=0, size=size)

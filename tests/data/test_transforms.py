@@ -8,7 +8,7 @@ PLAIN = {"num_ops": 0, "rotation": 0.0, "flips": False, "min_area": 1.0}
 
 
 def gradient_image(rows=90, columns=120):
-    """Red grows with the column, green with the row, blue is constant: a crop says where it was taken."""
+    """Red grows with the column, green with the row, blue is constant: the pixels of a crop identify its position."""
     image = np.zeros((rows, columns, 3), dtype=np.uint8)
     image[..., 0] = np.arange(columns)[None, :] * 2
     image[..., 1] = np.arange(rows)[:, None] * 2
@@ -16,7 +16,7 @@ def gradient_image(rows=90, columns=120):
     return image
 
 
-def test_a_image_is_a_function_of_image_view_and_seed_alone():
+def test_a_training_image_is_a_function_of_image_view_and_seed():
     augment = Augmentation(size=48)
     torch.manual_seed(0)
     first = augment(gradient_image(), name="a", view=3, seed=1)
@@ -27,12 +27,12 @@ def test_a_image_is_a_function_of_image_view_and_seed_alone():
         assert not torch.equal(first, augment(gradient_image(), **{"name": "a", "view": 3, "seed": 1, **other}))
 
 
-def test_making_a_image_leaves_the_global_generator_alone():
+def test_augmentation_does_not_change_the_global_generator():
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(5)
     Augmentation(size=48)(gradient_image(), name="a", view=0, seed=0)
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("rows_columns", [(90, 120), (120, 90), (72, 72), (300, 80)])
@@ -51,7 +51,7 @@ def test_without_rotation_and_flips_red_grows_to_the_right_and_green_downwards()
     assert (image[1].diff(dim=0) > 0).float().mean() > 0.9
 
 
-def test_flips_turn_each_axis_about_half_the_time():
+def test_flips_have_probability_one_half():
     augment = Augmentation(size=24, **{**PLAIN, "flips": True})
     images = [augment(gradient_image(), name="a", view=view, seed=0) for view in range(200)]
     right = np.mean([float(p[0, 12, -1] > p[0, 12, 0]) for p in images])
@@ -60,8 +60,8 @@ def test_flips_turn_each_axis_about_half_the_time():
     assert 0.4 < down < 0.6
 
 
-def test_rotation_reaches_its_largest_angle_and_no_more():
-    """The image's red-green gradient direction is the angle that it was rotated by."""
+def test_rotation_stays_within_its_largest_angle():
+    """The direction of the image's red gradient is the angle of rotation."""
     augment = Augmentation(size=48, **{**PLAIN, "rotation": 30.0})
     angles = []
     for view in range(150):
@@ -73,8 +73,8 @@ def test_rotation_reaches_its_largest_angle_and_no_more():
     assert -33 < min(angles) < -25
 
 
-def test_a_turned_image_is_not_sheared():
-    """A step right and a step down in the image are at right angles in the image too."""
+def test_a_rotated_image_is_not_sheared():
+    """A step right and a step down in the result are at right angles in the image too."""
     augment = Augmentation(size=48, **{**PLAIN, "rotation": 40.0, "flips": True})
     for view in range(40):
         centre = augment(gradient_image(120, 120), name="a", view=view, seed=0)[:2, 16:32, 16:32]
@@ -82,7 +82,7 @@ def test_a_turned_image_is_not_sheared():
         assert abs(right @ down) < 0.05 * right.norm() * down.norm()
 
 
-def test_the_crop_covers_at_least_the_share_asked_for():
+def test_the_crop_covers_at_least_min_area():
     augment = Augmentation(size=48, **{**PLAIN, "min_area": 0.5})
     for view in range(100):
         image = augment(gradient_image(), name="a", view=view, seed=0)
@@ -90,30 +90,30 @@ def test_the_crop_covers_at_least_the_share_asked_for():
         assert covered > 0.45
 
 
-def test_a_turned_crop_shows_the_image_around_it_not_black_corners():
+def test_a_rotated_crop_has_no_black_corners():
     augment = Augmentation(size=48, num_ops=0, rotation=180.0, flips=True, min_area=0.1)
     dark = [(augment(gradient_image(), name="a", view=v, seed=0)[2] < 0.1).float().mean().item() for v in range(100)]
     assert np.mean(dark) < 0.1
 
 
-def test_a_strong_image_is_a_function_of_image_view_and_seed_alone():
+def test_a_strongly_augmented_image_is_a_function_of_image_view_and_seed():
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     image = Augmentation(size=48)(gradient_image(), name="a", view=3, seed=1)
     before = image.clone()
     torch.manual_seed(5)
-    made = [strengthened(image, name="a", view=view, seed=1) for view in range(20)]
-    assert torch.equal(torch.rand(3), wanted)
+    images = [strengthened(image, name="a", view=view, seed=1) for view in range(20)]
+    assert torch.equal(torch.rand(3), expected)
     assert torch.equal(image, before)
-    assert all(torch.equal(x, strengthened(image, name="a", view=view, seed=1)) for view, x in enumerate(made))
+    assert all(torch.equal(x, strengthened(image, name="a", view=view, seed=1)) for view, x in enumerate(images))
     for other in ({"name": "b"}, {"seed": 2}):
         settings = [{"name": "a", "view": view, "seed": 1, **other} for view in range(20)]
-        assert any(not torch.equal(x, strengthened(image, **s)) for x, s in zip(made, settings, strict=True))
-    assert all(x.shape == (3, 48, 48) and x.dtype == torch.float32 and 0 <= x.min() <= x.max() <= 1 for x in made)
-    assert np.mean([not torch.equal(x, image) for x in made]) > 0.8  # some draw the identity twice
+        assert any(not torch.equal(x, strengthened(image, **s)) for x, s in zip(images, settings, strict=True))
+    assert all(x.shape == (3, 48, 48) and x.dtype == torch.float32 and 0 <= x.min() <= x.max() <= 1 for x in images)
+    assert np.mean([not torch.equal(x, image) for x in images]) > 0.8  # some draw the identity twice
 
 
-def test_centre_crop_is_the_middle_after_the_short_side_became_eight_sevenths():
+def test_centre_crop_is_the_middle_at_eight_sevenths_of_the_size():
     crop = CentreCrop(size=56)
     assert crop.decode_side == 64
     assert CentreCrop(size=224).decode_side == 256
@@ -123,14 +123,14 @@ def test_centre_crop_is_the_middle_after_the_short_side_became_eight_sevenths():
 
 
 @pytest.mark.parametrize("made_by", [Augmentation(size=48), Augmentation(size=48, erasing=1.0), CentreCrop(size=48)])
-def test_pixels_are_the_same_image_in_256_steps(made_by):
+def test_pixels_are_the_same_image_in_uint8(made_by):
     where = {"name": "a", "view": 3, "seed": 1}
     pixels, image = made_by.pixels(gradient_image(), **where), made_by(gradient_image(), **where)
     assert (pixels.shape, pixels.dtype) == ((48, 48, 3), np.uint8)
     assert torch.equal(torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255, image)
 
 
-def test_erasing_makes_a_rectangle_black_and_leaves_the_rest_of_the_same_image():
+def test_erasing_blackens_one_rectangle():
     white = np.full((90, 120, 3), 255, np.uint8)
     whole, erased = Augmentation(size=48, **PLAIN), Augmentation(size=48, erasing=1.0, **PLAIN)
     for view in range(10):
@@ -141,7 +141,7 @@ def test_erasing_makes_a_rectangle_black_and_leaves_the_rest_of_the_same_image()
         assert torch.equal(image[:, ~black_HW], whole(white, name="a", view=view, seed=0)[:, ~black_HW])
 
 
-def test_erasing_is_as_frequent_as_said_and_a_function_of_the_view():
+def test_erasing_has_its_probability_and_is_a_function_of_the_view():
     white = np.full((60, 60, 3), 255, np.uint8)
     augment = Augmentation(size=24, erasing=0.25, **PLAIN)
     images = [augment(white, name="a", view=view, seed=0) for view in range(200)]
@@ -149,7 +149,7 @@ def test_erasing_is_as_frequent_as_said_and_a_function_of_the_view():
     assert all(torch.equal(p, augment(white, name="a", view=view, seed=0)) for view, p in enumerate(images[:20]))
 
 
-def test_what_images_depend_on_is_told_and_settings_that_are_off_do_not_count():
+def test_about_names_the_settings_that_are_on():
     plain = Augmentation(size=24)
     assert set(plain.about) == {"transform"}
     assert plain.about["transform"] == {

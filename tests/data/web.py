@@ -1,4 +1,4 @@
-"""A server for tests, which fails as it is told to."""
+"""A server for tests with programmed failures."""
 
 import hashlib
 import time
@@ -8,20 +8,20 @@ from threading import Thread
 
 
 class Site:
-    """Files, and for each request in turn what to do wrong; when that list is used up, nothing is."""
+    """Files, and the failure of each request in turn; when that list is used up, requests succeed."""
 
     def __init__(self, files):
         self.files, self.plan, self.seen, self.url = dict(files), [], [], ""
         self.tags = True
-        """Whether answers carry an ETag."""
+        """Whether responses have an ETag."""
 
 
 def tag(content):
     return f'"{hashlib.md5(content).hexdigest()}"'
 
 
-class Answers(BaseHTTPRequestHandler):
-    """Answer as the plan of `server.site` says: "ok", a status, or (what, number of bytes)."""
+class Responses(BaseHTTPRequestHandler):
+    """Respond by the plan of `server.site`: "ok", a status, or (failure, number of bytes)."""
 
     protocol_version = "HTTP/1.1"
 
@@ -32,8 +32,8 @@ class Answers(BaseHTTPRequestHandler):
         site = self.server.site
         act = site.plan.pop(0) if site.plan else "ok"
         what, argument = act if isinstance(act, tuple) else (act, None)
-        asked = self.headers.get("Range")
-        site.seen.append((self.path, asked))
+        requested = self.headers.get("Range")
+        site.seen.append((self.path, requested))
         self.close_connection = True
         if isinstance(what, int):
             self.send_response(what)
@@ -51,13 +51,13 @@ class Answers(BaseHTTPRequestHandler):
         if content is None:
             self.send_error(404)
             return
-        self.send_file(site, content, what, argument, asked)
+        self.send_file(site, content, what, argument, requested)
 
-    def send_file(self, site, content, what, argument, asked):
+    def send_file(self, site, content, what, argument, requested):
         name, start = tag(content), 0
         same = self.headers.get("If-Range") in (None, name) or what == "lie"
-        if asked and same and what != "no ranges":
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if requested and same and what != "no ranges":
+            start = int(requested.removeprefix("bytes=").removesuffix("-"))
             if start >= len(content):
                 self.send_error(416)
                 return
@@ -84,7 +84,7 @@ class Answers(BaseHTTPRequestHandler):
 @contextmanager
 def served(files):
     """Serve `files`, ``{name: bytes}``, on this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Responses)
     server.site = Site(files)
     server.site.url = f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

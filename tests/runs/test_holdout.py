@@ -49,7 +49,7 @@ def run(tmp_path):
 def test_rows_of_the_test_part_are_refused_to_all_but_one():
     assert PARTS.rows("train").tolist() == [0, 1, 2, 3]
     assert PARTS.rows("val").tolist() == [4, 5]
-    with pytest.raises(DataError, match=r"the test part is sealed; .*open_test opens it, and counts that"):
+    with pytest.raises(DataError, match=r"held out; .*evaluate_test"):
         PARTS.rows("test")
 
 

@@ -1,8 +1,8 @@
-"""What a photograph shows beside skin, and how to take it out: hair, uneven light, dark corners, a colour cast.
+"""Artefact removal: hair, uneven light, dark corners, a colour cast.
 
-The paper removes "pseudo-shadows" (probably image artefacts) and does not say how. These are common ways, none of them
-claimed to be the paper's. Each is a function from ``[H, W, 3]`` uint8 RGB to the same shape and type, without chance;
-lengths are shares of the shorter side, so that an image means the same at every size.
+The paper removes "pseudo-shadows" (probably image artefacts) without a description. These are common methods, none of
+them claimed to be the paper's. Each is a deterministic function from ``[H, W, 3]`` uint8 RGB to the same shape and
+type; lengths are shares of the shorter side, so that the result does not depend on the image's size.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ RGB = NDArray[np.uint8]
 
 
 def hair(image: RGB) -> RGB:
-    r"""Take out dark hairs, and put in their place what lies beside them.
+    r"""Remove dark hairs and fill them from the pixels beside them.
 
     .. math:: h = \max_\theta h_\theta - \operatorname*{median}_\theta h_\theta, \qquad
               h_\theta = \delta(g \bullet \ell_{\theta + 90°} - g) \circ L_\theta
 
-    with g the brightness, :math:`\bullet` a closing along a line of 4 % of the shorter side, :math:`\delta` a widening
-    by one pixel, :math:`\circ` an opening along a line of 15 %, and 12 directions: how much darker a pixel is than what
-    lies on both sides of a straight stretch that it is part of. The median is 0 at a hair and at crossing hairs, and
-    not in pigment network, which has lines in all directions. Where h is above 18 of 255 there is hair, and in its
-    place comes the Gaussian-weighted mean of the pixels round it.
+    with g the brightness, :math:`\bullet` a closing along a line of 4 % of the shorter side, :math:`\delta` a dilation
+    by one pixel, :math:`\circ` an opening along a line of 15 %, and 12 directions: how much darker a pixel is than the
+    pixels on both sides of a straight segment that it is part of. The median is 0 at a hair and at crossing hairs, but
+    not in pigment network, which has lines in all directions. Where h is above 18 of 255 there is hair; it is replaced
+    by the Gaussian-weighted mean of the pixels around it.
 
     Notes
     -----
-    Light hair, stubble and hair wider than 4 % stay. Dark lines that are no hair go: pen, ruler, streaks. The
-    brightness is that of the brightest channel, in which red vessels hardly show; dark ones go, too.
+    Light hair, stubble and hair wider than 4 % stay. Other dark lines are removed too: pen, ruler, streaks. The
+    brightness is that of the brightest channel, in which red vessels are faint; dark vessels are removed as well.
 
     Raises
     ------
@@ -47,41 +47,41 @@ def hair(image: RGB) -> RGB:
     cv2 = _opencv()
     side = min(image.shape[:2])
     brightness_HW = image.max(axis=2)
-    found_DHW = []
+    lines_DHW = []
     for angle in np.arange(12) * np.pi / 12:
         darker_HW = cv2.morphologyEx(brightness_HW, cv2.MORPH_BLACKHAT, _line(0.04 * side, angle + np.pi / 2))
         wider_HW = cv2.dilate(darker_HW, np.ones((3, 3), np.uint8))
-        found_DHW.append(cv2.morphologyEx(wider_HW, cv2.MORPH_OPEN, _line(0.15 * side, angle)))
-    hair_HW = np.max(found_DHW, axis=0) - np.median(found_DHW, axis=0)
-    return _filled(image, hair_HW > 18, spread=max(1.0, 0.012 * side))
+        lines_DHW.append(cv2.morphologyEx(wider_HW, cv2.MORPH_OPEN, _line(0.15 * side, angle)))
+    hair_HW = np.max(lines_DHW, axis=0) - np.median(lines_DHW, axis=0)
+    return _fill(image, hair_HW > 18, spread=max(1.0, 0.012 * side))
 
 
 def shading(image: RGB) -> RGB:
-    r"""Make the light even: divide by a smooth surface that is fitted to the brightness of the frame's rim.
+    r"""Even out the light: divide by a smooth surface fitted to the brightness of the image's border.
 
     .. math:: v = V\,\bar z / z(x, y), \qquad \log z = p_1 x^2 + p_2 y^2 + p_3 xy + p_4 x + p_5 y + p_6
 
-    with V each channel and :math:`\bar z` the geometric mean of z over the image, so that the brightness as a whole
-    stays. z is fitted by least squares to the brightest channel on the outer tenth of the frame, where skin is more
-    likely than lesion. What is below 45 % of the brightest tenth (dark corners) is left out, and then, three times,
-    what is off by more than twice the typical deviation (hair, a lesion at the rim).
+    with V each channel and :math:`\bar z` the geometric mean of z over the image, which keeps the overall brightness.
+    z is fitted by least squares to the brightest channel on the outer tenth of the image, where skin is more likely
+    than lesion. Pixels below 45 % of the brightest tenth (dark corners) are excluded, and then, three times, pixels
+    that deviate by more than twice the typical deviation (hair, a lesion at the border).
 
     Notes
     -----
-    The gain is kept between 1/2 and 2. An image of whose rim less than a tenth is lit stays as it is. A lesion that
-    fills the frame is taken for a shadow and made paler.
+    The gain is limited to 1/2 to 2. An image with less than a tenth of its border lit stays as it is. A lesion that
+    fills the image is taken for a shadow and made paler.
 
     Source: after Cavalcanti, Scharcanski, *Automated prescreening of pigmented skin lesions using standard cameras*,
-    Computerized Medical Imaging and Graphics 2011. Deviation: they fit to four corners; the rim, the logarithm, the
-    refitting and the limits are inferred.
+    Computerized Medical Imaging and Graphics 2011. Deviation: they fit to four corners; the border, the logarithm,
+    the refitting and the limits are inferred.
     """
     height, width = image.shape[:2]
     y_HW, x_HW = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms_HW6 = np.stack([x_HW**2, y_HW**2, x_HW * y_HW, x_HW, y_HW, np.ones_like(x_HW)], axis=2)
-    rim_HW = np.maximum(np.abs(x_HW), np.abs(y_HW)) > 0.8
+    border_HW = np.maximum(np.abs(x_HW), np.abs(y_HW)) > 0.8
     brightness_HW = image.max(axis=2)
-    lit_HW = rim_HW & (brightness_HW >= _dark(brightness_HW))
-    if lit_HW.sum() < 0.1 * rim_HW.sum():
+    lit_HW = border_HW & (brightness_HW >= _dark(brightness_HW))
+    if lit_HW.sum() < 0.1 * border_HW.sum():
         return image.copy()
     terms_N6, light_N = terms_HW6[lit_HW], np.log1p(brightness_HW[lit_HW].astype(np.float64))
     used_N = np.ones(len(light_N), bool)
@@ -91,15 +91,16 @@ def shading(image: RGB) -> RGB:
         used_N = off_N <= 2 * 1.4826 * np.median(off_N)
     log_z_HW = terms_HW6 @ surface_6
     gain_HW = np.exp(log_z_HW.mean() - log_z_HW).clip(0.5, 2)
-    return _rounded(image * gain_HW[..., None])
+    return _to_uint8(image * gain_HW[..., None])
 
 
 def dark_corner(image: RGB) -> RGB:
-    """Cut away the dark corners that a round lens leaves, and bring what is left back to the size of the image.
+    """Crop away the dark corners of a round lens, and resize the rest to the size of the image.
 
-    Dark is what is below 45 % of the brightest tenth and joined to a corner. The largest rectangle of the image's
-    aspect, about the centre of what is not dark, that holds at most 0.5 % dark pixels stays; bilinear. An image without
-    dark corners, or whose rectangle would be less than half its height (a lesion in a corner), stays as it is.
+    Pixels are dark if they are below 45 % of the brightest tenth and connected to a corner. The crop is the largest
+    rectangle of the image's aspect ratio, about the centre of the pixels that are not dark, with at most 0.5 % dark
+    pixels; bilinear. An image without dark corners, or whose rectangle would be less than half its height (a lesion in
+    a corner), stays as it is.
 
     Source: none; inferred.
     """
@@ -123,11 +124,12 @@ def dark_corner(image: RGB) -> RGB:
 
 
 def colour_constancy(image: RGB) -> RGB:
-    r"""Take out a colour cast: shades of grey with p = 6.
+    r"""Remove a colour cast: shades of grey with p = 6.
 
     .. math:: e_c = \Big(\frac1{HW} \sum V_c^6\Big)^{1/6}, \qquad v_c = V_c\, \frac{\lVert e \rVert_2}{\sqrt3\, e_c}
 
-    with the light's colour e estimated for each channel c, and white light afterwards. A black image stays black.
+    with e the colour of the light, estimated for each channel c; the result is as under white light. A black image
+    stays black.
 
     Source: Finlayson, Trezzi, *Shades of Gray and Colour Constancy*, Color Imaging Conference 2004; p = 6 on
     dermoscopic images: Barata, Celebi, Marques, *Improving dermoscopy image classification using color constancy*,
@@ -135,23 +137,23 @@ def colour_constancy(image: RGB) -> RGB:
     """
     light_3 = (image.astype(np.float64) ** 6).mean(axis=(0, 1)) ** (1 / 6)
     gain_3 = np.linalg.norm(light_3) / (np.sqrt(3) * np.maximum(light_3, 1e-6))
-    return _rounded(image * gain_3)
+    return _to_uint8(image * gain_3)
 
 
 REMOVERS: Mapping[str, Callable[[RGB], RGB]] = {
     step.__name__: step for step in (hair, shading, dark_corner, colour_constancy)
 }
-"""Name in a recipe -> what takes that artefact out."""
+"""``{name in a recipe: function that removes the artefact}``."""
 
 
 def check(names: Iterable[str]) -> None:
-    """Raise DataError unless each name is one of `REMOVERS`, none is there twice, and what removes it is installed."""
+    """Raise DataError unless the names are different, each is one of `REMOVERS`, and the libraries are installed."""
     seen: set[str] = set()
     for name in names:
         if name not in REMOVERS:
             raise DataError(f"no artefact is called {name!r}; {suggest(name, REMOVERS)}")
         if name in seen:
-            raise DataError(f"{name!r} is there twice; name it once, where in the order it is to be removed")
+            raise DataError(f"{name!r} is there twice; name it once, at its place in the order")
         seen.add(name)
     if "hair" in seen:
         _opencv()
@@ -160,7 +162,7 @@ def check(names: Iterable[str]) -> None:
 
 
 def about(names: Sequence[str]) -> dict[str, object]:
-    """Return what pixels without these artefacts depend on beside the image, in plain data; nothing for no names."""
+    """Return, as plain data, what pixels without these artefacts depend on besides the image; empty for no names."""
     if not names:
         return {}
     import scipy
@@ -170,7 +172,7 @@ def about(names: Sequence[str]) -> dict[str, object]:
 
 
 def removed(image: RGB, names: Sequence[str]) -> RGB:
-    """Return the image with these artefacts taken out, in this order.
+    """Return the image with these artefacts removed, in this order.
 
     Raises
     ------
@@ -187,7 +189,7 @@ def _opencv() -> ModuleType:
     try:
         import cv2
     except ImportError:
-        raise DataError("hair is removed by OpenCV, which is not installed; pip install 'dspkd[artefacts]'") from None
+        raise DataError("removing hair needs OpenCV, which is not installed; pip install 'dspkd[artefacts]'") from None
     return cv2
 
 
@@ -196,7 +198,7 @@ def _ndimage() -> ModuleType:
         from scipy import ndimage
     except ImportError:
         raise DataError(
-            "SciPy, which finds hair and dark corners, is missing; pip install 'dspkd[artefacts]'"
+            "removing hair or dark corners needs SciPy, which is not installed; pip install 'dspkd[artefacts]'"
         ) from None
     return ndimage  # type: ignore[no-any-return]
 
@@ -213,12 +215,12 @@ def _line(length: float, angle: float) -> NDArray[np.uint8]:
 
 
 def _dark(brightness_HW: NDArray[np.uint8]) -> float:
-    """Return the brightness below which a pixel may be of a dark corner."""
+    """Return the brightness below which a pixel may belong to a dark corner."""
     return 0.45 * float(np.percentile(brightness_HW, 90))
 
 
-def _filled(image: RGB, hole_HW: NDArray[np.bool_], *, spread: float) -> RGB:
-    """Return the image with the hole's pixels replaced by the Gaussian-weighted mean of those round it."""
+def _fill(image: RGB, hole_HW: NDArray[np.bool_], *, spread: float) -> RGB:
+    """Replace the pixels of a hole by the Gaussian-weighted mean of the pixels around it."""
     filled = image.copy()
     kept_HW = (~hole_HW).astype(np.float32)
     ndimage = _ndimage()
@@ -230,6 +232,6 @@ def _filled(image: RGB, hole_HW: NDArray[np.bool_], *, spread: float) -> RGB:
     return filled
 
 
-def _rounded(values_HW3: NDArray[np.float64]) -> RGB:
+def _to_uint8(values_HW3: NDArray[np.float64]) -> RGB:
     pixels: RGB = np.rint(values_HW3.clip(0, 255)).astype(np.uint8)
     return pixels

@@ -1,4 +1,4 @@
-"""A file that says which classes to learn: old ones renamed, merged and dropped."""
+"""The class map: a file that renames, merges and drops classes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 from dspkd.data.table import Table, repeated
 from dspkd.errors import DataError, first_few, suggest
 
-_WANTED = 'want drop = ["OLD", ...] and then [classes] with lines such as NEW = ["OLD", "OLD"]'
+_EXPECTED = 'expected drop = ["OLD", ...] and then [classes] with lines such as NEW = ["OLD", "OLD"]'
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """New classes, in the order in which a network numbers them, and what becomes of the old ones.
+    """New classes, in the order of the network's outputs, and the old classes that each merges.
 
     Attributes
     ----------
     path
         The file, for messages.
     classes
-        ``{new class: the old classes that it is made of}``.
+        ``{new class: old classes}``.
     drop
         Old classes whose images are left out.
     """
@@ -34,15 +34,15 @@ class ClassMap:
     drop: tuple[str, ...] = ()
 
     def apply(self, table: Table) -> Table:
-        """Return the table of the new classes, without the images that are dropped.
+        """Return the table with the new classes, without the dropped images.
 
-        Every class of the table must be mentioned, so that none is lost by a slip of the pen; a dropped one need not
-        be there.
+        Every class of the table must be mapped or dropped, so that none is lost by a slip of the pen; a dropped one
+        need not exist.
 
         Raises
         ------
         DataError
-            A class is mentioned and not there, or there and not mentioned.
+            A mapped class does not exist, or a class of the table is neither mapped nor dropped.
         """
         unknown = [old for olds in self.classes.values() for old in olds if old not in table.classes]
         if unknown:
@@ -50,10 +50,10 @@ class ClassMap:
                 f"{self.path}: {table.root} has no class {unknown[0]!r}; {suggest(unknown[0], table.classes)}"
             )
         new_of = {old: number for number, olds in enumerate(self.classes.values()) for old in olds}
-        left = [name for name in table.classes if name not in new_of and name not in self.drop]
-        if left:
+        unmapped = [name for name in table.classes if name not in new_of and name not in self.drop]
+        if unmapped:
             raise DataError(
-                f"{self.path}: says nothing of {first_few(left)}, which {table.root} has; "
+                f"{self.path}: does not map {first_few(unmapped)} of {table.root}; "
                 "give each a new class, or name it in drop"
             )
         number_K = np.array([new_of.get(name, -1) for name in table.classes], dtype=np.int64)
@@ -85,32 +85,32 @@ def load(path: Path) -> ClassMap:
     Raises
     ------
     DataError
-        The file cannot be read or is no class map; an old class is mentioned twice.
+        The file cannot be read or is not a class map, or an old class is in it twice.
     """
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise DataError(f"{path}: not TOML: {e}") from None
-    odd = [key for key in said if key not in ("classes", "drop")]
-    if odd:
-        raise DataError(f"{path}: there is no key {odd[0]!r}; {suggest(odd[0], ('classes', 'drop'))}; {_WANTED}")
-    classes, drop = said.get("classes", {}), said.get("drop", [])
+    unknown = [key for key in content if key not in ("classes", "drop")]
+    if unknown:
+        raise DataError(f"{path}: no key {unknown[0]!r}; {suggest(unknown[0], ('classes', 'drop'))}; {_EXPECTED}")
+    classes, drop = content.get("classes", {}), content.get("drop", [])
     if not isinstance(classes, dict) or not classes:
-        raise DataError(f"{path}: names no class; {_WANTED}")
+        raise DataError(f"{path}: names no class; {_EXPECTED}")
     if "drop" in classes:
-        # A line below [classes] belongs to it, in TOML: it would quietly make a class called drop.
-        raise DataError(f"{path}: drop stands below [classes]; write it above")
+        # In TOML, a line below [classes] belongs to it: it would silently define a class called drop.
+        raise DataError(f"{path}: drop is below [classes]; write it above")
     for new, olds in classes.items():
         _refuse_unless_names(path, f"classes.{new}", olds)
     _refuse_unless_names(path, "drop", drop or ["none"])
     twice = repeated([old for olds in [*classes.values(), drop] for old in olds])
     if twice:
-        raise DataError(f"{path}: {first_few(twice)}: mentioned twice; a class has one fate")
+        raise DataError(f"{path}: {first_few(twice)}: listed twice; map or drop each class once")
     return ClassMap(path, {new: tuple(olds) for new, olds in classes.items()}, tuple(drop))
 
 
-def _refuse_unless_names(path: Path, place: str, found: Any) -> None:
-    if not isinstance(found, list) or not found or not all(isinstance(name, str) for name in found):
-        raise DataError(f'{path}: {place}: want names of classes, ["OLD", "OLD"], got {found!r}')
+def _refuse_unless_names(path: Path, key: str, value: Any) -> None:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise DataError(f'{path}: {key}: expected names of classes, ["OLD", "OLD"], got {value!r}')

@@ -13,7 +13,7 @@ from dspkd.errors import DataError, suggest
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a CSV file.
+    """The rows of a CSV file, column by column.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class Rows:
     lines: tuple[int, ...]
 
     def column(self, name: str) -> tuple[str, ...]:
-        """Return the cells of a column; DataError, with the nearest name, if there is none of this name."""
+        """Return the cells of a column; DataError, with the nearest name, if it does not exist."""
         if name not in self.columns:
-            raise DataError(f"{self.path}: there is no column {name!r}; {suggest(name, self.columns)}")
+            raise DataError(f"{self.path}: no column {name!r}; {suggest(name, self.columns)}")
         return self.columns[name]
 
     def filled(self, name: str) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class Rows:
             if cell in row_of:
                 first, second = self.lines[row_of[cell]], self.lines[row]
                 raise DataError(
-                    f"{self.path}, line {second}: {name} {cell!r} is given a second time (first on line {first}); "
+                    f"{self.path}, line {second}: {name} {cell!r} is there a second time (first on line {first}); "
                     "keep one of the two"
                 )
             row_of[cell] = row
@@ -72,7 +72,7 @@ def read_rows(path: Path) -> Rows:
     except csv.Error as e:
         raise DataError(f"{path}, line {reader.line_num}: not a row of a CSV file: {e}") from None
     if len(lines) < 2:
-        raise DataError(f"{path}: the table is empty; want a header and at least one row")
+        raise DataError(f"{path}: the table is empty; expected a header and at least one row")
     (_, header), *rows = lines
     if len(set(header)) < len(header):
         raise DataError(f"{path}: the columns must have different names, got {', '.join(header)}")
@@ -110,5 +110,5 @@ def only_csv(folder: Path) -> Path:
     files = sorted(folder.glob("*.csv"))
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
-        raise DataError(f"{folder}: want exactly one *.csv here, found {names}; give the path of the right one")
+        raise DataError(f"{folder}: expected exactly one *.csv here, found {names}; give the path of the right one")
     return files[0]

@@ -1,4 +1,4 @@
-"""Whom the images show, as far as their table says: the counts that a data card is made of."""
+"""The data card: who and what the images show, counted in each part of the split."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from dspkd.data.metadata import COLUMNS, ORDERED, UNKNOWN, told
 from dspkd.data.split import PARTS, Split
 from dspkd.data.table import Table
 
-_MOST = 12
+_LISTED = 12
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """How many images of each part have which value of an attribute.
+    """Number of images with each value of an attribute, in each part.
 
     Attributes
     ----------
     column
-        The column of the table that tells it, or in words where else it is from; None where nothing tells it.
+        The column of the table that holds it, or a description of its origin; None where the table does not provide it.
     parts
-        ``{part: {value: images}}``, the same values in each part: the dozen commonest, ages and skin types in their own
-        order; then the others summed up, if there are more; `UNKNOWN` is always there, last. Empty where nothing tells
-        the attribute.
+        ``{part: {value: images}}``, the same values in each part: the twelve most frequent, ages and skin types in
+        their own order; then the sum of the others, if there are more; `UNKNOWN` is always there, last. Empty where the
+        table does not provide the attribute.
     medians
-        ``{part: years}`` of the ages that are known; empty for other attributes.
+        ``{part: years}``, the median of the known ages; empty for other attributes.
     """
 
     column: str | None
@@ -36,22 +36,19 @@ class Attribute:
 
 
 def card(table: Table, split: Split) -> dict[str, Attribute]:
-    """Return what is known of whether lesion or patient are named, and of each attribute of `COLUMNS`."""
+    """Count whether lesion or patient are known, and the values of each attribute of `COLUMNS`."""
     own = [group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)]
-    made = {
-        "lesion or patient": _counted(
-            "what images are grouped by", [UNKNOWN if alone else "named" for alone in own], split
-        )
-    }
-    known = told(table)
+    named = [UNKNOWN if alone else "named" for alone in own]
+    attributes = {"lesion or patient": _count("what images are grouped by", named, split)}
+    provided = told(table)
     for name in COLUMNS:
-        if name not in known:
-            made[name] = Attribute(None)
+        if name not in provided:
+            attributes[name] = Attribute(None)
             continue
-        each = known[name]
-        counted = _counted(each.column, each.values, split, ordered=name in ORDERED)
-        made[name] = replace(counted, medians=_medians(each.years, split))
-    return made
+        each = provided[name]
+        counts = _count(each.column, each.values, split, ordered=name in ORDERED)
+        attributes[name] = replace(counts, medians=_medians(each.years, split))
+    return attributes
 
 
 def _medians(years: Sequence[float | None], split: Split) -> dict[str, float]:
@@ -62,16 +59,16 @@ def _medians(years: Sequence[float | None], split: Split) -> dict[str, float]:
     return {part: float(median(ages)) for part, ages in known.items() if ages}
 
 
-def _counted(column: str, values: Sequence[str], split: Split, *, ordered: bool = False) -> Attribute:
-    """Count each value in each part; `ordered` sorts by the value, not by how common it is."""
-    commonest = [value for value, _ in sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])) if value]
-    shown, rest = commonest[:_MOST], commonest[_MOST:]
+def _count(column: str, values: Sequence[str], split: Split, *, ordered: bool = False) -> Attribute:
+    """Count each value in each part; `ordered` sorts by value instead of frequency."""
+    frequent = [value for value, _ in sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])) if value]
+    listed, rest = frequent[:_LISTED], frequent[_LISTED:]
     if ordered:
-        shown.sort()
+        listed.sort()
     parts = {}
     for part in PARTS:
         counts = Counter(values[row] for row in split.places(part))
-        parts[part] = {value: counts[value] for value in shown}
+        parts[part] = {value: counts[value] for value in listed}
         if rest:
             parts[part][f"{len(rest)} other values"] = sum(counts[value] for value in rest)
         parts[part][UNKNOWN] = counts[UNKNOWN]

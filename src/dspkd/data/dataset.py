@@ -138,7 +138,7 @@ def load_table(
     Raises
     ------
     DataError
-        The data set is not as its layout wants it, or the class map does not fit it.
+        The data set does not match its layout, or the class map does not fit it.
     """
     table = read(layout, Path(path), group=group)
     return table if classes is None else class_map.load(Path(classes)).apply(table)

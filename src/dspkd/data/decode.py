@@ -1,4 +1,4 @@
-"""From an image file to pixels."""
+"""Decode image files to pixels."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dspkd.data.table import Table
 from dspkd.errors import DataError
 
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, Warning)
-"""What Pillow raises for a damaged file; a warning is among it where the caller made warnings errors."""
+"""What Pillow raises for a damaged file; warnings are included for callers that turn them into errors."""
 
-_TURNED_A_QUARTER = {5, 6, 7, 8}
-"""EXIF orientations of which width and height change places."""
+_SWAPS_SIDES = {5, 6, 7, 8}
+"""EXIF orientations that swap width and height."""
 
 
 def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str] = ()) -> NDArray[np.uint8]:
@@ -31,23 +31,23 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
     path
         A file in any format that Pillow reads, or a photograph in DICOM (``.dcm``); of several frames, the first.
     short_side
-        Resize so that the shorter side has exactly this many pixels and the longer one keeps the aspect, rounded;
-        bilinear with antialiasing, larger too where the image is smaller. A JPEG at least four times larger is
-        decoded at a fraction of its size, never less than twice `short_side`. None keeps the size.
+        Resize, up or down, so that the shorter side has exactly this many pixels and the longer one keeps the aspect
+        ratio, rounded; bilinear with antialiasing. A JPEG at least four times larger is decoded at a fraction of its
+        size, never less than twice `short_side`. None keeps the size.
     artefacts
-        What to take out of the resized image, in this order: names of `dspkd.data.artefacts.REMOVERS`.
+        What to remove from the resized image, in this order: names of `dspkd.data.artefacts.REMOVERS`.
 
     Returns
     -------
     NDArray[np.uint8]
-        ``[H, W, 3]`` RGB, upright as EXIF says. Transparent pixels show black behind them; 16-bit grey becomes
-        8-bit by division by 257, other grey, palette and CMYK become RGB as Pillow converts them.
+        ``[H, W, 3]`` RGB, upright by the EXIF orientation. Transparent pixels are laid over black; 16-bit grey becomes
+        8-bit by division by 257; other grey, palette and CMYK become RGB as Pillow converts them.
 
     Raises
     ------
     DataError
-        The file is missing, damaged or cut short, its pixels are of an unknown range, or there are more of them
-        than ``PIL.Image.MAX_IMAGE_PIXELS``; or there is no such artefact.
+        The file is missing, damaged or cut short, its pixels have an unknown range, or there are more of them than
+        ``PIL.Image.MAX_IMAGE_PIXELS``; or an artefact's name is unknown.
     """
     try:
         with dicom.photograph(path) if str(path).lower().endswith(".dcm") else Image.open(path) as image:
@@ -58,32 +58,32 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
 
 
 def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return the middle ``[size, size, 3]`` of an image."""
+    """Return the centre crop ``[size, size, 3]`` of an image."""
     top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
     return image[top : top + size, left : left + size]
 
 
 def judged(path: Path, *, size: int, short_side: int, artefacts: Sequence[str] = ()) -> NDArray[np.uint8]:
-    """Return what a network is judged by, ``[size, size, 3]``: the middle of an image; raises as `decode` does."""
+    """Return the input of a network in evaluation, ``[size, size, 3]``: the centre crop; raises as `decode` does."""
     return np.ascontiguousarray(centre(decode(path, short_side=short_side, artefacts=artefacts), size))
 
 
 def upright_rgb(image: Image.Image, short_side: int | None = None) -> Image.Image:
-    """Return the image turned upright, in RGB, and resized as `decode` does it; it may be changed itself.
+    """Return the image upright, in RGB, and resized as `decode` does it; `image` itself may change.
 
     Raises
     ------
     One of `DAMAGED`.
     """
     width, height = image.size
-    # Pillow itself only warns between this number and its double, and who hears the warning depends on the caller.
+    # Pillow itself only warns between this number and its double, and the warning may be ignored.
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
         raise ValueError(f"{width} x {height} pixels are more than {Image.MAX_IMAGE_PIXELS}; make it smaller")
-    if image.getexif().get(ExifTags.Base.Orientation) in _TURNED_A_QUARTER:
+    if image.getexif().get(ExifTags.Base.Orientation) in _SWAPS_SIDES:
         width, height = height, width
     if short_side is not None:
         scale = short_side / min(width, height)
-        # Decoding to twice the size leaves the antialiasing to the resize below.
+        # Decoding at twice the size leaves the antialiasing to the resize below.
         image.draft(None, (round(2 * scale * image.width), round(2 * scale * image.height)))
     ImageOps.exif_transpose(image, in_place=True)
     rgb = _rgb(image)
@@ -108,14 +108,14 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def check(table: Table, log: Callable[[str], None] | None = None) -> None:
-    """Decode every image of a table once, so that no damaged one stops a run hours later.
+    """Decode every image of a table once, so that a damaged file does not stop a run hours later.
 
     Parameters
     ----------
     table
-        Its images are decoded in full: a file that was cut short shows it nowhere else.
+        Its images are decoded in full: only so is a file found that was cut short.
     log
-        Is told at the end how many images were decoded.
+        Called at the end with the number of images decoded.
 
     Raises
     ------
@@ -123,24 +123,24 @@ def check(table: Table, log: Callable[[str], None] | None = None) -> None:
         Some do not decode; the message has their number and the first three.
     """
     with ThreadPoolExecutor() as pool:
-        bad = [complaint for complaint in pool.map(_complaint, table.paths) if complaint]
-    if bad:
-        raise damaged(table, bad)
+        problems = [problem for problem in pool.map(_problem, table.paths) if problem]
+    if problems:
+        raise damaged(table, problems)
     if log is not None:
         log(f"{len(table):,} images decoded, none damaged")
 
 
-def damaged(table: Table, complaints: Sequence[str]) -> DataError:
-    """Return the error that says how many images of a table do not decode, and what is wrong with the first three."""
-    listed = "\n  ".join(complaints[:3])
+def damaged(table: Table, problems: Sequence[str]) -> DataError:
+    """Return the error for images of a table that do not decode: their number, and the first three problems."""
+    listed = "\n  ".join(problems[:3])
     return DataError(
-        f"{table.root}: {len(complaints)} of {len(table)} images do not decode; mend or remove them:\n  {listed}"
-        + ("\n  ..." if len(complaints) > 3 else "")
+        f"{table.root}: {len(problems)} of {len(table)} images do not decode; fix or remove them:\n  {listed}"
+        + ("\n  ..." if len(problems) > 3 else "")
     )
 
 
-def _complaint(path: Path) -> str:
-    """Return what is wrong with an image, "" if nothing."""
+def _problem(path: Path) -> str:
+    """Return why an image does not decode, "" if it does."""
     try:
         decode(path)
     except DataError as e:

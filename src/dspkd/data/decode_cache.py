@@ -1,4 +1,4 @@
-"""Images decoded and resized once, kept as uint8 pixels that are mapped into memory."""
+"""Cache of decoded images: decoded and resized once, kept as memory-mapped uint8 pixels."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ from dspkd.runtime.progress import Progress
 
 RGB = NDArray[np.uint8]
 _CHUNK = 256
-"""Images decoded between two writes: what a kill can lose."""
+"""Images decoded between two writes, the most that an interruption loses."""
 
 DECODER = f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}"
-"""Whose pixels these are: another decoder's may differ."""
+"""The decoder, part of the cache's key: another one may give other pixels."""
 
 
 class DecodeCache:
-    """Images of a table as `dspkd.data.decode.decode` returns them, decoded at most once.
+    """Images of a table, bit for bit as `dspkd.data.decode.decode` returns them, decoded at most once.
 
-    Bit for bit what decoding them again would give. They are found by the bytes of the image file, so an image that
-    was changed is decoded anew, and data sets, splits and runs that share images share their pixels.
+    The key is the content of the image file: a changed image is decoded again, and data sets, splits and runs that
+    share images share their pixels.
 
     Parameters
     ----------
     table
         All images.
     rows
-        Those wanted.
+        Rows to decode.
     short_side
         In pixels; see `decode`.
     folder
-        Where stores are kept, one for each `short_side` and `artefacts`.
+        Folder of the stores, one for each `short_side` and `artefacts`.
     artefacts
-        What is taken out of each image; see `decode`.
+        What is removed from each image; see `decode`.
     progress
-        Is told how decoding goes, if there is anything to decode.
+        Called with the progress of decoding, if there is anything to decode.
     log
-        Is told what is about to be written.
+        Called with what is about to be written.
 
     Raises
     ------
     DataError
-        Some images do not decode (their number, and the first three), or there is no room for the pixels. What was
-        decoded stays.
+        Some images do not decode (their number, and the first three), or the disk is too small. What was decoded
+        stays.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class DecodeCache:
         depends = {"short_side": short_side, "decoder": DECODER, **about(artefacts)}
         self._store = Store(folder / name, "uint8", depends)
         self._decode = partial(decode, short_side=short_side, artefacts=artefacts)
-        wanted = [int(row) for row in rows]
-        self._keys = dict(zip(wanted, fingerprints([table.paths[row] for row in wanted]), strict=True))
+        indices = [int(row) for row in rows]
+        self._keys = dict(zip(indices, fingerprints([table.paths[row] for row in indices]), strict=True))
         with self._store.writing():
-            new = [row for row in wanted if self._keys[row] not in self._store]
+            new = [row for row in indices if self._keys[row] not in self._store]
             if new:
                 self._fill(table, new, short_side, progress, log)
 
@@ -92,27 +92,27 @@ class DecodeCache:
         size = sum(3 * short_side * round(short_side * _aspect(table.paths[row])) for row in rows)
         log(f"decoding {len(rows):,} images once, to {short_side} px: {readable(size)} in {self._store.folder}")
         self._store.require_space(size)
-        complaints: list[str] = []
+        problems: list[str] = []
 
-        def decoded(row: int) -> RGB | None:
+        def decode_row(row: int) -> RGB | None:
             try:
                 return self._decode(table.paths[row])
             except DataError as error:
-                complaints.append(str(error))
+                problems.append(str(error))
                 return None
 
         with ThreadPoolExecutor() as pool:
             for start in range(0, len(rows), _CHUNK):
                 chunk = rows[start : start + _CHUNK]
-                made = zip(chunk, pool.map(decoded, chunk), strict=True)
-                self._store.append((self._keys[row], image) for row, image in made if image is not None)
+                images = zip(chunk, pool.map(decode_row, chunk), strict=True)
+                self._store.append((self._keys[row], image) for row, image in images if image is not None)
                 progress("decoding", start + len(chunk), len(rows))
-        if complaints:
-            raise damaged(table, sorted(complaints))
+        if problems:
+            raise damaged(table, sorted(problems))
 
 
 def fingerprints(paths: Sequence[Path]) -> list[bytes]:
-    """Return a digest of the bytes of each file.
+    """Return a digest of the content of each file.
 
     Raises
     ------
@@ -131,9 +131,9 @@ def _fingerprint(path: Path) -> bytes:
 
 
 def _aspect(path: Path) -> float:
-    """Return the longer side over the shorter, 1 where the file does not say."""
+    """Return the longer side over the shorter, 1 if it cannot be read."""
     try:
         with Image.open(path) as image:
             return max(image.size) / min(image.size)
-    except Exception:  # a damaged file is told of when it is decoded
+    except Exception:  # decoding reports a damaged file
         return 1.0

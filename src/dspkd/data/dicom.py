@@ -1,4 +1,4 @@
-"""Photographs in DICOM files, read by pydicom, which is installed with ``pip install 'dspkd[dicom]'``."""
+"""Photographs in DICOM files, read with pydicom: ``pip install 'dspkd[dicom]'``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from PIL import Image
 def photograph(path: Path) -> Image.Image:
     """Return the photograph in a DICOM file, in RGB; of several frames, the first.
 
-    Only pixels are read; names and dates in the file go nowhere.
+    Only pixels are read; names and dates stay in the file.
 
     Raises
     ------
     ValueError
-        pydicom is missing, or the file is none that it reads, or holds no photograph in 8-bit colour.
+        pydicom is missing or cannot read the file, or the file holds no photograph in 8-bit colour.
     """
     try:
         from pydicom import dcmread
@@ -31,6 +31,6 @@ def photograph(path: Path) -> Image.Image:
     if (samples, bits) != (3, 8):
         raise ValueError(f"{samples} samples of {bits} bits a pixel; only photographs in colour, 3 of 8 bits, are read")
     try:
-        return Image.fromarray(pixel_array(path, index=0))  # in RGB, whatever the file has
+        return Image.fromarray(pixel_array(path, index=0))  # converted to RGB
     except (AttributeError, NotImplementedError, RuntimeError) as e:
         raise ValueError(str(e)) from None

@@ -1,4 +1,4 @@
-"""Splits in which a lesion or a patient is in several parts: refused, unless a recipe says why it wants one."""
+"""Splits in which a lesion or patient is in several parts: refused, unless the recipe waives it with a reason."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from dspkd.errors import DataError, first_few
 
 @dataclass(frozen=True)
 class Leak:
-    """A leaking split that a recipe waives, as ``data.json`` of its run keeps it.
+    """How much a split leaks that a recipe waives, as ``data.json`` of its run keeps it.
 
     Attributes
     ----------
     waiver
-        Why the recipe wants it.
+        The recipe's reason.
     groups, images
-        Lesions or patients that are in more than one part, and their images.
+        Number of lesions or patients in more than one part, and of their images.
     tested, known
-        Test images, and those of them whose lesion or patient is also in training.
+        Number of test images, and of those whose lesion or patient is also in training.
     """
 
     waiver: str
@@ -32,7 +32,7 @@ class Leak:
     known: int
 
     def __str__(self) -> str:
-        """Return what everybody must know who reads a number of the run."""
+        """Return the warning that belongs beside every result of the run."""
         share = 100 * self.known / max(self.tested, 1)
         return (
             "The split leaks, so these results are overstated. "
@@ -43,43 +43,43 @@ class Leak:
 
 
 def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Leak | None:
-    """Return how a split leaks, or None if no lesion or patient is in more than one part.
+    """Return how much a split leaks, or None if no lesion or patient is in more than one part.
 
     Parameters
     ----------
     waiver
-        Why a leaking split is wanted all the same; None where it is not.
+        Why a leaking split is accepted; None refuses it.
     where
-        What made the split, for the message.
+        The file or option that defines the split, for the message.
 
     Raises
     ------
     DataError
-        It leaks, and there is no waiver.
+        The split leaks, and there is no waiver.
     """
     groups = crossing(table, split)
     if not groups:
         return None
-    leaking, trained = set(groups), {table.groups[row] for row in split.rows("train")}
-    tested = [table.groups[row] for row in split.places("test")]
+    leaking, training = set(groups), {table.groups[row] for row in split.rows("train")}
+    test = [table.groups[row] for row in split.places("test")]
     leak = Leak(
         waiver=waiver or "",
         groups=len(groups),
         images=sum(group in leaking for group in table.groups),
-        tested=len(tested),
-        known=sum(group in trained for group in tested),
+        tested=len(test),
+        known=sum(group in training for group in test),
     )
     if waiver is None:
         raise DataError(
             f"{where}: {leak.groups} lesions or patients are in more than one part ({first_few(groups)}), with "
             f"{leak.images} of {len(table)} images; {leak.known} of {leak.tested} test images show one that is also in "
-            "training, so results would be overstated. Split by group; or, to imitate who did otherwise, say so: "
+            "training, so results would be overstated. Split by group; or, to imitate work that did not, set "
             'split.waiver = "imitates the image-level split of ...", which every report of the run will print'
         )
     return leak
 
 
 def read(run: Path) -> Leak | None:
-    """Return how the split of a run leaks, as its ``data.json`` says; None if it does not, or the run is too old."""
-    kept = json.loads((run / "data.json").read_text(encoding="utf-8")).get("leak")
-    return Leak(**kept) if kept else None
+    """Return how much the split of a run leaks, from its ``data.json``; None if it does not or none is recorded."""
+    leak = json.loads((run / "data.json").read_text(encoding="utf-8")).get("leak")
+    return Leak(**leak) if leak else None

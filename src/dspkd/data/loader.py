@@ -1,4 +1,4 @@
-"""Batches of images out of a table."""
+"""Loaders: batches of a table's images for training and evaluation."""
 
 from __future__ import annotations
 
@@ -22,32 +22,31 @@ from dspkd.runtime.seeds import seed_for
 from dspkd.types import Batch
 
 Key = tuple[int, int]
-"""(row of the table, view): what names an image."""
-
+"""(row of the table, view): names a transformed image."""
 
 Decode = Callable[[int], RGB]
-"""Returns the decoded image of a row of the table."""
+"""A function that returns the decoded image of a row of the table."""
 
 Item = tuple[RGB, int, int, int, Tensor | None]
-"""Image in uint8, label, row, view, and the strong image if there is to be one."""
+"""Image in uint8, label, row, view, and the strongly augmented image or None."""
 
 
 class ImageDataset(Dataset[Item]):
-    """The images of a table, each a pure function of (row, view).
+    """The transformed images of a table, each a pure function of (row, view).
 
     Parameters
     ----------
     table
-        Whose images.
+        All images.
     transform
-        What makes an image of an image.
+        From a decoded image to a network's input.
     seed
-        Of the transform's random draws.
-    strong
-        Also make of each image one that is augmented further.
+        Of the transform's random numbers.
+    strong_aug
+        Also return a strongly augmented version of each image, see `dspkd.data.transforms.strengthened`.
     decoded
-        Returns the image of a row, at the transform's `decode_side` and without its `artefacts`; without it, files are
-        decoded each time.
+        Returns the image of a row, at the transform's `decode_side` and without its `artefacts`; None decodes the file
+        each time.
     """
 
     def __init__(
@@ -82,34 +81,34 @@ class TrainBatches:
     table
         All images.
     rows
-        Those to train on.
+        Rows of the training set.
     transform, seed
-        Make the images; the seed also orders them.
+        See `ImageDataset`; the seed also determines the order.
     views
-        How many different images of an image there are; they then do not depend on `seed`, so that a teacher's
-        answers to them serve runs of every seed. None draws fresh ones for ever.
+        Number of views (random transforms) of each image; they then do not depend on `seed`, so that cached teacher
+        outputs for them serve runs of every seed. None draws new views in every epoch.
     batch_size
-        Images in a batch. Those left over at the end of an epoch are not shown (a batch of one would upset
-        batch normalisation), unless there are fewer than one batch in all.
+        Images in a batch. Those left over at the end of an epoch are dropped (a batch of one would upset batch
+        normalisation), unless there is less than one batch in all.
     balance
         See `dspkd.data.sampling.epoch_order`.
-    strong
-        Also make `Batch.strong_aug`.
+    strong_aug
+        Also return `Batch.strong_aug`.
     mixing
-        Mixes the images of each batch of an epoch; None leaves them single.
+        Mixes the images of each batch of an epoch; None does not mix.
     decoded
         See `ImageDataset`.
     workers
-        Processes that make images; 0 makes them in this one. Results do not depend on it.
+        Loader processes; 0 loads in this one. Results do not depend on it.
     pin
-        Hand out batches in page-locked memory, for a GPU.
+        Return batches in page-locked memory, for a GPU.
     world
-        Processes that share each batch of an epoch; this one makes its own images only.
+        Processes that share each batch of an epoch; this one loads its own images only.
 
     Raises
     ------
     RunError
-        There are too many ranks for so few images in a batch.
+        A batch has too few images for so many ranks.
     """
 
     def __init__(
@@ -133,18 +132,18 @@ class TrainBatches:
         self.rows, self.labels = rows, table.labels[rows]
         self.batch_size, self.seed, self.views, self.balance = min(batch_size, len(rows)), seed, views, balance
         require_enough(self.batch_size, world)
-        self._shown: list[list[Key]] = []
+        self._batches: list[list[Key]] = []
         images = ImageDataset(table, transform, seed=0 if views else seed, strong_aug=strong_aug, decoded=decoded)
-        self._loader, self._pin = _loader(images, self._shown, workers, pin), pin
+        self._loader, self._pin = _loader(images, self._batches, workers, pin), pin
 
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch `number`, counted over all stages; of each, this rank's share."""
+        """Yield this rank's share of each batch of epoch `number`, counted over all stages."""
         keys, B = self.keys(number), self.batch_size
         mine = self._world.shares(B)[self._world.rank]
-        # An image is mixed with the one before it, which another rank may have.
+        # An image is mixed with the one before it, which may belong to another rank.
         before = 1 if self._mixing and len(mine) < B else 0
         places = range(mine.start - before, mine.stop)
         batches = self.show([[keys[i * B + place % B] for place in places] for i in range(len(self))])
@@ -156,18 +155,18 @@ class TrainBatches:
         if self._mixing is None:
             return batch
         mixed = self._mixing(batch, seed=seed_for(self.seed, "mix", number, step))
-        return mixed.pin_memory() if self._pin else mixed  # what the loader pinned was the single images
+        return mixed.pin_memory() if self._pin else mixed  # the loader pinned the images before mixing
 
     def keys(self, number: int) -> list[Key]:
-        """Return the images that epoch `number` shows, in order."""
+        """Return the images of epoch `number`, in order."""
         positions, views = epoch_order(
             self.labels, seed=self.seed, epoch=number, balance=self.balance, views=self.views
         )
         return list(zip(self.rows[positions].tolist(), views.tolist(), strict=True))[: len(self) * self.batch_size]
 
     def show(self, images: Sequence[list[Key]]) -> Iterator[Batch]:
-        """Yield batches of these images, not mixed."""
-        self._shown[:] = images
+        """Yield batches of these images, without mixing."""
+        self._batches[:] = images
         yield from self._loader
 
 
@@ -182,9 +181,9 @@ def in_order(
     pin: bool = False,
     world: World = SINGLE,
 ) -> DataLoader[Batch]:
-    """Return batches of the images in `rows`, in that order, as a network is judged by them.
+    """Return a loader for evaluation: batches of the images in `rows`, in that order.
 
-    Ranks take these batches in turn, so that an image has the same neighbours however many there are.
+    Ranks take whole batches in turn, so that the composition of a batch does not depend on their number.
     """
     keys = [(int(row), 0) for row in rows]
     images = ImageDataset(table, transform, decoded=decoded)
@@ -193,10 +192,10 @@ def in_order(
 
 
 def _loader(images: ImageDataset, batches: list[list[Key]], workers: int, pin: bool) -> DataLoader[Batch]:
-    """Return a loader of `batches`; the list is read at each epoch, here and not in the workers, so it may change."""
+    """Return a loader of `batches`; the list is read here at the start of each epoch, so it may change in between."""
     loader: DataLoader[Any] = DataLoader(
         images,
-        batch_sampler=cast("Any", batches),  # torch wants integers as keys, in its annotations alone
+        batch_sampler=cast("Any", batches),  # torch's annotations allow integers only
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin,

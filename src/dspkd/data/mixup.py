@@ -1,4 +1,4 @@
-"""Images mixed in pairs, and their labels with them: MixUp and CutMix."""
+"""MixUp and CutMix: images mixed in pairs, and their labels with them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Mixing:
 
     .. math:: x_b \leftarrow \lambda x_b + (1 - \lambda) x_{b-1}, \qquad \lambda \sim \mathrm{Beta}(\alpha, \alpha)
 
-    by MixUp; CutMix puts a rectangle of :math:`x_{b-1}` into :math:`x_b`, and :math:`\lambda` becomes the share of the
-    image that is left. One :math:`\lambda` for the whole batch; of two ways that are both on, each batch has one,
-    either with probability 1/2.
+    by MixUp; CutMix pastes a rectangle of :math:`x_{b-1}` into :math:`x_b`, and :math:`\lambda` becomes the share of
+    the image that remains. One :math:`\lambda` for the whole batch; if both are on, each batch gets one of them, with
+    probability 1/2.
 
     Parameters
     ----------
     mixup, cutmix
-        :math:`\alpha > 0` of either; 0 leaves it out. At least one is above 0.
+        :math:`\alpha > 0` of each; 0 switches it off. At least one is above 0.
 
     Notes
     -----
-    Training batches are in random order, so neighbours are random pairs. Strong images are mixed as the others are.
-    `Batch.index` and `Batch.views` stay those of :math:`x_b` alone: they do not name a mixed image.
+    Training batches are in random order, so neighbours are random pairs. Strongly augmented images are mixed in
+    the same way. `Batch.index` and `Batch.views` stay those of :math:`x_b` alone: they do not name a mixed image.
 
     Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018; Yun et al., *CutMix: Regularization
     Strategy to Train Strong Classifiers with Localizable Features*, ICCV 2019; pairs and draws as in torchvision, the
@@ -39,7 +39,7 @@ class Mixing:
     cutmix: float = 0.0
 
     def __call__(self, batch: Batch, *, seed: int) -> Batch:
-        """Return the batch mixed: a pure function of (batch, seed), with `Batch.other_labels` and `Batch.own_share`."""
+        """Mix a batch; a pure function of (batch, seed). Sets `Batch.other_labels` and `Batch.own_share`."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             ways = [way(alpha=a) for way, a in ((v2.MixUp, self.mixup), (v2.CutMix, self.cutmix)) if a]

@@ -1,4 +1,4 @@
-"""Which images train, which choose the epoch, and which judge: no lesion or patient in two of these parts."""
+"""Training, validation and test set: no lesion or patient in two of them."""
 
 from __future__ import annotations
 
@@ -35,19 +35,21 @@ class Split:
     parts: NDArray[np.str_]
 
     def rows(self, part: Literal["train", "val"]) -> NDArray[np.int64]:
-        """Return the rows of the table that train or choose the epoch, ascending.
+        """Return the rows of the table in the training or validation set, ascending.
 
         Raises
         ------
         DataError
-            The test part is asked for: it is sealed, and `dspkd.runs.holdout.evaluate_test` opens it.
+            `part` is "test": the test set is held out, and only `dspkd.runs.holdout.evaluate_test` returns its rows.
         """
         if part not in ("train", "val"):
-            raise DataError("the test part is sealed; dspkd.runs.holdout.open_test opens it, and counts that")
+            raise DataError(
+                "the test set is held out; dspkd.runs.holdout.evaluate_test returns its rows and records the evaluation"
+            )
         return self.places(part)
 
     def places(self, part: str) -> NDArray[np.int64]:
-        """Return the rows of any part, to count, decode and guard them; never to judge or choose a network by them."""
+        """Return the rows of any part, to count, decode and guard them; never to evaluate or select a network."""
         return np.flatnonzero(self.parts == part)
 
     @property
@@ -56,7 +58,7 @@ class Split:
         return hashlib.sha256("\n".join(self.parts.tolist()).encode()).hexdigest()
 
     def save(self, path: Path, table: Table) -> None:
-        """Write the split of `table` as CSV, whole or not at all: ``id,group,label,part``, one row an image."""
+        """Write the split of `table` as CSV, all or nothing: ``id,group,label,part``, one row per image."""
         names = (table.classes[label] for label in table.labels)
         with atomic_open(path) as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -74,13 +76,13 @@ def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -
     table
         The images that it splits.
     by
-        "group" refuses a split in which a group is in two parts; "image" takes it, as `split` would make it.
+        "group" refuses a split in which a group is in two parts; "image" accepts it.
 
     Raises
     ------
     DataError
         The images are not those of the table, a label or a group has changed, a part is unknown, or a group
-        crosses parts.
+        is in two parts.
     """
     rows = read_rows(path)
     row_of = rows.unique("id")
@@ -91,27 +93,27 @@ def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -
             f"({first_few(unsplit)}), {len(unknown)} of the split are not in the data set ({first_few(unknown)})"
         )
     order = [row_of[i] for i in table.ids]
-    has = {"label": [table.classes[label] for label in table.labels], "group": table.groups}
-    for column, now in has.items():
-        then = rows.column(column)
-        for row, here in zip(order, now, strict=True):
-            if then[row] != here:
+    current = {"label": [table.classes[label] for label in table.labels], "group": table.groups}
+    for column, values in current.items():
+        saved = rows.column(column)
+        for row, value in zip(order, values, strict=True):
+            if saved[row] != value:
                 raise DataError(
-                    f"{path}, line {rows.lines[row]}: the {column} is {then[row]!r}, but {here!r} in {table.root}; "
-                    "split this data set anew, or read the one that was split"
+                    f"{path}, line {rows.lines[row]}: the {column} is {saved[row]!r}, but {value!r} in {table.root}; "
+                    "make a new split of this data set, or read the one that was split"
                 )
     parts = rows.column("part")
     for part, line in zip(parts, rows.lines, strict=True):
         if part not in PARTS:
             raise DataError(f"{path}, line {line}: there is no part {part!r}; {suggest(part, PARTS)}")
-    made = Split(np.array([parts[row] for row in order]))
+    loaded = Split(np.array([parts[row] for row in order]))
     if by == "group":
-        _refuse_crossing(path, table, made)
-    return made
+        _refuse_crossing(path, table, loaded)
+    return loaded
 
 
 def from_column(table: Table, column: str, *, by: Literal["group", "image"] = "group") -> Split:
-    """Return the split that a column of the data set itself gives, such as an official one.
+    """Return the split that a column of the data set holds, such as an official one.
 
     Parameters
     ----------
@@ -123,10 +125,10 @@ def from_column(table: Table, column: str, *, by: Literal["group", "image"] = "g
     Raises
     ------
     DataError
-        There is no such column, a cell says something else, a part is empty, or a group crosses parts.
+        There is no such column, a cell holds something else, a part is empty, or a group is in two parts.
     """
     if column not in table.attributes:
-        raise DataError(f"{table.root}: there is no column {column!r} to split by; {suggest(column, table.attributes)}")
+        raise DataError(f"{table.root}: no column {column!r} to split by; {suggest(column, table.attributes)}")
     parts = ["val" if cell == "validation" else cell for cell in table.attributes[column]]
     for part, name in zip(parts, table.ids, strict=True):
         if part not in PARTS:
@@ -134,10 +136,10 @@ def from_column(table: Table, column: str, *, by: Literal["group", "image"] = "g
     empty = [part for part in PARTS if part not in parts]
     if empty:
         raise DataError(f"{table.root}: column {column!r} leaves {' and '.join(empty)} empty; split without it")
-    made = Split(np.array(parts))
+    official = Split(np.array(parts))
     if by == "group":
-        _refuse_crossing(table.root / column, table, made)
-    return made
+        _refuse_crossing(table.root / column, table, official)
+    return official
 
 
 def _refuse_crossing(path: Path, table: Table, split: Split) -> None:
@@ -146,7 +148,7 @@ def _refuse_crossing(path: Path, table: Table, split: Split) -> None:
     if groups:
         raise DataError(
             f"{path}: {len(groups)} lesions or patients are in more than one part: {first_few(groups)}; "
-            "split by group, or say by = 'image' if that is meant"
+            "split by group, or set by = 'image' if that is intended"
         )
 
 
@@ -159,12 +161,12 @@ def crossing(table: Table, split: Split) -> list[str]:
 
 
 def trained_groups(path: Path) -> set[str]:
-    """Return the groups in the training part of a saved split."""
+    """Return the groups in the training set of a saved split."""
     return _trained(path, "group")
 
 
 def trained_images(path: Path) -> set[str]:
-    """Return the ids of the images in the training part of a saved split."""
+    """Return the ids of the images in the training set of a saved split."""
     return _trained(path, "id")
 
 
@@ -178,58 +180,58 @@ def split(
 ) -> Split:
     r"""Split a table so that every class has its share in every part, and no group is in two parts.
 
-    Groups are taken in an order drawn from the hash of the seed and the group's name, and each goes to the part
-    that lacks most of its class. The order of rows does not matter. Groups that mix classes come first; each goes
-    where :math:`\sum_c w_c n_{gc} d_{pc}` is largest, with :math:`n_{gc}` its images of class c, :math:`d_{pc}`
-    what part p lacks of the images dealt so far, and :math:`w_c = 1/Q_c`, :math:`Q_c = \sum_g n_{gc}^2` over these
-    groups. Groups are not sorted by size: the largest would all end in the largest part, and lesions
+    Groups are taken in an order given by the hash of the seed and the group's name, and each goes to the part that
+    lacks most of its class. The order of rows does not matter. Groups that mix classes come first; each goes where
+    :math:`\sum_c w_c n_{gc} d_{pc}` is largest, with :math:`n_{gc}` its images of class c, :math:`d_{pc}` what part p
+    still lacks of its share of the images assigned so far, and :math:`w_c = 1/Q_c`, :math:`Q_c = \sum_g n_{gc}^2` over
+    these groups. Groups are not sorted by size: the largest would all end in the largest part, and lesions
     photographed once would fill the test set.
 
     Parameters
     ----------
     val, test
-        Wanted shares of the images, at least 0, below 1 together; the rest trains. 0 leaves the part empty.
+        Shares of the images, at least 0, below 1 together; the rest is the training set. 0 leaves the part empty.
     seed
         Another seed gives another split.
     by
-        "image" takes every image for a group of its own. Only to imitate papers that did: see `leak_share`, and
-        `dspkd.data.leakage` for what training asks for then.
+        "image" treats every image as a group of its own. Only to reproduce papers that did: see `leak_share`, and
+        `dspkd.data.leakage` for the waiver that training then requires.
 
     Raises
     ------
     DataError
-        A share is out of range, or a class is left without a training image.
+        A share is out of range, or a class has no training image.
 
     Notes
     -----
-    With N_c images of class c and share f_p, part p gets :math:`f_p N_c` of them, give or take at most
+    With N_c images of class c and share f_p, part p gets :math:`f_p N_c` of them, plus or minus at most
 
     - :math:`(1 - 1/P)\,s_c` images if no group mixes classes, where s_c is the largest group of the class and P
-      the number of parts that are not to be empty: at most 2/3 of one group, or one image by image;
+      the number of parts whose share is above 0: at most 2/3 of one group, or of one image where the split is by image;
     - :math:`\max(s_c, M_c)` images otherwise, with s_c the largest group of class c alone and
       :math:`M_c^2 = (1 - 1/P)(1 - \sum_p f_p^2)\,K Q_c`, K the number of classes in mixed groups. Random
       assignment would stay within it on average; the choice above is never worse than that average.
 
-    A class of few groups may so be absent from "val" or "test": see `report`.
+    A class of few groups may therefore be absent from "val" or "test": see `report`.
     """
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise DataError(f"split: val and test must be at least 0 and below 1 together, got val = {val}, test = {test}")
     if by not in ("group", "image"):
-        raise DataError(f"split: there is no by = {by!r}; {suggest(by, ('group', 'image'))}")
+        raise DataError(f"split: unknown by = {by!r}; {suggest(by, ('group', 'image'))}")
     keys = table.groups if by == "group" else table.ids
     names = sorted(set(keys), key=lambda name: (seed_for(seed, "split", name), name))
     number = {name: g for g, name in enumerate(names)}
     group_N = np.array([number[key] for key in keys], dtype=np.int64)
     counts_GK = np.zeros((len(names), len(table.classes)), dtype=np.int64)
     np.add.at(counts_GK, (group_N, table.labels), 1)
-    part_G = _dealt(counts_GK, np.array([1 - val - test, val, test]))
-    made = Split(np.array(PARTS)[part_G[group_N]])
-    require_training_images(table, made)
-    return made
+    part_G = _assign(counts_GK, np.array([1 - val - test, val, test]))
+    assigned = Split(np.array(PARTS)[part_G[group_N]])
+    require_training_images(table, assigned)
+    return assigned
 
 
-def _dealt(counts_GK: NDArray[np.int64], share_P: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return ``[G]`` the part of each group, dealt in the order given; see `split` for rule and bound."""
+def _assign(counts_GK: NDArray[np.int64], share_P: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return ``[G]`` the part of each group, assigned in the order given; see `split` for rule and bound."""
     part_G = np.zeros(len(counts_GK), dtype=np.int64)
     lacks_PK = np.zeros((len(share_P), counts_GK.shape[1]))
     mixes_G = (counts_GK > 0).sum(axis=1) > 1
@@ -238,7 +240,7 @@ def _dealt(counts_GK: NDArray[np.int64], share_P: NDArray[np.float64]) -> NDArra
         lacks_PK += np.outer(share_P, counts_GK[g])
         part_G[g] = np.argmax(lacks_PK @ (weight_K * counts_GK[g]))
         lacks_PK[part_G[g]] -= counts_GK[g]
-    # Unlike a mixed group's, these images are all owed from the start: parts then close in on their shares at the end.
+    # Unlike mixed groups, these count towards every part's share from the start: each part then ends near its share.
     lacks_PK += np.outer(share_P, counts_GK[~mixes_G].sum(axis=0))
     class_G, size_G = counts_GK.argmax(axis=1), counts_GK.max(axis=1, initial=0)
     for g in np.flatnonzero(~mixes_G):
@@ -248,27 +250,27 @@ def _dealt(counts_GK: NDArray[np.int64], share_P: NDArray[np.float64]) -> NDArra
 
 
 def require_training_images(table: Table, split: Split) -> None:
-    """Raise DataError, naming it, if a class has no image in training."""
-    trained = report(table, split)["train"]
+    """Raise DataError if a class has no training image; it names the class."""
+    training = report(table, split)["train"]
     for name, (images, groups) in table.counts().items():
         if not images:
             raise DataError(f"{table.root}: class {name!r} has no image; remove the class or add images of it")
-        if not trained[name][0]:
+        if not training[name][0]:
             raise DataError(
-                f"{table.root}: class {name!r} has no image in training: its {images} images are {groups} group(s), "
+                f"{table.root}: class {name!r} has no training image: its {images} images are {groups} group(s), "
                 "too few; add images, or try smaller val and test or another seed"
             )
 
 
 def report(table: Table, split: Split) -> Counts:
-    """Return the images and groups of each class in each part; a group that mixes classes counts for each."""
+    """Count the images and groups of each class in each part; a group that mixes classes counts for each."""
     return {
         part: {name: list(counts) for name, counts in table.take(split.places(part)).counts().items()} for part in PARTS
     }
 
 
 def leak_share(split: Split, table: Table) -> float:
-    """Return the share of test images whose group is also in training, in [0, 1]; 0 where nothing is tested."""
-    trained = {table.groups[row] for row in split.rows("train")}
-    tested = [table.groups[row] for row in split.places("test")]
-    return sum(group in trained for group in tested) / max(len(tested), 1)
+    """Return the share of test images whose group is also in training, in [0, 1]; 0 without test images."""
+    training = {table.groups[row] for row in split.rows("train")}
+    test = [table.groups[row] for row in split.places("test")]
+    return sum(group in training for group in test) / max(len(test), 1)

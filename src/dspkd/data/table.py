@@ -1,4 +1,4 @@
-"""A data set as rows: which image, which class, which lesion or patient."""
+"""The table of a data set: one row per image, with its file, class, and lesion or patient."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from dspkd.errors import DataError, first_few
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Labelled images, one a row, N rows in all.
+    """N labelled images, one per row.
 
     Attributes
     ----------
     classes
         Names of the K classes; a label is a position in it.
     ids
-        N names of images, no two alike; they stay the same when the data set moves to another folder.
+        N unique names of images; they stay the same when the data set moves to another folder.
     paths
         N image files.
     labels
         ``[N]`` int64, in [0, K).
     groups
-        N names of lesions or patients: images of one group are near-copies and must stay together in a split.
+        N names of lesions or patients: images of one group are nearly copies and must stay together in a split.
         An image of unknown group is a group of its own, see `group_or_own`.
     attributes
-        ``{column: N cells}``, whatever else the data set says of an image, such as sex or age; "" is unknown.
+        ``{column: N cells}``, the other metadata of the images, such as sex or age; "" is unknown.
     root
-        The folder that the data set was read from.
+        The folder of the data set.
 
     Raises
     ------
     DataError
-        Columns differ in length, an id occurs twice, or a label is no position in `classes`.
+        Columns differ in length, an id occurs twice, or a label is not a position in `classes`.
     """
 
     classes: tuple[str, ...]
@@ -58,7 +58,7 @@ class Table:
             raise DataError(f"{self.root}: the columns of a table must be of one length, got {lengths}")
         twice = repeated(self.ids)
         if twice:
-            raise DataError(f"{self.root}: ids must differ; given more than once: {first_few(twice)}")
+            raise DataError(f"{self.root}: ids must be unique; these occur more than once: {first_few(twice)}")
         if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise DataError(
                 f"{self.root}: labels must lie in [0, {len(self.classes)}), "
@@ -69,7 +69,7 @@ class Table:
         return len(self.ids)
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | Sequence[int]) -> Table:
-        """Return the table of these rows, in this order; the classes stay, also those left without an image."""
+        """Return the table of these rows, in this order; the classes stay, even those without an image."""
         kept = np.arange(len(self))[rows].tolist()
         return Table(
             classes=self.classes,
@@ -91,17 +91,17 @@ class Table:
     @property
     def digest(self) -> str:
         """SHA-256, in hex, of classes, ids, labels and groups: what a split and a score depend on, not the folder."""
-        said = [self.classes, self.ids, self.labels.tolist(), self.groups]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        content = [self.classes, self.ids, self.labels.tolist(), self.groups]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def group_or_own(groups: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
-    """Return the groups, where an empty one is replaced by ``image:<id>``: such an image is a group of its own."""
+    """Return the groups, with ``image:<id>`` in place of an empty one: such an image is a group of its own."""
     return tuple(group or f"image:{name}" for group, name in zip(groups, ids, strict=True))
 
 
 def refuse_missing(paths: Sequence[Path], source: Path) -> None:
-    """Raise DataError if image files that `source` names are not there, with their number and the first few."""
+    """Raise DataError if image files that `source` lists are missing, with their number and the first few."""
     listed = {folder: {file.name for file in folder.glob("*")} for folder in {path.parent for path in paths}}
     missing = [str(path) for path in paths if path.name not in listed[path.parent]]
     if missing:

@@ -1,7 +1,7 @@
-"""From a decoded image to the square image that a network sees.
+"""Transforms from a decoded image to the square input of a network.
 
-A training image is a pure function of (image, view, seed): what is drawn at random is drawn from a hash of
-these. Loader processes, batch order and resumption then cannot change it, and a teacher's answer to it can be kept.
+A training image is a pure function of (image, view, seed): random numbers come from a hash of these. Loader processes,
+batch order and resumption then cannot change it, and a teacher's outputs for it can be cached.
 """
 
 from __future__ import annotations
@@ -29,30 +29,29 @@ class Augmentation:
     """Random-resized crop, rotation, flips and RandAugment.
 
     Crop, rotation and flips are one affine map from the crop to the image, so that pixels are interpolated once
-    (bilinear) and a rotated crop shows what lies around it in the image instead of black corners, as far as there is
-    any.
+    (bilinear) and the corners of a rotated crop show the surrounding image, where there is any, instead of black.
 
     Parameters
     ----------
     size
-        Side of the image, pixels.
+        Side of the result, in pixels.
     min_area
-        Least share of the image's area that the crop covers, in (0, 1]; its aspect lies between 3:4 and 4:3.
+        Smallest share of the image's area that the crop covers, in (0, 1]; its aspect ratio is between 3:4 and 4:3.
     rotation
-        Largest angle, degrees; drawn uniformly either way, about the crop's centre. Black lies outside the image.
+        Largest angle, in degrees; uniform in both directions, about the crop's centre. Black lies outside the image.
     flips
         Mirror left-right and top-bottom, each with probability 1/2.
     num_ops, magnitude
-        RandAugment's; 0 operations leave it out. The paper names RandAugment and gives no numbers.
+        RandAugment's; 0 operations switch it off. The paper names RandAugment and gives no numbers.
     erasing
-        Probability that a rectangle of 2 to 33 % of the finished image, of aspect 3:10 to 10:3, becomes black.
+        Probability that a rectangle of 2 to 33 % of the result, of aspect ratio 3:10 to 10:3, becomes black.
     artefacts
-        What is taken out of the image before; see `dspkd.data.decode.decode`. Whoever decodes for this reads it here.
+        What is removed from the image when it is decoded; see `dspkd.data.decode.decode`.
 
     Notes
     -----
-    `decode_side` is the short side at which an image should be decoded for this: 1.5 times the image, so that a
-    crop of less than half the image is not blown up, and the largest is not shrunk so far that it aliases.
+    `decode_side` is the short side at which to decode an image: 1.5 times `size`, so that a crop of less than half the
+    image is not enlarged, and the largest is not shrunk so far that it aliases.
 
     Source: Cubuk et al., *RandAugment: Practical automated data augmentation with a reduced search space*, 2020;
     random-resized crop: Szegedy et al., *Going deeper with convolutions*, 2015; erasing: Zhong et al., *Random Erasing
@@ -75,9 +74,9 @@ class Augmentation:
 
     @property
     def about(self) -> dict[str, object]:
-        """Return all that images depend on beside (image, view, seed), in plain data.
+        """Return, as plain data, what training images depend on besides (image, view, seed).
 
-        What came after answers were first kept is left out where it is off, so that these are still found.
+        Options added after the first teacher caches are left out where they are off, so that old caches still match.
         """
         settings = asdict(self)
         del settings["artefacts"]
@@ -90,7 +89,7 @@ class Augmentation:
         return to_unit(self.pixels(image, name=name, view=view, seed=seed))
 
     def pixels(self, image: RGB, *, name: str, view: int, seed: int) -> RGB:
-        """Return the same view as ``[size, size, 3]`` uint8: a quarter of the bytes to hand around."""
+        """Return the same view as ``[size, size, 3]`` uint8: a quarter of the memory of float32."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed_for(seed, "augment", name, view))
             crop = Image.fromarray(image).transform(
@@ -104,7 +103,7 @@ class Augmentation:
             return erased_3HW.permute(1, 2, 0).numpy()
 
     def _draw_map(self, image: RGB) -> tuple[float, ...]:
-        """Return the six numbers of the map from (column, row) of the image to (column, row) of the image."""
+        """Return the six numbers of the random map from (column, row) of the result to (column, row) of the image."""
         rows, columns = image.shape[:2]
         top, left, height, width = transforms.RandomResizedCrop.get_params(
             torch.empty(3, rows, columns, device="meta"), scale=[self.min_area, 1.0], ratio=[3 / 4, 4 / 3]
@@ -119,10 +118,9 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class CentreCrop:
-    """The image of an image by which a network is judged: the short side becomes 8/7 of `size`, the middle is kept.
+    """The transform of evaluation: the short side becomes 8/7 of `size`, and the centre is cropped.
 
-    At 224 px this is the usual resize to 256 and crop to 224. `artefacts` are taken out of the image before, as for
-    `Augmentation`.
+    At 224 px this is the usual resize to 256 and crop to 224. `artefacts` as for `Augmentation`.
     """
 
     size: int
@@ -143,9 +141,9 @@ class CentreCrop:
 
 
 def strengthened(image_3HW: Tensor, *, name: str, view: int, seed: int) -> Tensor:
-    """Return a training image augmented further, by two operations of RandAugment at magnitude 10 of 30.
+    """Return a strongly augmented training image: two more operations of RandAugment at magnitude 10 of 30.
 
-    Like the image itself, a pure function of (image, view, seed).
+    A pure function of (image, view, seed), as the image itself.
 
     Source: the second view of Jin et al., *Multi-level Logit Distillation*, CVPR 2023.
     """
@@ -158,6 +156,6 @@ def strengthened(image_3HW: Tensor, *, name: str, view: int, seed: int) -> Tenso
 def to_unit(pixels: RGB) -> Tensor:
     """Return uint8 values 0..255, ``[..., H, W, 3]``, as ``[..., 3, H, W]`` float32 in [0, 1].
 
-    In memory the channels stay last, as the networks want them: so a batch is converted as a whole and rotated nowhere.
+    In memory the channels stay last, the layout of the networks, so that converting a batch moves no data.
     """
     return torch.from_numpy(pixels.astype(np.float32)).movedim(-1, -3).div_(255)

@@ -1,4 +1,4 @@
-"""The audit of a data set: what in it, or in a split of it, would make a score untrue."""
+"""The audit of a data set: faults in it, or in a split of it, that would falsify a score."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dspkd.errors import DataError
 from dspkd.runtime.progress import Progress
 
 SOURCES = ("source", "dataset", "attribution", "institution")
-"""Columns that may say where an image comes from; the first of them that is there does."""
+"""Columns that may hold the origin of an image; the first that exists is used."""
 
 TURNS = (
     "upright",
@@ -34,12 +34,12 @@ TURNS = (
     "rotated by 270 degrees",
     "mirrored along the other diagonal",
 )
-"""What `Pairs.turn` means, in words; clockwise."""
+"""Descriptions of `Pairs.turn`; clockwise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What was found.
+    """The result of an audit.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Audit:
     split
         The split that was audited with them, or None.
     findings
-        Gravest first.
+        Most severe first.
     pairs
         All pairs of copies.
     sources
@@ -63,11 +63,11 @@ class Audit:
 
     @property
     def invalid(self) -> bool:
-        """Whether something was found that invalidates a result."""
+        """Whether a finding invalidates results."""
         return any(finding.severity == "invalidates" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as what `json.dump` takes; the keys and the kinds of findings stay from now on."""
+        """Return the audit as plain data for `json.dump`; its keys and the kinds of findings are stable."""
         table, pairs = self.table, self.pairs
         return {
             "data": str(table.root),
@@ -91,61 +91,61 @@ class Audit:
 
 
 def audit(table: Table, split: Split | None = None, progress: Progress | None = None) -> Audit:
-    """Look at every image of a table, and at a split of it where there is one."""
+    """Audit every image of a table, and a split of it if there is one."""
     prints = fingerprint.take(table.paths, progress)
     pairs = duplicates.find(prints, progress)
-    found = [
+    collected = [
         *([] if split is None else findings.of_parts(table, split, pairs)),
         *findings.of_copies(table, prints, pairs, split=split is not None),
         *findings.of_labels(table, pairs),
         *findings.of_files(table, prints),
         *findings.of_table(table),
     ]
-    found.sort(key=lambda finding: ("invalidates", "warning", "note").index(finding.severity))
-    return Audit(table, split, tuple(found), pairs, sources(table))
+    collected.sort(key=lambda finding: ("invalidates", "warning", "note").index(finding.severity))
+    return Audit(table, split, tuple(collected), pairs, sources(table))
 
 
 def sources(table: Table) -> dict[str, int]:
-    """Return how many images come from where, most first.
+    """Count the images of each source, most first.
 
-    A column out of `SOURCES` says it; without one, what stands before the first ``_`` of the lesion's id does, as in
-    HAM_0000550 and BCN_0000001. An image that neither speaks of is "unknown".
+    The source is the first column out of `SOURCES`; without one, the letters before the first ``_`` of the lesion's id,
+    as in HAM_0000550 and BCN_0000001. An image with neither is "unknown".
     """
     column = next((name for name in SOURCES if name in table.attributes), None)
     if column is not None:
-        said = [cell or "unknown" for cell in table.attributes[column]]
+        origins = [cell or "unknown" for cell in table.attributes[column]]
     else:
         prefixes = [re.match(r"([A-Za-z][A-Za-z0-9]*)_", group) for group in table.groups]
-        said = [found[1] if found else "unknown" for found in prefixes]
-    return dict(Counter(said).most_common())
+        origins = [prefix[1] if prefix else "unknown" for prefix in prefixes]
+    return dict(Counter(origins).most_common())
 
 
 def merged_groups(table: Table, pairs: Pairs) -> tuple[str, ...]:
-    """Return N groups in which copies are together: groups that a chain of copies joins become one.
+    """Return N groups in which copies are together: groups connected by copies become one.
 
-    It is called as the alphabetically first of them that is known; copies of which no group is known are
-    ``copies:<first id>``, and an image that stands alone stays a group of its own.
+    A merged group has the alphabetically first known name of its members; copies without a known group become
+    ``copies:<first id>``, and an image without copies stays a group of its own.
     """
     number = {group: g for g, group in enumerate(dict.fromkeys(table.groups))}
     group_N = np.array([number[group] for group in table.groups])
     cluster_G = duplicates.clusters(group_N[pairs.first], group_N[pairs.second], len(number))
     own = {f"image:{name}": name for name in table.ids}
-    names: dict[int, list[str]] = {}
+    members: dict[int, list[str]] = {}
     for group, g in number.items():
-        names.setdefault(int(cluster_G[g]), []).append(group)
-    title = {}
-    for cluster, groups in names.items():
-        known = sorted(group for group in groups if group not in own)
-        alone = groups[0] if len(groups) == 1 else f"copies:{min(own.get(group, group) for group in groups)}"
-        title[cluster] = known[0] if known else alone
-    return tuple(title[int(cluster_G[g])] for g in group_N)
+        members.setdefault(int(cluster_G[g]), []).append(group)
+    name_of = {}
+    for cluster, groups in members.items():
+        named = sorted(group for group in groups if group not in own)
+        unnamed = groups[0] if len(groups) == 1 else f"copies:{min(own.get(group, group) for group in groups)}"
+        name_of[cluster] = named[0] if named else unnamed
+    return tuple(name_of[int(cluster_G[g])] for g in group_N)
 
 
 def write_merged(path: Path, audited: Audit) -> int:
-    """Write the data set as a CSV of layout "csv" in which copies are of one group, and return how many groups went.
+    """Write the data set as a CSV of layout "csv" with merged groups; return the number of groups merged away.
 
-    Columns are ``path`` (relative to the CSV), ``label``, ``group`` and the attributes. A recipe reads it by
-    ``data.path = "FILE"``; a split by group of it parts no copies.
+    Columns are ``path`` (relative to the CSV), ``label``, ``group`` and the attributes. A recipe reads it with
+    ``data.path = "FILE"``; a split by group then keeps copies together.
 
     Raises
     ------
@@ -154,15 +154,15 @@ def write_merged(path: Path, audited: Audit) -> int:
     """
     table = audited.table
     groups = merged_groups(table, audited.pairs)
-    written = ("" if group == f"image:{name}" else group for group, name in zip(groups, table.ids, strict=True))
-    others = {name: cells for name, cells in table.attributes.items() if name not in {"path", "label", "group"}}
+    cells = ("" if group == f"image:{name}" else group for group, name in zip(groups, table.ids, strict=True))
+    others = {name: column for name, column in table.attributes.items() if name not in {"path", "label", "group"}}
     files = (Path(os.path.relpath(image, path.parent)).as_posix() for image in table.paths)
     labels = (table.classes[label] for label in table.labels)
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("path", "label", "group", *others))
-            writer.writerows(zip(files, labels, written, *others.values(), strict=True))
+            writer.writerows(zip(files, labels, cells, *others.values(), strict=True))
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from None
     return len(set(table.groups)) - len(set(groups))

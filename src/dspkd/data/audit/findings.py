@@ -1,4 +1,4 @@
-"""What an audit may find wrong with a data set: one function a question, each over all images."""
+"""Checks of an audit: one function per kind of fault, each over all images."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from dspkd.data.split import Split
 from dspkd.data.table import Table, rows_of
 
 Severity: TypeAlias = Literal["invalidates", "warning", "note"]
-"""`invalidates`: a score on this split, or on any split by these groups, is not to be believed, or nothing can be
-trained. `warning`: a person should look. `note`: good to know."""
+"""`invalidates`: a score on this split, or on any split by these groups, is not valid, or training is impossible.
+`warning`: somebody should look. `note`: good to know."""
 
 PERSONAL = ("age_approx", "age", "sex", "gender")
-"""Columns that should say the same of every image of a lesion, or of a copy."""
+"""Columns that should be equal for all images of a lesion, and for copies."""
 
 TINY, FLAT, COLOURLESS = 64, 2.0, 2.0
-"""Shortest side in pixels below which an image is tiny; contrast below which it is constant; colour below which it is
+"""Shorter side in pixels below which an image is tiny; contrast below which it is constant; colour below which it is
 grey. Inferred."""
 
 _TWIN = "_downsampled"
-"""How names of ISIC 2019 end whose image was made smaller by the publisher."""
+"""Ending of the names in ISIC 2019 whose image the publisher reduced in size."""
 
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """Something found.
+    """One fault of a data set.
 
     Attributes
     ----------
     kind
-        A name that stays, for programs.
+        A stable name, for programs.
     severity
         See `Severity`.
     says
-        One sentence with the number.
+        One sentence with the number of cases.
     cases
-        What was found: for each case the ids of the images concerned, or whatever `says` counts.
+        For each case the ids of its images, or the names of what `says` counts.
     advice
-        What would do; "" where nothing needs doing.
+        Suggested fix; "" where none is needed.
     """
 
     kind: str
@@ -56,132 +56,130 @@ class AuditFinding:
 
 
 def of_files(table: Table, prints: Fingerprints) -> list[AuditFinding]:
-    """Return what is wrong with single images: unreadable, tiny, constant, grey."""
+    """Find faults of single images: unreadable, tiny, constant, grey."""
     readable = np.array([not complaint for complaint in prints.complaints])
     flat = readable & (prints.contrast < FLAT)
     tiny = readable & (prints.sizes.min(axis=1) < TINY)
     grey = readable & ~flat & (prints.colour < COLOURLESS)
-    said: list[tuple[str, Severity, str, NDArray[np.bool_], str]] = [
+    faults: list[tuple[str, Severity, str, NDArray[np.bool_], str]] = [
         (
             "unreadable",
             "invalidates",
             "that cannot be read",
             ~readable,
-            "mend or remove them; training would stop there",
+            "fix or remove them; training would stop there",
         ),
-        ("constant", "warning", "with nothing to see: all pixels alike", flat, "remove them"),
+        ("constant", "warning", "without content: all pixels are equal", flat, "remove them"),
         ("tiny", "warning", f"with a side of less than {TINY} pixels", tiny, "find the originals, or remove them"),
-        ("grey", "note", "without colour", grey, "colour tells diseases apart; see whether one class is full of these"),
+        ("grey", "note", "without colour", grey, "check that they are not concentrated in one class"),
     ]
     return [
-        AuditFinding(kind, severity, f"{_many(int(which.sum()), 'image')} {says}", _each(table, which), advice)
-        for kind, severity, says, which, advice in said
+        AuditFinding(kind, severity, f"{_count(int(which.sum()), 'image')} {fault}", _each(table, which), advice)
+        for kind, severity, fault, which, advice in faults
         if which.any()
     ]
 
 
 def of_parts(table: Table, split: Split, pairs: Pairs) -> list[AuditFinding]:
-    """Return what a split puts on two sides: lesions or patients, and copies."""
+    """Find lesions or patients, and copies, that are in two parts of a split."""
     parts = split.parts
     groups = [rows for rows in rows_of(table.groups).values() if len({str(parts[row]) for row in rows}) > 1]
     apart = parts[pairs.first] != parts[pairs.second]
-    found = []
+    findings = []
     if groups:
-        says = f"{_many(len(groups), 'lesion or patient', 'lesions or patients')} in more than one part of the split"
-        found.append(AuditFinding("groups_cross_parts", "invalidates", says, _named(table, groups), "split by group"))
+        says = f"{_count(len(groups), 'lesion or patient', 'lesions or patients')} in more than one part of the split"
+        findings.append(AuditFinding("groups_cross_parts", "invalidates", says, _ids(table, groups), "split by group"))
     if apart.any():
-        says = f"{_many(int(apart.sum()), 'pair')} of copies in two parts of the split"
-        advice = "merge groups with --merge, then split anew"
-        found.append(AuditFinding("copies_cross_parts", "invalidates", says, paired(table, pairs.take(apart)), advice))
-    return found
+        says = f"{_count(int(apart.sum()), 'pair')} of copies in two parts of the split"
+        advice = "merge groups with --merge, then make a new split"
+        cases = paired(table, pairs.take(apart))
+        findings.append(AuditFinding("copies_cross_parts", "invalidates", says, cases, advice))
+    return findings
 
 
 def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) -> list[AuditFinding]:
-    """Return the copies: equal files, equal pixels, near copies, and those that the groups do not know of."""
-    found = []
-    equal = [rows for name, rows in rows_of(prints.of_bytes).items() if name and len(rows) > 1]
-    for kind, says, alike in (
-        ("identical_files", "byte for byte equal", equal),
-        ("identical_pixels", "of equal pixels in different files", _different_files(prints)),
+    """Find copies: equal files, equal pixels, near copies within a group and across groups."""
+    findings = []
+    files = [rows for name, rows in rows_of(prints.of_bytes).items() if name and len(rows) > 1]
+    for kind, what, sets in (
+        ("identical_files", "equal byte for byte", files),
+        ("identical_pixels", "of equal pixels in different files", _equal_in_different_files(prints)),
     ):
-        if alike:
-            sets = f"{_many(len(alike), 'set')} of images {says}"
-            found.append(AuditFinding(kind, "warning", sets, _named(table, alike), "keep one of each"))
+        if sets:
+            says = f"{_count(len(sets), 'set')} of images {what}"
+            findings.append(AuditFinding(kind, "warning", says, _ids(table, sets), "keep one of each"))
     groups = np.array(table.groups)
-    known = groups[pairs.first] == groups[pairs.second]
-    if not known.all():
-        says = f"{_many(int((~known).sum()), 'pair')} of copies under different lesion or patient ids"
+    same = groups[pairs.first] == groups[pairs.second]
+    if not same.all():
+        says = f"{_count(int((~same).sum()), 'pair')} of copies under different lesion or patient ids"
         advice = "merge these groups with --merge before splitting"
         severity: Severity = "warning" if split else "invalidates"
-        found.append(AuditFinding("copies_across_groups", severity, says, paired(table, pairs.take(~known)), advice))
-    if known.any():
-        says = f"{_many(int(known.sum()), 'pair')} of copies within one lesion or patient"
-        found.append(AuditFinding("copies_within_group", "note", says, paired(table, pairs.take(known))))
-    return found + _twins(table)
+        findings.append(AuditFinding("copies_across_groups", severity, says, paired(table, pairs.take(~same)), advice))
+    if same.any():
+        says = f"{_count(int(same.sum()), 'pair')} of copies within one lesion or patient"
+        findings.append(AuditFinding("copies_within_group", "note", says, paired(table, pairs.take(same))))
+    return findings + _twins(table)
 
 
 def of_labels(table: Table, pairs: Pairs) -> list[AuditFinding]:
-    """Return contradictions: one lesion or patient, or copies, of two classes, ages or sexes."""
+    """Find contradictions: one lesion or patient, or copies, with two classes, ages or sexes."""
     members = [rows for rows in rows_of(table.groups).values() if len(rows) > 1]
     labels = [table.classes[label] for label in table.labels.tolist()]
     columns: Mapping[str, Sequence[str]] = {
         "class": labels,
         **{name: table.attributes[name] for name in PERSONAL if name in table.attributes},
     }
-    found = []
+    findings = []
     for column, cells in columns.items():
-        torn = [rows for rows in members if len({cells[row] for row in rows} - {""}) > 1]
+        mixed = [rows for rows in members if len({cells[row] for row in rows} - {""}) > 1]
         differs = [
             bool(cells[a] and cells[b] and cells[a] != cells[b])
             for a, b in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
         ]
         name = "label" if column == "class" else column
-        if torn:
-            says = f"{_many(len(torn), 'lesion or patient', 'lesions or patients')} with more than one {column}"
+        if mixed:
+            says = f"{_count(len(mixed), 'lesion or patient', 'lesions or patients')} with more than one {column}"
             advice = "right for a patient with several lesions, wrong for one lesion" if name == "label" else ""
-            found.append(AuditFinding(f"group_differs_in_{name}", "warning", says, _named(table, torn), advice))
+            findings.append(AuditFinding(f"group_differs_in_{name}", "warning", says, _ids(table, mixed), advice))
         if any(differs):
-            says = f"{_many(sum(differs), 'pair')} of copies with different {column}"
+            says = f"{_count(sum(differs), 'pair')} of copies with different {column}"
             cases = paired(table, pairs.take(np.array(differs)))
-            found.append(
-                AuditFinding(
-                    f"copies_differ_in_{name}", "warning", says, cases, "one of the two is wrong, or they are no copies"
-                )
-            )
-    return found
+            advice = "one of the two is wrong, or they are no copies"
+            findings.append(AuditFinding(f"copies_differ_in_{name}", "warning", says, cases, advice))
+    return findings
 
 
 def of_table(table: Table) -> list[AuditFinding]:
-    """Return what counts alone say: images of unknown group, classes of too few lesions or patients."""
-    found = []
+    """Find faults by counting: images of unknown group, classes with too few lesions or patients."""
+    findings = []
     unknown = np.array([group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)])
     if unknown.any():
-        says = f"{_many(int(unknown.sum()), 'image')} of {len(table):,} without a lesion or patient id"
+        says = f"{_count(int(unknown.sum()), 'image')} of {len(table):,} without a lesion or patient id"
         advice = "each counts as a group of its own; only copies among them are found"
-        found.append(AuditFinding("group_unknown", "note", says, _each(table, unknown), advice))
+        findings.append(AuditFinding("group_unknown", "note", says, _each(table, unknown), advice))
     few = tuple((name, str(groups)) for name, (_, groups) in table.counts().items() if groups < 3)
     if few:
-        says = f"{_many(len(few), 'class', 'classes')} of fewer than three lesions or patients"
+        says = f"{_count(len(few), 'class', 'classes')} of fewer than three lesions or patients"
         advice = "it cannot be in training, validation and test at once"
-        found.append(AuditFinding("class_too_small", "warning", says, few, advice))
-    return found
+        findings.append(AuditFinding("class_too_small", "warning", says, few, advice))
+    return findings
 
 
 def _twins(table: Table) -> list[AuditFinding]:
-    """Return the images of ISIC 2019 that say of themselves that they were made smaller, with their originals."""
-    called = {bare(name): name for name in table.ids}
-    small = {name: own.removesuffix(_TWIN) for own, name in called.items() if own.endswith(_TWIN)}
-    both = tuple((called[other], name) for name, other in small.items() if other in called)
+    """Find images of ISIC 2019 that are named as reduced copies, and their originals."""
+    id_of = {bare(name): name for name in table.ids}
+    small = {name: own.removesuffix(_TWIN) for own, name in id_of.items() if own.endswith(_TWIN)}
+    both = tuple((id_of[other], name) for name, other in small.items() if other in id_of)
     if not small:
         return []
-    says = f"{_many(len(small), 'image')} named *{_TWIN}; of {len(both):,} the original is here too"
+    says = f"{_count(len(small), 'image')} named *{_TWIN}; the original of {len(both):,} is in the data set too"
     return [
         AuditFinding("downsampled_twins", "warning" if both else "note", says, both or tuple((name,) for name in small))
     ]
 
 
-def _different_files(prints: Fingerprints) -> list[list[int]]:
-    """Return the rows of equal pixels, one row for each different file."""
+def _equal_in_different_files(prints: Fingerprints) -> list[list[int]]:
+    """Return sets of rows with equal pixels, one row for each different file."""
     sets = []
     for name, rows in rows_of(prints.of_pixels).items():
         files = {prints.of_bytes[row]: row for row in reversed(rows)}
@@ -194,7 +192,7 @@ def _each(table: Table, which: NDArray[np.bool_]) -> tuple[tuple[str, ...], ...]
     return tuple((table.ids[row],) for row in np.flatnonzero(which))
 
 
-def _named(table: Table, sets: list[list[int]]) -> tuple[tuple[str, ...], ...]:
+def _ids(table: Table, sets: list[list[int]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(table.ids[row] for row in rows) for rows in sets)
 
 
@@ -203,5 +201,5 @@ def paired(table: Table, pairs: Pairs) -> tuple[tuple[str, ...], ...]:
     return tuple((table.ids[a], table.ids[b]) for a, b in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
 
 
-def _many(count: int, one: str, many: str = "") -> str:
+def _count(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -1,6 +1,6 @@
-"""One look at every image file of a data set: what its bytes, its pixels and a thumbnail of it say, and no more.
+"""Fingerprints of image files for the audit: digests of bytes and pixels, size, and features of a thumbnail.
 
-Each file is decoded once. What is kept takes some 5 kB an image, whatever the size of the file.
+Each file is decoded once. A fingerprint takes about 5 kB, whatever the size of the file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from dspkd.errors import DataError
 from dspkd.runtime.progress import Progress
 
 SIDE = 64
-"""Pixels of a thumbnail's side. An image that is not square is squeezed, so that quarter turns fit onto each other."""
+"""Side of a thumbnail in pixels. An image that is not square is squeezed, so that quarter turns can be compared."""
 
 FREQUENCIES = 6
 """Cosine frequencies kept in each direction and channel."""
 
 COLOUR_WEIGHT = 0.75
-"""Weight of a colour channel beside the grey one. Inferred from planted copies, like all constants here."""
+"""Weight of a colour channel relative to the grey one. Inferred from planted copies, like all constants here."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _AT_ONCE = 256
@@ -37,16 +37,16 @@ _STEPS = 50
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """What was seen of N image files.
+    """Fingerprints of N image files.
 
     Attributes
     ----------
     paths
         The N files.
     complaints
-        N sentences on files that are no readable image; "" is readable. The other columns of an unreadable file are 0.
+        N error messages; "" for a readable image. The other columns of an unreadable file are 0.
     of_bytes, of_pixels
-        N digests of the file and of its decoded pixels; "" where there are none.
+        N digests of the file and of its decoded pixels; "" if unreadable.
     sizes
         ``[N, 2]`` int64, height and width in pixels.
     contrast
@@ -74,7 +74,7 @@ class Fingerprints:
 
 
 def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerprints:
-    """Look at every file, several at once, in threads; damaged ones are told of, not raised."""
+    """Compute the fingerprints of files, in threads; damaged files are recorded, not raised."""
     count = len(paths)
     complaints, of_bytes, of_pixels = [], [], []
     sizes = np.zeros((count, 2), dtype=np.int64)
@@ -82,41 +82,41 @@ def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerpri
     layout = np.zeros((count, 3, FREQUENCIES, FREQUENCIES), dtype=np.float32)
     detail = np.zeros((count, SIDE, SIDE), dtype=np.int8)
     with ThreadPoolExecutor() as pool:
-        for first, looks in _in_batches(pool, paths):
-            rows = slice(first, first + len(looks))
-            thumbs = np.stack([look.thumb for look in looks])
-            complaints += [look.complaint for look in looks]
-            of_bytes += [look.of_bytes for look in looks]
-            of_pixels += [look.of_pixels for look in looks]
-            sizes[rows] = [look.size for look in looks]
+        for first, files in _in_batches(pool, paths):
+            rows = slice(first, first + len(files))
+            thumbs = np.stack([file.thumb for file in files])
+            complaints += [file.complaint for file in files]
+            of_bytes += [file.of_bytes for file in files]
+            of_pixels += [file.of_pixels for file in files]
+            sizes[rows] = [file.size for file in files]
             contrast[rows] = (thumbs @ _LUMA).std(axis=(1, 2))
             colour[rows] = (thumbs.max(axis=3) - thumbs.min(axis=3)).mean(axis=(1, 2))
             layout[rows] = layout_of(thumbs)
             detail[rows] = detail_of(thumbs)
             if progress is not None:
                 progress("images read", rows.stop, count)
-    said = (tuple(complaints), tuple(of_bytes), tuple(of_pixels))
-    return Fingerprints(tuple(paths), *said, sizes, contrast, colour, layout, detail)
+    texts = (tuple(complaints), tuple(of_bytes), tuple(of_pixels))
+    return Fingerprints(tuple(paths), *texts, sizes, contrast, colour, layout, detail)
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
-    """Return ``[S, S, 3]``: the image ``[H, W, 3]``, averaged down (or blown up) to a square."""
+    """Return the image ``[H, W, 3]`` resized to a square ``[S, S, 3]``."""
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
 def layout_of(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
-    r"""Return ``[N, 3, F, F]``: where an image is dark and how its colour runs, in a few cosine waves.
+    r"""Return the layout of thumbnails, ``[N, 3, F, F]``: the lowest cosine frequencies of brightness and colour.
 
-    Channels are grey and the logarithms of red/green and blue/green, each without its mean and over its standard
-    deviation, so that brightness, contrast and a tint do not matter. The first wave, the mean, is 0. Two images are
-    compared by Euclidean distance. A mirrored image has the signs of its odd waves changed, a transposed one has
-    its waves transposed: see `rotated_layout`.
+    Channels are grey and the logarithms of red/green and blue/green, each minus its mean and divided by its standard
+    deviation, so that brightness, contrast and a tint do not matter. The first coefficient, the mean, is 0. Two images
+    are compared by Euclidean distance. Mirroring changes the signs of the odd coefficients, transposing transposes
+    them: see `rotated_layout`.
     """
     half = thumbs.reshape(len(thumbs), SIDE // 2, 2, SIDE // 2, 2, 3).mean(axis=(2, 4), dtype=np.float32) + 8
     logs = np.log(half)
     channels = np.stack([half @ _LUMA, logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 1]], axis=1)
     channels -= channels.mean(axis=(2, 3), keepdims=True)
-    # What is added keeps the noise of a featureless channel from being blown up.
+    # The floor keeps the noise of a featureless channel from being amplified.
     floor = np.array([4, 0.02, 0.02], dtype=np.float32)[:, None, None]
     channels /= channels.std(axis=(2, 3), keepdims=True) + floor
     channels *= np.array([1, COLOUR_WEIGHT, COLOUR_WEIGHT], dtype=np.float32)[:, None, None]
@@ -127,10 +127,10 @@ def layout_of(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def detail_of(thumbs: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Return ``[N, S, S]``: fine structure, in fiftieths of its local standard deviation, at most 2.5 of these; any S.
+    """Return fine structure ``[N, S, S]``, in 1/50 of its local standard deviation, clipped at 2.5 of these; any S.
 
-    The band between Gaussians of 0.5 and 2 pixels of log grey values: illumination is not in it. The black surround of
-    a dermatoscope, alike in images of different lesions, is 0, and so are pixels near it.
+    The difference of Gaussians of 0.5 and 2 pixels of log grey values, which removes illumination. The black surround
+    of a dermatoscope, similar in images of different lesions, is 0, and so are pixels near it.
     """
     grey = thumbs @ _LUMA
     logs = 60 * np.log(grey + 8)
@@ -142,7 +142,7 @@ def detail_of(thumbs: NDArray[np.uint8]) -> NDArray[np.int8]:
 
 
 def _surround(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return where an image is dark from its border inwards, and the rim of that."""
+    """Return the mask of dark regions that touch the border, dilated by 6 pixels."""
     dark = grey < 0.4 * np.median(grey, axis=(1, 2), keepdims=True)
     within = np.zeros((3, 3, 3), dtype=bool)
     within[1] = ndimage.generate_binary_structure(2, 1)
@@ -176,8 +176,8 @@ def rotated(images: NDArray[np.int8], turn: int) -> NDArray[np.int8]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """One file."""
+class _File:
+    """Fingerprint of one file, with its thumbnail."""
 
     thumb: NDArray[np.uint8]
     complaint: str = ""
@@ -186,33 +186,33 @@ class _Look:
     size: tuple[int, int] = (0, 0)
 
 
-def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...]) -> Iterator[tuple[int, list[_Look]]]:
-    """Yield the number of the first file and the looks of a batch, while only the next batch is being read."""
+def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...]) -> Iterator[tuple[int, list[_File]]]:
+    """Yield the number of the first file and the files of a batch, while only the next batch is being read."""
     first = 0
-    waiting: list[_Look] | Iterator[_Look] = []
+    waiting: list[_File] | Iterator[_File] = []
     for start in range(0, len(paths), _AT_ONCE):
-        following = pool.map(_look, paths[start : start + _AT_ONCE])
-        if looks := list(waiting):
-            yield first, looks
-        first, waiting = first + len(looks), following
-    if looks := list(waiting):
-        yield first, looks
+        following = pool.map(_read, paths[start : start + _AT_ONCE])
+        if files := list(waiting):
+            yield first, files
+        first, waiting = first + len(files), following
+    if files := list(waiting):
+        yield first, files
 
 
-def _look(path: Path) -> _Look:
+def _read(path: Path) -> _File:
     black = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
     try:
         of_bytes = digest_of(path)
         pixels = decode(path)
     except DataError as error:
-        return _Look(black, complaint=str(error))
+        return _File(black, complaint=str(error))
     shape = str(pixels.shape).encode()
     of_pixels = hashlib.blake2b(shape + pixels.tobytes(), digest_size=16).hexdigest()
-    return _Look(thumbnail(pixels), "", of_bytes, of_pixels, (pixels.shape[0], pixels.shape[1]))
+    return _File(thumbnail(pixels), "", of_bytes, of_pixels, (pixels.shape[0], pixels.shape[1]))
 
 
 def digest_of(path: Path) -> str:
-    """Return a digest of a file's bytes; DataError if it cannot be read."""
+    """Return a digest of a file's content; DataError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

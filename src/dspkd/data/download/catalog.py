@@ -1,7 +1,7 @@
-"""Where data sets are published: addresses, sizes, checksums, licences and citations, as data.
+"""Published data sets: addresses, sizes, checksums, licences and citations.
 
-Nothing here was downloaded by us: addresses, sizes and checksums are as others report them, and where they come from
-stands beside each data set. A wrong one cannot do harm: a file of another size or checksum is refused.
+We have downloaded none of these files: addresses, sizes and checksums are as others report them, with their origin
+beside each data set. A wrong value does no harm: a file of another size or checksum is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dspkd.errors import DataError, suggest
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """A file to fetch.
+    """A file to download.
 
     Attributes
     ----------
@@ -22,12 +22,12 @@ class Remote:
     url
         Its address.
     size
-        Bytes; None where nobody says it.
+        In bytes; None if unknown.
     digest
-        ``sha256:...`` or ``md5:...``; None where nobody says it: then only length and, of a zip file, the checksums
-        inside are checked.
+        ``sha256:...`` or ``md5:...``. None if unknown: then only the length and, for a zip file, the checksums inside
+        it are checked.
     folder
-        For a zip file: the folder, relative to the data set's, that its contents become. None for any other file.
+        For a zip file: the folder, relative to the data set's, to unpack it into. None for any other file.
     """
 
     name: str
@@ -44,13 +44,13 @@ class PublishedDataset:
     Attributes
     ----------
     title, page
-        What it is, and where its authors present it.
+        Its description, and the authors' web page.
     licence, citation
-        Under what terms it may be used, and what to cite.
+        Terms of use, and the publications to cite.
     layout
-        The layout that reads it.
+        Its layout, see `dspkd.data.read`.
     files
-        What it consists of, in the order in which it is fetched: tables first, since they are small.
+        Its files, in the order of download: tables first, since they are small.
     """
 
     title: str
@@ -82,8 +82,8 @@ _CITE_PAD = (
 )
 
 SOURCES: dict[str, PublishedDataset] = {
-    # The organisers publish no checksums. These SHA-256 values are those that two unrelated users of the files report;
-    # the tables' agree with copies of the tables that we have.
+    # The organisers publish no checksums. Two unrelated users of the files report these SHA-256 values; those of the
+    # tables agree with copies that we have.
     "isic2019": PublishedDataset(
         title="ISIC 2019 challenge, training set: 25,331 dermoscopic images, 8 classes",
         page="https://challenge.isic-archive.com/data/#2019",
@@ -112,7 +112,7 @@ SOURCES: dict[str, PublishedDataset] = {
             ),
         ),
     ),
-    # Neither sizes nor checksums found; the zip file is said to have some 3.8 GB.
+    # Neither sizes nor checksums found; the zip file reportedly has about 3.8 GB.
     "isic2019-test": PublishedDataset(
         title="ISIC 2019 challenge, test set: 8,238 dermoscopic images, 8 classes and UNK, none of them",
         page="https://challenge.isic-archive.com/data/#2019",
@@ -129,8 +129,8 @@ SOURCES: dict[str, PublishedDataset] = {
             ),
         ),
     ),
-    # Dataverse publishes these MD5 values, say several users of version 4.0. The table must be asked for in its
-    # original format: what comes otherwise is a conversion, which has another checksum.
+    # Dataverse publishes these MD5 values, according to several users of version 4.0. The table must be requested in
+    # its original format: the default is a conversion, which has another checksum.
     "ham10000": PublishedDataset(
         title="HAM10000: 10,015 dermoscopic images of 7,470 lesions, 7 classes (most of them are in ISIC 2019 too)",
         page="https://doi.org/10.7910/DVN/DBW86T",
@@ -160,7 +160,7 @@ SOURCES: dict[str, PublishedDataset] = {
             ),
         ),
     ),
-    # Mendeley Data publishes these SHA-256 values, say several users of version 1.
+    # Mendeley Data publishes these SHA-256 values, according to several users of version 1.
     "pad-ufes-20": PublishedDataset(
         title="PAD-UFES-20: 2,298 smartphone photographs of 1,641 lesions of 1,373 patients, 6 classes",
         page="https://data.mendeley.com/datasets/zr7vgbcyr2/1",
@@ -198,11 +198,11 @@ SOURCES: dict[str, PublishedDataset] = {
         ),
     ),
 }
-"""``{name for the command: data set}``."""
+"""``{name in the command: data set}``."""
 
 
 def find(name: str) -> PublishedDataset:
-    """Return the data set called `name`; DataError, with the nearest name, if there is none."""
+    """Return the data set `name`; DataError, with the nearest name, if there is none."""
     if name not in SOURCES:
         raise DataError(f"no data set to download is called {name!r}; {suggest(name, SOURCES)}")
     return SOURCES[name]

@@ -1,4 +1,4 @@
-"""Fetch a published data set: tables and images, checked, unpacked, ready for its layout."""
+"""Download a published data set: tables and images, checked and unpacked."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from dspkd.errors import DataError
 from dspkd.runtime.progress import Progress
 
 RECEIPT = "download.json"
-"""In the folder of the data set: what was fetched, from where, how it was checked, licence and citation."""
+"""The file in the data set's folder with the origin and check of each file, licence and citation."""
 
 
 def download(
     name: str, to: Path, *, mirror: str | None = None, progress: Progress, say: Callable[[str], None]
 ) -> PublishedDataset:
-    """Fetch the data set `name` into the folder `to`; what is there already is not fetched again.
+    """Download the data set `name` into the folder `to`; files that are already there are not fetched again.
 
-    Licence and citation are said before anything is asked of a server. A zip file is unpacked when its checksum has
-    been compared, and then deleted: the disk must hold the data set and its largest zip file.
+    Licence and citation are passed to `say` before any request. A zip file is unpacked after its checksum has been
+    compared, and then deleted: the disk must hold the data set and its largest zip file.
 
     Parameters
     ----------
     name
-        One of `sources.SOURCES`.
+        One of `catalog.SOURCES`.
     mirror
-        A server that has the files under the same names: ``MIRROR/NAME`` is fetched instead of the published address
-        and checked all the same.
+        A server that has the files under the same names: ``MIRROR/NAME`` is fetched instead of the published address,
+        with the same checks.
     progress
-        Is told how far it is, see `dspkd.runtime.progress.Progress`.
+        See `dspkd.runtime.progress.Progress`.
     say
-        Is told what a person should read.
+        Called with lines for the user.
 
     Raises
     ------
     DataError
-        See `fetch` and `archive.unpack`; or another process is fetching into this folder.
+        See `fetch` and `archive.unpack`; or another process is downloading into this folder.
     """
     source = catalog.find(name)
     if mirror is not None and not mirror.startswith(("http://", "https://")):
-        raise DataError(f"mirror {mirror!r}: want an address that begins with https:// or http://")
+        raise DataError(f"mirror {mirror!r}: expected an address that begins with https:// or http://")
     say(f"{source.title}\n{source.page}\nlicence: {source.licence}\nplease cite:\n{source.citation}")
     to.mkdir(parents=True, exist_ok=True)
     try:
@@ -67,47 +67,47 @@ def _fetch_all(
     archive.require_space(to, _space(missing, to))
     for remote in missing:
         url = remote.url if mirror is None else f"{mirror.rstrip('/')}/{remote.name}"
-        path = fetch(_known(remote, to, receipt), url, to, progress)
+        path = fetch(_with_size(remote, to, receipt), url, to, progress)
         checked = "length alone: no checksum is known" if remote.digest is None else remote.digest
-        # Written before unpacking: then a folder of that name can only be a whole one.
+        # Written before unpacking: a folder of that name is then always complete.
         receipt["files"][remote.name] = {"url": url, "bytes": path.stat().st_size, "checked": checked}
         _write(to / RECEIPT, receipt)
         if remote.folder is not None:
             archive.unpack(path, to / remote.folder, progress)
             path.unlink()
-        say(f"{remote.name}: whole ({checked})")
+        say(f"{remote.name}: complete ({checked})")
 
 
 def _receipt(to: Path, name: str, source: PublishedDataset) -> dict[str, Any]:
-    """Return what an earlier run wrote down, or a new receipt."""
+    """Return the receipt of an earlier download, or a new one."""
     path = to / RECEIPT
     if not path.exists():
         about = {"title": source.title, "page": source.page, "licence": source.licence, "citation": source.citation}
         return {"data_set": name, **about, "files": {}}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if found["data_set"] != name:
-        raise DataError(f"{to}: holds {found['data_set']!r}; give {name!r} a folder of its own")
-    return found
+    receipt: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if receipt["data_set"] != name:
+        raise DataError(f"{to}: holds {receipt['data_set']!r}; give {name!r} a folder of its own")
+    return receipt
 
 
 def _is_unpacked(remote: Remote, to: Path, receipt: dict[str, Any]) -> bool:
-    """Return whether an archive was unpacked; what its zip file still takes up is freed."""
+    """Return whether an archive was unpacked; if so, delete a zip file that is left."""
     if remote.folder is None or remote.name not in receipt["files"] or not (to / remote.folder).is_dir():
         return False
     (to / remote.name).unlink(missing_ok=True)
     return True
 
 
-def _known(remote: Remote, to: Path, receipt: dict[str, Any]) -> Remote:
-    """Return the file with the length that it had when it came, if it is here and nobody publishes one."""
+def _with_size(remote: Remote, to: Path, receipt: dict[str, Any]) -> Remote:
+    """Return the file with the size it was downloaded with, if it is here and no size is published."""
     here = remote.size is None and remote.name in receipt["files"] and (to / remote.name).exists()
     return replace(remote, size=receipt["files"][remote.name]["bytes"]) if here else remote
 
 
 def _space(missing: list[Remote], to: Path) -> int:
-    """Return the bytes that are still to be written at most, as far as sizes are known: each file, one of them twice.
+    """Return the bytes still to be written, as far as sizes are known: each file once, the largest zip file twice.
 
-    Photographs are compressed already: a zip file of them unpacks to about its own size, which is checked again then.
+    Photographs are already compressed: a zip file of them unpacks to about its own size, which is checked again then.
     """
     here = sum(path.stat().st_size for r in missing for path in (to / r.name, to / f"{r.name}.part") if path.exists())
     twice = max((remote.size or 0 for remote in missing if remote.folder is not None), default=0)

@@ -1,7 +1,7 @@
-"""One file over HTTP: resumed where it broke off, checked, and under its name only when it is whole.
+"""Download one file over HTTP: resumed after an interruption, checked, and renamed only when complete.
 
-What has come so far lies in ``NAME.part``; ``NAME.part.json`` says which version of the file it is a piece of. Times
-and numbers of tries are inferred: nobody publishes any.
+The bytes received so far are in ``NAME.part``; ``NAME.part.json`` identifies the version of the file. Times and numbers
+of attempts are inferred: nobody publishes any.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dspkd.errors import DataError
 from dspkd.runtime.progress import Progress
 
 TRIES = 6
-"""How often in a row a server may fail without a byte more than before."""
+"""Failures in a row, without a new byte, after which to give up."""
 
 SILENCE = 60.0
 """Seconds without a byte after which a connection counts as dropped."""
@@ -36,12 +36,12 @@ _TRY_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
 
 
 class _DroppedError(Exception):
-    """An attempt ended before the file did; another may succeed."""
+    """An attempt ended before the file was complete; another may succeed."""
 
 
 @dataclass(frozen=True)
 class _Version:
-    """What a piece of a file is a piece of: the server's name of the version, if any, and all bytes, if known."""
+    """The version of a file: the server's validator, if any, and the size in bytes, if known."""
 
     validator: str | None
     total: int | None
@@ -50,44 +50,44 @@ class _Version:
 def fetch(
     remote: Remote, url: str, folder: Path, progress: Progress, pause: Callable[[float], None] = time.sleep
 ) -> Path:
-    """Fetch a file into `folder` and return its path; a file that is there already is checked and kept.
+    """Download a file into `folder` and return its path; a file that is already there is checked and kept.
 
-    A dropped connection, a silence and the answers 408, 425, 429 and 5xx are tried again after 1, 2, 4, ... seconds;
-    the file goes on where it broke off if the server says that it is still the same, and starts anew if not.
+    After a dropped connection, a timeout or a response 408, 425, 429 or 5xx, try again after 1, 2, 4, ... seconds. The
+    download resumes if the server confirms that the file is unchanged, and starts from the beginning if not.
 
     Parameters
     ----------
     remote
-        The file; with its published length and checksum it is compared.
+        The file, with its published length and checksum.
     url
-        Where to fetch it from: `remote.url` or a mirror.
+        Its address: `remote.url` or a mirror.
     pause
-        Waits so many seconds.
+        Waits for a number of seconds.
 
     Raises
     ------
     DataError
-        The server refuses or keeps failing; the file is of another length or checksum than published, in which case
-        nothing of it is kept; nobody says how long it is; or the disk is too small.
+        The server refuses or keeps failing; length or checksum differ from the published ones, in which case nothing of
+        the file is kept; its length is unknown; or the disk is too small.
     """
     path, part = folder / remote.name, folder / f"{remote.name}.part"
     if path.exists():
-        complaint = _complaint(path, remote, None, progress)
+        problem = _problem(path, remote, None, progress)
         if remote.size is None and remote.digest is None and remote.folder is None:
-            complaint = "nobody says how long it is, so it cannot be checked"
-        if complaint:
-            raise DataError(f"{path}: {complaint}; move it away, and it is fetched")
+            problem = "its length is not published, so it cannot be checked"
+        if problem:
+            raise DataError(f"{path}: {problem}; move it away to download it")
         return path
     in_pieces = part.exists()
     for again in (False, True):
         in_pieces |= _persist(remote, url, part, progress, pause)
-        complaint = _complaint(part, remote, _read_version(part), progress)
-        if not complaint:
+        problem = _problem(part, remote, _read_version(part), progress)
+        if not problem:
             break
         _discard(part)
-        # Pieces of two versions may have been joined: then once more, from the start.
+        # Pieces of two versions may have been joined: download once more, from the beginning.
         if again or not in_pieces:
-            raise DataError(f"{url}: {complaint}: this is another file, or it was damaged; nothing of it is kept")
+            raise DataError(f"{url}: {problem}: another file, or damaged; nothing of it is kept, try --mirror URL")
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
@@ -96,7 +96,7 @@ def fetch(
 
 
 def _persist(remote: Remote, url: str, part: Path, progress: Progress, pause: Callable[[float], None]) -> bool:
-    """Transfer until all has come; return whether it came in more than one attempt."""
+    """Transfer the file, with retries; return whether it took more than one attempt."""
     failures, attempts, furthest = 0, 0, _size(part)
     while True:
         attempts += 1
@@ -107,8 +107,8 @@ def _persist(remote: Remote, url: str, part: Path, progress: Progress, pause: Ca
             furthest = max(furthest, _size(part))
             if failures == TRIES:
                 raise DataError(
-                    f"{url}: {e}; gave up after {TRIES} tries in a row that brought nothing new. What has come is "
-                    "kept, and the same command goes on; another server is asked with --mirror URL"
+                    f"{url}: {e}; gave up after {TRIES} failures in a row. The part received is kept: repeat the "
+                    "command to resume, or use another server with --mirror URL"
                 ) from None
             pause(min(2.0 ** (failures - 1), 60.0))
         else:
@@ -116,20 +116,20 @@ def _persist(remote: Remote, url: str, part: Path, progress: Progress, pause: Ca
 
 
 def _transfer(remote: Remote, url: str, part: Path, progress: Progress) -> None:
-    """Fetch what is missing, in one request."""
+    """Download the missing bytes, in one request."""
     version, start = _read_version(part), _size(part)
     if version is not None and start == version.total:
-        return  # killed between the last byte and the check
+        return  # interrupted between the last byte and the check
     headers = {"User-Agent": "dspkd"}
     if version is not None and version.validator and start:
         headers |= {"Range": f"bytes={start}-", "If-Range": version.validator}
-    with _answer(url, headers, part) as response:
+    with _request(url, headers, part) as response:
         if response.status == 206:
-            assert version is not None, "a range is only asked for of a known version"
-            total = _continues(response, start, version, part)
+            assert version is not None, "a range is only requested of a known version"
+            total = _resumed_total(response, start, version, part)
         else:
             start, total = 0, _length(response)
-            _admit(remote, url, response, total)
+            _check_response(remote, url, response, total)
             _discard(part)
             _write_version(part, _Version(_validator(response), total))
         if total is not None:
@@ -138,43 +138,44 @@ def _transfer(remote: Remote, url: str, part: Path, progress: Progress) -> None:
             _receive(remote, response, file.write, start, total, progress)
 
 
-def _answer(url: str, headers: dict[str, str], part: Path) -> HTTPResponse:
-    """Return the server's answer."""
+def _request(url: str, headers: dict[str, str], part: Path) -> HTTPResponse:
+    """Send a request and return the response."""
     try:
-        answer: HTTPResponse = urlopen(Request(url, headers=headers), timeout=SILENCE)
+        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=SILENCE)
     except HTTPError as e:
         e.close()
-        if e.code == 416:  # the file has become shorter than what we have of it
+        if e.code == 416:  # the file is now shorter than the part that we have
             _discard(part)
         elif e.code not in _TRY_AGAIN:
             raise DataError(
-                f"{url}: the server answers {e.code} {e.reason}; the file may have moved: see the data set's page, or "
-                "ask another server with --mirror URL"
+                f"{url}: response {e.code} {e.reason}; the file may have moved: see the data set's page, or use "
+                "another server with --mirror URL"
             ) from None
-        raise _DroppedError(f"the server answers {e.code} {e.reason}") from None
-    except (OSError, HTTPException) as e:  # URLError, a refused or reset connection, silence, nonsense
-        raise _DroppedError(f"no answer: {getattr(e, 'reason', e) or type(e).__name__}") from None
-    return answer
+        raise _DroppedError(f"response {e.code} {e.reason}") from None
+    except (OSError, HTTPException) as e:  # URLError, a refused or reset connection, a timeout, an invalid response
+        raise _DroppedError(f"no response: {getattr(e, 'reason', e) or type(e).__name__}") from None
+    return response
 
 
-def _continues(response: HTTPResponse, start: int, version: _Version, part: Path) -> int | None:
-    """Return all bytes of the file of which `response` is the rest; drop what came if it is not the rest of that."""
-    said = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+def _resumed_total(response: HTTPResponse, start: int, version: _Version, part: Path) -> int | None:
+    """Return the size of the file that `response` resumes; discard the part if `response` is not its continuation."""
+    content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     other = _validator(response) not in (None, version.validator)
-    if not said or int(said[1]) != start or other or said[2] not in ("*", str(version.total)):
+    resumes = content_range and int(content_range[1]) == start and content_range[2] in ("*", str(version.total))
+    if other or not resumes:
         _discard(part)
-        raise _DroppedError("the file changed meanwhile, or the server cannot resume; starting anew")
+        raise _DroppedError("the file has changed, or the server cannot resume; starting from the beginning")
     return version.total
 
 
-def _admit(remote: Remote, url: str, response: HTTPResponse, total: int | None) -> None:
-    """Raise DataError if what a server begins to send cannot be the file, or could never be known to be whole."""
+def _check_response(remote: Remote, url: str, response: HTTPResponse, total: int | None) -> None:
+    """Raise DataError if a response cannot be the file, or if it could not be checked to be complete."""
     if response.headers.get_content_type() == "text/html":
         raise DataError(f"{url}: the server sends a web page, not the file; see the data set's page")
     if remote.size is not None and total not in (None, remote.size):
         raise DataError(f"{url}: the server offers {total} bytes, but the file has {remote.size}; try --mirror URL")
     if total is None and remote.size is None and remote.digest is None:
-        raise DataError(f"{url}: neither the server nor anybody else says how long the file is; try --mirror URL")
+        raise DataError(f"{url}: the length of the file is unknown, so it cannot be checked; try --mirror URL")
 
 
 def _receive(
@@ -185,7 +186,7 @@ def _receive(
     total: int | None,
     progress: Progress,
 ) -> None:
-    """Write what comes until it ends."""
+    """Write the response's body until it ends."""
     while True:
         progress(remote.name, done, total)
         try:
@@ -197,22 +198,22 @@ def _receive(
         try:
             write(block)
         except OSError as e:
-            raise DataError(f"{remote.name}: cannot be written: {e.strerror}; what has come is kept") from None
+            raise DataError(f"{remote.name}: cannot be written: {e.strerror}; the part received is kept") from None
         done += len(block)
     if total is not None and done < total:
         raise _DroppedError(f"the connection was closed after {done} of {total} bytes")
 
 
-def _complaint(path: Path, remote: Remote, version: _Version | None, progress: Progress) -> str:
-    """Return what is wrong with a file that should be whole, "" if nothing is."""
-    wanted = remote.size if remote.size is not None else version.total if version else None
-    if wanted not in (None, _size(path)):
-        return f"{_size(path)} bytes where {wanted} were expected"
+def _problem(path: Path, remote: Remote, version: _Version | None, progress: Progress) -> str:
+    """Return what is wrong with a file that should be complete, "" if nothing."""
+    expected = remote.size if remote.size is not None else version.total if version else None
+    if expected not in (None, _size(path)):
+        return f"{_size(path)} bytes where {expected} were expected"
     if remote.digest is not None:
-        kind, _, said = remote.digest.partition(":")
-        found = _digest(path, kind, progress)
-        if found != said:
-            return f"its {kind} is {found}, but {said} is published"
+        kind, _, published = remote.digest.partition(":")
+        digest = _digest(path, kind, progress)
+        if digest != published:
+            return f"its {kind} is {digest}, but {published} is published"
     elif remote.folder is not None:
         return unpack.damage(path, progress)
     return ""
@@ -229,14 +230,14 @@ def _digest(path: Path, kind: str, progress: Progress) -> str:
 
 
 def _validator(response: HTTPResponse) -> str | None:
-    """Return what names the version of a file for If-Range: a strong entity tag, else the date of its last change."""
+    """Return the validator of a file for If-Range: a strong entity tag, else the date of its last change."""
     tag: str | None = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
 
 def _length(response: HTTPResponse) -> int | None:
-    said = response.headers.get("Content-Length", "")
-    return int(said) if said.isdigit() else None
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""MedMNIST's arrays, DermaMNIST and its corrected editions among them, written out once as files."""
+"""MedMNIST files (DermaMNIST and its corrected editions among them), unpacked to image files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from PIL import Image
 from dspkd.errors import DataError, suggest
 
 DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-"""The classes of DermaMNIST in the order of their numbers; its editions C and E have the same."""
+"""The classes of DermaMNIST in the order of their numbers; editions C and E have the same."""
 
 LEAKING = {"train": 7007, "val": 1003, "test": 2005}
-"""Images of DermaMNIST as first published, whose official split shows lesions in more than one part."""
+"""Images in each part of DermaMNIST as first published, whose official split has lesions in more than one part."""
 
 _PARTS = ("train", "val", "test")
 
@@ -27,9 +27,9 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
     """Write the images of a MedMNIST ``.npz`` file as PNG files, and a table of layout "csv".
 
     The file holds ``{train,val,test}_images``, ``[N, H, W]`` or ``[N, H, W, 3]`` of 0..255, and ``..._labels``,
-    ``[N]`` or ``[N, 1]`` numbers of classes. The table, ``images.csv``, has the columns ``path``, ``label`` and
-    ``split``: the official split, which the recipe's ``split.column = "split"`` keeps. Lesions are not in the file, so
-    there is no group. Of a file called ``dermamnist*`` with 7 classes the classes are `DERMAMNIST`; of any other, their
+    ``[N]`` or ``[N, 1]`` class numbers. The table, ``images.csv``, has the columns ``path``, ``label`` and ``split``:
+    the official split, which a recipe keeps with ``split.column = "split"``. The file does not name lesions, so there
+    is no group. The classes of a file called ``dermamnist*`` with 7 classes are `DERMAMNIST`; those of any other are
     numbers, which a class map can rename.
 
     Parameters
@@ -37,9 +37,9 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
     file
         The ``.npz`` file.
     to
-        The folder to make; it appears only when all is written.
+        The folder to create; it appears only when complete.
     progress
-        Is told what is done, how many images of it, and of how many.
+        See `dspkd.runtime.progress.Progress`.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
     Raises
     ------
     DataError
-        The folder exists, or the file is not such an array: several labels for an image, volumes, other numbers.
+        The folder exists, or the file does not hold such arrays: several labels per image, volumes, other types.
 
     Notes
     -----
@@ -57,11 +57,11 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
     DermaMNIST and Fitzpatrick17k Dermatological Image Datasets*, Sci. Data 2025.
     """
     if to.exists():
-        raise DataError(f"{to}: is there already; name a folder that is not")
+        raise DataError(f"{to}: exists already; name a new folder")
     labels = {part: _labels(file, part) for part in _PARTS}
     names = _names(file, int(max(numbers.max() for numbers in labels.values())) + 1)
     beside = to.with_name(f".{to.name}.unpacking")
-    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(beside, ignore_errors=True)  # left by an interrupted run
     (beside / "images").mkdir(parents=True)
     done, total = 0, sum(map(len, labels.values()))
     with (beside / "images.csv").open("w", newline="", encoding="utf-8") as table:
@@ -81,23 +81,23 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
 def _array(file: Path, name: str) -> NDArray[np.generic]:
     """Return one array of the file."""
     try:
-        # Opened here, since NumPy leaves a file open that turns out to be no zip file.
+        # Opened here, since NumPy does not close a file that is not a zip file.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             if name not in arrays.files:
-                raise DataError(f"{file}: there is no array {name!r}; {suggest(name, arrays.files)}")
-            found: NDArray[np.generic] = arrays[name]
-            return found
+                raise DataError(f"{file}: no array {name!r}; {suggest(name, arrays.files)}")
+            array: NDArray[np.generic] = arrays[name]
+            return array
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as e:
         raise DataError(f"{file}: not an .npz file of MedMNIST: {e}") from None
 
 
 def _labels(file: Path, part: str) -> NDArray[np.int64]:
-    """Return ``[N]`` numbers of classes."""
-    found = _array(file, f"{part}_labels")
-    numbers = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    """Return ``[N]`` class numbers."""
+    labels = _array(file, f"{part}_labels")
+    numbers = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer) or not len(numbers) or numbers.min() < 0:
         raise DataError(
-            f"{file}: {part}_labels is {found.dtype} of shape {found.shape}; want one class number for each image, "
+            f"{file}: {part}_labels is {labels.dtype} of shape {labels.shape}; expected one class number per image, "
             "[N] or [N, 1]"
         )
     return numbers.astype(np.int64)
@@ -105,14 +105,14 @@ def _labels(file: Path, part: str) -> NDArray[np.int64]:
 
 def _images(file: Path, part: str, count: int) -> NDArray[np.uint8]:
     """Return ``[N, H, W]`` or ``[N, H, W, 3]``."""
-    found = _array(file, f"{part}_images")
-    flat = found.ndim == 3 or (found.ndim == 4 and found.shape[3] == 3)
-    if not flat or found.dtype != np.uint8 or len(found) != count:
+    images = _array(file, f"{part}_images")
+    flat = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
+    if not flat or images.dtype != np.uint8 or len(images) != count:
         raise DataError(
-            f"{file}: {part}_images is {found.dtype} of shape {found.shape}; want uint8 [{count}, H, W] or "
+            f"{file}: {part}_images is {images.dtype} of shape {images.shape}; expected uint8 [{count}, H, W] or "
             f"[{count}, H, W, 3], for its {count} labels"
         )
-    return found.astype(np.uint8, copy=False)
+    return images.astype(np.uint8, copy=False)
 
 
 def _names(file: Path, classes: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Zip files: unpacked whole or not at all, and never outside the folder meant for them."""
+"""Unpack zip files: completely or not at all, and never outside of the target folder."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runti
 
 
 def unpack(archive: Path, folder: Path, progress: Progress) -> int:
-    """Unpack a zip file, so that `folder` holds what is in it, and return the number of files.
+    """Unpack a zip file into `folder` and return the number of files.
 
-    A folder that all of the archive lies in is left out. What macOS adds (``__MACOSX``, ``.DS_Store``) is passed over.
-    Everything is unpacked beside `folder`, the checksum of each file is checked, and only then does `folder` appear.
+    A single top-level folder is dropped from the paths. Files that macOS adds (``__MACOSX``, ``.DS_Store``) are
+    ignored. Everything is unpacked beside `folder`, the checksum of each file is checked, and only then does `folder`
+    appear.
 
     Raises
     ------
     DataError
-        The file is no zip file or damaged, holds nothing, a link, or a name that leads elsewhere; `folder` exists
-        already; or the disk is too small.
+        The file is not a zip file or damaged; it is empty, or holds a link or a path that leads out of it; `folder`
+        exists already; or the disk is too small.
     """
     if folder.exists():
-        raise DataError(f"{folder}: is there already, and not from this download; move it away")
+        raise DataError(f"{folder}: exists already, and not from this download; move it away")
     try:
         with zipfile.ZipFile(archive) as opened:
             targets = _targets(archive, opened)
@@ -37,7 +38,7 @@ def unpack(archive: Path, folder: Path, progress: Progress) -> int:
             folder.parent.mkdir(parents=True, exist_ok=True)
             require_space(folder.parent, total)
             beside = folder.with_name(f".{folder.name}.unpacking")
-            shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+            shutil.rmtree(beside, ignore_errors=True)  # left by an interrupted run
             done = 0
             for member, target in targets.items():
                 path = beside / target
@@ -48,7 +49,7 @@ def unpack(archive: Path, folder: Path, progress: Progress) -> int:
                         done += len(block)
                         progress(f"unpacking {archive.name}", done, total)
     except _DAMAGED as e:
-        raise DataError(f"{archive}: not a whole zip file: {e}") from None
+        raise DataError(f"{archive}: not a complete zip file: {e}") from None
     beside.replace(folder)
     return len(targets)
 
@@ -66,26 +67,26 @@ def damage(archive: Path, progress: Progress) -> str:
                         done += len(block)
                         progress(what, done, total)
     except _DAMAGED as e:
-        return f"not a whole zip file: {e}"
+        return f"not a complete zip file: {e}"
     return ""
 
 
 def _targets(archive: Path, opened: zipfile.ZipFile) -> dict[zipfile.ZipInfo, PurePosixPath]:
-    """Return where each file of an archive goes."""
-    members = [member for member in opened.infolist() if not member.is_dir() and not _of_macos(member.filename)]
+    """Return the target path of each file of an archive, relative to the folder."""
+    members = [member for member in opened.infolist() if not member.is_dir() and not _is_macos(member.filename)]
     if not members:
-        raise DataError(f"{archive}: there is no file in it")
+        raise DataError(f"{archive}: no file in it")
     for member in members:
         parts = PurePosixPath(member.filename).parts
-        odd = "\\" in member.filename or ":" in parts[0] or ".." in parts or member.filename.startswith("/")
-        if odd or stat.S_ISLNK(member.external_attr >> 16):
-            raise DataError(f"{archive}: {member.filename!r} in it leads out of it; nothing was unpacked")
+        unsafe = "\\" in member.filename or ":" in parts[0] or ".." in parts or member.filename.startswith("/")
+        if unsafe or stat.S_ISLNK(member.external_attr >> 16):
+            raise DataError(f"{archive}: {member.filename!r} leads out of the archive; nothing was unpacked")
     tops = {PurePosixPath(member.filename).parts[0] for member in members}
     inner = int(len(tops) == 1 and all(len(PurePosixPath(member.filename).parts) > 1 for member in members))
     return {member: PurePosixPath(*PurePosixPath(member.filename).parts[inner:]) for member in members}
 
 
-def _of_macos(name: str) -> bool:
+def _is_macos(name: str) -> bool:
     path = PurePosixPath(name)
     return path.parts[:1] == ("__MACOSX",) or path.name == ".DS_Store"
 

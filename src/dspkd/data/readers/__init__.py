@@ -40,7 +40,7 @@ class Reader(Protocol):
         """
 
     def read(self, path: Path, *, layout: str, group: str | None, label: str | None) -> Table:
-        """Read the data set at `path`; DataError if it is not as `layout` wants it."""
+        """Read the data set at `path`; DataError if it does not match `layout`."""
 
 
 @cache
@@ -72,7 +72,7 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
     Raises
     ------
     DataError
-        The layout is unknown, or the data set is not as its layout wants it.
+        The layout is unknown, or the data set does not match its layout.
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
@@ -97,4 +97,4 @@ def recognise(path: Path, *, label: str = "label") -> str:
         if layout is not None:
             return layout
     expected = ", or ".join(f"{reader.EXPECTED} ({', '.join(reader.LAYOUTS)})" for reader in readers())
-    raise DataError(f"{path}: no known layout; want {expected}")
+    raise DataError(f"{path}: no known layout; expected {expected}")

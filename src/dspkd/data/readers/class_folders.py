@@ -57,7 +57,7 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
     refuse_label(path, layout, label)
     inner = folders_in(path)
     if not inner:
-        raise DataError(f"{path}: no class folder here; want {path.name}/CLASS/IMAGE")
+        raise DataError(f"{path}: no class folder here; expected {path.name}/CLASS/IMAGE")
     files: list[Path] = []
     labels: list[int] = []
     for number, folder in enumerate(inner):
@@ -92,7 +92,7 @@ def _read_metadata(
     rows = read_rows(only_csv(path))
     naming = next((name for name in NAMING if name in rows.columns), None)
     if naming is None:
-        raise DataError(f"{rows.path}: no column names the image; want one of {', '.join(NAMING)}")
+        raise DataError(f"{rows.path}: no column names the image; expected one of {', '.join(NAMING)}")
     order = _match(rows, naming, ids)
     if group is None:
         group = next((name for name in GROUPING if name in rows.columns), None)

@@ -130,10 +130,12 @@ def _read_metadata(path: Path) -> Rows:
             except json.JSONDecodeError as e:
                 raise DataError(f"{path}, line {number}: not JSON: {e}") from None
             if not isinstance(entry, dict):
-                raise DataError(f'{path}, line {number}: want an object such as {{"file_name": ...}}, got {line[:40]}')
+                raise DataError(
+                    f'{path}, line {number}: expected an object such as {{"file_name": ...}}, got {line[:40]}'
+                )
             entries.append((number, entry))
     if not entries:
-        raise DataError(f"{path}: the table is empty; want at least one line")
+        raise DataError(f"{path}: the table is empty; expected at least one line")
     names = dict.fromkeys(name for _, entry in entries for name in entry)
     columns = {name: tuple(_cell(entry.get(name)) for _, entry in entries) for name in names}
     return Rows(path, columns, tuple(number for number, _ in entries))
@@ -164,6 +166,6 @@ def _labels(
     if unclear:
         raise DataError(
             f"{tables[0].path if tables else path}: no column 'label', and no folder that is a class: "
-            f"{first_few(unclear)}; want PART/CLASS/IMAGE, or a column 'label'"
+            f"{first_few(unclear)}; expected PART/CLASS/IMAGE, or a column 'label'"
         )
     return tuple(file.parent.name for file in files)

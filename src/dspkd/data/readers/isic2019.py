@@ -99,7 +99,7 @@ def _truth_file(path: Path) -> Path:
     files = sorted(path.glob(f"*{TRUTH}"))
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
-        raise DataError(f"{path}: want exactly one *{TRUTH} here, found {names}; keep one data set per folder")
+        raise DataError(f"{path}: expected exactly one *{TRUTH} here, found {names}; keep one data set per folder")
     return files[0]
 
 
@@ -116,7 +116,7 @@ def _labels(truth: Rows) -> NDArray[np.int64]:
         row = int(np.argmin(good_N))
         raise DataError(
             f"{truth.path}, line {truth.lines[row]}: image {truth.column('image')[row]!r} has "
-            f"{ones_NK[row].sum()} labels ({','.join(cells_NK[row])}); want a single 1 among {','.join(CLASSES)} "
+            f"{ones_NK[row].sum()} labels ({','.join(cells_NK[row])}); expected a single 1 among {','.join(CLASSES)} "
             f"and 0 elsewhere ({(~good_N).sum()} such rows)"
         )
     return np.nonzero(ones_NK)[1]

@@ -1,8 +1,8 @@
-"""The surface that a synthetic lesion is drawn on: coordinates fixed to the lesion, and pigments that absorb light.
+"""The canvas of a synthetic lesion: coordinates fixed to the lesion, and pigments that absorb light.
 
 Everything is placed in lesion coordinates: the frame of a straight photograph spans [-1, 1] in x and y, and the lesion
-lies about (0, 0). A second photograph of the lesion is another `Canvas` with another angle, zoom and shift on which the
-same drawing is repeated, so structures move, turn and grow together as they would before a camera.
+is near (0, 0). A second photograph of the lesion is another `Canvas` with another angle, zoom and shift on which the
+same drawing is repeated, so that structures move, turn and grow together as before a camera.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Canvas:
     size
         Side of the image in pixels.
     angle, zoom, shift
-        Where the camera was: turn in radians, magnification, and shift of the lesion in half frames.
+        Camera position: rotation in radians, magnification, and shift of the lesion in half frames.
 
     Attributes
     ----------
     rgb_HW3
-        Float32 image, white at first; values may pass [0, 1] until the camera clips them.
+        Float32 image, initially white; values may leave [0, 1] until the camera clips them.
     x_HW, y_HW
         Lesion coordinates of the pixel centres.
     """
@@ -86,15 +86,15 @@ class Canvas:
         self.rgb_HW3 = np.ones((size, size, 3), dtype=np.float32)
 
     def absorb(self, pigment_3: NDArray[np.float32], density_HW: Field) -> None:
-        """Let `pigment_3` take its share of the light (Beer-Lambert): ``rgb *= exp(-density * pigment)``."""
+        """Absorb light by `pigment_3` (Beer-Lambert): ``rgb *= exp(-density * pigment)``."""
         self.rgb_HW3 *= np.exp(-density_HW[..., None] * pigment_3)
 
     def cover(self, colour_3: tuple[float, float, float], alpha_HW: Field) -> None:
-        """Lay an opaque material of `colour_3` on top, as scale, keratin and scars are."""
+        """Cover with an opaque material of `colour_3`, such as scale, keratin and scars."""
         self.rgb_HW3 += alpha_HW[..., None] * (np.array(colour_3, dtype=np.float32) - self.rgb_HW3)
 
     def noise(self, rng: np.random.Generator, *, scale: float) -> Field:
-        """Return a cloudy field of mean about 0 and spread about 1 whose largest clouds measure `scale`."""
+        """Return cloudy noise with mean about 0 and standard deviation about 1; the largest clouds measure `scale`."""
         angle, (from_x, from_y) = rng.uniform(0, 2 * np.pi), rng.uniform(0, _TILE, 2)
         gain = _TILE / 8 / scale
         cos, sin = gain * np.cos(angle), gain * np.sin(angle)
@@ -103,7 +103,7 @@ class Canvas:
         return field_HW
 
     def outline(self, rng: np.random.Generator, *, radius: float, irregular: float, ragged: float = 0.0) -> Field:
-        """Return how deep each pixel lies in a random closed shape: 1 at the centre, 0 on the border, negative outside.
+        """Return the depth of each pixel in a random closed shape: 1 at the centre, 0 on the border, negative outside.
 
         Parameters
         ----------
@@ -129,9 +129,9 @@ class Canvas:
         return depth_HW + ragged * self.noise(rng, scale=0.4)
 
     def network(self, rng: np.random.Generator, *, spacing: float, warp: float) -> Field:
-        """Return a net of pigmented lines round paler holes, in [0, 1]: 1 on a line, 0 in a hole.
+        """Return a network of pigmented lines around paler holes, in [0, 1]: 1 on a line, 0 in a hole.
 
-        `spacing` is the distance between holes, `warp` how far (as a share of it) the net is pulled out of shape.
+        `spacing` is the distance between holes, `warp` the distortion of the network as a share of it.
         """
         turn = rng.uniform(0, np.pi)
         pulled_x_HW = self.x_HW + warp * spacing * self.noise(rng, scale=3 * spacing)
@@ -145,7 +145,7 @@ class Canvas:
     def dots(
         self, centres_N2: NDArray[np.float64], radii_N: NDArray[np.float64] | float, *, blur: float = 0.0
     ) -> Field:
-        """Return discs in [0, 1]; `blur` is the spread of their edges in half frames."""
+        """Return discs in [0, 1]; `blur` is the width of their edges in half frames."""
         radii = np.broadcast_to(radii_N * self._pixels, len(centres_N2))
         image, draw = self._sheet()
         for (x, y), r in zip(self._to_sheet(centres_N2), radii, strict=True):
@@ -182,7 +182,7 @@ class Canvas:
 
 @cache
 def _clouds() -> Field:
-    """Return a periodic ``[512, 512]`` tile of band-limited 1/f noise, mean 0 and spread 1."""
+    """Return a periodic ``[512, 512]`` tile of band-limited 1/f noise, mean 0 and standard deviation 1."""
     spectrum = np.fft.fft2(np.random.default_rng(seed_for("clouds")).standard_normal((_TILE, _TILE)))
     cycles_W = np.fft.fftfreq(_TILE) * _TILE
     cycles_HW = np.hypot(cycles_W, cycles_W[:, None])

@@ -1,6 +1,6 @@
-"""Synthetic data sets: dermoscopy-like images with tables beside them, in the layouts that real data come in.
+"""Synthetic data sets: dermoscopy-like images and tables, in the layouts of real data sets.
 
-For demonstrations and tests. No image shows a patient, and no number measured on them says anything about patients.
+For demonstrations and tests. No image shows a patient, and no number measured on them holds for patients.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dspkd.runtime.seeds import seed_for
 __all__ = ["CLASSES", "LAYOUTS", "SyntheticSummary", "paint", "synthesize"]
 
 LAYOUTS = ("isic2019", "folder")
-"""`isic2019`: the folder and two tables of the ISIC 2019 challenge. `folder`: a folder a class, and `metadata.csv`."""
+"""`isic2019`: the folder and two tables of the ISIC 2019 challenge. `folder`: class folders, and `metadata.csv`."""
 
 _MEAN_AGE = {
     **{"MEL": 60, "NV": 45, "BCC": 68, "AK": 69, "BKL": 64, "DF": 50, "VASC": 50, "SCC": 72},
@@ -38,18 +38,18 @@ _QUALITY, _LOWER_QUALITY = 92, 70
 
 @dataclass(frozen=True)
 class SyntheticSummary:
-    """What `synthesize` wrote.
+    """Summary of a synthetic data set.
 
     Attributes
     ----------
     folder
-        Where it lies.
+        Its folder.
     counts
-        Class -> images, planted duplicates included.
+        ``{class: images}``, planted duplicates included.
     lesions
         Number of lesions.
     without_id
-        Images that have no lesion id in the tables.
+        Number of images without a lesion id in the tables.
     planted
         Number of planted duplicates.
     """
@@ -73,18 +73,18 @@ def synthesize(
     duplicates: float = 0.0,
     missing_ids: float = 0.08,
 ) -> SyntheticSummary:
-    """Paint a data set into `folder`: JPEGs, tables, what is true of them, and a note that they are synthetic.
+    """Write a synthetic data set into `folder`: JPEGs, tables, ground truth, and a note that it is synthetic.
 
-    Beside the layout's own files lie `synthetic_truth.tsv` (every image's lesion, source, skin tone and artefacts),
-    `planted_duplicates.tsv` and `SYNTHETIC.md`; they are no ``*.csv``, which the readers look for.
+    Besides the layout's own files there are `synthetic_truth.tsv` (every image's lesion, source, skin tone and
+    artefacts), `planted_duplicates.tsv` and `SYNTHETIC.md`; they are not ``*.csv``, which the readers look for.
     A data set is a function of the arguments.
 
     Parameters
     ----------
     folder
-        Made if it is not there; must be empty.
+        Created if it does not exist; must be empty.
     images
-        Photographs, before duplicates are added; at least one a class. A rare class gets at least twelve images, or
+        Photographs, before duplicates are added; at least one per class. A rare class gets at least twelve images, or
         half its even share if that is less, and six lesions, whatever its share.
     classes
         A key of `CLASSES`: the eight classes of ISIC 2019 or six common skin diseases.
@@ -93,24 +93,24 @@ def synthesize(
     size
         Side of the images in pixels.
     seed
-        Another seed is another world.
+        Another seed gives other lesions.
     temper
-        Exponent on the class weights: 1 keeps the imbalance, 0 evens it out.
+        Exponent of the class weights: 1 keeps the imbalance, 0 balances the classes.
     duplicates
-        Planted duplicates, as a share of `images`, on top of them: exact, re-encoded and flipped in turn, under another
-        lesion id or none in turn.
+        Planted duplicates, as a share of `images`, in addition to them: exact, re-encoded and flipped in turn, under
+        another lesion id or none in turn.
     missing_ids
         Share of the photographs whose lesion and patient ids are withheld (ISIC 2019: 0.08).
 
     Returns
     -------
-    Summary
-        What was written.
+    SyntheticSummary
+        Counts of what was written.
 
     Raises
     ------
     DataError
-        If the folder is not empty, or an argument is out of its range or not a known name.
+        The folder is not empty, or an argument is out of its range or not a known name.
     """
     _check(folder, images=images, classes=classes, layout=layout, size=size)
     for name, share in (("temper", temper), ("duplicates", duplicates), ("missing_ids", missing_ids)):
@@ -149,7 +149,7 @@ def _check(folder: Path, *, images: int, classes: str, layout: str, size: int) -
     if layout == "isic2019" and classes != "isic2019":
         raise DataError(f"layout 'isic2019' has no columns for the classes of {classes!r}; use layout 'folder'")
     if images < len(CLASSES[classes]):
-        raise DataError(f"images of a synthetic data set: {images}; at least {len(CLASSES[classes])}, one a class")
+        raise DataError(f"images of a synthetic data set: {images}; at least {len(CLASSES[classes])}, one per class")
     if size < SMALLEST_SIDE:
         raise DataError(f"size of a synthetic image: {size} pixels; at least {SMALLEST_SIDE} are needed")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -161,7 +161,7 @@ def _file(item: PlannedImage, layout: str) -> str:
 
 
 def _write_image(folder: Path, item: PlannedImage, files: dict[str, str], size: int, seed: int) -> None:
-    """Paint a photograph, or make a planted duplicate from its original's file."""
+    """Paint a photograph, or make a planted duplicate from the file of its original."""
     target = folder / files[item.image]
     if not item.copy_of:
         pixels = paint(item.label, lesion=item.lesion, photo=item.photo, size=size, seed=seed)
@@ -172,8 +172,8 @@ def _write_image(folder: Path, item: PlannedImage, files: dict[str, str], size: 
         shutil.copyfile(original, target)
         return
     with Image.open(original) as image:
-        shown = ImageOps.mirror(image) if item.kind == "flipped" else image
-        shown.save(target, quality=_LOWER_QUALITY)
+        copy = ImageOps.mirror(image) if item.kind == "flipped" else image
+        copy.save(target, quality=_LOWER_QUALITY)
 
 
 def _write_isic(folder: Path, planned: list[PlannedImage], labels: list[str], seed: int) -> None:
@@ -197,9 +197,9 @@ def _write_truth(folder: Path, planned: list[PlannedImage], files: dict[str, str
     columns = ["image", "file", "label", "lesion_id", "photo", "source", "skin_tone", "hair", "ruler", "dark_corners"]
     rows = []
     for p in planned:
-        shown = _scene(p, seed)
-        artefacts = [int(shown.hair), int(shown.ruler), int(shown.dark_corners)]
-        about_lesion = [p.true_lesion_id, p.photo, shown.site.name, shown.skin_tone]
+        setting = _scene(p, seed)
+        artefacts = [int(setting.hair), int(setting.ruler), int(setting.dark_corners)]
+        about_lesion = [p.true_lesion_id, p.photo, setting.site.name, setting.skin_tone]
         rows.append([p.image, files[p.image], p.label, *about_lesion, *artefacts])
     _write(folder / "synthetic_truth.tsv", columns, rows)
     copies = ([p.image, p.copy_of, p.kind, p.lesion_id, p.true_lesion_id] for p in planned if p.copy_of)
@@ -212,7 +212,7 @@ def _scene(item: PlannedImage, seed: int) -> Scene:
 
 
 def _about(item: PlannedImage, seed: int) -> tuple[str, str, str]:
-    """Return age, part of the body and sex as the tables write them; the same for all images of a lesion."""
+    """Return age, body site and sex as the tables hold them; the same for all images of a lesion."""
     rng = np.random.default_rng(seed_for(seed, "about", item.label, item.lesion))
     age = int(np.clip(5 * round(rng.normal(_MEAN_AGE[item.label], 14) / 5), 5, 85))
     body = str(rng.choice(_BODY, p=_BODY_SHARES)) if item.label in CLASSES["isic2019"] else "head/neck"
@@ -222,7 +222,7 @@ def _about(item: PlannedImage, seed: int) -> tuple[str, str, str]:
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table, comma-separated or, where the file's name says so, tab-separated."""
+    """Write a table, tab-separated if the file is a .tsv, else comma-separated."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",", lineterminator="\n")
         writer.writerow(columns)
@@ -234,14 +234,14 @@ def _write_note(summary: SyntheticSummary, arguments: str) -> None:
     text = f"""# These images are synthetic
 
 A program drew them (`dspkd data synthesize`). They look like dermoscopy; they show no patient, and no number
-measured on them says anything about patients. Never mix them into real data.
+measured on them holds for patients. Never mix them with real data.
 
 Made with: `{arguments}`
 
 {sum(summary.counts.values())} images of {summary.lesions} lesions.
 {summary.without_id} have no lesion id in the tables.
 {summary.planted} are planted duplicates, listed in `planted_duplicates.tsv`.
-What is true of each image, ids that the tables withhold included, is in `synthetic_truth.tsv`.
+The ground truth of each image, including ids that the tables withhold, is in `synthetic_truth.tsv`.
 
 | class | images |
 |---|---|

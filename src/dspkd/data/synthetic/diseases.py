@@ -1,4 +1,4 @@
-"""What six common skin diseases look like through a dermatoscope, as drawing instructions; see `lesion_painter`.
+"""Drawing instructions for six common skin diseases under a dermatoscope; see `dspkd.data.synthetic.lesions`.
 
 Source: Errichetti et al., *Standardization of dermoscopic terminology and basic dermoscopic parameters to evaluate in
 general dermatology*, Br. J. Dermatol. 2020, for the structures; all amounts are inferred.
@@ -28,7 +28,7 @@ def acne(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def melasma(canvas: Canvas, rng: np.random.Generator) -> None:
-    """ME: tan net with ragged edges in two like patches either side of a midline; follicles are spared."""
+    """ME: tan network with ragged edges in two similar patches on both sides of a midline; follicles are spared."""
     aside, size = rng.uniform(0.35, 0.6), rng.uniform(0.3, 0.5)
     pair_N2 = np.array([[-aside, 0.0], [aside, 0.0]]) @ _turn(rng)
     patches_HW = canvas.dots(pair_N2, np.full(2, size), blur=0.12)
@@ -70,7 +70,7 @@ def discoid_lupus(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def nevus_of_ota(canvas: Canvas, rng: np.random.Generator) -> None:
-    """ON: ill-defined, speckled blue-grey to slate-brown without net, scale or vessels."""
+    """ON: ill-defined, speckled blue-grey to slate-brown without network, scale or vessels."""
     inside_HW = ramp(canvas.outline(rng, radius=rng.uniform(0.6, 1.1), irregular=0.18, ragged=0.4), 1.1)
     clouds_HW = np.maximum(1 + 0.4 * canvas.noise(rng, scale=0.5), 0)
     canvas.absorb(DEEP_MELANIN, inside_HW * clouds_HW * rng.uniform(0.15, 0.75))
@@ -92,6 +92,6 @@ def seborrheic_dermatitis(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _turn(rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Return a rotation by up to 30 degrees either way."""
+    """Return a random rotation by up to 30 degrees in either direction."""
     angle = rng.uniform(-np.pi / 6, np.pi / 6)
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

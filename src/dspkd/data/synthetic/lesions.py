@@ -1,8 +1,8 @@
-"""What each ISIC 2019 class looks like through a dermatoscope, as drawing instructions.
+"""Drawing instructions for the classes of ISIC 2019 under a dermatoscope.
 
-One function a class. Each draws its random numbers from the lesion's generator alone, in an order that does not depend
-on the canvas, so every photograph of a lesion shows the same structures. The classes share pigments, sizes and colours
-on purpose: a class is told by structure, not by its mean colour. All amounts are inferred.
+One function per class. Each draws its random numbers from the lesion's generator alone, in an order that does not
+depend on the canvas, so every photograph of a lesion shows the same structures. The classes share pigments, sizes and
+colours on purpose: they differ in structure, not in mean colour. All amounts are inferred.
 
 Source: the structures are those of the field's consensus, Kittler et al., *Standardization of terminology in
 dermoscopy/dermatoscopy*, J. Am. Acad. Dermatol. 2016.
@@ -101,16 +101,16 @@ def basal_cell_carcinoma(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def actinic_keratosis(canvas: Canvas, rng: np.random.Generator) -> None:
-    """AK: no clear border, red net round pale follicles (strawberry), white scale; a third is pigmented."""
+    """AK: no clear border, red network around pale follicles (strawberry), white scale; a third is pigmented."""
     radius = rng.uniform(0.4, 0.9)
     inside_HW = ramp(canvas.outline(rng, radius=radius, irregular=0.15, ragged=0.3), 1.3)
     follicle_N2 = scatter(rng, 55, 0.0, radius)
-    openings_HW = canvas.dots(follicle_N2, rng.uniform(0.02, 0.045, 55), blur=0.01)
+    follicles_HW = canvas.dots(follicle_N2, rng.uniform(0.02, 0.045, 55), blur=0.01)
     net_HW = canvas.network(rng, spacing=0.17, warp=0.35)
     canvas.absorb(BLOOD, inside_HW * rng.uniform(0.3, 0.9) * (0.45 + 0.55 * net_HW))
     if rng.random() < 0.35:
         canvas.absorb(MELANIN, inside_HW * rng.uniform(0.3, 0.8) * (0.5 + 0.6 * net_HW))
-    canvas.cover((0.93, 0.84, 0.72), inside_HW * openings_HW * rng.uniform(0.4, 0.8))
+    canvas.cover((0.93, 0.84, 0.72), inside_HW * follicles_HW * rng.uniform(0.4, 0.8))
     plugs_HW = canvas.dots(follicle_N2, rng.uniform(0.006, 0.014), blur=0.004)
     canvas.absorb(MELANIN, inside_HW * plugs_HW * rng.uniform(0.1, 0.8))
     scale_HW = ramp(canvas.noise(rng, scale=0.3) - rng.uniform(0.6, 1.8), 0.9)

@@ -1,7 +1,7 @@
-"""From a lesion's number to its photograph: skin, camera, light, and what gets in the way.
+"""Paint a photograph of a synthetic lesion: skin, lesion, camera, light, and artefacts.
 
-A lesion's skin, site and structures depend on (seed, label, lesion); a photograph adds where the camera was, the light,
-hair, ruler and dark corners, which depend on (seed, label, lesion, photo). Nothing depends on what was painted before.
+A lesion's skin, site and structures depend on (seed, label, lesion); a photograph adds camera position, light, hair,
+ruler and dark corners, which depend on (seed, label, lesion, photo). Nothing depends on what was painted before.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ PAINTERS: Mapping[str, Callable[[Canvas, np.random.Generator], None]] = {
     "ON": nevus_of_ota,
     "SD": seborrheic_dermatitis,
 }
-"""Label -> how its lesions are drawn."""
+"""``{label: function that draws its lesions}``."""
 
 SMALLEST_SIDE = 32
-"""Pixels; below this the structures that tell the classes apart are gone."""
+"""In pixels; in smaller images the structures that distinguish the classes are lost."""
 
 
 @dataclass(frozen=True)
 class CameraSite:
-    """Where images are taken, with a camera look of its own (all amounts inferred).
+    """A place where images are taken, with its own camera (all amounts inferred).
 
     Attributes
     ----------
@@ -63,9 +63,9 @@ class CameraSite:
     contrast
         Exponent of the tone curve; above 1 is harder.
     blur
-        Spread of the lens' blur, in half frames.
+        Standard deviation of the lens' blur, in half frames.
     dark_corners, ruler
-        Share of photographs that show them.
+        Share of photographs with this artefact.
     """
 
     name: str
@@ -82,7 +82,7 @@ SITES = (
     CameraSite("valley-practice", (1.05, 0.98, 0.84), 1.15, 0.008, 0.12, 0.30),
     CameraSite("island-campaign", (0.95, 0.92, 0.99), 0.90, 0.022, 0.45, 0.05),
 )
-"""The four places that synthetic images come from; half the lesions are of the first."""
+"""The four places of synthetic images; half of the lesions are from the first."""
 
 _SITE_SHARES = (0.5, 0.25, 0.15, 0.10)
 _HAIR_SHARE = 0.3
@@ -99,16 +99,16 @@ _SKIN_SHARES = (0.25, 0.32, 0.22, 0.11, 0.06, 0.04)
 
 @dataclass(frozen=True)
 class Scene:
-    """What a photograph shows beside the lesion itself.
+    """The content of a photograph besides the lesion itself.
 
     Attributes
     ----------
     site
-        Where it was taken; the same for all photographs of a lesion.
+        Its place; the same for all photographs of a lesion.
     skin_tone
         1 (palest) to 6, after Fitzpatrick; the same for all photographs of a lesion.
     hair, ruler, dark_corners
-        What gets in the way.
+        Artefacts.
     """
 
     site: CameraSite
@@ -136,40 +136,40 @@ def paint(label: str, *, lesion: int, photo: int, size: int = 96, seed: int = 0)
     label
         One of `PAINTERS`.
     lesion, photo
-        Which lesion of that class, and which photograph of that lesion.
+        Number of the lesion in its class, and of the photograph of that lesion.
     size
         Side in pixels, at least `SMALLEST_SIDE`. A larger image of the same arguments shows the same scene.
     seed
-        Another seed is another world.
+        Another seed gives other lesions.
 
     Returns
     -------
     NDArray[np.uint8]
-        ``[size, size, 3]`` RGB. The bytes repeat on one machine; across machines the last bit may differ.
+        ``[size, size, 3]`` RGB. Identical on one machine; across machines the last bit may differ.
 
     Raises
     ------
     DataError
-        For an unknown label or a size that is too small.
+        The label is unknown or the size too small.
     """
     if label not in PAINTERS:
         raise DataError(f"no synthetic class is called {label!r}; {suggest(label.upper(), PAINTERS)}")
     if size < SMALLEST_SIDE:
         raise DataError(f"size of a synthetic image: {size} pixels; at least {SMALLEST_SIDE} are needed")
-    shown = scene(label, lesion=lesion, photo=photo, seed=seed)
+    setting = scene(label, lesion=lesion, photo=photo, seed=seed)
     camera = np.random.default_rng(seed_for(seed, "camera", label, lesion, photo))
     shift_x, shift_y = camera.normal(0, 0.08, 2)
     angle, zoom = camera.normal(0, 0.45), float(np.exp(camera.normal(0, 0.12)))
     canvas = Canvas(size, angle=angle, zoom=zoom, shift=(shift_x, shift_y))
-    _grow_skin(canvas, np.random.default_rng(seed_for(seed, "skin", label, lesion)), shown.skin_tone)
+    _grow_skin(canvas, np.random.default_rng(seed_for(seed, "skin", label, lesion)), setting.skin_tone)
     PAINTERS[label](canvas, np.random.default_rng(seed_for(seed, "lesion", label, lesion)))
-    if shown.hair:
+    if setting.hair:
         _lay_hair(canvas, np.random.default_rng(seed_for(seed, "hair", label, lesion, photo)))
-    return _expose(canvas, camera, shown)
+    return _expose(canvas, camera, setting)
 
 
 def _grow_skin(canvas: Canvas, rng: np.random.Generator, tone: int) -> None:
-    """Fill the canvas with skin: base colour, blotches of blood and melanin, fine creases."""
+    """Fill the canvas with skin: base colour, patches of blood and melanin, fine creases."""
     canvas.rgb_HW3 *= np.array(_SKINS[tone - 1], dtype=np.float32) + rng.normal(0, 0.02, 3).astype(np.float32)
     flush, freckles = rng.uniform(0.0, 0.25), rng.uniform(0.0, 0.06)
     canvas.absorb(BLOOD, np.maximum(flush + 0.035 * canvas.noise(rng, scale=0.8), 0))
@@ -178,7 +178,7 @@ def _grow_skin(canvas: Canvas, rng: np.random.Generator, tone: int) -> None:
 
 
 def _lay_hair(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Lay 3 to 16 hairs of one colour across the frame, more or less combed."""
+    """Draw 3 to 16 hairs of one colour across the frame, roughly in one direction."""
     count = int(rng.integers(3, 17))
     combed = rng.uniform(0, 2 * np.pi)
     paths_NP2 = curves(
@@ -192,9 +192,9 @@ def _lay_hair(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.cover(shades[rng.choice(3, p=(0.6, 0.3, 0.1))], rng.uniform(0.55, 0.95) * hairs_HW)
 
 
-def _expose(canvas: Canvas, camera: np.random.Generator, shown: Scene) -> NDArray[np.uint8]:
-    """Return what the camera of the scene's site records of the canvas, under one photograph's light."""
-    site, size = shown.site, canvas.size
+def _expose(canvas: Canvas, camera: np.random.Generator, setting: Scene) -> NDArray[np.uint8]:
+    """Return the photograph of the canvas by the site's camera, under one photograph's light."""
+    site, size = setting.site, canvas.size
     at_W = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
     x_HW, y_HW = at_W[None, :], at_W[:, None]
     slope_x, slope_y = camera.normal(0, 0.05, 2)
@@ -202,9 +202,9 @@ def _expose(canvas: Canvas, camera: np.random.Generator, shown: Scene) -> NDArra
     light_HW = camera.normal(1.0, 0.06) * (1 + slope_x * x_HW + slope_y * y_HW - fall * (x_HW**2 + y_HW**2))
     balance_3 = np.array(site.cast) * camera.normal(1.0, 0.03, 3)
     rgb_HW3 = canvas.rgb_HW3 * (light_HW[..., None] * balance_3).astype(np.float32)
-    if shown.ruler:
+    if setting.ruler:
         rgb_HW3 *= _ruler(size, camera)[..., None]
-    if shown.dark_corners:
+    if setting.dark_corners:
         off_x, off_y = camera.normal(0, 0.05, 2)
         hole_HW = camera.uniform(1.0, 1.2) - np.hypot(x_HW - off_x, y_HW - off_y)
         rgb_HW3 *= 0.04 + 0.96 * ramp(hole_HW, camera.uniform(0.03, 0.2))[..., None]
@@ -216,7 +216,7 @@ def _expose(canvas: Canvas, camera: np.random.Generator, shown: Scene) -> NDArra
 
 
 def _ruler(size: int, camera: np.random.Generator) -> Field:
-    """Return the light that passes a millimetre scale printed along one side of the glass, ``[size, size]``."""
+    """Return the light transmitted by a millimetre scale along one side of the glass, ``[size, size]``."""
     spacing, inset = camera.uniform(0.12, 0.2), camera.uniform(0.02, 0.12)
     ticks = np.arange(-1.0, 1.0, spacing)
     ends = -1 + inset + np.where(np.arange(len(ticks)) % 5 == 0, 0.2, 0.1)

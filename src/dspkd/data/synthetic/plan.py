@@ -1,4 +1,4 @@
-"""Which lesions a synthetic data set holds, how often each is photographed, and under which ids."""
+"""Plan of a synthetic data set: its lesions, the number of photographs of each, and their ids."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ CLASSES: Mapping[str, Mapping[str, int]] = {
     "isic2019": {"MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628},
     "common": {"ACNE": 30, "ME": 20, "ROS": 15, "DLE": 8, "ON": 7, "SD": 20},
 }
-"""Family of classes -> class -> weight: the image counts of ISIC 2019's training set; for `common` inferred."""
+"""``{family: {class: weight}}``: the image counts of ISIC 2019's training set; for `common` inferred."""
 
 FEWEST_IMAGES, FEWEST_LESIONS = 12, 6
-"""A rare class gets so many, data set permitting, so that a grouped split can give each part some."""
+"""The fewest of a rare class, if the data set is large enough, so that a split by lesion gives each part some."""
 
 KINDS = ("exact", "re-encoded", "flipped")
-"""How a planted duplicate was made: byte for byte, compressed again, mirrored and compressed again."""
+"""Kinds of planted duplicates: byte for byte, compressed again, mirrored and compressed again."""
 
 _PHOTOS_PER_LESION = 25331 / 11847
 """ISIC 2019: images over lesions that have an id."""
@@ -33,13 +33,13 @@ class PlannedImage:
     Attributes
     ----------
     image
-        Its id, which is also its file's stem.
+        Its id, also the name of its file without suffix.
     label, lesion, photo
-        What to paint; `lesion` counts within the label.
+        Arguments of `dspkd.data.synthetic.photo.paint`; `lesion` counts within the label.
     true_lesion_id
-        Names the lesion, whatever the tables tell.
+        Names the lesion, also where the tables withhold it.
     lesion_id, patient_id
-        What the tables tell; empty where withheld.
+        As in the tables; empty where withheld.
     copy_of, kind
         For a planted duplicate the id of its original and one of `KINDS`; else empty.
     """
@@ -56,9 +56,9 @@ class PlannedImage:
 
 
 def apportion(images: int, weights: Mapping[str, float], fewest: int) -> dict[str, int]:
-    """Share `images` out by `weights` (largest remainder), none below `fewest`; those raised to it leave the rest less.
+    """Distribute `images` by `weights` (largest remainder), at least `fewest` for each class.
 
-    `images` must be at least `fewest` for each class.
+    `images` must be at least `fewest` times the number of classes.
     """
     raised: set[str] = set()
     while True:
@@ -79,7 +79,7 @@ def apportion(images: int, weights: Mapping[str, float], fewest: int) -> dict[st
 def plan(
     *, images: int, classes: str, seed: int, temper: float = 1.0, duplicates: float = 0.0, missing_ids: float = 0.0
 ) -> list[PlannedImage]:
-    """Return the images of a synthetic data set in the order of their ids; see `synthetic.synthesize`."""
+    """Return the images of a synthetic data set in the order of their ids; arguments as for `dataset.synthesize`."""
     rng = np.random.default_rng(seed_for(seed, "plan", classes))
     weights = {label: count**temper for label, count in CLASSES[classes].items()}
     fewest = max(1, min(FEWEST_IMAGES, images // (2 * len(weights))))
@@ -95,38 +95,39 @@ def plan(
     for (label, lesion), shots in photos.items():
         true_id = f"SYN_{numbers[label, lesion]:07d}"
         hidden = (label, lesion) in withheld
-        shown = ("", "") if hidden else (true_id, patients[label, lesion])
-        planned += [PlannedImage(f"{label}-{lesion}-{n}", label, lesion, n, true_id, *shown) for n in range(shots)]
+        ids = ("", "") if hidden else (true_id, patients[label, lesion])
+        planned += [PlannedImage(f"{label}-{lesion}-{n}", label, lesion, n, true_id, *ids) for n in range(shots)]
     planned += _duplicates(rng, planned, round(duplicates * images), first_id=len(photos))
     return _number(rng, planned)
 
 
 def _photos_per_lesion(rng: np.random.Generator, images: int) -> list[int]:
-    """Return how many photographs each lesion of a class has: many have one, a few have many."""
+    """Return the number of photographs of each lesion of a class: many have one, a few have many."""
     lesions = min(images, max(FEWEST_LESIONS, round(images / _PHOTOS_PER_LESION)))
     extra_N = rng.multinomial(images - lesions, rng.dirichlet(np.full(lesions, 0.5)))
     return [1 + int(extra) for extra in extra_N]
 
 
 def _patients(rng: np.random.Generator, lesions: list[tuple[str, int]], seed: int) -> dict[tuple[str, int], str]:
-    """Return the patient of each lesion: one or two lesions a patient, of the same site and skin."""
+    """Return the patient of each lesion: one or two lesions per patient, of the same site and skin."""
     waiting: dict[tuple[str, int], str] = {}
     patients: dict[tuple[str, int], str] = {}
     for at in rng.permutation(len(lesions)):
         label, lesion = lesions[at]
-        shown = scene(label, lesion=lesion, photo=0, seed=seed)
-        alike = (shown.site.name, shown.skin_tone)
-        if alike in waiting and rng.random() < 0.5:
-            patients[label, lesion] = waiting.pop(alike)
+        setting = scene(label, lesion=lesion, photo=0, seed=seed)
+        site_and_skin = (setting.site.name, setting.skin_tone)
+        if site_and_skin in waiting and rng.random() < 0.5:
+            patients[label, lesion] = waiting.pop(site_and_skin)
         else:
-            patients[label, lesion] = waiting[alike] = f"PAT_{len(patients):07d}"
+            patients[label, lesion] = waiting[site_and_skin] = f"PAT_{len(patients):07d}"
     return patients
 
 
 def _withheld(rng: np.random.Generator, photos: Mapping[tuple[str, int], int], images: int) -> set[tuple[str, int]]:
     """Return the lesions whose id is withheld, until `images` images lack it.
 
-    Lesions of a single photograph go first: only where they do not suffice can images of one lesion part unnoticed.
+    Lesions with a single photograph come first: images of one lesion can end in different parts of a split only where
+    these do not suffice.
     """
     lesions = list(photos)
     withheld: set[tuple[str, int]] = set()
@@ -160,7 +161,7 @@ def _duplicates(
 
 
 def _number(rng: np.random.Generator, planned: list[PlannedImage]) -> list[PlannedImage]:
-    """Shuffle the images and number them, so that an id tells neither class nor lesion."""
+    """Shuffle the images and number them, so that an id reveals neither class nor lesion."""
     ordered = [planned[at] for at in rng.permutation(len(planned))]
     ids = {item.image: f"SYN_{number:07d}" for number, item in enumerate(ordered)}
     return [replace(p, image=ids[p.image], copy_of=ids.get(p.copy_of, "")) for p in ordered]
