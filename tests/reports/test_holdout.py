@@ -47,7 +47,7 @@ def test_an_evaluation_before_the_end_of_training_is_a_warning(fabricated, page)
 
 
 def test_a_run_without_counts_is_reported_as_such(whole):
-    assert "at least once; this run did not count" in holdout_texts.summary(run_folder.read(whole))
+    assert "at least once; this run kept no record" in holdout_texts.summary(run_folder.read(whole))
 
 
 def test_a_comparison_names_runs_with_several_evaluations(fabricated, page, tmp_path):

@@ -12,7 +12,7 @@ def summary(run: Run) -> str:
     if run.openings is None:
         return (
             f"The test set was evaluated at least {_times(run.result.test_evaluations)}; "
-            "this run did not count its test-set evaluations."
+            "this run kept no record of its test-set evaluations."
         )
     listed = ", ".join(f"{evaluation.purpose} on {evaluation.date[:10]}" for evaluation in run.openings)
     text = f"The test set was evaluated {_times(len(run.openings))}: {listed}."
@@ -41,7 +41,7 @@ def of_several(runs: Sequence[Run]) -> str:
     if again:
         counts = [f"{run.folder} {_times(len(run.openings or ()) or run.result.test_evaluations)}" for run in again]
         text = f"Each run evaluated the test set once, after training, except {', '.join(counts)}"
-    return f"{text}; {unknown} did not count test-set evaluations." if unknown else f"{text}."
+    return f"{text}; {unknown} of them kept no record, so there may be more evaluations." if unknown else f"{text}."
 
 
 def _times(number: int) -> str:
