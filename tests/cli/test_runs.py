@@ -243,7 +243,9 @@ def test_the_ledger_says_what_the_student_made_of_its_teachers_answers(folder, s
     found = agreement(*(Predictions.load(student / f"predictions/{name}test.csv") for name in ("", "teacher-")))
     out, err = call("ledger", student)
     whole = tally(found)
-    assert f"{whole.forgotten} of {whole.known}" in next(line for line in out.splitlines() if line.startswith("│ all"))
+    assert f"{whole.forgotten} of {whole.teacher_right}" in next(
+        line for line in out.splitlines() if line.startswith("│ all")
+    )
     assert err == ""
     lines = [line for line in out.splitlines() if "  teacher " in line]
     first = [found.student.ids[row] for row in listed(found, "forgotten")][:20]
@@ -254,7 +256,7 @@ def test_the_ledger_says_what_the_student_made_of_its_teachers_answers(folder, s
     assert "--teacher RUN" in refused("ledger", folder / "teacher")
     rotated, _ = call("ledger", folder / "teacher", "--teacher", student, "--also", student / "predictions/test.csv")
     back = tally(agreement(found.teacher, found.student))
-    assert f"{back.forgotten} of {back.known}" in next(
+    assert f"{back.forgotten} of {back.teacher_right}" in next(
         line for line in rotated.splitlines() if line.startswith("│ all")
     )
 

@@ -4,7 +4,7 @@ import pytest
 from dspkd.evaluation.predictions import Predictions
 
 
-def _made(labels, logits, groups=None, names="ABCDEFGH"):
+def _make(labels, logits, groups=None, names="ABCDEFGH"):
     """Predictions; every image is its own group where no groups are given."""
     logits = np.asarray(logits, dtype=np.float32)
     ids = tuple(f"image{n}" for n in range(len(labels)))
@@ -18,17 +18,17 @@ def _drawn(seed, images=300, classes=4, *, images_per_group=2, gain=1.0):
     groups = np.arange(images) // images_per_group
     labels = (groups * 7 // 3) % classes
     logits = generator.normal(size=(images, classes)) + gain * np.eye(classes)[labels]
-    return _made(labels, logits, groups)
+    return _make(labels, logits, groups)
 
 
 def _answering(labels, answers, groups=None, classes=3):
     """Predictions of labels by one-hot logits."""
-    return _made(labels, np.eye(classes)[np.asarray(answers)], groups)
+    return _make(labels, np.eye(classes)[np.asarray(answers)], groups)
 
 
 @pytest.fixture(scope="session")
-def made():
-    return _made
+def make():
+    return _make
 
 
 @pytest.fixture(scope="session")

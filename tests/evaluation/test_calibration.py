@@ -34,10 +34,10 @@ def test_equals_torchmetrics_and_scikit_learn(drawn, seed, classes):
     assert got.log_loss == pytest.approx(log_loss(truth, p))
 
 
-def test_worked_by_hand(made):
+def test_worked_by_hand(make):
     # probability 0.8 for the first of two classes, right in 3 of 5; 0.55 for the second, right in 1 of 2
     logits = np.log([[0.8, 0.2]] * 5 + [[0.45, 0.55]] * 2)
-    got = calibration(made([0, 0, 0, 1, 1, 1, 0], logits))
+    got = calibration(make([0, 0, 0, 1, 1, 1, 0], logits))
     assert got.ece == pytest.approx((5 * 0.2 + 2 * 0.05) / 7)
     assert got.classwise_ece == pytest.approx((5 * 0.2 + 2 * 0.05) / 7)
     assert got.brier == pytest.approx((3 * 2 * 0.2**2 + 2 * 2 * 0.8**2 + 2 * 0.45**2 + 2 * 0.55**2) / 7)
@@ -47,41 +47,41 @@ def test_bins_are_closed_above_and_the_first_one_below():
     assert _bins(np.array([0.0, 1e-9, 1 / 15, 1 / 15 + 1e-9, 1.0])).tolist() == [0, 0, 0, 1, 14]
 
 
-def test_the_image_is_of_the_same_gap(drawn):
+def test_the_bins_of_the_reliability_diagram_add_up_to_the_ece(drawn):
     predictions = drawn(1)
-    shown = reliability(predictions)
-    gap = sum(row.images * abs(row.confidence - row.accuracy) for row in shown) / len(predictions)
+    bins = reliability(predictions)
+    gap = sum(row.images * abs(row.confidence - row.accuracy) for row in bins) / len(predictions)
     assert gap == pytest.approx(calibration(predictions).ece)
-    assert sum(row.images * row.accuracy for row in shown) / len(predictions) == pytest.approx(
+    assert sum(row.images * row.accuracy for row in bins) / len(predictions) == pytest.approx(
         summarise(predictions).accuracy
     )
 
 
 @given(true=st.floats(0.2, 5.0))
-def test_the_temperature_that_spoiled_the_logits_is_found(made, true):
+def test_the_temperature_that_scaled_the_logits_is_recovered(make, true):
     generator = np.random.default_rng(0)
     honest = 2 * generator.normal(size=(4000, 3))
     labels = (softmax(honest, axis=1).cumsum(axis=1) < generator.random((4000, 1))).sum(axis=1)
-    assert temperature(made(labels, true * honest)) == pytest.approx(true, rel=0.05)
+    assert temperature(make(labels, true * honest)) == pytest.approx(true, rel=0.05)
 
 
-def test_no_other_temperature_has_less_loss_and_no_answer_changes(drawn):
+def test_no_other_temperature_has_less_loss_and_no_prediction_changes(drawn):
     predictions = drawn(2, gain=3.0)
-    found = temperature(predictions)
-    best = calibration(scaled(predictions, found)).log_loss
-    for other in (0.05, 0.9 * found, 1.1 * found, 20.0):
+    fitted = temperature(predictions)
+    best = calibration(scaled(predictions, fitted)).log_loss
+    for other in (0.05, 0.9 * fitted, 1.1 * fitted, 20.0):
         assert calibration(scaled(predictions, other)).log_loss > best
-    assert summarise(scaled(predictions, found)).confusion == summarise(predictions).confusion
+    assert summarise(scaled(predictions, fitted)).confusion == summarise(predictions).confusion
 
 
-def test_perfect_answers_are_made_as_sure_as_is_allowed(answering):
+def test_perfect_predictions_get_the_lowest_temperature(answering):
     assert temperature(answering([0, 1, 2], [0, 1, 2])) == pytest.approx(0.05, rel=1e-3)
 
 
-def test_certain_answers_have_the_extreme_values(made):
-    right = made([0, 1], [[1e4, 0], [0, 1e4]])
+def test_certain_predictions_have_the_extreme_values(make):
+    right = make([0, 1], [[1e4, 0], [0, 1e4]])
     assert calibration(right) == Calibration(0, 0, 0, 0)
-    wrong = made([1, 0], [[1e4, 0], [0, 1e4]])
+    wrong = make([1, 0], [[1e4, 0], [0, 1e4]])
     assert calibration(wrong) == Calibration(1, 1, 2, 1e4)
 
 

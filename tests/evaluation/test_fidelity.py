@@ -13,7 +13,7 @@ STUDENT = [NV, MEL, NV, BCC, NV, MEL, MEL]
 WORKED = ["forgotten", "kept", "copied", "forgotten", "corrected", "wrong otherwise", "copied"]
 
 
-def said(answers, labels=LABELS, ids=None, classes=CLASSES, sure=2.0):
+def predictions(answers, labels=LABELS, ids=None, classes=CLASSES, sure=2.0):
     """Predictions by one-hot logits times how sure."""
     ids = ids or tuple(f"i{n}" for n in range(len(labels)))
     sure_N1 = np.broadcast_to(sure, len(labels))[:, None]
@@ -24,7 +24,7 @@ def said(answers, labels=LABELS, ids=None, classes=CLASSES, sure=2.0):
 @pytest.fixture
 def worked():
     """Seven images whose fates were worked out by hand."""
-    return agreement(said(STUDENT), said(TEACHER))
+    return agreement(predictions(STUDENT), predictions(TEACHER))
 
 
 def test_each_image_has_the_fate_worked_out_by_hand(worked):
@@ -36,7 +36,7 @@ def test_each_image_has_the_fate_worked_out_by_hand(worked):
 def test_the_tally_counts_them_and_its_shares_have_the_right_denominators(worked):
     got = tally(worked)
     assert (got.images, got.forgotten, got.copied, got.otherwise, got.corrected, got.kept) == (7, 2, 2, 1, 1, 1)
-    assert (got.known, got.missed) == (3, 4)
+    assert (got.teacher_right, got.teacher_wrong) == (3, 4)
     assert got.forgets == pytest.approx(2 / 3)  # of the three that the teacher has right
     assert got.copies == pytest.approx(2 / 4)  # of the four that it has wrong
     assert got.corrects == pytest.approx(1 / 4)
@@ -58,9 +58,9 @@ def test_classes_come_melanoma_first_and_add_up_to_all(worked):
 
 
 def test_a_set_without_images_or_without_errors_has_no_shares():
-    nothing = by_class(agreement(said([MEL], [MEL]), said([MEL], [MEL])))[1]
+    nothing = by_class(agreement(predictions([MEL], [MEL]), predictions([MEL], [MEL])))[1]
     assert (nothing.images, nothing.forgets, nothing.agreement, nothing.kl) == (0, None, None, None)
-    perfect = tally(agreement(said([MEL], [MEL]), said([MEL], [MEL])))
+    perfect = tally(agreement(predictions([MEL], [MEL]), predictions([MEL], [MEL])))
     assert (perfect.forgets, perfect.copies, perfect.corrects) == (0.0, None, None)
 
 
@@ -78,19 +78,19 @@ def test_kl_is_of_the_teacher_to_the_student_in_nats():
 def test_kl_is_finite_not_negative_and_zero_of_oneself(drawn):
     one, other = drawn(1, gain=30.0), drawn(2, gain=30.0)
     other = Predictions(one.classes, one.ids, one.groups, one.labels, other.logits * 50)
-    found = agreement(one, other)
-    assert np.isfinite(found.kl).all()
-    assert (found.kl >= 0).all()
+    compared = agreement(one, other)
+    assert np.isfinite(compared.kl).all()
+    assert (compared.kl >= 0).all()
     assert agreement(one, one).kl == pytest.approx(np.zeros(len(one)), abs=1e-12)
     assert set(agreement(one, one).fates) <= {"kept", "copied"}
 
 
 def test_mean_kl_and_agreement_of_a_class_are_means_over_its_images(drawn):
     one, two = drawn(1), drawn(2)
-    found = agreement(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
-    for k, row in zip(class_order(one.classes), by_class(found), strict=True):
+    compared = agreement(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
+    for k, row in zip(class_order(one.classes), by_class(compared), strict=True):
         mine = one.labels == k
-        assert row.kl == pytest.approx(found.kl[mine].mean())
+        assert row.kl == pytest.approx(compared.kl[mine].mean())
         assert row.agreement == pytest.approx(np.mean(one.predicted[mine] == two.predicted[mine]))
 
 
@@ -113,18 +113,18 @@ def test_the_order_of_the_teachers_images_does_not_matter(drawn):
 
 def test_a_list_has_melanoma_first_then_classes_then_subgroups_then_the_greatest_drop():
     labels = [BCC, NV, MEL, MEL, MEL]
-    teacher = said(labels, labels, sure=[4, 4, 1, 4, 4])
-    student = said([NV, BCC, NV, NV, NV], labels, sure=[4, 4, 1, 4, 4])
-    found = agreement(student, teacher)
-    assert listed(found, "forgotten") == [3, 4, 2, 1, 0]
-    assert listed(found, "forgotten", ["", "", "male", "male", "female"]) == [4, 3, 2, 1, 0]
-    assert listed(found, "copied") == []
+    teacher = predictions(labels, labels, sure=[4, 4, 1, 4, 4])
+    student = predictions([NV, BCC, NV, NV, NV], labels, sure=[4, 4, 1, 4, 4])
+    compared = agreement(student, teacher)
+    assert listed(compared, "forgotten") == [3, 4, 2, 1, 0]
+    assert listed(compared, "forgotten", ["", "", "male", "male", "female"]) == [4, 3, 2, 1, 0]
+    assert listed(compared, "copied") == []
 
 
 def test_the_drop_is_in_the_probability_of_the_true_class():
-    found = agreement(said([NV], [MEL]), said([MEL], [MEL]))
+    compared = agreement(predictions([NV], [MEL]), predictions([MEL], [MEL]))
     high, low = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
-    assert found.drop() == pytest.approx([high - low], rel=1e-6)
+    assert compared.drop() == pytest.approx([high - low], rel=1e-6)
 
 
 def test_subgroups_are_tallied_by_value(worked):
@@ -138,16 +138,19 @@ def test_subgroups_are_tallied_by_value(worked):
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [
-        (said(TEACHER, classes=("NV", "BCC", "MEL")), "student's classes are NV, MEL, BCC, the teacher's NV, BCC, MEL"),
         (
-            said(TEACHER, ids=[*(f"i{n}" for n in range(6)), "other"]),
-            r"1 of the student's 7 images not, and 1 others, e.g. 'i6'",
+            predictions(TEACHER, classes=("NV", "BCC", "MEL")),
+            "student's classes are NV, MEL, BCC, the teacher's NV, BCC, MEL",
         ),
-        (said(TEACHER[:6], LABELS[:6]), r"1 of the student's 7 images not, and 0 others"),
-        (said([*TEACHER, NV], [*LABELS, NV]), r"0 of the student's 7 images not, and 1 others, e.g. 'i7'"),
-        (said(TEACHER, [NV, *LABELS[1:]]), r"id 'i0': its label is MEL beside the student's answer and NV beside"),
+        (
+            predictions(TEACHER, ids=[*(f"i{n}" for n in range(6)), "other"]),
+            r"no prediction for 1 of the student's 7 images, and 1 for other images, e.g. 'i6'",
+        ),
+        (predictions(TEACHER[:6], LABELS[:6]), r"1 of the student's 7 images, and 0 for other"),
+        (predictions([*TEACHER, NV], [*LABELS, NV]), r"0 of the student's 7 images, and 1 for other images, e.g. 'i7'"),
+        (predictions(TEACHER, [NV, *LABELS[1:]]), r"id 'i0': its label is MEL in the student's .* NV in the teacher's"),
     ],
 )
-def test_answers_about_other_images_are_refused(teacher, message):
+def test_predictions_of_other_images_are_refused(teacher, message):
     with pytest.raises(DataError, match=message):
-        agreement(said(STUDENT), teacher)
+        agreement(predictions(STUDENT), teacher)

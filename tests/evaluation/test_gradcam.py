@@ -14,10 +14,10 @@ CLASSES = torch.tensor([0, 2, 2])
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    made = Tiny(4).eval()
+    tiny = Tiny(4).eval()
     with torch.no_grad():
-        made(IMAGES)
-    return made
+        tiny(IMAGES)
+    return tiny
 
 
 def activation_maps(network):
@@ -47,7 +47,7 @@ class Uneven(nn.Module):
         return Output((map_B3HW * self.slopes_3HW).sum(dim=(1, 2, 3))[:, None], images.mean((2, 3)), {"last": map_B3HW})
 
 
-def test_slopes_are_averaged_over_the_map():
+def test_gradients_are_averaged_over_the_map():
     network = Uneven()
     want = (network.slopes_3HW.mean((1, 2))[None, :, None, None] * IMAGES).sum(1).clamp_min(0)
     want = want / want.amax(dim=(1, 2), keepdim=True)
@@ -65,7 +65,7 @@ def test_images_do_not_depend_on_one_another(network):
         torch.testing.assert_close(alone[0], together[row], rtol=1e-4, atol=1e-5)
 
 
-def test_where_nothing_speaks_for_the_class_all_is_zero(network):
+def test_the_map_is_zero_where_nothing_contributes_to_the_class(network):
     with torch.no_grad():
         network.fc.weight.copy_(-network.fc.weight.abs())  # maps are not negative, so every contribution is
     assert grad_cam(network, IMAGES, CLASSES).eq(0).all()

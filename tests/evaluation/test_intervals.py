@@ -18,7 +18,7 @@ def runs(drawn):
     return [drawn(seed, images=60, classes=3) for seed in range(2)]
 
 
-def test_what_is_observed_is_what_a_summary_says(runs):
+def test_observed_scores_are_those_of_the_summary(runs):
     scores = resample(runs, resamples=3)
     for metric in METRICS:
         assert scores[metric].observed == pytest.approx([getattr(summarise(run), metric) for run in runs], rel=1e-6)
@@ -42,7 +42,7 @@ def test_a_resample_is_scored_as_if_its_images_were_listed(runs):
             assert [scores[metric].drawn[r, s] for metric in METRICS] == pytest.approx(want, rel=1e-6)
 
 
-def test_resamples_do_not_depend_on_how_many_are_weighed_at_once(runs, monkeypatch):
+def test_resamples_do_not_depend_on_the_chunk_size(runs, monkeypatch):
     whole = resample(runs, resamples=50)
     monkeypatch.setattr("dspkd.evaluation.intervals._WEIGHTS_AT_ONCE", 7 * 30)
     parts = resample(runs, resamples=50)
@@ -97,7 +97,7 @@ def scores_of(observed, common, own):
     return Scores(np.array(observed), shared + own * generator.normal(size=(len(observed), 200_000)))
 
 
-def test_where_lesions_move_all_alike_seeds_decide_as_in_welchs_test():
+def test_without_lesion_variance_it_is_welchs_test_over_seeds():
     one, other = [0.61, 0.64, 0.62, 0.66], [0.60, 0.59, 0.605]
     got = estimate(scores_of(one + other, common=0.05, own=0), [0, 1, 2, 3], [4, 5, 6])
     want = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
@@ -105,14 +105,14 @@ def test_where_lesions_move_all_alike_seeds_decide_as_in_welchs_test():
     assert got.value == pytest.approx(np.mean(one) - np.mean(other))
 
 
-def test_where_seeds_are_alike_lesions_decide():
+def test_without_seed_variance_the_lesions_decide():
     got = estimate(scores_of([0.6] * 4, common=0, own=0.02), [0, 1], [2, 3])
     assert got.error == pytest.approx(0.02, rel=0.02)  # two arms of two: 0.02^2 (1/2 + 1/2)
     assert (got.low, got.high) == pytest.approx((-0.0392, 0.0392), rel=0.02)
     assert got.seeds == 0
 
 
-def test_what_seeds_and_lesions_do_together_is_counted_once():
+def test_the_variance_shared_by_seeds_and_lesions_is_counted_once():
     """Of one arm: variance of common part + variance over seeds / n, though resamples show each run's own part too."""
     observed = [0.58, 0.60, 0.62, 0.64, 0.56]
     got = estimate(scores_of(observed, common=0.02, own=0.02), range(5))
@@ -157,7 +157,7 @@ def test_wilsons_interval_counts_a_lesion_photographed_four_times_once():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ids": lambda run: run.ids[::-1]}, "the runs' ids differ; resample runs that were tested on the same images"),
+        ({"ids": lambda run: run.ids[::-1]}, "the runs' ids differ; .*same images"),
         ({"groups": lambda run: run.groups[::-1]}, "the runs' groups differ"),
         ({"labels": lambda run: run.labels[::-1]}, "the runs' labels differ"),
         ({"classes": lambda run: run.classes[::-1]}, "the runs' classes differ"),
@@ -187,10 +187,10 @@ def test_f1_of_each_class_is_that_of_scikit_learn_and_its_mean_is_macro_f1():
         )
         for _ in range(2)
     ]
-    found, whole = resample_f1(runs, resamples=50), resample(runs, resamples=50)
-    assert list(found) == ["A", "B", "C"]
+    by_class, whole = resample_f1(runs, resamples=50), resample(runs, resamples=50)
+    assert list(by_class) == ["A", "B", "C"]
     for place, run in enumerate(runs):
-        wanted = f1_score(run.labels, run.predicted, labels=[0, 1, 2], average=None)
-        np.testing.assert_allclose([scores.observed[place] for scores in found.values()], wanted)
-    together = np.mean([scores.drawn for scores in found.values()], axis=0)
+        expected = f1_score(run.labels, run.predicted, labels=[0, 1, 2], average=None)
+        np.testing.assert_allclose([scores.observed[place] for scores in by_class.values()], expected)
+    together = np.mean([scores.drawn for scores in by_class.values()], axis=0)
     np.testing.assert_allclose(together, whole["f1_macro"].drawn)

@@ -10,10 +10,10 @@ from dspkd.evaluation.isic2019 import score, submit
 from dspkd.evaluation.isic2019_submission import CATEGORIES
 
 
-def test_a_probability_of_a_half_is_not_enough_and_nothing_over_nothing_is_one(made):
+def test_a_probability_of_a_half_is_not_enough_and_nothing_over_nothing_is_one(make):
     # three classes; the third has no image and is never given
     p = np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.45, 0.4, 0.15], [0.3, 0.7, 0.0]]) + 1e-9
-    got = score(made([0, 0, 1, 1], np.log(p / p.sum(axis=1, keepdims=True)) - 1e-6))
+    got = score(make([0, 0, 1, 1], np.log(p / p.sum(axis=1, keepdims=True)) - 1e-6))
     # class A: TP 1, FP 0, FN 1, TN 2; class B: TP 1, FP 0, FN 1, TN 2; class C: TN 4, the rest 0
     assert got.sensitivity == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
     assert got.specificity == pytest.approx(1)
@@ -24,8 +24,8 @@ def test_a_probability_of_a_half_is_not_enough_and_nothing_over_nothing_is_one(m
     assert got.balanced_accuracy == pytest.approx((1 + 1 / 2) / 2)  # of classes with images, by the largest
 
 
-def test_a_tied_maximum_is_undecided(made):
-    got = score(made([0, 0, 1, 1], [[1, 1], [2, 1], [5, 5], [0, 1]]))
+def test_a_tied_maximum_is_wrong(make):
+    got = score(make([0, 0, 1, 1], [[1, 1], [2, 1], [5, 5], [0, 1]]))
     assert got.balanced_accuracy == pytest.approx((1 / 2 + 1 / 2) / 2)
     assert got.sensitivity == 1 / 2  # of a probability of exactly a half, no class is given either
 
@@ -44,20 +44,20 @@ def test_equals_scikit_learn_class_by_class(drawn, seed):
     assert got.average_precision == pytest.approx(np.mean([average_precision_score(*of) for of in each]))
 
 
-def test_one_class_alone_has_no_area(made):
-    got = score(made([0, 0], [[1.0], [2.0]]))
+def test_one_class_alone_has_no_area(make):
+    got = score(make([0, 0], [[1.0], [2.0]]))
     assert (got.auc, got.auc_above_80, got.average_precision) == (None, None, None)
     assert (got.specificity, got.npv) == (1, 1)
 
 
 @pytest.fixture
-def answered(made):
-    predictions = made([0, 1, 1], [[0, 1, 2], [60, -60, 0], [-200, 200, 0]])
+def answered(make):
+    predictions = make([0, 1, 1], [[0, 1, 2], [60, -60, 0], [-200, 200, 0]])
     ids = ("ISIC_0000001", "test/ISIC_0000002.jpg", "a/b/ISIC_3_downsampled")
     return replace(predictions, classes=("NV", "MEL", "SCC"), ids=ids)
 
 
-def test_the_file_is_as_the_challenge_asks(answered, tmp_path):
+def test_the_submission_file_has_the_format_of_the_challenge(answered, tmp_path):
     path = tmp_path / "deep" / "submission.csv"
     submit(answered, path)
     with path.open(newline="") as file:
@@ -74,8 +74,8 @@ def test_the_file_is_as_the_challenge_asks(answered, tmp_path):
 
 
 def test_a_class_that_the_challenge_lacks_is_refused(answered, tmp_path):
-    with pytest.raises(DataError, match=r"the challenge has no class ROS, ACNE, only MEL, NV, .*UNK; a submission"):
+    with pytest.raises(DataError, match=r"no class ROS, ACNE, only MEL, NV, .*UNK"):
         submit(replace(answered, classes=("ROS", "MEL", "ACNE")), tmp_path / "submission.csv")
-    with pytest.raises(DataError, match="2 images go by the name 'x'"):
+    with pytest.raises(DataError, match="2 images have the name 'x'"):
         submit(replace(answered, ids=("a/x.jpg", "b/x.jpg", "y")), tmp_path / "submission.csv")
     assert not list(tmp_path.iterdir())

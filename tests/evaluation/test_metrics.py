@@ -16,7 +16,7 @@ from dspkd.evaluation.predictions import Predictions
 ISIC_2019 = (4522, 12875, 3323, 867, 2624, 239, 253, 628)  # MEL NV BCC AK BKL DF VASC SCC
 
 
-def made(labels, logits, groups=None, names="ABCDEFGH"):
+def make(labels, logits, groups=None, names="ABCDEFGH"):
     logits = np.asarray(logits, dtype=np.float32)
     ids = tuple(f"image{n}" for n in range(len(labels)))
     return Predictions(
@@ -31,12 +31,12 @@ def made(labels, logits, groups=None, names="ABCDEFGH"):
 def answering(confusion):
     """Predictions with this confusion matrix: one-hot logits, every image its own group."""
     pairs = [(t, p) for t, row in enumerate(confusion) for p, count in enumerate(row) for _ in range(count)]
-    return made([t for t, _ in pairs], np.eye(len(confusion))[[p for _, p in pairs]])
+    return make([t for t, _ in pairs], np.eye(len(confusion))[[p for _, p in pairs]])
 
 
 def drawn(seed, images, classes):
     generator = np.random.default_rng(seed)
-    return made(generator.integers(classes, size=images), generator.normal(size=(images, classes)))
+    return make(generator.integers(classes, size=images), generator.normal(size=(images, classes)))
 
 
 def test_a_confusion_matrix_worked_by_hand():
@@ -101,7 +101,7 @@ def test_equals_scikit_learn(seed, classes):
 )
 def test_balanced_accuracy_is_scikit_learns_even_where_classes_are_absent(seed, images, classes):
     predictions = drawn(seed, images, classes)
-    with warnings.catch_warnings(action="ignore"):  # it warns of answers that are no label, which is what we ask about
+    with warnings.catch_warnings(action="ignore"):  # it warns of answers that are no label, which is what is tested
         want = reference.balanced_accuracy_score(predictions.labels, predictions.predicted)
     assert summarise(predictions).balanced_accuracy == pytest.approx(want)
 
@@ -145,7 +145,7 @@ def test_a_class_without_images_is_left_out_of_every_mean_and_named():
 
 
 def test_constant_answers_score_chance_and_every_0_over_0_is_listed():
-    got = summarise(made([0, 0, 1, 2], np.tile([3.0, 2.0, 1.0], (4, 1))))
+    got = summarise(make([0, 0, 1, 2], np.tile([3.0, 2.0, 1.0], (4, 1))))
     assert got.accuracy == pytest.approx(1 / 2)
     assert got.balanced_accuracy == pytest.approx(1 / 3)
     assert [row.auc for row in got.per_class] == [0.5, 0.5, 0.5]
@@ -155,7 +155,7 @@ def test_constant_answers_score_chance_and_every_0_over_0_is_listed():
 
 
 def test_a_tie_counts_as_its_first_class_but_as_wrong_by_the_rule_of_isic():
-    got = summarise(made([0, 0, 1, 1], [[1, 1], [2, 1], [5, 5], [0, 1]]))
+    got = summarise(make([0, 0, 1, 1], [[1, 1], [2, 1], [5, 5], [0, 1]]))
     assert got.tied == 2
     assert got.balanced_accuracy == pytest.approx((2 / 2 + 1 / 2) / 2)
     assert got.balanced_accuracy_isic == pytest.approx((1 / 2 + 1 / 2) / 2)
@@ -168,21 +168,21 @@ def test_without_ties_the_rule_of_isic_changes_nothing():
 
 
 def test_one_class_alone():
-    got = summarise(made([0, 0], [[1.0], [2.0]]))
+    got = summarise(make([0, 0], [[1.0], [2.0]]))
     assert (got.accuracy, got.balanced_accuracy, got.f1_macro) == (1, 1, 1)
     assert got.auc_macro is None
     assert got.undefined == ("specificity of A", "auc of A")
 
 
 def test_one_image():
-    got = summarise(made([1], [[0.0, 1.0]]))
+    got = summarise(make([1], [[0.0, 1.0]]))
     assert (got.images, got.groups, got.accuracy, got.balanced_accuracy) == (1, 1, 1, 1)
     assert got.auc_macro is None
     assert got.absent == ("A",)
 
 
 def test_groups_are_counted_once_in_each_class_they_occur_in():
-    got = summarise(made([0, 0, 1, 1], np.eye(2)[[0, 0, 1, 1]], groups=["x", "x", "x", "y"]))
+    got = summarise(make([0, 0, 1, 1], np.eye(2)[[0, 0, 1, 1]], groups=["x", "x", "x", "y"]))
     assert got.groups == 2
     assert [row.groups for row in got.per_class] == [1, 2]
     assert [row.images for row in got.per_class] == [2, 2]
@@ -193,14 +193,14 @@ def test_groups_are_counted_once_in_each_class_they_occur_in():
 def test_the_order_of_images_does_not_matter(order):
     whole = drawn(3, 30, 4)
     order = np.array(order)
-    shuffled = made(whole.labels[order], whole.logits[order], groups=[whole.groups[n] for n in order])
+    shuffled = make(whole.labels[order], whole.logits[order], groups=[whole.groups[n] for n in order])
     want, got = asdict(summarise(whole)), asdict(summarise(shuffled))
     assert json.dumps(got) == json.dumps(want)
 
 
 def test_a_shift_of_an_images_logits_changes_nothing():
     whole = drawn(4, 30, 4)
-    moved = made(whole.labels, whole.logits + np.arange(30, dtype=np.float32)[:, None])
+    moved = make(whole.labels, whole.logits + np.arange(30, dtype=np.float32)[:, None])
     assert summarise(moved).auc_macro == pytest.approx(summarise(whole).auc_macro, abs=2e-3)  # float32 of 30 + x
     assert summarise(moved).confusion == summarise(whole).confusion
 

@@ -23,20 +23,20 @@ def test_energy_is_minus_the_soft_maximum(drawn):
     np.testing.assert_allclose(energy(logits, temperature=2.5), want)
 
 
-def test_cold_energy_is_the_largest_logit(drawn):
+def test_energy_at_a_low_temperature_is_the_largest_logit(drawn):
     logits = drawn(0).logits
     np.testing.assert_allclose(energy(logits, temperature=1e-3), max_logit(logits), atol=0.01)
     np.testing.assert_array_equal(max_logit(logits), -logits.max(axis=1))
 
 
-def test_the_largest_probability_is_that_of_the_answer(drawn):
+def test_max_probability_is_that_of_the_predicted_class(drawn):
     predictions = drawn(0)
     got = max_probability(predictions.logits)
     np.testing.assert_allclose(got, -predictions.probabilities.max(axis=1))
 
 
-def test_two_scores_see_what_a_softmax_cannot(made):
-    sure, lost = (made([0], [[level + 2.0, level]]).logits for level in (8.0, 0.0))
+def test_energy_and_max_logit_depend_on_the_level_of_the_logits(make):
+    sure, lost = (make([0], [[level + 2.0, level]]).logits for level in (8.0, 0.0))
     assert max_probability(sure) == pytest.approx(max_probability(lost))
     for score in (energy, max_logit):
         assert score(lost) > score(sure)
@@ -47,22 +47,22 @@ def test_separation_by_hand():
     got = values([0, 1, 2, 6], [2, 3])
     # pairs (unknown, known): 2 beats 0 and 1 and ties 2; 3 beats 0, 1, 2; both lose to 6
     assert got["auc"] == pytest.approx(5.5 / 8)
-    assert got["false_alarms"] == pytest.approx(2 / 4)  # to find both, 2 is asked for: 2 and 6 are taken for unknown
-    assert got["let_through"] == 1  # to keep all four, more than 6 is asked for
+    assert got["false_alarms"] == pytest.approx(2 / 4)  # to find both, the threshold is 2: 2 and 6 are called unknown
+    assert got["let_through"] == 1  # to keep all four, the threshold is above 6
     # from 6 downwards: precision 1/2 where 3 is found, 2/4 where 2 is
     assert got["average_precision"] == pytest.approx(1 / 2 * 1 / 2 + 1 / 2 * 2 / 4)
 
 
-def test_one_in_twenty_may_slip_through():
+def test_one_in_twenty_may_be_missed():
     unknown = [-5.0, *range(10, 29)]
     assert values([0.0, 11.0], unknown)["false_alarms"] == 0.5
     assert values([0.0, 11.0], unknown[:-1])["false_alarms"] == 1.0
-    known = [99.0, *range(19)]  # twenty, of which one may be taken for unknown
+    known = [99.0, *range(19)]  # twenty, of which one may be called unknown
     assert values(known, [18.0, 18.5, 50.0, 100.0])["let_through"] == 1 / 4
     assert values(known[:-1], [18.0, 18.5, 50.0, 100.0])["let_through"] == 3 / 4
 
 
-def test_apart_is_perfect_and_the_other_way_round_is_worst():
+def test_separated_scores_are_perfect_and_reversed_ones_worst():
     assert values([0, 1], [2, 3]) == {"auc": 1, "average_precision": 1, "false_alarms": 0, "let_through": 0}
     worst = values([2, 3], [0, 1])
     assert (worst["auc"], worst["false_alarms"], worst["let_through"]) == (0, 1, 1)
@@ -70,7 +70,7 @@ def test_apart_is_perfect_and_the_other_way_round_is_worst():
 
 @pytest.mark.parametrize("digits", [0, 1, 6])  # with many ties, some, none
 @pytest.mark.parametrize("seed", range(3))
-def test_it_is_what_scikit_learn_says(seed, digits):
+def test_equals_scikit_learn(seed, digits):
     generator = np.random.default_rng(seed)
     known, unknown = generator.normal(size=130).round(digits), generator.normal(0.8, size=70).round(digits)
     got = values(known, unknown)
@@ -83,7 +83,7 @@ def test_it_is_what_scikit_learn_says(seed, digits):
 
 
 def test_intervals_are_those_of_lesions_drawn_with_replacement():
-    """Drawn here one by one and scored by scikit-learn; lesions have one to five images that are much alike."""
+    """Drawn here one by one and scored by scikit-learn; lesions have one to five images that are similar."""
     generator = np.random.default_rng(5)
     sizes = generator.integers(1, 6, size=60)
     groups = np.repeat([f"g{n}" for n in range(60)], sizes)
@@ -120,7 +120,7 @@ def test_a_patient_may_have_both_kinds_and_be_the_only_one():
 
 
 def test_known_and_unknown_lesions_are_drawn_apart():
-    """Drawn alike, two equal sets of scores would be equally good on every resample."""
+    """On the same resamples, two equal sets of scores would be equally good on every resample."""
     score = np.arange(12.0)
     got = separation(score, score, alone(score, score), resamples=200).auc
     assert got.value == pytest.approx(0.5)
@@ -129,6 +129,6 @@ def test_known_and_unknown_lesions_are_drawn_apart():
 
 
 def test_a_resample_has_as_many_unknown_lesions_as_there_are():
-    """One unknown and two known images of one strangeness: precision is 1/3 however they are drawn."""
+    """One unknown and two known images of equal score: precision is 1/3 however they are drawn."""
     got = separation(np.ones(2), np.ones(1), alone(np.ones(2), np.ones(1)), resamples=100).average_precision
     assert vars(got) == pytest.approx(dict.fromkeys(("value", "low", "high"), 1 / 3))

@@ -10,10 +10,10 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.ranking import DEFINITIONS, Ranking, ranking
 
 
-def asked_for(made, mine, others):
-    """Predictions whose probability for the first class rises with these numbers."""
-    said = np.array([*mine, *others])
-    return made([0] * len(mine) + [1] * len(others), np.stack([said, -said], axis=1))
+def with_scores(make, mine, others):
+    """Predictions whose probability of the first class rises with these scores."""
+    scores = np.array([*mine, *others])
+    return make([0] * len(mine) + [1] * len(others), np.stack([scores, -scores], axis=1))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -26,31 +26,31 @@ def test_equals_scikit_learn_and_torchmetrics(drawn, seed):
         assert row.sensitivity_at_90 == pytest.approx(want.item(), abs=1e-6)
 
 
-def test_the_partial_area_is_worked_by_hand(made):
+def test_the_partial_area_is_worked_by_hand(make):
     # Falling: 4 of 5 found without a false alarm; two others (of 4); the fifth; the last two others.
     # ROC: (0, 0) ... (0, .8) (.25, .8) (.5, .8) (.5, 1) (.75, 1) (1, 1); above .8: .5 * .8 + .5 * 1
-    (row, _) = ranking(asked_for(made, [9, 8, 7, 6, 3], [5, 4, 2, 1]))
+    (row, _) = ranking(with_scores(make, [9, 8, 7, 6, 3], [5, 4, 2, 1]))
     assert row.auc_above_80 == pytest.approx(0.9)
     assert row.sensitivity_at_90 == pytest.approx(0.8)
 
 
-def test_the_curve_is_cut_inside_a_slope_of_ties(made):
+def test_the_curve_is_cut_inside_a_slope_of_ties(make):
     # Two of four found, then two tied with two of four others: from (0, .5) straight to (.5, 1).
     # It crosses .8 at (.3, .8): .2 * .9 + .5 * 1
-    (row, _) = ranking(asked_for(made, [9, 8, 5, 5], [5, 5, 2, 1]))
+    (row, _) = ranking(with_scores(make, [9, 8, 5, 5], [5, 5, 2, 1]))
     assert row.auc_above_80 == pytest.approx(0.68)
 
 
-def test_perfect_and_guessing(made):
-    (perfect, _) = ranking(asked_for(made, [3, 4], [1, 2]))
+def test_perfect_and_guessing(make):
+    (perfect, _) = ranking(with_scores(make, [3, 4], [1, 2]))
     assert (perfect.average_precision, perfect.auc_above_80, perfect.sensitivity_at_90) == (1, 1, 1)
-    (guessing, _) = ranking(asked_for(made, [1, 1], [1, 1, 1]))
+    (guessing, _) = ranking(with_scores(make, [1, 1], [1, 1, 1]))
     assert guessing.auc_above_80 == pytest.approx(0.18)
     assert guessing.sensitivity_at_90 == 0
 
 
-def test_exactly_a_tenth_of_the_others_may_be_wrong(made):
-    (row, _) = ranking(asked_for(made, [9, 7], [8, *range(-9, 0)]))  # ten others, one above
+def test_exactly_a_tenth_of_the_others_may_be_wrong(make):
+    (row, _) = ranking(with_scores(make, [9, 7], [8, *range(-9, 0)]))  # ten others, one above
     assert row.sensitivity_at_90 == 1
 
 
@@ -62,7 +62,7 @@ def test_the_part_lies_between_its_bounds(drawn, seed):
         assert of_class.auc <= row.auc_above_80 + 0.8 * (1 - row.auc_above_80) + 1e-12
 
 
-def test_where_there_is_nothing_to_tell_apart_there_is_no_number(answering):
+def test_without_images_of_both_kinds_there_is_no_number(answering):
     alone, *absent = ranking(answering([0, 0], [0, 1]))
     assert {alone, *absent} == {Ranking(name, None, None, None) for name in "ABC"}
 

@@ -6,28 +6,28 @@ from hypothesis import strategies as st
 from dspkd.evaluation.selective import refer, risk_coverage, threshold_for
 
 
-def confident(made, rows):
+def confident(make, rows):
     """Predictions of two classes from (label, answer, confidence)."""
     p = [[c, 1 - c] if answer == 0 else [1 - c, c] for _, answer, c in rows]
-    return made([label for label, _, _ in rows], np.log(p))
+    return make([label for label, _, _ in rows], np.log(p))
 
 
 ROWS = [(0, 0, 0.9), (0, 1, 0.8), (1, 1, 0.7), (0, 0, 0.6), (0, 1, 0.55)]
 
 
-def test_risk_and_coverage_by_hand(made):
-    coverage, risk = risk_coverage(confident(made, ROWS))
+def test_risk_and_coverage_by_hand(make):
+    coverage, risk = risk_coverage(confident(make, ROWS))
     assert coverage == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert risk == pytest.approx([0, 1 / 2, 1 / 3, 1 / 4, 2 / 5])
 
 
-def test_images_of_equal_confidence_are_answered_together(made):
-    coverage, risk = risk_coverage(made([0, 1, 0, 1], [[2, 0], [2, 0], [0, 2], [5, 0]]))
+def test_images_of_equal_confidence_enter_together(make):
+    coverage, risk = risk_coverage(make([0, 1, 0, 1], [[2, 0], [2, 0], [0, 2], [5, 0]]))
     assert coverage == pytest.approx([0.25, 1])
     assert risk == pytest.approx([1, 3 / 4])
 
 
-def test_answering_everything_has_the_risk_of_all(drawn):
+def test_risk_at_full_coverage_is_the_error_rate(drawn):
     predictions = drawn(0)
     coverage, risk = risk_coverage(predictions)
     assert coverage[-1] == 1
@@ -39,8 +39,8 @@ def test_answering_everything_has_the_risk_of_all(drawn):
     ("sensitivity", "threshold", "answered", "missed"),
     [(0.5, 0.0, 1.0, 2), (0.75, 0.55, 0.8, 1), (1.0, 0.8, 0.2, 0)],  # of four images of class 0, two are missed
 )
-def test_the_threshold_is_just_above_the_mistakes_that_are_not_allowed(made, sensitivity, threshold, answered, missed):
-    predictions = confident(made, ROWS)
+def test_the_threshold_is_just_above_the_mistakes_that_are_not_allowed(make, sensitivity, threshold, answered, missed):
+    predictions = confident(make, ROWS)
     got = threshold_for(predictions, 0, sensitivity=sensitivity)
     assert got == pytest.approx(threshold, abs=1e-6)
     referral = refer(predictions, 0, got)

@@ -15,49 +15,49 @@ def estimated(value, error=0.01, freedom=10.0):
 
 @pytest.fixture(scope="module")
 def arms(drawn):
-    """A good recipe, a poor one, one like the good one, and one with a single run."""
-    gains = {"good": (2.0, 0, 3), "poor": (0.5, 10, 3), "alike": (2.0, 20, 3), "lone": (2.0, 30, 1)}
+    """A good recipe, a poor one, one equal to the good one, and one with a single run."""
+    gains = {"good": (2.0, 0, 3), "poor": (0.5, 10, 3), "equal": (2.0, 20, 3), "lone": (2.0, 30, 1)}
     return {name: [drawn(first + n, gain=gain) for n in range(runs)] for name, (gain, first, runs) in gains.items()}
 
 
 @pytest.fixture(scope="module")
-def told(arms):
+def results(arms):
     return {(v.one, v.other, v.metric): v for v in verdicts(arms, resamples=500)}
 
 
-def test_each_pair_has_a_verdict_by_each_metric(told):
-    assert len(told) == 6 * len(METRICS)
+def test_each_pair_has_a_verdict_by_each_metric(results):
+    assert len(results) == 6 * len(METRICS)
     for metric in METRICS:
-        assert told["good", "poor", metric].word == "better"
-        assert told["poor", "alike", metric].word == "worse"
-        assert told["good", "alike", metric].word == "inconclusive"
+        assert results["good", "poor", metric].word == "better"
+        assert results["poor", "equal", metric].word == "worse"
+        assert results["good", "equal", metric].word == "inconclusive"
 
 
 def test_a_verdict_is_as_its_interval_where_nothing_is_corrected(arms):
-    for pair in (("good", "poor"), ("good", "alike"), ("poor", "lone")):
+    for pair in (("good", "poor"), ("good", "equal"), ("poor", "lone")):
         for verdict in verdicts(arms, [pair], resamples=500):
             outside = not verdict.difference.low <= 0 <= verdict.difference.high
             assert (verdict.word != "inconclusive") == outside == (verdict.p < LEVEL)
 
 
-def test_a_verdict_turns_with_its_pair(arms, told):
-    rotated = verdicts(dict(reversed(arms.items())), resamples=500)
+def test_a_verdict_is_reversed_with_its_pair(arms, results):
+    swapped = verdicts(dict(reversed(arms.items())), resamples=500)
     opposite = {"better": "worse", "worse": "better", "inconclusive": "inconclusive"}
-    for verdict in rotated:
-        same = told[verdict.other, verdict.one, verdict.metric]
+    for verdict in swapped:
+        same = results[verdict.other, verdict.one, verdict.metric]
         assert verdict.word == opposite[same.word]
         assert verdict.difference.value == pytest.approx(-same.difference.value)
         assert verdict.p == pytest.approx(same.p, rel=1e-6, abs=1e-12)
 
 
-def test_two_single_runs_show_nothing_of_their_recipes(arms):
+def test_two_single_runs_have_no_p_value(arms):
     for verdict in verdicts({"a": arms["good"][:1], "b": arms["poor"][:1]}, resamples=500):
         assert verdict.difference.low > 0  # these two runs do differ
         assert (verdict.word, verdict.p, verdict.minimum_detectable_difference) == ("inconclusive", None, None)
 
 
 def test_a_pair_without_p_value_does_not_count_in_the_correction(arms):
-    three = {"good": arms["good"], "lone": arms["lone"], "other": arms["alike"][:1]}
+    three = {"good": arms["good"], "lone": arms["lone"], "other": arms["equal"][:1]}
     few = {(v.one, v.other): v for v in verdicts(three, resamples=500) if v.metric == METRICS[0]}
     p = [p_value(few["good", name].difference) for name in ("lone", "other")]
     assert [few["good", name].p for name in ("lone", "other")] == pytest.approx(holm(p))
@@ -73,7 +73,7 @@ def test_p_is_students():
     assert p_value(estimated(0.0196, 0.01, np.inf)) == pytest.approx(0.05, abs=1e-4)
 
 
-def test_nothing_is_known_where_nothing_varied():
+def test_p_is_one_where_nothing_varied():
     assert p_value(Estimate(0.1, 0.1, 0.1, 0.0, np.inf, None)) == 1
 
 
@@ -95,16 +95,16 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p_values):
 
 
 @pytest.mark.parametrize(("freedom", "pairs"), [(2.2, 1), (4, 3), (4, 10), (30, 6), (np.inf, 1)])
-def test_the_minimum_detectable_difference_would_be_shown_in_four_of_five_studies(freedom, pairs):
+def test_the_minimum_detectable_difference_is_significant_in_four_of_five_studies(freedom, pairs):
     generator = np.random.default_rng(0)
     true = minimum_detectable_difference(estimated(0.0, 0.01, freedom), pairs)
-    seen = true + 0.01 * generator.normal(size=200_000)
+    observed = true + 0.01 * generator.normal(size=200_000)
     chi = 1 if np.isinf(freedom) else np.sqrt(generator.chisquare(freedom, 200_000) / freedom)
-    shown = seen / (0.01 * chi) > stats.t.ppf(1 - LEVEL / 2 / pairs, freedom)
-    assert shown.mean() == pytest.approx(0.8, abs=0.004)  # four standard errors of the simulation
+    significant = observed / (0.01 * chi) > stats.t.ppf(1 - LEVEL / 2 / pairs, freedom)
+    assert significant.mean() == pytest.approx(0.8, abs=0.004)  # four standard errors of the simulation
 
 
-def test_the_minimum_detectable_difference_is_the_textbooks_where_much_is_known():
+def test_the_minimum_detectable_difference_is_the_textbooks_at_infinite_freedom():
     assert minimum_detectable_difference(estimated(0.3, 0.01, np.inf)) == pytest.approx(
         0.01 * (1.95996 + 0.84162), rel=1e-4
     )

@@ -18,14 +18,14 @@ def confident(classes, gap=10.0):
     [(6, 0.75, 0.840), (8, 1.0, 0.707), (8, 2.0, 0.370), (6, 1.2, 0.606), (100, 2.0, 0.600)],
 )
 @pytest.mark.parametrize("gap", [0.5, 40.0])
-def test_a_confident_teacher_is_softened_as_classes_and_scale_alone_say(classes, scale, top, gap):
+def test_softening_of_a_confident_teacher_depends_on_classes_and_scale_alone(classes, scale, top, gap):
     """The gap in units of the deviation is the root of K, so the top is 1 / (1 + (K - 1) exp(-sqrt(K) / T))."""
     p = softened(confident(classes, gap), scale, spread=True)
     assert confidence(p) == pytest.approx(top, abs=6e-4)
     assert confidence(p) == pytest.approx(1 / (1 + (classes - 1) * np.exp(-(classes**0.5) / scale)), rel=1e-6)
 
 
-def test_equals_torch_and_the_logits_of_a_flat_answer_give_no_nan():
+def test_equals_torch_and_equal_logits_give_no_nan():
     logits = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32)
     z = torch.tensor(logits).double()
     np.testing.assert_allclose(softened(logits, 3.0), torch.softmax(z / 3, dim=1).numpy())
@@ -34,7 +34,7 @@ def test_equals_torch_and_the_logits_of_a_flat_answer_give_no_nan():
     np.testing.assert_allclose(softened(np.zeros((1, 4), np.float32), 1.0, spread=True), 0.25)
 
 
-def test_entropy_is_a_share_of_that_of_guessing():
+def test_entropy_is_a_share_of_that_of_uniform_outputs():
     assert entropy(np.full((3, 7), 1 / 7)) == pytest.approx(1)
     assert entropy(np.eye(4)) == 0
     p = softened(np.random.default_rng(1).normal(size=(20, 6)).astype(np.float32), 1.0)
@@ -44,8 +44,8 @@ def test_entropy_is_a_share_of_that_of_guessing():
 @given(true=st.floats(0.3, 8.0), spread=st.booleans())
 def test_the_temperature_of_a_confidence_is_found(true, spread):
     logits = (3 * np.random.default_rng(2).normal(size=(200, 8))).astype(np.float32)
-    wanted = confidence(softened(logits, true, spread=spread))
-    assert temperature_for(logits, wanted, spread=spread) == pytest.approx(true, rel=1e-3)
+    target = confidence(softened(logits, true, spread=spread))
+    assert temperature_for(logits, target, spread=spread) == pytest.approx(true, rel=1e-3)
 
 
 def test_a_confidence_that_no_temperature_gives_has_none():

@@ -34,14 +34,14 @@ def part(predictions, rows_N):
     )
 
 
-def found(sections, attribute="sex"):
+def by_name(sections, attribute="sex"):
     (section,) = [section for section in sections if section.attribute == attribute]
     return {group.name: group for group in section.groups}
 
 
 def test_figures_are_those_of_the_subgroups_images_alone():
     predictions, attributes = study()
-    got = found(subgroups([predictions], attributes, focus=1, resamples=200))
+    got = by_name(subgroups([predictions], attributes, focus=1, resamples=200))
     assert list(got) == ["female", "male"]  # the commonest first
     for name, group in got.items():
         alone = summarise(part(predictions, np.array(attributes["sex"]) == name))
@@ -52,9 +52,9 @@ def test_figures_are_those_of_the_subgroups_images_alone():
         assert group.classes == ("A", "B", "C")
 
 
-def test_a_gap_is_to_the_largest_subgroup_and_a_real_one_is_shown():
+def test_a_gap_is_to_the_largest_subgroup_and_a_real_one_is_significant():
     predictions, attributes = study(worse=0.25)
-    got = found(subgroups([predictions], attributes, focus=0, resamples=2000))
+    got = by_name(subgroups([predictions], attributes, focus=0, resamples=2000))
     assert got["female"].gaps == {}
     gap = got["male"].gaps["accuracy"]
     difference = got["male"].figures["accuracy"].value - got["female"].figures["accuracy"].value
@@ -62,7 +62,7 @@ def test_a_gap_is_to_the_largest_subgroup_and_a_real_one_is_shown():
     assert gap.own.low < difference < gap.own.high < 0
     assert gap.p < 0.001
     assert gap.change is None
-    none = found(subgroups([study(seed=1)[0]], attributes, resamples=2000))["male"].gaps["accuracy"]
+    none = by_name(subgroups([study(seed=1)[0]], attributes, resamples=2000))["male"].gaps["accuracy"]
     assert none.own.low < 0 < none.own.high
     assert none.p > 0.05
 
@@ -74,19 +74,19 @@ def test_the_interval_of_a_gap_is_over_lesions():
     twice = replace(predictions, logits=np.repeat(once.logits, 2, axis=0))
     half = {"sex": attributes["sex"][::2]}
     widths = []
-    for of, told in ((once, half), (twice, attributes)):
-        own = found(subgroups([of], told, resamples=4000))["male"].gaps["accuracy"].own
+    for of, sexes in ((once, half), (twice, attributes)):
+        own = by_name(subgroups([of], sexes, resamples=4000))["male"].gaps["accuracy"].own
         widths.append(own.high - own.low)
     assert widths[1] == pytest.approx(widths[0], rel=0.02)
     shares = [np.mean(np.array(half["sex"]) == name) * 300 for name in ("male", "female")]
-    p = [found(subgroups([once], half, resamples=10))[name].figures["accuracy"].value for name in ("male", "female")]
+    p = [by_name(subgroups([once], half, resamples=10))[name].figures["accuracy"].value for name in ("male", "female")]
     by_hand = 2 * 1.96 * np.sqrt(sum(q * (1 - q) / n for q, n in zip(p, shares, strict=True)))
     assert widths[0] == pytest.approx(by_hand, rel=0.05)
 
 
 def test_the_change_of_a_gap_is_paired():
     teacher, attributes = study(seed=2)
-    same = found(subgroups([teacher], attributes, teacher=teacher, resamples=300))["male"].gaps["accuracy"]
+    same = by_name(subgroups([teacher], attributes, teacher=teacher, resamples=300))["male"].gaps["accuracy"]
     assert (same.change.value, same.change.low, same.change.high) == (0, 0, 0)
     assert same.change_p is None  # nothing varied
     men = np.array(attributes["sex"]) == "male"
@@ -94,7 +94,7 @@ def test_the_change_of_a_gap_is_paired():
     logits = teacher.logits.copy()
     logits[lost] = np.roll(logits[lost], 1, axis=1)
     student = replace(teacher, logits=logits)
-    got = found(subgroups([student], attributes, teacher=teacher, resamples=2000))["male"].gaps["accuracy"]
+    got = by_name(subgroups([student], attributes, teacher=teacher, resamples=2000))["male"].gaps["accuracy"]
     assert got.change.value == pytest.approx(-lost.sum() / men.sum())
     assert got.change.high < 0
     assert got.change.high - got.change.low < 0.5 * (got.own.high - got.own.low)
@@ -104,25 +104,25 @@ def test_the_change_of_a_gap_is_paired():
 def test_several_seeds_widen_the_interval_and_the_teacher_lends_and_borrows_nothing():
     teacher, attributes = study(seed=2)
     runs = [study(seed=seed, worse=0.1 * seed)[0] for seed in range(3)]
-    alone = found(subgroups(runs[1:2], attributes, teacher=teacher, resamples=500))["male"].gaps["accuracy"]
-    several = found(subgroups(runs, attributes, teacher=teacher, resamples=500))["male"].gaps["accuracy"]
+    alone = by_name(subgroups(runs[1:2], attributes, teacher=teacher, resamples=500))["male"].gaps["accuracy"]
+    several = by_name(subgroups(runs, attributes, teacher=teacher, resamples=500))["male"].gaps["accuracy"]
     assert alone.own.seeds is None
-    gaps = [found(subgroups([run], attributes, resamples=2))["male"].gaps["accuracy"].own.value for run in runs]
+    gaps = [by_name(subgroups([run], attributes, resamples=2))["male"].gaps["accuracy"].own.value for run in runs]
     assert several.own.value == pytest.approx(np.mean(gaps))
     assert several.own.seeds == pytest.approx(np.std(gaps, ddof=1) / 3**0.5)
     assert several.change.seeds == pytest.approx(several.own.seeds)  # a fixed teacher adds none
 
 
-def test_too_few_is_said_and_not_estimated():
+def test_too_few_lesions_give_no_estimate():
     predictions, _ = study(lesions=60)
     rare = {"site": tuple("rare" if n < 2 * (FEW - 1) else "common" for n in range(120))}
-    got = found(subgroups([predictions], rare, focus=0, resamples=50), "site")
+    got = by_name(subgroups([predictions], rare, focus=0, resamples=50), "site")
     assert got["rare"].lesions == FEW - 1
     assert got["rare"].figures == dict.fromkeys(("balanced_accuracy", "accuracy", "sensitivity"))
     assert got["rare"].gaps == dict.fromkeys(("balanced_accuracy", "accuracy", "sensitivity"))
     assert got["common"].figures["accuracy"] is not None
     enough = {"site": tuple("rare" if n < 2 * FEW else "common" for n in range(120))}
-    got = found(subgroups([predictions], enough, focus=0, resamples=50), "site")
+    got = by_name(subgroups([predictions], enough, focus=0, resamples=50), "site")
     assert got["rare"].figures["accuracy"] is not None
     assert got["rare"].figures["balanced_accuracy"] is None  # three or four lesions of each class
 
@@ -135,7 +135,7 @@ def test_balanced_accuracy_of_two_subgroups_is_over_the_classes_that_both_have()
     logits[predictions.labels == 2] = [1, 0, 0]
     few = part(replace(predictions, logits=logits), keep)
     sex = tuple(np.array(attributes["sex"])[keep])
-    got = found(subgroups([few], {"sex": sex}, resamples=200))
+    got = by_name(subgroups([few], {"sex": sex}, resamples=200))
     assert got["female"].classes == ("A", "B", "C")
     assert got["male"].classes == ("A", "B")
     gap = got["male"].gaps["balanced_accuracy"]
@@ -150,7 +150,7 @@ def test_balanced_accuracy_of_two_subgroups_is_over_the_classes_that_both_have()
 def test_a_share_of_one_run_has_wilsons_interval_even_where_all_are_right():
     predictions, attributes = study(lesions=100)
     perfect = replace(predictions, logits=np.eye(3, dtype=np.float32)[predictions.labels])
-    group = found(subgroups([perfect], attributes, resamples=100))["male"]
+    group = by_name(subgroups([perfect], attributes, resamples=100))["male"]
     assert (group.figures["accuracy"].low, group.figures["accuracy"].high) == wilson(80, [2] * 40)
     assert group.figures["accuracy"].low < 0.95
     assert group.gaps["accuracy"].p is None
@@ -158,17 +158,17 @@ def test_a_share_of_one_run_has_wilsons_interval_even_where_all_are_right():
 
 def test_p_values_are_corrected_over_all_gaps_of_a_metric():
     predictions, attributes = study(worse=0.1)
-    alone = found(subgroups([predictions], attributes, resamples=500))["male"].gaps["accuracy"]
+    alone = by_name(subgroups([predictions], attributes, resamples=500))["male"].gaps["accuracy"]
     halves = {"half": tuple("b" if n % 400 < 190 else "a" for n in range(800))}
     both = subgroups([predictions], attributes | halves, resamples=500)
-    pairs = [found(both)["male"].gaps["accuracy"], found(both, "half")["b"].gaps["accuracy"]]
+    pairs = [by_name(both)["male"].gaps["accuracy"], by_name(both, "half")["b"].gaps["accuracy"]]
     assert pairs[0].own == alone.own
     assert pairs[0].p == pytest.approx(min(1, 2 * alone.p))
     raw = 2 * stats.norm.sf(abs(alone.own.value) / alone.own.error)
     assert alone.p == pytest.approx(raw)
 
 
-def test_unknown_images_are_counted_and_an_attribute_with_one_value_is_left_out():
+def test_missing_values_are_counted_and_an_attribute_with_one_value_is_left_out():
     predictions, attributes = study(lesions=100)
     some = tuple("" if n < 20 else value for n, value in enumerate(attributes["sex"]))
     (section,) = subgroups([predictions], {"sex": some, "source": ("HAM",) * 200}, resamples=20)
@@ -176,7 +176,7 @@ def test_unknown_images_are_counted_and_an_attribute_with_one_value_is_left_out(
     assert sum(group.images for group in section.groups) == 180
 
 
-def test_ordered_attributes_keep_their_order_and_the_dozen_commonest_are_told():
+def test_ordered_attributes_keep_their_order_and_the_dozen_commonest_are_reported():
     predictions, _ = study(lesions=300)
     ages = tuple(("60 to 79", "20 to 39", "20 to 39")[n // 2 % 3] for n in range(600))
     sites = tuple(f"site {min(n // 2 % 20, n // 2 % 15)}" for n in range(600))

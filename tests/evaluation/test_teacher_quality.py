@@ -12,7 +12,7 @@ from dspkd.evaluation.teacher_quality import calibrated, gain, level, margin
 
 
 def answers(seed, right, lesions=600, classes=3, sure=4.0):
-    """Two images a lesion, answered alike; a share `right` of each class is right."""
+    """Two images a lesion, with equal predictions; a share `right` of each class is right."""
     generator = np.random.default_rng(seed)
     labels = np.repeat(np.arange(lesions) % classes, 2)
     shares = np.broadcast_to(right, (classes,))[labels]
@@ -26,29 +26,31 @@ def answers(seed, right, lesions=600, classes=3, sure=4.0):
 
 def test_margins_are_differences_of_scores_over_the_mean_student():
     teacher, students = answers(0, 0.9), [answers(1, 0.7), answers(2, 0.75)]
-    found = margin(teacher, students, resamples=500)
+    result = margin(teacher, students, resamples=500)
     summaries = [summarise(of) for of in (teacher, *students)]
     scores = [of.balanced_accuracy for of in summaries]
-    assert found.balanced_accuracy.value == pytest.approx(scores[0] - np.mean(scores[1:]))
-    assert found.accuracy.value == pytest.approx(summaries[0].accuracy - np.mean([of.accuracy for of in summaries[1:]]))
-    for k, row in enumerate(found.classes):
+    assert result.balanced_accuracy.value == pytest.approx(scores[0] - np.mean(scores[1:]))
+    assert result.accuracy.value == pytest.approx(
+        summaries[0].accuracy - np.mean([of.accuracy for of in summaries[1:]])
+    )
+    for k, row in enumerate(result.classes):
         recalls = [of.per_class[k].recall for of in summaries]
         assert (row.teacher, row.student) == pytest.approx((recalls[0], np.mean(recalls[1:])))
         assert row.margin.value == pytest.approx(recalls[0] - np.mean(recalls[1:]))
         assert (row.images, row.lesions) == (400, 200)
 
 
-def test_a_teacher_that_is_worse_at_one_class_is_said_to_be():
-    found = margin(answers(0, [0.9, 0.5, 0.8]), [answers(1, [0.7, 0.7, 0.8])], resamples=2000)
-    assert [row.word for row in found.classes] == ["better", "worse", "inconclusive"]
-    assert found.classes[0].margin.low > 0 > found.classes[1].margin.high
+def test_a_teacher_that_is_worse_at_one_class_gets_the_word_worse():
+    result = margin(answers(0, [0.9, 0.5, 0.8]), [answers(1, [0.7, 0.7, 0.8])], resamples=2000)
+    assert [row.word for row in result.classes] == ["better", "worse", "inconclusive"]
+    assert result.classes[0].margin.low > 0 > result.classes[1].margin.high
 
 
-def test_the_teacher_is_meant_itself_and_borrows_no_seeds():
+def test_the_teacher_borrows_no_variance_over_seeds():
     teacher, students = answers(0, 0.9), [answers(seed, 0.6 + 0.1 * seed) for seed in (1, 2, 3)]
-    found = margin(teacher, students, resamples=500).balanced_accuracy
+    result = margin(teacher, students, resamples=500).balanced_accuracy
     spread = np.std([summarise(of).balanced_accuracy for of in students], ddof=1)
-    assert found.seeds == pytest.approx(spread / 3**0.5)
+    assert result.seeds == pytest.approx(spread / 3**0.5)
     assert margin(teacher, students[:1], resamples=500).balanced_accuracy.seeds is None
 
 
@@ -57,29 +59,29 @@ def test_pairing_narrows_and_lesions_are_drawn_whole():
     logits = teacher.logits.copy()
     logits[:24] = np.roll(logits[:24], 1, axis=1)
     student = replace(teacher, logits=logits)
-    found = margin(teacher, [student], resamples=2000).accuracy
+    result = margin(teacher, [student], resamples=2000).accuracy
     alone = np.std(resample([teacher], resamples=2000)["accuracy"].drawn[0])
-    assert found.error < alone
-    twelve = np.where(np.arange(600) < 12, found.value / 0.02, 0)  # what each changed lesion adds, roughly
-    assert found.error == pytest.approx(twelve.std() / 600**0.5, rel=0.35)
+    assert result.error < alone
+    twelve = np.where(np.arange(600) < 12, result.value / 0.02, 0)  # what each changed lesion adds, roughly
+    assert result.error == pytest.approx(twelve.std() / 600**0.5, rel=0.35)
 
 
 def test_too_few_lesions_and_classes_without_images():
     few = answers(0, 0.8, lesions=12)
     words = [row.word for row in margin(few, [answers(1, 0.8, lesions=12)], resamples=50).classes]
-    assert words == ["too few to say"] * 3
+    assert words == ["too few lesions"] * 3
     absent = replace(few, classes=("A", "B", "C", "D"), logits=np.pad(few.logits, ((0, 0), (0, 1)), constant_values=-9))
     row = margin(absent, [absent], resamples=50).classes[3]
-    assert (row.images, row.teacher, row.student, row.word) == (0, None, None, "too few to say")
+    assert (row.images, row.teacher, row.student, row.word) == (0, None, None, "too few lesions")
 
 
 def test_a_level_is_a_summary_with_intervals():
     teacher = answers(0, 0.8)
-    found = level(teacher, resamples=500)
-    assert found.accuracy[0] == summarise(teacher).accuracy
-    assert found.accuracy[1] < found.accuracy[0] < found.accuracy[2]
-    assert found.confidence == pytest.approx(np.exp(4) / (np.exp(4) + 2))
-    assert found.images == 1200
+    result = level(teacher, resamples=500)
+    assert result.accuracy[0] == summarise(teacher).accuracy
+    assert result.accuracy[1] < result.accuracy[0] < result.accuracy[2]
+    assert result.confidence == pytest.approx(np.exp(4) / (np.exp(4) + 2))
+    assert result.images == 1200
 
 
 def test_gain_is_paired_and_signed():
@@ -90,19 +92,19 @@ def test_gain_is_paired_and_signed():
 
 def test_calibration_is_fitted_on_other_lesions_than_it_is_measured_on():
     sure = answers(0, 0.7, sure=12.0)
-    found = calibrated(sure)
-    assert found.raw == pytest.approx(calibration(sure).ece)
-    assert found.raw > 0.25
-    assert found.temperature > 3
-    assert found.cooled < 0.1
+    result = calibrated(sure)
+    assert result.raw == pytest.approx(calibration(sure).ece)
+    assert result.raw > 0.25
+    assert result.temperature > 3
+    assert result.cooled < 0.1
 
 
-def test_no_lesion_is_in_both_the_fitted_and_the_judged_half(monkeypatch):
-    fitted, judged = [], []
-    fit, judge = teacher_quality.temperature, teacher_quality.calibration
+def test_no_lesion_is_in_both_the_fitted_and_the_measured_half(monkeypatch):
+    fitted, measured = [], []
+    fit, measure = teacher_quality.temperature, teacher_quality.calibration
     monkeypatch.setattr(teacher_quality, "temperature", lambda of: fitted.append(set(of.groups)) or fit(of))
-    monkeypatch.setattr(teacher_quality, "calibration", lambda of: judged.append(set(of.groups)) or judge(of))
+    monkeypatch.setattr(teacher_quality, "calibration", lambda of: measured.append(set(of.groups)) or measure(of))
     calibrated(answers(0, 0.7))
-    pairs = list(zip(fitted[:2], judged[:2], strict=True))
+    pairs = list(zip(fitted[:2], measured[:2], strict=True))
     assert all(not one & other and len(one | other) == 600 for one, other in pairs)
     assert pairs[0] == pairs[1][::-1]

@@ -33,7 +33,7 @@ terms = [{ method = "labels", weight = 0.5 }, { method = "normkd", weight = 0.5 
 """
 
 
-def answers(seed, classes, images, prefix):
+def predictions(seed, classes, images, prefix):
     """Predictions that are right more often for common classes, two images to most lesions."""
     generator = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(classes)), images)
@@ -134,8 +134,10 @@ def fabricate(folder, *, name="dspkd-shufflenet", seed=0, classes=CLASSES, image
     for file, content in (("result", result), ("data", data), ("environment", environment)):
         (folder / f"{file}.json").write_text(json.dumps(content), encoding="utf-8")
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    answers(seed + 100, classes, [max(1, round(n * 0.8)) for n in images], "val").save(folder / "predictions/val.csv")
-    answers(seed, classes, images, "test").save(folder / "predictions/test.csv")
+    predictions(seed + 100, classes, [max(1, round(n * 0.8)) for n in images], "val").save(
+        folder / "predictions/val.csv"
+    )
+    predictions(seed, classes, images, "test").save(folder / "predictions/test.csv")
     return folder
 
 
@@ -154,12 +156,12 @@ def whole(fabricated):
 
 
 class Page(HTMLParser):
-    """A page that was read: well nested, or an AssertionError."""
+    """A parsed page: well nested, or an AssertionError."""
 
     def __init__(self, path):
         super().__init__()
         self.text = path.read_text(encoding="utf-8")
-        self.open, self.tags, self.said = [], [], []
+        self.open, self.tags, self.texts = [], [], []
         self.feed(self.text)
         self.close()
         assert self.open == []
@@ -177,12 +179,12 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if "style" not in self.open:
-            self.said.append(data)
+            self.texts.append(data)
 
     @property
     def words(self):
-        """What a reader reads, with single spaces."""
-        return " ".join(" ".join(self.said).split())
+        """The visible text, with single spaces."""
+        return " ".join(" ".join(self.texts).split())
 
     def all(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
@@ -196,13 +198,13 @@ def page():
 
 @pytest.fixture(scope="module")
 def runs(fabricated):
-    """Two seeds of a taught student, whose teacher's answers are kept, and a plain one."""
+    """Two seeds of a distilled student that kept its teacher's predictions, a plain one, and the teacher."""
     small = {"classes": ("MEL", "NV", "BCC"), "images": (30, 60, 20), "short": True}
     taught = [fabricated(f"taught{seed}", name="taught", seed=seed, **small) for seed in (0, 1)]
     plain = fabricated("plain", name="plain", teacher=None, seed=5, **small)
     teacher = fabricated("teacher", name="teacher", teacher=None, seed=9, **small)
     for run in taught:
         for part in ("val", "test"):
-            answers = (teacher / f"predictions/{part}.csv").read_text()
-            (run / f"predictions/teacher-{part}.csv").write_text(answers)
+            teacher_predictions = (teacher / f"predictions/{part}.csv").read_text()
+            (run / f"predictions/teacher-{part}.csv").write_text(teacher_predictions)
     return [*taught, plain, teacher]

@@ -1,4 +1,4 @@
-"""The pages in a real browser: they load nothing, say nothing on the console, fit a phone, and print."""
+"""The pages in a real browser: they load nothing, log nothing on the console, fit a phone, and print."""
 
 import json
 import re
@@ -15,7 +15,7 @@ A4 = {"width": 673, "height": 1000}  # what is left of 210 mm between margins of
 
 
 def complete(folder, teacher):
-    """Give a fabricated run the teacher's answers, images, maps and features, as training keeps them."""
+    """Give a fabricated run the teacher's predictions, images, maps and features, as training keeps them."""
     for part in ("val", "test"):
         (folder / f"predictions/teacher-{part}.csv").write_text((teacher / f"predictions/{part}.csv").read_text())
     lines = ["id,sex,age,body site"]
@@ -60,25 +60,25 @@ def pages(fabricated, tmp_path_factory):
 
 
 @pytest.fixture(params=["run", "comparison"])
-def opened(request, browser, pages):
-    """Opens the page at a size: ``opened(size, media)``; at the end there must have been no word and no request."""
-    file, said, asked = pages[request.param], [], []
+def show_page(request, browser, pages):
+    """Opens the page at a size: ``show_page(size, media)``; then the console must be empty and nothing requested."""
+    file, messages, requests = pages[request.param], [], []
 
     def show(size, media="screen"):
         page = context.new_page()
         page.set_viewport_size(size)
         page.emulate_media(media=media)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(file.as_uri())
         return page
 
     context = browser.new_context()
     yield show
     context.close()
-    assert said == []
-    assert {url for url in asked if not url.startswith("data:")} == {file.as_uri()}
+    assert messages == []
+    assert {url for url in requests if not url.startswith("data:")} == {file.as_uri()}
 
 
 WIDTHS = "[document.documentElement.scrollWidth, window.innerWidth]"
@@ -87,8 +87,8 @@ BEYOND = """[...document.querySelectorAll('.scroll, figure, pre, p, h1, h2, h3, 
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["390", "1280"])
-def test_it_fits_loads_nothing_and_is_silent(opened, size):
-    page = opened(size)
+def test_it_fits_and_loads_nothing(show_page, size):
+    page = show_page(size)
     wide, inner = page.evaluate(WIDTHS)
     assert wide <= inner
     assert page.evaluate(BEYOND) == []
@@ -99,8 +99,8 @@ def test_it_fits_loads_nothing_and_is_silent(opened, size):
         assert page.evaluate(scrolls) > 0
 
 
-def test_the_keyboard_reaches_the_content_and_each_table(opened):
-    page = opened(DESK)
+def test_the_keyboard_reaches_the_content_and_each_table(show_page):
+    page = show_page(DESK)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
@@ -114,12 +114,12 @@ def test_the_keyboard_reaches_the_content_and_each_table(opened):
         assert page.evaluate("document.querySelector('details').open")
 
 
-def test_on_paper_nothing_is_hidden_or_cut_off(opened):
-    page = opened(A4, media="print")
+def test_on_paper_nothing_is_hidden_or_cut_off(show_page):
+    page = show_page(A4, media="print")
     assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
-    shown = """[...document.querySelectorAll('details table')]
+    visible = """[...document.querySelectorAll('details table')]
         .every(e => e.getBoundingClientRect().height > 20)"""
-    assert page.evaluate(shown)
+    assert page.evaluate(visible)
     cut = (
         "[...document.querySelectorAll('.scroll, pre')].filter(e => getComputedStyle(e).overflowX !== 'visible').length"
     )

@@ -11,7 +11,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import verdicts
 from dspkd.reports import wording
-from dspkd.reports.comparison import agreement, contenders, differing, intervals, unanimity
+from dspkd.reports.comparison import agreement, arms, differing, intervals, unanimity
 from dspkd.runs import run_folder
 
 SMALL = {"classes": ("MEL", "NV", "<b>x</b>"), "images": (20, 30, 10), "short": True}
@@ -33,7 +33,7 @@ def scores(folders):
     return [summarise(Predictions.load(folder / "predictions/test.csv")).balanced_accuracy for folder in folders]
 
 
-def test_the_page_says_mean_and_standard_deviation_over_seeds(runs, page, tmp_path):
+def test_the_page_has_mean_and_standard_deviation_over_seeds(runs, page, tmp_path):
     text = page(reports.compare(runs, tmp_path / "deep" / "compare.html")).words
     many = scores(runs[:3])
     assert f"many 3 runs {fmean(many):.3f} ± {stdev(many):.3f} 0." in text  # and its interval
@@ -53,11 +53,11 @@ def test_the_page_is_whole_escaped_and_always_the_same(runs, page, tmp_path):
     assert "<b>x</b>" in one.words
 
 
-def test_the_page_has_each_verdict_with_its_interval_and_what_could_have_been_shown(runs, read, page, tmp_path):
+def test_the_page_has_each_verdict_with_interval_and_detectable_difference(runs, read, page, tmp_path):
     text = page(reports.compare(runs, tmp_path / "compare.html")).words
-    told = verdicts({arm.name: [run.test for run in arm.runs] for arm in contenders(read)})
-    assert len(told) == 3
-    for row in told:
+    pairs = verdicts({arm.name: [run.test for run in arm.runs] for arm in arms(read)})
+    assert len(pairs) == 3
+    for row in pairs:
         difference = [
             wording.points(share) for share in (row.difference.value, row.difference.low, row.difference.high)
         ]
@@ -65,21 +65,21 @@ def test_the_page_has_each_verdict_with_its_interval_and_what_could_have_been_sh
             f"{row.one} against {row.other} {row.word} {difference[0]} {difference[1]} to {difference[2]} "
             f"{wording.p_value(row.p)} {100 * row.minimum_detectable_difference:.1f}"
         ) in text
-    assert {row.word for row in told} == {"inconclusive"}  # these recipes differ by nothing but chance
-    assert "Is one better?" not in page(reports.compare(runs[:3], tmp_path / "alone.html")).words
+    assert {row.word for row in pairs} == {"inconclusive"}  # these recipes differ by nothing but chance
+    assert "Significance of differences" not in page(reports.compare(runs[:3], tmp_path / "alone.html")).words
 
 
 def test_an_interval_is_around_its_mean(read):
-    ranked = contenders(read)
-    for contender, known in zip(ranked, intervals(ranked), strict=True):
-        for metric, interval in known.items():
-            assert interval.value == pytest.approx(contender.spread(metric).mean, rel=1e-6)
+    ranked = arms(read)
+    for arm, estimates in zip(ranked, intervals(ranked), strict=True):
+        for metric, interval in estimates.items():
+            assert interval.value == pytest.approx(arm.spread(metric).mean, rel=1e-6)
             assert interval.low < interval.value < interval.high
-            assert (interval.seeds is None) == (len(contender.runs) == 1)
+            assert (interval.seeds is None) == (len(arm.runs) == 1)
 
 
-def test_runs_of_one_name_that_are_not_one_recipe_are_told_of(read, runs, page, tmp_path):
-    (many,) = contenders(read[:3])
+def test_runs_of_one_name_with_different_recipes_are_reported(read, runs, page, tmp_path):
+    (many,) = arms(read[:3])
     changed = read[1].recipe.replace("seed = 0", "seed = 1").replace("lr = 0.001", "lr = 0.01")
     changed = changed.replace('weights = "imagenet"', 'weights = "none"')
     other = dataclasses.replace(many, runs=(many.runs[0], dataclasses.replace(many.runs[1], recipe=changed)))
@@ -87,22 +87,22 @@ def test_runs_of_one_name_that_are_not_one_recipe_are_told_of(read, runs, page, 
     assert "differ in more than their seed" not in page(reports.compare(runs, tmp_path / "compare.html")).words
 
 
-def test_a_single_run_has_no_spread_and_agrees_with_nobody(runs, page, tmp_path):
+def test_a_single_run_has_no_spread_and_no_agreement(runs, page, tmp_path):
     text = page(reports.compare(runs[3:], tmp_path / "compare.html")).words
     assert "lone <i> \N{EN DASH} " in text
     assert not re.search(r"0\.\d{3} ± ", text)
 
 
 def test_the_better_mean_comes_first(read):
-    ranked = contenders(read)
-    assert [len(contender.runs) for contender in ranked] in ([3, 1], [1, 3])
+    ranked = arms(read)
+    assert [len(arm.runs) for arm in ranked] in ([3, 1], [1, 3])
     assert ranked[0].score.mean > ranked[1].score.mean
-    assert ranked == sorted(ranked, key=lambda contender: -contender.score.mean)
-    assert contenders(read[::-1])[0].name == ranked[0].name
+    assert ranked == sorted(ranked, key=lambda arm: -arm.score.mean)
+    assert arms(read[::-1])[0].name == ranked[0].name
 
 
 def test_agreement_is_the_mean_over_pairs_and_symmetric(read):
-    many, lone = sorted(contenders(read), key=lambda contender: -len(contender.runs))
+    many, lone = sorted(arms(read), key=lambda arm: -len(arm.runs))
     p = [run.test.predicted for run in (*many.runs, *lone.runs)]
     assert agreement(many, many) == pytest.approx(
         np.mean([np.mean(p[0] == p[1]), np.mean(p[0] == p[2]), np.mean(p[1] == p[2])])
@@ -123,8 +123,8 @@ def test_unanimity_counts_each_image_once(read):
 
 
 def test_one_synthetic_run_flags_the_page(runs, fabricated, page, tmp_path):
-    drawn = fabricated("drawn", name="drawn", synthetic=True, **SMALL)
-    assert "Synthetic data" in page(reports.compare([runs[0], drawn], tmp_path / "compare.html")).words
+    drawings = fabricated("drawings", name="drawings", synthetic=True, **SMALL)
+    assert "Synthetic data" in page(reports.compare([runs[0], drawings], tmp_path / "compare.html")).words
     assert "Synthetic data" not in page(reports.compare(runs, tmp_path / "compare.html")).words
 
 

@@ -6,7 +6,7 @@ from dspkd.evaluation.by_lesion import by_lesion
 from dspkd.evaluation.calibration import calibration, scaled, temperature
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.selective import refer, threshold_for
-from dspkd.reports.confidence import trust
+from dspkd.reports.confidence import of_run
 from dspkd.runs import run_folder
 
 
@@ -18,53 +18,53 @@ def few(fabricated):
     return folder
 
 
-def test_temperature_and_thresholds_come_from_validation_and_are_judged_on_test(whole):
+def test_temperature_and_thresholds_are_chosen_on_validation_and_evaluated_on_test(whole):
     run = run_folder.read(whole)
-    known = trust(run)
-    assert known.temperature == temperature(run.val)
-    assert known.raw == calibration(run.test)
-    assert known.cooled == calibration(scaled(run.test, known.temperature))
-    assert known.referrals == {k: refer(run.test, k, threshold_for(run.val, k)) for k in range(3)}
+    summary = of_run(run)
+    assert summary.temperature == temperature(run.val)
+    assert summary.raw == calibration(run.test)
+    assert summary.scaled == calibration(scaled(run.test, summary.temperature))
+    assert summary.referrals == {k: refer(run.test, k, threshold_for(run.val, k)) for k in range(3)}
 
 
-def test_intervals_hold_their_scores(whole):
+def test_intervals_contain_their_scores(whole):
     run = run_folder.read(whole)
-    known, test = trust(run), summarise(run.test)
-    for metric, (low, high) in known.intervals.items():
+    summary, test = of_run(run), summarise(run.test)
+    for metric, (low, high) in summary.intervals.items():
         assert low < getattr(test, metric) < high
-    for row, (low, high) in zip(test.per_class, known.recalls, strict=True):
+    for row, (low, high) in zip(test.per_class, summary.recalls, strict=True):
         assert low < row.recall < high
-    widths = np.subtract(*np.transpose(known.recalls)[::-1])
+    widths = np.subtract(*np.transpose(summary.recalls)[::-1])
     assert widths[2] > widths[0] > widths[1]  # the fewer images, the wider
 
 
-def test_the_page_says_it_by_lesion_and_by_image(whole, page):
+def test_the_page_has_metrics_by_lesion_and_by_image(whole, page):
     read = page(whole / "report.html")
     run = run_folder.read(whole)
     test, lesions = summarise(run.test), summarise(by_lesion(run.test))
-    known = trust(run)
-    low, high = known.intervals["f1_macro"]
-    lesions_low, lesions_high = known.lesion_intervals["f1_macro"]
+    summary = of_run(run)
+    low, high = summary.intervals["f1_macro"]
+    lesions_low, lesions_high = summary.lesion_intervals["f1_macro"]
     assert f"{lesions.images} lesions" in read.words
     assert (
         f"Macro F1 {test.f1_macro:.3f} {low:.3f} to {high:.3f} "
         f"{lesions.f1_macro:.3f} {lesions_low:.3f} to {lesions_high:.3f}"
     ) in read.words
-    assert f"ECE {known.raw.ece:.3f} {known.cooled.ece:.3f}" in read.words
-    assert f"Logits divided by {known.temperature:.2f}" in read.words
-    mel = known.referrals[0]
+    assert f"ECE {summary.raw.ece:.3f} {summary.scaled.ece:.3f}" in read.words
+    assert f"Logits divided by {summary.temperature:.2f}" in read.words
+    mel = summary.referrals[0]
     missed = 1 - mel.found - mel.referred
     assert f"MEL {mel.threshold:.3f} {mel.answered:.3f} {mel.found:.3f} {mel.referred:.3f} {missed:.3f}" in read.words
-    row = known.ranking[0]
+    row = summary.ranking[0]
     assert f"{row.auc_above_80:.3f} {row.average_precision:.3f} {row.sensitivity_at_90:.3f}" in read.words
 
 
-def test_groups_of_several_classes_have_no_figures_by_lesion(few, page):
-    assert trust(run_folder.read(few)).lesions is None
-    assert "No figures by lesion" in page(few / "report.html").words
+def test_groups_of_several_classes_have_no_metrics_by_lesion(few, page):
+    assert of_run(run_folder.read(few)).lesions is None
+    assert "No metrics by lesion" in page(few / "report.html").words
 
 
 def test_a_class_without_test_images_has_no_interval_and_no_threshold(few):
-    known = trust(run_folder.read(few))
-    assert known.recalls[2] is None
-    assert set(known.referrals) == {0, 1}
+    summary = of_run(run_folder.read(few))
+    assert summary.recalls[2] is None
+    assert set(summary.referrals) == {0, 1}

@@ -12,7 +12,7 @@ SMALL = {"classes": ("MEL", "NV", "DF"), "images": (20, 30, 10), "short": True}
 
 
 def arm(name, *strengths):
-    """A contender with a run for each strength, seeds 0, 1, ...: the stronger, the more often right."""
+    """An arm with a run for each strength, seeds 0, 1, ...: the stronger, the more often right."""
     labels = np.repeat(np.arange(3), 20)
     ids = tuple(map(str, range(60)))
 
@@ -25,11 +25,11 @@ def arm(name, *strengths):
     return SimpleNamespace(name=name, runs=[run(seed, strength) for seed, strength in enumerate(strengths)])
 
 
-def told(*pairs, metric="balanced_accuracy"):
+def verdicts(*pairs, metric="balanced_accuracy"):
     return [SimpleNamespace(one=one, other=other, metric=metric, word=word) for one, other, word in pairs]
 
 
-def test_who_always_wins_has_rank_1_and_equals_share_theirs():
+def test_the_best_has_rank_1_and_ties_share_their_rank():
     ranks = critical_difference.mean_ranks([arm("low", 1, 1), arm("high", 9, 9), arm("also low", 1, 1)])
     assert list(ranks) == ["high", "low", "also low"]
     assert list(ranks.values()) == pytest.approx([1, 2.5, 2.5])
@@ -43,15 +43,15 @@ def test_each_seed_ranks_by_itself_and_only_seeds_that_all_have_count():
     assert critical_difference.mean_ranks([only, arm("even", 5)]) == {}
 
 
-def test_bars_join_the_longest_stretches_without_a_shown_difference():
+def test_bars_join_the_longest_stretches_without_a_significant_difference():
     names = ["a", "b", "c", "d"]
-    assert critical_difference.indistinguishable(names, told(("d", "a", "worse"))) == [(0, 2), (1, 3)]
+    assert critical_difference.indistinguishable(names, verdicts(("d", "a", "worse"))) == [(0, 2), (1, 3)]
     assert critical_difference.indistinguishable(
-        names, told(("a", "b", "better"), ("a", "c", "better"), ("a", "d", "better"))
+        names, verdicts(("a", "b", "better"), ("a", "c", "better"), ("a", "d", "better"))
     ) == [(1, 3)]
-    assert critical_difference.indistinguishable(names, told(("a", "d", "inconclusive"))) == [(0, 3)]
-    assert critical_difference.indistinguishable(names, told(("a", "d", "better"), metric="accuracy")) == [(0, 3)]
-    assert critical_difference.indistinguishable(names[:2], told(("a", "b", "better"))) == []
+    assert critical_difference.indistinguishable(names, verdicts(("a", "d", "inconclusive"))) == [(0, 3)]
+    assert critical_difference.indistinguishable(names, verdicts(("a", "d", "better"), metric="accuracy")) == [(0, 3)]
+    assert critical_difference.indistinguishable(names[:2], verdicts(("a", "b", "better"))) == []
 
 
 def test_it_draws_each_arm_at_its_rank_and_a_bar_for_each_stretch():

@@ -27,7 +27,7 @@ CARD = {
     "skin type": {"column": None, "parts": {}, "medians": {}},
 }
 LEAK = {"waiver": "imitates <i>X</i>", "groups": 12, "images": 1040, "tested": 50, "known": 30}
-SAID = "Test images of a lesion or patient that is also in training: 30 of 50 (60.0 %)"
+WARNING = "Test images of a lesion or patient that is also in training: 30 of 50 (60.0 %)"
 
 
 def with_data(folder, **changes):
@@ -69,53 +69,53 @@ def test_the_card_is_on_both_pages_with_counts_shares_medians_and_what_is_missin
 def test_a_waived_leak_is_on_both_pages_above_every_number(written):
     words = written.words
     assert words.index("The split leaks, so these results are overstated.") < words.index("balanced accuracy 0.")
-    assert words.count(SAID) == 1
+    assert words.count(WARNING) == 1
     assert 'Waived by the recipe: "imitates <i>X</i>"' in words
     assert [a for a in written.all("p") if a.get("class") == "alarm"] == [{"class": "alarm", "role": "note"}]
 
 
-def test_reasons_that_differ_are_all_told(fabricated, carded, tmp_path, page):
+def test_different_waivers_are_all_listed(fabricated, carded, tmp_path, page):
     other = with_data(fabricated("other", name="other", **SMALL), leak=LEAK | {"waiver": "for speed"})
     words = page(reports.compare([carded, other], tmp_path / "both.html")).words
-    assert words.count(SAID) == 2
+    assert words.count(WARNING) == 2
     assert '"for speed"' in words
 
 
-def test_a_run_from_before_cards_says_so_and_no_leak(old, page, tmp_path):
+def test_a_run_without_a_card_is_reported_as_such(old, page, tmp_path):
     for path in (reports.write(old), reports.compare([old], tmp_path / "page.html")):
         words = page(path).words
         assert "Data card Not recorded:" in words
         assert "leaks" not in words
 
 
-def test_what_nobody_is_told_of_is_among_the_notes(carded, old, page):
+def test_missing_attributes_are_among_the_limitations(carded, old, page):
     words = page(reports.write(carded)).words
-    assert re.search(r"Of no image does the data set say: source, skin type\. Nobody can tell", words)
-    assert "Of no image does the data set say" not in page(reports.write(old)).words
+    assert re.search(r"Missing for all images: source, skin type", words)
+    assert "Missing for all images" not in page(reports.write(old)).words
 
 
-def test_an_attribute_that_is_known_of_one_image_is_not_silent():
+def test_an_attribute_with_one_value_is_not_missing():
     some = Attribute("x", {"train": {"a": 0, "": 3}, "test": {"a": 1, "": 2}})
-    assert data_card.silent({"some": some, "none": Attribute("y", {"train": {"a": 0, "": 3}})}) == ["none"]
+    assert data_card.missing({"some": some, "none": Attribute("y", {"train": {"a": 0, "": 3}})}) == ["none"]
 
 
 def test_the_tables_of_a_comparison_have_card_and_leak_too(carded, old):
-    found = comparison_results.tabulate("", [old, carded], [], controls=(), failed={}, unequal=())
-    text = comparison_markdown.markdown([found])
-    assert text.index(f"**{found.leaks[0]}**") < text.index("| arm |")
-    assert SAID in found.leaks[0]
+    results = comparison_results.tabulate("", [old, carded], [], controls=(), failed={}, unequal=())
+    text = comparison_markdown.markdown([results])
+    assert text.index(f"**{results.leaks[0]}**") < text.index("| method |")
+    assert WARNING in results.leaks[0]
     assert "\n- sex: male 60 %, not provided 40 %\n" in text
     assert "\n- age: 20 to 39 100 %, not provided 0 %, median 30\n" in text
     assert "\n- skin type: not provided" in text
-    (kept,) = json.loads(comparison_results.as_json([found]))
-    assert kept["leaks"] == found.leaks
+    (kept,) = json.loads(comparison_results.as_json([results]))
+    assert kept["leaks"] == results.leaks
     assert kept["card"]["sex"] == CARD["sex"]
     console = Console(file=io.StringIO(), width=200)
-    print_comparison(console, found)
-    assert SAID in console.file.getvalue()
+    print_comparison(console, results)
+    assert WARNING in console.file.getvalue()
 
 
-def test_the_tables_of_older_runs_say_that_there_is_no_card(old):
-    found = comparison_results.tabulate("", [old], [], controls=(), failed={}, unequal=())
-    assert found.leaks == []
-    assert "Data card: not provided" in comparison_markdown.markdown([found])
+def test_the_tables_of_runs_without_a_card(old):
+    results = comparison_results.tabulate("", [old], [], controls=(), failed={}, unequal=())
+    assert results.leaks == []
+    assert "Data card: not provided" in comparison_markdown.markdown([results])

@@ -8,7 +8,7 @@ from dspkd import reports
 from dspkd.errors import DataError, RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import fidelity
-from dspkd.reports.outcomes import answers_of
+from dspkd.reports.outcomes import by_image
 from dspkd.runs import run_folder
 
 CLASSES = ("NV", "MEL", "BCC")
@@ -20,9 +20,9 @@ INT8 = [NV, NV, NV, BCC, NV, MEL, MEL]
 FATES = ["forgotten", "kept", "copied", "forgotten", "corrected", "wrong otherwise", "copied"]
 
 
-def said(answered, labels=LABELS):
+def predictions(predicted, labels=LABELS):
     ids = tuple(f"i{n}" for n in range(len(labels)))
-    return Predictions(CLASSES, ids, ids, np.array(labels), 2 * np.eye(3, dtype=np.float32)[answered])
+    return Predictions(CLASSES, ids, ids, np.array(labels), 2 * np.eye(3, dtype=np.float32)[predicted])
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def worked(tmp_path):
         "id,sex,age\n" + "".join(f"i{n},{'female' if n % 2 else 'male'},{'' if n else '40 to 59'}\n" for n in range(7))
     )
     return fidelity.fidelity(
-        {"val": said(STUDENT), "test": said(STUDENT)},
-        {"teacher": {"val": said(TEACHER), "test": said(TEACHER)}, "int8": {"test": said(INT8)}},
+        {"val": predictions(STUDENT), "test": predictions(STUDENT)},
+        {"teacher": {"val": predictions(TEACHER), "test": predictions(TEACHER)}, "int8": {"test": predictions(INT8)}},
         tmp_path / "attributes.csv",
     )
 
 
-def test_entries_are_the_images_that_were_not_kept_melanoma_first_and_say_whom_they_show(worked):
+def test_entries_are_the_images_that_were_not_kept_melanoma_first(worked):
     got = [(entry.id, entry.fate, entry.truth) for entry in worked.entries if entry.part == "val"]
     assert got == [
         ("i0", "forgotten", "MEL"), ("i3", "forgotten", "NV"),
@@ -47,19 +47,19 @@ def test_entries_are_the_images_that_were_not_kept_melanoma_first_and_say_whom_t
     first = worked.forgotten("val")[0]
     assert (first.about, first.group) == ("male, 40 to 59", "i0")
     p, q = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
-    assert first.answers == {"teacher": ("MEL", pytest.approx(p)), "student": ("NV", pytest.approx(q))}
+    assert first.predictions == {"teacher": ("MEL", pytest.approx(p)), "student": ("NV", pytest.approx(q))}
     assert worked.forgotten("val")[1].about == "female"
 
 
 def test_what_int8_alone_has_lost_is_listed_too_and_tallied_against_teacher_and_student(worked):
     later = [entry for entry in worked.entries if entry.fate == "forgotten later"]
     assert [(entry.part, entry.id) for entry in later] == [("test", "i1")]
-    assert later[0].answers["int8"][0] == "NV"
-    rows = {row.name: (row.forgotten, row.known, row.corrected) for row in fidelity.versions(worked)}
+    assert later[0].predictions["int8"][0] == "NV"
+    rows = {row.name: (row.forgotten, row.teacher_right, row.corrected) for row in fidelity.versions(worked)}
     assert rows == {"int8 against the teacher": (3, 3, 1), "int8 against the student": (1, 2, 0)}
 
 
-def test_the_verdict_says_what_the_test_images_came_to(worked):
+def test_the_verdict_summarises_the_test_set(worked):
     assert fidelity.verdict(worked) == (
         "Of the 3 test images that the teacher has right, the student has 2 wrong (66.7 %). Among them are 1 of the 2 "
         "MEL that the teacher finds. Of the teacher's 4 errors it corrects 1 (25.0 %) and repeats 2 with the same "
@@ -73,9 +73,9 @@ def test_subgroups_with_few_known_images_are_left_out(worked, tmp_path, monkeypa
     (tmp_path / "attributes.csv").write_text(
         "id,sex,age\n" + "".join(f"i{n},{'female' if n % 2 else 'male'},\n" for n in range(7))
     )
-    teacher = {"teacher": {"test": said(TEACHER)}}
-    found = fidelity.fidelity({"test": said(STUDENT)}, teacher, tmp_path / "attributes.csv")
-    ((attribute, rows),) = found.subgroups.items()
+    teacher = {"teacher": {"test": predictions(TEACHER)}}
+    compared = fidelity.fidelity({"test": predictions(STUDENT)}, teacher, tmp_path / "attributes.csv")
+    ((attribute, rows),) = compared.subgroups.items()
     assert attribute == "sex"
     assert [(row.name, row.images, row.forgotten) for row in rows] == [("female", 3, 1), ("male", 4, 1)]
 
@@ -84,17 +84,17 @@ def test_the_interval_of_the_forgotten_takes_a_lesion_as_one():
     labels, groups = [NV] * 8, ("a",) * 4 + tuple("bcde")
     ids = tuple(map(str, range(8)))
 
-    def of(answered):
-        return Predictions(CLASSES, ids, groups, np.array(labels), np.eye(3, dtype=np.float32)[answered])
+    def of(predicted):
+        return Predictions(CLASSES, ids, groups, np.array(labels), np.eye(3, dtype=np.float32)[predicted])
 
-    found = fidelity.fidelity({"test": of([MEL] + [NV] * 7)}, {"teacher": {"test": of([NV] * 8)}}).parts["test"]
-    low, high = found.intervals["NV"]
+    compared = fidelity.fidelity({"test": of([MEL] + [NV] * 7)}, {"teacher": {"test": of([NV] * 8)}}).parts["test"]
+    low, high = compared.intervals["NV"]
     n = 8**2 / (4**2 + 4)  # Kish's effective number, by hand
     middle = (1 / 8 + 1.959964**2 / (2 * n)) / (1 + 1.959964**2 / n)
     reach = 1.959964 * np.sqrt(1 / 8 * 7 / 8 / n + 1.959964**2 / (4 * n**2)) / (1 + 1.959964**2 / n)
     assert (low, high) == pytest.approx((middle - reach, middle + reach), abs=1e-5)
-    assert found.intervals["all"] == found.intervals["NV"]
-    assert found.intervals["MEL"] is None
+    assert compared.intervals["all"] == compared.intervals["NV"]
+    assert compared.intervals["MEL"] is None
 
 
 def test_the_csv_has_every_entry(worked, tmp_path):
@@ -108,47 +108,47 @@ def test_the_csv_has_every_entry(worked, tmp_path):
     assert {row["int8"] for row in rows if row["part"] == "val"} == {""}
 
 
-def test_a_runs_page_has_the_ledger_and_writes_its_csv(runs, page):
+def test_a_runs_page_has_the_agreement_and_writes_its_csv(runs, page):
     reports.write(runs[0])
     words = page(runs[0] / "report.html").words
-    found = fidelity.of_run(run_folder.read(runs[0]))
-    assert fidelity.verdict(found) in words
-    total = found.parts["test"].total
-    assert f"all {total.images} {total.known} {total.forgotten} {100 * total.forgets:.1f} %" in words
-    assert re.search(r"And \d+ more: all are in ledger.csv", words)
-    assert len((runs[0] / "ledger.csv").read_text().splitlines()) == len(found.entries) + 1
+    compared = fidelity.of_run(run_folder.read(runs[0]))
+    assert fidelity.verdict(compared) in words
+    total = compared.parts["test"].total
+    assert f"all {total.images} {total.teacher_right} {total.forgotten} {100 * total.forgets:.1f} %" in words
+    assert re.search(r"\d+ more: all are in ledger.csv", words)
+    assert len((runs[0] / "ledger.csv").read_text().splitlines()) == len(compared.entries) + 1
 
 
-def test_a_run_without_a_teacher_or_without_its_answers_says_so(runs, fabricated, page):
+def test_a_run_without_a_teacher_or_its_predictions_is_reported_as_such(runs, fabricated, page):
     reports.write(runs[2])
-    assert "This run had no teacher, so there is no ledger." in page(runs[2] / "report.html").words
+    assert "This run had no teacher." in page(runs[2] / "report.html").words
     assert not (runs[2] / "ledger.csv").exists()
     old = fabricated("old", classes=("MEL", "NV"), images=(20, 30), short=True)
     reports.write(old)
-    assert "answers to these images were not kept when this run was made" in page(old / "report.html").words
+    assert "this run did not keep its teacher" in page(old / "report.html").words
 
 
-def test_an_image_is_answered_by_each(runs):
+def test_each_image_has_the_predictions_of_both_networks(runs):
     run = run_folder.read(runs[0])
     teacher = Predictions.load(runs[0] / "predictions/teacher-val.csv")
-    got = answers_of(run, "val")
+    got = by_image(run, "val")
     for row, name in enumerate(run.val.ids):
         truth = run.val.classes[run.val.labels[row]]
-        assert got[name].answers["teacher"] == run.val.classes[teacher.predicted[row]]
+        assert got[name].predictions["teacher"] == run.val.classes[teacher.predicted[row]]
         forgotten = teacher.predicted[row] == run.val.labels[row] != run.val.predicted[row]
         assert (got[name].truth, got[name].forgotten) == (truth, forgotten)
-    assert set(answers_of(run_folder.read(runs[2]), "val")["val_00000"].answers) == {"student"}
+    assert set(by_image(run_folder.read(runs[2]), "val")["val_00000"].predictions) == {"student"}
 
 
-def test_a_folder_is_held_against_another_run(runs):
-    found = fidelity.of_folder(runs[2], "test", teacher=runs[3], also=[runs[0] / "predictions/test.csv"])
-    assert set(found.parts) == {"test"}
-    assert found.forgotten("test")[0].answers.keys() == {"teacher", "student", "test"}
-    listed = fidelity.of_class(found, "test", "NV")
-    assert listed == [entry for entry in found.forgotten("test") if entry.truth == "NV"]
-    assert fidelity.of_class(found, "test", None) == found.forgotten("test")
+def test_a_run_is_compared_with_another_run(runs):
+    compared = fidelity.of_folder(runs[2], "test", teacher=runs[3], also=[runs[0] / "predictions/test.csv"])
+    assert set(compared.parts) == {"test"}
+    assert compared.forgotten("test")[0].predictions.keys() == {"teacher", "student", "test"}
+    listed = fidelity.of_class(compared, "test", "NV")
+    assert listed == [entry for entry in compared.forgotten("test") if entry.truth == "NV"]
+    assert fidelity.of_class(compared, "test", None) == compared.forgotten("test")
     with pytest.raises(DataError, match="no class is called 'NVV'; did you mean 'NV'"):
-        fidelity.of_class(found, "test", "NVV")
+        fidelity.of_class(compared, "test", "NVV")
     with pytest.raises(RunError, match=r"predictions/teacher-val.csv is missing: .*--teacher RUN"):
         fidelity.of_folder(runs[2], "val")
     for folders in ((runs[0].parent, runs[3]), (runs[2], runs[0].parent)):

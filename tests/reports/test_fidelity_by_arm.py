@@ -8,7 +8,7 @@ from dspkd import reports
 from dspkd.evaluation.fidelity import agreement, tally
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import comparison_markdown, comparison_results, fidelity_by_arm
-from dspkd.reports.comparison import contenders
+from dspkd.reports.comparison import arms
 from dspkd.runs import run_folder
 
 CLASSES = ("NV", "MEL", "BCC")
@@ -28,12 +28,12 @@ def answer(folder, answered, file="test"):
 
 @pytest.fixture
 def worked(fabricated):
-    """Two seeds of a taught student and a plain one, as old runs were: the teacher's answers are in its own folder."""
+    """Two seeds of a taught student and a plain one, without the teacher's predictions: those are in its own folder."""
     small = {"classes": CLASSES, "images": (5, 5, 5), "short": True}
     teacher = answer(fabricated("teacher", name="teacher", teacher=None, **small), TEACHER)
     taught = [
-        answer(fabricated(f"taught{seed}", name="taught", seed=seed, **small), said)
-        for seed, said in enumerate((FIRST, SECOND))
+        answer(fabricated(f"taught{seed}", name="taught", seed=seed, **small), predicted)
+        for seed, predicted in enumerate((FIRST, SECOND))
     ]
     for folder in taught:
         text = (folder / "recipe.toml").read_text()
@@ -44,17 +44,17 @@ def worked(fabricated):
     return [*taught, plain], teacher
 
 
-def told(folders):
-    return fidelity_by_arm.of_arms(contenders([run_folder.read(folder) for folder in folders]))
+def by_name(folders):
+    return fidelity_by_arm.of_arms(arms([run_folder.read(folder) for folder in folders]))
 
 
-def test_the_figures_by_hand_as_data_and_as_a_table(worked):
+def test_numbers_worked_by_hand_as_data_and_as_a_table(worked):
     folders, _ = worked
-    found = comparison_results.tabulate("", folders, [], controls=("plain",), failed={}, unequal=[])
-    (said,) = json.loads(comparison_results.as_json([found]))
-    arms = {arm["name"]: arm["fidelity"] for arm in said["arms"]}
-    taught = arms["taught"]
-    assert taught["taught"] is True
+    results = comparison_results.tabulate("", folders, [], controls=("plain",), failed={}, unequal=[])
+    (data,) = json.loads(comparison_results.as_json([results]))
+    by_arm = {arm["name"]: arm["fidelity"] for arm in data["arms"]}
+    taught = by_arm["taught"]
+    assert taught["has_teacher"] is True
     assert taught["forgets"] == {"mean": pytest.approx(5 / 6), "sd": pytest.approx(1 / 3 / 2**0.5)}
     assert taught["melanoma_forgets"] == {"mean": pytest.approx(3 / 4), "sd": pytest.approx(1 / 2 / 2**0.5)}
     assert taught["copies"] == {"mean": 2 / 4, "sd": 0}
@@ -63,17 +63,18 @@ def test_the_figures_by_hand_as_data_and_as_a_table(worked):
     p, q = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
     assert taught["kl"]["mean"] == pytest.approx((4 / 7 + 5 / 7) / 2 * 2 * (p - q), rel=1e-6)
     one = {
-        "folder": str(folders[0]), "known": 3, "forgotten": 2, "missed": 4, "copied": 2, "corrected": 1,
-        "melanoma_known": 2, "melanoma_forgotten": 1, "forgets": 2 / 3, "melanoma_forgets": 1 / 2, "copies": 1 / 2,
+        "folder": str(folders[0]), "teacher_right": 3, "forgotten": 2, "teacher_wrong": 4, "copied": 2, "corrected": 1,
+        "melanoma_teacher_right": 2, "melanoma_forgotten": 1, "forgets": 2 / 3, "melanoma_forgets": 1 / 2,
+        "copies": 1 / 2,
         "corrects": 1 / 4, "agreement": pytest.approx(3 / 7), "kl": pytest.approx(4 / 7 * 2 * (p - q), rel=1e-6),
     }  # fmt: skip
     assert taught["runs"][0] == one
     assert [run["forgotten"] for run in taught["runs"]] == [2, 3]
     assert [run["melanoma_forgotten"] for run in taught["runs"]] == [1, 2]
-    plain = arms["plain"]  # says NV to all: of i0, i1, i3 it keeps i3; of i2, i4, i5, i6 it copies i2 and i5
-    assert (plain["taught"], plain["forgets"]) == (False, {"mean": pytest.approx(2 / 3), "sd": None})
+    plain = by_arm["plain"]  # predicts NV for all: of i0, i1, i3 it keeps i3; of i2, i4, i5, i6 it copies i2 and i5
+    assert (plain["has_teacher"], plain["forgets"]) == (False, {"mean": pytest.approx(2 / 3), "sd": None})
     assert (plain["copies"]["mean"], plain["corrects"]["mean"]) == (1 / 2, 1 / 2)
-    text = comparison_markdown.markdown([found])
+    text = comparison_markdown.markdown([results])
     row = "0.833 ± 0.236 | 0.750 ± 0.354 | 0.500 ± 0.000 | 0.250 ± 0.000 | 0.357 ± 0.101"
     assert f"| taught | yes | {row} | " in text
     assert "| plain | no | 0.667 | 1.000 | 0.500 | 0.500 | " in text
@@ -83,26 +84,26 @@ def test_the_figures_by_hand_as_data_and_as_a_table(worked):
 def test_without_a_melanoma_there_is_a_dash(worked, fabricated):
     small = {"classes": ("NV", "DF"), "images": (20, 20), "short": True}
     run = fabricated("run", **small)
-    said = Predictions.load(run / "predictions/val.csv").save(run / "predictions/teacher-val.csv")
-    said = Predictions.load(run / "predictions/test.csv")
-    flipped = Predictions(said.classes, said.ids, said.groups, said.labels, -said.logits)
+    Predictions.load(run / "predictions/val.csv").save(run / "predictions/teacher-val.csv")
+    test = Predictions.load(run / "predictions/test.csv")
+    flipped = Predictions(test.classes, test.ids, test.groups, test.labels, -test.logits)
     flipped.save(run / "predictions/teacher-test.csv")
-    found = comparison_results.tabulate("", [run], [], controls=(), failed={}, unequal=[])
-    assert found.arms[0].fidelity.melanoma_forgets is None
-    assert found.arms[0].fidelity.runs[0].melanoma_known is None
-    assert "| yes | 1.000 | \N{EN DASH} | 0.000 | 1.000 | 0.000 | " in comparison_markdown.markdown([found])
+    results = comparison_results.tabulate("", [run], [], controls=(), failed={}, unequal=[])
+    assert results.arms[0].fidelity.melanoma_forgets is None
+    assert results.arms[0].fidelity.runs[0].melanoma_teacher_right is None
+    assert "| yes | 1.000 | \N{EN DASH} | 0.000 | 1.000 | 0.000 | " in comparison_markdown.markdown([results])
 
 
-def test_what_the_run_kept_comes_before_what_the_teachers_folder_says(worked):
+def test_the_runs_own_copy_comes_before_the_teachers_folder(worked):
     folders, _ = worked
-    before = told(folders[:1])["taught"]
+    before = by_name(folders[:1])["taught"]
     assert before.forgets.mean == pytest.approx(2 / 3)
-    answer(folders[0], [MEL, NV, NV, NV, NV, BCC, NV], "teacher-test")  # knows i0, i3, i4, i5, i6
-    assert told(folders[:1])["taught"].runs[0].known == 5
+    answer(folders[0], [MEL, NV, NV, NV, NV, BCC, NV], "teacher-test")  # right on i0, i3, i4, i5, i6
+    assert by_name(folders[:1])["taught"].runs[0].teacher_right == 5
 
 
 @pytest.mark.parametrize("how", ["size", "artefacts", "images", "several", "gone", "broken"])
-def test_a_teacher_that_saw_other_images_is_not_held_against_old_runs(worked, how):
+def test_a_teacher_tested_on_other_images_is_not_compared(worked, how):
     folders, teacher = worked
     recipe = folders[0] / "recipe.toml"
     text = recipe.read_text()
@@ -113,15 +114,15 @@ def test_a_teacher_that_saw_other_images_is_not_held_against_old_runs(worked, ho
     elif how == "several":
         recipe.write_text(text.replace(f'"{teacher}"', f'["{teacher}", "{teacher}"]'))
     elif how == "images":
-        said = (teacher / "predictions/test.csv").read_text()
-        (teacher / "predictions/test.csv").write_text(said.replace("i0,", "another,"))
+        text = (teacher / "predictions/test.csv").read_text()
+        (teacher / "predictions/test.csv").write_text(text.replace("i0,", "another,"))
     else:
         (teacher / "predictions/test.csv").unlink() if how == "gone" else (teacher / "recipe.toml").unlink()
-    assert told([folders[0], folders[2]]) == {}
+    assert by_name([folders[0], folders[2]]) == {}
 
 
-def test_arms_are_held_against_their_teacher_and_a_plain_one_against_the_others(runs, page, tmp_path):
-    ranked = contenders([run_folder.read(run) for run in runs[:3]])
+def test_arms_are_compared_with_their_teacher_and_a_plain_one_with_the_common_one(runs, page, tmp_path):
+    ranked = arms([run_folder.read(run) for run in runs[:3]])
     got = fidelity_by_arm.of_arms(ranked)
     teacher = Predictions.load(runs[3] / "predictions/test.csv")
     totals = [tally(agreement(Predictions.load(run / "predictions/test.csv"), teacher)) for run in runs[:3]]
@@ -129,23 +130,23 @@ def test_arms_are_held_against_their_teacher_and_a_plain_one_against_the_others(
     assert got["taught"].kl.sd == pytest.approx(abs(totals[0].kl - totals[1].kl) / np.sqrt(2))
     assert got["plain"].copies.mean == pytest.approx(totals[2].copies)
     assert got["plain"].corrects.sd is None
-    itself = fidelity_by_arm.of_arms(contenders([run_folder.read(run) for run in runs]))
+    itself = fidelity_by_arm.of_arms(arms([run_folder.read(run) for run in runs]))
     assert set(itself) == {"taught", "plain"}  # not the teacher, which agrees with itself
     words = page(reports.compare(runs[:3], tmp_path / "compare.html")).words
-    assert re.search(rf"plain not taught {got['plain'].forgets.mean:.3f} ", words)
-    assert "What they made of their teacher" in words
+    assert re.search(rf"plain no teacher {got['plain'].forgets.mean:.3f} ", words)
+    assert "Teacher-student agreement" in words
     alone = page(reports.compare(runs[2:], tmp_path / "plain.html")).words
-    assert "What they made" not in alone
+    assert "Teacher-student agreement" not in alone
 
 
-def test_where_teachers_differ_a_plain_arm_is_held_against_none(runs, tmp_path):
+def test_where_teachers_differ_a_plain_arm_is_not_compared(runs, tmp_path):
     read = [run_folder.read(run) for run in runs[:3]]
     other = runs[1] / "predictions/teacher-test.csv"
     kept = other.read_text()
     other.write_text((runs[2] / "predictions/test.csv").read_text())
     try:
-        assert set(fidelity_by_arm.of_arms(contenders(read))) == {"taught"}
+        assert set(fidelity_by_arm.of_arms(arms(read))) == {"taught"}
         other.unlink()
-        assert fidelity_by_arm.of_arms(contenders(read)).keys() == {"plain"}
+        assert fidelity_by_arm.of_arms(arms(read)).keys() == {"plain"}
     finally:
         other.write_text(kept)

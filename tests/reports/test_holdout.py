@@ -2,7 +2,7 @@ import json
 
 from dspkd import reports
 from dspkd.reports import comparison_markdown, comparison_results
-from dspkd.reports import holdout as openings
+from dspkd.reports import holdout as holdout_texts
 from dspkd.runs import holdout, run_folder
 
 
@@ -24,40 +24,40 @@ def finished(run):
     return run
 
 
-def test_a_report_says_how_often_when_and_for_what(fabricated, page):
+def test_a_report_lists_test_set_evaluations(fabricated, page):
     run = finished(counted(small(fabricated), "train", "evaluate"))
     reports.write(run)
     words = page(run / "report.html").words
-    assert "The test images have been opened twice: train on 20" in words
+    assert "The test set was evaluated twice: train on 20" in words
     assert "evaluate on 20" in words
-    assert "Each look that led to a change" in words
+    assert "Every change made after" in words
     assert "before its training ended" not in words
     once = run_folder.read(finished(counted(small(fabricated), "train")))
-    assert openings.told(once).startswith("The test images have been opened once: train on 20")
-    assert "Each look" not in openings.told(once)
+    assert holdout_texts.summary(once).startswith("The test set was evaluated once: train on 20")
+    assert "Every change" not in holdout_texts.summary(once)
 
 
-def test_an_opening_before_the_end_is_an_alarm(fabricated, page):
+def test_an_evaluation_before_the_end_of_training_is_a_warning(fabricated, page):
     run = counted(small(fabricated), "evaluate", model=b"half trained")
     run = finished(counted(run, "train"))
     assert len(run_folder.read(run).early) == 1
     reports.write(run)
     alarms = [line for line in page(run / "report.html").text.splitlines() if 'class="alarm"' in line]
-    assert any("were opened before its training ended" in line for line in alarms)
+    assert any("was evaluated before its training ended" in line for line in alarms)
 
 
-def test_a_run_from_before_says_that_nobody_counted(whole):
-    assert "at least once; this run was made before openings were counted" in openings.told(run_folder.read(whole))
+def test_a_run_without_counts_is_reported_as_such(whole):
+    assert "at least once; this run kept no record" in holdout_texts.summary(run_folder.read(whole))
 
 
-def test_a_comparison_names_the_runs_that_were_opened_again(fabricated, page, tmp_path):
+def test_a_comparison_names_runs_with_several_evaluations(fabricated, page, tmp_path):
     one = finished(counted(small(fabricated, place="one"), "train", "evaluate", "evaluate"))
     two = finished(counted(small(fabricated, seed=1, place="two"), "train"))
     words = page(reports.compare([one, two], tmp_path / "both.html")).words
-    assert f"but for {one} 3 times." in words
-    said = openings.of_several([run_folder.read(two)])
-    assert said == "Test images were opened once by each of the 1 runs, when its training had ended."
-    found = comparison_results.tabulate("", [one, two], [], controls=(), failed={}, unequal=[])
-    assert f"{one} 3 times" in comparison_markdown.markdown([found])
-    runs = json.loads(comparison_results.as_json([found]))[0]["arms"][0]["runs"]
-    assert sorted((run["test_evaluations"], run["early_openings"]) for run in runs) == [(1, 0), (3, 0)]
+    assert f"except {one} 3 times." in words
+    text = holdout_texts.of_several([run_folder.read(two)])
+    assert text == "Each of the 1 runs evaluated the test set once, after training."
+    results = comparison_results.tabulate("", [one, two], [], controls=(), failed={}, unequal=[])
+    assert f"{one} 3 times" in comparison_markdown.markdown([results])
+    runs = json.loads(comparison_results.as_json([results]))[0]["arms"][0]["runs"]
+    assert sorted((run["test_evaluations"], run["early_test_evaluations"]) for run in runs) == [(1, 0), (3, 0)]

@@ -9,7 +9,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.selective import risk_coverage
 from dspkd.reports import plots
 from dspkd.reports import style as paper
-from dspkd.reports.comparison import contenders
+from dspkd.reports.comparison import arms
 from dspkd.runs import run_folder
 
 
@@ -67,7 +67,7 @@ def test_shares_of_the_loss_fill_each_epoch(axes, run):
     np.testing.assert_allclose(labels.values, [e.parts["labels"] / e.train["total"] for e in history])
     np.testing.assert_allclose(fusion.baseline, labels.values)
     np.testing.assert_allclose(fusion.values, 1)
-    assert axes.texts[0].get_text() == f"labels, at last {labels.values[-1]:.0%}"
+    assert axes.texts[0].get_text() == f"labels, finally {labels.values[-1]:.0%}"
 
 
 def test_the_kept_epoch_is_marked(axes, run):
@@ -104,7 +104,7 @@ def test_risk_is_drawn_up_to_that_of_answering_all(axes, run):
 
 
 def test_a_whole_run_is_one_line_over_all_its_stages(axes, run):
-    (contender,) = contenders([run])
+    (contender,) = arms([run])
     plots.whole_run(axes, contender)
     line, rule = axes.lines
     assert line.get_ydata().tolist() == [epoch.val["balanced_accuracy"] for epoch in run.epochs]

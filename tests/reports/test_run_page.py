@@ -48,7 +48,7 @@ def test_every_link_has_its_target_and_ids_are_unique(whole, page):
     assert set(targets) | set(named) <= set(ids)
 
 
-def test_it_can_be_read_without_seeing_it(whole, page):
+def test_it_is_accessible_to_screen_readers(whole, page):
     read = page(whole / "report.html")
     assert all("scope" in th for th in read.all("th"))
     assert len(read.all("caption")) == len(read.all("table"))
@@ -63,7 +63,7 @@ def test_it_can_be_read_without_seeing_it(whole, page):
     assert len(read.all("h1")) == 1
 
 
-def test_it_says_the_numbers_and_what_they_mean(whole, page):
+def test_it_has_the_metrics_and_their_definitions(whole, page):
     read = page(whole / "report.html")
     test = summarise(Predictions.load(whole / "predictions/test.csv"))
     numbers = [test.accuracy, test.balanced_accuracy, test.f1_macro, test.auc_macro, test.specificity_macro]
@@ -134,7 +134,7 @@ def test_a_class_without_test_images_gets_dashes_and_a_note(hostile, page):
         rf"--> {DASH} {DASH} 0\.000 0\.000 \d\.\d{{3}} {DASH} 0 0", words
     )  # recall and AUC have no meaning
     assert "no curve" in words
-    assert "No test images, so left out of every mean: -->." in words
+    assert "left out of every mean: -->." in words
     assert "recall of -->, auc of -->" in words
 
 
@@ -143,7 +143,7 @@ def test_reporting_needs_neither_torch_nor_pyplot():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
-def test_numbers_are_written_as_people_say_them():
+def test_numbers_are_formatted():
     assert [wording.parameters(n) for n in (1_261_804, 950)] == ["1.26 M", "950"]
     assert [wording.duration(s) for s in (42, 125, 119.7, 7380)] == ["42 s", "2 min 5 s", "2 min 0 s", "2 h 3 min"]
     assert wording.counted(1, "class", "classes") == "1 class"

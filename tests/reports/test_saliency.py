@@ -12,11 +12,11 @@ from dspkd.reports import saliency
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 
-def test_where_the_map_says_nothing_the_image_stays():
+def test_the_image_is_unchanged_where_the_map_is_zero():
     assert np.array_equal(saliency.overlay(PIXELS, np.zeros((2, 3))), PIXELS)
 
 
-def test_where_the_map_is_one_its_colour_covers_its_share():
+def test_opacity_where_the_map_is_one():
     hottest = 255 * np.array(colormaps["inferno"](1.0)[:3])
     want = 0.38 * PIXELS + 0.62 * hottest
     assert np.abs(saliency.overlay(PIXELS, np.ones((2, 3))) - want).max() <= 0.5
@@ -34,8 +34,8 @@ def run(fabricated):
     """A run with three images: two with maps, one that is forgotten and has none."""
     folder = fabricated("run", classes=("MEL", "NV"), images=(20, 30), short=True)
     for part in ("val", "test"):
-        said = (folder / f"predictions/{part}.csv").read_text()
-        (folder / f"predictions/teacher-{part}.csv").write_text(said)
+        text = (folder / f"predictions/{part}.csv").read_text()
+        (folder / f"predictions/teacher-{part}.csv").write_text(text)
     images = []
     (folder / "artifacts").mkdir()
     for number, maps in enumerate(
@@ -57,25 +57,25 @@ def test_images_are_read_with_their_overlays(run, tmp_path):
     assert saliency.read(tmp_path) == []
 
 
-def test_the_page_shows_them_side_by_side_with_words_for_those_who_do_not_see(run, page):
+def test_the_page_shows_them_side_by_side_with_text_alternatives(run, page):
     read = page(reports.write(run))
     images = read.all("img")
     assert len(images) == 6
     assert all(image["src"].startswith("data:image/jpeg;base64,") and image["alt"] for image in images)
-    assert "nothing in it speaks for MEL to the teacher" in images[1]["alt"]
-    assert "Where they look" in read.words
-    assert "1 x 2 places in the teacher and 1 x 2 places in the student" in read.words
+    assert "map of MEL in the teacher, which is zero" in images[1]["alt"]
+    assert "Saliency (Grad-CAM)" in read.words
+    assert "1 x 2 in the teacher and 1 x 2 in the student" in read.words
 
 
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda folder: (folder / "images.json").write_text("{}"), "images.json: Field required; it is not as"),
+        (lambda folder: (folder / "images.json").write_text("{}"), "images.json: Field required"),
         (lambda folder: (folder / "001.jpg").unlink(), "001.jpg: not a readable image"),
         (lambda folder: (folder / "001.jpg").write_text("no"), "001.jpg: not a readable image"),
     ],
 )
-def test_what_is_broken_is_told_by_name(run, break_it, message):
+def test_a_broken_file_is_refused_by_name(run, break_it, message):
     break_it(run / "artifacts")
     with pytest.raises(RunError, match=message):
         saliency.read(run)

@@ -8,21 +8,21 @@ from dspkd import reports
 from dspkd.errors import DataError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import subgroups, teacher_predictions, wording
-from dspkd.reports.comparison import contenders
+from dspkd.reports.comparison import arms
 from dspkd.runs import run_folder
 
 CLASSES, IMAGES = ("MEL", "NV", "DF"), (90, 240, 30)
 
 
-def told(run, **changes):
-    """Write attributes.csv: every third image of a man, of whom the classifier knows less."""
+def with_attributes(run):
+    """Write attributes.csv: every third image of a man, and of half the body site."""
     test = Predictions.load(run / "predictions/test.csv")
     rows = [f"{name},{'male' if n % 3 == 0 else 'female'},{'' if n % 2 else 'arm'}" for n, name in enumerate(test.ids)]
     (run / "attributes.csv").write_text("\n".join(["id,sex,body site", *rows]) + "\n")
     return run
 
 
-def confused(run, men=40):
+def worse_for_men(run, men=40):
     """Make the first so many right answers about men wrong."""
     path = run / "predictions/test.csv"
     test = Predictions.load(path)
@@ -35,43 +35,46 @@ def confused(run, men=40):
 
 @pytest.fixture(scope="module")
 def student(fabricated, tmp_path_factory):
-    """A student that fails men, beside its teacher, which fails nobody."""
-    teacher = told(fabricated(short=True, classes=CLASSES, images=IMAGES, place="teacher"))
+    """A student that is worse for men, and its teacher, which is not."""
+    teacher = with_attributes(fabricated(short=True, classes=CLASSES, images=IMAGES, place="teacher"))
     alone = (teacher / "recipe.toml").read_text().replace('teacher = "runs/teacher"', "")
     (teacher / "recipe.toml").write_text(alone)
-    run = confused(told(fabricated(short=True, classes=CLASSES, images=IMAGES)))
+    run = worse_for_men(with_attributes(fabricated(short=True, classes=CLASSES, images=IMAGES)))
     recipe = (run / "recipe.toml").read_text().replace("runs/teacher", str(teacher))
     (run / "recipe.toml").write_text(recipe)
     return run
 
 
-def test_the_page_says_the_gap_and_that_it_came_with_distillation(student, page):
+def test_the_page_has_the_gap_and_its_change_from_the_teacher(student, page):
     reports.write(student)
     words = page(student / "report.html").words
-    found = subgroups.of_run(run_folder.read(student))
-    assert (found.focus, found.taught) == ("MEL", True)
-    (men,) = [group for group in found.sections[0].groups if group.name == "male"]
+    report = subgroups.of_run(run_folder.read(student))
+    assert (report.focus, report.has_teacher) == ("MEL", True)
+    (men,) = [group for group in report.sections[0].groups if group.name == "male"]
     assert men.gaps["accuracy"].p < 0.05
-    assert f"sex: male against female, accuracy: {wording.points(men.gaps['accuracy'].own.value)} points" in words
+    assert (
+        f"sex: male against female, accuracy: {wording.points(men.gaps['accuracy'].own.value)} percentage points"
+        in words
+    )
     assert "from teacher to student, lost" in words
-    assert "Of fewer than 10 lesions nothing is said" in words
+    assert "fewer than 10 lesions" in words
     assert "Sensitivity to MEL" in words
 
 
-def test_sections_say_of_how_many_nothing_is_known_and_a_single_value_is_no_section(student):
-    found = subgroups.of_run(run_folder.read(student))
-    assert [(section.attribute, section.reference, section.unknown) for section in found.sections] == [
+def test_missing_values_are_counted_and_an_attribute_with_one_value_is_left_out(student):
+    report = subgroups.of_run(run_folder.read(student))
+    assert [(section.attribute, section.reference, section.unknown) for section in report.sections] == [
         ("sex", "female", 0)
     ]
 
 
-def test_runs_that_tell_nothing_say_so(whole, page):
+def test_a_run_without_attributes_is_reported_as_such(whole, page):
     assert run_folder.read(whole).attributes is None
     assert subgroups.of_run(run_folder.read(whole)).sections is None
-    assert "was not kept when this run was made" in page(whole / "report.html").words
+    assert "this run did not keep sex, age" in page(whole / "report.html").words
 
 
-def test_a_run_from_before_is_told_by_its_data_set_where_that_is(fabricated, lesions):
+def test_attributes_come_from_the_data_set_where_the_run_has_none(fabricated, lesions):
     run = fabricated(short=True, classes=CLASSES, images=IMAGES, layout="auto", path=str(lesions))
     assert run_folder.read(run).attributes is None  # other images
     from dspkd import data
@@ -79,34 +82,34 @@ def test_a_run_from_before_is_told_by_its_data_set_where_that_is(fabricated, les
     table = data.read("auto", lesions)
     test = Predictions.load(run / "predictions/test.csv").take(np.arange(20))
     replace(test, ids=table.ids[5:25]).save(run / "predictions/test.csv")
-    known = run_folder.read(run).attributes
-    assert known["sex"] == tuple(table.attributes["sex"][5:25])
-    assert set(known) >= {"sex", "age", "body site"}
+    attributes = run_folder.read(run).attributes
+    assert attributes["sex"] == tuple(table.attributes["sex"][5:25])
+    assert set(attributes) >= {"sex", "age", "body site"}
 
 
-def test_the_teachers_answers_are_matched_by_id_and_averaged(student, fabricated):
+def test_the_teachers_predictions_are_matched_by_id_and_averaged(student, fabricated):
     run = run_folder.read(student)
     (folder,) = run.teachers
     own = Predictions.load(folder / "predictions/test.csv")
-    assert np.array_equal(teacher_predictions.answers(run).predicted, own.predicted)
+    assert np.array_equal(teacher_predictions.load(run).predicted, own.predicted)
     rotated = own.take(np.arange(len(own))[::-1])
     rotated.save(folder / "predictions/test.csv")
-    np.testing.assert_allclose(teacher_predictions.answers(run).probabilities, own.probabilities, atol=1e-6)
+    np.testing.assert_allclose(teacher_predictions.load(run).probabilities, own.probabilities, atol=1e-6)
     both = replace(run, recipe=run.recipe.replace(f'teacher = "{folder}"', f'teacher = ["{folder}", "{student}"]'))
     mean = (own.probabilities + run.test.probabilities) / 2
-    np.testing.assert_allclose(teacher_predictions.answers(both).probabilities, mean, atol=1e-6)
+    np.testing.assert_allclose(teacher_predictions.load(both).probabilities, mean, atol=1e-6)
     own.save(folder / "predictions/test.csv")
 
 
-def test_a_teacher_that_is_gone_or_was_tested_on_others_says_nothing(student):
+def test_a_teacher_that_is_gone_or_was_tested_on_other_images_has_no_predictions(student):
     run = run_folder.read(student)
     (folder,) = run.teachers
-    assert teacher_predictions.answers(replace(run, recipe=run.recipe.replace(str(folder), "nowhere"))) is None
-    assert teacher_predictions.answers(replace(run, recipe="")) is None
+    assert teacher_predictions.load(replace(run, recipe=run.recipe.replace(str(folder), "nowhere"))) is None
+    assert teacher_predictions.load(replace(run, recipe="")) is None
     few = replace(run, test=run.test.take(np.arange(30)))
-    assert len(teacher_predictions.answers(few)) == 30
+    assert len(teacher_predictions.load(few)) == 30
     other = replace(few, test=replace(few.test, labels=(few.test.labels + 1) % 3))
-    assert teacher_predictions.answers(other) is None
+    assert teacher_predictions.load(other) is None
 
 
 def test_the_class_of_sensitivity_may_be_chosen(student):
@@ -117,13 +120,13 @@ def test_the_class_of_sensitivity_may_be_chosen(student):
 
 
 def test_a_comparison_has_a_gap_for_each_arm(student, fabricated, page, tmp_path):
-    other = told(fabricated(short=True, classes=CLASSES, images=IMAGES, name="plain", place="plain"))
+    other = with_attributes(fabricated(short=True, classes=CLASSES, images=IMAGES, name="plain", place="plain"))
     out = reports.compare([student, other], tmp_path / "both.html")
     words = page(out).words
     assert "sex: male against female" in words
-    ranked = contenders([run_folder.read(student), run_folder.read(other)])
+    ranked = arms([run_folder.read(student), run_folder.read(other)])
     attributes = run_folder.read(other).attributes
-    rows = subgroups.rows(ranked, [subgroups.of_contender(each, attributes) for each in ranked])
+    rows = subgroups.rows([subgroups.of_arm(each, attributes) for each in ranked])
     assert [(attribute, name) for attribute, _, name, _ in rows] == [("sex", "male")]
     gaps = dict(zip([each.name for each in ranked], rows[0][3], strict=True))
     assert gaps["plain"].own.value > gaps["dspkd-shufflenet"].own.value
@@ -134,7 +137,7 @@ def test_a_comparison_has_a_gap_for_each_arm(student, fabricated, page, tmp_path
 def test_the_numbers_are_in_json_too(student):
     from dspkd.reports import comparison_results
 
-    found = comparison_results.tabulate("", [student], [], controls=(), failed={}, unequal=[])
-    (told_of,) = json.loads(comparison_results.as_json([found]))
-    assert told_of["arms"][0]["runs"][0]["test_evaluations"] is None
-    assert told_of["arms"][0]["compute"]["teachers"]["seconds"] > 0
+    report = comparison_results.tabulate("", [student], [], controls=(), failed={}, unequal=[])
+    (plain,) = json.loads(comparison_results.as_json([report]))
+    assert plain["arms"][0]["runs"][0]["test_evaluations"] is None
+    assert plain["arms"][0]["compute"]["teachers"]["seconds"] > 0

@@ -8,12 +8,12 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import verdicts
 from dspkd.reports import wording
-from dspkd.reports.comparison import contenders
+from dspkd.reports.comparison import arms
 from dspkd.runs import run_folder
 
 
-def answering(pairs, groups=None):
-    """Predictions for (true, answered) pairs of classes out of A, B, C."""
+def one_hot(pairs, groups=None):
+    """Predictions for (true, predicted) pairs of classes out of A, B, C."""
     ids = tuple(str(n) for n in range(len(pairs)))
     return Predictions(
         classes=("A", "B", "C"),
@@ -29,19 +29,19 @@ def run(fabricated):
     return run_folder.read(fabricated(classes=("A", "B", "C"), images=(4, 4, 4), short=True))
 
 
-def test_the_verdict_says_score_chance_best_and_worst(run):
-    test = summarise(answering([(0, 0), (0, 0), (1, 1), (1, 0)], groups=["x", "x", "y", "z"]))
+def test_the_verdict_has_score_chance_best_and_worst(run):
+    test = summarise(one_hot([(0, 0), (0, 0), (1, 1), (1, 0)], groups=["x", "x", "y", "z"]))
     assert wording.verdict(run, test) == (
         "shufflenet_v2_x1_0 (1.26 M parameters), distilled from a teacher, reaches balanced accuracy 0.750 on 4 test "
-        "images of 3 lesions in 2 classes; chance is 0.500. It finds A best (recall 1.000) and B worst (0.500)."
+        "images of 3 lesions in 2 classes; chance is 0.500. Recall is highest for A (1.000), lowest for B (0.500)."
     )
 
 
 def test_the_verdict_names_no_best_where_there_is_none_and_no_teacher_where_there_is_none(run):
     alone = dataclasses.replace(run, result=dataclasses.replace(run.result, teacher=None))
-    said = wording.verdict(alone, summarise(answering([(0, 0), (1, 1)])))
-    assert "distilled" not in said
-    assert said.endswith("It finds every class equally often.")
+    text = wording.verdict(alone, summarise(one_hot([(0, 0), (1, 1)])))
+    assert "distilled" not in text
+    assert text.endswith("the same for every class.")
 
 
 def notes(run, test, val=None, **changes):
@@ -50,39 +50,39 @@ def notes(run, test, val=None, **changes):
 
 
 def test_notes_warn_of_few_images_ties_and_empty_classes(run):
-    tied = answering([(0, 0), (1, 1)])
+    tied = one_hot([(0, 0), (1, 1)])
     tied.logits[1] = 1
-    said = notes(run, tied)
-    assert "moves the recall of A by 1.000, B by 1.000" in said
-    assert "1 test image with several largest logits" in said
-    assert "balanced accuracy is 0.500" in said
-    assert "left out of every mean: C." in said
+    text = notes(run, tied)
+    assert "changes the recall of A by 1.000, B by 1.000" in text
+    assert "1 test image with several largest logits" in text
+    assert "balanced accuracy is 0.500" in text
+    assert "left out of every mean: C." in text
 
 
-def test_notes_are_quiet_where_there_is_nothing_to_say(run):
-    plenty = answering([(n % 3, n % 3) for n in range(150)])
-    said = notes(run, plenty)
-    assert said.startswith("The epochs were chosen on 9 validation images")
+def test_without_limitations_there_is_one_note(run):
+    plenty = one_hot([(n % 3, n % 3) for n in range(150)])
+    text = notes(run, plenty)
+    assert text.startswith("The epochs were chosen on 9 validation images")
     assert len(wording.notes(dataclasses.replace(run, test=plenty), summarise(run.val), summarise(plenty))) == 1
 
 
-def test_notes_tell_of_lesions_that_are_in_two_parts(run):
-    test, val = answering([(0, 0), (1, 1)], groups=["x", "y"]), answering([(0, 0), (1, 1)], groups=["y", "z"])
+def test_notes_warn_of_lesions_in_two_parts(run):
+    test, val = one_hot([(0, 0), (1, 1)], groups=["x", "y"]), one_hot([(0, 0), (1, 1)], groups=["y", "z"])
     assert "1 lesion of the test images also occur" in notes(run, test, val)
 
 
-def arms(run, rights):
-    """Contenders by the numbers of right answers of their runs, of 200 images."""
+def arms_of(run, rights):
+    """Arms by the numbers of right predictions of their runs, of 200 images."""
     runs = [
         dataclasses.replace(
             run,
             result=dataclasses.replace(run.result, name=name, seed=seed),
-            test=answering([(0, 0 if n < right else 1) for n in range(200)]),
+            test=one_hot([(0, 0 if n < right else 1) for n in range(200)]),
         )
         for name, several in rights.items()
         for seed, right in enumerate(several)
     ]
-    ranked = contenders(runs)
+    ranked = arms(runs)
     return ranked, verdicts({arm.name: [of.test for of in arm.runs] for arm in ranked}, resamples=300)
 
 
@@ -106,9 +106,9 @@ def arms(run, rights):
     ],
 )
 def test_a_lead_is_called_better_only_where_it_is_significant(run, rights, says):
-    assert re.search(says, wording.comparison(*arms(run, rights)))
+    assert re.search(says, wording.comparison(*arms_of(run, rights)))
 
 
-def test_p_values_are_not_more_exact_than_they_are():
+def test_p_values_and_differences_are_rounded():
     assert [wording.p_value(p) for p in (0.0312, 1e-9, 1.0, None)] == ["0.031", "< 0.001", "1.000", "\N{EN DASH}"]
     assert [wording.points(share) for share in (0.0164, -0.2, 0.0)] == ["+1.6", "\N{MINUS SIGN}20.0", "+0.0"]

@@ -41,13 +41,18 @@ def print_ledger(console: Console, part: FidelityPart, forgotten: Sequence[Image
     title = "forgotten, of what the teacher has right; copied and corrected, of what it has wrong"
     table = headed(title, ["class"], ["images", "forgotten", "copied", "corrected", "same", "KL"])
     for row in [*part.classes, part.total]:
-        fates = ((row.forgotten, row.known), (row.copied, row.missed), (row.corrected, row.missed))
+        fates = (
+            (row.forgotten, row.teacher_right),
+            (row.copied, row.teacher_wrong),
+            (row.corrected, row.teacher_wrong),
+        )
         kl = "-" if row.kl is None else f"{row.kl:.3f}"
         counts = [f"{count:,} of {of:,}" for count, of in fates]
         table.add_row(row.name, f"{row.images:,}", *counts, _share(row.agreement), kl)
     console.print(table)
     for entry in forgotten[:most]:
-        said = "  ".join(f"{who} {answer} ({entry.truth} {p:.2f})" for who, (answer, p) in entry.answers.items())
+        answers = entry.predictions.items()
+        said = "  ".join(f"{who} {predicted} ({entry.truth} {p:.2f})" for who, (predicted, p) in answers)
         about = f"  ({entry.about})" if entry.about else ""
         console.print(f"{entry.truth}  {entry.id}  {said}{about}", soft_wrap=True)
     if len(forgotten) > most:
@@ -108,14 +113,14 @@ def print_subgroups(console: Console, told: SubgroupReport) -> None:
     if told.focus:
         titles["sensitivity"] = f"sensitivity to {told.focus}"
     for section in told.sections or ():
-        title = f"{section.attribute}, with 95 % intervals; - is too few to say"
+        title = f"{section.attribute}, with 95 % intervals; -: too few lesions"
         table = headed(title, [section.attribute], ["lesions", *titles.values()])
         for group in section.groups:
             told_of = [_with_interval(group.figures[metric]) for metric in titles]
             table.add_row(group.name, str(group.lesions), *told_of)
         console.print(table)
-    for sentence in told.shown:
-        console.print(f"shown: {sentence}", soft_wrap=True)
+    for sentence in told.significant:
+        console.print(f"significant: {sentence}", soft_wrap=True)
 
 
 def _with_interval(of: Estimate | None) -> str:

@@ -1,4 +1,4 @@
-"""Does a probability mean what it says? Of images answered with probability 0.8, 80 % should be right."""
+"""Calibration: of images predicted with probability 0.8, 80 % should be right."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from scipy.special import log_softmax
 from dspkd.evaluation.predictions import Predictions
 
 BINS = 15
-"""Into how many bins of equal width probabilities are sorted; the number of Guo et al."""
+"""Number of bins of equal width, as in Guo et al."""
 
 _TEMPERATURES = (0.05, 20.0)
 
 DEFINITIONS: dict[str, str] = {
-    "ece": "expected calibration error: gap between confidence (the largest probability) and share of right answers, "
-    f"mean over {BINS} bins of confidence, each counting by its images",
+    "ece": "expected calibration error: gap between confidence (the largest probability) and accuracy, "
+    f"mean over {BINS} bins of confidence, weighted by their images",
     "classwise_ece": "the same for each class, its probability against the share of images that have it; their mean",
     "brier": "mean over images of the squared distance between probabilities and truth, summed over classes: 0 to 2",
     "log_loss": "mean over images of minus the natural logarithm of the true class's probability",
 }
-"""One line per field of `Calibration`, to be printed beside its number."""
+"""One line per field of `Calibration`, printed beside its number."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far probabilities are from what they say; the fields are as in `DEFINITIONS`, 0 is perfect."""
+    """Calibration errors; the fields are as in `DEFINITIONS`, 0 is perfect."""
 
     ece: float
     classwise_ece: float
@@ -38,7 +38,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Bin:
-    """The images whose confidence lies in one bin: how many, their mean confidence, the share that is right."""
+    """The images whose confidence lies in one bin: their number, mean confidence and accuracy."""
 
     images: int
     confidence: float
@@ -46,7 +46,7 @@ class Bin:
 
 
 def calibration(predictions: Predictions) -> Calibration:
-    """Return how well the probabilities of `predictions` are calibrated.
+    """Compute the calibration errors of the probabilities of `predictions`.
 
     Source: Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017, for the ECE; Kull et al., *Beyond
     temperature scaling*, NeurIPS 2019, class by class; Brier, Monthly Weather Review 1950, with all classes summed.
@@ -63,7 +63,7 @@ def calibration(predictions: Predictions) -> Calibration:
 
 
 def reliability(predictions: Predictions) -> list[Bin]:
-    """Return the bins of confidence that have images, least first."""
+    """Return the bins of confidence that have images, in rising order."""
     confidence_N = predictions.probabilities.max(axis=1)
     right_N = predictions.predicted == predictions.labels
     bin_N = _bins(confidence_N)
@@ -72,20 +72,20 @@ def reliability(predictions: Predictions) -> list[Bin]:
 
 
 def temperature(validation: Predictions) -> float:
-    """Return the temperature by which logits are to be divided, so that the log loss on `validation` is least.
+    """Fit the temperature that logits are divided by so that the log loss on `validation` is least.
 
-    One number for all: it changes no answer. Between 0.05 and 20; an end is reached only where every answer is right,
-    or none is.
+    One number for all images and classes, so no prediction changes. Between 0.05 and 20; an end is reached only where
+    every prediction is right, or none is.
 
     Source: Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017.
     """
-    found = optimize.minimize_scalar(
+    fit = optimize.minimize_scalar(
         lambda log: _log_loss(validation, float(np.exp(log))),
         bounds=np.log(_TEMPERATURES),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(np.exp(found.x))
+    return float(np.exp(fit.x))
 
 
 def scaled(predictions: Predictions, temperature: float) -> Predictions:
@@ -98,11 +98,11 @@ def _log_loss(predictions: Predictions, temperature: float) -> float:
     return float(-log_p_NK[np.arange(len(predictions)), predictions.labels].mean())
 
 
-def _gap(said_N: NDArray[np.float64], true_N: NDArray[np.float64]) -> float:
-    """Return the mean over bins of |said - true|, each bin counting by its images."""
-    bin_N = _bins(said_N)
-    sums = np.bincount(bin_N, said_N - true_N, minlength=BINS)
-    return float(np.abs(sums).sum() / len(said_N))
+def _gap(p_N: NDArray[np.float64], true_N: NDArray[np.float64]) -> float:
+    """Return the mean over bins of |p - true|, weighted by their images."""
+    bin_N = _bins(p_N)
+    sums = np.bincount(bin_N, p_N - true_N, minlength=BINS)
+    return float(np.abs(sums).sum() / len(p_N))
 
 
 def _bins(share_N: NDArray[np.float64]) -> NDArray[np.int64]:

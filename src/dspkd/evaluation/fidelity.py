@@ -1,6 +1,6 @@
-r"""What a student made of its teacher's answers: kept, forgot, corrected or copied, image by image.
+r"""Teacher-student agreement: predictions kept, forgotten, corrected or copied, image by image.
 
-The answer to an image is its largest logit; of tied ones, the first. How far two answers lie apart is
+The prediction for an image is its largest logit; of tied ones, the first. The distance of two predictions is
 
 .. math:: \mathrm{KL}(p^t \,\|\, p^s) = \sum_k p^t_k\,(\log p^t_k - \log p^s_k) \quad\text{in nats, at temperature 1.}
 """
@@ -25,12 +25,12 @@ FATES: dict[str, str] = {
     "corrected": "the teacher is wrong, the student is right",
     "kept": "both are right",
 }
-"""What can become of a teacher's answer; each image has one of these."""
+"""What can become of a teacher's prediction; each image has one of these."""
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """A student's answers beside its teacher's.
+    """Predictions of a student and its teacher, compared image by image.
 
     Attributes
     ----------
@@ -52,11 +52,11 @@ class Agreement:
 
     @property
     def agrees(self) -> NDArray[np.bool_]:
-        """``[N]``, whether both give the same answer, right or wrong."""
+        """``[N]``, whether both predict the same class, right or wrong."""
         return np.asarray(self.student.predicted == self.teacher.predicted)
 
     def drop(self) -> NDArray[np.float64]:
-        """Return ``[N]``, by how much the student gives the true class less probability than the teacher."""
+        """Return ``[N]`` probabilities of the true class, the teacher's less the student's."""
         rows = np.arange(len(self))
         true = self.student.labels
         return np.asarray(self.teacher.probabilities[rows, true] - self.student.probabilities[rows, true])
@@ -64,7 +64,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many answers of a set of images had which fate.
+    """Counts of the fates in a set of images.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Tally:
     images
         At least 0; `forgotten`, `copied`, `otherwise`, `corrected` and `kept` add up to it.
     agreement, kl
-        Share of images with the same answer, and mean KL(teacher || student) in nats; None without images.
+        Share of images with the same prediction, and mean KL(teacher || student) in nats; None without images.
     """
 
     name: str
@@ -87,38 +87,38 @@ class Tally:
     kl: float | None
 
     @property
-    def known(self) -> int:
+    def teacher_right(self) -> int:
         """Images that the teacher has right."""
         return self.forgotten + self.kept
 
     @property
-    def missed(self) -> int:
+    def teacher_wrong(self) -> int:
         """Images that the teacher has wrong."""
-        return self.images - self.known
+        return self.images - self.teacher_right
 
     @property
     def forgets(self) -> float | None:
         """Of what the teacher has right, the share that the student has wrong."""
-        return self.forgotten / self.known if self.known else None
+        return self.forgotten / self.teacher_right if self.teacher_right else None
 
     @property
     def copies(self) -> float | None:
-        """Of what the teacher has wrong, the share that the student answers with the same wrong class."""
-        return self.copied / self.missed if self.missed else None
+        """Of what the teacher has wrong, the share for which the student predicts the same wrong class."""
+        return self.copied / self.teacher_wrong if self.teacher_wrong else None
 
     @property
     def corrects(self) -> float | None:
         """Of what the teacher has wrong, the share that the student has right."""
-        return self.corrected / self.missed if self.missed else None
+        return self.corrected / self.teacher_wrong if self.teacher_wrong else None
 
 
 def agreement(student: Predictions, teacher: Predictions) -> Agreement:
-    """Return what became of each of the teacher's answers, in the student's order of images.
+    """Compare a student's predictions with its teacher's, in the student's order of images.
 
     Raises
     ------
     DataError
-        The two do not speak of the same images with the same classes and labels.
+        The two are not predictions of the same images with the same classes and labels.
     """
     teacher = _in_order_of(student, teacher)
     labels = student.labels
@@ -127,16 +127,16 @@ def agreement(student: Predictions, teacher: Predictions) -> Agreement:
     fates = np.select(
         [mine & theirs, mine, theirs, same], ["kept", "corrected", "forgotten", "copied"], "wrong otherwise"
     )
-    log_p, log_q = (log_softmax(each.logits.astype(np.float64), axis=1) for each in (teacher, student))
+    log_p, log_q = (log_softmax(of.logits.astype(np.float64), axis=1) for of in (teacher, student))
     kl_N = np.sum(np.exp(log_p) * (log_p - log_q), axis=1)
     return Agreement(student, teacher, fates, np.maximum(kl_N, 0.0))  # rounding may fall short of 0
 
 
-def tally(found: Agreement, name: str = "all", among: NDArray[np.bool_] | None = None) -> Tally:
-    """Return how many images had which fate, of all or of those ``[N]`` that are `among`."""
-    chosen = np.ones(len(found), dtype=bool) if among is None else among
-    fates = found.fates[chosen]
-    there = len(fates) > 0
+def tally(compared: Agreement, name: str = "all", among: NDArray[np.bool_] | None = None) -> Tally:
+    """Count the fates of all images, or of those where `among` ``[N]`` is true."""
+    chosen = np.ones(len(compared), dtype=bool) if among is None else among
+    fates = compared.fates[chosen]
+    empty = len(fates) == 0
     return Tally(
         name=name,
         images=len(fates),
@@ -145,51 +145,51 @@ def tally(found: Agreement, name: str = "all", among: NDArray[np.bool_] | None =
         otherwise=int(np.sum(fates == "wrong otherwise")),
         corrected=int(np.sum(fates == "corrected")),
         kept=int(np.sum(fates == "kept")),
-        agreement=float(found.agrees[chosen].mean()) if there else None,
-        kl=float(found.kl[chosen].mean()) if there else None,
+        agreement=None if empty else float(compared.agrees[chosen].mean()),
+        kl=None if empty else float(compared.kl[chosen].mean()),
     )
 
 
-def by_class(found: Agreement) -> list[Tally]:
+def by_class(compared: Agreement) -> list[Tally]:
     """Return a tally for each class of the labels, melanoma first, then in class order; classes without images too."""
-    classes = found.student.classes
-    return [tally(found, classes[k], found.student.labels == k) for k in class_order(classes)]
+    classes = compared.student.classes
+    return [tally(compared, classes[k], compared.student.labels == k) for k in class_order(classes)]
 
 
-def by_value(found: Agreement, values: Sequence[str]) -> list[Tally]:
+def by_value(compared: Agreement, values: Sequence[str]) -> list[Tally]:
     """Return a tally for each of the ``N`` values that an attribute, such as sex, has; in the values' own order."""
-    if len(values) != len(found):
-        raise DataError(f"{len(values)} values for {len(found)} images; there must be one for each")
+    if len(values) != len(compared):
+        raise DataError(f"{len(values)} values for {len(compared)} images; there must be one for each")
     values_N = np.array(values)
-    return [tally(found, str(value), values_N == value) for value in np.unique(values_N)]
+    return [tally(compared, str(value), values_N == value) for value in np.unique(values_N)]
 
 
-def listed(found: Agreement, fate: str, subgroups: Sequence[str] | None = None) -> list[int]:
+def listed(compared: Agreement, fate: str, subgroups: Sequence[str] | None = None) -> list[int]:
     """Return the rows with a fate: melanoma first, then by class, then by subgroup, then by `Agreement.drop`.
 
     Parameters
     ----------
-    found
-        The ledger.
+    compared
+        Student and teacher.
     fate
         One of `FATES`.
     subgroups
-        ``N`` texts, whom each image shows, such as "female, 40 to 59"; none sorts by class alone.
+        ``N`` texts that describe the person in each image, such as "female, 40 to 59"; None sorts by class alone.
     """
-    place = {k: n for n, k in enumerate(class_order(found.student.classes))}
-    drop = found.drop()
-    rows = np.flatnonzero(found.fates == fate).tolist()
-    labels = found.student.labels
+    place = {k: n for n, k in enumerate(class_order(compared.student.classes))}
+    drop = compared.drop()
+    rows = np.flatnonzero(compared.fates == fate).tolist()
+    labels = compared.student.labels
 
     def key(row: int) -> tuple[int, str, float, str]:
         subgroup = subgroups[row] if subgroups is not None else ""
-        return place[int(labels[row])], subgroup, -float(drop[row]), found.student.ids[row]
+        return place[int(labels[row])], subgroup, -float(drop[row]), compared.student.ids[row]
 
     return sorted(rows, key=key)
 
 
 def class_order(classes: Sequence[str]) -> list[int]:
-    """Return the class numbers, melanoma's first where a class is called so.
+    """Return the class numbers, melanoma first where there is one.
 
     >>> class_order(("NV", "BCC", "MEL")), class_order(("A", "B"))
     ([2, 0, 1], [0, 1])
@@ -203,7 +203,7 @@ def _in_order_of(student: Predictions, teacher: Predictions) -> Predictions:
     if student.classes != teacher.classes:
         raise DataError(
             f"the student's classes are {', '.join(student.classes)}, the teacher's {', '.join(teacher.classes)}; "
-            "answers compare where both tell the same classes apart"
+            "agreement needs the same classes in the same order"
         )
     row_of = {name: row for row, name in enumerate(teacher.ids)}
     lacking = [name for name in student.ids if name not in row_of]
@@ -211,14 +211,14 @@ def _in_order_of(student: Predictions, teacher: Predictions) -> Predictions:
     if lacking or beyond:
         example = lacking[0] if lacking else next(name for name in teacher.ids if name not in set(student.ids))
         raise DataError(
-            f"the teacher answered {len(lacking)} of the student's {len(student)} images not, and {beyond} others, "
-            f"e.g. {example!r}; both must be judged on the same images"
+            f"the teacher has no prediction for {len(lacking)} of the student's {len(student)} images, and {beyond} "
+            f"for other images, e.g. {example!r}; evaluate both on the same images"
         )
     rows = np.array([row_of[name] for name in student.ids])
     for row in np.flatnonzero(teacher.labels[rows] != student.labels)[:1]:
         raise DataError(
-            f"id {student.ids[row]!r}: its label is {student.classes[student.labels[row]]} beside the student's answer "
-            f"and {student.classes[teacher.labels[rows[row]]]} beside the teacher's"
+            f"id {student.ids[row]!r}: its label is {student.classes[student.labels[row]]} in the student's "
+            f"predictions and {student.classes[teacher.labels[rows[row]]]} in the teacher's"
         )
     groups = tuple(teacher.groups[row] for row in rows)
     return replace(teacher, ids=student.ids, groups=groups, labels=teacher.labels[rows], logits=teacher.logits[rows])

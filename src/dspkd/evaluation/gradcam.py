@@ -1,4 +1,4 @@
-r"""Where a network finds what speaks for a class: Grad-CAM on the map that its classifier pools."""
+"""Grad-CAM on the feature map that the classifier pools."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def grad_cam(network: nn.Module, images_B3HW: Tensor, classes_B: Tensor) -> Tensor:
-    r"""Return, for each image, what each place of the `last` map adds to the logit of a class.
+    r"""Compute the Grad-CAM map of a class for each image, from the `last` feature map.
 
     .. math:: \alpha_c = \frac1{HW} \sum_{ij} \frac{\partial z_k}{\partial A_{cij}}, \qquad
               L_{ij} = \mathrm{ReLU}\Big(\sum_c \alpha_c A_{cij}\Big)
@@ -15,8 +15,8 @@ def grad_cam(network: nn.Module, images_B3HW: Tensor, classes_B: Tensor) -> Tens
     Parameters
     ----------
     network
-        Called as ``network(images)``, answers with an `Output`. It is used in evaluation mode, which is undone after;
-        its parameters are left alone and may be frozen.
+        Called as ``network(images)``, returns an `Output`. It runs in evaluation mode and its mode is restored; its
+        parameters do not change and may be frozen.
     images_B3HW
         Float images in [0, 1], on the network's device.
     classes_B
@@ -26,13 +26,14 @@ def grad_cam(network: nn.Module, images_B3HW: Tensor, classes_B: Tensor) -> Tens
     -------
     Tensor
         ``[B, H, W]`` float32 on the CPU, H and W those of the map, each image divided by its greatest value, so in
-        [0, 1]. All zeros where nothing speaks for the class.
+        [0, 1]. All zeros where nothing contributes to the class.
 
     Notes
     -----
     Where the classifier is linear in the mean of the map, :math:`\alpha_c` is its weight over HW, and this is the
-    class activation map of Zhou et al. (2016) without its negative part. It has no more detail than the map has
-    places. A heat map shows what the logit follows from here, not why, and says nothing of whether it should.
+    class activation map of Zhou et al. (2016) without its negative part. Its
+    resolution is that of the feature map. A heat map shows which places raise the logit, not why they do, nor whether
+    they should.
 
     Source: Selvaraju et al., *Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization*,
     ICCV 2017.
@@ -40,9 +41,9 @@ def grad_cam(network: nn.Module, images_B3HW: Tensor, classes_B: Tensor) -> Tens
     training = network.training
     network.eval()
     with torch.enable_grad():
-        said = network(images_B3HW.detach().requires_grad_())  # so that frozen networks have gradients too
-        map_BCHW = said.maps["last"]
-        chosen = said.logits.float().gather(1, classes_B.to(said.logits.device)[:, None]).sum()
+        output = network(images_B3HW.detach().requires_grad_())  # so that frozen networks have gradients too
+        map_BCHW = output.maps["last"]
+        chosen = output.logits.float().gather(1, classes_B.to(output.logits.device)[:, None]).sum()
         (slopes_BCHW,) = torch.autograd.grad(chosen, map_BCHW)  # images do not mix in evaluation mode
     network.train(training)
     weights_BC11 = slopes_BCHW.float().mean(dim=(2, 3), keepdim=True)

@@ -1,4 +1,4 @@
-"""Run a network over images and keep what it said."""
+"""Run a network over images and keep its logits."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def predict(
     Parameters
     ----------
     network
-        Called as ``network(images)`` in evaluation mode, answers with an `Output`; its mode is restored after.
+        Called as ``network(images)`` in evaluation mode, returns an `Output`; its mode is restored after.
     table
-        That the batches' ``index`` points into.
+        The table that the batches' ``index`` refers to.
     batches
         From `dspkd.data.loader.in_order`.
-    device, half
+    device, bf16
         Where to compute, and whether in bfloat16.
     """
     training = network.training
@@ -45,30 +45,30 @@ def ask(
     device: torch.device,
     bf16: bool = False,
 ) -> tuple[Predictions, NDArray[np.float32]]:
-    """Return what `answer` says of the images, and the pooled vectors ``[N, D]``; arguments as of `predict`.
+    """Return the predictions of `answer` and the pooled vectors ``[N, D]``; other arguments as of `predict`.
 
-    `answer` is given each batch on `device`. A teacher's ``answer`` will do, and so will a network in evaluation mode.
+    `answer` gets each batch on `device`: a teacher's ``answer``, or a network in evaluation mode.
     """
     logits, pooled, rows = [], [], []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for batch in batches:
-            said = answer(batch.to(device))
-            logits.append(_fetched(said.logits))
-            pooled.append(_fetched(said.pooled))
+            output = answer(batch.to(device))
+            logits.append(_to_cpu(output.logits))
+            pooled.append(_to_cpu(output.pooled))
             rows.append(batch.index)
     if device.type == "cuda":
-        torch.cuda.synchronize(device)  # once, for all that is on its way
-    shown = torch.cat(rows).numpy()
+        torch.cuda.synchronize(device)  # once, for all copies under way
+    indices = torch.cat(rows).numpy()
     predictions = Predictions(
         classes=table.classes,
-        ids=tuple(table.ids[row] for row in shown),
-        groups=tuple(table.groups[row] for row in shown),
-        labels=table.labels[shown].astype(np.int64),
+        ids=tuple(table.ids[row] for row in indices),
+        groups=tuple(table.groups[row] for row in indices),
+        labels=table.labels[indices].astype(np.int64),
         logits=torch.cat(logits).numpy(),
     )
     return predictions, torch.cat(pooled).numpy()
 
 
-def _fetched(values: Tensor) -> Tensor:
-    """Return values in main memory, where those of a CUDA device may not have arrived yet."""
+def _to_cpu(values: Tensor) -> Tensor:
+    """Copy values to main memory; a copy from CUDA may still be under way on return."""
     return values.float().to("cpu", non_blocking=values.device.type == "cuda")

@@ -1,11 +1,11 @@
-"""How sure a score is: what other lesions, and other seeds, would have given.
+"""Confidence intervals of scores over lesions (bootstrap) and over seeds.
 
-Two things are drawn by chance before a score is read: the lesions of the test set, and the seeds of the runs. Images of
+Two things vary by chance: the lesions of the test set, and the seeds of the runs. Images of
 one lesion are not independent, so lesions (or patients) are resampled, never images; all runs are scored on the same
-resamples, so that what makes a resample hard cancels from a difference. Of seeds there are too few to resample: three
-drawn with replacement show two thirds of their variance, and tails that are far too light. So lesions are bootstrapped,
-and the seeds' own variance is added in closed form, with Student's quantiles. How often that errs, beside the ways that
-it replaces, is measured by ``benchmarks/verdict_errors.py``.
+resamples, so that the difficulty of a resample cancels from a difference. Seeds are too few to resample: three drawn
+with replacement have two thirds of the variance, and far too light tails. So lesions are bootstrapped, and the variance
+over seeds is added in closed form, with Student's quantiles. ``benchmarks/verdict_errors.py`` measures the error rates
+of this and of the alternatives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dspkd.errors import DataError
 from dspkd.evaluation.predictions import Predictions
 
 METRICS = ("balanced_accuracy", "f1_macro", "accuracy")
-"""The scores that are resampled: those that a confusion matrix gives, named as in `Summary`; the first one decides."""
+"""The scores that are resampled, all from the confusion matrix, named as in `Summary`; the first is the primary one."""
 
 CONFIDENCE = 0.95
 """That of every interval."""
@@ -47,7 +47,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean score over runs, or the difference of two, and how far chance may have moved it.
+    """A mean score over runs, or the difference of two, with its interval.
 
     Attributes
     ----------
@@ -58,10 +58,10 @@ class Estimate:
     error
         Standard error.
     freedom
-        Degrees of freedom of Student's distribution that ``value / error`` is read against; infinite for a normal one.
+        Degrees of freedom of Student's distribution for ``value / error``; infinite for a normal one.
     seeds
-        What seeds add to `error`, as a standard error; None where no arm has a second run to tell, so that the interval
-        speaks of these very runs and not of their recipes.
+        The part of `error` from seeds, as a standard error; None where no arm has a second run, so that the interval
+        is for these runs and not for their recipes.
     """
 
     value: float
@@ -76,15 +76,15 @@ def resample(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int 
     r"""Score runs on the images as they are and on resamples of their groups, drawn with replacement.
 
     A resample has as many groups as there are, some of them several times. It is scored from the counts of its groups
-    (times drawn ``[S, G]`` times counts ``[G, ...]``), not image by image. A class that a resample lacks is left out of
-    its means, as in `summarise`.
+    (times drawn ``[S, G]`` times counts ``[G, ...]``), not image by image. A class missing from a resample is left out
+    of its means, as in `summarise`.
 
     Parameters
     ----------
     runs
         R predictions of the same images.
     resamples, seed
-        S, and what they are drawn with: the same seed gives the same resamples.
+        S, and the random seed: the same seed gives the same resamples.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def resample(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int 
 
     Notes
     -----
-    Of a class with g groups, a bootstrap shows (g - 1) / g of the variance: too little where g is below about ten.
+    For a class with g groups, a bootstrap has (g - 1) / g of the variance: too little where g is below about ten.
 
     Source: Efron, Tibshirani, *An Introduction to the Bootstrap*, 1993; Field, Welsh, *Bootstrapping clustered data*,
     JRSS B 2007, for drawing whole groups.
@@ -111,7 +111,7 @@ def resample(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int 
 
 
 def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.float32]]:
-    """Yield how often each of G groups is drawn in each of S resamples, ``[S', G]`` whole numbers at a time."""
+    """Yield how often each of G groups is drawn in each resample, in chunks ``[S', G]`` that add up to S resamples."""
     generator = np.random.default_rng(seed)
     chunk = max(1, _WEIGHTS_AT_ONCE // groups)
     for first in range(0, resamples, chunk):
@@ -122,22 +122,21 @@ def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.
 
 
 def resample_f1(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int = 0) -> dict[str, Scores]:
-    """Do as `resample` does for the F1 of each class that has images: ``{class: scores}``, on the same resamples.
+    """Return ``{class: scores}`` of the F1 of each class that has images, on the resamples of `resample`.
 
-    A resample without an image of a class, and without one that is called so, gives it 0: the class then has an
-    interval that begins there.
+    A resample without an image of a class, true or predicted, gives it 0: its interval then begins there.
     """
     counts_GX = _counts(runs)
     names = runs[0].classes
     drawn = [_parts(times_SG @ counts_GX, len(names))[2] for times_SG in draws(len(counts_GX), resamples, seed=seed)]
     observed_1RK = _parts(counts_GX.sum(axis=0, keepdims=True), len(names))[2]
     drawn_SRK = np.concatenate(drawn)
-    there = np.flatnonzero(counts_GX[:, : len(names)].sum(axis=0))
-    return {names[k]: Scores(observed_1RK[0, :, k], drawn_SRK[:, :, k].T) for k in there}
+    present = np.flatnonzero(counts_GX[:, : len(names)].sum(axis=0))
+    return {names[k]: Scores(observed_1RK[0, :, k], drawn_SRK[:, :, k].T) for k in present}
 
 
 def percentiles(scores: Scores, run: int = 0) -> tuple[float, float]:
-    """Return the ends of the middle `CONFIDENCE` of one run's resamples: its interval over lesions, the run given."""
+    """Return the percentile interval of one run over lesions, of confidence `CONFIDENCE`."""
     low, high = np.quantile(scores.drawn[run], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
@@ -159,14 +158,14 @@ def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = (), *, l
     one, other
         Rows of the runs of each arm; without `other`, the mean of `one` alone.
     lend
-        Let an arm with a single run borrow the seeds' variance of the other. Not where that run is meant itself, as a
-        teacher is, and no recipe behind it.
+        Let an arm with a single run borrow the other's variance over seeds. False where the interval is for that very
+        run, such as a teacher, and not for its recipe.
 
     Notes
     -----
-    Seeds of two arms are taken as independent, which is on the safe side where equal seeds rise and fall together.
-    Inferred: an arm with a single run borrows the variance of the other arm's seeds; and the lesions' part v counts as
-    known exactly, its degrees of freedom being those of hundreds of lesions.
+    Seeds of two arms are taken as independent, which is conservative where equal seeds rise and fall together.
+    Inferred: an arm with a single run borrows the variance of the other arm's seeds; and the lesions' part v is taken
+    as known exactly, since its degrees of freedom are those of hundreds of lesions.
 
     Source: Satterthwaite, *An approximate distribution of estimates of variance components*, Biometrics 1946; Welch,
     Biometrika 1947.
@@ -185,10 +184,10 @@ def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = (), *, l
 
 
 def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
-    r"""Return the interval of a share of images, such as a recall, where images of one lesion go together.
+    r"""Return Wilson's interval of a share of images, such as a recall, with the images of a lesion correlated.
 
-    Wilson's interval with Kish's effective number of images, :math:`n = (\sum_g m_g)^2 / \sum_g m_g^2`, which supposes
-    that the images of a lesion are all right or all wrong: on the safe side. It keeps its width where all or none are
+    Uses Kish's effective number of images, :math:`n = (\sum_g m_g)^2 / \sum_g m_g^2`, which supposes that the images of
+    a lesion are all right or all wrong: conservative. It keeps its width where all or none are
     right, where a bootstrap has none.
 
     Parameters
@@ -210,7 +209,7 @@ def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tu
 
 @dataclass(frozen=True)
 class _SeedPart:
-    """What an arm's seeds add to the squared error, what of that the lesions' part has counted, and its freedom."""
+    """An arm's share of the squared error from seeds, the part of it already in v, and its degrees of freedom."""
 
     variance: float
     counted: float
@@ -218,13 +217,13 @@ class _SeedPart:
 
 
 def _seed_parts(scores: Scores, arms: Sequence[NDArray[np.int64]], lend: bool) -> list[_SeedPart]:
-    """Return the part of each arm, or of both together where one borrows; empty where no arm has a second run."""
-    known = [_of_several(scores, rows) for rows in arms if len(rows) > 1]
-    if lend and len(known) == 1 and len(arms) == 2:
-        (lender,) = known
+    """Return the seed part of each arm, or of both together where one borrows; empty where no arm has a second run."""
+    parts = [_of_several(scores, rows) for rows in arms if len(rows) > 1]
+    if lend and len(parts) == 1 and len(arms) == 2:
+        (lender,) = parts
         times = max(map(len, arms)) + 1  # the lender's n-th part, and the whole for the single run
         return [_SeedPart(times * lender.variance, times * lender.counted, lender.freedom)]
-    return known
+    return parts
 
 
 def _of_several(scores: Scores, rows: NDArray[np.int64]) -> _SeedPart:
@@ -235,12 +234,12 @@ def _of_several(scores: Scores, rows: NDArray[np.int64]) -> _SeedPart:
 
 
 def _counts(runs: Sequence[Predictions]) -> NDArray[np.float32]:
-    """Return counts ``[G, K + 2RK]`` of each group: images of each class; then, run by run, those right and answered.
+    """Return counts ``[G, K + 2RK]`` of each group: images of each class; then, run by run, right and predicted.
 
     In float32, which holds counts up to 16 million exactly.
     """
     if not runs:
-        raise DataError("there is nothing to resample; give the predictions of at least one run")
+        raise DataError("nothing to resample; give the predictions of at least one run")
     first, classes = runs[0], len(runs[0].classes)
     for run in runs[1:]:
         require_same_images(first, run)
@@ -270,17 +269,17 @@ def _scores(counts_SX: NDArray[np.float32], classes: int) -> NDArray[np.float64]
 def _parts(
     counts_SX: NDArray[np.float32], classes: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return, of counts laid out as in `_counts`: which classes are there, their recall and F1, and accuracy."""
+    """Return which classes are present, their recall and F1, and accuracy, from counts laid out as in `_counts`."""
     images_S1K = counts_SX[:, None, :classes].astype(np.float64)
-    right_SRK, answered_SRK = np.moveaxis(counts_SX[:, classes:].reshape(len(counts_SX), -1, 2, classes), 2, 0)
+    right_SRK, predicted_SRK = np.moveaxis(counts_SX[:, classes:].reshape(len(counts_SX), -1, 2, classes), 2, 0)
     present_S1K = images_S1K > 0
     recall_SRK = right_SRK / np.maximum(images_S1K, 1)
-    f1_SRK = np.where(present_S1K, 2 * right_SRK / np.maximum(answered_SRK + images_S1K, 1), 0)
+    f1_SRK = np.where(present_S1K, 2 * right_SRK / np.maximum(predicted_SRK + images_S1K, 1), 0)
     return present_S1K, recall_SRK, f1_SRK, right_SRK.sum(axis=2) / images_S1K.sum(axis=2)
 
 
 def require_same_images(first: Predictions, run: Predictions) -> None:
-    """Refuse runs that were not tested on the same images."""
+    """Raise DataError where two runs were not tested on the same images."""
     same = {
         "classes": first.classes == run.classes,
         "ids": first.ids == run.ids,
@@ -289,4 +288,4 @@ def require_same_images(first: Predictions, run: Predictions) -> None:
     }
     for what, equal in same.items():
         if not equal:
-            raise DataError(f"the runs' {what} differ; resample runs that were tested on the same images")
+            raise DataError(f"the runs' {what} differ; compare runs that were tested on the same images")

@@ -1,4 +1,4 @@
-"""The ISIC 2019 challenge: its submission file, and what its scorer would say of one."""
+"""The ISIC 2019 challenge: its metrics and its submission file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dspkd.evaluation.ranking import ranking
 
 @dataclass(frozen=True)
 class Challenge:
-    """What the challenge's scorer says, rounded nowhere.
+    """The metrics of the challenge's scorer, not rounded.
 
     Attributes
     ----------
     balanced_accuracy
-        What ranks submissions: mean recall over the classes that have images, a tied maximum counting as wrong.
+        The metric that ranks submissions: mean recall over the classes that have images, a tied maximum is wrong.
     accuracy, sensitivity, specificity, dice, ppv, npv
         Macro means over classes of one class against the rest, where an image is given a class if its probability is
         *above 0.5*, so that an image may be given no class at all. 0/0 counts as 1.
     auc, auc_above_80, average_precision
-        Macro means over the classes that have images, of all probabilities asked for. None where no class has any.
+        Macro means over the classes that have images, over all thresholds. None where no class has any.
     """
 
     balanced_accuracy: float
@@ -41,7 +41,7 @@ class Challenge:
 
 
 def score(predictions: Predictions) -> Challenge:
-    """Return what the challenge's scorer says of `predictions`, over the classes that they have.
+    """Compute the challenge's metrics of `predictions`, over their classes.
 
     A file with a column more, such as the challenge's UNK, adds that column to the scorer's macro means; the balanced
     accuracy stays. The scorer gives no AUC for a class without images, and fails; here it is left out.
@@ -74,5 +74,5 @@ def score(predictions: Predictions) -> Challenge:
 
 
 def submit(predictions: Predictions, path: Path) -> None:
-    """Write the probabilities as the challenge asks for them; see `dspkd.evaluation.isic2019_submission.write`."""
+    """Write a submission file; see `dspkd.evaluation.isic2019_submission.write`."""
     isic2019_submission.write(path, predictions.classes, predictions.ids, predictions.probabilities)

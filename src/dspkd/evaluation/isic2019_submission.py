@@ -1,4 +1,4 @@
-"""The submission file of the ISIC 2019 challenge, written with nothing but the standard library."""
+"""The submission file of the ISIC 2019 challenge, written with the standard library alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CATEGORIES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 
 
 def write(path: Path, classes: Sequence[str], ids: Sequence[str], probabilities: Iterable[Iterable[float]]) -> None:
-    """Write probabilities as the challenge asks for them: ``image, MEL, NV, ..., UNK``, an image a row.
+    """Write a submission file: columns ``image, MEL, NV, ..., UNK``, an image a row.
 
-    An image goes by its file's name without folder and ``.jpg``. A class that the network does not know has 0, and so
-    has UNK. Makes the folder of `path`; a reader sees the whole file or the one before it.
+    An image is named by its file without folder and ``.jpg``. A class that the network does not have gets 0, and so
+    does UNK. Makes the folder of `path`; the file is replaced as a whole.
 
     Parameters
     ----------
@@ -32,25 +32,25 @@ def write(path: Path, classes: Sequence[str], ids: Sequence[str], probabilities:
     Raises
     ------
     DataError
-        Where the network answers with a class that the challenge does not have, or two images go by the same name.
+        Where the network has a class that the challenge lacks, or two images have the same name.
     """
     check(classes)
     images = [PurePosixPath(name).name.removesuffix(".jpg") for name in ids]
     for name, count in Counter(images).items():
         if count > 1:
-            raise DataError(f"{count} images go by the name {name!r}, which a submission may have once")
+            raise DataError(f"{count} images have the name {name!r}; names in a submission must differ")
     column = {name: number for number, name in enumerate(classes)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_open(path) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["image", *CATEGORIES])
         for image, p_K in zip(images, probabilities, strict=True):
-            told = [float(p) for p in p_K]
-            rows.writerow([image, *(repr(told[column[name]]) if name in column else "0.0" for name in CATEGORIES)])
+            values = [float(p) for p in p_K]
+            rows.writerow([image, *(repr(values[column[name]]) if name in column else "0.0" for name in CATEGORIES)])
 
 
 def check(classes: Sequence[str]) -> None:
-    """Raise DataError where a network answers with a class that the challenge does not have."""
+    """Raise DataError where a network has a class that the challenge lacks."""
     if unknown := [name for name in classes if name not in CATEGORIES]:
         raise DataError(
             f"the challenge has no class {', '.join(unknown)}, only {', '.join(CATEGORIES)}; "

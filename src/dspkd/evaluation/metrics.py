@@ -1,6 +1,6 @@
-"""What predictions are worth: every number of a report, with its definition beside it.
+"""Classification metrics of a set of predictions, each with its definition.
 
-The answer to an image is its largest logit. Per class, one against the rest: TP, FP, FN, TN. Two rules where the
+The prediction for an image is its largest logit. Per class, one against the rest: TP, FP, FN, TN. Two rules where the
 textbooks leave a choice:
 
 - *0/0 counts as 0* for precision, recall, specificity and F1, and is listed in `Summary.undefined`; an AUC without
@@ -23,17 +23,17 @@ DEFINITIONS: dict[str, str] = {
     "accuracy": "images whose largest logit is the true class / all images",
     "balanced_accuracy": "mean of recall over the classes that have images",
     "balanced_accuracy_isic": "balanced accuracy where an image whose largest logit is tied counts as wrong",
-    "precision": "TP / (TP + FP): of the images given this class, the share that has it",
-    "recall": "TP / (TP + FN): of the images that have this class, the share given it (sensitivity)",
-    "specificity": "TN / (TN + FP): of the images of other classes, the share not given this one",
+    "precision": "TP / (TP + FP): of the images predicted as this class, the share that has it",
+    "recall": "TP / (TP + FN): of the images that have this class, the share predicted as it (sensitivity)",
+    "specificity": "TN / (TN + FP): of the images of other classes, the share not predicted as this one",
     "f1": "2 TP / (2 TP + FP + FN): harmonic mean of precision and recall",
-    "auc": "chance that an image of this class gets a higher probability for it than an image of another, ties half",
+    "auc": "probability that an image of this class scores higher for it than one of another class; ties count half",
     "macro": "mean over the classes that have images, each counting the same; a class without images is left out",
     "weighted": "mean over classes, each counting by its number of images",
     "undefined": "0 / 0 counts as 0 and is listed; an AUC without both kinds of image is left out of its mean",
-    "tied": "images whose largest logit is shared by several classes; the first of them is taken as the answer",
+    "tied": "images whose largest logit is shared by several classes; the first of them is taken as the prediction",
 }
-"""One line per metric, to be printed beside its number."""
+"""One line per metric, printed beside its number."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Summary:
-    """All numbers about one set of predictions.
+    """All metrics of one set of predictions.
 
     Attributes
     ----------
     images, groups
-        How many images, of how many different groups.
+        Number of images, and of their different groups.
     accuracy, balanced_accuracy, balanced_accuracy_isic, *_macro, *_weighted
         As in `DEFINITIONS`, in [0, 1]. ``auc_macro`` is None where no class has an AUC.
     tied
@@ -69,11 +69,11 @@ class Summary:
     per_class
         One against the rest, in class order.
     confusion
-        ``[K][K]`` image counts: row the true class, column the answer.
+        ``[K][K]`` image counts: row the true class, column the predicted class.
     absent
         Classes without images, left out of every mean.
     undefined
-        What was 0/0 and counted as 0 or left out, such as ``"precision of DF"``.
+        Metrics that are 0/0 and count as 0 or are left out, such as ``"precision of DF"``.
     """
 
     images: int
@@ -98,7 +98,7 @@ class Summary:
 
 
 def summarise(predictions: Predictions) -> Summary:
-    """Return all numbers about `predictions`; see `DEFINITIONS` and the rules at the head of this module.
+    """Compute all metrics of `predictions`; see `DEFINITIONS` and the rules at the head of this module.
 
     Source: the ISIC 2019 challenge for balanced accuracy and the rule of ties; scikit-learn's definitions otherwise.
     """
@@ -172,7 +172,7 @@ def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:
 
 
 def _confusion(predictions: Predictions) -> NDArray[np.int64]:
-    """Return ``[K, K]`` counts; scikit-learn's own warns of a single class even where it is told the classes."""
+    """Return ``[K, K]`` counts; scikit-learn's own warns of a single class even where all classes are given."""
     classes = len(predictions.classes)
     cells_N = classes * predictions.labels + predictions.predicted
     return np.bincount(cells_N, minlength=classes**2).reshape(classes, classes)

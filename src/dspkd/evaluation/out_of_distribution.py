@@ -1,4 +1,4 @@
-"""Is this image of a class that the network never saw? Scores that rise with strangeness, and what they are worth."""
+"""Out-of-distribution detection: scores of images of unknown classes, and how well they separate them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from scipy.special import logsumexp, softmax
 from dspkd.evaluation.intervals import CONFIDENCE, draws
 
 SHARE = 0.95
-"""Of the unknown images that are to be found, or of the known ones that are to be kept: that of the literature."""
+"""True positive rate at which false positives are counted, as in the literature."""
 
 DEFINITIONS: dict[str, str] = {
-    "auc": "chance that an unknown image is stranger than a known one, ties half",
-    "average_precision": "mean precision over the unknown images, as the strangeness asked for falls; guessing gives "
-    "the share of unknown images",
-    "false_alarms": "share of the known images that are taken for unknown where 95 % of the unknown ones are found: "
+    "auc": "probability that an unknown image scores higher than a known one; ties count half",
+    "average_precision": "mean precision over the unknown images, as the threshold falls; guessing gives the share of "
+    "unknown images",
+    "false_alarms": "share of the known images called unknown at the threshold that finds 95 % of the unknown ones: "
     "FPR at 95 % TPR with unknown as the positive class",
-    "let_through": "share of the unknown images that are taken for known where 95 % of the known ones are kept: "
+    "let_through": "share of the unknown images called known at the threshold that keeps 95 % of the known ones: "
     "FPR at 95 % TPR with known as the positive class",
 }
-"""One line per field of `Separation`, to be printed beside its number. Publications give either FPR and often do not
-say which."""
+"""One line per field of `Separation`, printed beside its number. Publications give either FPR and often do not state
+which."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class IntervalEstimate:
 
 @dataclass(frozen=True)
 class Separation:
-    """How well a score tells unknown images from known ones; the fields are as in `DEFINITIONS`."""
+    """How well a score separates unknown images from known ones; the fields are as in `DEFINITIONS`."""
 
     auc: IntervalEstimate
     average_precision: IntervalEstimate
@@ -48,7 +48,7 @@ class Separation:
 
 
 def energy(logits_NK: NDArray[np.float32], *, temperature: float = 1.0) -> NDArray[np.float64]:
-    r"""Return ``[N]`` free energies :math:`-T \log \sum_k e^{z_k / T}` of the logits z; the larger, the stranger.
+    r"""Return ``[N]`` free energies :math:`-T \log \sum_k e^{z_k / T}` of the logits z: more for unknown images.
 
     Source: Liu et al., *Energy-based Out-of-distribution Detection*, NeurIPS 2020; T = 1 as there.
     """
@@ -56,7 +56,7 @@ def energy(logits_NK: NDArray[np.float32], *, temperature: float = 1.0) -> NDArr
 
 
 def max_logit(logits_NK: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return ``[N]`` largest logits with the sign changed; the larger, the stranger.
+    """Return ``[N]`` negated largest logits: more for unknown images.
 
     Source: Hendrycks et al., *Scaling Out-of-Distribution Detection for Real-World Settings*, ICML 2022.
     """
@@ -64,7 +64,7 @@ def max_logit(logits_NK: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def max_probability(logits_NK: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return ``[N]`` largest probabilities with the sign changed; the larger, the stranger.
+    """Return ``[N]`` negated largest probabilities: more for unknown images.
 
     Source: Hendrycks, Gimpel, *A Baseline for Detecting Misclassified and Out-of-Distribution Examples*, ICLR 2017.
     """
@@ -87,32 +87,33 @@ def separation(
     resamples: int = 2_000,
     seed: int = 0,
 ) -> Separation:
-    """Return how well scores, larger for stranger images, tell unknown images from known ones.
+    """Compute how well scores, larger for unknown images, separate unknown images from known ones, with 95 % intervals.
 
-    Lesions or patients are drawn with replacement, all images of one together: those that have an unknown image, and
-    apart from them the others, so that every resample has unknown images.
+    Bootstrap over lesions or patients, all images of one together, in two strata: those that have an unknown image,
+    and the others; so every resample has unknown images.
 
     Parameters
     ----------
     known, unknown
         ``[N]`` and ``[M]`` scores, at least one of each.
     groups
-        The lesion or patient of each known and of each unknown image; one may have both kinds.
+        The lesion or patient of each known and of each unknown image; one may have both.
     resamples, seed
-        How many resamples the intervals are made of, and what they are drawn with.
+        Number of bootstrap resamples, and their random seed.
     """
-    strange_N = np.repeat([False, True], [len(known), len(unknown)])
+    is_unknown_N = np.repeat([False, True], [len(known), len(unknown)])
     score_N = np.concatenate([known, unknown])
     names, group_N = np.unique(np.array([*groups[0], *groups[1]]), return_inverse=True)
-    mixed_G = np.bincount(group_N, strange_N, minlength=len(names)) > 0
+    mixed_G = np.bincount(group_N, is_unknown_N, minlength=len(names)) > 0
     times_SG = np.zeros((resamples, len(names)), dtype=np.float32)
     for n, part in enumerate((np.flatnonzero(mixed_G), np.flatnonzero(~mixed_G))):
         if len(part):
             times_SG[:, part] = np.concatenate(list(draws(len(part), resamples, seed=seed + n)))
-    observed_M = _measured(score_N, strange_N, np.ones((1, len(score_N))))[:, 0]
+    observed_M = _separations(score_N, is_unknown_N, np.ones((1, len(score_N))))[:, 0]
     chunk = max(1, (1 << 22) // len(score_N))
     drawn_MS = np.concatenate(
-        [_measured(score_N, strange_N, times_SG[n : n + chunk, group_N]) for n in range(0, resamples, chunk)], axis=1
+        [_separations(score_N, is_unknown_N, times_SG[n : n + chunk, group_N]) for n in range(0, resamples, chunk)],
+        axis=1,
     )
     ends = np.nanquantile(drawn_MS, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=1).T
     return Separation(
@@ -123,16 +124,16 @@ def separation(
     )
 
 
-def _measured(
-    score_N: NDArray[np.float64], strange_N: NDArray[np.bool_], times_SN: NDArray[Any]
+def _separations(
+    score_N: NDArray[np.float64], is_unknown_N: NDArray[np.bool_], times_SN: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Return ``[4, S]``, the fields of `Separation` where each image counts so many times; NaN where a kind lacks."""
+    """Return ``[4, S]``, the fields of `Separation` on resamples given as counts of images; NaN without both kinds."""
     order_N = np.argsort(-score_N, kind="stable")
     first_U = np.flatnonzero(np.append(True, np.diff(score_N[order_N]) < 0))
     sorted_SN = times_SN[:, order_N].astype(np.float64)
     found_SU, alarms_SU = (
         np.cumsum(np.add.reduceat(sorted_SN * kind_N, first_U, axis=1), axis=1)
-        for kind_N in (strange_N[order_N], ~strange_N[order_N])
+        for kind_N in (is_unknown_N[order_N], ~is_unknown_N[order_N])
     )
     unknown_S1, known_S1 = found_SU[:, -1:], alarms_SU[:, -1:]
     with np.errstate(invalid="ignore"):
@@ -141,11 +142,11 @@ def _measured(
     steps_SU = np.diff(tpr_SU, axis=1, prepend=0)
     area_S = np.sum(np.diff(fpr_SU, axis=1, prepend=0) * (tpr_SU - steps_SU / 2), axis=1)
     rows = np.arange(len(times_SN))
-    caught_S = np.argmax(tpr_SU >= SHARE - 1e-9, axis=1)
-    # Kept are those less strange than a threshold: the lowest threshold that keeps enough is the last row with so few
-    # alarms, and what is found there is not let through. Before the first row nothing is found and no alarm given.
+    needed_S = np.argmax(tpr_SU >= SHARE - 1e-9, axis=1)
+    # Images that score below the threshold are kept. The lowest threshold that keeps enough known images is the last
+    # row with few enough false alarms; unknown images found there are not let through. Row 0 stands for no threshold.
     kept_S = np.sum(fpr_SU <= 1 - SHARE + 1e-9, axis=1)
     through_S = 1 - np.concatenate([np.zeros((len(rows), 1)), tpr_SU], axis=1)[rows, kept_S]
-    measured = np.stack([area_S, np.sum(steps_SU * precision_SU, axis=1), fpr_SU[rows, caught_S], through_S])
-    measured[:, ((unknown_S1 == 0) | (known_S1 == 0))[:, 0]] = np.nan
-    return measured
+    values = np.stack([area_S, np.sum(steps_SU * precision_SU, axis=1), fpr_SU[rows, needed_S], through_S])
+    values[:, ((unknown_S1 == 0) | (known_S1 == 0))[:, 0]] = np.nan
+    return values

@@ -1,7 +1,7 @@
-"""What a network answered about a set of images: the interface between training and everything that judges it.
+"""Predictions of a network for a set of images: the interface between training and evaluation.
 
-A file of predictions is a CSV with the columns ``id, group, label, logit_<class>, ...``. Labels are class names and
-every logit has nine significant digits, which is enough to read the same float32 back, bit for bit.
+A file of predictions is a CSV with the columns ``id, group, label, logit_<class>, ...``. Labels are class names; a
+logit has nine significant digits, enough to read back the same float32 bit for bit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOGIT = "logit_"
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """A network's logits for N images, with what is needed to score them.
+    """A network's logits for N images, with their labels and groups.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Predictions:
     ids
         The N image names, all different.
     groups
-        ``[N]``, what each image belongs to: its lesion or patient.
+        ``[N]``, the lesion or patient of each image.
     labels
         ``[N]`` int64, the true class numbers, in 0..K-1.
     logits
@@ -44,7 +44,7 @@ class Predictions:
     Raises
     ------
     DataError
-        Where lengths, types or ranges do not fit these descriptions, or there is no image at all.
+        Where lengths, types or ranges are others than these, or there is no image.
     """
 
     classes: tuple[str, ...]
@@ -110,7 +110,7 @@ class Predictions:
         return self.take(np.array([row_of[name] for name in ids], dtype=np.int64))
 
     def save(self, path: Path) -> None:
-        """Write the predictions to `path`, making its folder; a reader sees the whole file or the one before it."""
+        """Write the predictions to `path`, making its folder; the file is replaced as a whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_open(path) as file:
             rows = csv.writer(file, lineterminator="\n")
@@ -120,9 +120,9 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Self], ids: Sequence[str]) -> Self:
-        """Return the predictions of all `parts`, which together are about these `ids`, in their order."""
-        place = {name: row for row, name in enumerate(name for part in parts for name in part.ids)}
-        order = [place[name] for name in ids]
+        """Join `parts`, which together have exactly these `ids`, in the order of `ids`."""
+        row_of = {name: row for row, name in enumerate(name for part in parts for name in part.ids)}
+        order = [row_of[name] for name in ids]
         groups = [group for part in parts for group in part.groups]
         return cls(
             classes=parts[0].classes,
@@ -134,12 +134,12 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises
         ------
         DataError
-            Where the file is missing or not such a file; the message names the file and, where there is one, the line.
+            Where the file is missing or not such a file; the message names the file and the line.
         """
         try:
             with path.open(encoding="utf-8", newline="") as file:
@@ -153,7 +153,7 @@ class Predictions:
 
 
 def _parse(lines: Iterable[str]) -> dict[str, Any]:
-    """Return the fields of `Predictions` out of the lines of a CSV."""
+    """Parse the lines of a CSV into the fields of `Predictions`."""
     rows = csv.reader(lines)
     classes = _classes(next(rows, []))
     number = {name: place for place, name in enumerate(classes)}
@@ -162,14 +162,14 @@ def _parse(lines: Iterable[str]) -> dict[str, Any]:
         place = f"line {rows.line_num}"
         if len(row) != len(_COLUMNS) + len(classes):
             raise DataError(f"{place}: expected {len(_COLUMNS) + len(classes)} values, got {len(row)}")
-        image, group, label, *written = row
+        image, group, label, *texts = row
         if label not in number:
             raise DataError(f"{place}: no class is called {label!r}; {suggest(label, classes)}")
         ids.append(image)
         groups.append(group)
         labels.append(number[label])
-        logits.append([_number(text, place) for text in written])
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, which is refused by name
+        logits.append([_number(text, place) for text in texts])
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, which is refused by its id
         logits_NK = np.array(logits, dtype=np.float64).reshape(len(ids), len(classes)).astype(np.float32)
     return {
         "classes": classes,
@@ -181,7 +181,7 @@ def _parse(lines: Iterable[str]) -> dict[str, Any]:
 
 
 def _classes(header: list[str]) -> tuple[str, ...]:
-    """Return the class names that a header names."""
+    """Parse the class names from a header."""
     fixed, logits = header[: len(_COLUMNS)], header[len(_COLUMNS) :]
     if fixed != _COLUMNS or not logits or not all(name.startswith(_LOGIT) for name in logits):
         raise DataError(f"line 1: expected the columns id, group, label, logit_<class>, ...; got {', '.join(header)!r}")

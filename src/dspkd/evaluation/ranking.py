@@ -1,4 +1,4 @@
-"""How well each class is told from the rest, whatever probability is asked for. The AUC itself is in `metrics`."""
+"""Threshold-free metrics of each class against the rest. The AUC itself is in `metrics`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from sklearn.metrics import auc, average_precision_score, roc_curve
 from dspkd.evaluation.predictions import Predictions
 
 SENSITIVITY = 0.8
-"""Above which the partial AUC is taken; that of the ISIC challenge."""
+"""Lower end of the partial AUC; that of the ISIC challenge."""
 
 SPECIFICITY = 0.9
-"""At which sensitivity is read (inferred: no publication prescribes it)."""
+"""Specificity at which sensitivity is reported (inferred: no publication prescribes it)."""
 
 DEFINITIONS: dict[str, str] = {
-    "average_precision": "mean precision over the images of the class, as the probability asked for falls",
+    "average_precision": "mean precision over the images of the class, as the threshold falls",
     "auc_above_80": "area under the part of the ROC curve above sensitivity 0.8, not rescaled: 1 is perfect, 0.18 is "
     "guessing",
-    "sensitivity_at_90": "the largest sensitivity at which at least 90 % of the images of other classes are left alone",
+    "sensitivity_at_90": "the largest sensitivity at a specificity of at least 0.9",
 }
-"""One line per metric, to be printed beside its number."""
+"""One line per metric, printed beside its number."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """One class against the rest; the fields are as in `DEFINITIONS`, None where there is nothing to tell apart."""
+    """One class against the rest; the fields are as in `DEFINITIONS`, None without images of both kinds."""
 
     name: str
     average_precision: float | None
@@ -35,7 +35,7 @@ class Ranking:
 
 
 def ranking(predictions: Predictions) -> tuple[Ranking, ...]:
-    """Return, in class order, how well the probability of each class tells its images from the others.
+    """Compute, in class order, how well the probability of each class separates its images from the others.
 
     Source: the ISIC challenge's scoring for the partial AUC; scikit-learn's definition of average precision.
     """
@@ -49,7 +49,7 @@ def _of_class(predictions: Predictions, number: int) -> Ranking:
     p_N = predictions.probabilities[:, number]
     wrong, right, _ = roc_curve(mine_N, p_N, drop_intermediate=False)
     above = int(np.searchsorted(right, SENSITIVITY))
-    # Where the curve rises past the threshold, in a step or along a slope of tied images.
+    # Interpolate where the curve crosses the threshold, in a step or along a slope of tied images.
     part = (SENSITIVITY - right[above - 1]) / (right[above] - right[above - 1])
     crossing = wrong[above - 1] + part * (wrong[above] - wrong[above - 1])
     return Ranking(

@@ -1,4 +1,4 @@
-"""What is gained by not answering: the least confident images are referred to a person."""
+"""Selective prediction: the least confident images are referred to a clinician."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 from dspkd.evaluation.predictions import Predictions
 
 SENSITIVITY = 0.95
-"""Share of a class that is to be found or referred, where nothing else is asked for (inferred)."""
+"""Default share of a class that must be found or referred (inferred)."""
 
 
 @dataclass(frozen=True)
 class Referral:
-    """What comes of referring every image whose confidence is below `threshold`, for one class.
+    """Outcome for one class of referring every image whose confidence is below `threshold`.
 
     Attributes
     ----------
     threshold
-        Confidence, the largest probability, from which on the network answers.
+        Confidence, the largest probability, below which an image is referred.
     answered
-        Share of all images that it answers.
+        Share of all images that are predicted, not referred.
     found
-        Share of the images of the class that it answers rightly.
+        Share of the images of the class that are predicted rightly.
     referred
-        Share of the images of the class that it refers. Found and referred together are not missed.
+        Share of the images of the class that are referred. The rest, neither found nor referred, is missed.
     """
 
     threshold: float
@@ -36,9 +36,9 @@ class Referral:
 
 
 def risk_coverage(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return shares of images answered, the most confident first, and the share of those answered that is wrong.
+    """Compute coverage (share of images predicted, most confident first) and risk (share of these that is wrong).
 
-    Images of equal confidence are answered together. The last coverage is 1, the last risk 1 less accuracy.
+    Images of equal confidence enter together. The last coverage is 1, the last risk 1 less accuracy.
 
     Source: El-Yaniv, Wiener, *On the Foundations of Noise-free Selective Classification*, JMLR 2010.
     """
@@ -51,21 +51,21 @@ def risk_coverage(predictions: Predictions) -> tuple[NDArray[np.float64], NDArra
 
 
 def threshold_for(validation: Predictions, number: int, *, sensitivity: float = SENSITIVITY) -> float:
-    """Return the least confidence to answer from, such that enough of class `number` is found or referred.
+    """Choose the referral threshold such that enough of class `number` is found or referred.
 
     Parameters
     ----------
     validation
-        Other images than those that the threshold will be judged by; at least one of the class.
+        Other images than those that the threshold is evaluated on; at least one of the class.
     number
-        The class, as a melanoma.
+        The class, such as melanoma.
     sensitivity
-        Share of its images, in (0, 1], that must be answered rightly or referred.
+        Share of its images, in (0, 1], that must be predicted rightly or referred.
 
     Returns
     -------
     float
-        0 where answering everything does; just above the most confident mistake where no mistake is allowed.
+        0 where no referral is needed; just above the most confident error where no error is allowed.
     """
     mine_N = validation.labels == number
     missed_N = mine_N & (validation.predicted != number)
@@ -77,14 +77,14 @@ def threshold_for(validation: Predictions, number: int, *, sensitivity: float = 
 
 
 def threshold_at(validation: Predictions, coverage: float) -> float:
-    """Return the largest confidence to answer from, such that at least `coverage` in (0, 1] of images are answered."""
+    """Choose the largest referral threshold such that at least `coverage` in (0, 1] of images are predicted."""
     confidence_N = np.sort(validation.probabilities.max(axis=1))[::-1]
     answered = int(np.ceil(coverage * len(confidence_N) - 1e-9))  # 0.07 * 100 is above 7 in binary
     return float(confidence_N[max(answered, 1) - 1])
 
 
 def refer(predictions: Predictions, number: int, threshold: float) -> Referral:
-    """Return what a threshold does on these images, at least one of which is of class `number`."""
+    """Apply a threshold to these images, at least one of which is of class `number`."""
     sure_N = predictions.probabilities.max(axis=1) >= threshold
     mine_N = predictions.labels == number
     found_N = mine_N & sure_N & (predictions.predicted == number)

@@ -1,4 +1,4 @@
-"""How much a teacher's softened answers say beyond the class, and the temperature of a wanted confidence."""
+"""Confidence and entropy of softened teacher outputs, and the temperature for a target confidence."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def confidence(p_NK: NDArray[np.float64]) -> float:
 
 
 def entropy(p_NK: NDArray[np.float64]) -> float:
-    """Return the mean entropy over images as a share of log K: 0 says the class alone, 1 says nothing."""
+    """Return the mean entropy over images as a share of log K: 0 for one-hot outputs, 1 for uniform ones."""
     terms = np.where(p_NK > 0, -p_NK * np.log(np.maximum(p_NK, 1e-300)), 0.0)
     return float(terms.sum(axis=1).mean() / np.log(p_NK.shape[1]))
 
 
-def temperature_for(logits_NK: NDArray[np.float32], wanted: float, *, spread: bool = False) -> float | None:
-    """Return the temperature at which the mean confidence is `wanted`; None if none between 0.05 and 50 gives it.
+def temperature_for(logits_NK: NDArray[np.float32], target: float, *, spread: bool = False) -> float | None:
+    """Return the temperature at which the mean confidence is `target`; None if none between 0.05 and 50 gives it.
 
-    Confidence falls as the temperature rises, so there is one at most.
+    Confidence falls as the temperature rises, so there is at most one.
     """
 
-    def beyond(log: float) -> float:
-        return confidence(softened(logits_NK, float(np.exp(log)), spread=spread)) - wanted
+    def excess(log: float) -> float:
+        return confidence(softened(logits_NK, float(np.exp(log)), spread=spread)) - target
 
     low, high = np.log(_TEMPERATURES)
-    if beyond(low) < 0 or beyond(high) > 0:
+    if excess(low) < 0 or excess(high) > 0:
         return None
-    return float(np.exp(optimize.brentq(beyond, low, high, xtol=1e-6)))
+    return float(np.exp(optimize.brentq(excess, low, high, xtol=1e-6)))

@@ -1,4 +1,4 @@
-"""Recalls within cells, such as a class or a class of women, on the images as they are and on resamples of lesions."""
+"""Recall within cells of images, such as one class of one subgroup, observed and on bootstrap resamples of lesions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dspkd.evaluation.intervals import Scores, draws, require_same_images
 from dspkd.evaluation.predictions import Predictions
 
 FEW = 10
-"""Lesions below which nothing is said of a cell (inferred): a bootstrap of g lesions shows (g - 1) / g of the variance,
-and of nine or fewer the interval of a share reaches over more than half of the scale."""
+"""Lesions below which no figure of a cell is reported (inferred): a bootstrap of g lesions has (g - 1) / g of the
+variance, and with nine or fewer the interval of a share spans more than half of the scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,24 +28,24 @@ class Strata:
     images
         ``[1 + S, C]``, images of each: as they are, then on each of S resamples of the lesions.
     right
-        ``[1 + S, R, C]``, those of them that each of R runs answers rightly.
+        ``[1 + S, R, C]``, those of them that each of R runs predicts rightly.
     """
 
     lesions: NDArray[np.int64]
     images: NDArray[np.float32]
     right: NDArray[np.float32]
 
-    def said(self, cells: Sequence[int]) -> list[int]:
-        """Return those of the cells that have enough lesions to say something of."""
+    def large_enough(self, cells: Sequence[int]) -> list[int]:
+        """Return those of the cells that have at least `FEW` lesions."""
         return [cell for cell in cells if self.lesions[cell] >= FEW]
 
     def share(self, cells: Sequence[int]) -> Scores:
-        """Return the share of right answers among the images of these cells together."""
+        """Return the share of right predictions among the images of these cells together."""
         images_S1 = self.images[:, None, cells].sum(axis=2).astype(np.float64)
         return _scores(self.right[:, :, cells].sum(axis=2) / np.maximum(images_S1, 1))
 
     def mean(self, cells: Sequence[int]) -> Scores:
-        """Return the mean over these cells of the share of right answers; a cell that a resample lacks is left out."""
+        """Return the mean over these cells of the share of right predictions, without cells missing from a resample."""
         images_S1C = self.images[:, None, cells].astype(np.float64)
         share_SRC = self.right[:, :, cells] / np.maximum(images_S1C, 1)
         return _scores(share_SRC.sum(axis=2) / np.maximum((images_S1C > 0).sum(axis=2), 1))
@@ -54,7 +54,7 @@ class Strata:
 def cells(
     runs: Sequence[Predictions], cell_N: NDArray[np.int64], number: int, *, resamples: int = 10_000, seed: int = 0
 ) -> Strata:
-    """Count cells of images of several runs; the same resamples for all of them, and those of `resample`.
+    """Count images and right predictions per cell for several runs, on the same resamples as `resample`.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def cells(
     cell_N
         The cell of each image; -1 for images of none.
     number
-        C, how many cells there are.
+        C, the number of cells.
     resamples, seed
-        S, and what they are drawn with.
+        S, and their random seed.
 
     Raises
     ------
@@ -73,18 +73,18 @@ def cells(
         Where there is no run, or they are not about the same images.
     """
     if not runs:
-        raise DataError("there is nothing to resample; give the predictions of at least one run")
+        raise DataError("nothing to resample; give the predictions of at least one run")
     for run in runs[1:]:
         require_same_images(runs[0], run)
     names, group_N = np.unique(np.array(runs[0].groups), return_inverse=True)
     groups, in_cell_N = len(names), cell_N >= 0
 
-    def counted(rows_N: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def count(rows_N: NDArray[np.bool_]) -> NDArray[np.float32]:
         places = group_N[rows_N] * number + cell_N[rows_N]
         return np.bincount(places, minlength=groups * number).reshape(groups, number).astype(np.float32)
 
-    images_GC = counted(in_cell_N)
-    right_GX = np.concatenate([counted(in_cell_N & (run.predicted == run.labels)) for run in runs], axis=1)
+    images_GC = count(in_cell_N)
+    right_GX = np.concatenate([count(in_cell_N & (run.predicted == run.labels)) for run in runs], axis=1)
     both_GX = np.concatenate([images_GC, right_GX], axis=1)
     observed_1X = both_GX.sum(axis=0, keepdims=True)
     drawn_SX = np.concatenate([observed_1X, *(times_SG @ both_GX for times_SG in draws(groups, resamples, seed=seed))])

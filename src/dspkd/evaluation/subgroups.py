@@ -1,11 +1,10 @@
-"""Does it serve all alike? Scores of women and men, young and old, of each source, and the gaps between them.
+"""Subgroup performance: metrics by sex, age, body site or source, and the gaps between subgroups.
 
-A gap is what a subgroup's score is above (+) or below (-) that of the *reference*, the subgroup with most lesions. Two
-rules keep it honest:
+A gap is the score of a subgroup less that of the *reference*, the subgroup with most lesions. Two rules:
 
-- *Too few to say*: a share is given only where it is of `FEW` lesions or more; else it is None.
-- *Like with like*: balanced accuracy is the mean recall over classes of which a subgroup has so many lesions, and a gap
-  in it over those classes of which both have.
+- *Too few lesions*: a share of fewer than `FEW` lesions is None.
+- *The same classes*: balanced accuracy is the mean recall over the classes of which a subgroup has at least `FEW`
+  lesions; a gap in it is over the classes of which both subgroups have.
 
 Source: Hardt, Price, Srebro, *Equality of Opportunity in Supervised Learning*, NeurIPS 2016 (the gap in
 sensitivity).
@@ -27,28 +26,28 @@ from dspkd.evaluation.significance import holm, p_value
 from dspkd.evaluation.stratified import FEW, Strata, cells, less
 
 METRICS = ("balanced_accuracy", "accuracy", "sensitivity")
-"""What is told of each subgroup; `sensitivity` is the recall of one class, such as melanoma."""
+"""The metrics of each subgroup; `sensitivity` is the recall of one class, such as melanoma."""
 
 _MOST = 12
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A subgroup's score less that of the reference, and the same for who taught.
+    """A subgroup's score less that of the reference, and the change of this gap from the teacher to the student.
 
     Attributes
     ----------
     own
-        The gap; its interval is for this gap alone.
+        The gap; its interval is for this gap alone, not corrected.
     p
         Corrected by Holm over all gaps in the metric; None where nothing varied.
     change
         The gap less that of the teacher, on the same resamples; negative: the subgroup lost what the reference did not.
         None without a teacher.
     change_p
-        Its p-value, corrected likewise.
+        Its p-value, corrected in the same way.
     classes
-        Over how many classes both scores are taken.
+        Number of classes in both scores.
     """
 
     own: Estimate
@@ -60,20 +59,20 @@ class Gap:
 
 @dataclass(frozen=True)
 class Subgroup:
-    """The images of which an attribute has one value.
+    """The images with one value of an attribute.
 
     Attributes
     ----------
     name
         The value.
     images, lesions
-        How many.
+        Their numbers.
     classes
-        Those of which it has enough lesions: `balanced_accuracy` is over them.
+        Those with enough lesions: `balanced_accuracy` is over them.
     figures
-        ``{metric: estimate}``, None for too few to say.
+        ``{metric: estimate}``, None for too few lesions.
     gaps
-        ``{metric: gap}``, None for too few to say, here or in the reference; empty for the reference.
+        ``{metric: gap}``, None for too few lesions, here or in the reference; empty for the reference.
     """
 
     name: str
@@ -86,7 +85,7 @@ class Subgroup:
 
 @dataclass(frozen=True)
 class AttributeSubgroups:
-    """An attribute: the subgroup that others are compared with, all subgroups, and images of which nothing is said."""
+    """An attribute, its reference subgroup, all subgroups, and the number of images where the attribute is missing."""
 
     attribute: str
     reference: str
@@ -103,36 +102,36 @@ def subgroups(
     ordered: frozenset[str] = frozenset(),
     resamples: int = 10_000,
 ) -> tuple[AttributeSubgroups, ...]:
-    """Return the scores of each subgroup by each attribute, means over runs, and the gaps between subgroups.
+    """Compute the metrics of the subgroups by each attribute, means over runs, and the gaps between subgroups.
 
     Parameters
     ----------
     runs
         Predictions of the same N images: the runs of one recipe, one for each seed.
     attributes
-        ``{attribute: N values}``, "" where nothing is known. Of an attribute with one value there is nothing to tell.
+        ``{attribute: N values}``, "" where missing. An attribute with a single value is left out.
     focus
         The class of `sensitivity`; None leaves it out.
     teacher
-        Predictions of the same images by whoever taught.
+        The teacher's predictions of the same images.
     ordered
-        Attributes whose values are to be listed by name; those of others, the commonest first.
+        Attributes whose values are listed in order of name; those of others, the commonest first.
     resamples
-        How often lesions are drawn anew.
+        Number of bootstrap resamples of the lesions.
 
     Raises
     ------
     DataError
-        Predictions are not about the same images.
+        Predictions are not of the same images.
     """
-    found = []
+    sections = []
     for attribute, values in attributes.items():
         counts = Counter(value for value in values if value)
         names = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:_MOST]
         if len(names) > 1:
-            shown = sorted(names) if attribute in ordered else names
-            found.append(_section(attribute, shown, values, runs, focus, teacher, resamples))
-    return tuple(_corrected(found))
+            names = sorted(names) if attribute in ordered else names
+            sections.append(_section(attribute, names, values, runs, focus, teacher, resamples))
+    return tuple(_corrected(sections))
 
 
 def _section(
@@ -146,20 +145,20 @@ def _section(
 ) -> AttributeSubgroups:
     group_of = {name: v for v, name in enumerate(names)}
     group_N = np.array([group_of.get(value, -1) for value in values])
-    judged = [*runs, teacher] if teacher else list(runs)
-    counted = _Counted.of(judged, group_N, len(names), focus, resamples)
-    base = int(np.argmax(counted.lesions))
-    found = []
+    networks = [*runs, teacher] if teacher else list(runs)
+    counts = _Counts.of(networks, group_N, len(names), focus, resamples)
+    base = int(np.argmax(counts.lesions))
+    groups = []
     for v, name in enumerate(names):
-        figures = {metric: _figure(counted, metric, v, runs, group_N == v) for metric in METRICS}
-        gaps = {} if v == base else {metric: _gap(counted, metric, v, base, len(runs)) for metric in METRICS}
-        classes = tuple(runs[0].classes[k] for k in counted.classes(v, v))
-        found.append(Subgroup(name, int((group_N == v).sum()), counted.lesions[v], classes, figures, gaps))
-    return AttributeSubgroups(attribute, names[base], tuple(found), sum(not value for value in values))
+        figures = {metric: _figure(counts, metric, v, runs, group_N == v) for metric in METRICS}
+        gaps = {} if v == base else {metric: _gap(counts, metric, v, base, len(runs)) for metric in METRICS}
+        classes = tuple(runs[0].classes[k] for k in counts.classes(v, v))
+        groups.append(Subgroup(name, int((group_N == v).sum()), counts.lesions[v], classes, figures, gaps))
+    return AttributeSubgroups(attribute, names[base], tuple(groups), sum(not value for value in values))
 
 
 @dataclass(frozen=True, eq=False)
-class _Counted:
+class _Counts:
     """Counts of the subgroups of an attribute: cell v K + k is class k of subgroup v."""
 
     cells: Strata
@@ -179,11 +178,11 @@ class _Counted:
 
     def classes(self, v: int, other: int) -> list[int]:
         """Return the classes of which both subgroups have enough lesions."""
-        enough = self.cells.said(range(len(self.cells.lesions)))
+        enough = self.cells.large_enough(range(len(self.cells.lesions)))
         return [k for k in range(self.number) if {v * self.number + k, other * self.number + k} <= set(enough)]
 
     def scores(self, metric: str, v: int, other: int) -> tuple[Scores, int] | None:
-        """Return the scores of subgroup v, as compared with `other`, and over how many classes, or None."""
+        """Return the scores of subgroup v comparable with `other`, and their number of classes; None for too few."""
         both, mine = self.classes(v, other), range(v * self.number, (v + 1) * self.number)
         if metric == "balanced_accuracy":
             return (self.cells.mean([mine[k] for k in both]), len(both)) if len(both) > 1 else None
@@ -193,28 +192,28 @@ class _Counted:
 
 
 def _figure(
-    counted: _Counted, metric: str, v: int, runs: Sequence[Predictions], rows_N: NDArray[np.bool_]
+    counts: _Counts, metric: str, v: int, runs: Sequence[Predictions], rows_N: NDArray[np.bool_]
 ) -> Estimate | None:
-    measured = counted.scores(metric, v, v)
-    if measured is None:
+    scores = counts.scores(metric, v, v)
+    if scores is None:
         return None
-    found = estimate(measured[0], range(len(runs)))
-    low, high = max(found.low, 0.0), min(found.high, 1.0)
+    mean = estimate(scores[0], range(len(runs)))
+    low, high = max(mean.low, 0.0), min(mean.high, 1.0)
     if len(runs) == 1 and metric != "balanced_accuracy":
-        of_N = rows_N & (runs[0].labels == counted.focus) if metric == "sensitivity" else rows_N
+        of_N = rows_N & (runs[0].labels == counts.focus) if metric == "sensitivity" else rows_N
         _, sizes = np.unique(np.array(runs[0].groups)[of_N], return_counts=True)
         low, high = wilson(int((runs[0].predicted == runs[0].labels)[of_N].sum()), sizes)
-    return replace(found, low=low, high=high)
+    return replace(mean, low=low, high=high)
 
 
-def _gap(counted: _Counted, metric: str, v: int, base: int, runs: int) -> Gap | None:
-    mine, theirs = counted.scores(metric, v, base), counted.scores(metric, base, v)
+def _gap(counts: _Counts, metric: str, v: int, base: int, runs: int) -> Gap | None:
+    mine, theirs = counts.scores(metric, v, base), counts.scores(metric, base, v)
     if mine is None or theirs is None:
         return None
     gaps, students = less(mine[0], theirs[0]), range(runs)
     own = estimate(gaps, students)
-    taught = len(gaps.observed) > runs
-    change = estimate(gaps, students, [runs], lend=False) if taught else None
+    has_teacher = len(gaps.observed) > runs
+    change = estimate(gaps, students, [runs], lend=False) if has_teacher else None
     return Gap(own, _p(own), change, _p(change), mine[1])
 
 
@@ -223,22 +222,23 @@ def _p(of: Estimate | None) -> float | None:
 
 
 def _corrected(sections: Sequence[AttributeSubgroups]) -> Iterator[AttributeSubgroups]:
-    """Yield the sections with p-values corrected among all gaps, and among all changes, of a metric."""
+    """Yield the sections with p-values corrected (Holm) over all gaps, and over all changes, of a metric."""
     corrected: dict[tuple[int, str], float] = {}
     for metric in METRICS:
         gaps = [gap for section in sections for group in section.groups if (gap := group.gaps.get(metric))]
         for key in ("p", "change_p"):
-            known = [(gap, p) for gap in gaps if (p := getattr(gap, key)) is not None]
-            for (gap, _), p in zip(known, holm([p for _, p in known]), strict=True):
+            tested = [(gap, p) for gap in gaps if (p := getattr(gap, key)) is not None]
+            for (gap, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
                 corrected[id(gap), key] = p
 
-    def mended(gap: Gap | None) -> Gap | None:
+    def with_corrected_p(gap: Gap | None) -> Gap | None:
         if gap is None:
             return None
         return replace(gap, p=corrected.get((id(gap), "p")), change_p=corrected.get((id(gap), "change_p")))
 
     for section in sections:
         groups = [
-            replace(group, gaps={metric: mended(gap) for metric, gap in group.gaps.items()}) for group in section.groups
+            replace(group, gaps={metric: with_corrected_p(gap) for metric, gap in group.gaps.items()})
+            for group in section.groups
         ]
         yield replace(section, groups=tuple(groups))

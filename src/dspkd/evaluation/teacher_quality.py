@@ -1,4 +1,4 @@
-"""Is this network worth learning from? Judged on validation images: against plain students, and against itself."""
+"""Quality of a teacher on validation images: its margin over plain students, its scores and its calibration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ClassMargin:
     teacher, student
         Their recalls, the students' as a mean; None for a class without images.
     margin
-        Teacher less students, lesions resampled for both alike; None for too few lesions to say.
+        Teacher less students, on the same resamples of lesions; None for too few lesions.
     p
         Corrected by Holm over the classes; None where nothing varied, or `margin` is None.
     """
@@ -41,9 +41,9 @@ class ClassMargin:
 
     @property
     def word(self) -> str:
-        """Of the teacher: better, worse, inconclusive, or too few to say."""
+        """The teacher's verdict: better, worse, inconclusive, or too few lesions."""
         if self.margin is None:
-            return "too few to say"
+            return "too few lesions"
         if self.p is None or self.p >= LEVEL:
             return "inconclusive"
         return "better" if self.margin.value > 0 else "worse"
@@ -51,7 +51,7 @@ class ClassMargin:
 
 @dataclass(frozen=True)
 class Margin:
-    """By how much a teacher is above plain students: balanced accuracy, accuracy, and each class."""
+    """A teacher's margin over plain students in balanced accuracy, accuracy, and recall of each class."""
 
     balanced_accuracy: Estimate
     accuracy: Estimate
@@ -60,7 +60,7 @@ class Margin:
 
 @dataclass(frozen=True)
 class NetworkScores:
-    """What a network reaches on some images: scores with intervals over lesions, and its mean confidence."""
+    """A network's scores on some images, ``(value, low, high)`` over lesions, and its mean confidence."""
 
     images: int
     balanced_accuracy: tuple[float, float, float]
@@ -70,10 +70,10 @@ class NetworkScores:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Expected calibration error as it answers and once logits are divided by `temperature`.
+    """Expected calibration error before (`raw`) and after (`cooled`) logits are divided by `temperature`.
 
-    `cooled` is fitted on the lesions of one half and measured on the other, both ways, and then averaged: fitting and
-    measuring on the same images would flatter.
+    `cooled` is cross-fitted: the temperature is fitted on the lesions of one half and the error measured on the other,
+    both ways, then averaged. Fitting and measuring on the same images would be optimistic.
     """
 
     temperature: float
@@ -82,14 +82,14 @@ class Calibrated:
 
 
 def margin(teacher: Predictions, students: Sequence[Predictions], *, resamples: int = 10_000) -> Margin:
-    """Return by how much a teacher is above plain students, at least one, on the same validation images.
+    """Compute a teacher's margin over plain students, at least one, on the same validation images.
 
-    The teacher is taken as it is; of the students, where there are several, other seeds are in the interval.
+    The interval is for this very teacher; with several students it includes their variance over seeds.
     """
     runs = [teacher, *students]
     scores = resample(runs, resamples=resamples)
-    named = {name: _against(scores[name], len(students)) for name in ("balanced_accuracy", "accuracy")}
-    return Margin(named["balanced_accuracy"], named["accuracy"], _by_class(runs, resamples))
+    margins = {name: _against(scores[name], len(students)) for name in ("balanced_accuracy", "accuracy")}
+    return Margin(margins["balanced_accuracy"], margins["accuracy"], _by_class(runs, resamples))
 
 
 def _against(scores: Scores, students: int) -> Estimate:
@@ -98,23 +98,23 @@ def _against(scores: Scores, students: int) -> Estimate:
 
 def _by_class(runs: Sequence[Predictions], resamples: int) -> tuple[ClassMargin, ...]:
     classes = runs[0].classes
-    counted = cells(runs, runs[0].labels, len(classes), resamples=resamples)
-    enough = counted.said(range(len(classes)))
+    counts = cells(runs, runs[0].labels, len(classes), resamples=resamples)
+    enough = counts.large_enough(range(len(classes)))
     rows = []
     for k, name in enumerate(classes):
-        recalls = counted.share([k])
-        images = int(counted.images[0, k])
+        recalls = counts.share([k])
+        images = int(counts.images[0, k])
         mine = float(recalls.observed[0]) if images else None
         theirs = float(recalls.observed[1:].mean()) if images else None
-        found = _against(recalls, len(runs) - 1) if k in enough else None
-        p = p_value(found) if found and found.error > 0 else None
-        rows.append(ClassMargin(name, images, int(counted.lesions[k]), mine, theirs, found, p))
+        difference = _against(recalls, len(runs) - 1) if k in enough else None
+        p = p_value(difference) if difference and difference.error > 0 else None
+        rows.append(ClassMargin(name, images, int(counts.lesions[k]), mine, theirs, difference, p))
     corrected = iter(holm([row.p for row in rows if row.p is not None]))
     return tuple(row if row.p is None else replace(row, p=next(corrected)) for row in rows)
 
 
 def level(predictions: Predictions, *, resamples: int = 4_000) -> NetworkScores:
-    """Return what a network reaches on these images."""
+    """Compute a network's scores on these images, with intervals."""
     scores, summary = resample([predictions], resamples=resamples), summarise(predictions)
     return NetworkScores(
         len(predictions),
@@ -125,18 +125,18 @@ def level(predictions: Predictions, *, resamples: int = 4_000) -> NetworkScores:
 
 
 def gain(one: Predictions, other: Predictions, *, resamples: int = 10_000) -> Estimate:
-    """Return by how much balanced accuracy is higher in `one` than in `other`, of the same images."""
+    """Compute the balanced accuracy of `one` less that of `other`, on the same images."""
     return estimate(resample([one, other], resamples=resamples)["balanced_accuracy"], [0], [1])
 
 
 def calibrated(predictions: Predictions) -> Calibrated:
-    """Return how well a network is calibrated; see `Calibrated`."""
+    """Compute a network's calibration error before and after temperature scaling; see `Calibrated`."""
     names, lesion_N = np.unique(np.array(predictions.groups), return_inverse=True)
     in_half_G = np.random.default_rng(0).permutation(len(names)) % 2 == 0
     halves = [predictions.take(np.flatnonzero(in_half_G[lesion_N] == half)) for half in (False, True)]
     errors = [
-        (len(judged), calibration(scaled(judged, temperature(fitted))).ece)
-        for fitted, judged in (halves, reversed(halves))
+        (len(held_out), calibration(scaled(held_out, temperature(fitted))).ece)
+        for fitted, held_out in (halves, reversed(halves))
     ]
     cooled = float(np.average([error for _, error in errors], weights=[images for images, _ in errors]))
     return Calibrated(temperature(predictions), calibration(predictions).ece, cooled)

@@ -1,4 +1,4 @@
-"""A run, or several, as one page to read: HTML that needs no network, no script and no other file. No torch here."""
+"""Reports of runs, comparisons and audits: one HTML file each, without network, script or other files. No torch."""
 
 from dspkd.reports.audit_page import write as write_audit
 from dspkd.reports.comparison_page import compare

@@ -1,4 +1,4 @@
-"""An audit as a page: what was found, and the pairs of copies to look at."""
+"""The report of a data audit: findings, and pairs of duplicates side by side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dspkd.reports import wording
 from dspkd.reports.html import render
 
 SHOWN = 60
-"""Pairs on the contact sheet, gravest first; all of them are in the JSON."""
+"""Pairs on the contact sheet, most severe first; all of them are in the JSON."""
 
 _SIDE = 160
 
@@ -36,7 +36,7 @@ class AuditImage:
 
 @dataclass(frozen=True)
 class ImagePair:
-    """A pair on the contact sheet: two images, how alike, and what is wrong with it."""
+    """A pair on the contact sheet: two images, their similarity, and the faults of the pair."""
 
     images: tuple[AuditImage, AuditImage]
     similarity: float
@@ -45,7 +45,7 @@ class ImagePair:
 
 
 def write(audited: Audit, out: Path) -> Path:
-    """Write the page; it needs no network, no script and no other file."""
+    """Write the report of an audit as one HTML file."""
     table = audited.table
     counts = table.counts()
     return render(
@@ -65,20 +65,20 @@ def write(audited: Audit, out: Path) -> Path:
 
 
 def verdict(audited: Audit) -> str:
-    """Return what the audit comes to, in a sentence or two."""
+    """Summarise the audit in a sentence or two."""
     grave = [finding for finding in audited.findings if finding.severity == "invalidates"]
-    doubtful = sum(finding.severity == "warning" for finding in audited.findings)
-    more = f" {wording.counted(doubtful, 'warning')} besides." if doubtful else ""
+    warnings = sum(finding.severity == "warning" for finding in audited.findings)
+    more = f" {wording.counted(warnings, 'warning')} as well." if warnings else ""
     where = "this data set" if audited.split is None else "this split"
     if not grave:
         return f"Nothing was found that would invalidate a result on {where}.{more}"
-    said = "; ".join(finding.says for finding in grave)
-    first = "To be mended before any split" if audited.split is None else "A result on this split is not to be believed"
-    return f"{first}: {said}.{more}"
+    listed = "; ".join(finding.says for finding in grave)
+    first = "Fix before splitting" if audited.split is None else "Results on this split are not valid"
+    return f"{first}: {listed}.{more}"
 
 
 def _couples(audited: Audit) -> list[ImagePair]:
-    """Return the gravest pairs: across parts, then of two classes, then of two groups, most similar first."""
+    """Return the most severe pairs: across parts, then of two classes, then of two groups, most similar first."""
     table, pairs = audited.table, audited.pairs
     groups = np.array(table.groups)
     faults = {

@@ -12,32 +12,32 @@ from dspkd.reports.comparison import MeanAndSd
 from dspkd.reports.comparison_results import Figure, Results
 
 
-def markdown(found: Sequence[Results]) -> str:
+def markdown(results: Sequence[Results]) -> str:
     """Return the results as a Markdown page."""
-    return "# Comparison\n" + "".join(f"\n{_section(results)}" for results in found)
+    return "# Comparison\n" + "".join(f"\n{_section(each)}" for each in results)
 
 
 def _section(results: Results) -> str:
     parts = [f"## {results.name}"] if results.name else []
     if results.synthetic:
-        parts.append("**Synthetic data: drawings, not photographs. No number here says anything about skin.**")
+        parts.append("**Synthetic data: drawings, not photographs. No number here applies to patients.**")
     parts += [f"**{leak}**" for leak in results.leaks]
     if results.unequal:
-        reason, *unlike = results.unequal
-        listed = "".join(f"\n- {each}" for each in unlike)
-        parts.append(f"**The arms are not equal**: {reason}\n{listed}")
+        reason, *differences = results.unequal
+        listed = "".join(f"\n- {each}" for each in differences)
+        parts.append(f"**The methods were not trained under equal conditions**: {reason}\n{listed}")
     if results.arms:
         parts += [
             _tests(results),
             _verdicts(results),
-            _computed(results),
+            _compute(results),
             *_fidelity(results),
             _runs(results),
             _card(results),
         ]
     if results.failed:
         rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
-        parts.append("Without a result; the same command tries these again:\n\n" + _table(["run", "error"], rows))
+        parts.append("Failed runs; the same command tries them again:\n\n" + _table(["run", "error"], rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -52,31 +52,31 @@ def _tests(results: Results) -> str:
         ]
         for arm in results.arms
     ]
-    headings = ["arm", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy"]
-    said = (
+    headings = ["method", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy"]
+    text = (
         f"{wording.counted(results.images, 'test image')} of {wording.counted(results.groups, 'lesion')}, split "
         f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
-        f"interval is over lesions and seeds. {results.openings}"
+        f"interval is over lesions and seeds. {results.holdout}"
     )
-    return f"{said}\n\n{_table(headings, rows)}"
+    return f"{text}\n\n{_table(headings, rows)}"
 
 
-def _computed(results: Results) -> str:
+def _compute(results: Results) -> str:
     rows = compute_cost.rows({arm.name: arm.compute for arm in results.arms})
     return f"{compute_cost.CAPTION}\n\n{_table(compute_cost.HEADINGS, rows)}"
 
 
 def _fidelity(results: Results) -> list[str]:
-    faithful = {arm.name: arm.fidelity for arm in results.arms if arm.fidelity}
-    if not faithful:
+    by_arm = {arm.name: arm.fidelity for arm in results.arms if arm.fidelity}
+    if not by_arm:
         return []
     rows = [
         [
             name,
-            "yes" if each.taught else "no",
+            "yes" if each.has_teacher else "no",
             *("\N{EN DASH}" if value is None else _spread(value) for value in each.spreads),
         ]
-        for name, each in faithful.items()
+        for name, each in by_arm.items()
     ]
     return [f"{fidelity_by_arm.CAPTION}\n\n{_table(fidelity_by_arm.HEADINGS, rows)}"]
 
@@ -97,7 +97,7 @@ def _verdicts(results: Results) -> str:
     ]
     if not rows:
         return "No verdict: the controls, or all other methods, have no finished run."
-    headings = ["arm", "against", "verdict", "difference", "95 %", "p", "minimum detectable difference"]
+    headings = ["method", "against", "verdict", "difference", "95 %", "p", "minimum detectable difference"]
     text = (
         f"Balanced accuracy against the controls, in percentage points. p is corrected (Holm) for these {len(rows)} "
         f"pairs; significant is p < {LEVEL}. The report page compares all methods with each other and corrects for "
@@ -108,18 +108,18 @@ def _verdicts(results: Results) -> str:
 
 
 def _runs(results: Results) -> str:
-    named = [(arm.name, run) for arm in results.arms for run in arm.runs]
-    named += [(f"teacher {Path(run.folder).name}", run) for run in results.teachers]
+    runs = [(arm.name, run) for arm in results.arms for run in arm.runs]
+    runs += [(f"teacher {Path(run.folder).name}", run) for run in results.teachers]
     rows = [
         [name, str(run.seed), *(f"{run.figures[metric]:.4f}" for metric in METRICS), wording.duration(run.seconds)]
-        for name, run in named
+        for name, run in runs
     ]
-    return "Each run:\n\n" + _table(["arm", "seed", "balanced accuracy", "macro F1", "accuracy", "training"], rows)
+    return "Each run:\n\n" + _table(["method", "seed", "balanced accuracy", "macro F1", "accuracy", "training"], rows)
 
 
 def _card(results: Results) -> str:
     if not results.card:
-        return f"Data card: {data_card.ABSENT}; the runs were made before it was kept."
+        return f"Data card: {data_card.ABSENT}; these runs did not record it."
     lines = [f"- {data_card.line(section)}" for section in data_card.sections(results.card, ["test"])]
     return "Data card, test images:\n\n" + "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The figures of a comparison, as data: of each run, of each arm, and the verdicts."""
+"""The results of a comparison as data: metrics of each run and each arm, and the verdicts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dspkd.data.data_card import Attribute
 from dspkd.evaluation.intervals import METRICS
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.significance import Verdict, verdicts
-from dspkd.reports import compute_cost, fidelity_by_arm, holdout
-from dspkd.reports.comparison import MeanAndSd, contenders, intervals
+from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout
+from dspkd.reports.comparison import MeanAndSd, intervals
 from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
 from dspkd.runs.run_folder import Run, read
@@ -31,10 +31,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """A run's figures on the test images, its training seconds, and how often the test images were opened.
+    """A run's metrics on the test set, its training seconds, and its number of test-set evaluations.
 
-    `f1s` are those of the classes. `test_evaluations` is None for a run made before they were counted; `early_openings`
-    are those before training ended.
+    `f1s` are those of the classes. `test_evaluations` is None for a run that did not count them;
+    `early_test_evaluations` are those before training ended.
     """
 
     folder: str
@@ -47,14 +47,14 @@ class RunFigures:
     f1s: dict[str, float]
     seconds: float
     test_evaluations: int | None
-    early_openings: int
+    early_test_evaluations: int
 
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """An arm's figures over its seeds; `seconds` are those of all its runs, `compute` has its shares too.
+    """An arm's metrics over its seeds; `seconds` are those of all its runs, `compute` adds teacher and cache.
 
-    `fidelity` is None where it is not known what the arm's teacher answers to the test images; see `arm_fidelity`.
+    `fidelity` is None where the teacher's predictions of the test images are not available; see `fidelity_by_arm`.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ArmFigures:
 
 @dataclass(frozen=True)
 class Results:
-    """What a comparison of arms on the same images came to.
+    """The results of a comparison of arms on the same images.
 
     Attributes
     ----------
@@ -76,9 +76,9 @@ class Results:
     data
         Where the images are, and the digest of their split.
     synthetic
-        Whether they are drawings.
+        Whether the images are drawings.
     images, groups
-        Of the test part.
+        Of the test set.
     classes
         Test images of each class that has any.
     controls
@@ -92,13 +92,13 @@ class Results:
     failed
         ``{run folder: what went wrong}``.
     unequal
-        Why arms may differ in what a comparison holds equal, then where they do; empty where they do not.
-    openings
-        How often the test images were opened, in words.
+        Why the training conditions of the arms differ, then the differences; empty where they are equal.
+    holdout
+        How often the test set was evaluated, in words.
     leaks
-        How the splits leak by which the arms were trained and tested, each said once; empty where they do not.
+        Leaks of the splits, each once; empty where there are none.
     card
-        Whom the images show; empty where the runs do not say.
+        The data card; empty where the runs have none.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Results:
     verdicts: list[Verdict]
     failed: dict[str, str]
     unequal: list[str]
-    openings: str = ""
+    holdout: str = ""
     leaks: list[str] = field(default_factory=list)
     card: dict[str, Attribute] = field(default_factory=dict)
 
@@ -127,10 +127,10 @@ def tabulate(
     failed: Mapping[str, str],
     unequal: Sequence[str],
 ) -> Results:
-    """Return the figures of finished runs; see `Results` for the arguments.
+    """Collect the results of finished runs; see `Results` for the arguments.
 
-    Each arm is compared with each control, and the p-values are corrected for these pairs together: they are chosen
-    before looking.
+    Each arm is compared with each control, and the p-values are corrected for these pairs together, which are
+    chosen in advance.
 
     Raises
     ------
@@ -138,11 +138,11 @@ def tabulate(
         A run folder is broken, or runs were not tested on the same images.
     """
     runs = [read(folder) for folder in students]
-    taught = [_figures(run, summarise(run.test)) for run in map(read, teachers)]
+    teacher_runs = [_figures(run, summarise(run.test)) for run in map(read, teachers)]
     if not runs:
-        return Results(name, {}, False, 0, 0, {}, list(controls), [], taught, [], dict(failed), list(unequal))
-    ranked = contenders(runs)
-    faithful = fidelity_by_arm.of_arms(ranked)
+        return Results(name, {}, False, 0, 0, {}, list(controls), [], teacher_runs, [], dict(failed), list(unequal))
+    ranked = comparison.arms(runs)
+    fidelity = fidelity_by_arm.of_arms(ranked)
     arms = []
     for arm, estimates in zip(ranked, intervals(ranked), strict=True):
         spreads = {metric: MeanAndSd.of(getattr(test, metric) for test in arm.tests) for metric in METRICS}
@@ -152,24 +152,27 @@ def tabulate(
         }
         own = [_figures(run, test) for run, test in zip(arm.runs, arm.tests, strict=True)]
         seconds = round(sum(run.seconds for run in own), 1)
-        arms.append(ArmFigures(arm.name, figures, own, seconds, compute_cost.of(arm.runs), faithful.get(arm.name)))
-    there = [control for control in controls if control in {arm.name for arm in arms}]
-    pairs = [(arm.name, control) for i, control in enumerate(there) for arm in arms if arm.name not in there[: i + 1]]
-    told = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
+        arms.append(ArmFigures(arm.name, figures, own, seconds, compute_cost.of(arm.runs), fidelity.get(arm.name)))
+    present = [control for control in controls if control in {arm.name for arm in arms}]
+    pairs = [
+        (arm.name, control) for i, control in enumerate(present) for arm in arms if arm.name not in present[: i + 1]
+    ]
+    compared = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
     data, test = runs[0].data, ranked[0].tests[0]
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
-        name, where, data.synthetic, test.images, test.groups, classes, there, arms, taught, told, dict(failed),
+        name, where, data.synthetic, test.images, test.groups, classes, present, arms, teacher_runs, compared,
+        dict(failed),
         list(unequal), " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
         leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
         card=next((run.data.card for run in runs if run.data.card), {}),
     )  # fmt: skip
 
 
-def as_json(found: Sequence[Results]) -> str:
+def as_json(results: Sequence[Results]) -> str:
     """Return the results as JSON, a list item for each."""
-    return json.dumps([_plain(results) for results in found], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps([_plain(each) for each in results], indent=2, ensure_ascii=False) + "\n"
 
 
 def _figures(run: Run, test: Summary) -> RunFigures:
@@ -178,17 +181,17 @@ def _figures(run: Run, test: Summary) -> RunFigures:
     }
     recalls = {row.name: row.recall for row in test.per_class if row.images}
     f1s = {row.name: row.f1 for row in test.per_class if row.images}
-    opened = None if run.openings is None else len(run.openings)
-    made = run.result
+    evaluations = None if run.openings is None else len(run.openings)
+    result = run.result
     return RunFigures(
-        str(run.folder), made.seed, made.model, made.parameters, made.teacher, figures, recalls, f1s, made.seconds,
-        opened, len(run.early),
+        str(run.folder), result.seed, result.model, result.parameters, result.teacher, figures, recalls, f1s,
+        result.seconds, evaluations, len(run.early),
     )  # fmt: skip
 
 
 def _plain(results: Results) -> dict[str, Any]:
-    """Return the results as JSON can hold them: it knows no infinite degrees of freedom."""
-    told = [
+    """Return the results as plain values for JSON, which has no infinite degrees of freedom."""
+    rows = [
         {
             "one": row.one,
             "other": row.other,
@@ -202,4 +205,4 @@ def _plain(results: Results) -> dict[str, Any]:
         }
         for row in results.verdicts
     ]
-    return {**asdict(results), "verdicts": told}
+    return {**asdict(results), "verdicts": rows}

@@ -1,7 +1,7 @@
-"""What an arm cost: its own training, and its full share of what it needs and others may have paid for.
+"""Compute cost of an arm: its own training, its teacher cache, and the training of its teachers.
 
-A teacher is trained once and its answers are stored once, for many arms. To compare an arm with one that needs
-neither, it is charged with all of both, as if it were the only one; arms are therefore not to be added up.
+A teacher is trained once and its outputs are cached once, for many arms. Each arm is charged with all of both, as if it
+were the only one, so that it compares with an arm that needs neither; costs of arms must not be added up.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from dspkd.reports import wording
 from dspkd.runs.run_folder import Run
 
 CAPTION = (
-    "What each took, all its runs together: by the clock, and in brackets of the processor (all threads; loader "
-    "processes and GPUs are not in it). Each is charged with all of its teachers' training and stored answers, "
-    "though others use them too, so rows are not to be added up. Decoding and the final test are left out; a dash is "
-    "time that nobody wrote down."
+    "Time of all runs of a method: wall clock, and in brackets processor time (all threads, without loader processes "
+    "and GPUs). Each method is charged with all of its teachers' training and cached outputs, though others use them "
+    "too, so rows must not be added up. Decoding and the final test-set evaluation are not included; a dash is time "
+    "that was not recorded."
 )
-"""What must be known to read the table."""
+"""The caption of the table."""
 
-HEADINGS = ("arm", "own training", "teacher's answers", "teachers' training", "all")
-"""Of the table."""
+HEADINGS = ("method", "own training", "teacher cache", "teacher training", "total")
+"""The columns of the table."""
 
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds by the clock, and of the processor (all threads together); None where nobody wrote them down."""
+    """Wall-clock seconds, and processor seconds of all threads; None where not recorded."""
 
     seconds: float | None
     cpu_seconds: float | None
 
     @classmethod
     def sum(cls, times: Iterable[Time]) -> Time:
-        """Return the sum; a part that is not known leaves it unknown."""
-        several = list(times)
-        clock, processor = [each.seconds for each in several], [each.cpu_seconds for each in several]
+        """Return the sum; None where a part is None."""
+        parts = list(times)
+        clock, processor = [part.seconds for part in parts], [part.cpu_seconds for part in parts]
         return cls(_sum(clock), _sum(processor))
 
 
 @dataclass(frozen=True)
 class ComputeCost:
-    """What the runs of an arm took.
+    """The compute cost of the runs of an arm.
 
     Attributes
     ----------
     own
-        Training of all its runs, validation after each epoch included; decoding and the final test are not.
+        Training of all its runs, with validation after each epoch; without decoding and the final test-set evaluation.
     cache
-        Its teacher's stored answers, as they took when they were made; they serve all seeds, so the most that one of
-        its runs reads. Nothing without a cache: then asking the teacher is part of `own`.
+        Computing the cached teacher outputs. They serve all seeds, so it is the maximum over the runs. 0 without a
+        cache: then the teacher's forward passes are part of `own`.
     teachers
-        Training of its teachers, with theirs and their caches.
+        Training of its teachers, with their own teachers and caches.
     """
 
     own: Time
@@ -68,7 +68,7 @@ class ComputeCost:
 
 
 def of(runs: Sequence[Run]) -> ComputeCost:
-    """Return what the runs of one recipe took."""
+    """Compute the cost of the runs of one recipe."""
     caches = [cache for run in runs if (cache := _cache_cost(run))]
     folders = dict.fromkeys(folder for run in runs for folder in run.teachers)
     return ComputeCost(
@@ -79,30 +79,33 @@ def of(runs: Sequence[Run]) -> ComputeCost:
 
 
 def _cache_cost(run: Run) -> Time | None:
-    """Return what a run's cache took; None for a run without one. Of a run made before that was kept, nobody knows."""
+    """Return the cost of a run's teacher cache; None for a run without one, unknown times where it was not recorded."""
     if run.result.teacher_cache:
         return Time(run.result.teacher_cache.seconds, run.result.teacher_cache.cpu_seconds)
     views = tomllib.loads(run.recipe).get("images", {}).get("views", "fresh")
     return Time(None, None) if run.result.cpu_seconds is None and run.teachers and views != "fresh" else None
 
 
-def rows(spent: Mapping[str, ComputeCost]) -> list[list[str]]:
+def rows(costs: Mapping[str, ComputeCost]) -> list[list[str]]:
     """Return a line of the table for each arm."""
     return [
         [
             name,
-            *(f"{_said(part.seconds)} ({_said(part.cpu_seconds)})" for part in (it.own, it.cache, it.teachers, it.all)),
+            *(
+                f"{_duration(part.seconds)} ({_duration(part.cpu_seconds)})"
+                for part in (it.own, it.cache, it.teachers, it.all)
+            ),
         ]
-        for name, it in spent.items()
+        for name, it in costs.items()
     ]
 
 
-def _said(seconds: float | None) -> str:
+def _duration(seconds: float | None) -> str:
     return "\N{EN DASH}" if seconds is None else wording.duration(seconds)
 
 
 def _trained(run: Path) -> Time:
-    """Return what the run of a teacher took, its own teachers and cache included; nothing known where it is gone."""
+    """Return the training time of a teacher's run with its own teachers and cache; unknown where the run is gone."""
     try:
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
         named = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8")).get("teacher", [])
@@ -113,9 +116,9 @@ def _trained(run: Path) -> Time:
     return Time.sum([*(Time(part.get("seconds"), part.get("cpu_seconds")) for part in parts), *map(_trained, earlier)])
 
 
-def _sum(known: Sequence[float | None]) -> float | None:
-    return None if None in known else round(sum(value for value in known if value is not None), 1)
+def _sum(seconds: Sequence[float | None]) -> float | None:
+    return None if None in seconds else round(sum(value for value in seconds if value is not None), 1)
 
 
-def _most(known: Sequence[float | None]) -> float | None:
-    return None if None in known else max((value for value in known if value is not None), default=0.0)
+def _most(seconds: Sequence[float | None]) -> float | None:
+    return None if None in seconds else max((value for value in seconds if value is not None), default=0.0)

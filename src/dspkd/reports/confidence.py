@@ -1,4 +1,4 @@
-"""What a run's page says of how far its numbers and its probabilities can be trusted."""
+"""Intervals, calibration and referral of a run: how far its metrics and probabilities can be trusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ConfidenceSummary:
-    """What stands beside a run's numbers.
+    """Intervals, metrics by lesion, calibration and referral of a run.
 
     Attributes
     ----------
@@ -32,18 +32,18 @@ class ConfidenceSummary:
     recalls
         The interval of each class's recall, in class order; None for a class without images.
     lesions, lesion_intervals
-        The summary of the test lesions, each answered by the mean probability of its images, and its intervals; None
-        where a group has images of several classes.
+        The summary by lesion, from the mean probability of its images, and its intervals; None where a group has images
+        of several classes.
     ranking
-        Class by class.
+        Threshold-free metrics of each class.
     temperature
-        Fitted on validation.
-    raw, cooled
-        Calibration on test, as the network answers and after division by `temperature`.
+        Fitted on the validation set.
+    raw, scaled
+        Calibration on the test set, before and after division of the logits by `temperature`.
     referrals
-        ``{class number: referral}`` on test, at thresholds chosen on validation, for the classes that both have.
+        ``{class number: referral}`` on the test set, at thresholds chosen on the validation set, for classes in both.
     sensitivity
-        That the thresholds were chosen for.
+        The target for which the thresholds were chosen.
     """
 
     intervals: dict[str, Interval]
@@ -53,13 +53,13 @@ class ConfidenceSummary:
     ranking: tuple[Ranking, ...]
     temperature: float
     raw: Calibration
-    cooled: Calibration
+    scaled: Calibration
     referrals: dict[int, Referral]
     sensitivity: float = SENSITIVITY
 
 
-def trust(run: Run) -> ConfidenceSummary:
-    """Return what stands beside the numbers of `run`."""
+def of_run(run: Run) -> ConfidenceSummary:
+    """Compute the confidence summary of a run."""
     lesions = _lesions(run.test)
     fitted = temperature(run.val)
     both = np.intersect1d(run.val.labels, run.test.labels).tolist()
@@ -71,38 +71,38 @@ def trust(run: Run) -> ConfidenceSummary:
         ranking=ranking(run.test),
         temperature=fitted,
         raw=calibration(run.test),
-        cooled=calibration(scaled(run.test, fitted)),
+        scaled=calibration(scaled(run.test, fitted)),
         referrals={number: refer(run.test, number, threshold_for(run.val, number)) for number in both},
     )
 
 
-def reliability_panels(run: Run, known: ConfidenceSummary) -> list[Markup]:
-    """Return reliability as it is and after temperature scaling; as a PNG they are one figure."""
+def reliability_panels(run: Run, summary: ConfidenceSummary) -> list[Markup]:
+    """Draw the reliability diagrams before and after temperature scaling; as a PNG they are one figure."""
     whole, panels = style.sheet(2, width=3.4, height=3.3)
     drawn = []
-    shown = [
-        ("As it answers", run.test, known.raw),
-        (f"Logits divided by {known.temperature:.2f}", scaled(run.test, known.temperature), known.cooled),
+    versions = [
+        ("Before scaling", run.test, summary.raw),
+        (f"Logits divided by {summary.temperature:.2f}", scaled(run.test, summary.temperature), summary.scaled),
     ]
-    for place, (title, predictions, measured) in enumerate(shown):
+    for place, (title, predictions, errors) in enumerate(versions):
         alone, (axes,) = style.sheet(width=3.4, height=3.3)
         for panel in (axes, panels[place]):
             plots.reliability(panel, reliability(predictions), title)
-        says = f"Reliability, {title.lower()}: expected calibration error {measured.ece:.3f}."
-        drawn.append(style.svg(alone, name=f"reliability{place}", says=says))
+        alt = f"Reliability, {title.lower()}: expected calibration error {errors.ece:.3f}."
+        drawn.append(style.svg(alone, name=f"reliability{place}", alt=alt))
     style.png(whole, run.folder / "figures/reliability.png")
     return drawn
 
 
 def risk_panel(run: Run) -> Markup:
-    """Return the share of wrong answers against the share of images answered."""
+    """Draw the risk-coverage curve: share of errors against share of images predicted."""
     figure, (axes,) = style.sheet(width=4.6, height=2.9)
     coverage, risk = risk_coverage(run.test)
     plots.risk_coverage(axes, coverage, risk)
     style.png(figure, run.folder / "figures/risk.png")
     half = risk[int(np.searchsorted(coverage, 0.5))]
-    says = f"Share of wrong answers: {risk[-1]:.3f} with all images answered, {half:.3f} with the surer half."
-    return style.svg(figure, name="risk", says=says)
+    alt = f"Share of errors: {risk[-1]:.3f} of all images, {half:.3f} of the more confident half."
+    return style.svg(figure, name="risk", alt=alt)
 
 
 def _lesions(predictions: Predictions) -> Predictions | None:
@@ -119,9 +119,9 @@ def _intervals(predictions: Predictions) -> dict[str, Interval]:
 
 def _recalls(predictions: Predictions) -> tuple[Interval | None, ...]:
     groups_N = np.array(predictions.groups)
-    found: list[Interval | None] = []
+    intervals: list[Interval | None] = []
     for number in range(len(predictions.classes)):
         mine_N = predictions.labels == number
         _, sizes = np.unique(groups_N[mine_N], return_counts=True)
-        found.append(wilson(int((predictions.predicted[mine_N] == number).sum()), sizes) if len(sizes) else None)
-    return tuple(found)
+        intervals.append(wilson(int((predictions.predicted[mine_N] == number).sum()), sizes) if len(sizes) else None)
+    return tuple(intervals)

@@ -1,4 +1,4 @@
-"""The data card: whom the images show, as far as the run wrote it down."""
+"""The data card: sex, age, body site, source and skin type of the images, as the run recorded them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dspkd.data.data_card import Attribute
 from dspkd.data.metadata import UNKNOWN
 
 ABSENT = "not provided"
-"""What the card says where the data set says nothing."""
+"""The entry for a missing value."""
 
 
 @dataclass(frozen=True)
 class CardRow:
-    """A line of the card: a value, and in each part how many images have it, and their share of the part."""
+    """A line of the card: a value, and for each part of the split its number of images and their share."""
 
     value: str
     counts: tuple[tuple[int, float], ...]
@@ -22,7 +22,7 @@ class CardRow:
 
 @dataclass(frozen=True)
 class CardSection:
-    """An attribute: its name, where its values are from (None if from nowhere), rows, and median years in each part."""
+    """An attribute: its name, the column of its values (None without one), rows, and median years in each part."""
 
     name: str
     column: str | None
@@ -31,7 +31,7 @@ class CardSection:
 
 
 def sections(card: Mapping[str, Attribute], parts: Sequence[str]) -> list[CardSection]:
-    """Return the card as lines to print, with a column for each of `parts`."""
+    """Return the sections of the card, with a column for each of `parts`."""
     return [_section(name, attribute, parts) for name, attribute in card.items()]
 
 
@@ -42,8 +42,8 @@ def line(section: CardSection) -> str:
     return f"{section.name}: {', '.join([*values, *median]) or ABSENT}"
 
 
-def silent(card: Mapping[str, Attribute]) -> list[str]:
-    """Return the attributes of which the data set says nothing, of any image."""
+def missing(card: Mapping[str, Attribute]) -> list[str]:
+    """Return the attributes that are missing for every image."""
     return [
         name
         for name, attribute in card.items()

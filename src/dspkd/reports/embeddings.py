@@ -1,4 +1,4 @@
-"""How classes lie to one another in the pooled features of validation images: in two dimensions, and by neighbours."""
+"""Embedding of the pooled features of validation images: t-SNE, and the share of nearest neighbours of one class."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from dspkd.reports.style import LIGHT, SERIES
 from dspkd.runs.run_folder import Run
 
 _ENOUGH = 30
-"""Images below which t-SNE has nothing to arrange, and principal components are shown."""
+"""Images below which principal components are drawn in place of t-SNE."""
 _MARKERS = {"o": 3.6, "s": 3.4, "^": 4.2, "D": 3.4, "v": 4.2, "P": 4.8, "X": 4.8, "*": 6.0, "<": 4.2, ">": 4.2}
-"""Shapes, and the sizes in points at which they look alike in size."""
+"""Shapes, and the sizes in points at which they look equally large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +36,16 @@ class Features:
 
 @dataclass(frozen=True)
 class Panels:
-    """A panel for each network, its share of nearest neighbours of the same class, and how it was drawn."""
+    """A panel for each network, its share of nearest neighbours of the same class, and the method of the embedding."""
 
     panels: list[Markup]
     shares: dict[str, float]
     images: int
-    drawn_by: str
+    method: str
 
 
 def read(folder: Path) -> Features | None:
-    """Return the pooled vectors that a run kept; None for a run made before that.
+    """Read the pooled vectors of a run; None for a run that did not keep them.
 
     Raises
     ------
@@ -56,52 +56,54 @@ def read(folder: Path) -> Features | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            pooled = {name: kept[name].astype(np.float64) for name in ("teacher", "student") if name in kept}
-            return Features(tuple(kept["ids"].tolist()), kept["labels"].astype(np.int64), pooled)
+        with np.load(path, allow_pickle=False) as arrays:
+            pooled = {name: arrays[name].astype(np.float64) for name in ("teacher", "student") if name in arrays}
+            return Features(tuple(arrays["ids"].tolist()), arrays["labels"].astype(np.int64), pooled)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path}: {error}; it is not as training wrote it") from None
+        raise RunError(f"{path}: {error}; not a file that training wrote") from None
 
 
 def panels(run: Run) -> Panels | None:
-    """Draw the features of a run's networks, the teacher's first; None where there are none. Also writes a PNG."""
-    found = read(run.folder)
-    if found is None or len(found.ids) < 3:
+    """Draw the features of a run's networks, the teacher's first; None without features. Also writes a PNG."""
+    features = read(run.folder)
+    if features is None or len(features.ids) < 3:
         return None
-    whole, axes_of = style.sheet(len(found.pooled), width=4.6, height=4.4)
+    whole, axes_of = style.sheet(len(features.pooled), width=4.6, height=4.4)
     shares, drawn = {}, []
-    for place, (name, vectors) in enumerate(found.pooled.items()):
-        shares[name] = same_class(vectors, found.labels, _groups(run.val, found.ids))
-        points = flat(vectors)
+    for place, (name, vectors) in enumerate(features.pooled.items()):
+        shares[name] = same_class(vectors, features.labels, _groups(run.val, features.ids))
+        points = embed(vectors)
         alone, (axes,) = style.sheet(width=4.6, height=4.4)
         for panel in (axes, axes_of[place]):
-            scatter(panel, points, found.labels, run.val.classes, name)
-        says = (
-            f"Pooled features of the {name} for {len(found.ids)} validation images in two dimensions, by class; "
+            scatter(panel, points, features.labels, run.val.classes, name)
+        alt = (
+            f"Pooled features of the {name} for {len(features.ids)} validation images in two dimensions, by class; "
             f"the nearest neighbour is of the same class for {100 * shares[name]:.0f} %."
         )
-        drawn.append(style.svg(alone, name=f"features{place}", says=says))
+        drawn.append(style.svg(alone, name=f"features{place}", alt=alt))
     style.png(whole, run.folder / "figures/features.png")
-    return Panels(drawn, shares, len(found.ids), "t-SNE" if len(found.ids) >= _ENOUGH else "two principal components")
+    return Panels(
+        drawn, shares, len(features.ids), "t-SNE" if len(features.ids) >= _ENOUGH else "two principal components"
+    )
 
 
 def same_class(vectors_ND: NDArray[np.float64], labels_N: NDArray[np.int64], groups: tuple[str, ...]) -> float:
-    """Return the share of images whose nearest neighbour of another lesion has their class.
+    """Compute the share of images whose nearest neighbour from another lesion has their class.
 
-    Nearest by Euclidean distance; images of the same group are passed over, for they are near-copies. An image without
-    any other group counts as not.
+    By Euclidean distance; images of the same group are skipped, for they are near-copies. An image without any other
+    group counts as a miss.
     """
     squares_N = np.square(vectors_ND).sum(axis=1)
     distances_NN = squares_N[:, None] + squares_N[None, :] - 2 * vectors_ND @ vectors_ND.T
     _, group_N = np.unique(np.array(groups), return_inverse=True)
     distances_NN[group_N[:, None] == group_N[None, :]] = np.inf
     nearest_N = distances_NN.argmin(axis=1)
-    there_N = np.isfinite(distances_NN.min(axis=1))
-    return float(np.mean((labels_N[nearest_N] == labels_N) & there_N))
+    has_neighbour_N = np.isfinite(distances_NN.min(axis=1))
+    return float(np.mean((labels_N[nearest_N] == labels_N) & has_neighbour_N))
 
 
-def flat(vectors_ND: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``[N, 2]``: t-SNE of the first 50 principal components, or for few images two of these; repeatable.
+def embed(vectors_ND: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Embed in two dimensions, ``[N, 2]``: t-SNE of the first 50 principal components; for few images the first two.
 
     Source: van der Maaten and Hinton, *Visualizing Data using t-SNE*, JMLR 2008, as scikit-learn does it.
     """
@@ -110,8 +112,8 @@ def flat(vectors_ND: NDArray[np.float64]) -> NDArray[np.float64]:
     if images < _ENOUGH:
         return np.asarray(main[:, :2] if width > 1 else np.pad(main, ((0, 0), (0, 1))))
     perplexity = min(30.0, (images - 1) / 3)
-    made = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500, n_jobs=1).fit_transform(main)
-    return np.asarray(made, dtype=np.float64)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500, n_jobs=1).fit_transform(main)
+    return np.asarray(points, dtype=np.float64)
 
 
 def scatter(

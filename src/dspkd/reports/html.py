@@ -1,4 +1,4 @@
-"""Templates become a page: escaped, complete in itself, written at once."""
+"""Render templates to self-contained HTML files, with everything escaped."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _DEFINITIONS = metrics.DEFINITIONS | calibration.DEFINITIONS | ranking.DEFINITIO
 
 
 def render(template: str, out: Path, **values: object) -> Path:
-    """Fill `template` with `values` and write it to `out`; a reader sees the whole page or the one before it."""
+    """Fill `template` with `values` and write it to `out`; the file is replaced as a whole."""
     write_text(out, _templates().get_template(template).render(**values))
     return out
 
 
 def _templates() -> jinja2.Environment:
-    """Return the templates: everything is escaped, and a name that does not exist is an error."""
+    """Return the template environment: everything is escaped, and an undefined name is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dspkd.reports"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Draws what a report shows. Each function fills one panel; `paper` turns panels into figures."""
+"""The plots of a report. Each function fills one panel; `style` turns panels into figures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def confusion(axes: Axes, summary: Summary) -> None:
     shares_KK = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
     names = [row.name for row in summary.per_class]
     for (row, column), share in np.ndenumerate(shares_KK):
-        shade = 0.05 + 0.67 * share  # so that ink can be read on all of them, in light and dark
+        shade = 0.05 + 0.67 * share  # so that text is readable on all of them, in light and dark
         axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=LIGHT["cell"], alpha=shade))
         if len(names) <= _COUNTS_UP_TO and counts_KK[row, column]:
             axes.text(
@@ -45,7 +45,7 @@ def confusion(axes: Axes, summary: Summary) -> None:
     how: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     axes.set_xticks(range(len(names)), names, **how)
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("the model's answer")
+    axes.set_xlabel("predicted class")
     axes.set_title("true class", fontsize=9, fontweight="normal", color=LIGHT["muted"])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -76,7 +76,7 @@ def shares(axes: Axes, history: Sequence[Epoch], _: StageResult) -> None:
     for (name, color), low, high in zip(names.items(), stacked, stacked[1:], strict=False):
         axes.stairs(high, edges, baseline=low, fill=True, facecolor=color)
         if min(high - low) > 0.12:
-            words = f"{name}, at last {high[-1] - low[-1]:.0%}"
+            words = f"{name}, finally {high[-1] - low[-1]:.0%}"
             axes.text(epochs.mean(), (high + low).mean() / 2, words, color=LIGHT["on-series"], ha="center", fontsize=8)
     axes.set_title("Share of each term in the loss")
     axes.set(ylim=(0, 1))
@@ -123,7 +123,7 @@ def roc(axes: Axes, predictions: Predictions, number: int, auc: float | None) ->
 
 
 def reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
-    """Draw how often answers of each confidence are right; the area of a point is its share of the images."""
+    """Draw accuracy against confidence; the area of a point is its share of the images."""
     confidence, accuracy = [row.confidence for row in bins], [row.accuracy for row in bins]
     images = sum(row.images for row in bins)
     axes.plot([0, 1], [0, 1], color=LIGHT["line"], linewidth=1)
@@ -135,33 +135,33 @@ def reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
 
 
 def risk_coverage(axes: Axes, coverage: NDArray[np.float64], risk: NDArray[np.float64]) -> None:
-    """Draw the share of wrong answers against the share of images answered, the most confident first."""
+    """Draw the share of errors against the share of images predicted, the most confident first."""
     axes.plot(coverage, risk, color=LIGHT["accent"], linewidth=1.6)
-    axes.set(xlim=(0, 1), ylim=(0, max(0.02, 1.08 * risk.max())), xlabel="share of the images that is answered")
-    axes.set_title("Wrong, of those answered")
+    axes.set(xlim=(0, 1), ylim=(0, max(0.02, 1.08 * risk.max())), xlabel="share of images predicted (coverage)")
+    axes.set_title("Share of errors among them (risk)")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
 
 
-def whole_run(axes: Axes, contender: ArmRuns) -> None:
+def whole_run(axes: Axes, arm: ArmRuns) -> None:
     """Draw validation balanced accuracy over all stages, a line for each run; a rule stands where a stage ends."""
-    for run in contender.runs:
+    for run in arm.runs:
         scores = [epoch.val["balanced_accuracy"] for stage in run.result.stages for epoch in run.history(stage)]
         _line(axes, np.arange(1, len(scores) + 1), scores, color=LIGHT["accent"], alpha=0.8, linewidth=1.3)
-    lengths = [stage.epochs for stage in contender.runs[0].result.stages]
+    lengths = [stage.epochs for stage in arm.runs[0].result.stages]
     for end in np.cumsum(lengths)[:-1]:
         axes.axvline(end + 0.5, color=LIGHT["muted"], linewidth=0.8, linestyle=(0, (2, 3)))
-    axes.set_title(contender.name)
+    axes.set_title(arm.name)
     _epoch_axis(axes, np.arange(1, sum(lengths) + 1))
 
 
 def _line(axes: Axes, epochs: NDArray[np.int64], values: Sequence[float], **how: Any) -> None:
-    """Draw a line whose points show where there are few."""
+    """Draw a line, with markers where it has few points."""
     axes.plot(epochs, values, marker="o" if len(values) <= 12 else None, markersize=3, **how)
 
 
 def _numbers(history: Sequence[Epoch]) -> NDArray[np.int64]:
-    """Return the epochs' numbers as people count, from 1."""
+    """Return the epochs' numbers, counted from 1."""
     return np.array([epoch.epoch + 1 for epoch in history])
 
 

@@ -1,4 +1,4 @@
-"""What has to be the same for a run's numbers to come out again."""
+"""Provenance: everything that must be equal to reproduce the numbers of a run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _DIGITS = 16
 
 
 def rows(run: Run) -> list[tuple[str, str]]:
-    """Return what to name, and its value, in the order in which one would check it."""
+    """Return the names and values to check, in the order to check them."""
     result, data = run.result, run.data
-    named = [
+    table = [
         ("Recipe", f"{result.name}, digest {result.digest}"),
         ("Seed", str(result.seed)),
         ("Images", f"{data.path} ({data.layout}), fingerprint {data.digest[:_DIGITS]}"),
         ("Split", f"fingerprint {data.split_digest[:_DIGITS]}"),
         ("Student", f"{result.model}, {result.parameters:,} parameters"),
         ("Teacher", result.teacher or "none"),
-        ("Test part", holdout.told(run)),
+        ("Test set", holdout.summary(run)),
     ]
-    return named + [(name, str(value)) for name, value in run.environment.items()]
+    return table + [(name, str(value)) for name, value in run.environment.items()]

@@ -1,4 +1,4 @@
-"""Small images of single images, and where the networks look in them, as the run kept them."""
+"""Thumbnails and Grad-CAM maps of single images, as the run kept them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dspkd.errors import RunError
 
 _HEAT = colormaps["inferno"]
 _DEEPEST = 0.62
-"""Share of the heat's colour where a map is 1."""
+"""Opacity of the heat map where a map is 1."""
 
 
 @checked(frozen=True)
@@ -38,7 +38,7 @@ class _Index:
 
 @dataclass(frozen=True)
 class SaliencyImage:
-    """An image as the networks see it, and overlaid with what speaks for its class, as data URIs."""
+    """An image as the networks get it, and with the Grad-CAM maps of its class laid over it, as data URIs."""
 
     part: str
     id: str
@@ -47,11 +47,11 @@ class SaliencyImage:
     cells: dict[str, str]
     """Rows and columns of each map, such as ``"7 x 7"``."""
     nothing: tuple[str, ...]
-    """The networks that find nothing that speaks for the class."""
+    """The networks whose map of the class is zero everywhere."""
 
 
 def read(folder: Path) -> list[SaliencyImage]:
-    """Return what a run kept of single images, in its order; nothing for a run made before that was kept.
+    """Read the thumbnails and maps of a run, in its order; empty for a run without them.
 
     Raises
     ------
@@ -64,12 +64,12 @@ def read(folder: Path) -> list[SaliencyImage]:
     try:
         index = TypeAdapter(_Index).validate_json(path.read_bytes())
     except ValidationError as error:
-        raise RunError(f"{path}: {error.errors()[0]['msg']}; it is not as training wrote it") from None
-    return [_look(path.parent, kept) for kept in index.images]
+        raise RunError(f"{path}: {error.errors()[0]['msg']}; not a file that training wrote") from None
+    return [_with_overlays(path.parent, record) for record in index.images]
 
 
 def overlay(pixels_HW3: NDArray[np.uint8], map_hw: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return the image under the map: the map is enlarged bilinearly; the more it says, the more its colour covers.
+    """Lay a map over an image: enlarged bilinearly, the more opaque the greater its value.
 
     Parameters
     ----------
@@ -86,17 +86,17 @@ def overlay(pixels_HW3: NDArray[np.uint8], map_hw: NDArray[np.float64]) -> NDArr
     return np.asarray(np.rint((1 - cover_HW1) * pixels_HW3 + cover_HW1 * colour_HW3), dtype=np.uint8)
 
 
-def _look(folder: Path, kept: SaliencyRecord) -> SaliencyImage:
-    path = folder / kept.file
+def _with_overlays(folder: Path, record: SaliencyRecord) -> SaliencyImage:
+    path = folder / record.file
     try:
         with Image.open(path) as image:
             pixels = np.array(image.convert("RGB"))
     except OSError as error:
-        raise RunError(f"{path}: not a readable image, though images.json names it: {error}") from None
-    maps = {name: np.array(rows, dtype=np.float64) for name, rows in kept.looks.items()}
+        raise RunError(f"{path}: not a readable image, though listed in images.json: {error}") from None
+    maps = {name: np.array(rows, dtype=np.float64) for name, rows in record.looks.items()}
     return SaliencyImage(
-        part=kept.part,
-        id=kept.id,
+        part=record.part,
+        id=record.id,
         image=_uri(path.read_bytes()),
         overlays={name: _uri(_jpeg(overlay(pixels, each))) for name, each in maps.items()},
         cells={name: " x ".join(map(str, each.shape)) for name, each in maps.items()},

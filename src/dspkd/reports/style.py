@@ -1,4 +1,4 @@
-"""What figures are drawn on: colours that follow the reader's light or dark, and export as SVG for the page or PNG."""
+"""Style and export of figures: colours for light and dark mode, SVG for the page, PNG files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LIGHT = {
     "series-5": "#5a7d12",
     "series-6": "#8a6a1f",
 }
-"""Colours by role; all differ, for a figure is drawn with these and the page swaps in its own by value."""
+"""Colours by role; all must differ, for figures are drawn with these and the page replaces them by value."""
 
 DARK = {
     "page": "#14181a",
@@ -53,7 +53,7 @@ DARK = {
     "series-5": "#a9cf5c",
     "series-6": "#d9b765",
 }
-"""The same roles for a reader in the dark."""
+"""The same roles in dark mode."""
 
 SERIES = [value for name, value in LIGHT.items() if name.startswith("series-")]
 
@@ -92,7 +92,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the style of the report inside this context; matplotlib's own settings come back after it."""
+    """Use the style of the report inside this context; matplotlib's own settings are restored after it."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # PNG lacks letters that its font lacks, such as Chinese class names; the page's SVG keeps them as text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -105,8 +105,8 @@ def sheet(columns: int = 1, rows: int = 1, *, width: float = 3.4, height: float 
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def svg(figure: Figure, *, name: str, says: str) -> Markup:
-    """Return the figure as an ``<svg>`` to put into a page.
+def svg(figure: Figure, *, name: str, alt: str) -> Markup:
+    """Export the figure as an ``<svg>`` for a page.
 
     Text stays text, escaped by matplotlib. Colours of `LIGHT` become the page's variables. Ids begin with `name`, so
     that several figures fit one page.
@@ -117,8 +117,8 @@ def svg(figure: Figure, *, name: str, says: str) -> Markup:
         Drawn inside `style`.
     name
         Unique on the page, letters and digits.
-    says
-        What the figure shows, in words, for those who do not see it.
+    alt
+        Text alternative of the figure.
     """
     written = io.StringIO()
     figure.savefig(
@@ -130,17 +130,17 @@ def svg(figure: Figure, *, name: str, says: str) -> Markup:
     assert size, "matplotlib writes a viewBox"
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
-    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", body)
+    body = re.sub(r' id="([^"]+)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", body)
     body = re.sub(r'(url\(|href=")#', rf"\1#{name}-", body)
     body = body.replace("'DejaVu Sans', sans-serif", "var(--sans)")
     for role, value in LIGHT.items():
         body = body.replace(value, f"var(--{role})")
     wide = size[1].split()[2]
-    head = f'<svg viewBox="{size[1]}" style="--natural: {wide}px" role="img" aria-label="{escape(says)}">'
+    head = f'<svg viewBox="{size[1]}" style="--natural: {wide}px" role="img" aria-label="{escape(alt)}">'
     return Markup(head + re.sub(r"\n\s*", "\n", body).strip())
 
 
 def png(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG on the light page, making the folder."""
+    """Write the figure as a PNG with the light background, making the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png", dpi=160, facecolor=LIGHT["page"], bbox_inches="tight", pad_inches=0.15)

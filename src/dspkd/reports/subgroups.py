@@ -1,4 +1,4 @@
-"""The part of a page that says whether a network, or each of several, serves all subgroups alike."""
+"""Subgroup performance of a run or of the arms of a comparison."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ _RESAMPLES = 4_000
 
 @dataclass(frozen=True)
 class SubgroupReport:
-    """What is told of subgroups.
+    """Subgroup performance on the test set.
 
     Attributes
     ----------
     sections
-        Attribute by attribute; empty where of each there is at most one value; None where the run tells nothing.
+        Attribute by attribute; empty where no attribute has two values; None where the run has no attributes.
     focus
-        The name of the class whose sensitivity is told; None without one.
-    taught
-        Whether the change from the teacher is told.
+        The name of the class of sensitivity; None without one.
+    has_teacher
+        Whether gaps are compared with the teacher's.
     few
-        Lesions below which nothing is said.
+        Lesions below which no figure is reported.
     """
 
     sections: tuple[AttributeSubgroups, ...] | None
     focus: str | None
-    taught: bool
+    has_teacher: bool
     few: int = FEW
 
     @property
-    def shown(self) -> list[str]:
-        """Say in a sentence each gap, and each change of a gap, that is shown to be one."""
-        said = []
+    def significant(self) -> list[str]:
+        """A sentence for each significant gap, and for each significant change of a gap."""
+        sentences = []
         for section in self.sections or ():
             for group in section.groups:
-                said += _shown(section, group, self.focus)
-        return said
+                sentences += _significant(section, group, self.focus)
+        return sentences
 
 
 def of_run(run: Run) -> SubgroupReport:
-    """Return what is told of a run's test images."""
-    return of_runs([run.test], run.attributes, teacher_predictions.answers(run))
+    """Compute subgroup performance of a run."""
+    return of_runs([run.test], run.attributes, teacher_predictions.load(run))
 
 
-def of_contender(contender: ArmRuns, attributes: Mapping[str, Sequence[str]] | None) -> SubgroupReport:
-    """Return what is told of the runs of one recipe, means over seeds; by the teacher of the first of them."""
-    taught = {run.teachers for run in contender.runs}
-    teacher = teacher_predictions.answers(contender.runs[0]) if len(taught) == 1 else None
-    return of_runs([run.test for run in contender.runs], attributes, teacher)
+def of_arm(arm: ArmRuns, attributes: Mapping[str, Sequence[str]] | None) -> SubgroupReport:
+    """Compute subgroup performance of an arm, means over seeds; its teacher is that of the first run."""
+    teachers = {run.teachers for run in arm.runs}
+    teacher = teacher_predictions.load(arm.runs[0]) if len(teachers) == 1 else None
+    return of_runs([run.test for run in arm.runs], attributes, teacher)
 
 
 def of_runs(
@@ -68,44 +68,43 @@ def of_runs(
     teacher: Predictions | None = None,
     focus: str | None = None,
 ) -> SubgroupReport:
-    """Return what is told of predictions of the same images; `focus` names the class of sensitivity, else melanoma."""
+    """Compute subgroup performance from predictions; `focus`: the class of sensitivity, by default melanoma."""
     classes = runs[0].classes
     if focus is not None and focus not in classes:
         raise DataError(f"there is no class {focus!r}; {suggest(focus, classes)}")
     number = melanoma(classes) if focus is None else classes.index(focus)
     if attributes is None:
         return SubgroupReport(None, None, False)
-    found = subgroups(runs, attributes, focus=number, teacher=teacher, ordered=ORDERED, resamples=_RESAMPLES)
-    return SubgroupReport(found, None if number is None else classes[number], teacher is not None)
+    sections = subgroups(runs, attributes, focus=number, teacher=teacher, ordered=ORDERED, resamples=_RESAMPLES)
+    return SubgroupReport(sections, None if number is None else classes[number], teacher is not None)
 
 
-def _shown(section: AttributeSubgroups, group: Subgroup, focus: str | None) -> list[str]:
+def _significant(section: AttributeSubgroups, group: Subgroup, focus: str | None) -> list[str]:
     titles = {
         "balanced_accuracy": "balanced accuracy",
         "accuracy": "accuracy",
         "sensitivity": f"sensitivity to {focus}",
     }
-    said = []
+    sentences = []
     for metric, gap in group.gaps.items():
         if gap is None:
             continue
         where = f"{section.attribute}: {group.name} against {section.reference}, {titles[metric]}"
         if gap.p is not None and gap.p < LEVEL:
-            said.append(f"{where}: {wording.points(gap.own.value)} points.")
+            sentences.append(f"{where}: {wording.points(gap.own.value)} percentage points.")
         if gap.change is not None and gap.change_p is not None and gap.change_p < LEVEL:
             word = "lost" if gap.change.value < 0 else "gained"
-            said.append(
-                f"{where}: from teacher to student, {word} {abs(100 * gap.change.value):.1f} points against it."
-            )
-    return said
+            by = f"{abs(100 * gap.change.value):.1f} percentage points"
+            sentences.append(f"{where}: from teacher to student, {word} {by} relative to the reference.")
+    return sentences
 
 
-def rows(ranked: Sequence[ArmRuns], told: Sequence[SubgroupReport]) -> list[tuple[str, str, str, list[Gap | None]]]:
-    """Return (attribute, reference, subgroup, gap in balanced accuracy of each arm), for all that some arm can say."""
-    found = []
-    for s, section in enumerate(told[0].sections or () if ranked else ()):
+def rows(reports: Sequence[SubgroupReport]) -> list[tuple[str, str, str, list[Gap | None]]]:
+    """Return (attribute, reference, subgroup, gap in balanced accuracy of each arm) where some arm has a gap."""
+    table = []
+    for s, section in enumerate(reports[0].sections or () if reports else ()):
         for g, group in enumerate(section.groups):
-            gaps = [(each.sections or ())[s].groups[g].gaps.get("balanced_accuracy") for each in told]
+            gaps = [(each.sections or ())[s].groups[g].gaps.get("balanced_accuracy") for each in reports]
             if any(gaps):
-                found.append((section.attribute, section.reference, group.name, gaps))
-    return found
+                table.append((section.attribute, section.reference, group.name, gaps))
+    return table

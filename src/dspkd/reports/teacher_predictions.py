@@ -1,4 +1,4 @@
-"""What a run's teacher said of the same test images: as the run kept it, or from the teacher's own run folder."""
+"""Predictions of a run's teacher on the same test images, from the run's folder or the teacher's own."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from dspkd.evaluation.predictions import Predictions
 from dspkd.runs.run_folder import Run
 
 
-def answers(run: Run) -> Predictions | None:
-    """Return the predictions of the run's teacher about the run's test images, in their order.
+def load(run: Run) -> Predictions | None:
+    """Read the predictions of the run's teacher on the run's test images, in their order.
 
-    Those of several teachers are the mean of their probabilities, as they taught. A run keeps what its teacher said of
-    its own images; for one made before that, they are read from the teachers' own runs, and are of images of the
-    teachers' own size. No test image is opened.
+    For several teachers it is the mean of their probabilities, as in training. A run that did not keep its teacher's
+    predictions takes them from the teachers' own runs, where images have the teachers' own size. Files are read; the
+    test set is not evaluated.
 
-    None where there is no teacher, or a run of it is gone or was tested on other images.
+    None where there is no teacher, or a teacher's run is gone or was tested on other images.
     """
     kept = run.folder / "predictions/teacher-test.csv"
     files = [kept] if kept.is_file() else [folder / "predictions/test.csv" for folder in run.teachers]
     try:
-        said = [Predictions.load(file).of(run.test.ids) for file in files]
-        for each in said:
+        teachers = [Predictions.load(file).of(run.test.ids) for file in files]
+        for each in teachers:
             require_same_images(run.test, each)
     except DspkdError:
         return None
-    if not said:
+    if not teachers:
         return None
-    log_p_MNK = np.stack([log_softmax(each.logits.astype(np.float64), axis=1) for each in said])
-    return replace(said[0], logits=(logsumexp(log_p_MNK, axis=0) - np.log(len(said))).astype(np.float32))
+    log_p_MNK = np.stack([log_softmax(each.logits.astype(np.float64), axis=1) for each in teachers])
+    return replace(teachers[0], logits=(logsumexp(log_p_MNK, axis=0) - np.log(len(teachers))).astype(np.float32))

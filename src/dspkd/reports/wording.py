@@ -1,4 +1,4 @@
-"""Says in plain words what a run reached, and what a reader must know before believing it."""
+"""Texts of a report: the verdict of a run or comparison, limitations, and formatted numbers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dspkd.reports.comparison import ArmRuns
 from dspkd.runs.run_folder import Run
 
 DISCLAIMER = (
-    "This is a research result, not a diagnosis. The model has not been assessed as a medical device; its answers "
-    "must not decide anyone's care. A skin change that worries you is for a doctor to see."
+    "This is a research result, not a diagnosis. The model has not been assessed as a medical device; its "
+    "predictions must not decide anyone's care. If a skin change worries you, see a doctor."
 )
 
 UNPUBLISHED = (
@@ -25,20 +25,22 @@ _FEW = 50
 
 
 def verdict(run: Run, test: Summary) -> str:
-    """Return what the run reached, in one or two sentences."""
+    """Summarise the result of a run in one or two sentences."""
     result = run.result
     present = [row for row in test.per_class if row.images]
     best = max(present, key=lambda row: row.recall)
     worst = min(present, key=lambda row: row.recall)
-    learnt = ", distilled from a teacher," if result.teacher else ""
+    distilled = ", distilled from a teacher," if result.teacher else ""
     first = (
-        f"{result.model} ({parameters(result.parameters)} parameters){learnt} reaches balanced accuracy "
+        f"{result.model} ({parameters(result.parameters)} parameters){distilled} reaches balanced accuracy "
         f"{test.balanced_accuracy:.3f} on {counted(test.images, 'test image')} of {counted(test.groups, 'lesion')} "
         f"in {counted(len(present), 'class', 'classes')}; chance is {1 / len(present):.3f}."
     )
     if best.recall == worst.recall:
-        return f"{first} It finds every class equally often."
-    return f"{first} It finds {best.name} best (recall {best.recall:.3f}) and {worst.name} worst ({worst.recall:.3f})."
+        return f"{first} Recall is the same for every class."
+    return (
+        f"{first} Recall is highest for {best.name} ({best.recall:.3f}), lowest for {worst.name} ({worst.recall:.3f})."
+    )
 
 
 def comparison(ranked: Sequence[ArmRuns], results: Sequence[Verdict]) -> str:
@@ -61,7 +63,7 @@ def significance(verdict: Verdict) -> str:
         f"(95 % interval {points(difference.low)} to {points(difference.high)})"
     )
     if verdict.minimum_detectable_difference is None:
-        return f"Which is better is inconclusive: {by}; one run of each does not tell what another seed would give."
+        return f"Which is better is inconclusive: {by}; with one run of each, the variance over seeds is unknown."
     if verdict.word == "inconclusive":
         return (
             f"Whether {verdict.one} differs from {verdict.other} is inconclusive: {by}. "
@@ -103,44 +105,42 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _spread(contender: ArmRuns) -> str:
-    score = contender.score
-    runs = counted(len(contender.runs), "run")
+def _spread(arm: ArmRuns) -> str:
+    score = arm.score
+    runs = counted(len(arm.runs), "run")
     return f"{score.mean:.3f} in {runs}" if score.sd is None else f"{score.mean:.3f} ± {score.sd:.3f} over {runs}"
 
 
 def notes(run: Run, val: Summary, test: Summary) -> list[str]:
-    """Return what limits the numbers of a run, most general first; none of it is an error."""
-    said = [
-        f"The epochs were chosen on {counted(val.images, 'validation image')}, where the kept weights score "
-        f"{val.balanced_accuracy:.3f}; choosing makes that number optimistic."
+    """Return the limitations of the results of a run, most general first."""
+    limits = [
+        f"The epochs were chosen on {counted(val.images, 'validation image')}, where the kept weights have balanced "
+        f"accuracy {val.balanced_accuracy:.3f}; the choice makes that number optimistic."
     ]
     if few := [row for row in test.per_class if 0 < row.images < _FEW]:
         steps = ", ".join(f"{row.name} by {1 / row.images:.3f}" for row in few)
-        said.append(f"Few test images: one image more or less right moves the recall of {steps}.")
+        limits.append(f"Few test images: one image changes the recall of {steps}.")
     if shared := _groups_in_several_parts(run):
-        said.append(
+        limits.append(
             f"{counted(shared, 'lesion')} of the test images also occur among the validation images: "
-            "the parts were not split by lesion, and test numbers are too high."
+            "the data were not split by lesion, and test results are too high."
         )
-    if run.data.card and (silent := data_card.silent(run.data.card)):
-        said.append(
-            f"Of no image does the data set say: {', '.join(silent)}. Nobody can tell how the numbers differ by them."
-        )
+    if run.data.card and (missing := data_card.missing(run.data.card)):
+        limits.append(f"Missing for all images: {', '.join(missing)}. How the results depend on them is not known.")
     if test.absent:
-        said.append(f"No test images, so left out of every mean: {', '.join(test.absent)}.")
+        limits.append(f"Without test images, left out of every mean: {', '.join(test.absent)}.")
     if test.undefined:
-        said.append(f"0/0, counted as 0 (an AUC: left out): {', '.join(test.undefined)}.")
+        limits.append(f"0/0, counted as 0 (AUC: left out): {', '.join(test.undefined)}.")
     if test.tied:
-        said.append(
-            f"Ties: {counted(test.tied, 'test image')} with several largest logits. Counted as wrong, as ISIC does, "
+        limits.append(
+            f"Ties: {counted(test.tied, 'test image')} with several largest logits. Counted as wrong, as in ISIC, "
             f"balanced accuracy is {test.balanced_accuracy_isic:.3f}."
         )
-    return said
+    return limits
 
 
 def parameters(number: int) -> str:
-    """Return a number of weights as people say it.
+    """Format a number of parameters.
 
     >>> parameters(1261804), parameters(950)
     ('1.26 M', '950')
@@ -149,7 +149,7 @@ def parameters(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it.
+    """Format a duration.
 
     >>> duration(42), duration(125), duration(7380)
     ('42 s', '2 min 5 s', '2 h 3 min')
@@ -161,7 +161,7 @@ def duration(seconds: float) -> str:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun.
+    """Format a number with its noun.
 
     >>> counted(1, "lesion"), counted(1640, "image"), counted(2, "class", "classes")
     ('1 lesion', '1,640 images', '2 classes')
