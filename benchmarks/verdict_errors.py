@@ -4,8 +4,8 @@
 
 A study is simulated: two recipes with the same chance to be right, some seeds each, tested on the same lesions. 95 %
 intervals should exclude zero in 5 % of studies. Images and lesions of each class are those of dermoscopy-150's test
-set. Three runs of a recipe differ there by 0.4 to 1.2 percentage points of balanced accuracy, and two runs agree on 87 % of
-images; here by 1.5 to 3.5, and on about 90 %.
+set. Three runs of a recipe differ there by 0.4 to 1.2 percentage points of balanced accuracy, and two runs agree on
+87 % of images; here by 1.5 to 3.5, and on about 90 %.
 """
 
 import argparse
