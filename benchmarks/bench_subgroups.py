@@ -1,4 +1,4 @@
-"""Scores of subgroups and their gaps: seconds, and the most memory that is held at once.
+"""Time and peak memory of subgroup metrics and gaps.
 
     pytest benchmarks/bench_subgroups.py --benchmark-columns=median
 
@@ -21,23 +21,23 @@ def study(seed):
     generator = np.random.default_rng(0)
     groups = generator.integers(LESIONS, size=IMAGES)
     labels = groups % CLASSES
-    told = {name: tuple(f"{name} {value}" for value in groups * 7 // 5 % count) for name, count in VALUES.items()}
+    attributes = {name: tuple(f"{name} {value}" for value in groups * 7 // 5 % count) for name, count in VALUES.items()}
     logits = np.random.default_rng(seed).normal(size=(IMAGES, CLASSES)) + 2 * np.eye(CLASSES)[labels]
     names = tuple(f"image {n}" for n in range(IMAGES))
-    said = Predictions(tuple("ABCDEFGH"), names, tuple(map(str, groups)), labels, logits.astype(np.float32))
-    return said, told
+    predictions = Predictions(tuple("ABCDEFGH"), names, tuple(map(str, groups)), labels, logits.astype(np.float32))
+    return predictions, attributes
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_subgroups(benchmark, seeds):
     runs = [study(seed)[0] for seed in range(seeds)]
-    teacher, told = study(9)
+    teacher, attributes = study(9)
 
-    def tell():
-        return subgroups(runs, told, focus=0, teacher=teacher, resamples=4_000)
+    def compute():
+        return subgroups(runs, attributes, focus=0, teacher=teacher, resamples=4_000)
 
-    benchmark.pedantic(tell, rounds=3)
+    benchmark.pedantic(compute, rounds=3)
     tracemalloc.start()
-    tell()
-    benchmark.extra_info["MiB at most"] = round(tracemalloc.get_traced_memory()[1] / 2**20)
+    compute()
+    benchmark.extra_info["peak MiB"] = round(tracemalloc.get_traced_memory()[1] / 2**20)
     tracemalloc.stop()

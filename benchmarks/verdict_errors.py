@@ -1,11 +1,11 @@
-"""How often a comparison of two equal recipes says that one is better, for four ways of drawing the interval.
+"""False-positive rate of comparisons of two equal recipes, for four kinds of interval.
 
     python benchmarks/verdict_errors.py --studies 1000
 
-A study is invented: two recipes with the same chance to be right, some seeds each, tested on the same lesions. 95 %
+A study is simulated: two recipes with the same chance to be right, some seeds each, tested on the same lesions. 95 %
 intervals should exclude zero in 5 % of studies. Images and lesions of each class are those of dermoscopy-150's test
-part. Three runs of a recipe differ there by 0.4 to 1.2 points of balanced accuracy, and two runs agree on 87 % of
-images; here by 1.5 to 3.5 points, and on about 90 %.
+set. Three runs of a recipe differ there by 0.4 to 1.2 percentage points of balanced accuracy, and two runs agree on
+87 % of images; here by 1.5 to 3.5, and on about 90 %.
 """
 
 import argparse
@@ -38,26 +38,26 @@ def study(generator, *, seeds, gain, luck):
         for _ in range(seeds):
             seed = luck * generator.normal(size=len(IMAGES))[labels] + of_lesion(0.3)
             margin = gain * arm + same + taste + seed + 0.15 * generator.normal(size=len(labels))
-            answered = np.where(margin > 0, labels, mistaken)
-            logits = np.eye(len(IMAGES), dtype=np.float32)[answered]
+            predicted = np.where(margin > 0, labels, mistaken)
+            logits = np.eye(len(IMAGES), dtype=np.float32)[predicted]
             ids = tuple(map(str, range(len(labels))))
             runs.append(Predictions(CLASSES, ids, tuple(lesion.astype(str)), labels, logits))
     return runs
 
 
 def _lesions(generator, number):
-    """Return the lesion of each image of a class: each lesion has one, and the others go where chance puts them."""
+    """Return the lesion of each image of a class: each lesion has one, and the others are assigned at random."""
     first = sum(LESIONS[:number])
     more = generator.integers(LESIONS[number], size=IMAGES[number] - LESIONS[number])
     return first + np.concatenate([np.arange(LESIONS[number]), more])
 
 
 def intervals(runs, seeds, generator, resamples):
-    """Return, by the name of each way, the interval of the difference in balanced accuracy."""
+    """Return ``{kind: interval}`` of the difference in balanced accuracy."""
     other, one = np.arange(seeds), np.arange(seeds, 2 * seeds)
     drawn = [
-        resample(known, resamples=resamples, seed=int(generator.integers(2**31)))["balanced_accuracy"]
-        for known in (runs, [Predictions(r.classes, r.ids, r.ids, r.labels, r.logits) for r in runs])
+        resample(each, resamples=resamples, seed=int(generator.integers(2**31)))["balanced_accuracy"]
+        for each in (runs, [Predictions(r.classes, r.ids, r.ids, r.labels, r.logits) for r in runs])
     ]
     lesions, images = (scores.drawn[one].mean(axis=0) - scores.drawn[other].mean(axis=0) for scores in drawn)
     column = np.arange(resamples)

@@ -21,9 +21,9 @@ def _drawn(seed, images=300, classes=4, *, images_per_group=2, gain=1.0):
     return _make(labels, logits, groups)
 
 
-def _answering(labels, answers, groups=None, classes=3):
+def _one_hot(labels, predicted, groups=None, classes=3):
     """Predictions of labels by one-hot logits."""
-    return _make(labels, np.eye(classes)[np.asarray(answers)], groups)
+    return _make(labels, np.eye(classes)[np.asarray(predicted)], groups)
 
 
 @pytest.fixture(scope="session")
@@ -37,5 +37,5 @@ def drawn():
 
 
 @pytest.fixture(scope="session")
-def answering():
-    return _answering
+def one_hot():
+    return _one_hot

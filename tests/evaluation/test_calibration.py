@@ -74,8 +74,8 @@ def test_no_other_temperature_has_less_loss_and_no_prediction_changes(drawn):
     assert summarise(scaled(predictions, fitted)).confusion == summarise(predictions).confusion
 
 
-def test_perfect_predictions_get_the_lowest_temperature(answering):
-    assert temperature(answering([0, 1, 2], [0, 1, 2])) == pytest.approx(0.05, rel=1e-3)
+def test_perfect_predictions_get_the_lowest_temperature(one_hot):
+    assert temperature(one_hot([0, 1, 2], [0, 1, 2])) == pytest.approx(0.05, rel=1e-3)
 
 
 def test_certain_predictions_have_the_extreme_values(make):

@@ -13,11 +13,11 @@ STUDENT = [NV, MEL, NV, BCC, NV, MEL, MEL]
 WORKED = ["forgotten", "kept", "copied", "forgotten", "corrected", "wrong otherwise", "copied"]
 
 
-def predictions(answers, labels=LABELS, ids=None, classes=CLASSES, sure=2.0):
+def predictions(predicted, labels=LABELS, ids=None, classes=CLASSES, sure=2.0):
     """Predictions by one-hot logits times how sure."""
     ids = ids or tuple(f"i{n}" for n in range(len(labels)))
     sure_N1 = np.broadcast_to(sure, len(labels))[:, None]
-    logits = (np.eye(len(classes))[answers] * sure_N1).astype(np.float32)
+    logits = (np.eye(len(classes))[predicted] * sure_N1).astype(np.float32)
     return Predictions(classes, tuple(ids), tuple(ids), np.array(labels), logits)
 
 

@@ -33,11 +33,11 @@ def test_a_resample_is_scored_as_if_its_images_were_listed(runs):
     for s, groups in enumerate(picked):
         images = np.concatenate([np.flatnonzero(np.array(runs[0].groups) == names[g]) for g in groups])
         for r, run in enumerate(runs):
-            labels, answers = run.labels[images], run.predicted[images]
+            labels, predicted = run.labels[images], run.predicted[images]
             want = (
-                balanced_accuracy_score(labels, answers),
-                f1_score(labels, answers, average="macro", labels=np.unique(labels)),
-                accuracy_score(labels, answers),
+                balanced_accuracy_score(labels, predicted),
+                f1_score(labels, predicted, average="macro", labels=np.unique(labels)),
+                accuracy_score(labels, predicted),
             )
             assert [scores[metric].drawn[r, s] for metric in METRICS] == pytest.approx(want, rel=1e-6)
 
@@ -50,8 +50,8 @@ def test_resamples_do_not_depend_on_the_chunk_size(runs, monkeypatch):
         np.testing.assert_array_equal(parts[metric].drawn, whole[metric].drawn)
 
 
-def test_a_class_that_a_resample_lacks_is_left_out(answering):
-    scores = resample([answering([0, 0, 0, 1], [0, 0, 0, 1])], resamples=200)
+def test_a_class_that_a_resample_lacks_is_left_out(one_hot):
+    scores = resample([one_hot([0, 0, 0, 1], [0, 0, 0, 1])], resamples=200)
     assert set(scores["balanced_accuracy"].drawn[0]) == {1.0}  # and not 0.5 where class 1 was not drawn
     assert set(scores["f1_macro"].drawn[0]) == {1.0}
 

@@ -28,7 +28,7 @@ def make(labels, logits, groups=None, names="ABCDEFGH"):
     )
 
 
-def answering(confusion):
+def one_hot(confusion):
     """Predictions with this confusion matrix: one-hot logits, every image its own group."""
     pairs = [(t, p) for t, row in enumerate(confusion) for p, count in enumerate(row) for _ in range(count)]
     return make([t for t, _ in pairs], np.eye(len(confusion))[[p for _, p in pairs]])
@@ -41,7 +41,7 @@ def drawn(seed, images, classes):
 
 def test_a_confusion_matrix_worked_by_hand():
     # 20 images:  A 6 (5 right, 1 as B), B 10 (8 right, 2 as C), C 4 (1 right, 2 as A, 1 as B)
-    got = summarise(answering([[5, 1, 0], [0, 8, 2], [2, 1, 1]]))
+    got = summarise(one_hot([[5, 1, 0], [0, 8, 2], [2, 1, 1]]))
     assert got.confusion == ((5, 1, 0), (0, 8, 2), (2, 1, 1))
     assert got.accuracy == pytest.approx(14 / 20)
     a, b, c = got.per_class
@@ -50,7 +50,7 @@ def test_a_confusion_matrix_worked_by_hand():
     assert [r.recall for r in (a, b, c)] == pytest.approx([5 / 6, 8 / 10, 1 / 4])
     assert [r.specificity for r in (a, b, c)] == pytest.approx([12 / 14, 8 / 10, 14 / 16])
     assert [r.f1 for r in (a, b, c)] == pytest.approx([10 / 13, 16 / 20, 2 / 7])
-    # of one-hot answers the ROC curve has one corner: AUC = (recall + specificity) / 2
+    # of one-hot predictions the ROC curve has one corner: AUC = (recall + specificity) / 2
     assert [r.auc for r in (a, b, c)] == pytest.approx([(r.recall + r.specificity) / 2 for r in (a, b, c)])
     assert got.balanced_accuracy == pytest.approx((5 / 6 + 8 / 10 + 1 / 4) / 3)
     assert got.specificity_macro == pytest.approx((12 / 14 + 8 / 10 + 14 / 16) / 3)
@@ -64,13 +64,13 @@ def test_a_confusion_matrix_worked_by_hand():
 def test_macro_and_weighted_means_are_torchmetrics(drawn, seed):
     predictions = drawn(seed, classes=5)
     got = summarise(predictions)
-    answers, labels = torch.tensor(predictions.predicted), torch.tensor(predictions.labels)
+    predicted, labels = torch.tensor(predictions.predicted), torch.tensor(predictions.labels)
     for average in ("macro", "weighted"):
         for name, metric in (("specificity", multiclass_specificity), ("precision", multiclass_precision)):
-            want = metric(answers, labels, num_classes=5, average=average).item()
+            want = metric(predicted, labels, num_classes=5, average=average).item()
             assert getattr(got, f"{name}_{average}") == pytest.approx(want, abs=1e-6)
     assert got.balanced_accuracy == pytest.approx(
-        multiclass_accuracy(answers, labels, num_classes=5, average="macro").item(), abs=1e-6
+        multiclass_accuracy(predicted, labels, num_classes=5, average="macro").item(), abs=1e-6
     )
 
 
@@ -101,7 +101,7 @@ def test_equals_scikit_learn(seed, classes):
 )
 def test_balanced_accuracy_is_scikit_learns_even_where_classes_are_absent(seed, images, classes):
     predictions = drawn(seed, images, classes)
-    with warnings.catch_warnings(action="ignore"):  # it warns of answers that are no label, which is what is tested
+    with warnings.catch_warnings(action="ignore"):  # it warns of predictions that are no label, which is what is tested
         want = reference.balanced_accuracy_score(predictions.labels, predictions.predicted)
     assert summarise(predictions).balanced_accuracy == pytest.approx(want)
 
@@ -119,7 +119,7 @@ def test_macro_specificity_is_bounded_by_accuracy(seed, images, classes):
 
 @pytest.mark.parametrize(("magnet", "want"), [(1, 0.9628), (5, 0.9815)])
 def test_at_85_percent_on_isic_2019_macro_specificity_lies_between_96_and_98_percent(magnet, want):
-    # every wrong answer goes to the largest class (NV), the lower end, or to the smallest (DF), the upper end
+    # every error goes to the largest class (NV), the lower end, or to the smallest (DF), the upper end
     total = sum(ISIC_2019)
     wrong = round(total * (1 - 0.8537))
     confusion = np.diag(ISIC_2019)
@@ -127,13 +127,13 @@ def test_at_85_percent_on_isic_2019_macro_specificity_lies_between_96_and_98_per
         moved = min(wrong, confusion[giver, giver])
         confusion[giver, [giver, magnet]] += (-moved, moved)
         wrong -= moved
-    got = summarise(answering(confusion.tolist()))
+    got = summarise(one_hot(confusion.tolist()))
     assert got.accuracy == pytest.approx(0.8537, abs=1e-4)
     assert got.specificity_macro == pytest.approx(want, abs=1e-4)
 
 
 def test_a_class_without_images_is_left_out_of_every_mean_and_named():
-    got = summarise(answering([[3, 0, 1], [0, 2, 0], [0, 0, 0]]))
+    got = summarise(one_hot([[3, 0, 1], [0, 2, 0], [0, 0, 0]]))
     assert got.absent == ("C",)
     assert got.balanced_accuracy == got.recall_macro == pytest.approx((3 / 4 + 1) / 2)
     assert got.precision_macro == pytest.approx(1.0)
@@ -144,7 +144,7 @@ def test_a_class_without_images_is_left_out_of_every_mean_and_named():
     assert got.auc_macro == pytest.approx(np.mean([row.auc for row in got.per_class[:2]]))
 
 
-def test_constant_answers_score_chance_and_every_0_over_0_is_listed():
+def test_constant_predictions_score_chance_and_every_0_over_0_is_listed():
     got = summarise(make([0, 0, 1, 2], np.tile([3.0, 2.0, 1.0], (4, 1))))
     assert got.accuracy == pytest.approx(1 / 2)
     assert got.balanced_accuracy == pytest.approx(1 / 3)

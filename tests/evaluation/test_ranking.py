@@ -62,8 +62,8 @@ def test_the_part_lies_between_its_bounds(drawn, seed):
         assert of_class.auc <= row.auc_above_80 + 0.8 * (1 - row.auc_above_80) + 1e-12
 
 
-def test_without_images_of_both_kinds_there_is_no_number(answering):
-    alone, *absent = ranking(answering([0, 0], [0, 1]))
+def test_without_images_of_both_kinds_there_is_no_number(one_hot):
+    alone, *absent = ranking(one_hot([0, 0], [0, 1]))
     assert {alone, *absent} == {Ranking(name, None, None, None) for name in "ABC"}
 
 

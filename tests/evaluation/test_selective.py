@@ -7,8 +7,8 @@ from dspkd.evaluation.selective import refer, risk_coverage, threshold_for
 
 
 def confident(make, rows):
-    """Predictions of two classes from (label, answer, confidence)."""
-    p = [[c, 1 - c] if answer == 0 else [1 - c, c] for _, answer, c in rows]
+    """Predictions of two classes from (label, predicted, confidence)."""
+    p = [[c, 1 - c] if predicted == 0 else [1 - c, c] for _, predicted, c in rows]
     return make([label for label, _, _ in rows], np.log(p))
 
 

@@ -12,14 +12,14 @@ from dspkd.evaluation.subgroups import subgroups
 
 
 def study(seed=0, lesions=400, classes=3, worse=0.0):
-    """Predictions of two images a lesion, and the sex of each; fewer answers of men are right by `worse`."""
+    """Predictions of two images a lesion, and the sex of each; fewer predictions for men are right by `worse`."""
     generator = np.random.default_rng(seed)
     lesion = np.repeat(np.arange(lesions), 2)
     labels, sex = lesion % classes, np.where(lesion % 5 < 2, "male", "female")
     right = generator.random(len(lesion)) < np.where(sex == "male", 0.8 - worse, 0.8)
-    answers = np.where(right, labels, (labels + 1) % classes)
+    predicted = np.where(right, labels, (labels + 1) % classes)
     ids = tuple(f"i{n}" for n in range(len(lesion)))
-    logits = np.eye(classes, dtype=np.float32)[answers]
+    logits = np.eye(classes, dtype=np.float32)[predicted]
     return Predictions(tuple("ABC"[:classes]), ids, tuple(map(str, lesion)), labels, logits), {"sex": tuple(sex)}
 
 

@@ -11,7 +11,7 @@ from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.teacher_quality import calibrated, gain, level, margin
 
 
-def answers(seed, right, lesions=600, classes=3, sure=4.0):
+def predictions(seed, right, lesions=600, classes=3, sure=4.0):
     """Two images a lesion, with equal predictions; a share `right` of each class is right."""
     generator = np.random.default_rng(seed)
     labels = np.repeat(np.arange(lesions) % classes, 2)
@@ -25,7 +25,7 @@ def answers(seed, right, lesions=600, classes=3, sure=4.0):
 
 
 def test_margins_are_differences_of_scores_over_the_mean_student():
-    teacher, students = answers(0, 0.9), [answers(1, 0.7), answers(2, 0.75)]
+    teacher, students = predictions(0, 0.9), [predictions(1, 0.7), predictions(2, 0.75)]
     result = margin(teacher, students, resamples=500)
     summaries = [summarise(of) for of in (teacher, *students)]
     scores = [of.balanced_accuracy for of in summaries]
@@ -41,13 +41,13 @@ def test_margins_are_differences_of_scores_over_the_mean_student():
 
 
 def test_a_teacher_that_is_worse_at_one_class_gets_the_word_worse():
-    result = margin(answers(0, [0.9, 0.5, 0.8]), [answers(1, [0.7, 0.7, 0.8])], resamples=2000)
+    result = margin(predictions(0, [0.9, 0.5, 0.8]), [predictions(1, [0.7, 0.7, 0.8])], resamples=2000)
     assert [row.word for row in result.classes] == ["better", "worse", "inconclusive"]
     assert result.classes[0].margin.low > 0 > result.classes[1].margin.high
 
 
 def test_the_teacher_borrows_no_variance_over_seeds():
-    teacher, students = answers(0, 0.9), [answers(seed, 0.6 + 0.1 * seed) for seed in (1, 2, 3)]
+    teacher, students = predictions(0, 0.9), [predictions(seed, 0.6 + 0.1 * seed) for seed in (1, 2, 3)]
     result = margin(teacher, students, resamples=500).balanced_accuracy
     spread = np.std([summarise(of).balanced_accuracy for of in students], ddof=1)
     assert result.seeds == pytest.approx(spread / 3**0.5)
@@ -55,7 +55,7 @@ def test_the_teacher_borrows_no_variance_over_seeds():
 
 
 def test_pairing_narrows_and_lesions_are_drawn_whole():
-    teacher = answers(0, 0.8)
+    teacher = predictions(0, 0.8)
     logits = teacher.logits.copy()
     logits[:24] = np.roll(logits[:24], 1, axis=1)
     student = replace(teacher, logits=logits)
@@ -67,8 +67,8 @@ def test_pairing_narrows_and_lesions_are_drawn_whole():
 
 
 def test_too_few_lesions_and_classes_without_images():
-    few = answers(0, 0.8, lesions=12)
-    words = [row.word for row in margin(few, [answers(1, 0.8, lesions=12)], resamples=50).classes]
+    few = predictions(0, 0.8, lesions=12)
+    words = [row.word for row in margin(few, [predictions(1, 0.8, lesions=12)], resamples=50).classes]
     assert words == ["too few lesions"] * 3
     absent = replace(few, classes=("A", "B", "C", "D"), logits=np.pad(few.logits, ((0, 0), (0, 1)), constant_values=-9))
     row = margin(absent, [absent], resamples=50).classes[3]
@@ -76,7 +76,7 @@ def test_too_few_lesions_and_classes_without_images():
 
 
 def test_a_level_is_a_summary_with_intervals():
-    teacher = answers(0, 0.8)
+    teacher = predictions(0, 0.8)
     result = level(teacher, resamples=500)
     assert result.accuracy[0] == summarise(teacher).accuracy
     assert result.accuracy[1] < result.accuracy[0] < result.accuracy[2]
@@ -85,13 +85,13 @@ def test_a_level_is_a_summary_with_intervals():
 
 
 def test_gain_is_paired_and_signed():
-    better, worse = answers(0, 0.9), answers(0, 0.7)
+    better, worse = predictions(0, 0.9), predictions(0, 0.7)
     assert gain(better, worse, resamples=500).low > 0
     assert gain(worse, better, resamples=500).value == -gain(better, worse, resamples=500).value
 
 
 def test_calibration_is_fitted_on_other_lesions_than_it_is_measured_on():
-    sure = answers(0, 0.7, sure=12.0)
+    sure = predictions(0, 0.7, sure=12.0)
     result = calibrated(sure)
     assert result.raw == pytest.approx(calibration(sure).ece)
     assert result.raw > 0.25
@@ -104,7 +104,7 @@ def test_no_lesion_is_in_both_the_fitted_and_the_measured_half(monkeypatch):
     fit, measure = teacher_quality.temperature, teacher_quality.calibration
     monkeypatch.setattr(teacher_quality, "temperature", lambda of: fitted.append(set(of.groups)) or fit(of))
     monkeypatch.setattr(teacher_quality, "calibration", lambda of: measured.append(set(of.groups)) or measure(of))
-    calibrated(answers(0, 0.7))
+    calibrated(predictions(0, 0.7))
     pairs = list(zip(fitted[:2], measured[:2], strict=True))
     assert all(not one & other and len(one | other) == 600 for one, other in pairs)
     assert pairs[0] == pairs[1][::-1]

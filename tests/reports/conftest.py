@@ -200,11 +200,11 @@ def page():
 def runs(fabricated):
     """Two seeds of a distilled student that kept its teacher's predictions, a plain one, and the teacher."""
     small = {"classes": ("MEL", "NV", "BCC"), "images": (30, 60, 20), "short": True}
-    taught = [fabricated(f"taught{seed}", name="taught", seed=seed, **small) for seed in (0, 1)]
+    distilled = [fabricated(f"distilled{seed}", name="distilled", seed=seed, **small) for seed in (0, 1)]
     plain = fabricated("plain", name="plain", teacher=None, seed=5, **small)
     teacher = fabricated("teacher", name="teacher", teacher=None, seed=9, **small)
-    for run in taught:
+    for run in distilled:
         for part in ("val", "test"):
             teacher_predictions = (teacher / f"predictions/{part}.csv").read_text()
             (run / f"predictions/teacher-{part}.csv").write_text(teacher_predictions)
-    return [*taught, plain, teacher]
+    return [*distilled, plain, teacher]

@@ -28,7 +28,7 @@ def test_neighbours_do_not_depend_on_rotation_or_translation_of_the_features():
     )
 
 
-def test_few_images_are_shown_by_principal_components():
+def test_few_images_are_embedded_by_principal_components():
     line = np.outer(np.arange(10.0), [3.0, 4.0, 0.0])
     points = embeddings.embed(line)
     assert np.abs(np.diff(points[:, 0])) == pytest.approx(np.full(9, 5.0))

@@ -19,29 +19,29 @@ FIRST = [NV, MEL, NV, BCC, NV, MEL, MEL]  # forgot i0 (MEL) and i3 (NV), copied 
 SECOND = [NV, NV, NV, BCC, NV, MEL, MEL]  # forgot i1 (MEL), too
 
 
-def answer(folder, answered, file="test"):
+def save_predictions(folder, predicted, file="test"):
     ids = tuple(f"i{n}" for n in range(len(LABELS)))
-    logits = 2 * np.eye(3, dtype=np.float32)[answered]
+    logits = 2 * np.eye(3, dtype=np.float32)[predicted]
     Predictions(CLASSES, ids, ids, np.array(LABELS), logits).save(folder / f"predictions/{file}.csv")
     return folder
 
 
 @pytest.fixture
 def worked(fabricated):
-    """Two seeds of a taught student and a plain one, without the teacher's predictions: those are in its own folder."""
+    """Two seeds of a distilled student and a plain one, whose teacher has its predictions in its own folder."""
     small = {"classes": CLASSES, "images": (5, 5, 5), "short": True}
-    teacher = answer(fabricated("teacher", name="teacher", teacher=None, **small), TEACHER)
-    taught = [
-        answer(fabricated(f"taught{seed}", name="taught", seed=seed, **small), predicted)
+    teacher = save_predictions(fabricated("teacher", name="teacher", teacher=None, **small), TEACHER)
+    distilled = [
+        save_predictions(fabricated(f"distilled{seed}", name="distilled", seed=seed, **small), predicted)
         for seed, predicted in enumerate((FIRST, SECOND))
     ]
-    for folder in taught:
+    for folder in distilled:
         text = (folder / "recipe.toml").read_text()
         (folder / "recipe.toml").write_text(text.replace("runs/teacher", str(teacher)))
-    plain = answer(fabricated("plain", name="plain", teacher=None, **small), [NV] * 7)
+    plain = save_predictions(fabricated("plain", name="plain", teacher=None, **small), [NV] * 7)
     (plain / "recipe.toml").write_text("")
     (teacher / "recipe.toml").write_text("")
-    return [*taught, plain], teacher
+    return [*distilled, plain], teacher
 
 
 def by_name(folders):
@@ -53,30 +53,30 @@ def test_numbers_worked_by_hand_as_data_and_as_a_table(worked):
     results = comparison_results.tabulate("", folders, [], controls=("plain",), failed={}, unequal=[])
     (data,) = json.loads(comparison_results.as_json([results]))
     by_arm = {arm["name"]: arm["fidelity"] for arm in data["arms"]}
-    taught = by_arm["taught"]
-    assert taught["has_teacher"] is True
-    assert taught["forgets"] == {"mean": pytest.approx(5 / 6), "sd": pytest.approx(1 / 3 / 2**0.5)}
-    assert taught["melanoma_forgets"] == {"mean": pytest.approx(3 / 4), "sd": pytest.approx(1 / 2 / 2**0.5)}
-    assert taught["copies"] == {"mean": 2 / 4, "sd": 0}
-    assert taught["corrects"] == {"mean": 1 / 4, "sd": 0}
-    assert taught["agreement"]["mean"] == pytest.approx((3 / 7 + 2 / 7) / 2)
+    distilled = by_arm["distilled"]
+    assert distilled["has_teacher"] is True
+    assert distilled["forgets"] == {"mean": pytest.approx(5 / 6), "sd": pytest.approx(1 / 3 / 2**0.5)}
+    assert distilled["melanoma_forgets"] == {"mean": pytest.approx(3 / 4), "sd": pytest.approx(1 / 2 / 2**0.5)}
+    assert distilled["copies"] == {"mean": 2 / 4, "sd": 0}
+    assert distilled["corrects"] == {"mean": 1 / 4, "sd": 0}
+    assert distilled["agreement"]["mean"] == pytest.approx((3 / 7 + 2 / 7) / 2)
     p, q = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
-    assert taught["kl"]["mean"] == pytest.approx((4 / 7 + 5 / 7) / 2 * 2 * (p - q), rel=1e-6)
+    assert distilled["kl"]["mean"] == pytest.approx((4 / 7 + 5 / 7) / 2 * 2 * (p - q), rel=1e-6)
     one = {
         "folder": str(folders[0]), "teacher_right": 3, "forgotten": 2, "teacher_wrong": 4, "copied": 2, "corrected": 1,
         "melanoma_teacher_right": 2, "melanoma_forgotten": 1, "forgets": 2 / 3, "melanoma_forgets": 1 / 2,
         "copies": 1 / 2,
         "corrects": 1 / 4, "agreement": pytest.approx(3 / 7), "kl": pytest.approx(4 / 7 * 2 * (p - q), rel=1e-6),
     }  # fmt: skip
-    assert taught["runs"][0] == one
-    assert [run["forgotten"] for run in taught["runs"]] == [2, 3]
-    assert [run["melanoma_forgotten"] for run in taught["runs"]] == [1, 2]
+    assert distilled["runs"][0] == one
+    assert [run["forgotten"] for run in distilled["runs"]] == [2, 3]
+    assert [run["melanoma_forgotten"] for run in distilled["runs"]] == [1, 2]
     plain = by_arm["plain"]  # predicts NV for all: of i0, i1, i3 it keeps i3; of i2, i4, i5, i6 it copies i2 and i5
     assert (plain["has_teacher"], plain["forgets"]) == (False, {"mean": pytest.approx(2 / 3), "sd": None})
     assert (plain["copies"]["mean"], plain["corrects"]["mean"]) == (1 / 2, 1 / 2)
     text = comparison_markdown.markdown([results])
     row = "0.833 ± 0.236 | 0.750 ± 0.354 | 0.500 ± 0.000 | 0.250 ± 0.000 | 0.357 ± 0.101"
-    assert f"| taught | yes | {row} | " in text
+    assert f"| distilled | yes | {row} | " in text
     assert "| plain | no | 0.667 | 1.000 | 0.500 | 0.500 | " in text
     assert fidelity_by_arm.CAPTION in text
 
@@ -96,10 +96,10 @@ def test_without_a_melanoma_there_is_a_dash(worked, fabricated):
 
 def test_the_runs_own_copy_comes_before_the_teachers_folder(worked):
     folders, _ = worked
-    before = by_name(folders[:1])["taught"]
+    before = by_name(folders[:1])["distilled"]
     assert before.forgets.mean == pytest.approx(2 / 3)
-    answer(folders[0], [MEL, NV, NV, NV, NV, BCC, NV], "teacher-test")  # right on i0, i3, i4, i5, i6
-    assert by_name(folders[:1])["taught"].runs[0].teacher_right == 5
+    save_predictions(folders[0], [MEL, NV, NV, NV, NV, BCC, NV], "teacher-test")  # right on i0, i3, i4, i5, i6
+    assert by_name(folders[:1])["distilled"].runs[0].teacher_right == 5
 
 
 @pytest.mark.parametrize("how", ["size", "artefacts", "images", "several", "gone", "broken"])
@@ -126,12 +126,12 @@ def test_arms_are_compared_with_their_teacher_and_a_plain_one_with_the_common_on
     got = fidelity_by_arm.of_arms(ranked)
     teacher = Predictions.load(runs[3] / "predictions/test.csv")
     totals = [tally(agreement(Predictions.load(run / "predictions/test.csv"), teacher)) for run in runs[:3]]
-    assert got["taught"].forgets.mean == pytest.approx((totals[0].forgets + totals[1].forgets) / 2)
-    assert got["taught"].kl.sd == pytest.approx(abs(totals[0].kl - totals[1].kl) / np.sqrt(2))
+    assert got["distilled"].forgets.mean == pytest.approx((totals[0].forgets + totals[1].forgets) / 2)
+    assert got["distilled"].kl.sd == pytest.approx(abs(totals[0].kl - totals[1].kl) / np.sqrt(2))
     assert got["plain"].copies.mean == pytest.approx(totals[2].copies)
     assert got["plain"].corrects.sd is None
     itself = fidelity_by_arm.of_arms(arms([run_folder.read(run) for run in runs]))
-    assert set(itself) == {"taught", "plain"}  # not the teacher, which agrees with itself
+    assert set(itself) == {"distilled", "plain"}  # not the teacher, which agrees with itself
     words = page(reports.compare(runs[:3], tmp_path / "compare.html")).words
     assert re.search(rf"plain no teacher {got['plain'].forgets.mean:.3f} ", words)
     assert "Teacher-student agreement" in words
@@ -145,7 +145,7 @@ def test_where_teachers_differ_a_plain_arm_is_not_compared(runs, tmp_path):
     kept = other.read_text()
     other.write_text((runs[2] / "predictions/test.csv").read_text())
     try:
-        assert set(fidelity_by_arm.of_arms(arms(read))) == {"taught"}
+        assert set(fidelity_by_arm.of_arms(arms(read))) == {"distilled"}
         other.unlink()
         assert fidelity_by_arm.of_arms(arms(read)).keys() == {"plain"}
     finally:

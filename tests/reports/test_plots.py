@@ -96,7 +96,7 @@ def test_each_bin_of_confidence_is_a_point_where_it_belongs(axes, run):
     assert sizes.argmax() == largest
 
 
-def test_risk_is_drawn_up_to_that_of_answering_all(axes, run):
+def test_risk_is_drawn_up_to_full_coverage(axes, run):
     plots.risk_coverage(axes, *risk_coverage(run.test))
     (line,) = axes.lines
     assert line.get_xydata()[-1] == pytest.approx([1, 1 - summarise(run.test).accuracy])

@@ -112,7 +112,7 @@ def test_the_same_files_give_the_same_bytes(whole, fabricated):
     assert sorted(path.name for path in again.iterdir() if path.suffix in (".html", ".partial")) == ["report.html"]
 
 
-def test_hostile_names_are_shown_as_they_are(hostile, page):
+def test_hostile_names_are_escaped(hostile, page):
     read = page(hostile)
     assert not read.all("b")
     assert not read.all("script")

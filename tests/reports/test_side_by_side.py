@@ -46,7 +46,7 @@ TABLE = SideBySide(
         (OurFigure(0.02314, digits=4), "0.0231"),
     ],
 )
-def test_a_figure_says_its_spread_and_its_interval(ours, text):
+def test_a_figure_has_its_spread_and_its_interval(ours, text):
     assert str(ours) == text
 
 
@@ -92,10 +92,10 @@ class Page(HTMLParser):
         self.tags, self.ids, self.links = [], set(), set()
 
     def handle_starttag(self, tag, attributes):
-        known = dict(attributes)
+        values = dict(attributes)
         self.tags.append(tag)
-        self.ids.add(known.get("id"))
-        self.links.add(known.get("href"))
+        self.ids.add(values.get("id"))
+        self.links.add(values.get("href"))
 
 
 def test_the_page_is_whole_in_itself_and_its_numbers_lead_to_their_reasons(tmp_path):

@@ -23,7 +23,7 @@ def with_attributes(run):
 
 
 def worse_for_men(run, men=40):
-    """Make the first so many right answers about men wrong."""
+    """Make the first so many right predictions for men wrong."""
     path = run / "predictions/test.csv"
     test = Predictions.load(path)
     mine = [n for n in range(0, len(test), 3) if test.predicted[n] == test.labels[n]][:men]

@@ -87,7 +87,7 @@ def arms_of(run, rights):
 
 
 @pytest.mark.parametrize(
-    ("rights", "says"),
+    ("rights", "pattern"),
     [
         (
             {"good": [160, 162], "poor": [100, 102]},
@@ -105,8 +105,8 @@ def arms_of(run, rights):
         ({"good": [160, 162]}, r"^good has balanced accuracy 0\.805 ± 0\.007 over 2 runs\.$"),
     ],
 )
-def test_a_lead_is_called_better_only_where_it_is_significant(run, rights, says):
-    assert re.search(says, wording.comparison(*arms_of(run, rights)))
+def test_a_lead_is_called_better_only_where_it_is_significant(run, rights, pattern):
+    assert re.search(pattern, wording.comparison(*arms_of(run, rights)))
 
 
 def test_p_values_and_differences_are_rounded():
