@@ -1,8 +1,8 @@
-"""What checking a table of results costs, and the intervals of F1 class by class.
+"""Time of checking a table of results, and of the intervals of F1 per class.
 
     pytest benchmarks/bench_claims.py --benchmark-columns=median,iqr,rounds
 
-One thread of a CPU. ``peak_mib`` in ``extra_info`` is the most that Python and NumPy had allocated at one moment.
+One thread of a CPU. ``peak_mib`` in ``extra_info`` is the peak memory allocated by Python and NumPy.
 """
 
 import tracemalloc

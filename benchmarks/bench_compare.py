@@ -1,10 +1,10 @@
-"""How much sooner two processes finish a grid of single-threaded runs than one.
+"""Speed-up of a grid of single-threaded runs by a second process.
 
     python benchmarks/bench_compare.py --runs 8 --epochs 12
 
-Tiny networks on synthetic lesions. Both ways train the same runs into empty folders, by `dspkd compare`, with the
-images decoded beforehand; the time of starting Python is in both. Processor time is given beside wall time: on a
-machine that is busy with other things, only that is the runs' own.
+Tiny networks on synthetic lesions. Both train the same runs into empty folders by `dspkd compare`, with images decoded
+in advance; the start of Python is included. Processor time is given beside wall time, which on a busy machine means
+little.
 """
 
 import argparse
@@ -29,7 +29,7 @@ stages = [{{ name = "labels", epochs = {epochs}, lr = 3e-3, terms = [{{ method =
 """
 
 
-def spent(grid, out, jobs):
+def seconds(grid, out, jobs):
     """Return the wall and the processor seconds of a comparison."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     arguments = [sys.executable, "-m", "dspkd", "compare", str(grid), "--out", str(out), "--jobs", str(jobs)]
@@ -49,17 +49,17 @@ def main():
         synthesize(folder / "data", images=600, size=64, seed=0)
         recipe = RECIPE.format(data=folder / "data", cache=folder / "cache", epochs=arguments.epochs)
         (folder / "student.toml").write_text(recipe)
-        warm = f"seeds = [0]\narms = ['{folder / 'student.toml'}']\nset = ['stages.0.epochs=1']\n"
+        warm = f"seeds = [0]\nmethods = ['{folder / 'student.toml'}']\nset = ['stages.0.epochs=1']\n"
         (folder / "warm.toml").write_text(warm)
-        spent(folder / "warm.toml", folder / "warm", 1)
-        grid = f"seeds = {list(range(arguments.runs // 2))}\narms = ['{folder / 'student.toml'}']\n"
+        seconds(folder / "warm.toml", folder / "warm", 1)
+        grid = f"seeds = {list(range(arguments.runs // 2))}\nmethods = ['{folder / 'student.toml'}']\n"
         (folder / "grid.toml").write_text(grid)
         load = os.getloadavg()[0]
-        times = {jobs: spent(folder / "grid.toml", folder / str(jobs), jobs) for jobs in (1, 2)}
+        times = {jobs: seconds(folder / "grid.toml", folder / str(jobs), jobs) for jobs in (1, 2)}
     print(f"{arguments.runs} runs of {arguments.epochs} epochs; load before {load:.1f} on {os.cpu_count()} cores")
     for jobs, (wall, processor) in times.items():
-        print(f"{jobs} at once: {wall:.1f} s, of the processor {processor:.1f} s")
-    print(f"two processes take {times[2][0] / times[1][0]:.2f} of the time of one")
+        print(f"{jobs} at the same time: {wall:.1f} s wall, {processor:.1f} s processor")
+    print(f"two processes take {times[2][0] / times[1][0]:.2f} of the wall time of one")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How long the commands take that a person waits for: processor time of the whole process, start of Python included.
+"""Processor time of short commands, as a whole process with the start of Python.
 
     python benchmarks/bench_startup.py --rounds 7
 
-User plus system time, median and range; wall time is not given, for a busy machine makes it worthless. The bundle that
-`dspkd predict` reads is made first, from a tiny network on synthetic lesions.
+User plus system time, median and range. The bundle for `dspkd predict` is made first, from a tiny network trained on
+synthetic lesions.
 """
 
 import argparse
@@ -24,7 +24,7 @@ LIMITS = {"--help": 0.3, "recipes check demo/dsp_kd": 1.5, "methods": 1.0, "pred
 def run(*arguments):
     """Run a command and return its user plus system seconds."""
     before = os.times()
-    subprocess.run([sys.executable, "-m", "dspkd", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "dspkd", *map(str, arguments)], check=True, capture_output=True)
     after = os.times()
     return sum(getattr(after, kind) - getattr(before, kind) for kind in ("children_user", "children_system"))
 

@@ -1,8 +1,7 @@
-"""What a plain script scores on a run's own split: the peer that a framework must beat at equal time.
+"""Scores of a plain training script on a run's own split: the baseline that the framework must beat at equal time.
 
-One file and no framework, as a student would write it in an afternoon: images shrunk to 149x112, 96 px crops, flips,
-quarter turns, brightness and colour jitter, AdamW with a one-cycle schedule, cross-entropy weighted by 1/sqrt(count),
-the last epoch reported.
+One file without a framework: images shrunk to 149x112, 96 px crops, flips, quarter turns, brightness and colour jitter,
+AdamW with a one-cycle schedule, cross-entropy weighted by 1/sqrt(count), the last epoch evaluated.
 
     python benchmarks/plain_script.py runs/plain-0 --data ../shared/data/dermoscopy-150 \
         --weights ../shared/weights/shufflenet_v2_x1_0_coco_fp16.safetensors --epochs 15 --seed 0
@@ -44,12 +43,12 @@ def main() -> None:
     fit(network, pixels["train"], labels["train"], epochs=args.epochs, classes=len(classes))
     seconds = time.process_time() - started
     for part in ("val", "test"):
-        said = answers(network, pixels[part])
+        predicted = predictions(network, pixels[part])
         true = labels[part].numpy()
         print(
-            f"{part} seed {args.seed}: balanced accuracy {balanced_accuracy_score(true, said):.3f}  "
-            f"macro F1 {f1_score(true, said, average='macro'):.3f}  accuracy {accuracy_score(true, said):.3f}  "
-            f"training took {seconds:.0f} CPU seconds"
+            f"{part} seed {args.seed}: balanced accuracy {balanced_accuracy_score(true, predicted):.3f}  "
+            f"macro F1 {f1_score(true, predicted, average='macro'):.3f}  "
+            f"accuracy {accuracy_score(true, predicted):.3f}  training took {seconds:.0f} CPU seconds"
         )
 
 
@@ -86,7 +85,7 @@ def augmented(batch: torch.Tensor) -> torch.Tensor:
     return torch.stack(images)
 
 
-def answers(network, pixels) -> np.ndarray:
+def predictions(network, pixels) -> np.ndarray:
     network.eval()
     top, left = (pixels.shape[2] - SIDE) // 2, (pixels.shape[3] - SIDE) // 2
     middle = pixels[:, :, top : top + SIDE, left : left + SIDE].float() / 255

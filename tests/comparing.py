@@ -1,4 +1,4 @@
-"""What the tests of comparisons share."""
+"""Shared by the tests of comparisons."""
 
 import json
 
@@ -14,13 +14,13 @@ LABELS = '[[stages]]\nname = "labels"\nepochs = 2\nlr = 3e-3\nterms = [{ method 
 KD = LABELS.replace("}]", '}, { method = "kd" }]')
 GRID = """
 seeds = [0, 1]
-arms = ["FOLDER/plain.toml", "FOLDER/kd.toml"]
+methods = ["FOLDER/plain.toml", "FOLDER/kd.toml"]
 teachers = [{ recipe = "FOLDER/plain.toml", name = "wide", set = ["model.name='tiny_wide'", "stages.0.epochs=1"] }]
 """
 
 
 def table(out):
-    """Return all that the results say but for times and folders."""
+    """Return the results without times and folders."""
 
     def timeless(value):
         if isinstance(value, dict):
@@ -31,8 +31,8 @@ def table(out):
     return timeless(json.loads((out / "results.json").read_text()))
 
 
-def nothing(folders, asked=None):
-    """Train nothing, but note what was asked for."""
-    if asked is not None:
-        asked.extend(folders)
+def nothing(folders, requested=None):
+    """Train nothing, but record the folders that should be trained."""
+    if requested is not None:
+        requested.extend(folders)
     yield from ()

@@ -1,4 +1,4 @@
-"""The command: help, start, mistakes, and what needs no run."""
+"""The command: help, start, user errors, and commands that need no run."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from dspkd.recipes import catalog
 
 
 def commands(command, path=()):
-    """Yield each command with the words that call it, groups included."""
+    """Yield each command with its path, groups included."""
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, (*path, name))
@@ -24,7 +24,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(("dspkd", *path)))
-def test_help_says_what_a_command_and_each_of_its_arguments_is_for(path):
+def test_help_describes_a_command_and_each_of_its_arguments(path):
     out, _ = call(*path, "--help")
     assert out == call(*path, "-h")[0]
     words = re.sub(r"[\s│]+", " ", out)
@@ -36,13 +36,13 @@ def test_help_says_what_a_command_and_each_of_its_arguments_is_for(path):
         assert parameter.name in words or parameter.opts[0] in words
 
 
-def test_help_shows_how_a_setting_is_written_and_lists_all_commands():
+def test_help_shows_an_example_of_a_setting_and_all_commands_exist():
     assert "stages.0.epochs=2" in call("train", "--help")[0]
     assert set(COMMANDS) == {
         (), ("train",), ("demo",), ("evaluate",), ("predict",), ("explain",), ("plan",), ("report",), ("methods",),
-        ("models",), ("compare",), ("ledger",), ("data", "download"), ("data", "unpack"), ("reproduce",),
+        ("models",), ("compare",), ("agreement",), ("data", "download"), ("data", "unpack"), ("reproduce",),
         ("claims",), ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",),
-        ("data", "synthesize"), ("data", "audit"), ("data", "premium"), ("export",), ("verify",), ("doctor",),
+        ("data", "synthesize"), ("data", "audit"), ("data", "split-inflation"), ("export",), ("verify",), ("doctor",),
         ("serve",), ("web",),
     }  # fmt: skip
 
@@ -73,7 +73,7 @@ def test_the_version_is_printed():
     assert call("--version") == (f"dspkd {__version__}\n", "")
 
 
-def test_a_mistake_in_a_process_of_its_own_is_one_line_and_exit_code_2():
+def test_a_user_error_is_one_line_and_exit_code_2():
     program = "from dspkd.cli import app; app()"
     done = subprocess.run(
         [sys.executable, "-c", program, "recipes", "show", "demo/dsp_kdd"], capture_output=True, text=True, check=False
@@ -83,13 +83,13 @@ def test_a_mistake_in_a_process_of_its_own_is_one_line_and_exit_code_2():
     assert re.fullmatch(r"error: no recipe 'demo/dsp_kdd'.*did you mean 'demo/dsp_kd'\?\n", done.stderr)
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+def test_an_unexpected_error_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(catalog, "find", lambda name: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call("recipes", "show", "demo/plain")
 
 
-def test_recipes_are_listed_with_their_headlines_shown_and_checked():
+def test_recipes_are_listed_shown_and_checked():
     out, _ = call("recipes", "ls")
     assert [line.split()[0] for line in out.splitlines()] == [*catalog.names(), *catalog.grids()]
     assert re.search(r"^demo/plain +Demo plain student: ", out, flags=re.MULTILINE)
@@ -105,16 +105,16 @@ def test_recipes_are_listed_with_their_headlines_shown_and_checked():
     [
         (["demo/plane"], "did you mean 'demo/plain'?"),
         (["demo/plain", "--set", "stages.0.epoch=2"], "stages.0.epoch: no such key; did you mean 'epochs'?"),
-        (["demo/plain", "--set", "stages.3.epochs=2"], "index out of range: '3'"),
-        (["demo/plain", "--set", "stages.0.epochs=two"], "a string needs quotes: --set 'stages.0.epochs=\"two\"'"),
-        (["demo/plain", "--set", "stages.0.epochs"], "must be written key=value"),
-        (["demo/plain", "--set", "stages.0.epochs=0"], "stages.0.epochs: Input should be greater than 0, got 0"),
+        (["demo/plain", "--set", "stages.3.epochs=2"], "stages.3.epochs=2: "),
+        (["demo/plain", "--set", "stages.0.epochs=two"], "--set 'stages.0.epochs=\"two\"'"),
+        (["demo/plain", "--set", "stages.0.epochs"], "key=value"),
+        (["demo/plain", "--set", "stages.0.epochs=0"], "stages.0.epochs: "),
         (["demo/plain", "--set", "model.name='tinny'"], "did you mean 'tiny'?"),
-        (["demo/plain", "--set", "stages.0.terms=[{method='kd'}]"], "'kd' learns from a teacher"),
-        (["demo/plain", "--set", "stages.0.terms.0.options.smoothing=0.1"], "labels.smoothing: no such option"),
+        (["demo/plain", "--set", "stages.0.terms=[{method='kd'}]"], "teacher = "),
+        (["demo/plain", "--set", "stages.0.terms.0.options.smoothing=0.1"], "labels.smoothing: "),
     ],
 )
-def test_a_mistake_in_a_recipe_is_told_in_one_line(arguments, message):
+def test_an_error_in_a_recipe_is_one_line_with_place_and_remedy(arguments, message):
     assert message in refused("recipes", "check", *arguments)
 
 
@@ -123,7 +123,7 @@ def test_several_settings_are_applied_in_order():
     assert "5 epochs" in call("recipes", "check", "demo/plain", *settings)[0]
 
 
-def test_methods_and_models_are_listed_by_the_names_that_recipes_use():
+def test_methods_and_models_are_listed_by_their_names_in_recipes():
     out, _ = call("methods")
     assert re.search(r"^kd: .+\n    temperature = 4\.0 .*\n    Source: Hinton", out, flags=re.MULTILINE)
     out, _ = call("models")
@@ -131,14 +131,14 @@ def test_methods_and_models_are_listed_by_the_names_that_recipes_use():
     assert "…" not in out
 
 
-def test_synthetic_lesions_are_written_once(tmp_path):
+def test_synthetic_lesions_are_written_and_never_overwritten(tmp_path):
     out, _ = call(
         "data", "synthesize", tmp_path / "new", "--images", 20, "--size", 32, "--layout", "folder", "--seed", 5
     )
     assert re.fullmatch(rf"20 synthetic images of \d+ lesions in {re.escape(str(tmp_path / 'new'))}\n", out)
     assert len(list((tmp_path / "new").glob("*/*.jpg"))) == 20
-    assert "nothing is overwritten" in refused("data", "synthesize", tmp_path / "new")
-    told = call("data", "synthesize", tmp_path / "twice", "--images", 20, "--size", 32, "--duplicates", 0.1)[0]
-    assert "and 2 planted duplicates, in" in told
+    assert str(tmp_path / "new") in refused("data", "synthesize", tmp_path / "new")
+    out, _ = call("data", "synthesize", tmp_path / "twice", "--images", 20, "--size", 32, "--duplicates", 0.1)
+    assert "2 planted duplicates" in out
     assert len(list((tmp_path / "twice").rglob("*.jpg"))) == 22
-    assert "use layout 'folder'" in refused("data", "synthesize", tmp_path / "other", "--classes", "common")
+    assert "'folder'" in refused("data", "synthesize", tmp_path / "other", "--classes", "common")

@@ -1,4 +1,4 @@
-"""A comparison that is killed, or has runs that fail, and goes on."""
+"""A comparison that is killed or has failed runs, and is resumed."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ class Killed(BaseException):
 
 
 class Killer(NullProgress):
-    """Dies at the n-th thing that it is told."""
+    """Dies at the n-th call."""
 
     def __init__(self, after):
         self.left = after
@@ -37,7 +37,7 @@ class Killer(NullProgress):
     step = epoch = note = data = count
 
 
-def test_killed_again_and_again_it_ends_with_the_same_table(unbroken, grid_file, tmp_path):
+def test_a_comparison_killed_repeatedly_ends_with_the_same_results(unbroken, grid_file, tmp_path):
     out, kills = tmp_path / "out", 0
     for after in (0, 3, 40, 10, 25, 60, 5, 1000):
         try:
@@ -48,10 +48,10 @@ def test_killed_again_and_again_it_ends_with_the_same_table(unbroken, grid_file,
     assert table(out) == table(unbroken[0])
 
 
-def test_two_processes_killed_outright_are_gone_on_with_and_give_the_same_runs(unbroken, grid_file, tmp_path):
+def test_two_killed_processes_are_resumed_and_give_the_same_runs(unbroken, grid_file, tmp_path):
     out, path = tmp_path / "out", tmp_path / "grid.toml"
-    seeds, arms, _ = grid_file.read_text().strip().splitlines()
-    path.write_text(f"{seeds.replace('0, 1', '0')}\n{arms.split(',')[0]}]")
+    seeds, methods, _ = grid_file.read_text().strip().splitlines()
+    path.write_text(f"{seeds.replace('0, 1', '0')}\n{methods.split(',')[0]}]")
     arguments = [sys.executable, "-m", "dspkd", "compare", str(path), "--out", str(out), "--jobs", "2"]
     started = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, start_new_session=True)
     while not list(out.glob("plain/*/metrics.jsonl")):
@@ -68,21 +68,19 @@ def test_two_processes_killed_outright_are_gone_on_with_and_give_the_same_runs(u
         assert "labels epoch 1" in (out / arm / "seed-0" / "log.txt").read_text()
 
 
-def test_a_failed_run_is_recorded_the_others_go_on_and_it_alone_is_tried_again(
-    unbroken, grid_file, tmp_path, monkeypatch
-):
+def test_a_failed_run_is_recorded_and_retried_and_the_others_are_trained(unbroken, grid_file, tmp_path, monkeypatch):
     out, train = tmp_path / "out", single_run.train
     errors = {"kd/seed-1": TrainingError("the loss is nan"), "plain/seed-0": RuntimeError("out of memory")}
 
-    def fails(made, folder, listener):
+    def fails(recipe, folder, listener):
         if error := errors.get(str(folder.relative_to(out))):
             raise error
-        return train(made, folder, listener)
+        return train(recipe, folder, listener)
 
     monkeypatch.setattr(single_run, "train", fails)
     compared = compare.compare(grid.load(grid_file), out, executors.run_inline)
-    said = {str(out / "kd/seed-1"): "the loss is nan", str(out / "plain/seed-0"): "RuntimeError: out of memory"}
-    assert compared.results[0].failed == said
+    failed = {str(out / "kd/seed-1"): "the loss is nan", str(out / "plain/seed-0"): "RuntimeError: out of memory"}
+    assert compared.results[0].failed == failed
     assert compared.failed == 2
     assert json.loads((out / "kd/seed-1/failure.json").read_text()) == {"error": "the loss is nan"}
     assert "in fails" in (out / "plain/seed-0/log.txt").read_text()
@@ -91,7 +89,7 @@ def test_a_failed_run_is_recorded_the_others_go_on_and_it_alone_is_tried_again(
     assert f"| {out / 'kd/seed-1'} | the loss is nan |" in (out / "results.md").read_text()
     trained = []
     monkeypatch.setattr(
-        single_run, "train", lambda made, folder, listener: trained.append(folder) or train(made, folder)
+        single_run, "train", lambda recipe, folder, listener: trained.append(folder) or train(recipe, folder)
     )
     compared = compare.compare(grid.load(grid_file), out, executors.run_inline)
     assert set(trained) == {out / name for name in errors}
@@ -100,7 +98,7 @@ def test_a_failed_run_is_recorded_the_others_go_on_and_it_alone_is_tried_again(
     assert table(out) == table(unbroken[0])
 
 
-def test_a_teacher_that_fails_takes_its_own_students_along_and_no_others(grid_file, tmp_path):
+def test_a_failed_teacher_fails_its_own_students_and_no_others(grid_file, tmp_path):
     def fake(folders):
         for folder in folders:
             yield folder, "burnt" if "teachers" in folder.parts else "not tried"
@@ -113,8 +111,8 @@ def test_a_teacher_that_fails_takes_its_own_students_along_and_no_others(grid_fi
     assert (compared.failed, results.arms, compared.pages) == (7, [], [])
 
 
-def test_the_command_lists_failures_and_ends_with_1(grid_file, tmp_path, monkeypatch):
+def test_the_command_lists_failures_and_exits_with_1(grid_file, tmp_path, monkeypatch):
     monkeypatch.setattr(executors, "run_inline", lambda folders, listener: ((folder, "burnt") for folder in folders))
     out, err = call("compare", grid_file, "--out", tmp_path / "out", code=1)
     assert f"failed: {tmp_path / 'out/plain/seed-1'}: burnt" in out
-    assert "7 runs have no result; the same command tries again" in err
+    assert "error: 7 runs " in err

@@ -1,4 +1,4 @@
-"""Grids: what runs they mean, which controls they get, and what they refuse."""
+"""Grids: their runs, their controls, and invalid ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from dspkd.recipes import catalog, schema
 from dspkd.runs import validate
 
 OUT = Path("runs/compared")
-KD = "arms = ['dermoscopy150/kd']\n"
+KD = "methods = ['dermoscopy150/kd']\n"
 
 
 def loaded(tmp_path, text, seeds="[0]"):
@@ -21,77 +21,79 @@ def loaded(tmp_path, text, seeds="[0]"):
     return grid.load(path)
 
 
-def blocks(tmp_path, text, seeds="[0]"):
-    return grid.blocks(loaded(tmp_path, text, seeds), OUT)
+def comparisons(tmp_path, text, seeds="[0]"):
+    return grid.comparisons(loaded(tmp_path, text, seeds), OUT)
 
 
 @pytest.mark.parametrize("name", catalog.grids())
-def test_every_embedded_grid_is_valid_equal_or_says_why_not_and_has_a_headline(name):
-    wanted = grid.load(catalog.find_grid(name))
-    (block,) = grid.blocks(wanted, OUT)
-    assert bool(block.unlike) == bool(wanted.unequal)
-    assert [block.plain, block.smoothed] == ["plain", "label_smoothing"]
-    for cells in block.cells.values():
-        validate.check(cells[0].recipe)
+def test_every_embedded_grid_is_valid_and_has_a_headline(name):
+    loaded = grid.load(catalog.find_grid(name))
+    (comparison,) = grid.comparisons(loaded, OUT)
+    assert bool(comparison.differences) == bool(loaded.unequal)
+    assert [comparison.plain, comparison.smoothed] == ["plain", "label_smoothing"]
+    for runs in comparison.runs.values():
+        validate.check(runs[0].recipe)
     assert catalog.headline(catalog.find_grid(name))
     assert name not in catalog.names()
 
 
 def test_the_grid_of_dermoscopy_has_the_methods_of_the_paper_and_the_controls():
-    (block,) = grid.blocks(grid.load(catalog.find_grid("grids/dermoscopy150")), OUT)
-    assert {"kd", "wsld", "fitnets", "mgd", "eml", "ssd_kd", "dsp_kd"} < set(block.cells)
-    assert {"dsp_kd_no_mask", "dsp_kd_swapped", "dsp_kd_joint", "hierarchical_fusion", "normkd"} < set(block.cells)
-    assert all(len(cells) >= 3 for cells in block.cells.values())
+    (comparison,) = grid.comparisons(grid.load(catalog.find_grid("grids/dermoscopy150")), OUT)
+    assert {"kd", "wsld", "fitnets", "mgd", "eml", "ssd_kd", "dsp_kd"} < set(comparison.runs)
+    assert {"dsp_kd_no_mask", "dsp_kd_swapped", "dsp_kd_joint", "hierarchical_fusion", "normkd"} < set(comparison.runs)
+    assert all(len(runs) >= 3 for runs in comparison.runs.values())
 
 
-def test_each_cell_is_a_run_with_its_arms_name_its_seed_and_the_trained_teacher(tmp_path):
-    (block,) = blocks(tmp_path, KD + "teachers = ['dermoscopy150/teacher']", "[4, 2]")
-    (teacher,) = block.teachers
+def test_each_run_has_the_name_of_its_method_its_seed_and_the_trained_teacher(tmp_path):
+    (comparison,) = comparisons(tmp_path, KD + "teachers = ['dermoscopy150/teacher']", "[4, 2]")
+    (teacher,) = comparison.teachers
     assert teacher.folder == OUT / "teachers" / "teacher"
-    for cell, seed in zip(block.cells["kd"], (4, 2), strict=True):
-        assert cell.folder == OUT / "kd" / f"seed-{seed}"
-        assert (cell.recipe.name, cell.recipe.seed) == ("kd", seed)
-        assert cell.recipe.teachers == (str(teacher.folder),)
-        assert cell.waits_for == (teacher.folder,)
+    for run, seed in zip(comparison.runs["kd"], (4, 2), strict=True):
+        assert run.folder == OUT / "kd" / f"seed-{seed}"
+        assert (run.recipe.name, run.recipe.seed) == ("kd", seed)
+        assert run.recipe.teachers == (str(teacher.folder),)
+        assert run.waits_for == (teacher.folder,)
 
 
-def test_plain_and_label_smoothing_are_added_from_the_first_arm(tmp_path):
-    two = "arms = [{ recipe = 'dermoscopy150/dsp_kd', set = ['stages.0.terms.0.options.label_smoothing=0.07'] }]"
-    (block,) = blocks(tmp_path, two)
-    (dsp_kd,) = block.cells["dsp_kd"]
+def test_plain_and_label_smoothing_are_derived_from_the_first_method(tmp_path):
+    two = "methods = [{ recipe = 'dermoscopy150/dsp_kd', set = ['stages.0.terms.0.options.label_smoothing=0.07'] }]"
+    (comparison,) = comparisons(tmp_path, two)
+    (dsp_kd,) = comparison.runs["dsp_kd"]
     for name, smoothing in (("plain", None), ("label_smoothing", 0.07)):
-        (cell,) = block.cells[name]
-        (stage,) = cell.recipe.stages
+        (run,) = comparison.runs[name]
+        (stage,) = run.recipe.stages
         (term,) = stage.terms
-        assert (cell.recipe.teacher, cell.waits_for) == (None, ())
+        assert (run.recipe.teacher, run.waits_for) == (None, ())
         assert (term.method, term.weight, term.options.get("label_smoothing")) == ("labels", 1.0, smoothing)
         assert stage.epochs == dsp_kd.recipe.epochs == 15
         assert (stage.lr, stage.warmup) == (1e-3, 1)
-        assert cell.recipe.images == dsp_kd.recipe.images
+        assert run.recipe.images == dsp_kd.recipe.images
 
 
-def test_a_control_that_is_named_is_kept_and_the_other_is_made_of_it(tmp_path):
-    given = "arms = ['dermoscopy150/kd', { recipe = 'dermoscopy150/plain', name = 'mine', set = ['stages.0.lr=7e-4'] }]"
-    (block,) = blocks(tmp_path, given)
-    assert (block.plain, block.smoothed) == ("plain", "mine")
-    assert block.cells["plain"][0].recipe.stages[0].lr == 7e-4
-    assert set(block.cells) == {"plain", "kd", "mine"}
+def test_a_given_control_is_kept_and_the_other_is_derived_from_it(tmp_path):
+    given = (
+        "methods = ['dermoscopy150/kd', { recipe = 'dermoscopy150/plain', name = 'mine', set = ['stages.0.lr=7e-4'] }]"
+    )
+    (comparison,) = comparisons(tmp_path, given)
+    assert (comparison.plain, comparison.smoothed) == ("plain", "mine")
+    assert comparison.runs["plain"][0].recipe.stages[0].lr == 7e-4
+    assert set(comparison.runs) == {"plain", "kd", "mine"}
 
 
-def test_smoothing_is_a_tenth_where_no_recipe_smooths(tmp_path):
-    (block,) = blocks(tmp_path, "arms = ['demo/dsp_kd']\nset = ['stages.0.terms.0.options={}']")
-    assert block.cells["label_smoothing"][0].recipe.stages[0].terms[0].options == {"label_smoothing": 0.1}
+def test_smoothing_is_a_tenth_if_no_recipe_smooths(tmp_path):
+    (comparison,) = comparisons(tmp_path, "methods = ['demo/dsp_kd']\nset = ['stages.0.terms.0.options={}']")
+    assert comparison.runs["label_smoothing"][0].recipe.stages[0].terms[0].options == {"label_smoothing": 0.1}
 
 
 def test_only_a_recipe_of_labels_alone_is_a_control():
-    found = {name: control(schema.load(catalog.find(f"dermoscopy150/{name}"))) for name in ("plain", "kd", "teacher")}
-    assert found == {"plain": "label_smoothing", "kd": None, "teacher": "label_smoothing"}
+    kinds = {name: control(schema.load(catalog.find(f"dermoscopy150/{name}"))) for name in ("plain", "kd", "teacher")}
+    assert kinds == {"plain": "label_smoothing", "kd": None, "teacher": "label_smoothing"}
     unsmoothed = schema.load(catalog.find("dermoscopy150/plain"), ["stages.0.terms.0.options.label_smoothing=0.0"])
     assert control(unsmoothed) == "plain"
     assert control(replace(unsmoothed, teacher="runs/teacher")) is None
 
 
-def test_the_axes_are_multiplied_and_a_teacher_is_trained_once_for_all_students(tmp_path):
+def test_axes_are_multiplied_and_a_teacher_is_trained_once_for_all_students(tmp_path):
     axes = """
         teachers = ['dermoscopy150/teacher', { run = 'runs/old' }]
         data = [{ name = 'a', set = ["data.path='a'"] }, { name = 'b', set = ["data.path='b'"] }]
@@ -102,30 +104,32 @@ def test_the_axes_are_multiplied_and_a_teacher_is_trained_once_for_all_students(
         name = 'wide'
         set = ["model.name='tiny_wide'"]
     """
-    found = blocks(tmp_path, KD + axes)
-    assert [block.name for block in found] == ["a small", "a wide", "b small", "b wide"]
-    assert [block.folder for block in found] == [OUT / d / s for d in "ab" for s in ("small", "wide")]
-    assert {cell.folder for block in found for cell in block.teachers} == {OUT / d / "teachers/teacher" for d in "ab"}
-    for block, path, student in zip(found, "aabb", ("tiny", "tiny_wide") * 2, strict=True):
-        assert set(block.cells) == {"plain", "label_smoothing", "kd+teacher", "kd+old"}
-        for (cell,) in block.cells.values():
-            assert (cell.recipe.data.path, cell.recipe.model.name) == (path, student)
-        assert block.teachers[0].recipe.data.path == path
-        assert block.cells["kd+old"][0].recipe.teachers == ("runs/old",)
-        assert block.cells["kd+old"][0].waits_for == ()
+    planned = comparisons(tmp_path, KD + axes)
+    assert [comparison.name for comparison in planned] == ["a small", "a wide", "b small", "b wide"]
+    assert [comparison.folder for comparison in planned] == [OUT / d / s for d in "ab" for s in ("small", "wide")]
+    assert {run.folder for comparison in planned for run in comparison.teachers} == {
+        OUT / d / "teachers/teacher" for d in "ab"
+    }
+    for comparison, path, student in zip(planned, "aabb", ("tiny", "tiny_wide") * 2, strict=True):
+        assert set(comparison.runs) == {"plain", "label_smoothing", "kd+teacher", "kd+old"}
+        for (run,) in comparison.runs.values():
+            assert (run.recipe.data.path, run.recipe.model.name) == (path, student)
+        assert comparison.teachers[0].recipe.data.path == path
+        assert comparison.runs["kd+old"][0].recipe.teachers == ("runs/old",)
+        assert comparison.runs["kd+old"][0].waits_for == ()
 
 
-def test_an_ensemble_has_all_teachers_at_once(tmp_path):
+def test_an_ensemble_recipe_gets_all_teachers_together(tmp_path):
     teachers = "teachers = ['dermoscopy150/teacher', { recipe = 'dermoscopy150/teacher', name = 'two', seed = 1 }]"
-    (block,) = blocks(tmp_path, "arms = ['dermoscopy150/dsp_kd_ensemble']\n" + teachers)
-    assert len(block.cells["dsp_kd_ensemble"][0].recipe.teachers) == 2
-    assert [cell.recipe.seed for cell in block.teachers] == [0, 1]
-    with pytest.raises(RecipeError, match="learns from 3 teachers together, but the grid has one"):
-        blocks(tmp_path, "arms = ['dermoscopy150/dsp_kd_ensemble']\nteachers = ['dermoscopy150/teacher']")
+    (comparison,) = comparisons(tmp_path, "methods = ['dermoscopy150/dsp_kd_ensemble']\n" + teachers)
+    assert len(comparison.runs["dsp_kd_ensemble"][0].recipe.teachers) == 2
+    assert [run.recipe.seed for run in comparison.teachers] == [0, 1]
+    with pytest.raises(RecipeError, match=r"method dsp_kd_ensemble: .*3 teachers"):
+        comparisons(tmp_path, "methods = ['dermoscopy150/dsp_kd_ensemble']\nteachers = ['dermoscopy150/teacher']")
 
 
 UNEQUAL = [
-    ("images.size=64", r"^kd: images.size is 64, but plain has 96; make them equal, or say why they differ"),
+    ("images.size=64", r"^kd: images.size is 64, but plain has 96; .*unequal = "),
     ("images.randaugment.magnitude=2", r"kd: images.randaugment.magnitude is 2, but plain has 5"),
     ("train.batch_size=16", r"kd: train.batch_size is 16, but plain has 32"),
     ("train.balance=0.0", r"kd: train.balance is 0.0, but plain has 0.5"),
@@ -135,67 +139,77 @@ UNEQUAL = [
 
 
 @pytest.mark.parametrize(("setting", "message"), UNEQUAL)
-def test_unequal_arms_are_refused_by_name_unless_the_grid_says_why(tmp_path, setting, message):
-    arms = f'arms = ["dermoscopy150/plain", {{ recipe = "dermoscopy150/kd", set = ["{setting}"] }}]\n'
+def test_unequal_methods_are_refused_by_name_unless_the_grid_gives_a_reason(tmp_path, setting, message):
+    methods = f'methods = ["dermoscopy150/plain", {{ recipe = "dermoscopy150/kd", set = ["{setting}"] }}]\n'
     with pytest.raises(RecipeError, match=message):
-        blocks(tmp_path, arms)
-    (block,) = blocks(tmp_path, arms + "unequal = 'that is the question'")
-    assert len(block.unlike) == 1
-    assert block.unlike[0].startswith(f"kd: {setting.partition('=')[0] if 'epochs' not in setting else 'the number'}")
+        comparisons(tmp_path, methods)
+    (comparison,) = comparisons(tmp_path, methods + "unequal = 'that is the question'")
+    assert len(comparison.differences) == 1
+    assert comparison.differences[0].startswith(
+        f"kd: {setting.partition('=')[0] if 'epochs' not in setting else 'the number'}"
+    )
 
 
-def test_teachers_of_an_ensemble_teach_each_arm_together(tmp_path):
+def test_teachers_of_an_ensemble_teach_each_method_together(tmp_path):
     teachers = "teachers = ['dermoscopy150/teacher', { run = 'runs/old' }]\nensemble = true"
-    (block,) = blocks(tmp_path, KD + teachers)
-    assert [name for name in block.cells if "kd" in name] == ["kd"]
+    (comparison,) = comparisons(tmp_path, KD + teachers)
+    assert [name for name in comparison.runs if "kd" in name] == ["kd"]
     trained = str(OUT / "teachers" / "teacher")
-    assert all(cell.recipe.teachers == (trained, "runs/old") for cell in block.cells["kd"])
+    assert all(run.recipe.teachers == (trained, "runs/old") for run in comparison.runs["kd"])
     one = KD.replace("'dermoscopy150/kd'", "{ recipe = 'dermoscopy150/kd', teachers = ['old'] }")
-    (block,) = blocks(tmp_path, one + teachers)
-    assert all(cell.recipe.teachers == ("runs/old",) for cell in block.cells["kd"])
-    with pytest.raises(RecipeError, match="arm kd: the grid has no teacher 'ol'; it has teacher, old"):
-        blocks(tmp_path, one.replace("['old']", "['ol']") + teachers)
-    with pytest.raises(RecipeError, match="ensemble: needs two teachers or more, got 1"):
-        blocks(tmp_path, KD + "teachers = ['dermoscopy150/teacher']\nensemble = true")
+    (comparison,) = comparisons(tmp_path, one + teachers)
+    assert all(run.recipe.teachers == ("runs/old",) for run in comparison.runs["kd"])
+    with pytest.raises(RecipeError, match=r"method kd: .*'ol'; .*teacher, old"):
+        comparisons(tmp_path, one.replace("['old']", "['ol']") + teachers)
+    with pytest.raises(RecipeError, match=r"ensemble: .*got 1"):
+        comparisons(tmp_path, KD + "teachers = ['dermoscopy150/teacher']\nensemble = true")
 
 
 @pytest.mark.parametrize("setting", ["data.path='other'", "split.seed=1", "split.val=0.3"])
-@pytest.mark.parametrize("key", ["arms", "teachers"])
-def test_no_reason_excuses_other_data_or_another_split(tmp_path, key, setting):
+@pytest.mark.parametrize("key", ["methods", "teachers"])
+def test_no_reason_permits_other_data_or_another_split(tmp_path, key, setting):
     other = f'{{ recipe = "dermoscopy150/kd", name = "other", set = ["{setting}"] }}'
-    lists = {"arms": f"arms = ['dermoscopy150/plain', {other}]", "teachers": f"{KD}teachers = [{other}]"}
-    with pytest.raises(RecipeError, match=rf"other: {setting.partition('=')[0]} is .* must have the same data and spl"):
-        blocks(tmp_path, f"{lists[key]}\nunequal = 'why not'")
+    lists = {"methods": f"methods = ['dermoscopy150/plain', {other}]", "teachers": f"{KD}teachers = [{other}]"}
+    with pytest.raises(RecipeError, match=rf"other: {setting.partition('=')[0]} is .*the same data and split"):
+        comparisons(tmp_path, f"{lists[key]}\nunequal = 'why not'")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("arms = []", r"grid\.toml: arms: .*at least 1"),
-        ("arms = ['demo/kdd']", r"no recipe 'demo/kdd'.*did you mean 'demo/kd'"),
-        ("arms = [{ recipe = 'demo/kd', nam = 'x' }]", r"arms\.0\.nam: no such key; did you mean 'name'"),
-        (KD + "teacher = ['demo/teacher']", r"teacher: no such key; did you mean 'teachers'"),
-        (KD + "teachers = [{ name = 'x' }]", r"teachers\.0: give a recipe to train, or the run"),
-        (KD + "teachers = [{ run = 'a/x' }, { run = 'b/x' }]", r"teachers: two are called 'x'"),
+        ("methods = []", r"grid\.toml: methods: .*at least 1"),
+        ("methods = ['demo/kdd']", r"no recipe 'demo/kdd'.*did you mean 'demo/kd'"),
+        ("methods = [{ recipe = 'demo/kd', nam = 'x' }]", r"methods\.0\.nam: .*did you mean 'name'"),
+        (KD + "teacher = ['demo/teacher']", r"teacher: .*did you mean 'teachers'"),
+        (KD + "teachers = [{ name = 'x' }]", r"teachers\.0: .*recipe.*run"),
+        (KD + "teachers = [{ run = 'a/x' }, { run = 'b/x' }]", r"teachers: .*'x'"),
         (KD + "unequal = ''", r"unequal: .*at least 1 character"),
         (KD + "data = [{ name = '../x', set = [] }]", r"data\.0\.name: .*pattern"),
         (KD + "students = [{ name = 'x', set = [] }, { name = 'x', set = [] }]", r"students must differ, got x, x"),
-        ("arms = ['demo/kd', 'demo/kd']", r"arms: two are called 'kd'"),
-        ("arms = [{ recipe = 'demo/kd', name = 'teachers' }]", r"none can be called 'teachers'"),
-        ("arms = [{ recipe = 'demo/plain', name = 'plain' }]", r"arm 'plain': its labels are smoothed, so it is not"),
-        ("arms = [{ recipe = 'demo/kd', name = 'plain' }]", r"arm 'plain': it learns from more than labels"),
-        ("arms = [{ recipe = 'demo/kd', set = ['lr'] }]", r"written key=value"),
-        ("arms = 3", r"arms: .*valid array, got 3"),
-        ("arms = [", r"grid\.toml: not TOML"),
+        ("methods = ['demo/kd', 'demo/kd']", r"methods: .*'kd'"),
+        ("methods = [{ recipe = 'demo/kd', name = 'teachers' }]", r"methods: 'teachers'"),
+        ("methods = [{ recipe = 'demo/plain', name = 'plain' }]", r"method 'plain': its labels are smoothed.*rename"),
+        (
+            "methods = [{ recipe = 'demo/kd', name = 'plain' }]",
+            r"method 'plain': it learns from more than labels.*rename",
+        ),
+        ("methods = [{ recipe = 'demo/kd', set = ['lr'] }]", r"key=value"),
+        ("methods = 3", r"methods: .*got 3"),
+        ("methods = [", r"grid\.toml: not TOML"),
     ],
 )
-def test_a_bad_grid_is_refused_by_place(tmp_path, text, message):
+def test_an_invalid_grid_is_refused_by_place(tmp_path, text, message):
     with pytest.raises(RecipeError, match=message):
-        blocks(tmp_path, text)
+        comparisons(tmp_path, text)
+
+
+def test_the_old_key_of_methods_is_refused_in_one_line_with_the_new_one(tmp_path):
+    with pytest.raises(RecipeError, match=r"grid\.toml: arms: renamed; write methods$"):
+        loaded(tmp_path, KD.replace("methods", "arms"))
 
 
 @pytest.mark.parametrize(("seeds", "message"), [("[1, 1]", "seeds must differ"), ("[-1]", r"seeds\.0: .*greater")])
-def test_bad_seeds_are_refused(tmp_path, seeds, message):
+def test_invalid_seeds_are_refused(tmp_path, seeds, message):
     with pytest.raises(RecipeError, match=message):
         loaded(tmp_path, KD, seeds)
 

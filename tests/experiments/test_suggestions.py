@@ -1,3 +1,5 @@
+import tomllib
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from dspkd.runs.explain import StageFacts, TermFacts
 LOGITS = (6 * np.random.default_rng(0).normal(size=(300, 8))).astype(np.float32)
 
 
-def made(*terms):
+def recipe(*terms):
     return schema.parse(
         {
             "name": "r",
@@ -38,46 +40,46 @@ def facts(*shares):
         ("wsld", "temperature", 2.0, False),
     ],
 )
-def test_a_temperature_brings_confidence_to_the_nearer_bound(method, option, given, spread, gain):
+def test_the_suggested_temperature_brings_confidence_to_the_nearer_bound(method, option, given, spread, gain):
     logits = (gain * LOGITS).astype(np.float32)
-    wanted = made({"method": method})
-    (soft,) = suggestions.softness(wanted, logits, 0.7)
-    sure = confidence(softened(logits, given, spread=spread))
+    student = recipe({"method": method})
+    (soft,) = suggestions.softness(student, logits, 0.7)
+    before = confidence(softened(logits, given, spread=spread))
     assert (soft.place, soft.option, soft.given) == ("stages.0.terms.1", option, given)
-    assert soft.confidence == pytest.approx(sure)
-    wanted_confidence = min(max(soft.confidence, suggestions.SOFT), 0.7)
+    assert soft.confidence == pytest.approx(before)
+    target = min(max(soft.confidence, suggestions.SOFT), 0.7)
     (setting,) = suggestions.temperatures([soft], 0.7)
-    settings = schema.tomllib.loads(schema.dump(wanted))
+    settings = tomllib.loads(schema.dump(student))
     override(settings, setting.line)
     term = schema.parse(settings).stages[0].terms[1]
-    got = confidence(softened(logits, term.options[option], spread=spread))
-    assert got == pytest.approx(wanted_confidence, abs=0.01)
+    after = confidence(softened(logits, term.options[option], spread=spread))
+    assert after == pytest.approx(target, abs=0.01)
     assert "inferred" in setting.reason
-    assert ("surer than it is right" in setting.reason) == (sure > 0.7)
+    assert ("above its accuracy" in setting.reason) == (before > 0.7)
 
 
-def test_a_temperature_that_fits_already_is_left_alone():
-    right = confidence(softened(LOGITS, 2.0))
-    assert 0.6 < right < 0.8
-    for accuracy in (right, right + 0.2):  # as sure as it is right, and less sure without being too soft
-        (soft,) = suggestions.softness(made({"method": "kd", "options": {"temperature": 2.0}}), LOGITS, accuracy)
+def test_a_fitting_temperature_gets_no_suggestion():
+    mean = confidence(softened(LOGITS, 2.0))
+    assert 0.6 < mean < 0.8
+    for accuracy in (mean, mean + 0.2):  # as confident as accurate; less confident, but not too soft
+        (soft,) = suggestions.softness(recipe({"method": "kd", "options": {"temperature": 2.0}}), LOGITS, accuracy)
         assert soft.fitting is None
         assert suggestions.temperatures([soft], accuracy) == []
-    assert suggestions.softness(made({"method": "mgd"}), LOGITS, 0.7) == []
+    assert suggestions.softness(recipe({"method": "mgd"}), LOGITS, 0.7) == []
 
 
-def test_a_weight_is_advised_where_gradients_are_of_different_orders():
-    wanted = made({"method": "mgd", "weight": 7e-5})
-    (setting,) = suggestions.weights(wanted, facts(0.997, 0.003))
+def test_a_weight_is_suggested_if_gradients_differ_by_an_order_of_magnitude():
+    student = recipe({"method": "mgd", "weight": 7e-5})
+    (setting,) = suggestions.weights(student, facts(0.997, 0.003))
     assert setting.line == "stages.0.terms.1.weight=0.023"
     assert "mgd has 0.3% of the gradient" in setting.reason
-    assert suggestions.weights(wanted, facts(0.8, 0.2)) == []
-    (setting,) = suggestions.weights(wanted, facts(0.05, 0.95))
+    assert suggestions.weights(student, facts(0.8, 0.2)) == []
+    (setting,) = suggestions.weights(student, facts(0.05, 0.95))
     assert float(setting.line.partition("=")[2]) == pytest.approx(7e-5 / 19, rel=0.05)
 
 
-def test_stages_without_labels_have_nothing_to_be_compared_with():
-    wanted = schema.parse(
+def test_a_stage_without_labels_gets_no_suggestion():
+    student = schema.parse(
         {
             "name": "r",
             "data": {"path": "d"},
@@ -86,4 +88,4 @@ def test_stages_without_labels_have_nothing_to_be_compared_with():
             "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [{"method": "mgd"}]}],
         }
     )
-    assert suggestions.weights(wanted, facts(1.0)) == []
+    assert suggestions.weights(student, facts(1.0)) == []

@@ -13,7 +13,7 @@ from dspkd.runs import validate
 
 
 @pytest.mark.parametrize("name", catalog.names())
-def test_every_embedded_recipe_is_valid_down_to_its_options_and_has_a_headline(name):
+def test_every_embedded_recipe_is_valid_and_has_a_headline(name):
     validate.check(schema.load(catalog.find(name)))
     assert catalog.headline(catalog.find(name))
 
@@ -22,7 +22,7 @@ STUDENTS = [name for name in catalog.names() if name.startswith("dermoscopy150/"
 OF_METHOD = {"labels": "dermoscopy150/plain"} | {name.partition("/")[2]: name for name in STUDENTS}
 
 
-def test_students_of_one_data_set_differ_in_their_stages_alone():
+def test_students_of_one_data_set_differ_only_in_their_stages():
     first, *others = (schema.load(catalog.find(name)) for name in STUDENTS)
     assert first.epochs == 15
     for other in others:
@@ -32,17 +32,17 @@ def test_students_of_one_data_set_differ_in_their_stages_alone():
 
 
 @pytest.mark.parametrize("name", STUDENTS)
-def test_a_recipe_is_called_as_its_file_and_says_what_is_inferred(name):
-    made = schema.load(catalog.find(name))
-    assert made.name == name.partition("/")[2]
-    used = [methods.find(term.method) for stage in made.stages for term in stage.terms]
+def test_a_recipe_has_the_name_of_its_file_and_states_what_is_inferred(name):
+    recipe = schema.load(catalog.find(name))
+    assert recipe.name == name.partition("/")[2]
+    used = [methods.find(term.method) for stage in recipe.stages for term in stage.terms]
     header = catalog.find(name).read_text().split("\nname")[0]
     reconstructed = [method for method in used if method.inferred.startswith(("All", "Everything"))]
     assert not reconstructed or "inferred" in header
 
 
 @pytest.mark.parametrize("name", STUDENTS)
-def test_a_recipe_differs_from_plain_in_its_name_its_teacher_and_its_stages_alone(name):
+def test_a_recipe_differs_from_plain_only_in_name_teacher_and_stages(name):
     plain, other = (tomllib.loads(catalog.find(each).read_text()) for each in ("dermoscopy150/plain", name))
     assert {key for key in plain if plain[key] != other[key]} <= {"name", "stages"}
     assert set(other) - set(plain) <= {"teacher"}
@@ -61,7 +61,7 @@ def test_the_controls_of_dsp_kd_have_its_weights():
         assert weights(part) == {part: whole[part]}
 
 
-def test_ssd_kd_trains_the_teachers_head_first_and_starts_the_student_anew_with_it():
+def test_ssd_kd_trains_the_teachers_head_first_and_then_an_initial_student():
     head, student = schema.load(catalog.find("dermoscopy150/ssd_kd")).stages
     (only,) = head.terms
     assert (only.method, only.options, head.keep) == ("ssd_kd", {"trains": "teacher_head"}, "last")
@@ -78,16 +78,16 @@ def teacher(lesions, tmp_path_factory):
 
 def trained(name, lesions, out, model, *settings):
     """Train the recipe on synthetic lesions with tiny networks, each stage for an epoch; return the run folder."""
-    made = schema.load(catalog.find(name), [f"data.path='{lesions}'", f"model.name='{model}'", *settings])
+    recipe = schema.load(catalog.find(name), [f"data.path='{lesions}'", f"model.name='{model}'", *settings])
     terms = [
         [replace(term, ramp=term.ramp and replace(term.ramp, epochs=1)) for term in stage.terms]
-        for stage in made.stages
+        for stage in recipe.stages
     ]
     short = tuple(
         replace(stage, epochs=1, warmup=0.0, terms=tuple(parts))
-        for stage, parts in zip(made.stages, terms, strict=True)
+        for stage, parts in zip(recipe.stages, terms, strict=True)
     )
-    tiny = replace(made, stages=short, model=schema.ModelConfig(name=model), images=schema.ImagesConfig(size=32))
+    tiny = replace(recipe, stages=short, model=schema.ModelConfig(name=model), images=schema.ImagesConfig(size=32))
     run.train(tiny, out)
     return out
 
@@ -112,5 +112,5 @@ def test_a_recipe_is_found_by_name_or_by_path(tmp_path):
 def test_an_unknown_recipe_is_refused_with_the_nearest_name():
     with pytest.raises(RecipeError, match="did you mean 'demo/dsp_kd'"):
         catalog.find("demo/dsp_kdd")
-    with pytest.raises(RecipeError, match=r"embedded are .*demo/teacher"):
+    with pytest.raises(RecipeError, match=r"demo/teacher"):
         catalog.find("zzzzzzzz")

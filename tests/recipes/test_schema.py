@@ -31,7 +31,7 @@ def good(tmp_path):
     return path
 
 
-def test_it_reads_what_the_file_says(good):
+def test_a_recipe_is_read_from_a_file(good):
     read = schema.load(good)
     assert [stage.name for stage in read.stages] == ["features", "logits"]
     assert read.stages[0].terms[1].options == {"mask_ratio": 0.15}
@@ -53,57 +53,63 @@ def test_it_reads_what_the_file_says(good):
         ("stages.1.start='best'", r"stages\.1\.start: .*'previous'"),
         ("stages.1.name='features'", r"stage names must differ"),
         ("stages.1.name='a/b'", r"stages\.1\.name: .*pattern"),
-        ("stages.0.warmup=2", r"warmup of 2.* leaves none of the 2"),
+        ("stages.0.warmup=2", r"stages\.0: warmup of 2"),
         ("stages=[]", r"stages: .*at least 1"),
         ("stages.0.keep='first'", r"stages\.0\.keep: .*'best' or 'last'"),
-        ("stages.0.terms.1.ramp={epochs=3}", r"stages\.0: terms\.1: ramp of 3 epochs does not end within 2"),
+        ("stages.0.terms.1.ramp={epochs=3}", r"stages\.0: terms\.1: ramp of 3 epochs"),
         ("stages.0.terms.1.ramp={epoch=3}", r"terms\.1\.ramp\.epoch: no such key; did you mean 'epochs'"),
         ("stages.0.terms.1.ramp={epochs=1, shape='cosine'}", r"terms\.1\.ramp\.shape: .*'linear' or 'sigmoid'"),
         ("split.val=1.0", r"split\.val: .*less than 1"),
         ("split.test=0", r"split\.test: .*greater than 0"),
-        ("split.test=0.9", r"split: val 0\.15 and test 0\.9 leave nothing to train on"),
-        ("split.waiver=' '", r"split: waiver is empty; say why"),
+        ("split.test=0.9", r"split: val 0\.15 and test 0\.9 "),
+        ("split.waiver=' '", r"split: waiver is empty"),
         ("split.waiver=true", r"split\.waiver: .*valid string"),
-        ("split={file='a', column='b'}", r"split: file and column both say which part an image is in"),
+        ("split={file='a', column='b'}", r"split: file and column"),
         ("train.balance=2", r"train\.balance: .*less than or equal to 1"),
         ("seed=2020-01-01", r"dates and times"),
-        ("stages.9.lr=1.0", r"index out of range.*'9'; there are 2"),
-        ("seed", r"written key=value"),
-        ("data.path=images", r"a string needs quotes: --set 'data\.path=\"images\"'"),
-        ("name.x.y=1", r"no 'x' in 'dsp_kd', which is a value"),
+        ("stages.9.lr=1.0", r"stages\.9\.lr=1\.0: .*2"),
+        ("seed", r"key=value"),
+        ("data.path=images", r"--set 'data\.path=\"images\"'"),
+        ("name.x.y=1", r"'x' in 'dsp_kd'"),
     ],
 )
-def test_a_bad_value_is_refused_by_name(good, override, message):
+def test_an_invalid_value_is_refused_by_place(good, override, message):
     with pytest.raises(RecipeError, match=message):
         schema.load(good, [override])
 
 
-def test_one_misspelt_key_is_told_in_two_lines_and_no_more(tmp_path):
+def test_a_misspelt_required_key_gives_two_lines(tmp_path):
     (tmp_path / "r.toml").write_text(GOOD.replace("epochs = 2", "epoch = 2"))
-    with pytest.raises(RecipeError) as told:
+    with pytest.raises(RecipeError) as raised:
         schema.load(tmp_path / "r.toml")
-    lines = sorted(line.split(": ", 1)[1] for line in str(told.value).splitlines())
+    lines = sorted(line.split(": ", 1)[1] for line in str(raised.value).splitlines())
     assert lines[0].startswith("stages.0.epoch: no such key; did you mean 'epochs'")
     assert lines[1].startswith("stages.0.epochs: Field required")
     assert len(lines) == 2
 
 
-def test_a_file_that_is_not_there_or_not_toml_is_refused_by_name(tmp_path):
-    with pytest.raises(RecipeError, match=r"none\.toml: cannot be read: No such file"):
+@pytest.mark.parametrize(("old", "new"), [("pictures", "images"), ("bank", "teacher_cache")])
+def test_an_old_key_is_refused_in_one_line_with_the_new_one(good, old, new):
+    with pytest.raises(RecipeError, match=rf"^[^\n]*: {old}: renamed; write {new}$"):
+        schema.load(good, [f"{old}={{}}"])
+
+
+def test_a_missing_file_and_one_that_is_not_toml_are_refused_by_name(tmp_path):
+    with pytest.raises(RecipeError, match=r"none\.toml: "):
         schema.load(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("a = = 1")
     with pytest.raises(RecipeError, match=r"bad\.toml: not TOML: .*line 1"):
         schema.load(tmp_path / "bad.toml")
 
 
-def test_overrides_reach_into_tables_that_the_file_leaves_out(good):
+def test_overrides_may_set_keys_that_the_file_leaves_out(good):
     read = schema.load(good, ["images.randaugment.num_ops=0", "stages.1.terms.0.options.t_norm=2.0", "seed=7"])
     assert read.images.randaugment.num_ops == 0
     assert read.stages[1].terms[0].options == {"t_norm": 2.0}
     assert read.seed == 7
 
 
-def test_what_is_written_down_reads_back_as_the_same_recipe(good):
+def test_a_dumped_recipe_reads_back_as_the_same(good):
     import tomllib
 
     read = schema.load(good)
@@ -132,7 +138,7 @@ def test_a_ramp_rises_to_one_and_stays_there(shape, shares):
     assert [ramp.share(elapsed) for elapsed in (0, 1, 4, 7.5)] == pytest.approx(shares, rel=1e-4)
 
 
-def test_terms_of_one_method_are_told_apart_by_number(good):
+def test_terms_of_one_method_are_numbered(good):
     terms = "[{method='kd'}, {method='labels'}, {method='kd'}, {method='kd', ramp={epochs=2}}]"
     stage = schema.load(good, [f"stages.1.terms={terms}"]).stages[1]
     assert stage.part_names == ("kd", "labels", "kd#2", "kd#3")

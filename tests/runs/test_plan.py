@@ -120,6 +120,6 @@ def test_it_keeps_nothing_and_prints_what_it_measured(lesions, teacher, tmp_path
     shown = capsys.readouterr().out
     assert "0 loader processes" in shown
     assert "milliseconds a step" in shown
-    assert re.search(r"once, where not yet kept: decode images, [\d,]+ of them: \d+ s, [\d.]+ MB", shown)
-    assert re.search(r"have the teacher answer images, [\d,]+ of them: \d+ s, [\d.]+ kB", shown)
-    assert "expected in all" in shown
+    assert re.search(r"decode images, [\d,]+ images: \d+ s, [\d.]+ MB", shown)
+    assert re.search(r"teacher outputs, [\d,]+ images: \d+ s, [\d.]+ kB", shown)
+    assert "expected in total" in shown

@@ -1,4 +1,4 @@
-"""The command `dspkd`: prints and exits."""
+"""The command line: `dspkd`."""
 
 from dspkd.cli.main import app
 

@@ -1,4 +1,4 @@
-"""The commands under `dspkd data`: fetch, unpack, make, audit data sets."""
+"""The commands under `dspkd data`: download, unpack, synthesize and audit data sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from dspkd.cli.errors import one_line_errors
 
-app = typer.Typer(no_args_is_help=True, help="Fetch, make and inspect data sets.")
+app = typer.Typer(no_args_is_help=True, help="Download, create and audit data sets.")
 
 DataArgument = Annotated[Path, typer.Argument(help="A data set: a folder or CSV file of a known layout.")]
 GroupOption = Annotated[str | None, typer.Option(help="Column that names the lesion or patient.")]
@@ -19,21 +19,21 @@ GroupOption = Annotated[str | None, typer.Option(help="Column that names the les
 @app.command("download")
 def download(
     name: Annotated[str, typer.Argument(help="isic2019, isic2019-test, ham10000 or pad-ufes-20.")],
-    to: Annotated[Path, typer.Option(help="Folder of the data set. A download that was stopped goes on.")],
+    to: Annotated[Path, typer.Option(help="Folder of the data set. A download that was stopped is resumed.")],
     mirror: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Fetch URL/FILE instead of the published addresses; the same checksums are compared."
+            metavar="URL",
+            help="Download URL/FILE instead of the published addresses; checksums are verified all the same.",
         ),
     ] = None,
 ) -> None:
-    """Fetch a published data set: resumed, checked, unpacked; prints licence and citation first.
+    """Download a published data set, verify and unpack it. Prints licence and citation first.
 
-    A recipe or any other command then reads the folder: data.path = "DIR". The disk must hold the data set and its
-    largest zip file, which is deleted once it is unpacked: some 20 GB for isic2019, 4.5 GB for ham10000 and 5 GB for
-    pad-ufes-20.
+    A recipe or any other command then reads the folder: data.path = "DIR". Disk space for the data set and its largest
+    zip file, which is deleted once unpacked: some 20 GB for isic2019, 4.5 GB for ham10000 and 5 GB for pad-ufes-20.
     """
-    with one_line_errors(stopped="stopped; what has come is kept, and the same command goes on"):
+    with one_line_errors(stopped="stopped; run the same command again to resume the download"):
         from dspkd.data.download.datasets import download as fetch
         from dspkd.runtime.console import DownloadProgress, terminal
 
@@ -45,7 +45,7 @@ def download(
 @app.command("unpack")
 def unpack(
     file: Annotated[Path, typer.Argument(help="A .npz file of MedMNIST, such as a corrected DermaMNIST.")],
-    to: Annotated[Path, typer.Option(help="Folder to make; must not be there yet.")],
+    to: Annotated[Path, typer.Option(help="Folder to create; must not exist yet.")],
 ) -> None:
     """Write the images of a MedMNIST .npz file as PNG files with a table, keeping the official split.
 
@@ -61,8 +61,8 @@ def unpack(
         typer.echo(f"{to}: " + ", ".join(f"{count} {part}" for part, count in parts.items()))
         if parts == medmnist.LEAKING:
             typer.secho(
-                "warning: this is DermaMNIST as first published: its official split shows lesions of the test images "
-                "in training too. DermaMNIST-C and -E mend that: doi:10.5281/zenodo.11101337",
+                "warning: this is DermaMNIST as first published: its official split has lesions of the test set in the "
+                "training set, too. DermaMNIST-C and -E fix that: doi:10.5281/zenodo.11101337",
                 fg="yellow",
                 err=True,
             )
@@ -70,39 +70,45 @@ def unpack(
 
 @app.command("synthesize")
 def synthesize(
-    folder: Annotated[Path, typer.Argument(help="Where to write; must be empty or missing.")],
-    images: Annotated[int, typer.Option(help="How many photographs.")] = 600,
+    folder: Annotated[Path, typer.Argument(help="Folder to write; must be empty or missing.")],
+    images: Annotated[int, typer.Option(help="Number of images.")] = 600,
     classes: Annotated[str, typer.Option(help="isic2019 (8 classes) or common (6 common skin diseases).")] = "isic2019",
     layout: Annotated[str, typer.Option(help="isic2019 or folder.")] = "isic2019",
-    size: Annotated[int, typer.Option(help="Side in pixels.")] = 96,
-    duplicates: Annotated[float, typer.Option(help="Share of images to plant again under another id.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Another seed, other lesions.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of an image in pixels.")] = 96,
+    duplicates: Annotated[float, typer.Option(help="Share of images to copy under another id.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Random seed: another seed, other lesions.")] = 0,
 ) -> None:
-    """Write synthetic lesions: drawn, not photographed; for demonstrations and tests."""
+    """Write images of synthetic lesions: drawings, not photographs; for demonstrations and tests."""
     with one_line_errors():
         from dspkd.data.synthetic.dataset import synthesize as make
 
-        made = make(folder, images=images, classes=classes, layout=layout, size=size, duplicates=duplicates, seed=seed)
-        planted = f", and {made.planted} planted duplicates," if made.planted else ""
-        typer.echo(f"{images} synthetic images of {made.lesions} lesions{planted} in {folder}")
+        written = make(
+            folder, images=images, classes=classes, layout=layout, size=size, duplicates=duplicates, seed=seed
+        )
+        planted = f", and {written.planted} planted duplicates," if written.planted else ""
+        typer.echo(f"{images} synthetic images of {written.lesions} lesions{planted} in {folder}")
 
 
 @app.command("audit")
 def data_audit(
     data: DataArgument,
-    split: Annotated[Path | None, typer.Option(help="Also audit this split, as a run folder holds it (CSV).")] = None,
+    split: Annotated[Path | None, typer.Option(help="Also audit this split: the split.csv of a run folder.")] = None,
     group: GroupOption = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write everything to this JSON file.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write a page with the pairs of copies to this HTML file.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write all findings to this JSON file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a page that shows the pairs of copies to this HTML file.")
+    ] = None,
     merge: Annotated[
         Path | None,
-        typer.Option(help="Write the data set as a CSV in which copies are of one group; train reads it as data.path."),
+        typer.Option(
+            help="Write the data set as a CSV file that puts copies into one group; recipes read it as data.path."
+        ),
     ] = None,
 ) -> None:
-    """Look for what makes scores untrue: leaks of a split, copies, contradicting labels, broken images.
+    """Look for what invalidates results: a leaking split, copies, contradictory labels, unreadable images.
 
     Finds copies that were flipped, rotated, resized, re-encoded, tinted, slightly cropped or drawn upon. Exit code 1 if
-    something was found that invalidates a result, 0 if not, 2 if the data cannot be read.
+    something invalidates results, 0 if not, 2 if the data cannot be read.
     """
     with one_line_errors():
         from dspkd import reports
@@ -122,21 +128,21 @@ def data_audit(
         if out is not None:
             typer.echo(f"page: {reports.write_audit(audited, out)}")
         if merge is not None:
-            gone = write_merged(merge, audited)
-            typer.echo(f"merged: {merge}; {len(set(table.groups)) - gone:,} groups, {gone:,} fewer than before")
+            fewer = write_merged(merge, audited)
+            typer.echo(f"merged: {merge}; {len(set(table.groups)) - fewer:,} groups, {fewer:,} fewer than before")
         if audited.invalid:
             raise typer.Exit(code=1)
 
 
-@app.command("premium")
-def data_premium(
+@app.command("split-inflation")
+def split_inflation(
     data: DataArgument,
     group: GroupOption = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Splits of each kind.")] = 5,
+    seeds: Annotated[int, typer.Option(min=2, help="Number of splits of each kind.")] = 5,
 ) -> None:
-    """Measure by how much a split by image overstates balanced accuracy, on two cheap probes of thumbnails."""
+    """Measure by how much a split by image inflates balanced accuracy against one by lesion, with two cheap probes."""
     with one_line_errors():
-        from dspkd.cli.tables import print_premium
+        from dspkd.cli.tables import print_split_inflation
         from dspkd.data import read
         from dspkd.data.audit.split_inflation import measure
         from dspkd.runtime.console import progress_bar, terminal
@@ -144,4 +150,4 @@ def data_premium(
         table = read("auto", data, group=group)
         with progress_bar(terminal()) as progress:
             measured = measure(table, seeds=seeds, progress=progress)
-        print_premium(terminal(), measured)
+        print_split_inflation(terminal(), measured)

@@ -22,38 +22,39 @@ def doctor(
     student: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of a finished run of the plain student, on the same data and split; several are its seeds. "
+            help="Folder of a finished run of the plain student, on the same data and split; once for each seed. "
             "By default, plain runs of the recipe's network beside the teacher's folder."
         ),
     ] = None,
     override: SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object and nothing else.")] = False,
 ) -> None:
-    """Say whether a recipe's teacher is worth learning from, and what should be taught, before hours are spent.
+    """Check whether a recipe's teacher is worth learning from, before hours are spent, and suggest settings.
 
-    Looks at validation and training images only. Exit code 0: teach. 1: do not teach yet, with the reasons.
+    Uses validation and training images only. Exit code 0: teach. 1: do not teach yet, with the reasons.
     """
     with one_line_errors():
         from dspkd.experiments.teacher_check import examine as examining
         from dspkd.recipes import catalog, schema
         from dspkd.runtime.console import terminal
 
-        found = examining.examine(schema.load(catalog.find(recipe), override or []), student or ())
+        examination = examining.examine(schema.load(catalog.find(recipe), override or []), student or ())
         if as_json:
-            typer.echo(json.dumps(_plain(found), indent=2))
+            typer.echo(json.dumps(_as_json(examination), indent=2))
         else:
-            _print(terminal(), found)
-        if not found.teach:
+            _print(terminal(), examination)
+        if not examination.teach:
             raise typer.Exit(code=1)
 
 
-def _plain(found: Examination) -> dict[str, Any]:
-    told: dict[str, Any] = _finite({"verdict": found.verdict, "teach": found.teach, **asdict(found)})
-    return told
+def _as_json(examination: Examination) -> dict[str, Any]:
+    verdict = {"verdict": examination.verdict, "teach": examination.teach}
+    payload: dict[str, Any] = _finite({**verdict, **asdict(examination)})
+    return payload
 
 
 def _finite(value: Any) -> Any:
-    """Return the value as JSON can hold it: it knows no infinite degrees of freedom."""
+    """Return the value with None for infinite degrees of freedom, which JSON cannot hold."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -61,38 +62,39 @@ def _finite(value: Any) -> Any:
     return None if value == float("inf") else value
 
 
-def _print(console: Console, found: Examination) -> None:
+def _print(console: Console, examination: Examination) -> None:
     from dspkd.reports.wording import points
     from dspkd.runtime.console import headed
 
     console.print(
-        f"teacher {', '.join(found.teacher)}; plain student {', '.join(found.students) or 'none'}", soft_wrap=True
+        f"teacher {', '.join(examination.teacher)}; plain student {', '.join(examination.students) or 'none'}",
+        soft_wrap=True,
     )
-    if found.margin:
+    if examination.margin:
         table = headed(
-            "recall on validation images; the margin in points, with its 95 % interval",
+            "recall on validation images; difference in percentage points, with its 95 % interval",
             ["class"],
-            ["lesions", "teacher", "student", "margin", "shown"],
+            ["lesions", "teacher", "student", "difference", "result"],
         )
-        for row in found.margin.classes:
+        for row in examination.margin.classes:
             recalls = ["-" if value is None else f"{value:.3f}" for value in (row.teacher, row.student)]
             by = row.margin
             # Of two students, Student's t has one degree of freedom and may reach beyond what recalls can differ by.
-            ends = f"{points(max(by.low, -1))} to {points(min(by.high, 1))}" if by else ""
-            told = f"{points(by.value)}\n{ends}" if by else "-"
-            table.add_row(row.name, str(row.lesions), *recalls, told, row.word)
+            interval = f"{points(max(by.low, -1))} to {points(min(by.high, 1))}" if by else ""
+            difference = f"{points(by.value)}\n{interval}" if by else "-"
+            table.add_row(row.name, str(row.lesions), *recalls, difference, row.word)
         console.print(table)
-    for finding in found.findings:
-        style = {"ok": "", "note": "yellow", "stop": "red"}[finding.level]
-        console.print(f"{finding.level:<4} {finding.about}: {finding.says}", style=style, soft_wrap=True)
-    for each in found.soft:
+    for finding in examination.findings:
+        style = {"ok": "", "note": "yellow", "stop": "red"}[finding.severity]
+        console.print(f"{finding.severity:<4} {finding.about}: {finding.message}", style=style, soft_wrap=True)
+    for each in examination.soft:
         console.print(
-            f"     {each.place}: with {each.option} {each.given:g} the teacher's answers to training images have "
+            f"     {each.place}: with {each.option} {each.given:g} the teacher's outputs for training images have "
             f"confidence {each.confidence:.3f} and {each.entropy:.0%} of the entropy of guessing",
             soft_wrap=True,
         )
-    if found.settings:
-        console.print("settings that follow (inferred; after --set, or in a grid's set):")
-    for setting in found.settings:
-        console.print(f"  {setting.line}\n      {setting.reason}", soft_wrap=True)
-    console.print(found.verdict, style="bold" if found.teach else "bold red", soft_wrap=True)
+    if examination.suggestions:
+        console.print("suggested settings (inferred; use them after --set, or in a grid's set):")
+    for suggestion in examination.suggestions:
+        console.print(f"  {suggestion.line}\n      {suggestion.reason}", soft_wrap=True)
+    console.print(examination.verdict, style="bold" if examination.teach else "bold red", soft_wrap=True)

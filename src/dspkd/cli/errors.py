@@ -1,4 +1,4 @@
-"""How the command tells a mistake: one line, and an exit code."""
+"""User errors on the command line: one line and an exit code."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ EXTRAS = {
     "uvicorn": "serve",
     "prometheus_client": "serve",
 }
-"""Packages that come with another extra than `train`."""
+"""Packages whose extra is not `train`."""
 
 
 @contextmanager
 def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
-    """Turn a user's mistake into one line and exit code 2, Ctrl-C into 130; a mistake of ours keeps its traceback."""
+    """Turn a user error into one line and exit code 2, Ctrl-C into exit code 130; other errors keep their traceback."""
     try:
         yield
     except DspkdError as error:
@@ -33,7 +33,9 @@ def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
         if package in {"", "dspkd"}:
             raise
         extra = EXTRAS.get(package, "train")
-        typer.secho(f"error: {package} is not installed; pip install 'dspkd[{extra}]' brings it", fg="red", err=True)
+        typer.secho(
+            f"error: {package} is not installed; install it with pip install 'dspkd[{extra}]'", fg="red", err=True
+        )
         raise typer.Exit(code=2) from None
     except KeyboardInterrupt:
         typer.secho(stopped, err=True)

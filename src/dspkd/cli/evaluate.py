@@ -20,110 +20,112 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Labelled images: a folder or CSV file of a known layout; by default the run's own."),
+        typer.Option(help="Labelled images: a folder or CSV file of a known layout; by default the run's own data."),
     ] = None,
     part: Annotated[str | None, typer.Option(help="Part of the run's own split: train, val or test (default).")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the predictions to this CSV file.")] = None,
     group: Annotated[
-        str | None, typer.Option(help="Column of --data, and of --unknown, that names the lesion or patient.")
+        str | None, typer.Option(help="Column of --data and of --unknown that names the lesion or patient.")
     ] = None,
     isic_csv: Annotated[
         Path | None,
-        typer.Option(help="Also write the probabilities as a submission to the ISIC 2019 challenge, and score it so."),
+        typer.Option(help="Also write a submission to the ISIC 2019 challenge to this file, and print its score."),
     ] = None,
     classes: Annotated[
         Path | None,
         typer.Option(
-            help="Class map (TOML) that gives the images of --data the student's classes; what it drops is unknown."
+            help="Class map (TOML) from the classes of the images to the student's; classes that it drops are unknown."
         ),
     ] = None,
     focus: Annotated[
-        str | None, typer.Option(help="Class whose sensitivity is told for each subgroup; by default melanoma.")
+        str | None, typer.Option(help="Class whose sensitivity is reported for each subgroup; by default melanoma.")
     ] = None,
     unknown: Annotated[
         Path | None,
         typer.Option(
-            help="Images of classes that the student was never taught: a folder or CSV file of a known layout, whose "
-            "images of known classes are left out. Says how well scores tell them from the images judged."
+            help="Images of classes that the student was not trained on: a folder or CSV file of a known layout. "
+            "Reports how well out-of-distribution scores separate them from the evaluated images; images of known "
+            "classes are left out."
         ),
     ] = None,
 ) -> None:
-    """Judge a run's student on labelled images, by lesion and subgroup too, and say how many it was trained on.
+    """Evaluate a run's student on labelled images: per class, by lesion and by subgroup.
 
-    Each time that images of the run's own test part are judged is counted in its folder, and printed in its reports.
+    Every evaluation on the run's own test set is recorded in its folder and stated in its reports. Images of lesions
+    that the student was trained on are reported.
     """
     with one_line_errors():
         from dspkd.cli.tables import print_challenge, print_subgroups, print_summary
         from dspkd.evaluation import isic2019
         from dspkd.reports import subgroups
-        from dspkd.runs import evaluate as judge
+        from dspkd.runs import evaluate as evaluation
         from dspkd.runtime.console import terminal
 
-        strangers = None if unknown is None else judge.evaluate_ood(run, unknown, group=group, classes=classes)
-        others = data is not None or strangers is None  # of --unknown alone, group and class map are no other images'
-        judged = judge.evaluate(
-            run, folder=data, part=part, group=group if others else None, classes=classes if others else None
+        ood = None if unknown is None else evaluation.evaluate_ood(run, unknown, group=group, classes=classes)
+        own = data is None and ood is not None  # then --group and --classes are for the images of --unknown alone
+        result = evaluation.evaluate(
+            run, folder=data, part=part, group=None if own else group, classes=None if own else classes
         )
         if out is not None:
-            judged.predictions.save(out)
+            result.predictions.save(out)
         if isic_csv is not None:
-            isic2019.submit(judged.predictions, isic_csv)
-        print_summary(terminal(), judged.summary)
-        _print_lesions(terminal(), judged.summary, judged.lesions)
-        print_subgroups(terminal(), subgroups.of_runs([judged.predictions], judged.attributes, focus=focus))
+            isic2019.submit(result.predictions, isic_csv)
+        print_summary(terminal(), result.summary)
+        _print_lesions(terminal(), result.summary, result.lesions)
+        print_subgroups(terminal(), subgroups.of_runs([result.predictions], result.attributes, focus=focus))
         if isic_csv is not None:
-            print_challenge(terminal(), isic2019.score(judged.predictions))
-        if strangers is not None:
-            _print_unknown(terminal(), judged.predictions, strangers)
-        if judged.test_evaluations:
-            typer.echo(f"the test images of {run} have now been opened {judged.test_evaluations} times", err=True)
-        if judged.leak:
-            typer.secho(f"warning: {judged.leak}", fg="yellow", err=True)
-        if judged.trained_on:
+            print_challenge(terminal(), isic2019.score(result.predictions))
+        if ood is not None:
+            _print_unknown(terminal(), result.predictions, ood)
+        if result.test_evaluations:
+            typer.echo(f"test-set evaluations of {run} so far: {result.test_evaluations}", err=True)
+        if result.leak:
+            typer.secho(f"warning: {result.leak}", fg="yellow", err=True)
+        if result.trained_on:
             typer.secho(
-                f"warning: {judged.trained_on} of these {len(judged.predictions)} images show lesions or patients that "
-                "the student was trained on: its figures are too good",
+                f"warning: {result.trained_on} of these {len(result.predictions)} images show lesions or patients that "
+                "the student was trained on: the results are too optimistic",
                 fg="yellow",
                 err=True,
             )
 
 
 def _print_lesions(console: Console, images: Summary, lesions: Summary | None) -> None:
-    """Print what the answers amount to lesion by lesion, or why there is no such figure."""
+    """Print the results by lesion, or why there are none."""
     if lesions is None:
-        console.print("by lesion: nothing to say, since a lesion or patient has images of several classes")
+        console.print("by lesion: no result, since a lesion or patient has images of several classes")
     elif lesions.images == images.images:
-        console.print("by lesion: the same, since each lesion or patient has a single image here")
+        console.print("by lesion: the same, since each lesion or patient has a single image")
     else:
         auc = "-" if lesions.auc_macro is None else f"{lesions.auc_macro:.3f}"
         console.print(
             f"by lesion: balanced accuracy {lesions.balanced_accuracy:.3f}  macro F1 {lesions.f1_macro:.3f}  "
             f"accuracy {lesions.accuracy:.3f}  AUC {auc}\n"
-            f"  {lesions.images:,} lesions or patients, each answered by the mean of its images' probabilities",
+            f"  {lesions.images:,} lesions or patients, each with the mean probabilities of its images",
             soft_wrap=True,
         )
 
 
-def _print_unknown(console: Console, known: Predictions, strangers: OutOfDistribution) -> None:
-    """Print how well each score tells images of unknown classes from the known ones that were judged."""
+def _print_unknown(console: Console, known: Predictions, ood: OutOfDistribution) -> None:
+    """Print how well each score separates images of unknown classes from the evaluated images of known classes."""
     from dspkd.evaluation.out_of_distribution import DEFINITIONS, SCORES, separation
     from dspkd.runtime.console import headed
 
-    listed = ", ".join(f"{name} {images:,}" for name, images in strangers.classes.items())
-    lesions = len(set(strangers.groups))
+    listed = ", ".join(f"{name} {images:,}" for name, images in ood.classes.items())
+    lesions = len(set(ood.groups))
     console.print(
-        f"{len(strangers.groups):,} images of unknown classes, of {lesions:,} lesions or patients ({listed}); "
-        f"{len(known):,} of known ones",
+        f"{len(ood.groups):,} images of unknown classes, of {lesions:,} lesions or patients ({listed}); "
+        f"{len(known):,} images of known classes",
         soft_wrap=True,
     )
     titles = {"auc": "AUROC", "average_precision": "AP", "false_alarms": "false alarms", "let_through": "let through"}
-    table = headed("known from unknown; 95 % intervals over lesions", ["score"], list(titles.values()))
+    table = headed("unknown against known classes; 95 % intervals over lesions", ["score"], list(titles.values()))
     for name, score in SCORES.items():
-        of = separation(score(known.logits), score(strangers.logits), (known.groups, strangers.groups))
-        figures = [getattr(of, field) for field in titles]
+        separated = separation(score(known.logits), score(ood.logits), (known.groups, ood.groups))
+        figures = [getattr(separated, field) for field in titles]
         table.add_row(name, *(f"{each.value:.3f}\n{each.low:.3f}\N{EN DASH}{each.high:.3f}" for each in figures))
     console.print(table)
     for field, heading in titles.items():
         console.print(f"{heading}: {DEFINITIONS[field]}", soft_wrap=True)
-    if strangers.left_out:
-        console.print(f"left out there: {strangers.left_out:,} images of classes that the student knows")
+    if ood.left_out:
+        console.print(f"left out: {ood.left_out:,} images of classes that the student knows")

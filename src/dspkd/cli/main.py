@@ -1,4 +1,4 @@
-"""The command `dspkd`: prints and exits. What is slow to import is imported inside the command that needs it."""
+"""The command `dspkd`. Slow imports stand inside the command that needs them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from dspkd import __version__
+from dspkd.cli import agreement as cli_agreement
 from dspkd.cli import data as cli_data
 from dspkd.cli import deploy, paper, serve
 from dspkd.cli import doctor as cli_doctor
 from dspkd.cli import evaluate as cli_evaluate
-from dspkd.cli import ledger as cli_ledger
 from dspkd.cli import recipes as cli_recipes
 from dspkd.cli.errors import one_line_errors
 from dspkd.cli.recipes import RecipeArgument, SetOption
@@ -23,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Distil a large skin-disease image classifier into one small enough for a phone, and prove what it kept.",
+    help="Distil a large skin-disease image classifier into one small enough for a phone, and measure what it keeps.",
 )
 app.add_typer(cli_recipes.app, name="recipes")
 app.add_typer(cli_data.app, name="data")
@@ -32,13 +32,13 @@ app.add_typer(paper.app)
 app.add_typer(serve.app)
 app.command("doctor")(cli_doctor.doctor)
 app.command("evaluate")(cli_evaluate.evaluate)
-app.command("ledger")(cli_ledger.ledger)
+app.command("agreement")(cli_agreement.agreement)
 
-GOES_ON = "stopped; the same command goes on from the last finished epoch"
+STOPPED = "stopped; run the same command again to resume after the last finished epoch"
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"dspkd {__version__}")
         raise typer.Exit
 
@@ -55,21 +55,21 @@ def _main(
 @app.command()
 def train(
     recipe: RecipeArgument,
-    out: Annotated[Path, typer.Option(help="Folder of the run. A run that was stopped goes on where it was.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run. A run that was stopped is resumed.")],
     override: SetOption = None,
 ) -> None:
-    """Train, evaluate and report what a recipe describes."""
-    with one_line_errors(stopped=GOES_ON):
+    """Train a model as a recipe describes, evaluate it on the test set, and write a report."""
+    with one_line_errors(stopped=STOPPED):
         from dspkd.experiments import single_run
         from dspkd.recipes import catalog, schema
         from dspkd.runtime import distributed
         from dspkd.runtime.console import ConsoleProgress, terminal
 
-        with distributed.joined() as mine:
-            loaded = mine.on_all(lambda: schema.load(catalog.find(recipe), override or []))
-            with ConsoleProgress(terminal()) if mine.rank == 0 else nullcontext() as screen:
-                page = single_run.train(loaded, out, screen, mine)
-            if mine.rank == 0:
+        with distributed.joined() as world:
+            loaded = world.on_all(lambda: schema.load(catalog.find(recipe), override or []))
+            with ConsoleProgress(terminal()) if world.rank == 0 else nullcontext() as screen:
+                page = single_run.train(loaded, out, screen, world)
+            if world.rank == 0:
                 _print_results([out])
                 typer.echo(f"report: {page}")
 
@@ -78,8 +78,8 @@ def train(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the report.")] = Path("runs/demo"),
 ) -> None:
-    """Run the main job on synthetic lesions: teacher, plain and DSP-KD student, and a report that compares them."""
-    with one_line_errors(stopped=GOES_ON):
+    """Train a teacher, a plain student and a DSP-KD student on synthetic lesions, and compare them in a report."""
+    with one_line_errors(stopped=STOPPED):
         from dspkd.experiments import demo as demo_run
         from dspkd.runtime.console import ConsoleProgress, terminal
 
@@ -91,7 +91,7 @@ def demo(
 
 @app.command()
 def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
-    """Show what a recipe would do, training nothing: stages, shapes, sizes, first losses and gradient shares."""
+    """Show what a recipe would train: stages, shapes, sizes, first losses and gradient shares. Trains nothing."""
     with one_line_errors():
         from dspkd.cli.tables import print_facts
         from dspkd.recipes import catalog as recipes
@@ -104,7 +104,7 @@ def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
 
 @app.command()
 def plan(recipe: RecipeArgument, override: SetOption = None) -> None:
-    """Measure 20 steps of each stage here, keeping nothing: where the time goes, and how long a run will take."""
+    """Time 20 steps of each stage on this machine: where the time goes, and how long a run will take."""
     with one_line_errors():
         from dspkd.cli.tables import print_plan
         from dspkd.recipes import catalog as recipes
@@ -120,7 +120,7 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
 ) -> None:
-    """Compare finished runs on one page."""
+    """Compare finished runs on one HTML page."""
     with one_line_errors():
         from dspkd import reports
 
@@ -131,20 +131,25 @@ def report(
 def compare(
     grid: Annotated[
         str,
-        typer.Argument(help="A grid of recipes and seeds: a TOML file, or the name of an embedded one (grids/demo)."),
+        typer.Argument(
+            help="A grid, that is recipes and seeds: a TOML file, or the name of an embedded one (grids/demo)."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of all runs and results. The same command goes on where it was.")],
-    jobs: Annotated[int, typer.Option(min=1, help="Runs trained at once, each in a process of its own.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of all runs and results. Run the same command again to resume.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Runs trained at the same time, each in its own process.")] = 1,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Train on this Ray cluster, or on one started here: local.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Train on the Ray cluster at this address; local starts one on this machine."
+        ),
     ] = None,
 ) -> None:
-    """Train recipes over several seeds, on equal terms, and say which is shown to be better.
+    """Compare methods: train each recipe with several seeds, and test the differences for significance.
 
-    Arms must share data, split, student, images, batches and epochs. The plain student and label smoothing are added
-    where they lack. Runs that failed are listed, and the same command tries them and the missing ones again.
+    All methods must have the same data, split, student, images, batches and epochs. Two controls, the plain student and
+    label smoothing, are added if the grid lacks them. Failed runs are listed; run the same command again to retry them.
     """
-    with one_line_errors(stopped="stopped; the same command goes on with the runs that are missing"):
+    with one_line_errors(stopped="stopped; run the same command again to train the missing runs"):
         from dspkd.cli.tables import print_comparison
         from dspkd.experiments.compare import compare as comparison
         from dspkd.experiments.compare import executors
@@ -152,38 +157,41 @@ def compare(
         from dspkd.recipes import catalog as recipes
         from dspkd.runtime.console import ConsoleProgress, terminal
 
-        wanted = grid_file.load(recipes.find_grid(grid))
+        loaded = grid_file.load(recipes.find_grid(grid))
         with ConsoleProgress(terminal()) as screen:
-            engine = executors.choose(jobs=jobs, ray=ray, listener=screen)
-            compared = comparison.compare(wanted, out, engine, jobs=jobs, log=screen.note)
+            executor = executors.choose(jobs=jobs, ray=ray, listener=screen)
+            compared = comparison.compare(loaded, out, executor, jobs=jobs, log=screen.note)
         for results in compared.results:
             print_comparison(terminal(), results)
         for page in [out / "results.md", *compared.pages]:
             typer.echo(f"report: {page}")
         if compared.failed:
             typer.secho(
-                f"error: {compared.failed} runs have no result; the same command tries again", fg="red", err=True
+                f"error: {compared.failed} runs have no result; run the same command again to retry", fg="red", err=True
             )
             raise typer.Exit(code=1)
 
 
 @app.command()
 def methods() -> None:
-    """List the methods: what they do, their options and defaults, their source, what is inferred."""
+    """List the distillation methods: purpose, options with defaults, source, and what is inferred."""
     with one_line_errors():
-        from dspkd import methods as known
+        from dspkd import methods as registry
 
-        for name in known.names():
-            typer.echo(known.describe(name))
+        for name in registry.names():
+            typer.echo(registry.describe(name))
 
 
 @app.command()
 def models(
     table: Annotated[
-        bool, typer.Option("--table", help="Print a Markdown page with sizes and arithmetic beside the paper's own.")
+        bool,
+        typer.Option(
+            "--table", help="Print a Markdown page with parameters and multiply-accumulates, ours and the paper's."
+        ),
     ] = False,
 ) -> None:
-    """List the networks with their sizes; any other timm model works by its own name."""
+    """List the networks with their sizes. Any other timm model works by its timm name."""
     with one_line_errors():
         from dspkd.cli.tables import print_models
         from dspkd.models import markdown as page
@@ -197,7 +205,7 @@ def models(
 
 
 def _print_results(runs: list[Path]) -> None:
-    """Print what the test images said of each run, and of which the split leaks."""
+    """Print the test-set results of each run, and a warning for each run whose split leaks."""
     from dspkd.cli.tables import print_results
     from dspkd.data import leakage
     from dspkd.evaluation.metrics import summarise
@@ -208,11 +216,11 @@ def _print_results(runs: list[Path]) -> None:
     summaries = [summarise(Predictions.load(run / "predictions" / "test.csv")) for run in runs]
     leaks = [leakage.read(run) for run in runs]
     names = [
-        f"{result['name']} (leaking split)" if found else result["name"]
-        for result, found in zip(results, leaks, strict=True)
+        f"{result['name']} (leaking split)" if leak else result["name"]
+        for result, leak in zip(results, leaks, strict=True)
     ]
     parameters = [result["parameters"] for result in results]
     print_results(terminal(), zip(names, parameters, summaries, strict=True))
-    for name, found in zip(names, leaks, strict=True):
-        if found:
-            terminal().print(f"{name}: {found}", style="yellow", soft_wrap=True)
+    for name, leak in zip(names, leaks, strict=True):
+        if leak:
+            terminal().print(f"{name}: {leak}", style="yellow", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The commands under `dspkd recipes`, and how any command is given a recipe."""
+"""The commands under `dspkd recipes`, and the arguments by which any command takes a recipe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a setting; may be given several times. The value is TOML, in which text has quotes of its own: "
+        help="Change a setting; may be given several times. The value is TOML, so strings need their own quotes: "
         "--set stages.0.epochs=2 --set 'data.path=\"images\"'",
     ),
 ]
@@ -27,25 +27,25 @@ def ls() -> None:
     """List the embedded recipes, and the grids for `dspkd compare`."""
     from dspkd.recipes import catalog
 
-    found = {name: catalog.find(name) for name in catalog.names()}
-    found |= {name: catalog.find_grid(name) for name in catalog.grids()}
-    for name, path in found.items():
+    paths = {name: catalog.find(name) for name in catalog.names()}
+    paths |= {name: catalog.find_grid(name) for name in catalog.grids()}
+    for name, path in paths.items():
         typer.echo(f"{name:<36} {catalog.headline(path)}")
 
 
 @app.command("show")
 def show(recipe: RecipeArgument) -> None:
-    """Print a recipe, or a grid."""
+    """Print a recipe or a grid."""
     with one_line_errors():
         from dspkd.recipes import catalog as recipes
 
-        found = recipes.find_grid(recipe) if recipe in recipes.grids() else recipes.find(recipe)
-        typer.echo(found.read_text(encoding="utf-8"), nl=False)
+        path = recipes.find_grid(recipe) if recipe in recipes.grids() else recipes.find(recipe)
+        typer.echo(path.read_text(encoding="utf-8"), nl=False)
 
 
 @app.command("check")
 def check(recipe: RecipeArgument, override: SetOption = None) -> None:
-    """Check a recipe: every key, every value, every method and option. Reads no data."""
+    """Check a recipe without reading data: every key and value, model, methods and their options."""
     with one_line_errors():
         from dspkd.recipes import catalog as recipes
         from dspkd.recipes import schema

@@ -1,4 +1,4 @@
-"""What is known of runs, recipes, networks and data, as tables on a terminal."""
+"""Tables on the terminal: results, recipes, networks, data."""
 
 from __future__ import annotations
 
@@ -28,56 +28,57 @@ if TYPE_CHECKING:
 
 
 def print_results(console: Console, results: Iterable[tuple[str, int, Summary]]) -> None:
-    """Print what the test images said of each run: its name, parameters, and summary."""
-    table = headed("test images", ["run"], ["parameters", "balanced accuracy", "macro F1", "accuracy"])
+    """Print the test-set results of runs: name, parameters, summary."""
+    table = headed("test set", ["run"], ["parameters", "balanced accuracy", "macro F1", "accuracy"])
     for name, parameters, summary in results:
         figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
         table.add_row(name, f"{parameters:,}", *map(_share, figures))
     console.print(table)
 
 
-def print_ledger(console: Console, part: FidelityPart, forgotten: Sequence[ImageOutcome], *, most: int) -> None:
-    """Print what became of a teacher's answers, class by class, and the first `most` of those that were forgotten."""
-    title = "forgotten, of what the teacher has right; copied and corrected, of what it has wrong"
+def print_agreement(console: Console, part: FidelityPart, forgotten: Sequence[ImageOutcome], *, most: int) -> None:
+    """Print teacher-student agreement by class, and the first `most` forgotten images."""
+    title = "forgotten: of images the teacher predicts correctly; copied, corrected: of those it predicts wrongly"
     table = headed(title, ["class"], ["images", "forgotten", "copied", "corrected", "same", "KL"])
     for row in [*part.classes, part.total]:
-        fates = (
+        outcomes = (
             (row.forgotten, row.teacher_right),
             (row.copied, row.teacher_wrong),
             (row.corrected, row.teacher_wrong),
         )
         kl = "-" if row.kl is None else f"{row.kl:.3f}"
-        counts = [f"{count:,} of {of:,}" for count, of in fates]
+        counts = [f"{count:,} of {total:,}" for count, total in outcomes]
         table.add_row(row.name, f"{row.images:,}", *counts, _share(row.agreement), kl)
     console.print(table)
     for entry in forgotten[:most]:
-        answers = entry.predictions.items()
-        said = "  ".join(f"{who} {predicted} ({entry.truth} {p:.2f})" for who, (predicted, p) in answers)
+        predictions = "  ".join(f"{who} {top} ({entry.truth} {p:.2f})" for who, (top, p) in entry.predictions.items())
         about = f"  ({entry.about})" if entry.about else ""
-        console.print(f"{entry.truth}  {entry.id}  {said}{about}", soft_wrap=True)
+        console.print(f"{entry.truth}  {entry.id}  {predictions}{about}", soft_wrap=True)
     if len(forgotten) > most:
-        console.print(f"and {len(forgotten) - most:,} more forgotten; --class lists all of a class")
+        console.print(f"and {len(forgotten) - most:,} more forgotten images; --class lists all of a class")
     if not forgotten:
-        console.print("nothing is forgotten")
+        console.print("no image is forgotten")
 
 
 def print_comparison(console: Console, results: Results) -> None:
-    """Print what a comparison came to: arms, verdicts against the controls, and the runs that have no result."""
+    """Print a comparison: methods, differences from the controls, and the runs that have no result."""
     title = f"balanced accuracy{', ' * bool(results.name)}{results.name}: mean ± sd over seeds, 95 % interval"
-    table = headed(title, ["arm"], ["runs", "mean", "95 %", "training"])
+    table = headed(title, ["method"], ["runs", "mean", "95 %", "training"])
     for arm in results.arms:
         score = arm.figures["balanced_accuracy"]
         interval = f"{score.low:.3f} to {score.high:.3f}"
         table.add_row(arm.name, str(len(arm.runs)), _spread(score), interval, _duration(arm.seconds))
     console.print(table)
-    title = "differences in percentage points; detectable: minimum detectable difference (80 % power)"
-    table = headed(title, ["arm", "against"], ["verdict", "by", "p", "detectable"])
+    title = "differences in percentage points; detectable: the smallest, with 80 % power"
+    table = headed(title, ["method", "against"], ["result", "difference", "p", "detectable"])
     for row in results.verdicts:
         if row.metric == "balanced_accuracy":
-            p = "-" if row.p is None else f"{row.p:.3f}"
-            least = row.minimum_detectable_difference
-            detectable = "-" if least is None else f"{100 * least:.1f}"
-            table.add_row(row.one, row.other, row.word, f"{100 * row.difference.value:+.1f}", p, detectable)
+            p, smallest = (
+                ("-", "-")
+                if row.p is None
+                else (f"{row.p:.3f}", f"{100 * (row.minimum_detectable_difference or 0):.1f}")
+            )
+            table.add_row(row.one, row.other, row.word, f"{100 * row.difference.value:+.1f}", p, smallest)
     console.print(table)
     for leak in results.leaks:
         console.print(leak, style="yellow", soft_wrap=True)
@@ -92,7 +93,7 @@ def _spread(figure: Figure) -> str:
 
 
 def print_summary(console: Console, summary: Summary) -> None:
-    """Print how each class fared, and the means. A class without images has no recall and no F1."""
+    """Print the metrics of each class and their means. A class without images has no recall and no F1."""
     title = f"{summary.images} images of {summary.groups} lesions or patients"
     table = headed(title, ["class"], ["images", "recall", "precision", "specificity", "F1", "AUC"])
     for row in summary.per_class:
@@ -107,29 +108,31 @@ def print_summary(console: Console, summary: Summary) -> None:
         console.print(f"no image of {', '.join(summary.absent)}: left out of the means", soft_wrap=True)
 
 
-def print_subgroups(console: Console, told: SubgroupReport) -> None:
-    """Print the scores of subgroups, attribute by attribute, and the gaps that are shown."""
+def print_subgroups(console: Console, report: SubgroupReport) -> None:
+    """Print the scores of subgroups, attribute by attribute, and the significant gaps."""
     titles = {"balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
-    if told.focus:
-        titles["sensitivity"] = f"sensitivity to {told.focus}"
-    for section in told.sections or ():
+    if report.focus:
+        titles["sensitivity"] = f"sensitivity to {report.focus}"
+    for section in report.sections or ():
         title = f"{section.attribute}, with 95 % intervals; -: too few lesions"
         table = headed(title, [section.attribute], ["lesions", *titles.values()])
         for group in section.groups:
-            told_of = [_with_interval(group.figures[metric]) for metric in titles]
-            table.add_row(group.name, str(group.lesions), *told_of)
+            cells = [_with_interval(group.figures[metric]) for metric in titles]
+            table.add_row(group.name, str(group.lesions), *cells)
         console.print(table)
-    for sentence in told.significant:
+    for sentence in report.significant:
         console.print(f"significant: {sentence}", soft_wrap=True)
 
 
-def _with_interval(of: Estimate | None) -> str:
-    """Return the number above its interval: beside it, a terminal of 80 columns has no room for the names."""
-    return "-" if of is None else f"{of.value:.3f}\n{of.low:.3f} to {of.high:.3f}"
+def _with_interval(estimate: Estimate | None) -> str:
+    """Return the number with its interval below: side by side they do not fit into 80 columns."""
+    if estimate is None:
+        return "-"
+    return f"{estimate.value:.3f}\n{estimate.low:.3f} to {estimate.high:.3f}"
 
 
 def print_challenge(console: Console, challenge: Challenge) -> None:
-    """Print what the scorer of the ISIC 2019 challenge says."""
+    """Print the metrics of the ISIC 2019 challenge."""
     console.print(
         f"by the rules of ISIC 2019: balanced accuracy {challenge.balanced_accuracy:.3f}  AUC {_share(challenge.auc)}  "
         f"AUC above sensitivity 0.8 {_share(challenge.auc_above_80)}  "
@@ -142,7 +145,7 @@ def print_challenge(console: Console, challenge: Challenge) -> None:
 
 
 def print_facts(console: Console, facts: Facts) -> None:
-    """Print what a recipe would do."""
+    """Print what a recipe would train."""
     console.print(f"recipe {facts.digest}: {facts.images} training images, batches of {facts.batch_size}")
     for role, network in (("student", facts.student), ("teacher", facts.teacher)):
         if network is not None:
@@ -151,8 +154,8 @@ def print_facts(console: Console, facts: Facts) -> None:
     for stage in facts.stages:
         console.print(_stage(stage))
     console.print(
-        "first value: weighted, on the first batch, of the initial student\n"
-        "gradient share: norm of the weighted term's gradient to the student, over the sum of these norms\n"
+        "first value: weighted loss of the initial student on the first batch\n"
+        "gradient share: norm of the weighted term's gradient for the student, over the sum of norms\n"
         "parameters: of the term's own layers, dropped after the stage",
         soft_wrap=True,
     )
@@ -165,17 +168,17 @@ def print_plan(console: Console, plan: Plan) -> None:
         f"{'compiled, ' * plan.compiled}batches of {plan.batch_size}"
     )
     parts = ["loading", "teacher", "student", "update"]
-    table = headed("milliseconds a step (median)", ["stage"], [*parts, "steps", "epochs", "all"])
+    table = headed("milliseconds a step (median)", ["stage"], [*parts, "steps", "epochs", "total"])
     for stage in plan.stages:
         spent = (stage.loading, stage.teaching, stage.learning, stage.updating)
         milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
         table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
     console.print(table)
-    for what, once in (("decode images", plan.images), ("have the teacher answer images", plan.teacher_outputs)):
+    for task, once in (("decode images", plan.images), ("compute teacher outputs", plan.teacher_outputs)):
         if once.count:
             costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
-            console.print(f"once, where not yet kept: {what}, {once.count:,} of them: {costs}", soft_wrap=True)
-    console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in all: {_duration(plan.seconds)}")
+            console.print(f"once, where not cached yet: {task}, {once.count:,} images: {costs}", soft_wrap=True)
+    console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in total: {_duration(plan.seconds)}")
 
 
 def _duration(seconds: float) -> str:
@@ -195,9 +198,9 @@ def _stage(stage: StageFacts) -> Table:
 
 
 def print_models(console: Console, rows: list[NetworkSummary]) -> None:
-    """Print the sizes of our networks, and what a user should know of some."""
+    """Print the sizes of our networks, and notes on some."""
     table = headed(
-        "parameters; paper: as the DSP-KD paper prints them",
+        "parameters; paper: as printed in the DSP-KD paper",
         ["name", "library"],
         ["8 classes", "1000 classes", "paper"],
     )
@@ -211,14 +214,14 @@ def print_models(console: Console, rows: list[NetworkSummary]) -> None:
 
 
 def print_audit(console: Console, audited: Audit) -> None:
-    """Print counts and findings, gravest first, each with its first cases."""
+    """Print counts and findings, most severe first, each with its first cases."""
     from dspkd.data.split import report as part_counts
 
     parts = {} if audited.split is None else part_counts(audited.table, audited.split)
     table = headed("images (lesions or patients)", ["class"], ["all", *parts])
-    for name, every in audited.table.counts().items():
-        shown = [every, *(counts[name] for counts in parts.values())]
-        table.add_row(name, *(f"{images:,} ({groups:,})" for images, groups in shown))
+    for name, total in audited.table.counts().items():
+        counts = [total, *(part[name] for part in parts.values())]
+        table.add_row(name, *(f"{images:,} ({groups:,})" for images, groups in counts))
     console.print(table)
     console.print("sources: " + ", ".join(f"{name} {count:,}" for name, count in audited.sources.items()))
     for finding in audited.findings:
@@ -227,23 +230,22 @@ def print_audit(console: Console, audited: Audit) -> None:
         for case in finding.cases[:2]:
             more = f" and {len(case) - 4} more" if len(case) > 4 else ""
             console.print(f"    {', '.join(case[:4])}{more}", soft_wrap=True)
-    said = "invalidates results: see above" if audited.invalid else "nothing found that invalidates a result"
-    console.print(said)
+    console.print("results are invalid: see above" if audited.invalid else "no finding invalidates results")
 
 
-def print_premium(console: Console, measured: tuple[SplitInflation, ...]) -> None:
-    """Print balanced accuracy under both kinds of split, and the difference with its interval."""
-    figures = ["by image", "by lesion", "overstated", "95 % interval"]
+def print_split_inflation(console: Console, measured: tuple[SplitInflation, ...]) -> None:
+    """Print balanced accuracy with both kinds of split, and the difference with its interval."""
+    figures = ["by image", "by lesion", "inflation", "95 % interval"]
     seeds = len(measured[0].leaked)
     table = headed(f"balanced accuracy by kind of split, mean over {seeds} seeds", ["probe"], figures)
-    for premium in measured:
-        low, high = premium.interval
-        means = (sum(scores) / seeds for scores in (premium.by_image, premium.by_group))
-        table.add_row(premium.probe, *map(_share, means), f"{premium.mean:+.3f}", f"{low:+.3f} to {high:+.3f}")
+    for inflation in measured:
+        low, high = inflation.interval
+        means = (sum(scores) / seeds for scores in (inflation.by_image, inflation.by_group))
+        table.add_row(inflation.probe, *map(_share, means), f"{inflation.mean:+.3f}", f"{low:+.3f} to {high:+.3f}")
     console.print(table)
     console.print(
-        f"split by image, {sum(measured[0].leaked) / seeds:.1%} of the test images show a lesion or patient that is "
-        "in training\ninterval: Student's t over the seeds; it covers the luck of splitting, not another data set",
+        f"with a split by image, {sum(measured[0].leaked) / seeds:.1%} of the test images show a lesion or patient of "
+        "the training set\ninterval: Student's t over the seeds; covers the choice of split, not of data set",
         soft_wrap=True,
     )
 
@@ -251,18 +253,18 @@ def print_premium(console: Console, measured: tuple[SplitInflation, ...]) -> Non
 _STYLES = {"impossible": "red", "implausible": "yellow", "needs explanation": "cyan", "could not be checked": "dim"}
 
 
-def print_claims(console: Console, found: list[ClaimFinding], *, passed: bool) -> None:
-    """Print what is wrong with a table of results, gravest first, and a count of all."""
-    for finding in found:
+def print_claims(console: Console, findings: list[ClaimFinding], *, passed: bool) -> None:
+    """Print findings about a table of results, most severe first, and how many there are of each severity."""
+    for finding in findings:
         if finding.severity == "passed" and not passed:
             continue
         console.print(f"[{finding.severity}] {finding.where}", style=_STYLES.get(finding.severity), soft_wrap=True)
-        console.print(f"    {finding.says}", soft_wrap=True)
+        console.print(f"    {finding.message}", soft_wrap=True)
         if finding.arithmetic:
             console.print(f"    {finding.rule}: {finding.arithmetic}", soft_wrap=True)
-        for supposed in finding.supposes:
-            console.print(f"    supposing that {supposed}", soft_wrap=True)
-    counts = Counter(str(finding.severity) for finding in found)
+        for assumption in finding.assumes:
+            console.print(f"    assuming that {assumption}", soft_wrap=True)
+    counts = Counter(str(finding.severity) for finding in findings)
     console.print(", ".join(f"{count} {severity}" for severity, count in counts.items()), soft_wrap=True)
 
 

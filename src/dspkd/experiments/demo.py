@@ -1,4 +1,4 @@
-"""The main job on an embedded default: synthetic lesions, three small networks, no network connection."""
+"""The demo: distillation of a tiny network on synthetic lesions, without a network connection."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ STEPS = ("teacher", "plain", "dsp_kd")
 
 
 def demo(out: Path, listener: ProgressListener | None = None) -> Path:
-    """Make synthetic lesions, train teacher, plain student and DSP-KD student on them; return the report of all three.
+    """Train teacher, plain student and DSP-KD student on synthetic lesions; return the path of the comparison page.
 
-    Everything lands in `out`: ``data``, a run folder for each step, ``report.html``. What is already there is reused.
+    Writes into `out`: ``data``, a run folder for each step, ``report.html``. Finished parts are reused.
     """
     data = out / "data"
     if not any(data.glob("SYNTHETIC*")):

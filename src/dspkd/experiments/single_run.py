@@ -1,4 +1,4 @@
-"""A recipe becomes a run folder and its report."""
+"""Train a recipe and write the report of the run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from dspkd.training.progress import ProgressListener
 
 
 def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, world: World = SINGLE) -> Path:
-    """Train as `dspkd.runs.train.train` does, and return the report of the run, ``report.html`` in its folder."""
+    """Train as `dspkd.runs.train.train` does, write ``report.html`` into the run folder, and return its path."""
     runs.train(recipe, out, listener, world)
     return world.on_rank_zero(lambda: reports.write(out))

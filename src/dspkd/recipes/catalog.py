@@ -1,4 +1,4 @@
-"""The recipes and grids that come with the package, one TOML file each; the file's header says what it claims."""
+"""The recipes and grids that come with the package, one TOML file each, described in its header."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find(name: str | Path) -> Path:
     Raises
     ------
     RecipeError
-        There is neither; names the nearest.
+        There is neither; suggests the nearest name.
     """
     return _find(name, names(), "recipe")
 
@@ -37,7 +37,7 @@ def find_grid(name: str | Path) -> Path:
     Raises
     ------
     RecipeError
-        There is neither; names the nearest.
+        There is neither; suggests the nearest name.
     """
     return _find(name, grids(), "grid")
 
@@ -51,10 +51,10 @@ def _embedded() -> list[str]:
     return sorted(path.relative_to(_FOLDER).with_suffix("").as_posix() for path in _FOLDER.rglob("*.toml"))
 
 
-def _find(name: str | Path, known: list[str], kind: str) -> Path:
+def _find(name: str | Path, names: list[str], kind: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     embedded = Path(name).with_suffix("").as_posix()
-    if embedded in known:
+    if embedded in names:
         return _FOLDER / f"{embedded}.toml"
-    raise RecipeError(f"no {kind} {str(name)!r}: neither a file nor an embedded {kind}; {suggest(embedded, known)}")
+    raise RecipeError(f"no {kind} {str(name)!r}: neither a file nor an embedded {kind}; {suggest(embedded, names)}")

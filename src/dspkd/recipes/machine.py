@@ -1,4 +1,4 @@
-"""Where and how a run is computed, as strict, frozen, typed data of a recipe."""
+"""Hardware settings of a recipe: device, threads, loader processes, cache."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dspkd.recipes.stage import STRICT
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MachineConfig:
-    """Where and how a run is computed. Not part of the digest: a run may be resumed on another machine."""
+    """Hardware settings. Not part of the digest: a run may be resumed on another machine."""
 
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` ..."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Processes that load images; results do not depend on their number. `auto`: none on a CPU, whose cores compute
-    anyway; beside a GPU one less than there are cores, up to 16."""
+    """Processes that load images; results do not depend on their number. `auto`: none on a CPU, whose cores are busy
+    anyway; with a GPU, one less than there are cores, up to 16."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads for arithmetic; 0 leaves torch's choice."""
+    """CPU threads of torch; 0: torch's default."""
     compile: bool | Literal["auto"] = "auto"
-    """Compile the networks that train or teach with torch.compile, which takes minutes before the first step, and fuses
-    their many small operations. Results change by rounding. `auto`: no; what it brings on a GPU is not measured."""
+    """Compile student and teacher with torch.compile, which takes minutes before the first step. Results change by
+    rounding. `auto`: no; the gain on a GPU is not measured."""
     tensorboard: bool = False
     cache: str = "auto"
-    """Folder of decoded images and of teachers' answers, which runs share; it may be deleted at any time. `auto`:
-    $XDG_CACHE_HOME/dspkd or ~/.cache/dspkd; `none`: decode each image anew each time."""
+    """Folder of decoded images and cached teacher outputs, shared by runs; it may be deleted at any time. `auto`:
+    $XDG_CACHE_HOME/dspkd or ~/.cache/dspkd; `none`: no cache, every image is decoded each time."""

@@ -14,7 +14,7 @@ def override(settings: dict[str, Any], setting: str) -> None:
     Raises
     ------
     RecipeError
-        It is not written so, or reaches into what is not there.
+        It is not of this form, or its key does not exist.
     """
     key, equals, value = setting.partition("=")
     if not equals:
@@ -36,7 +36,7 @@ def override(settings: dict[str, Any], setting: str) -> None:
 
 
 def _place(items: Any, part: str, setting: str) -> int:
-    """Return `part` as a place in the list `items`."""
+    """Return `part` as an index of the list `items`."""
     if not isinstance(items, list):
         raise RecipeError(f"--set {setting}: there is no {part!r} in {items!r}, which is a value")
     if not part.isdigit() or int(part) >= len(items):

@@ -1,7 +1,8 @@
 """A recipe: everything that a run depends on, as strict, frozen, typed data read from TOML.
 
-An unknown key, a wrong type or a number out of range is a `RecipeError` that names the place. There is no inheritance
-between recipes: one file is the whole experiment, so its digest names the result. `dspkd.runs.validate` checks methods.
+An unknown key, a wrong type or a number out of range is a `RecipeError` that names the place. Recipes do not inherit
+from each other: one file is the whole experiment, so its digest identifies the result. `dspkd.runs.validate` checks
+methods, models and layouts.
 """
 
 from __future__ import annotations
@@ -9,75 +10,72 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from dspkd.errors import RecipeError, suggest
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
+from dspkd.recipes.parsing import read_toml, validated
 from dspkd.recipes.stage import STRICT, Count, RampConfig, StageConfig, TermConfig
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataConfig:
-    """Which images: a folder (or CSV file) of a known layout."""
+    """The data set: a folder or CSV file of a known layout."""
 
     path: str
     layout: str = "auto"
     """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
     group: str | None = None
-    """Column that names the lesion or patient, for layouts where it has no fixed name."""
+    """Column that names the lesion or patient, for layouts without a fixed column."""
     classes: str | None = None
     """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SplitConfig:
-    """Which images train, choose the epoch, and judge; or a file, or a column of the data, that says so."""
+    """The split into training, validation and test set: random, or from a file or a column of the data."""
 
     val: Fraction = 0.15
     test: Fraction = 0.2
     seed: int = 0
     by: Literal["group", "image"] = "group"
-    """`image` lets photographs of one lesion fall into several parts; only to imitate papers that did so. Where that
-    happens, training asks for a waiver."""
+    """`image` lets images of one lesion fall into several parts; only to imitate papers that did so. Training then
+    needs a `waiver`."""
     file: str | None = None
     """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
     column: str | None = None
-    """Column of the data set that says train, val or test: an official split."""
+    """Column of the data set with the values train, val and test: an official split."""
     waiver: str | None = None
-    """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Without it
-    such a split is refused; with it, every report of the run prints it. Not part of the digest."""
+    """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Such a
+    split is refused without it, and every report of the run prints it. Not part of the digest."""
 
     @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> Self:
+    def _require_training_images(self) -> Self:
         if self.val + self.test >= 1:
             raise ValueError(
                 f"val {self.val} and test {self.test} leave nothing to train on; they must sum to less than 1"
             )
         if self.file is not None and self.column is not None:
-            raise ValueError("file and column both say which part an image is in; keep one of the two")
+            raise ValueError("file and column both define the parts; keep one of the two")
         return self
 
     @model_validator(mode="after")
-    def _a_waiver_says_why(self) -> Self:
+    def _require_a_reason(self) -> Self:
         if self.waiver is not None and not self.waiver.strip():
-            raise ValueError("waiver is empty; say why lesions may be in several parts, or leave it out")
+            raise ValueError("waiver is empty; state why lesions may be in several parts, or leave it out")
         return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelConfig:
-    """The network that is trained."""
+    """The network to train."""
 
     name: str
     weights: str = "none"
@@ -94,29 +92,29 @@ class RandAugmentConfig:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ImagesConfig:
-    """How an image becomes a square image. The defaults are inferred: the paper gives no numbers."""
+    """Image size, cleaning and augmentation. The defaults are inferred: the paper gives no numbers."""
 
     size: Count = 224
-    """Side of the image in pixels."""
+    """Side of the square network input in pixels."""
     min_area: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Least share of the image that a training crop covers."""
+    """Smallest share of the image area that a training crop covers."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 180.0
     """Training images are rotated by up to this many degrees either way."""
     flips: bool = True
     erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Probability that a rectangle of a training image becomes black (random erasing, Zhong et al. 2020)."""
     artefacts: tuple[str, ...] = ()
-    """What is taken out of each image, in this order, in training and in use alike: `hair`, `shading`, `dark_corner`,
-    `colour_constancy`. The paper removes "pseudo-shadows" and does not say how; none of these is claimed to be it."""
+    """Artefacts to remove from each image, in this order, in training and in use: `hair`, `shading`, `dark_corner`,
+    `colour_constancy`. The paper removes "pseudo-shadows" without stating how; none of these is claimed to be it."""
     views: Annotated[int, Field(gt=0)] | Literal["fresh"] = "fresh"
-    """How many different training images are made of an image. `fresh` makes another each time; a number makes so
-    many, the same for every seed, and a teacher is asked about each only once: see `teacher_cache`."""
+    """Number of augmented views of each training image. `fresh` augments it differently each time; with a number, the
+    views are the same for every seed, and the teacher's outputs for them are computed once: see `teacher_cache`."""
     randaugment: RandAugmentConfig = Field(default_factory=RandAugmentConfig)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TeacherCacheConfig:
-    """How a teacher's answers are kept, where `images.views` is a number."""
+    """How a teacher's outputs are cached, where `images.views` is a number."""
 
     maps: Literal["float16", "float32"] = "float16"
     """Type of the stored maps; logits and pooled vectors are always float32."""
@@ -124,16 +122,16 @@ class TeacherCacheConfig:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainConfig:
-    """What all stages share."""
+    """Settings of all stages."""
 
     batch_size: Count = 64
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """0 draws each image once an epoch, 1 all classes equally often; between, class c in proportion to
-    N_c^(1-balance)."""
+    """Class balance of sampling: 0 draws each image once an epoch, 1 all classes equally often; in between, class c in
+    proportion to N_c^(1-balance)."""
     mixup: Annotated[float, Field(ge=0)] = 0.0
-    """Mix images in pairs: alpha of MixUp's Beta(alpha, alpha) distribution, e.g. 0.2; 0 leaves them single."""
+    """Alpha of MixUp's Beta(alpha, alpha) distribution, e.g. 0.2; 0 turns it off."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    """The same for CutMix, e.g. 1.0; where both are on, each batch has one of them. Neither goes with a cache."""
+    """The same for CutMix, e.g. 1.0. With both, each batch gets one of them. Neither works with a teacher cache."""
     clip: Annotated[float, Field(gt=0)] = 5.0
     """Largest gradient norm."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -155,8 +153,8 @@ class Recipe:
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
     seed: int = 0
     teacher: str | tuple[str, ...] | None = None
-    """The teacher's run folder, relative to where the command runs. Of several, the mean of the probabilities teaches,
-    and the first one's maps."""
+    """The teacher's run folder, relative to the working directory. With several, the student learns from the mean of
+    their probabilities and the maps of the first."""
     split: SplitConfig = Field(default_factory=SplitConfig)
     images: ImagesConfig = Field(default_factory=ImagesConfig)
     teacher_cache: TeacherCacheConfig = Field(default_factory=TeacherCacheConfig)
@@ -164,7 +162,7 @@ class Recipe:
     machine: MachineConfig = Field(default_factory=MachineConfig)
 
     @model_validator(mode="after")
-    def _stages_have_names_of_their_own(self) -> Self:
+    def _require_different_stage_names(self) -> Self:
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stage names must differ, got {names}")
@@ -177,7 +175,7 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Return 12 hex digits that change whenever any setting does that can change the result."""
+        """Return 12 hex digits that change with any setting that can change the result."""
         settings = dataclasses.asdict(self)
         del settings["machine"], settings["split"]["waiver"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
@@ -194,67 +192,21 @@ def load(path: Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
     Raises
     ------
     RecipeError
-        The file cannot be read, is not TOML, or says something that no recipe can say.
+        The file cannot be read, is not TOML, or has an invalid key or value.
     """
-    settings = read(path)
+    settings = read_toml(path)
     for setting in overrides:
         override(settings, setting)
     return parse(settings, place=str(path))
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return what a TOML file says.
-
-    Raises
-    ------
-    RecipeError
-        The file cannot be read or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from error
-
-
 def parse(settings: dict[str, Any], *, place: str = "recipe") -> Recipe:
-    """Return the recipe that `settings`, as read from TOML, describe; `place` begins each message."""
-    return checked(Recipe, settings, place, _keys_beside)
-
-
-def checked(kind: type[T], settings: dict[str, Any], place: str, keys_beside: Callable[[list[str]], list[str]]) -> T:
-    """Return `settings`, as read from TOML, as a strict dataclass.
-
-    Parameters
-    ----------
-    kind
-        The dataclass.
-    settings
-        What the file says.
-    place
-        Begins each message.
-    keys_beside
-        Returns the keys that could stand where an unknown one does, given its place.
-
-    Raises
-    ------
-    RecipeError
-        A line for each mistake.
-    """
-    try:
-        return TypeAdapter(kind).validate_json(json.dumps(settings))
-    except TypeError as error:  # a TOML date
-        raise RecipeError(f"{place}: {error}; dates and times mean nothing in a recipe") from error
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        inner = {e["loc"][: len(e["loc"]) - 1] for e in found}
-        told = [e for e in found if e["type"] != "too_short" or not any(i[: len(e["loc"])] == e["loc"] for i in inner)]
-        raise RecipeError("\n".join(f"{place}: {_tell(e, keys_beside)}" for e in told)) from None
+    """Return the recipe with these `settings`, as read from TOML; error messages begin with `place`."""
+    return validated(Recipe, settings, place, _keys_beside)
 
 
 def dump(recipe: Recipe) -> str:
-    """Return the recipe as TOML with every default written out; `parse` gives it back."""
+    """Return the recipe as TOML with all defaults written out; the inverse of `parse`."""
     return tomli_w.dumps(_without_none(dataclasses.asdict(recipe)))
 
 
@@ -264,20 +216,6 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_none(item) for item in value]
     return value
-
-
-def _tell(error: Any, keys_beside: Callable[[list[str]], list[str]]) -> str:
-    """Return one line for one of pydantic's findings: place, what is wrong, what would do."""
-    place = [str(part) for part in error["loc"]]
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "unexpected_keyword_argument":
-        known = keys_beside(place)
-        if (new := _RENAMED.get(place[-1])) in known:
-            return f"{'.'.join(place)}: renamed; write {'.'.join([*place[:-1], str(new)])}"
-        message = f"no such key; {suggest(place[-1], known)}"
-    elif error["type"] != "value_error" and not isinstance(error["input"], dict | list):
-        message += f", got {error['input']!r}"
-    return f"{'.'.join(place)}: {message}" if place else message
 
 
 _SECTIONS: dict[str, type] = {
@@ -293,9 +231,6 @@ _SECTIONS: dict[str, type] = {
     "terms": TermConfig,
     "ramp": RampConfig,
 }
-
-_RENAMED = {"pictures": "images", "bank": "teacher_cache"}
-"""Keys of recipes written before they had the field's words."""
 
 
 def _keys_beside(place: list[str]) -> list[str]:

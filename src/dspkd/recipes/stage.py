@@ -9,14 +9,14 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(extra="forbid", strict=True)
-"""What every section of a recipe is: no unknown keys, no types but the right ones."""
+"""Configuration of every section of a recipe: no unknown keys, no type conversion."""
 
 Count = Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RampConfig:
-    """The rise of a term's weight over the first epochs of its stage."""
+    """Increase of a term's weight over the first epochs of its stage."""
 
     epochs: Count
     shape: Literal["linear", "sigmoid"] = "linear"
@@ -36,14 +36,14 @@ class TermConfig:
     weight: Annotated[float, Field(gt=0)] = 1.0
     options: dict[str, Any] = Field(default_factory=dict)
     ramp: RampConfig | None = None
-    """How the weight rises from (nearly) 0; it has its full value from the start if nothing is said."""
+    """How the weight rises from (nearly) 0; by default it has its full value from the start."""
     carry: bool = False
     """Start this term's own layers from those of the same-named term of the stage before."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class StageConfig:
-    """A stretch of training with one objective and one fresh optimiser."""
+    """A stage of training, with one objective and a new optimiser."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     epochs: Count
@@ -53,18 +53,18 @@ class StageConfig:
     """`sgd` has momentum 0.9 and no Nesterov step."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     warmup: Annotated[float, Field(ge=0)] = 0.0
-    """Epochs over which the learning rate rises linearly; then it falls to 0 along a cosine."""
+    """Epochs of linear increase of the learning rate; then it falls to 0 along a cosine."""
     start: Literal["previous", "initial"] = "previous"
-    """Whose student: that of the stage before (in the first stage, the initial one), or the initial one again."""
+    """Initial student: that of the stage before (in the first stage, the initial one), or the initial one again."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's student stays: the one best on the validation images, or the last, where their score means
-    nothing (a stage without labels, or one that trains a method's own layers)."""
+    """Which epoch's student to keep: the best on the validation set, or the last, where validation scores are
+    meaningless (a stage without labels, or one that trains a method's own layers)."""
     teacher_lr: Annotated[float, Field(gt=0)] | None = None
-    """Peak rate at which a copy of the teacher learns in this stage, dropped at its end; without it, nothing learns
-    but the student and the terms' own layers."""
+    """Peak learning rate of a copy of the teacher that is trained in this stage and dropped at its end; by default only
+    the student and the terms' own layers are trained."""
 
     @model_validator(mode="after")
-    def _warmup_and_ramps_end_within_the_stage(self) -> Self:
+    def _require_warmup_and_ramps_within_the_stage(self) -> Self:
         if self.warmup >= self.epochs:
             raise ValueError(f"warmup of {self.warmup} epochs leaves none of the {self.epochs} for the cosine")
         for t, term in enumerate(self.terms):
@@ -81,5 +81,5 @@ class StageConfig:
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """Return the names of the terms whose layers come from the stage before."""
+        """Return the names of the terms whose layers start from the stage before."""
         return tuple(name for name, term in zip(self.part_names, self.terms, strict=True) if term.carry)

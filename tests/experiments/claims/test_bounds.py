@@ -1,4 +1,4 @@
-"""Bounds against every confusion matrix there is, of small ones."""
+"""Bounds against all small confusion matrices."""
 
 from itertools import product
 from math import prod
@@ -11,7 +11,7 @@ ISIC = [4522, 12875, 3323, 867, 2624, 239, 253, 628]
 
 
 def rows_of(images, classes):
-    """Yield every way to spread this many images over the answers."""
+    """Yield every way to distribute this many images over the predicted classes."""
     if classes == 1:
         yield (images,)
         return
@@ -28,28 +28,28 @@ def matrices(images):
 def by_hand(matrix, images):
     """Return accuracy, macro and weighted specificity, and F1 of each class, from the definitions."""
     whole, classes = sum(images), range(len(images))
-    called = [sum(row[c] for row in matrix) for c in classes]
+    predicted = [sum(row[c] for row in matrix) for c in classes]
     right = [matrix[c][c] for c in classes]
-    specificities = [1 - (called[c] - right[c]) / (whole - images[c]) for c in classes]
+    specificities = [1 - (predicted[c] - right[c]) / (whole - images[c]) for c in classes]
     weighted = sum(images[c] * specificities[c] for c in classes) / whole
-    f1 = [2 * right[c] / (images[c] + called[c]) for c in classes]
+    f1 = [2 * right[c] / (images[c] + predicted[c]) for c in classes]
     return sum(right) / whole, sum(specificities) / len(images), weighted, f1
 
 
 @pytest.mark.parametrize("images", [(3, 1), (2, 2), (4, 2, 1), (2, 2, 2), (3, 1, 1), (1, 5, 1)])
 def test_specificity_bounds_are_the_extremes_over_all_confusion_matrices(images):
     assert prod(len(list(rows_of(count, len(images)))) for count in images) >= 8
-    found = {}
+    extremes_by_accuracy = {}
     for matrix in matrices(images):
         accuracy, macro, weighted, _ = by_hand(matrix, images)
         for average, value in (("macro", macro), ("weighted", weighted)):
-            low, high = found.get((accuracy, average), (2, -1))
-            found[accuracy, average] = min(low, value), max(high, value)
-    for (accuracy, average), extremes in found.items():
+            low, high = extremes_by_accuracy.get((accuracy, average), (2, -1))
+            extremes_by_accuracy[accuracy, average] = min(low, value), max(high, value)
+    for (accuracy, average), extremes in extremes_by_accuracy.items():
         assert specificity_bounds(images, (accuracy, accuracy), average) == pytest.approx(extremes, abs=1e-12)
 
 
-def test_counts_and_shares_are_bounded_alike_and_an_unsure_accuracy_widens_the_bounds():
+def test_counts_and_shares_have_the_same_bounds_and_a_rounded_accuracy_widens_them():
     shares = [count / sum(ISIC) for count in ISIC]
     exact = specificity_bounds(ISIC, (0.8537, 0.8537), "macro")
     assert specificity_bounds(shares, (0.8537, 0.8537), "macro") == pytest.approx(exact)
@@ -57,7 +57,7 @@ def test_counts_and_shares_are_bounded_alike_and_an_unsure_accuracy_widens_the_b
     assert low < exact[0] < exact[1] < high
 
 
-def test_the_bounds_of_the_papers_table_1_are_those_worked_out_by_hand():
+def test_the_bounds_for_table_1_are_those_worked_out_by_hand():
     # All errors go to NV, 50.8 % of the images: S = 1 - (1 - a) / (8 x 0.4917); or to DF, 0.94 %.
     low, high = specificity_bounds(ISIC, (0.8537, 0.8537), "macro")
     assert low == pytest.approx(1 - 0.1463 / (8 * (1 - 12875 / 25331)))
@@ -65,7 +65,7 @@ def test_the_bounds_of_the_papers_table_1_are_those_worked_out_by_hand():
     assert (round(low, 4), round(high, 4)) == (0.9628, 0.9815)
 
 
-def test_the_majority_that_a_low_specificity_needs_gives_it_as_bound():
+def test_majority_needed_inverts_the_bound():
     share = majority_needed(0.9063, 0.8537, 8)
     others = [(1 - share) / 7] * 7
     assert specificity_bounds([share, *others], (0.8537, 0.8537), "macro")[0] == pytest.approx(0.9063)
@@ -84,7 +84,7 @@ def test_the_accuracy_of_every_confusion_matrix_lies_within_its_bounds(images):
         assert low - 1e-12 <= accuracy <= high + 1e-12
 
 
-def test_accuracy_bounds_are_those_of_a_search_over_the_answers():
+def test_accuracy_bounds_are_those_of_a_search_over_predictions():
     f1, images = [0.9, 0.7, 0.5], [60, 30, 10]
     pi = [count / 100 for count in images]
     reached = []
@@ -97,7 +97,7 @@ def test_accuracy_bounds_are_those_of_a_search_over_the_answers():
     assert accuracy_bounds([(f, f) for f in f1], images) == pytest.approx((min(reached), max(reached)), abs=4e-3)
 
 
-def test_bounds_are_tight_where_all_is_right_and_where_nothing_is():
+def test_bounds_are_tight_if_all_predictions_are_correct_or_all_wrong():
     assert specificity_bounds([5, 3, 2], (1, 1), "macro") == (1, 1)
     assert accuracy_bounds([(1, 1)] * 3, [5, 3, 2]) == (1, 1)
     assert accuracy_bounds([(0, 0)] * 3, [5, 3, 2]) == (0, 0)

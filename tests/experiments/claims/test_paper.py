@@ -1,4 +1,4 @@
-"""The paper's own tables: they are typed as printed, and what is said of them is what was worked out by hand."""
+"""The paper's own tables: typed as printed, with the findings that were worked out by hand."""
 
 import re
 from collections import Counter
@@ -9,14 +9,14 @@ from dspkd.experiments.paper.claims import check
 from dspkd.experiments.paper.claims.read import read
 
 ROWS = read("paper")
-FOUND = check(ROWS)
+FINDINGS = check(ROWS)
 
 
 def of(rule, severity):
-    return {finding.where: finding for finding in FOUND if (finding.rule, finding.severity) == (rule, severity)}
+    return {finding.where: finding for finding in FINDINGS if (finding.rule, finding.severity) == (rule, severity)}
 
 
-def test_every_figure_is_printed_in_the_paper_and_nearly_every_printed_one_is_here(shared):
+def test_every_figure_is_printed_in_the_paper(shared):
     (page,) = (shared / "paper").iterdir()
     lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.count("|") > 2]
     printed = Counter(re.findall(r"(?<![\d.\[])\d+\.\d+", " ".join(lines)))
@@ -25,25 +25,25 @@ def test_every_figure_is_printed_in_the_paper_and_nearly_every_printed_one_is_he
         for row in ROWS
         for number in (*row.figures.values(), *row.f1_of.values(), *([row.delta] if row.delta else []))
     ]
-    written = Counter(f"{number.value:.{number.digits}f}" for number in typed)
-    assert set(written) == set(printed)
-    # Sizes stand twice here, once for each data set; accuracies of teacher and student once, not in each heading.
-    assert written["92.83"] == printed["92.83"] == 3
-    assert written["43.174"] == printed["43.174"] + 1
+    ours = Counter(f"{number.value:.{number.digits}f}" for number in typed)
+    assert set(ours) == set(printed)
+    # Sizes are here twice, once for each data set; accuracies of teacher and student once, not in each heading.
+    assert ours["92.83"] == printed["92.83"] == 3
+    assert ours["43.174"] == printed["43.174"] + 1
 
 
-def test_the_sizes_of_table_6_and_both_times_are_found():
+def test_the_sizes_and_times_of_table_6_are_found():
     assert [where[:14] for where in of("same-network", "impossible")] == ["table 6: SSD-K", "table 6: DSP-K"]
     assert len(of("same-network", "implausible")) == 2
 
 
 def test_the_specificity_of_all_but_efficientnet_b4_is_impossible_on_isic_2019():
-    found = of("specificity", "impossible")
-    models = {where.removeprefix("table 1: ").partition(" ")[0] for where in found}
+    findings = of("specificity", "impossible")
+    models = {where.removeprefix("table 1: ").partition(" ")[0] for where in findings}
     assert models == {"Res2Net101", "ConvNeXt", "ShuffleNetV1", "ShuffleNetV2", "EfficientNet-B0", "MobileNetV2"}
     assert [where.split()[2] for where in of("specificity", "passed")] == ["EfficientNet-B4"]
-    assert "[96.28, 98.15]" in found["table 1: ShuffleNetV1 (ISIC2019)"].arithmetic
-    assert all("a mean weighted by images would fit" in finding.says for finding in found.values())
+    assert "[96.28, 98.15]" in findings["table 1: ShuffleNetV1 (ISIC2019)"].arithmetic
+    assert all("weighted by images fits" in finding.message for finding in findings.values())
 
 
 def test_no_test_set_below_31_percent_of_isic_2019_gives_all_accuracies():
@@ -53,11 +53,11 @@ def test_no_test_set_below_31_percent_of_isic_2019_gives_all_accuracies():
 
 
 def test_the_f1_of_two_methods_cannot_give_their_accuracies_whatever_the_classes():
-    found = of("f1-of-classes", "impossible")
-    always = {where for where, finding in found.items() if "whatever the sizes" in finding.says}
+    findings = of("f1-of-classes", "impossible")
+    always = {where for where, finding in findings.items() if "whatever the sizes" in finding.message}
     assert {where.split(": ")[1].split()[0] for where in always} == {"Vanilla-KD", "FitNets"}
-    assert all(finding.supposes for finding in found.values())
-    assert "[71.23, 86.99]; printed 87.39" in next(iter(found.values())).arithmetic
+    assert all(finding.assumes for finding in findings.values())
+    assert "[71.23, 86.99]; printed 87.39" in next(iter(findings.values())).arithmetic
 
 
 def test_averages_and_deltas_add_up_as_was_checked_by_hand():
@@ -73,5 +73,5 @@ def test_averages_and_deltas_add_up_as_was_checked_by_hand():
         ("above-teacher", "passed", "table 2: DSP-KD of Res2Net101 (ISIC2019)"),
     ],
 )
-def test_what_a_reader_should_ask_about(rule, severity, where):
+def test_findings_that_need_an_explanation(rule, severity, where):
     assert where in of(rule, severity)

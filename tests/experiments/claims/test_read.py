@@ -1,4 +1,4 @@
-"""Tables of results as people write them, and as dspkd does."""
+"""Reading tables of results: written by hand, and by dspkd."""
 
 import json
 import re
@@ -23,14 +23,14 @@ kd,student,small,91.20 ± 0.5,87.50,,80.00,95.00,200,MEL=50 NV=150,3,1.10
 
 @pytest.fixture
 def write(tmp_path):
-    def written(text, name="table.csv"):
+    def file(text, name="table.csv"):
         (tmp_path / name).write_text(text)
         return tmp_path / name
 
-    return written
+    return file
 
 
-def test_a_csv_has_digits_spreads_classes_and_ranges(write):
+def test_a_csv_keeps_digits_spreads_classes_and_ranges(write):
     big, plain, kd = read(write(CSV))
     assert (big.role, big.network, str(big.figures["accuracy"])) == ("teacher", "large", "92.50")
     assert (plain.figures["accuracy"].digits, plain.spreads["accuracy"].value, plain.runs) == (1, 0.4, 3)
@@ -41,7 +41,7 @@ def test_a_csv_has_digits_spreads_classes_and_ranges(write):
     assert {f.rule for f in check([big, plain, kd]) if f.severity == "impossible"} >= {"same-network", "granularity"}
 
 
-def test_toml_says_the_same(write):
+def test_toml_gives_the_same_rows(write):
     toml = """
 [data.d]
 images = 200
@@ -67,37 +67,37 @@ def test_shares_become_percentages_with_two_digits_fewer(write):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model,acuracy\nkd,90\n", "no column is called 'acuracy'; did you mean 'accuracy'?"),
-        ("model,accuracy\n,90\n", "row 1: has no model"),
-        ("model,accuracy\nkd,ninety\n", r"row 1 \(kd\): accuracy is 'ninety'; want a number"),
-        ("model,accuracy\nkd,190\n", "has a metric of 190.0; a percentage lies between 0 and 100"),
-        ("model,accuracy,f1\nkd,90,0.8\n", "figures above 1 and 0.8; write all metrics as percentages, or all as"),
-        ("model,role,accuracy\nkd,pupil,90\n", "role 'pupil' is not known; want teacher, baseline or student"),
-        ("model,accuracy,images\nkd,90,some\n", "images is 'some'; want a whole number"),
-        ("model,accuracy,images\nkd,90,300-200\n", "want a number of test images, or the least and the greatest"),
-        ("model,accuracy\nkd,90,3\n", "a row has 3 cells, the headings are 2"),
-        ("model,accuracy\n", "has no row"),
+        ("model,acuracy\nkd,90\n", "'acuracy'; did you mean 'accuracy'?"),
+        ("model,accuracy\n,90\n", "row 1: .*model"),
+        ("model,accuracy\nkd,ninety\n", r"row 1 \(kd\): accuracy is 'ninety'"),
+        ("model,accuracy\nkd,190\n", "190.0; .*between 0 and 100"),
+        ("model,accuracy,f1\nkd,90,0.8\n", "0.8; write all metrics as percentages, or all as"),
+        ("model,role,accuracy\nkd,pupil,90\n", "role 'pupil' .*teacher, baseline or student"),
+        ("model,accuracy,images\nkd,90,some\n", "images is 'some'; .*whole number"),
+        ("model,accuracy,images\nkd,90,300-200\n", "images .*a number of test images, or the least and the greatest"),
+        ("model,accuracy\nkd,90,3\n", "3 cells, the headings are 2"),
+        ("model,accuracy\n", "no row"),
     ],
 )
-def test_a_mistake_is_told_with_its_row(write, text, message):
+def test_an_error_is_reported_with_its_row(write, text, message):
     with pytest.raises(DataError, match=message):
         read(write(text))
 
 
-def test_other_mistakes(write, tmp_path):
-    with pytest.raises(DataError, match=r"row 1: no such key: 'accurcy'; did you mean 'accuracy'"):
+def test_other_errors_are_reported_with_their_place(write, tmp_path):
+    with pytest.raises(DataError, match=r"row 1: .*'accurcy'; did you mean 'accuracy'"):
         read(write('[[rows]]\nmodel = "kd"\naccurcy = 90.0\n', "a.toml"))
     with pytest.raises(DataError, match="is not TOML"):
         read(write("model,accuracy", "b.toml"))
-    with pytest.raises(DataError, match=r"is not what dspkd compare writes into results\.json"):
+    with pytest.raises(DataError, match=r"results\.json"):
         read(write("{}", "c.json"))
-    with pytest.raises(DataError, match=r"want a file that ends in \.toml, \.csv, \.md, \.json"):
+    with pytest.raises(DataError, match=r"\.toml, \.csv, \.md, \.json"):
         read(write("", "d.pdf"))
-    assert "cannot be read: No such file" in refused("claims", tmp_path / "none.csv")
+    assert "none.csv: " in refused("claims", tmp_path / "none.csv")
 
 
 def results():
-    """Return what compare writes, in small: a student below its baseline in F1 and above in accuracy."""
+    """Return small results of compare: a student below its baseline in F1 and above it in accuracy."""
 
     def run(name, seed, accuracy, f1, network="tiny"):
         figures = {"balanced_accuracy": 0.75, "f1_macro": f1, "accuracy": accuracy, "specificity_macro": 0.9}
@@ -122,7 +122,7 @@ def results():
     ]  # fmt: skip
 
 
-def test_our_own_results_are_read_with_roles_sizes_and_single_runs(write):
+def test_results_json_is_read_with_roles_sizes_and_single_runs(write):
     rows = read(write(json.dumps(results()), "results.json"))
     assert [(row.model, row.role) for row in rows] == [
         ("big", "teacher"), ("kd", "student"), ("kd, seed 0", None), ("kd, seed 1", None), ("plain", "baseline"),
@@ -130,44 +130,48 @@ def test_our_own_results_are_read_with_roles_sizes_and_single_runs(write):
     ]  # fmt: skip
     kd = rows[1]
     assert (kd.teacher, kd.baseline, kd.runs, kd.images) == ("big", "plain", 2, (20, 20))
-    found = {(finding.rule, str(finding.severity)) for finding in check(rows)}
-    assert {("accuracy-up", "needs explanation"), ("granularity", "passed"), ("same-network", "passed")} <= found
-    assert ("granularity", "impossible") not in found
+    findings = {(finding.rule, str(finding.severity)) for finding in check(rows)}
+    assert {("accuracy-up", "needs explanation"), ("granularity", "passed"), ("same-network", "passed")} <= findings
+    assert ("granularity", "impossible") not in findings
 
 
-def test_our_markdown_is_read_arm_by_arm_and_run_by_run(write):
+def test_results_md_is_read_by_method_and_by_run(write):
     text = """\
-| arm | runs | balanced accuracy | 95 % | macro F1 | accuracy | training |
+| method | runs | balanced accuracy | 95 % | macro F1 | accuracy | training |
 | --- | --- | --- | --- | --- | --- | --- |
 | kd | 2 | 0.601 ± 0.010 | 0.5 to 0.7 | 0.547 ± 0.008 | 0.759 ± 0.002 | 4 min 2 s |
 
-| arm | against | verdict | difference | 95 % | p | minimum detectable difference |
+| method | against | result | difference | 95 % | p | minimum detectable |
 | --- | --- | --- | --- | --- | --- | --- |
 | kd | plain | **inconclusive** | +1.4 | -0.7 to +3.5 | 0.200 | 3.0 |
 
-| arm | seed | balanced accuracy | macro F1 | accuracy | training |
+| method | seed | balanced accuracy | macro F1 | accuracy | training |
 | --- | --- | --- | --- | --- | --- |
 | kd | 0 | 0.6010 | 0.5470 | 0.7590 | 2 min 1 s |
 """
-    arm, run = read(write(text, "results.md"))
-    assert (arm.runs, arm.figures["accuracy"].value, arm.spreads["accuracy"].value) == (2, 75.9, pytest.approx(0.2))
+    method, run = read(write(text, "results.md"))
+    assert (method.runs, method.figures["accuracy"].value, method.spreads["accuracy"].value) == (
+        2,
+        75.9,
+        pytest.approx(0.2),
+    )
     assert run.model == "kd, seed 0"
 
 
-def test_the_command_prints_what_it_found_and_says_by_its_exit_code_whether_anything_is_impossible(write):
+def test_the_command_prints_findings_and_exits_with_1_if_one_is_impossible(write):
     out, _ = call("claims", "paper", code=1)
     assert "[impossible] table 6: DSP-KD of Res2Net101 (ISIC2019)" in out
     assert "|1.09 - 1.262| = 0.172; rounding explains 0.0055" in out
-    assert "supposing that the test images have the class proportions" in out
+    assert "assuming that the test images have the class proportions" in out
     assert "[passed]" not in out
     assert "[passed]" in call("claims", "paper", "--passed", code=1)[0]
     assert re.search(r"12 impossible, 2 implausible, 12 needs explanation, 5 could not be checked, \d+ passed\n$", out)
-    found = json.loads(call("claims", "paper", "--json", code=1)[0])
-    assert {"rule", "severity", "where", "says", "arithmetic", "supposes"} == set(found[0])
+    findings = json.loads(call("claims", "paper", "--json", code=1)[0])
+    assert {"rule", "severity", "where", "message", "arithmetic", "assumes"} == set(findings[0])
     assert call("claims", write("model,accuracy,images\nkd,50,2\n"))[0].endswith("1 passed\n")
 
 
-def test_claims_are_checked_without_what_training_needs():
+def test_claims_are_checked_without_the_packages_of_training():
     program = (
         "import sys\n"
         "for name in ('torch', 'scipy', 'sklearn', 'matplotlib', 'jinja2'): sys.modules[name] = None\n"

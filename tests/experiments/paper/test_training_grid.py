@@ -1,4 +1,4 @@
-"""What tables train: grids that are valid, equal, and shared between tables."""
+"""The grids of the tables: valid, with equal settings, shared between tables."""
 
 from pathlib import Path
 
@@ -14,38 +14,38 @@ OUT = Path("runs/paper")
 SCALES = [Scale(TINY, 48, 4, 1, "none"), Scale(SMALL, 96, 15, 3, "none"), FULL]
 
 
-def block(table, scale=SCALES[0]):
-    (made,) = grids.blocks(training_grid.grid(table, scale, Path("my lesions")), OUT)
-    return made
+def comparison_of(table, scale=SCALES[0]):
+    (comparison,) = grids.comparisons(training_grid.grid(table, scale, Path("my lesions")), OUT)
+    return comparison
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.networks.name)
 @pytest.mark.parametrize("table", training_grid.STEPS)
-def test_every_grid_is_valid_and_its_arms_are_equal(table, scale):
-    made = block(table, scale)
-    assert made.unlike == []
-    assert (made.plain, made.smoothed) == ("plain", "label_smoothing")
+def test_every_grid_is_valid_and_its_methods_have_equal_settings(table, scale):
+    comparison = comparison_of(table, scale)
+    assert comparison.differences == []
+    assert (comparison.plain, comparison.smoothed) == ("plain", "label_smoothing")
     work = training_grid.work(table, scale.networks)
-    assert (len(made.teachers), len(made.cells)) == (work.teachers, work.students)
-    for cells in made.cells.values():
-        assert len(cells) == scale.seeds
-        validate.check(cells[0].recipe)
-        recipe = cells[0].recipe
+    assert (len(comparison.teachers), len(comparison.runs)) == (work.teachers, work.students)
+    for runs in comparison.runs.values():
+        assert len(runs) == scale.seeds
+        validate.check(runs[0].recipe)
+        recipe = runs[0].recipe
         assert (recipe.epochs, recipe.images.size, recipe.data.path) == (scale.epochs, scale.size, "my lesions")
         assert (recipe.model.name, recipe.model.weights) == (scale.networks.student, scale.weights)
 
 
-def test_no_label_is_smoothed_but_those_of_the_control():
-    for name, (cell, *_) in block(7).cells.items():
-        smoothing = {t.options.get("label_smoothing", 0) for stage in cell.recipe.stages for t in stage.terms}
+def test_only_the_control_smooths_its_labels():
+    for name, (run, *_) in comparison_of(7).runs.items():
+        smoothing = {t.options.get("label_smoothing", 0) for stage in run.recipe.stages for t in stage.terms}
         assert smoothing == ({0.1} if name == "label_smoothing" else {0})
 
 
 def test_the_ablation_has_the_steps_of_the_paper_and_the_controls():
-    cells = block(7).cells
+    runs = comparison_of(7).runs
     methods = {
-        name.partition("+")[0]: [[t.method for t in stage.terms] for stage in cell[0].recipe.stages]
-        for name, cell in cells.items()
+        name.partition("+")[0]: [[t.method for t in stage.terms] for stage in run.recipe.stages]
+        for name, (run, *_) in runs.items()
     }
     fused, normed = ["labels", "hierarchical_fusion"], ["labels", "normkd"]
     assert methods == {
@@ -54,16 +54,16 @@ def test_the_ablation_has_the_steps_of_the_paper_and_the_controls():
         "fusion_then_kd": [fused, ["labels", "kd"]], "dsp_kd": [fused, normed], "dsp_kd_no_mask": [fused, normed],
         "dsp_kd_swapped": [normed, fused], "dsp_kd_joint": [[*fused, "normkd"]],
     }  # fmt: skip
-    no_mask = cells["dsp_kd_no_mask+tiny_wide"][0].recipe.stages[0].terms[1]
+    no_mask = runs["dsp_kd_no_mask+tiny_wide"][0].recipe.stages[0].terms[1]
     assert no_mask.options["mask_ratio"] == 0
 
 
 def test_tables_share_teachers_and_runs():
-    two, four, seven = (block(table, SCALES[1]) for table in (2, 4, 7))
+    two, four, seven = (comparison_of(table, SCALES[1]) for table in (2, 4, 7))
     for name in ("plain", "kd+resnet18", "dsp_kd+resnet18"):
-        cells = [made.cells[name][0] for made in (two, four, seven)]
-        assert len({(cell.folder, cell.recipe.digest) for cell in cells}) == 1
-    assert {cell.folder for cell in four.teachers} < {cell.folder for cell in two.teachers}
+        runs = [comparison.runs[name][0] for comparison in (two, four, seven)]
+        assert len({(run.folder, run.recipe.digest) for run in runs}) == 1
+    assert {run.folder for run in four.teachers} < {run.folder for run in two.teachers}
 
 
 def test_each_step_of_the_paper_is_in_its_table():
@@ -73,7 +73,7 @@ def test_each_step_of_the_paper_is_in_its_table():
 
 
 @pytest.mark.parametrize("table", [2, 7])
-def test_a_written_grid_is_the_grid(tmp_path, table):
-    wanted = training_grid.grid(table, SCALES[1], Path("my lesions"))
-    training_grid.write(wanted, tmp_path / "new" / "grid.toml")
-    assert grids.load(tmp_path / "new" / "grid.toml") == wanted
+def test_a_written_grid_reads_back_as_the_same(tmp_path, table):
+    grid = training_grid.grid(table, SCALES[1], Path("my lesions"))
+    training_grid.write(grid, tmp_path / "new" / "grid.toml")
+    assert grids.load(tmp_path / "new" / "grid.toml") == grid

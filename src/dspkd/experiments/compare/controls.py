@@ -1,7 +1,7 @@
-"""What makes arms comparable: the settings that they must share, and the two controls that none may do without.
+"""What makes methods comparable: settings that they must share, and the two controls that every comparison has.
 
 The controls learn from labels alone: *plain* from the labels as they are, *label smoothing* from smoothed ones, which
-is as much as a teacher gives who knows nothing (Yuan et al., *Revisiting Knowledge Distillation via Label Smoothing
+is what a teacher without any knowledge would give (Yuan et al., *Revisiting Knowledge Distillation via Label Smoothing
 Regularization*, CVPR 2020). A method that does not beat both has not shown that its teacher taught anything.
 """
 
@@ -17,65 +17,66 @@ from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import TermConfig
 
 PLAIN, SMOOTHED = "plain", "label_smoothing"
-"""Names of the controls, where a grid gives them no others."""
+"""Names of the controls, unless a grid gives them others."""
 
 SMOOTHING = 0.1
-"""Of the label-smoothing control, where no recipe says how much. Source: Szegedy et al., CVPR 2016."""
+"""Smoothing of the label-smoothing control where no recipe smooths. Source: Szegedy et al., CVPR 2016."""
 
 _ALWAYS = ("data", "split")
 _EQUAL = ("model", "images", "train")
 
 
 def control(recipe: Recipe) -> Literal["plain", "label_smoothing"] | None:
-    """Return which control a recipe is; None for one with a teacher or with more than labels."""
+    """Return which control a recipe is; None for one with a teacher or a term other than `labels`."""
     terms = [term for stage in recipe.stages for term in stage.terms]
     if recipe.teachers or any(term.method != "labels" for term in terms):
         return None
     return "label_smoothing" if any(_smoothing(term) for term in terms) else "plain"
 
 
-def with_controls(arms: Mapping[str, Recipe]) -> dict[str, Recipe]:
-    """Return the arms with the controls that they lack, before the others.
+def with_controls(methods: Mapping[str, Recipe]) -> dict[str, Recipe]:
+    """Return the methods preceded by the controls that they lack.
 
-    A control is made of the other one, if that is there, or of the first arm: without a teacher, in one stage that has
-    the epochs of all, with the rates of the first stage and its labels at full weight. The smoothing is that of the
-    first arm that smooths its labels, or `SMOOTHING`.
+    A control is derived from the other one, if that is there, or from the first method: without a teacher, in one stage
+    that has the epochs of all, with the rates of the first stage and its labels at full weight. The smoothing is that
+    of the first method that smooths its labels, or `SMOOTHING`.
 
     Raises
     ------
     RecipeError
-        A name of a control is taken by something else.
+        Another method has the name of a control.
     """
-    present = {control(arm) for arm in arms.values()}
-    amounts = [_smoothing(term) for arm in arms.values() for stage in arm.stages for term in stage.terms]
+    present = {control(recipe) for recipe in methods.values()}
+    amounts = [_smoothing(term) for recipe in methods.values() for stage in recipe.stages for term in stage.terms]
     smoothing = next((amount for amount in amounts if amount), SMOOTHING)
-    base = next((arm for arm in arms.values() if control(arm)), next(iter(arms.values())))
+    base = next((recipe for recipe in methods.values() if control(recipe)), next(iter(methods.values())))
     added: dict[str, Recipe] = {}
     for name, amount in ((PLAIN, 0.0), (SMOOTHED, smoothing)):
         if name in present:
             continue
-        if name in arms:
-            raise RecipeError(f"arm {name!r}: {_what(arms[name])}, so it is not the control of that name; rename it")
+        if name in methods:
+            reason = _not_a_control(methods[name])
+            raise RecipeError(f"method {name!r}: {reason}, so it is not the control of that name; rename it")
         added[name] = _labels_alone(base, name, amount)
-    return added | dict(arms)
+    return added | dict(methods)
 
 
-def differences(arms: Mapping[str, Recipe]) -> list[str]:
-    """Return where arms differ from the first in what a comparison holds equal, a sentence for each arm and setting.
+def differences(methods: Mapping[str, Recipe]) -> list[str]:
+    """Return where methods differ from the first in settings that must be equal, a sentence for each difference.
 
     Equal must be model (with its initial weights, which the seed then determines), images, what all stages share
     (batch, sampling, clipping, precision), and the epochs of all stages together.
     """
-    (first, base), *others = arms.items()
+    (first, base), *others = methods.items()
     return [
-        _sentence(name, first, *found)
-        for name, arm in others
-        for found in (*_unlike(base, arm, _EQUAL), *_unlike_epochs(base, arm))
+        _sentence(name, first, *difference)
+        for name, recipe in others
+        for difference in (*_unequal_settings(base, recipe, _EQUAL), *_unequal_epochs(base, recipe))
     ]
 
 
 def require_same_data(runs: Mapping[str, Recipe]) -> None:
-    """Refuse runs whose data or split differ: no reason makes their tests comparable.
+    """Refuse runs whose data or split differ: no reason makes their test results comparable.
 
     Raises
     ------
@@ -84,15 +85,15 @@ def require_same_data(runs: Mapping[str, Recipe]) -> None:
     """
     (first, base), *others = runs.items()
     for name, run in others:
-        for found in _unlike(base, run, _ALWAYS):
-            raise RecipeError(f"{_sentence(name, first, *found)}; all runs must have the same data and split")
+        for difference in _unequal_settings(base, run, _ALWAYS):
+            raise RecipeError(f"{_sentence(name, first, *difference)}; all runs must have the same data and split")
 
 
 def _smoothing(term: TermConfig) -> float:
     return float(term.options.get("label_smoothing", 0.0)) if term.method == "labels" else 0.0
 
 
-def _what(recipe: Recipe) -> str:
+def _not_a_control(recipe: Recipe) -> str:
     smoothed = "its labels are smoothed" if control(recipe) == "label_smoothing" else "its labels are not smoothed"
     return smoothed if control(recipe) else "it learns from more than labels"
 
@@ -115,15 +116,15 @@ def _sentence(name: str, first: str, key: str, ours: Any, theirs: Any) -> str:
     return f"{name}: {key} is {ours!r}, but {first} has {theirs!r}"
 
 
-def _unlike(base: Recipe, arm: Recipe, sections: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
+def _unequal_settings(base: Recipe, recipe: Recipe, sections: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
     for section in sections:
-        ours, theirs = (dict(_flat(dataclasses.asdict(getattr(each, section)), section)) for each in (arm, base))
+        ours, theirs = (dict(_flat(dataclasses.asdict(getattr(each, section)), section)) for each in (recipe, base))
         yield from ((key, ours[key], theirs[key]) for key in ours if ours[key] != theirs[key])
 
 
-def _unlike_epochs(base: Recipe, arm: Recipe) -> Iterator[tuple[str, Any, Any]]:
-    if arm.epochs != base.epochs:
-        yield "the number of epochs", arm.epochs, base.epochs
+def _unequal_epochs(base: Recipe, recipe: Recipe) -> Iterator[tuple[str, Any, Any]]:
+    if recipe.epochs != base.epochs:
+        yield "the number of epochs", recipe.epochs, base.epochs
 
 
 def _flat(table: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:

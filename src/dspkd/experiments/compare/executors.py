@@ -1,6 +1,6 @@
-"""Where the runs of a grid are computed: in this process, in several, or on a Ray cluster.
+"""Train the runs of a grid: in this process, in several processes, or on a Ray cluster.
 
-Each yields a run's folder when that run has ended, with what went wrong or None; the order is any.
+Each executor yields a run's folder when that run has ended, with its error or None, in any order.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from queue import SimpleQueue
 from typing import Any
 
 from dspkd.errors import RunError
-from dspkd.experiments.compare import worker as cell
+from dspkd.experiments.compare import worker as training
 from dspkd.recipes import schema
 from dspkd.runtime import ray as cluster
 from dspkd.training.progress import ProgressListener
 
 Ended = Generator[tuple[Path, str | None], None, None]
-Engine = Callable[[Sequence[Path]], Ended]
+Executor = Callable[[Sequence[Path]], Ended]
 
 
-def choose(*, jobs: int = 1, ray: str | None = None, listener: ProgressListener | None = None) -> Engine:
-    """Return the engine that a person asks for: `ray` is a cluster's address; `listener` sees runs of this process.
+def choose(*, jobs: int = 1, ray: str | None = None, listener: ProgressListener | None = None) -> Executor:
+    """Return the executor for these options: `ray` is a cluster's address; `listener` follows runs of this process.
 
     Raises
     ------
     RunError
-        Both several jobs and Ray are asked for.
+        Both several jobs and Ray are requested.
     """
     if ray is None:
         return partial(processes, jobs=jobs) if jobs > 1 else partial(run_inline, listener=listener)
     if jobs > 1:
-        raise RunError("--jobs and --ray: give one; Ray runs as many at once as its cluster has CPUs for")
+        raise RunError("--jobs and --ray: choose one; Ray trains as many runs at once as its cluster has CPUs for")
     return partial(on_ray, address=ray)
 
 
@@ -46,11 +46,11 @@ def run_inline(folders: Sequence[Path], listener: ProgressListener | None = None
     for folder in folders:
         if listener:
             listener.note(f"{folder}:")
-        yield folder, cell.work(folder, listener)
+        yield folder, training.work(folder, listener)
 
 
 def processes(folders: Sequence[Path], jobs: int) -> Ended:
-    """Train runs in `jobs` processes of this machine; one that is killed fails its own run alone."""
+    """Train runs in `jobs` processes of this machine; a process that is killed fails its own run only."""
     workers = [_Worker() for _ in range(min(jobs, len(folders)))]
     idle: SimpleQueue[_Worker] = SimpleQueue()
     for worker in workers:
@@ -67,7 +67,7 @@ def processes(folders: Sequence[Path], jobs: int) -> Ended:
     try:
         for ended in as_completed([pool.submit(train, folder) for folder in folders]):
             yield ended.result()
-    finally:  # also where a person stops it
+    finally:  # also when the user stops it
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.stop()
@@ -79,9 +79,9 @@ def on_ray(folders: Sequence[Path], address: str) -> Ended:
     Parameters
     ----------
     folders
-        Run folders, on a file system that all nodes see under the same paths, as the data must be.
+        Run folders; all nodes must see them and the data under the same paths.
     address
-        Of the cluster, such as ``ray://host:10001`` or ``auto``; ``local`` starts one on this machine.
+        Address of the cluster, such as ``ray://host:10001`` or ``auto``; ``local`` starts one on this machine.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def on_ray(folders: Sequence[Path], address: str) -> Ended:
         Ray is not installed, or nothing answers at the address.
     """
     with cluster.connected(address) as ray:
-        task: Any = ray.remote(_elsewhere)
+        task: Any = ray.remote(_train_in)
         pending = {}
         for folder in folders:
             machine = schema.load(folder / "recipe.toml").machine
@@ -98,26 +98,26 @@ def on_ray(folders: Sequence[Path], address: str) -> Ended:
         while pending:
             (ended,), _ = ray.wait(list(pending), num_returns=1)
             try:
-                wrong = ray.get(ended)
+                error = ray.get(ended)
             except ray.exceptions.RayError as failure:
-                wrong = f"its Ray task failed: {str(failure).strip().splitlines()[0]}"
-            yield pending.pop(ended), wrong
+                error = f"its Ray task failed: {str(failure).strip().splitlines()[0]}"
+            yield pending.pop(ended), error
 
 
-def _elsewhere(directory: str, folder: str) -> str | None:
-    """Train a run in another process, which need not have been started in `directory`, where relative paths begin."""
+def _train_in(directory: str, folder: str) -> str | None:
+    """Train a run with `directory` as the working directory, to which the paths of its recipe are relative."""
     os.chdir(directory)
-    return cell.logged(Path(folder))
+    return training.logged(Path(folder))
 
 
 class _Worker:
-    """A process that trains one run after another: it is started at the first, and anew where it died."""
+    """A process that trains one run after another; started when first needed, and again if it died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
     def train(self, folder: Path) -> str | None:
-        """Return what went wrong with the run, or None."""
+        """Train a run; return its error, or None."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "dspkd.experiments.compare.worker"],
@@ -125,15 +125,15 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",
-                start_new_session=True,  # a person's Ctrl-C is for the process that started it
+                start_new_session=True,  # Ctrl-C must reach only the process that started it
             )
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(str(folder)) + "\n")
         self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if answer:
-            error: str | None = json.loads(answer)
+        line = self._process.stdout.readline()
+        if line:
+            error: str | None = json.loads(line)
             return error
         code = self._process.wait()
         self.stop()
@@ -141,7 +141,7 @@ class _Worker:
         return f"its process died ({how}); killed, or out of memory?"
 
     def stop(self) -> None:
-        """Kill the process, if there is one; its run may be gone on with."""
+        """Kill the process, if there is one; its run can be resumed."""
         if self._process is None:
             return
         process, self._process = self._process, None

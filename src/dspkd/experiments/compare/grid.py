@@ -1,7 +1,7 @@
-"""A grid: which arms are compared, over which seeds, and on which data, students and teachers; read from TOML.
+"""A grid: the methods to compare, the seeds, and the data, students and teachers; read from TOML.
 
-Every combination is a run. A grid becomes `Comparison`s, in each of which all arms share data and student, so that
-their tests compare; a grid without the axes `data` and `students` is one block.
+Every combination is a run. A grid becomes `Comparison`s; within one, all methods share data and student, so that their
+test results are comparable. A grid without the axes `data` and `students` is one comparison.
 """
 
 from __future__ import annotations
@@ -17,43 +17,44 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
-from dspkd.experiments.compare import controls as fair
+from dspkd.experiments.compare import controls
 from dspkd.recipes import catalog, schema
+from dspkd.recipes.parsing import read_toml, validated
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import STRICT
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
 Seed = Annotated[int, Field(ge=0)]
 TEACHERS = "teachers"
-"""Folder of the teachers that a grid trains."""
+"""Folder of the teachers that a grid trains, beside those of the methods."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Arm:
-    """A recipe that is compared: an embedded one's name or a file."""
+class GridMethod:
+    """A method to compare: a recipe, by the name of an embedded one or as a file."""
 
     recipe: str
     name: Name | None = None
-    """By default the recipe's own; `plain` or `label_smoothing` where it learns from labels alone."""
+    """By default the recipe's own; `plain` or `label_smoothing` for a recipe that learns from labels alone."""
     teachers: tuple[Name, ...] = ()
-    """Which of the grid's teachers teach it; all, if none is named."""
+    """Names of those of the grid's teachers that it learns from; by default all."""
     set: tuple[str, ...] = ()
-    """Settings that are changed, such as ``stages.0.epochs=2``."""
+    """Settings to change, such as ``stages.0.epochs=2``."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class GridTeacher:
-    """A teacher of the arms that need one: a recipe, trained once, or the folder of a run that is finished."""
+    """A teacher: a recipe, trained once, or the folder of a finished run."""
 
     recipe: str | None = None
     run: str | None = None
     name: Name | None = None
-    """By default the recipe's own, or that of the run's folder."""
+    """By default the name of the recipe or of the run folder."""
     seed: Seed = 0
     set: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _is_a_recipe_or_a_run(self) -> Self:
+    def _require_a_recipe_or_a_run(self) -> Self:
         if (self.recipe is None) == (self.run is None):
             raise ValueError("give a recipe to train, or the run of a trained one")
         return self
@@ -61,7 +62,7 @@ class GridTeacher:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Variant:
-    """A point on the axis of data or students: settings of all runs, or of all students."""
+    """A value of the axis data (settings of all runs) or students (settings of all students)."""
 
     name: Name
     set: tuple[str, ...]
@@ -69,39 +70,39 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Grid:
-    """What is compared."""
+    """Methods to compare, and what they are compared on."""
 
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
+    methods: Annotated[tuple[GridMethod, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     teachers: tuple[GridTeacher, ...] = ()
-    """Each teaches each arm that needs a teacher; without any, a recipe's own teacher does."""
+    """Each teaches each method that needs a teacher. By default, each recipe's own teacher."""
     ensemble: bool = False
-    """All teachers together teach each arm, as one: the mean of their probabilities, the first one's maps."""
+    """Whether all teachers together teach each method: the mean of their probabilities, the maps of the first."""
     data: tuple[Variant, ...] = ()
     students: tuple[Variant, ...] = ()
     set: tuple[str, ...] = ()
     """Settings of all runs, teachers included."""
     unequal: Annotated[str, Field(min_length=1)] | None = None
-    """Why arms may differ in what a comparison holds equal; printed with the result."""
+    """Why methods may differ in settings that should be equal; printed with the results."""
 
     @model_validator(mode="after")
-    def _an_ensemble_has_several_teachers(self) -> Self:
+    def _require_several_teachers_of_an_ensemble(self) -> Self:
         if self.ensemble and len(self.teachers) < 2:
             raise ValueError(f"ensemble: needs two teachers or more, got {len(self.teachers)}")
         return self
 
     @model_validator(mode="after")
-    def _names_and_seeds_differ(self) -> Self:
-        named = {"data": [each.name for each in self.data], "students": [each.name for each in self.students]}
-        for what, several in ({"seeds": list(self.seeds)} | named).items():
-            if len(set(several)) != len(several):
-                raise ValueError(f"{what} must differ, got {', '.join(map(str, several))}")
+    def _require_different_names_and_seeds(self) -> Self:
+        names = {"data": [each.name for each in self.data], "students": [each.name for each in self.students]}
+        for key, values in ({"seeds": list(self.seeds)} | names).items():
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key} must differ, got {', '.join(map(str, values))}")
         return self
 
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRun:
-    """A run of a grid, and the teachers' cells that it waits for."""
+    """A run of a grid, and the folders of the teachers that must be trained before it."""
 
     folder: Path
     recipe: Recipe
@@ -110,31 +111,31 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Arms that share data and student.
+    """Methods that share data and student.
 
     Attributes
     ----------
     name
-        Of its data and its student; empty where the grid has one block.
+        Names of its data and its student; empty if the grid has a single comparison.
     folder
-        Where its arms lie, each with a folder for each seed.
+        Folder of its methods, each with a folder for each seed.
     teachers
-        Cells to train first; a teacher of several blocks is in each.
-    cells
-        ``{arm: cells}``, one for each seed; the controls first, where they were added.
+        Runs to train first; a teacher of several comparisons is in each.
+    runs
+        ``{method: runs}``, one for each seed; controls that were added come first.
     plain, smoothed
         Names of the controls.
-    unlike
-        Where arms differ though they should not, and the grid says why they may.
+    differences
+        Settings that should be equal and are not, for the reason that the grid gives.
     """
 
     name: str
     folder: Path
     teachers: tuple[PlannedRun, ...]
-    cells: dict[str, list[PlannedRun]]
+    runs: dict[str, list[PlannedRun]]
     plain: str
     smoothed: str
-    unlike: list[str]
+    differences: list[str]
 
 
 def load(path: Path) -> Grid:
@@ -143,107 +144,112 @@ def load(path: Path) -> Grid:
     Raises
     ------
     RecipeError
-        The file cannot be read, is not TOML, or says something that no grid can say.
+        The file cannot be read, is not TOML, or has an invalid key or value.
     """
-    settings = schema.read(path)
-    for key in ("arms", "teachers"):
+    settings = read_toml(path)
+    for key in ("methods", "teachers"):
         if isinstance(settings.get(key), list):
             settings[key] = [{"recipe": each} if isinstance(each, str) else each for each in settings[key]]
-    return schema.checked(Grid, settings, str(path), _keys_beside)
+    return validated(Grid, settings, str(path), _keys_beside)
 
 
-def blocks(grid: Grid, out: Path) -> list[Comparison]:
-    """Return all runs of a grid, with their folders in `out`.
+def comparisons(grid: Grid, out: Path) -> list[Comparison]:
+    """Return all comparisons of a grid, with run folders in `out`.
 
     Raises
     ------
     RecipeError
-        A recipe is not valid, arms have one name, or they are not comparable and the grid does not say why.
+        A recipe is not valid, two methods have one name, or methods differ without a reason in the grid.
     """
-    found = []
+    planned = []
     for data, student in product(grid.data or (None,), grid.students or (None,)):
-        several = [variant.name for variant in (data, student) if variant]
-        folder = out / Path(*several)
+        names = [variant.name for variant in (data, student) if variant]
+        folder = out / Path(*names)
         common = [*grid.set, *(data.set if data else ())]
         teachers = _teachers(grid, common, (out / data.name if data else out) / TEACHERS)
-        arms = _arms(grid, [*common, *(student.set if student else ())], teachers)
-        recipes_of = {name: made for name, (made, _) in arms.items()}
-        trained = {f"teacher {name}": cell for name, cell in teachers.items() if isinstance(cell, PlannedRun)}
-        fair.require_same_data(recipes_of | {name: cell.recipe for name, cell in trained.items()})
-        unlike = fair.differences(recipes_of)
-        if unlike and not grid.unequal:
-            raise RecipeError(f'{unlike[0]}; make them equal, or say why they differ: unequal = "..."')
-        cells = {
-            name: [_cell(folder / name, replace(made, name=name, seed=seed), taught_by) for seed in grid.seeds]
-            for name, (made, taught_by) in arms.items()
+        methods = _methods(grid, [*common, *(student.set if student else ())], teachers)
+        recipes = {name: recipe for name, (recipe, _) in methods.items()}
+        trained = {f"teacher {name}": run for name, run in teachers.items() if isinstance(run, PlannedRun)}
+        controls.require_same_data(recipes | {name: run.recipe for name, run in trained.items()})
+        differences = controls.differences(recipes)
+        if differences and not grid.unequal:
+            raise RecipeError(f'{differences[0]}; make them equal, or give the reason: unequal = "..."')
+        runs = {
+            name: [_planned_run(folder / name, replace(recipe, name=name, seed=seed), taught_by) for seed in grid.seeds]
+            for name, (recipe, taught_by) in methods.items()
         }
-        controls = {fair.control(made): name for name, made in reversed(recipes_of.items())}
-        plain, smoothed = controls["plain"], controls["label_smoothing"]
-        found.append(Comparison(" ".join(several), folder, tuple(trained.values()), cells, plain, smoothed, unlike))
-    return found
+        kinds = {controls.control(recipe): name for name, recipe in reversed(recipes.items())}
+        plain, smoothed = kinds["plain"], kinds["label_smoothing"]
+        planned.append(Comparison(" ".join(names), folder, tuple(trained.values()), runs, plain, smoothed, differences))
+    return planned
 
 
-def _cell(arm: Path, made: Recipe, taught_by: Sequence[Path | PlannedRun]) -> PlannedRun:
-    waits_for = tuple(each.folder for each in taught_by if isinstance(each, PlannedRun))
-    return PlannedRun(arm / f"seed-{made.seed}", made, waits_for)
+def _planned_run(folder: Path, recipe: Recipe, taught_by: Sequence[Path | PlannedRun]) -> PlannedRun:
+    waits_for = tuple(teacher.folder for teacher in taught_by if isinstance(teacher, PlannedRun))
+    return PlannedRun(folder / f"seed-{recipe.seed}", recipe, waits_for)
 
 
 def _teachers(grid: Grid, common: list[str], folder: Path) -> dict[str, Path | PlannedRun]:
-    """Return each teacher by name: the cell in which it is trained, or the folder of a finished run."""
-    found: dict[str, Path | PlannedRun] = {}
+    """Return each teacher by name: the run that trains it, or the folder of a finished run."""
+    teachers: dict[str, Path | PlannedRun] = {}
     for teacher in grid.teachers:
-        made: Path | PlannedRun
+        run: Path | PlannedRun
         if teacher.recipe is None:
-            made = Path(str(teacher.run))
-            name = teacher.name or made.name
+            run = Path(str(teacher.run))
+            name = teacher.name or run.name
         else:
-            taught = _loaded(teacher.recipe, [*common, *teacher.set])
-            name = teacher.name or taught.name
-            made = PlannedRun(folder / name, replace(taught, name=name, seed=teacher.seed))
-        if name in found:
+            recipe = _loaded(teacher.recipe, [*common, *teacher.set])
+            name = teacher.name or recipe.name
+            run = PlannedRun(folder / name, replace(recipe, name=name, seed=teacher.seed))
+        if name in teachers:
             raise RecipeError(f"teachers: two are called {name!r}; give one another name")
-        found[name] = made
-    return found
+        teachers[name] = run
+    return teachers
 
 
-def _arms(
+def _methods(
     grid: Grid, common: list[str], teachers: Mapping[str, Path | PlannedRun]
 ) -> dict[str, tuple[Recipe, Sequence[Path | PlannedRun]]]:
-    """Return each arm's recipe, with its teachers put in, and these teachers; the controls that lack are added."""
-    found: dict[str, Recipe] = {}
+    """Return ``{name: (recipe with its teachers, teachers)}`` of all methods, missing controls included."""
+    recipes: dict[str, Recipe] = {}
     taught_by: dict[str, Sequence[Path | PlannedRun]] = {}
-    for arm in grid.arms:
-        made = _loaded(arm.recipe, [*common, *arm.set])
-        stem = arm.name or fair.control(made) or made.name
-        for name, chosen in _choices(made, stem, _named(arm, stem, teachers), together=grid.ensemble).items():
-            if name in found:
-                raise RecipeError(f"arms: two are called {name!r}; give one another name")
+    for method in grid.methods:
+        recipe = _loaded(method.recipe, [*common, *method.set])
+        stem = method.name or controls.control(recipe) or recipe.name
+        chosen = _chosen_teachers(method, stem, teachers)
+        for name, group in _teacher_groups(recipe, stem, chosen, together=grid.ensemble).items():
+            if name in recipes:
+                raise RecipeError(f"methods: two are called {name!r}; give one another name")
             if name == TEACHERS:
-                raise RecipeError(f"arms: none can be called {TEACHERS!r}, the folder of the teachers")
-            folders = [str(each.folder if isinstance(each, PlannedRun) else each) for each in chosen]
+                raise RecipeError(f"methods: {TEACHERS!r} is the folder of the teachers; choose another name")
+            folders = [str(each.folder if isinstance(each, PlannedRun) else each) for each in group]
             teacher = folders[0] if len(folders) == 1 else tuple(folders)
-            found[name] = replace(made, teacher=teacher) if chosen else made
-            taught_by[name] = chosen
-    return {name: (made, taught_by.get(name, ())) for name, made in fair.with_controls(found).items()}
+            recipes[name] = replace(recipe, teacher=teacher) if group else recipe
+            taught_by[name] = group
+    return {name: (recipe, taught_by.get(name, ())) for name, recipe in controls.with_controls(recipes).items()}
 
 
-def _named(arm: Arm, stem: str, teachers: Mapping[str, Path | PlannedRun]) -> Mapping[str, Path | PlannedRun]:
-    """Return the teachers that an arm names, or all."""
-    for name in arm.teachers:
+def _chosen_teachers(
+    method: GridMethod, stem: str, teachers: Mapping[str, Path | PlannedRun]
+) -> Mapping[str, Path | PlannedRun]:
+    """Return the teachers that a method names, or all."""
+    for name in method.teachers:
         if name not in teachers:
-            raise RecipeError(f"arm {stem}: the grid has no teacher {name!r}; it has {', '.join(teachers) or 'none'}")
-    return {name: teachers[name] for name in arm.teachers or teachers}
+            raise RecipeError(
+                f"method {stem}: the grid has no teacher {name!r}; it has {', '.join(teachers) or 'none'}"
+            )
+    return {name: teachers[name] for name in method.teachers or teachers}
 
 
-def _choices(
-    made: Recipe, stem: str, teachers: Mapping[str, Path | PlannedRun], *, together: bool
+def _teacher_groups(
+    recipe: Recipe, stem: str, teachers: Mapping[str, Path | PlannedRun], *, together: bool
 ) -> dict[str, Sequence[Path | PlannedRun]]:
-    """Return the arms that a recipe makes: one for each teacher; one with all, where they teach `together`."""
-    if not made.teachers or not teachers:
+    """Return ``{name: teachers}``: an entry for each teacher, or a single one if they teach `together`."""
+    if not recipe.teachers or not teachers:
         return {stem: ()}
-    if len(teachers) == 1 < len(made.teachers):
-        raise RecipeError(f"arm {stem}: learns from {len(made.teachers)} teachers together, but the grid has one")
-    if together or len(made.teachers) > 1 or len(teachers) == 1:
+    if len(teachers) == 1 < len(recipe.teachers):
+        raise RecipeError(f"method {stem}: learns from {len(recipe.teachers)} teachers together, but the grid has one")
+    if together or len(recipe.teachers) > 1 or len(teachers) == 1:
         return {stem: list(teachers.values())}
     return {f"{stem}+{name}": [teacher] for name, teacher in teachers.items()}
 
@@ -252,7 +258,7 @@ def _loaded(name: str, overrides: list[str]) -> Recipe:
     return schema.load(catalog.find(name), overrides)
 
 
-_SECTIONS: dict[str, type] = {"arms": Arm, "teachers": GridTeacher, "data": Variant, "students": Variant}
+_SECTIONS: dict[str, type] = {"methods": GridMethod, "teachers": GridTeacher, "data": Variant, "students": Variant}
 
 
 def _keys_beside(place: list[str]) -> list[str]:

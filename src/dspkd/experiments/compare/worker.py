@@ -1,7 +1,7 @@
 """Train the runs of a grid, one after another: ``python -m dspkd.experiments.compare.worker``.
 
-It reads a folder a line, in JSON, and answers each with the run's error, or null. It dies when its standard input
-closes, that is when whoever started it does, so that nothing goes on training in a folder that nobody watches.
+It reads one folder per line, in JSON, and writes the run's error, or null, for each. It exits when its standard input
+closes, that is when the process that started it ends, so that no training goes on unwatched.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LOG = "log.txt"
 
 
 def work(folder: Path, listener: ProgressListener | None = None) -> str | None:
-    """Train the run whose ``recipe.toml`` lies in `folder`; return what went wrong, in a line, or None.
+    """Train the run whose ``recipe.toml`` lies in `folder`; return its error in one line, or None.
 
-    A mistake of ours also leaves its traceback in the log. Waits for another process that trains in the same folder.
+    An unexpected error also leaves its traceback in the log. Waits for another process that trains in the same folder.
     """
     with FileLock(folder / ".lock"):
         try:
@@ -45,7 +45,7 @@ def work(folder: Path, listener: ProgressListener | None = None) -> str | None:
 
 
 def logged(folder: Path) -> str | None:
-    """Do as `work` does; what it prints goes into the folder's log."""
+    """Train a run as `work` does, with its output in the folder's log."""
     with (folder / LOG).open("a", encoding="utf-8", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
         console = Console(file=log, markup=False, emoji=False, highlight=False, width=120)
         with ConsoleProgress(console) as screen:
@@ -56,14 +56,14 @@ def logged(folder: Path) -> str | None:
 
 
 def _listen() -> None:
-    """Work on the folders that come on standard input."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print by themselves must not look like an answer
+    """Train the runs whose folders arrive on standard input."""
+    errors = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not be taken for an error
     folders: SimpleQueue[Path] = SimpleQueue()
     threading.Thread(target=_read, args=(folders,), daemon=True).start()
     while True:
-        answers.write(json.dumps(logged(folders.get())) + "\n")
-        answers.flush()
+        errors.write(json.dumps(logged(folders.get())) + "\n")
+        errors.flush()
 
 
 def _read(folders: SimpleQueue[Path]) -> None:

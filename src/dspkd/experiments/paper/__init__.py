@@ -1,1 +1,1 @@
-"""The tables of the DSP-KD paper: its figures, ours, and which claims cannot be."""
+"""The tables of the DSP-KD paper: its figures, ours, and which of its figures are impossible."""

@@ -1,4 +1,4 @@
-"""What the tables of trained methods share: the grid's figures, the paper's, and cells of the two side by side."""
+"""Cells of the tables of trained methods: figures of the grid beside those of the paper."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from dspkd.reports.comparison_results import ArmFigures, Figure, Results, RunFig
 
 
 class TableSetup:
-    """A table that is being set.
+    """The inputs of a table: what was trained, its results, and the paper's rows.
 
     Parameters
     ----------
     table
-        Of the paper.
+        Number of the table in the paper.
     scale
-        That was trained.
+        The scale that was trained.
     dataset
-        On which.
+        The images that it was trained on.
     results
-        What `dspkd.experiments.compare.compare` says of the grid.
+        Results of the grid, from `dspkd.experiments.compare.compare`.
 
     Attributes
     ----------
     arms
-        Of the grid, by name.
+        Figures of the grid's methods, by name.
     paper
         The paper's rows about this data set.
     reasons
-        Collected so far.
+        Reasons collected so far why figures are not comparable.
     """
 
     def __init__(self, table: int, scale: Scale, dataset: PaperImages, results: Results) -> None:
@@ -56,29 +56,29 @@ class TableSetup:
         return training_grid.teachers(self.table, self.scale.networks)
 
     def arm(self, step: AblationStep | str, teacher: str) -> str:
-        """Return the name of a step's arm under a teacher."""
+        """Return the name of a step's method in the grid, with this teacher."""
         name = step if isinstance(step, str) else step.arm
         return PLAIN if name == PLAIN else f"{name}+{self.scale.networks.teachers[teacher]}"
 
     def teacher(self, name: str) -> RunFigures | None:
-        """Return the run of a teacher, by the paper's name; None where it failed."""
+        """Return the run of a teacher, by the paper's name; None if it failed."""
         network = self.scale.networks.teachers[name]
         return next((run for run in self.results.teachers if Path(run.folder).name == network), None)
 
     def line(
         self, name: str, cells: Sequence[TableCell], teachers: Sequence[str], doubts: Sequence[str] = ()
     ) -> TableRow:
-        """Return a row; one that the paper has and we have gets the numbers of the reasons why they do not compare."""
-        made = TableRow(name, tuple(cells))
-        if not (made.printed and made.measured):
-            return made
+        """Return a row; one with figures of both the paper and ours gets the reasons why they are not comparable."""
+        row = TableRow(name, tuple(cells))
+        if not (row.printed and row.measured):
+            return row
         networks = [reason for teacher in teachers for reason in reasons.of_networks(self.scale, teacher)]
-        told = [reason for reason in (*self._always, *networks, *doubts) if reason]
-        return TableRow(name, made.cells, self.reasons.number(told))
+        listed = [reason for reason in (*self._always, *networks, *doubts) if reason]
+        return TableRow(name, row.cells, self.reasons.number(listed))
 
 
 def of_arm(arm: ArmFigures | None, metric: str) -> OurFigure | None:
-    """Return a figure of an arm, in percent."""
+    """Return a metric of a method, in percent."""
     return None if arm is None else _percent(arm.figures[metric], len(arm.runs))
 
 
@@ -92,26 +92,27 @@ def of_runs(scores: Scores) -> OurFigure:
     """Return a score of several seeds of one recipe, with its interval over lesions and seeds."""
     spread = MeanAndSd.of(map(float, scores.observed))
     runs = len(scores.observed)
-    known = estimate(scores, range(runs))
-    return _percent(Figure(spread.mean, spread.sd, max(0.0, known.low), min(1.0, known.high)), runs)
+    interval = estimate(scores, range(runs))
+    return _percent(Figure(spread.mean, spread.sd, max(0.0, interval.low), min(1.0, interval.high)), runs)
 
 
 def of_difference(verdict: Verdict) -> OurFigure:
-    """Return the difference of two arms, in points, with its interval."""
-    known = verdict.difference
-    return OurFigure(100 * known.value, None, 100 * known.low, 100 * known.high)
+    """Return the difference of two methods, in percentage points, with its interval."""
+    difference = verdict.difference
+    return OurFigure(100 * difference.value, None, 100 * difference.low, 100 * difference.high)
 
 
 def word(verdict: Verdict) -> str:
-    """Return a verdict; where it is inconclusive, with the minimum detectable difference."""
-    detectable = verdict.minimum_detectable_difference
-    if verdict.p is None or detectable is None:
+    """Return the result of a comparison; if inconclusive, with the minimum detectable difference (80 % power)."""
+    if verdict.p is None or verdict.minimum_detectable_difference is None:
         return "inconclusive: one run each"
-    return verdict.word if verdict.word != "inconclusive" else f"inconclusive (detectable: {100 * detectable:.1f})"
+    if verdict.word in ("better", "worse"):
+        return verdict.word
+    return f"inconclusive (detectable: {100 * verdict.minimum_detectable_difference:.1f})"
 
 
 def predictions(run: RunFigures) -> Predictions:
-    """Return what a run answered about the test images."""
+    """Return a run's predictions for the test set."""
     return Predictions.load(Path(run.folder) / "predictions" / "test.csv")
 
 

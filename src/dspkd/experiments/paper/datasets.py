@@ -1,4 +1,4 @@
-"""On which images a table is reproduced: a data set of the user's, or synthetic lesions that are made here."""
+"""The images on which a table is reproduced: the user's data set, or synthetic lesions."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from dspkd.errors import DataError
 from dspkd.experiments.paper.claims.read import PAPER, read
 
 IMAGES, FEW_IMAGES, SIDE = 1400, 600, 80
-"""Synthetic photographs; where the budget is below `SHORT` seconds; and their side in pixels."""
+"""Number of synthetic images; the same if the budget is below `SHORT` seconds; side in pixels."""
 
 SHORT = 600.0
 ISIC_2019 = 25_331
-"""Images of the published training set."""
+"""Images in the published training set."""
 
 
 @dataclass(frozen=True)
 class PaperImages:
-    """A data set, and what it is to be called.
+    """A data set, and its description.
 
     Attributes
     ----------
     path
-        Where it lies.
+        Its folder or file.
     called
-        What a caption says it is.
+        Its description in captions.
     classes
         Its classes.
     images
-        How many there are.
+        Number of images.
     synthetic
-        Whether they are drawings.
+        Whether the images are drawings.
     same
-        Whether they are the paper's own: ISIC 2019 as published.
+        Whether it is the paper's own: ISIC 2019 as published.
     """
 
     path: Path
@@ -54,12 +54,12 @@ def paper_data(table: int) -> str:
 
 def paper_classes(table: int) -> tuple[str, ...]:
     """Return the classes of that data set."""
-    of = [row for row in read(PAPER) if row.data == paper_data(table) and row.f1_of]
-    return tuple(of[0].f1_of)
+    rows = [row for row in read(PAPER) if row.data == paper_data(table) and row.f1_of]
+    return tuple(rows[0].f1_of)
 
 
 def prepare(table: int, path: Path | None, out: Path, budget: float | None, log: Callable[[str], None]) -> PaperImages:
-    """Return the images of a table: those at `path`, or synthetic ones, made in `out` if they are not there.
+    """Return the images of a table: those at `path`, or synthetic ones, which are written into `out` if missing.
 
     Raises
     ------
@@ -72,12 +72,12 @@ def prepare(table: int, path: Path | None, out: Path, budget: float | None, log:
         if not any(path.glob("SYNTHETIC*")):
             few = budget is not None and budget < SHORT
             count = FEW_IMAGES if few else IMAGES
-            log(f"{path}: painting {count} synthetic lesions")
+            log(f"{path}: drawing {count} synthetic lesions")
             layout = "folder" if kind == "common" else "isic2019"
             synthesize(path, images=count, classes=kind, layout=layout, size=SIDE, temper=0.5)
     if not path.exists():
         raise DataError(f"{path}: no such data set; --data names a folder or CSV file of a known layout")
-    path = _as_seen_from_here(path)
+    path = _relative_to_working_directory(path)
     table_of = layouts.read("auto", path)
     synthetic = any(table_of.root.glob("SYNTHETIC*"))
     count, classes = len(table_of), tuple(table_of.classes)
@@ -93,7 +93,7 @@ def prepare(table: int, path: Path | None, out: Path, budget: float | None, log:
     return PaperImages(path, called, classes, count, synthetic, same)
 
 
-def _as_seen_from_here(path: Path) -> Path:
-    """Return `path` relative to the working directory if it lies below: recipes are the same however it was written."""
-    whole, here = path.resolve(), Path.cwd()
-    return whole.relative_to(here) if whole.is_relative_to(here) else whole
+def _relative_to_working_directory(path: Path) -> Path:
+    """Return `path` relative to the working directory if it lies below, so that equal paths give equal recipes."""
+    absolute, here = path.resolve(), Path.cwd()
+    return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute

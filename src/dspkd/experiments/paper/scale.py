@@ -1,6 +1,6 @@
-"""At what scale a table is trained: networks, resolution, epochs, seeds; chosen for a wall-clock limit.
+"""The scale at which a table is trained: networks, resolution, epochs, seeds; chosen for a wall-clock limit.
 
-All numbers of the full scale are inferred: the paper prints none but what its FLOPs tell, which fit 224 pixels.
+All numbers of the full scale are inferred: the paper prints none but its FLOPs, which fit 224 pixels.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from dataclasses import dataclass, field, replace
 from dspkd.errors import RecipeError
 
 VIEWS = 64
-"""Different images of an image that students are shown, as in the recipes for dermoscopy-150."""
+"""Augmented views of an image, as in the recipes for dermoscopy-150."""
 
 LEAST_EPOCHS, GOOD_EPOCHS, FULL_EPOCHS = 4, 15, 150
-"""Of a student, all stages together: what two stages with a warm-up need; below which a larger scale is not worth its
-time; the full scale (100 and 50 in two stages). Inferred."""
+"""Epochs of a student, all stages together: what two stages with a warm-up need; below which a larger scale is not
+worth its time; at full scale (100 and 50 in two stages). Inferred."""
 
 SEEDS = 3
 
 METHOD, TEACHER_FORWARD = 1.5, 1 / 3
-"""What a method's own layers add to a student's step, and a teacher's answer as a share of its training step.
-Inferred; what a table took is printed beside what was expected."""
+"""Time of a method's step relative to a plain student's, and of a teacher's forward pass relative to its training step.
+Inferred; the time that a table took is printed beside the expected one."""
 
 
 @dataclass(frozen=True)
 class Networks:
-    """Which networks stand for the paper's.
+    """The networks that stand in for the paper's.
 
     Attributes
     ----------
     name
-        Of the choice.
+        Name of the choice.
     teachers
         ``{the paper's name: ours}``, in the paper's order.
     student
@@ -70,7 +70,7 @@ TINY = Networks("tiny", {"Res2Net101": "tiny_wide"}, "tiny", False, (3e-3, 3e-3,
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a reproduction is."""
+    """The scale of a reproduction."""
 
     networks: Networks = PAPER
     size: int = 224
@@ -81,12 +81,12 @@ class Scale:
 
 FULL = Scale()
 RUNGS = ((TINY, 48), (TINY, 64), (SMALL, 64), (SMALL, 96), (SMALL, 128), (PAPER, 128), (PAPER, 224))
-"""Scales from the cheapest to the dearest, as networks and resolution."""
+"""Scales from the cheapest to the most expensive, as networks and resolution."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of an epoch on these data, as measured: of a student, of a teacher, and of what starts and ends a run."""
+    """Measured seconds of an epoch of a student and of a teacher, and of the start and end of a run."""
 
     student: float
     teacher: float
@@ -95,22 +95,22 @@ class Cost:
 
 @dataclass(frozen=True)
 class Work:
-    """How much a table trains: teachers, and students for each seed."""
+    """Runs of a table: teachers, and students for each seed."""
 
     teachers: int
     students: int
 
     def seconds(self, cost: Cost, scale: Scale) -> float:
-        """Return the wall-clock seconds that this is expected to take; a teacher trains as long as a student does."""
+        """Return the expected wall-clock seconds; a teacher trains for as many epochs as a student."""
         runs = self.students * scale.seeds
-        asked = min(scale.epochs, VIEWS) * TEACHER_FORWARD
-        teachers = self.teachers * ((scale.epochs + asked) * cost.teacher + cost.run)
+        forward = min(scale.epochs, VIEWS) * TEACHER_FORWARD
+        teachers = self.teachers * ((scale.epochs + forward) * cost.teacher + cost.run)
         return teachers + runs * (scale.epochs * METHOD * cost.student + cost.run)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A scale, the seconds it is expected to take, and what it gives up."""
+    """A scale, the expected seconds, and its reductions against the full scale."""
 
     scale: Scale
     seconds: float | None = None
@@ -123,12 +123,12 @@ def parse_budget(text: str) -> float:
     Raises
     ------
     RecipeError
-        It is not written so.
+        It is not of this form.
     """
-    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
-    if not text.strip() or found is None or not any(map(float, (each or 0 for each in found.groups()))):
-        raise RecipeError(f"--budget {text!r}: want hours, minutes, seconds, such as 2h, 90m, 1h30m or 45s")
-    return sum(float(each or 0) * unit for each, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    if not text.strip() or match is None or not any(map(float, (each or 0 for each in match.groups()))):
+        raise RecipeError(f"--budget {text!r}: expected hours, minutes, seconds, such as 2h, 90m, 1h30m or 45s")
+    return sum(float(each or 0) * unit for each, unit in zip(match.groups(), (3600, 60, 1), strict=True))
 
 
 def choose(
@@ -139,25 +139,25 @@ def choose(
 ) -> Choice:
     """Return the largest scale that fits into `budget` seconds.
 
-    Rungs are measured from the cheapest, until one no longer fits with `SEEDS` seeds and `GOOD_EPOCHS` epochs; the last
-    that did gets as many epochs as the budget has time for. Where even the first does not fit, epochs and then seeds
-    are given up; the least that can be done is done, whatever it takes.
+    Scales are measured from the cheapest, until one no longer fits with `SEEDS` seeds and `GOOD_EPOCHS` epochs; the
+    last that fits gets as many epochs as the budget allows. If not even the first fits, epochs and then seeds are
+    reduced to the minimum, whatever time that takes.
 
     Parameters
     ----------
     budget
         Seconds.
     work
-        What the table trains with these networks.
+        Returns the runs of the table with these networks.
     measure
-        Seconds of an epoch at a scale.
+        Returns the cost of an epoch at a scale.
     weights
-        Which first weights these networks can have here, and why not better ones.
+        Returns the initial weights that these networks can have here, and why not better ones.
     """
     best: tuple[Scale, Cost, str] | None = None
     for networks, size in RUNGS:
-        first, why = weights(networks)
-        scale = Scale(networks, size, GOOD_EPOCHS, SEEDS, first)
+        initial, why = weights(networks)
+        scale = Scale(networks, size, GOOD_EPOCHS, SEEDS, initial)
         cost = measure(scale)
         fits = work(networks).seconds(cost, scale) <= budget
         if best is None or fits:
@@ -185,21 +185,23 @@ def _filled(scale: Scale, cost: Cost, work: Work, budget: float) -> Scale:
 
 
 def given_up(scale: Scale, why: str = "", *, late: bool = False) -> tuple[str, ...]:
-    """Return, against the full scale, what this one gives up; a sentence each."""
-    said = []
+    """Return the reductions of a scale against the full scale, a sentence each."""
+    reductions = []
     if scale.networks is not FULL.networks:
         teachers = ", ".join(f"{ours} for {paper}" for paper, ours in scale.networks.teachers.items())
-        said.append(f"networks: {scale.networks.student} as the student, {teachers}, not the paper's")
+        reductions.append(f"networks: {scale.networks.student} as the student, {teachers}, not the paper's")
     if len(scale.networks.teachers) < len(FULL.networks.teachers):
-        said.append(f"teachers: {len(scale.networks.teachers)} of the {len(FULL.networks.teachers)} in tables 2 and 3")
+        reductions.append(
+            f"teachers: {len(scale.networks.teachers)} of the {len(FULL.networks.teachers)} in tables 2 and 3"
+        )
     if scale.size < FULL.size:
-        said.append(f"resolution: {scale.size} px, not {FULL.size}")
+        reductions.append(f"resolution: {scale.size} px, not {FULL.size}")
     if scale.epochs < FULL.epochs:
-        said.append(f"epochs: {scale.epochs}, not {FULL.epochs}")
+        reductions.append(f"epochs: {scale.epochs}, not {FULL.epochs}")
     if scale.seeds < FULL.seeds:
-        said.append(f"seeds: {scale.seeds}, not {FULL.seeds}; with one there is no verdict")
+        reductions.append(f"seeds: {scale.seeds}, not {FULL.seeds}; with one seed nothing is tested")
     if scale.weights != FULL.weights:
-        said.append("ImageNet weights: none" + (f" ({why})" if why else ""))
+        reductions.append("ImageNet weights: none" + (f" ({why})" if why else ""))
     if late:
-        said.append("the limit itself: this is the least that gives the table, and is expected to take longer")
-    return tuple(said)
+        reductions.append("the limit itself: this is the smallest scale, and is expected to take longer")
+    return tuple(reductions)

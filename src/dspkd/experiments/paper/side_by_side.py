@@ -1,4 +1,4 @@
-"""A table of a paper with our figures beside it, and why the two do not compare; as Markdown, CSV and LaTeX."""
+"""A table of the paper with our figures beside it, and why they are not comparable; as Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class OurFigure:
     Attributes
     ----------
     mean
-        Over seeds.
+        Mean over seeds.
     sd
         Standard deviation over seeds (n - 1); None for one run.
     low, high
-        Its 95 % interval, over lesions and seeds; None where it has none.
+        Its 95 % interval, over lesions and seeds; None if there is none.
     runs
-        How many there are.
+        Number of runs.
     digits
-        To be printed after the point.
+        Decimals to print.
     """
 
     mean: float
@@ -36,12 +36,12 @@ class OurFigure:
     digits: int = 2
 
     def __str__(self) -> str:
-        said = self._number(self.mean)
+        text = self._number(self.mean)
         if self.sd is not None:
-            said += f" ± {self._number(self.sd)}"
+            text += f" ± {self._number(self.sd)}"
         if self.low is not None and self.high is not None:
-            said += f" [{self._number(self.low)}, {self._number(self.high)}]"
-        return said
+            text += f" [{self._number(self.low)}, {self._number(self.high)}]"
+        return text
 
     def _number(self, value: float) -> str:
         return f"{value:,.{self.digits}f}"
@@ -49,7 +49,7 @@ class OurFigure:
 
 @dataclass(frozen=True)
 class TableCell:
-    """What the paper prints, and what we have: a figure, a word, or nothing."""
+    """The paper's figure as printed, and ours: a figure, a word, or None."""
 
     paper: str = ""
     ours: OurFigure | str | None = None
@@ -57,7 +57,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of the table; `because` numbers the reasons, from 1, why its two figures do not compare."""
+    """A row of the table; `because` has the numbers, from 1, of the reasons why its figures are not comparable."""
 
     name: str
     cells: tuple[TableCell, ...]
@@ -70,30 +70,30 @@ class TableRow:
 
     @property
     def measured(self) -> bool:
-        """Return whether we have anything in it."""
+        """Return whether we have a figure for it."""
         return any(cell.ours is not None for cell in self.cells)
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """A table of the paper, reproduced as far as it was.
+    """A reproduced table of the paper.
 
     Attributes
     ----------
     number, title
-        Of the paper's table.
+        Number and title of the paper's table.
     caption
-        On what ours was measured; sentences.
+        What ours was measured on, in sentences.
     columns
         Headings of the cells.
     lines
         Rows.
     reasons
-        Why figures do not compare; rows name them by number.
+        Why figures are not comparable; rows refer to them by number.
     notes
-        What else a reader must know, and what the figures mean.
+        What the figures mean, and other notes.
     given_up
-        What a budget took away.
+        Reductions for the budget.
     synthetic
         Whether our images are drawings.
     """
@@ -114,7 +114,7 @@ class SideBySide:
         return f"Table {self.number}: {self.title}"
 
 
-SYNTHETIC = "Synthetic data: drawings, not photographs. No number of ours here says anything about skin."
+SYNTHETIC = "Synthetic data: drawings, not photographs. No figure of ours here is evidence about skin."
 
 
 def markdown(table: SideBySide) -> str:
@@ -125,23 +125,23 @@ def markdown(table: SideBySide) -> str:
             rows.append([f"{line.name}, paper", *(cell.paper or DASH for cell in line.cells), ""])
         if line.measured:
             rows.append([f"**{line.name}, ours**", *map(_ours, line.cells), _numbered(line)])
-    written = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    body = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in written)
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    body = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
     parts = [f"# {table.heading}", *([f"**{SYNTHETIC}**"] if table.synthetic else []), table.caption, body]
     if table.reasons:
         parts.append(
             "Not comparable because:\n\n" + "\n".join(f"{n}. {r}" for n, r in enumerate(table.reasons, start=1))
         )
-    for title, listed in (("Given up for the budget:", table.given_up), ("Notes:", table.notes)):
+    for title, listed in (("Reduced for the budget:", table.given_up), ("Notes:", table.notes)):
         if listed:
             parts.append(f"{title}\n\n" + "\n".join(f"- {each}" for each in listed))
     return "\n\n".join(parts) + "\n"
 
 
 def as_csv(table: SideBySide) -> str:
-    """Return the table as CSV, a line for each row and column; of our intervals and spreads all digits."""
-    written = io.StringIO()
-    rows = csv.writer(written, lineterminator="\n")
+    """Return the table as CSV, a line for each row and column, with all digits of our figures."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["table", "row", "column", "paper", "ours", "sd", "low", "high", "runs", "not_comparable_because"])
     for line in table.lines:
         because = "; ".join(table.reasons[number - 1] for number in line.because)
@@ -150,16 +150,16 @@ def as_csv(table: SideBySide) -> str:
                 continue
             ours: Sequence[object] = ["", "", "", "", ""]
             if isinstance(cell.ours, OurFigure):
-                known = (cell.ours.mean, cell.ours.sd, cell.ours.low, cell.ours.high)
-                ours = [*("" if value is None else f"{value:.6g}" for value in known), cell.ours.runs]
+                values = (cell.ours.mean, cell.ours.sd, cell.ours.low, cell.ours.high)
+                ours = [*("" if value is None else f"{value:.6g}" for value in values), cell.ours.runs]
             elif cell.ours is not None:
                 ours = [cell.ours, "", "", "", ""]
             rows.writerow([table.number, line.name, column, cell.paper, *ours, because if cell.ours else ""])
-    return written.getvalue()
+    return text.getvalue()
 
 
 def latex(table: SideBySide) -> str:
-    """Return the table as LaTeX, for the package booktabs."""
+    """Return the table as LaTeX; needs the package booktabs."""
     lines = [
         r"\begin{table}",
         rf"\caption{{{_tex(table.heading)}. {_tex(SYNTHETIC + ' ') if table.synthetic else ''}{_tex(table.caption)}}}",

@@ -1,4 +1,4 @@
-"""A table of the paper with ours beside it, as a page; and in all four forms, as files."""
+"""Write a table of the paper with ours beside it as Markdown, CSV, LaTeX and HTML."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def write(table: SideBySide, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"table{table.number}"
     forms = {".md": side_by_side.markdown, ".csv": side_by_side.as_csv, ".tex": side_by_side.latex}
-    written = []
+    paths = []
     for suffix, form in forms.items():
         path = stem.with_suffix(suffix)
         write_text(path, form(table))
-        written.append(path)
+        paths.append(path)
     page = render(
         "reproduction.html",
         stem.with_suffix(".html"),
@@ -32,4 +32,4 @@ def write(table: SideBySide, folder: Path) -> list[Path]:
         disclaimer=wording.DISCLAIMER,
         figure=lambda ours: isinstance(ours, OurFigure),
     )
-    return [*written, page]
+    return [*paths, page]

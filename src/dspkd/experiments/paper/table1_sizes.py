@@ -1,4 +1,4 @@
-"""Table 1: sizes and arithmetic of the networks, counted; accuracy only where finished runs are given."""
+"""Table 1: parameters and multiply-accumulates of the networks; scores only of finished runs that are given."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _OURS = {
 _INTERVALS = {"accuracy": "accuracy", "f1": "f1_macro"}
 
 _COUNTED = (
-    "Parameters: with the classifier, at the class count at which the paper's figure comes out, which is named in the "
-    "row. GMACs: what the paper calls FLOPs, by the rule that gives all its figures (inferred): without the "
+    "Parameters: with the classifier, for the number of classes that reproduces the paper's figure, given in the row. "
+    "GMACs: what the paper calls FLOPs, by the rule that reproduces all its figures (inferred): without the "
     "classifier, with 2 for each element of a batch normalisation. dspkd models --table has both ways of counting."
 )
 _SCORES = (
-    "Precision, specificity and F1 are macro / weighted by images: which the paper means is not said, and its macro "
+    "Precision, specificity and F1 are macro / weighted by images: the paper does not state which, and its "
     "specificity cannot be macro (dspkd claims paper)."
 )
 
 
 def build(runs: Sequence[Path] = ()) -> SideBySide:
-    """Return table 1 with the figures of these runs, each of one of its networks.
+    """Return table 1 with the scores of these runs, each of one of its networks.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def build(runs: Sequence[Path] = ()) -> SideBySide:
     for network in dict.fromkeys(row.network for row in paper):
         both = {row.data: row for row in paper if row.network == network}
         size = sizes[network]
-        assert size.paper_classes is not None, "all networks of table 1 have the paper's sizes"
+        assert size.paper_classes is not None, "the paper prints the sizes of all networks of table 1"
         first = both["ISIC2019"]
         cells = [
             TableCell(str(first.figures["parameters"]), OurFigure(size.parameters[size.paper_classes] / 1e6, digits=3)),
@@ -67,20 +67,22 @@ def build(runs: Sequence[Path] = ()) -> SideBySide:
         why = [reason for data, tested in chosen.items() if tested for reason in _why(tested.run, data)]
         name = f"{first.model} ({size.paper_classes} classes)"
         lines.append(TableRow(name, tuple(cells), reasons.number(why)))
-    given = f" Scores of ours: from {len(sources)} runs." if sources else " Scores of ours: none, for no run was given."
-    strangers = [
+    given = (
+        f" Scores of ours: from {len(sources)} runs." if sources else " Scores of ours: none, since no run was given."
+    )
+    unlisted = [
         f"{run.folder}: {run.result.model} is none of the networks of table 1"
         for run in sources
         if not any(run.result.model == row.network for row in paper)
     ]
     return SideBySide(
         number=1,
-        title="Networks that could teach or be taught",
+        title="Candidate teacher and student networks",
         caption=f"Ours: counted on the networks as built here, nothing trained.{given}",
         columns=tuple(columns),
         lines=tuple(lines),
-        reasons=tuple(reasons.told),
-        notes=(_COUNTED, *([_SCORES] if sources else []), *strangers),
+        reasons=tuple(reasons.listed),
+        notes=(_COUNTED, *([_SCORES] if sources else []), *unlisted),
         synthetic=any(run.data.synthetic for run in sources),
     )
 
@@ -92,7 +94,7 @@ class _Tested:
 
 
 def _newest(runs: Sequence[Run], classes: tuple[str, ...], data: str) -> _Tested | None:
-    """Return the last given run of a network on this data set: one of its classes, or for PSD one of other classes."""
+    """Return the last of the runs with the classes of this data set; for PSD, else the last with other classes."""
     fitting = [run for run in runs if set(run.result.classes) == set(classes)]
     if data == "PSD":
         isic = set(paper_classes(2))
@@ -118,10 +120,10 @@ def _score(tested: _Tested, metric: str) -> OurFigure | str:
 
 
 def _why(run: Run, data: str) -> list[str]:
-    drawn = "synthetic drawings" if run.data.synthetic else run.data.path
+    source = "synthetic drawings" if run.data.synthetic else run.data.path
     counted = f"{len(run.test):,} test images of {len(set(run.test.groups)):,} lesions or patients"
     private = "the paper's PSD-Dataset is private" if data == "PSD" else "the paper's test images are not known"
     return [
-        f"data: {private}; ours are {drawn}, {counted}, split as the run's page says",
+        f"data: {private}; ours are {source}, {counted}, split as the run's report states",
         "training: the paper prints no settings, so those of the run are ours (inferred); one run, one seed",
     ]

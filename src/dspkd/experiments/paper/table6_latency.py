@@ -1,4 +1,4 @@
-"""Table 6: what one image costs each network, timed one way: torch eager, and ONNX Runtime where it is installed."""
+"""Table 6: inference time of one image for each network, in eager torch and, if installed, in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from dspkd.runs.run_folder import read as read_run
 SIDE, CLASSES = 224, 8
 
 _MACHINE = "machine: the paper names neither the machine nor the protocol of its times"
-_IMAGES = "top-1: ours is of other images, and of one run each"
-_SIZE = "parameters: distillation leaves the graph as it is; 1.13 and 1.09 M are no size of ShuffleNetV2"
-_STAND_IN = "network: wide_shufflenet is a stand-in, for the plan of the paper's network is not published (inferred)"
+_IMAGES = "top-1: ours is for other images, one run each"
+_SIZE = "parameters: distillation does not change the graph; 1.13 and 1.09 M are no size of ShuffleNetV2"
+_STAND_IN = "network: wide_shufflenet is a stand-in, since the paper's architecture is not published (inferred)"
 
 
 def build(runs: Sequence[Path], log: Callable[[str], None]) -> SideBySide:
-    """Return table 6: the networks of its rows, timed here; top-1 where a run is given.
+    """Return table 6: the networks of its rows, timed on this machine; top-1 of the runs that are given.
 
-    Each row is built and timed by itself, the distilled students too: they are the student's graph, and how much their
-    times differ is what the measurement errs.
+    Each row is built and timed by itself, the distilled students too: they have the student's graph, so the differences
+    of their times show the measurement error.
 
     Raises
     ------
@@ -58,18 +58,18 @@ def build(runs: Sequence[Path], log: Callable[[str], None]) -> SideBySide:
         title="Inference time",
         caption=(
             f"Ours: {SIDE} px, {CLASSES} classes, {PROTOCOL}; {platform.machine()}, torch {torch.__version__} eager"
-            f"{' and ONNX Runtime, both in float32' if exported else ', float32'}. Weights are random, which no time "
-            "depends on."
+            f"{' and ONNX Runtime, both in float32' if exported else ', float32'}. Weights are random, which does "
+            "not affect the times."
         ),
         columns=("top-1, %", "parameters, M", "torch, s", "torch p95, s", "ONNX Runtime, s", "ONNX Runtime p95, s"),
         lines=tuple(lines),
-        reasons=tuple(reasons.told),
+        reasons=tuple(reasons.listed),
         notes=(
             "The three rows of ShuffleNetV2 are one graph, built and timed three times: their medians in torch differ "
-            f"by a factor of {max(same) / min(same):.2f}, the error of this measurement. The paper's differ by 3.1.",
-            "Seconds are medians, and 95th percentiles (p95). The student alone is timed: no teacher and no layer of a "
-            "method is there when it answers.",
-            *(() if exported else ("ONNX Runtime: not timed; pip install 'dspkd[export]' brings it.",)),
+            f"by a factor of {max(same) / min(same):.2f}, the measurement error. The paper's differ by 3.1.",
+            "Seconds are medians, and 95th percentiles (p95). The student alone is timed, without a teacher or layers "
+            "of a method.",
+            *(() if exported else ("ONNX Runtime: not timed; install it with pip install 'dspkd[export]'.",)),
         ),
         synthetic=any(run.data.synthetic for run in sources),
     )
@@ -83,36 +83,36 @@ def _network(row: ClaimRow, seed: int) -> Tapped:
 def _eager(network: Tapped) -> Callable[[], object]:
     image = torch.rand(1, 3, SIDE, SIDE)
 
-    def answer() -> object:
+    def call() -> object:
         with torch.inference_mode():
             return network(image)
 
-    return answer
+    return call
 
 
 def _exported(networks: dict[str, Tapped], log: Callable[[str], None]) -> dict[str, Callable[[], object]]:
-    """Return what asks each network in ONNX Runtime; nothing where that is not installed."""
+    """Return a call of each network in ONNX Runtime; none if that is not installed."""
     try:
         import onnxruntime  # noqa: F401
 
         from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
         from dspkd.deploy.export.onnx_graph import to_onnx
     except ModuleNotFoundError as error:
-        log(f"ONNX Runtime is left out: {error.name} is not installed")
+        log(f"ONNX Runtime is not timed: {error.name} is not installed")
         return {}
     image = {INPUT: torch.rand(1, 3, SIDE, SIDE).numpy()}
 
-    def asks(model: bytes) -> Callable[[], object]:
-        answering = session(model)
-        return lambda: answering.run([OUTPUT], image)
+    def call(model: bytes) -> Callable[[], object]:
+        loaded = session(model)
+        return lambda: loaded.run([OUTPUT], image)
 
-    return {f"{model}: onnx": asks(to_onnx(network, SIDE)) for model, network in networks.items()}
+    return {f"{model}: onnx": call(to_onnx(network, SIDE)) for model, network in networks.items()}
 
 
 def _line(
     row: ClaimRow, network: Tapped, timed: dict[str, Latency], sources: Sequence[Run], reasons: Reasons
 ) -> TableRow:
-    run = next((run for run in reversed(sources) if _is(run, row)), None)
+    run = next((run for run in reversed(sources) if _matches(run, row)), None)
     cells = [
         TableCell(str(row.figures["accuracy"]), of_run(resample([run.test])["accuracy"]) if run else None),
         TableCell(
@@ -121,10 +121,10 @@ def _line(
         *_times(str(row.figures["time"]), timed[f"{row.model}: torch"]),
         *_times("", timed.get(f"{row.model}: onnx")),
     ]
-    own = [_MACHINE, *([_IMAGES] if run else []), *([_SIZE] if row.role == "student" else [])]
-    own += [_STAND_IN] if row.network == "wide_shufflenet" else []
-    shown = {"teacher": f"{row.model} (T)", "baseline": f"{row.model} (S)", "student": f"T/S + {row.model}"}
-    return TableRow(shown.get(row.role or "", row.model), tuple(cells), reasons.number(own))
+    why = [_MACHINE, *([_IMAGES] if run else []), *([_SIZE] if row.role == "student" else [])]
+    why += [_STAND_IN] if row.network == "wide_shufflenet" else []
+    names = {"teacher": f"{row.model} (T)", "baseline": f"{row.model} (S)", "student": f"T/S + {row.model}"}
+    return TableRow(names.get(row.role or "", row.model), tuple(cells), reasons.number(why))
 
 
 def _times(printed: str, took: Latency | None) -> list[TableCell]:
@@ -136,8 +136,8 @@ def _times(printed: str, took: Latency | None) -> list[TableCell]:
     ]
 
 
-def _is(run: Run, row: ClaimRow) -> bool:
-    """Return whether a run is of a row: of its network; a distilled student of its method, the others of none."""
+def _matches(run: Run, row: ClaimRow) -> bool:
+    """Return whether a run has the row's network and, for a distilled student, its method; else no teacher."""
     method = run.result.name.partition("+")[0].replace("_", "-").upper()
     return run.result.model == row.network and (
         method == row.model if row.role == "student" else run.result.teacher is None

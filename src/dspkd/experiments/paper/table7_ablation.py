@@ -1,4 +1,4 @@
-"""Table 7: the steps of DSP-KD one by one, and the controls that it lacks."""
+"""Table 7: the ablation of DSP-KD, and the controls that the paper lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dspkd.experiments.paper.claims.rows import ClaimRow
 from dspkd.experiments.paper.side_by_side import TableCell, TableRow
 from dspkd.experiments.paper.training_grid import PLAIN
 
-SHOWN = {
+STEPS = {
     "MGD": ("S + MGD (a)", PLAIN),
     "MGD + HF": ("S + MGD + HF (stage 1)", "mgd"),
     "Vanilla-KD": ("S + VKD (b)", PLAIN),
@@ -19,7 +19,7 @@ SHOWN = {
     "MGD + HF + VKD": ("S + MGD + HF + VKD", "hierarchical_fusion"),
     "DSP-KD": ("S + MGD + HF + NKD (DSP-KD)", "hierarchical_fusion"),
 }
-"""``{model: (row as printed, arm that the gain is counted from)}``."""
+"""``{model: (row as printed, method that the gain refers to)}``."""
 
 CONTROLS = {
     "dsp_kd_no_mask": "Control: DSP-KD, mask ratio 0",
@@ -29,58 +29,56 @@ CONTROLS = {
     "normkd": "Control: stage 2 alone, budget of both",
 }
 
-Told = Mapping[tuple[str, str, str], Verdict]
+Verdicts = Mapping[tuple[str, str, str], Verdict]
 
 _NOTES = [
-    "Δ and verdict are against the step that the paper names (S, a, b or stage 1); those of controls against DSP-KD.",
-    "Every row has the epochs of both stages together, so that stage 1 alone and stage 2 alone are the budget-matched "
-    "controls, and stand twice; whether the paper's rows had equal budgets is not known.",
+    "Δ and result are against the step that the paper names (S, a, b or stage 1); those of controls against DSP-KD.",
+    "Every row has the epochs of both stages together, so stage 1 alone and stage 2 alone are the budget-matched "
+    "controls, and are listed twice; whether the paper's rows had equal budgets is not known.",
 ]
 
 
-def lines(setting: TableSetup) -> tuple[tuple[str, ...], list[TableRow], list[str]]:
+def lines(setup: TableSetup) -> tuple[tuple[str, ...], list[TableRow], list[str]]:
     """Return the columns, the rows and the notes of table 7."""
-    (teacher,) = setting.teachers
+    (teacher,) = setup.teachers
     steps = {
-        step.arm: (setting.arm(step, teacher), setting.arm(SHOWN[step.paper][1], teacher))
-        for step in training_grid.LADDER
+        step.arm: (setup.arm(step, teacher), setup.arm(STEPS[step.paper][1], teacher))
+        for step in training_grid.ABLATION
     }
-    controls = {name: (setting.arm(name, teacher), setting.arm("dsp_kd", teacher)) for name in CONTROLS}
-    told = _compared(setting, [*steps.values(), *controls.values()])
-    columns = ("accuracy, %", "Δ accuracy", "balanced accuracy, %", "macro F1, %", "verdict")
-    made = [
-        setting.line("ShuffleNetV2 (S)", _cells(setting, (PLAIN, ""), _row(setting, "ShuffleNetV2"), {}), [teacher])
-    ]
-    for step in training_grid.LADDER:
-        cells = _cells(setting, steps[step.arm], _row(setting, step.paper), told)
-        made.append(setting.line(SHOWN[step.paper][0], cells, [teacher], [step.doubt]))
-    for name, shown in CONTROLS.items():
-        made.append(setting.line(shown, _cells(setting, controls[name], None, told), [teacher]))
-    return columns, made, _NOTES
+    controls = {name: (setup.arm(name, teacher), setup.arm("dsp_kd", teacher)) for name in CONTROLS}
+    results = _compared(setup, [*steps.values(), *controls.values()])
+    columns = ("accuracy, %", "Δ accuracy", "balanced accuracy, %", "macro F1, %", "result")
+    rows = [setup.line("ShuffleNetV2 (S)", _cells(setup, (PLAIN, ""), _row(setup, "ShuffleNetV2"), {}), [teacher])]
+    for step in training_grid.ABLATION:
+        cells = _cells(setup, steps[step.arm], _row(setup, step.paper), results)
+        rows.append(setup.line(STEPS[step.paper][0], cells, [teacher], [step.doubt]))
+    for name, title in CONTROLS.items():
+        rows.append(setup.line(title, _cells(setup, controls[name], None, results), [teacher]))
+    return columns, rows, _NOTES
 
 
-def _row(setting: TableSetup, model: str) -> ClaimRow:
-    return next(row for row in setting.paper if (row.table, row.model) == ("table 7", model))
+def _row(setup: TableSetup, model: str) -> ClaimRow:
+    return next(row for row in setup.paper if (row.table, row.model) == ("table 7", model))
 
 
-def _compared(setting: TableSetup, pairs: Sequence[tuple[str, str]]) -> Told:
-    """Return the verdicts of those pairs of which both have a run, by arm, base and metric."""
-    there = [pair for pair in pairs if set(pair) <= set(setting.arms)]
-    names = dict.fromkeys(name for pair in there for name in pair)
-    if not there:
+def _compared(setup: TableSetup, pairs: Sequence[tuple[str, str]]) -> Verdicts:
+    """Return the verdicts of the pairs of which both have a run, by method, base and metric."""
+    complete = [pair for pair in pairs if set(pair) <= set(setup.arms)]
+    names = dict.fromkeys(name for pair in complete for name in pair)
+    if not complete:
         return {}
-    told = verdicts({name: [predictions(run) for run in setting.arms[name].runs] for name in names}, there)
-    return {(verdict.one, verdict.other, verdict.metric): verdict for verdict in told}
+    results = verdicts({name: [predictions(run) for run in setup.arms[name].runs] for name in names}, complete)
+    return {(verdict.one, verdict.other, verdict.metric): verdict for verdict in results}
 
 
-def _cells(setting: TableSetup, pair: tuple[str, str], row: ClaimRow | None, told: Told) -> list[TableCell]:
-    found = setting.arms.get(pair[0])
-    gain, decides = (told.get((*pair, metric)) for metric in ("accuracy", "balanced_accuracy"))
+def _cells(setup: TableSetup, pair: tuple[str, str], row: ClaimRow | None, results: Verdicts) -> list[TableCell]:
+    arm = setup.arms.get(pair[0])
+    gain, primary = (results.get((*pair, metric)) for metric in ("accuracy", "balanced_accuracy"))
     delta = f"{row.delta.value:+.2f}" if row and row.delta else ""
     return [
-        TableCell(str(row.figures["accuracy"]) if row else "", of_arm(found, "accuracy")),
+        TableCell(str(row.figures["accuracy"]) if row else "", of_arm(arm, "accuracy")),
         TableCell(delta, of_difference(gain) if gain else None),
-        TableCell("", of_arm(found, "balanced_accuracy")),
-        TableCell("", of_arm(found, "f1_macro")),
-        TableCell("", word(decides) if decides else None),
+        TableCell("", of_arm(arm, "balanced_accuracy")),
+        TableCell("", of_arm(arm, "f1_macro")),
+        TableCell("", word(primary) if primary else None),
     ]

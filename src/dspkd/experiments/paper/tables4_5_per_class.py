@@ -1,4 +1,4 @@
-"""Tables 4 and 5: F1 of each class, of each method under the first teacher."""
+"""Tables 4 and 5: F1 of each class for each method with the first teacher."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from dspkd.experiments.paper.side_by_side import TableCell, TableRow
 from dspkd.experiments.paper.training_grid import PLAIN
 
 
-def lines(setting: TableSetup) -> tuple[tuple[str, ...], list[TableRow], list[str]]:
+def lines(setup: TableSetup) -> tuple[tuple[str, ...], list[TableRow], list[str]]:
     """Return the columns, the rows and the notes of table 4 or 5."""
-    printed = paper_classes(setting.table)
-    others = tuple(name for name in setting.dataset.classes if name not in printed)
+    printed = paper_classes(setup.table)
+    others = tuple(name for name in setup.dataset.classes if name not in printed)
     classes = (*printed, *others)
     columns = (*(f"{name}: F1, %" for name in classes), "macro F1, %", "accuracy, %", "balanced accuracy, %")
-    made = [_line(setting, "Student, plain", PLAIN, classes, None, [])]
-    for step in training_grid.STEPS[setting.table]:
-        row = next(row for row in setting.paper if row.model == step.paper and row.f1_of)
-        made.append(_line(setting, step.paper, step.arm, classes, row, [step.doubt, *row.supposes.values()]))
-    notes = ["A class without an image in our test part has no figure of ours, and is left out of macro F1."]
+    rows = [_line(setup, "Student, plain", PLAIN, classes, None, [])]
+    for step in training_grid.STEPS[setup.table]:
+        row = next(row for row in setup.paper if row.model == step.paper and row.f1_of)
+        rows.append(_line(setup, step.paper, step.arm, classes, row, [step.doubt, *row.assumes.values()]))
+    notes = ["A class without an image in our test set has no figure of ours, and is left out of macro F1."]
     if others:
-        notes.append("Our classes are not all the paper's: where the names differ, no figure stands beside its own.")
-    return columns, made, notes
+        notes.append("Some of our classes have other names than the paper's, and have columns of their own.")
+    return columns, rows, notes
 
 
 def _line(
-    setting: TableSetup, name: str, step: str, classes: Sequence[str], row: ClaimRow | None, doubts: Sequence[str]
+    setup: TableSetup, name: str, step: str, classes: Sequence[str], row: ClaimRow | None, doubts: Sequence[str]
 ) -> TableRow:
-    (teacher,) = setting.teachers
-    found = setting.arms.get(setting.arm(step, teacher))
-    scores = resample_f1([predictions(run) for run in found.runs]) if found else {}
+    (teacher,) = setup.teachers
+    arm = setup.arms.get(setup.arm(step, teacher))
+    scores = resample_f1([predictions(run) for run in arm.runs]) if arm else {}
     cells = [
         TableCell(str(row.f1_of[c]) if row and c in row.f1_of else "", of_runs(scores[c]) if c in scores else None)
         for c in classes
     ]
-    cells.append(TableCell(str(row.figures["f1"]) if row else "", of_arm(found, "f1_macro")))
-    cells += [TableCell("", of_arm(found, metric)) for metric in ("accuracy", "balanced_accuracy")]
-    return setting.line(name, cells, [teacher], doubts)
+    cells.append(TableCell(str(row.figures["f1"]) if row else "", of_arm(arm, "f1_macro")))
+    cells += [TableCell("", of_arm(arm, metric)) for metric in ("accuracy", "balanced_accuracy")]
+    return setup.line(name, cells, [teacher], doubts)

@@ -22,50 +22,50 @@ _SETS = {
 _NOTES = (
     f"Ours is mean ± standard deviation over seeds (n - 1) and, in brackets, a {CONFIDENCE:.0%} interval over lesions "
     "and seeds: lesions are bootstrapped, never images, and the variance of the seeds is added. The interval of "
-    "a single run, such as a teacher's or that of a table of one seed, is over lesions alone and speaks of that run.",
-    "Verdicts are of balanced accuracy, with p corrected by Holm for the pairs of the table; inconclusive does "
-    "not mean equal, and a true difference of the size called detectable is significant 80 % of the time.",
-    "All arms have the same images, split, first weights, batches and number of epochs. The epoch is chosen on "
-    "validation images.",
+    "a single run, such as a teacher's or that of a table of one seed, is over lesions alone and holds for that run.",
+    "Results are for balanced accuracy, with p corrected by Holm for the pairs of the table. Inconclusive does not "
+    "mean equal; detectable is the minimum detectable difference in percentage points, with 80 % power.",
+    "All methods have the same images, split, initial weights, batches and number of epochs. The epoch is chosen on "
+    "the validation set.",
 )
 
 
 def build(table: int, choice: Choice, dataset: PaperImages, results: Results) -> SideBySide:
-    """Return a table with what was trained for it.
+    """Return a table with the results of its training.
 
     Parameters
     ----------
     table
         2, 3, 4, 5 or 7.
     choice
-        The scale that was trained, and what it gave up.
+        The scale that was trained, and its reductions.
     dataset
-        On which.
+        The images that it was trained on.
     results
-        What `dspkd.experiments.compare.compare` says of the table's grid.
+        Results of the table's grid, from `dspkd.experiments.compare.compare`.
     """
-    setting = TableSetup(table, choice.scale, dataset, results)
+    setup = TableSetup(table, choice.scale, dataset, results)
     title, lines = _SETS[table]
-    columns, made, notes = lines(setting)
+    columns, rows, notes = lines(setup)
     failed = tuple(f"no result of {folder}: {error}" for folder, error in results.failed.items())
     return SideBySide(
         number=table,
         title=title,
-        caption=_caption(setting),
+        caption=_caption(setup),
         columns=columns,
-        lines=tuple(made),
-        reasons=tuple(setting.reasons.told),
+        lines=tuple(rows),
+        reasons=tuple(setup.reasons.listed),
         notes=(*failed, *notes, *_NOTES),
         given_up=choice.given_up,
         synthetic=dataset.synthetic,
     )
 
 
-def _caption(setting: TableSetup) -> str:
-    scale, networks = setting.scale, setting.scale.networks
-    tested = f"{counted(setting.results.images, 'test image')} of {counted(setting.results.groups, 'lesion')}"
-    taught_by = ", ".join(networks.teachers[teacher] for teacher in setting.teachers)
+def _caption(setup: TableSetup) -> str:
+    scale, networks = setup.scale, setup.scale.networks
+    tested = f"{counted(setup.results.images, 'test image')} of {counted(setup.results.groups, 'lesion')}"
+    taught_by = ", ".join(networks.teachers[teacher] for teacher in setup.teachers)
     return (
-        f"Ours: {setting.dataset.called}, split by lesion or patient; {tested}. Taught by {taught_by}, the student is "
+        f"Ours: {setup.dataset.called}, split by lesion or patient; {tested}. Teacher {taught_by}, student "
         f"{networks.student}; {scale.size} px, {scale.epochs} epochs, {counted(scale.seeds, 'seed')}."
     )

@@ -1,8 +1,8 @@
-"""What each table trains: methods and steps of the ablation as recipes, put into a grid for `compare`.
+"""The grid of each table: methods and steps of the ablation as recipes, for `compare`.
 
 The recipes are those for dermoscopy-150, with networks, resolution and epochs of the chosen scale. Labels are not
-smoothed, so that the paper's student S is the control `plain`. All have the same number of epochs: one-stage arms have
-those of both stages of DSP-KD, so that they are the budget-matched controls too.
+smoothed, so that the paper's student S is the control `plain`. All have the same number of epochs: one-stage methods
+have those of both stages of DSP-KD, so they are the budget-matched controls, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tomli_w
 
-from dspkd.experiments.compare.grid import Arm, Grid, GridTeacher
+from dspkd.experiments.compare.grid import Grid, GridMethod, GridTeacher
 from dspkd.experiments.paper.scale import Networks, Scale, Work
 from dspkd.runtime.files import write_text
 
@@ -28,17 +28,17 @@ class AblationStep:
     Attributes
     ----------
     arm
-        Its arm in the grid, less the teacher's name.
+        Its name in the grid, without the teacher's.
     recipe
-        Of ``dermoscopy150/``.
+        Its recipe in ``dermoscopy150/``.
     stages
-        One, two, or `head` for a first stage that trains the teacher's head.
+        `one`, `two`, or `head` for a first stage that trains the teacher's head.
     paper
-        What `dspkd.experiments.paper.claims` calls it in the paper's tables; empty for a control of ours.
+        Its name in the paper's tables, as in `dspkd.experiments.paper.claims`; empty for a control of ours.
     set
-        Settings of its own.
+        Its own settings.
     doubt
-        Why it is not surely the paper's method.
+        Why it may not be the paper's method.
     """
 
     arm: str
@@ -69,26 +69,26 @@ JOINT = AblationStep("dsp_kd_joint", "dsp_kd_joint")
 
 METHODS = (KD, WSLD, FITNETS, MGD, EML, SSD_KD, DSP_KD)
 PER_CLASS = (KD, FITNETS, SSD_KD, DSP_KD)
-LADDER = (MGD, FUSION, KD, NORMKD, THEN_KD, DSP_KD)
+ABLATION = (MGD, FUSION, KD, NORMKD, THEN_KD, DSP_KD)
 CONTROLS = (NO_MASK, SWAPPED, JOINT)
 
-STEPS = {2: METHODS, 3: METHODS, 4: PER_CLASS, 5: PER_CLASS, 7: (*LADDER, *CONTROLS)}
-"""``{table: steps}``, the plain student left out."""
+STEPS = {2: METHODS, 3: METHODS, 4: PER_CLASS, 5: PER_CLASS, 7: (*ABLATION, *CONTROLS)}
+"""``{table: steps}``, without the plain student."""
 
 
 def teachers(table: int, networks: Networks) -> tuple[str, ...]:
-    """Return the paper's names of the teachers that a table trains."""
+    """Return the teachers that a table trains, by the paper's names."""
     return tuple(networks.teachers)[: 3 if table in (2, 3) else 1]
 
 
 def work(table: int, networks: Networks) -> Work:
-    """Return how much a table trains with these networks: its steps for each teacher, and the two controls."""
+    """Return the number of runs of a table: its steps for each teacher, and the two controls."""
     taught_by = len(teachers(table, networks))
     return Work(taught_by, len(STEPS[table]) * taught_by + 2)
 
 
 def arm(step: AblationStep, teacher: str, scale: Scale) -> str:
-    """Return the name of a step's arm, the same in every table, so that tables share runs."""
+    """Return the name of a step's method, the same in every table, so that tables share runs."""
     return f"{step.arm}+{scale.networks.teachers[teacher]}"
 
 
@@ -96,9 +96,9 @@ def grid(table: int, scale: Scale, data: Path) -> Grid:
     """Return the grid of a table."""
     networks = scale.networks
     taught_by = teachers(table, networks)
-    arms = [Arm(recipe="dermoscopy150/plain", name=PLAIN, set=_settings(AblationStep(PLAIN, PLAIN), scale))]
-    arms += [
-        Arm(
+    methods = [GridMethod(recipe="dermoscopy150/plain", name=PLAIN, set=_settings(AblationStep(PLAIN, PLAIN), scale))]
+    methods += [
+        GridMethod(
             recipe=f"dermoscopy150/{step.recipe}",
             name=arm(step, teacher, scale),
             teachers=(networks.teachers[teacher],),
@@ -108,7 +108,7 @@ def grid(table: int, scale: Scale, data: Path) -> Grid:
         for step in STEPS[table]
     ]
     return Grid(
-        arms=tuple(arms),
+        methods=tuple(methods),
         seeds=tuple(range(scale.seeds)),
         teachers=tuple(taught(networks.teachers[teacher], scale) for teacher in taught_by),
         set=(f"data.path={_toml(str(data))}", f"images.size={scale.size}"),
@@ -116,7 +116,7 @@ def grid(table: int, scale: Scale, data: Path) -> Grid:
 
 
 def taught(network: str, scale: Scale) -> GridTeacher:
-    """Return a teacher of a grid; its images are fresh, and it trains as long as a student does."""
+    """Return a teacher of a grid; its augmented views are fresh, and it trains as many epochs as a student."""
     rate = f"stages.0.lr={scale.networks.rates[0]}"
     unsmoothed = "stages.0.terms.0.options.label_smoothing=0.0"
     settings = (*_network(network, scale), f"stages.0.epochs={scale.epochs}", rate, unsmoothed)
@@ -127,14 +127,14 @@ def write(grid: Grid, path: Path) -> None:
     """Write a grid as TOML, for a reader and for `dspkd compare`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = {
-        key: [dict(_said(each)) for each in value] if key in ("arms", "teachers") else value
+        key: [dict(_given(each)) for each in value] if key in ("methods", "teachers") else value
         for key, value in dataclasses.asdict(grid).items()
         if value
     }
     write_text(path, tomli_w.dumps(settings, multiline_strings=False))
 
 
-def _said(table: dict[str, object]) -> Sequence[tuple[str, object]]:
+def _given(table: dict[str, object]) -> Sequence[tuple[str, object]]:
     return [(key, value) for key, value in table.items() if value not in (None, (), [])]
 
 
@@ -143,7 +143,7 @@ def _network(name: str, scale: Scale) -> tuple[str, str]:
 
 
 def _settings(step: AblationStep, scale: Scale) -> tuple[str, ...]:
-    """Return what makes a recipe for dermoscopy-150 one of this scale."""
+    """Return the settings that adapt a recipe for dermoscopy-150 to this scale."""
     epochs, (_, first_rate, second_rate) = scale.epochs, scale.networks.rates
     lengths = {
         "one": (epochs,),
@@ -151,14 +151,14 @@ def _settings(step: AblationStep, scale: Scale) -> tuple[str, ...]:
         "head": (max(1, epochs // 5), epochs - max(1, epochs // 5)),
     }[step.stages]
     rates = (first_rate, first_rate if step.stages == "head" else second_rate)
-    made = [*_network(scale.networks.student, scale), *step.set]
+    settings = [*_network(scale.networks.student, scale), *step.set]
     for number, length in enumerate(lengths):
-        made += [f"stages.{number}.epochs={length}", f"stages.{number}.lr={rates[number]}"]
+        settings += [f"stages.{number}.epochs={length}", f"stages.{number}.lr={rates[number]}"]
         if not (step.stages == "head" and number == 0):  # that stage has no labels
-            made.append(f"stages.{number}.terms.0.options.label_smoothing=0.0")
+            settings.append(f"stages.{number}.terms.0.options.label_smoothing=0.0")
     if step is EML:
-        made.append(f"stages.0.terms.1.ramp.epochs={max(1, epochs // 4)}")
-    return tuple(made)
+        settings.append(f"stages.0.terms.1.ramp.epochs={max(1, epochs // 4)}")
+    return tuple(settings)
 
 
 def _toml(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Checks a table of results, ours or one typed from a paper: what cannot be, and what a reader should ask about.
+"""Check a table of results, ours or a published one, for figures that are impossible or need an explanation.
 
 Needs no torch, no images and no run: only the figures.
 """
@@ -25,28 +25,28 @@ RULES = (
     rules.accuracy_up,
     rules.gain_in_noise,
 )
-"""Each a function of a `ClaimTable`; its docstring says what it holds a table to."""
+"""Each a function of a `ClaimTable`; its docstring states the rule."""
 
 
 def check(rows: Iterable[ClaimRow]) -> list[ClaimFinding]:
-    """Return what each rule says of a table, gravest first; what lacks alike is told once."""
+    """Return the findings of all rules, most severe first; what could not be checked for one reason is one finding."""
     table = ClaimTable(rows)
-    found = [finding for rule in RULES for finding in rule(table)]
+    findings = [finding for rule in RULES for finding in rule(table)]
     order = list(Severity)
-    return sorted(_once(found), key=lambda finding: order.index(finding.severity))
+    return sorted(_merged(findings), key=lambda finding: order.index(finding.severity))
 
 
-def _once(found: Sequence[ClaimFinding]) -> list[ClaimFinding]:
-    """Return the findings with those that could not be checked for one reason put together."""
+def _merged(findings: Sequence[ClaimFinding]) -> list[ClaimFinding]:
+    """Return the findings, with those that could not be checked for one reason merged into one."""
     kept, missing = [], dict[tuple[str, str], list[str]]()
-    for finding in found:
+    for finding in findings:
         if finding.severity is Severity.UNCHECKED:
-            missing.setdefault((finding.rule, finding.says), []).append(finding.where)
+            missing.setdefault((finding.rule, finding.message), []).append(finding.where)
         else:
             kept.append(finding)
     return kept + [
-        ClaimFinding(rule, Severity.UNCHECKED, _listed(list(dict.fromkeys(where))), says)
-        for (rule, says), where in missing.items()
+        ClaimFinding(rule, Severity.UNCHECKED, _listed(list(dict.fromkeys(where))), message)
+        for (rule, message), where in missing.items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""Between which values a figure must lie, given others: what every confusion matrix obeys."""
+"""Bounds on a metric given others, which hold for every confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ Average = Literal["macro", "weighted"]
 def specificity_bounds(images: Sequence[float], accuracy: tuple[float, float], average: Average) -> tuple[float, float]:
     r"""Return the least and the greatest one-vs-rest specificity of a classifier with this accuracy.
 
-    Of N images, :math:`N_c` of class c, :math:`E = N (1 - a)` are answered wrongly. An image that is wrongly called c
-    takes :math:`w_c = s_c / (N - N_c)` from the mean, where :math:`s_c` is the class's share in it:
+    Of N images, :math:`N_c` of class c, :math:`E = N (1 - a)` are misclassified. An image wrongly predicted as c takes
+    :math:`w_c = s_c / (N - N_c)` from the mean, where :math:`s_c` is the class's share in it:
 
     .. math:: \bar S = 1 - \sum_c w_c \mathrm{FP}_c, \qquad \sum_c \mathrm{FP}_c = E
 
-    The mean is least if all errors go to the class of the largest weight, save those of its own images, which go to the
-    second largest; and greatest likewise. Both are reached by a confusion matrix if E is a whole number.
+    The mean is least if all errors go to the class of the largest weight, except those of its own images, which go to
+    the second largest; it is greatest with the smallest weights. Confusion matrices reach both if E is a whole number.
 
     Parameters
     ----------
     images
         :math:`N_c`, counts or shares, of at least two classes, all positive.
     accuracy
-        From and to, in [0, 1]: what its rounding leaves open.
+        Lower and upper end, in [0, 1], of what rounds to the printed value.
     average
         ``macro``: :math:`s_c = 1 / K`; ``weighted``: :math:`s_c = N_c / N`.
 
-    Source: COMPUTED here; holds for any classifier, since it uses nothing but that each image gets one answer.
+    Source: COMPUTED here; holds for any classifier that predicts one class for each image.
     """
     whole, classes = sum(images), len(images)
     shares = [1 / classes if average == "macro" else count / whole for count in images]
@@ -38,7 +38,7 @@ def specificity_bounds(images: Sequence[float], accuracy: tuple[float, float], a
 
 
 def _taken(images: Sequence[float], weights: Sequence[float], errors: float, *, most: bool) -> float:
-    """Return the most, or the least, that so many errors can take from a mean."""
+    """Return the most, or the least, by which so many errors can lower the mean."""
     first, second, *_ = sorted(range(len(images)), key=lambda c: -weights[c] if most else weights[c])
     others = sum(images) - images[first]
     return weights[first] * min(errors, others) + weights[second] * max(0.0, errors - others)
@@ -55,21 +55,21 @@ def majority_needed(specificity: float, accuracy: float, classes: int) -> float:
 def accuracy_bounds(f1: Sequence[tuple[float, float]], images: Sequence[float] | None) -> tuple[float, float]:
     r"""Return the least and the greatest accuracy of a classifier with these F1 scores, class by class.
 
-    With :math:`\pi_c` the share of the images that have class c and :math:`\rho_c` the share that is called so,
+    With :math:`\pi_c` the share of the images that have class c and :math:`\rho_c` the share that is predicted as c,
     :math:`F_c = 2 \mathrm{TP}_c / (\pi_c + \rho_c)` in shares, and so
 
     .. math:: a = \sum_c \mathrm{TP}_c = \sum_c F_c \frac{\pi_c + \rho_c}{2}, \qquad
               \frac{F_c}{2 - F_c} \pi_c \le \rho_c \le \frac{2 - F_c}{F_c} \pi_c, \qquad \sum_c \rho_c = 1.
 
     Accuracy is a weighted mean of the F1 scores: it never lies outside them. With :math:`\pi` known, the extremes are
-    those of a linear programme over :math:`\rho`. Every classifier lies within them; that one reaches them is not said.
+    those of a linear programme over :math:`\rho`. Every classifier lies within them; they need not be reached.
 
     Parameters
     ----------
     f1
-        From and to of each class, in [0, 1]: what its rounding leaves open.
+        Lower and upper end for each class, in [0, 1], of what rounds to the printed value.
     images
-        Counts or shares of the classes; None where nobody knows.
+        Counts or shares of the classes; None if they are not known.
 
     Source: COMPUTED here, from the definition of F1; the limits of :math:`\rho_c` are those of TP at most both counts.
     """
@@ -89,8 +89,8 @@ def accuracy_bounds(f1: Sequence[tuple[float, float]], images: Sequence[float] |
 def _mean(
     pi: Sequence[float], f1: Sequence[float], least: Sequence[float], most: Sequence[float], order: Sequence[int]
 ) -> float:
-    """Return the weighted mean of F1 with the answers given to classes in this order, as far as their limits let."""
+    """Return the weighted mean of F1 with predictions assigned to classes in this order, up to their limits."""
     rho = list(least)
     for c in order:
         rho[c] += max(0.0, min(most[c] - least[c], 1 - sum(rho)))
-    return sum(score * (share + called) / 2 for score, share, called in zip(f1, pi, rho, strict=True))
+    return sum(score * (share + predicted) / 2 for score, share, predicted in zip(f1, pi, rho, strict=True))

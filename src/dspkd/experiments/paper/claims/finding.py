@@ -1,4 +1,4 @@
-"""What a rule found: what cannot be, what a reader should ask about, what could not be checked."""
+"""Findings of the rules about a table of results, and their severity."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How grave a finding is, gravest first."""
+    """Severity of a finding, most severe first."""
 
     IMPOSSIBLE = "impossible"
-    """No experiment gives these figures together, if what the row supposes is so."""
+    """No experiment can give these figures together, under the assumptions of the row."""
     IMPLAUSIBLE = "implausible"
     """Chance does not explain it."""
     UNEXPLAINED = "needs explanation"
-    """It can be, and the reader should be told how."""
+    """Possible, and a reader needs to know how."""
     UNCHECKED = "could not be checked"
-    """Something is missing; `ClaimFinding.says` names it."""
+    """A figure is missing; `ClaimFinding.message` names it."""
     PASSED = "passed"
-    """Checked, and nothing found."""
+    """Checked, without a finding."""
 
 
 @dataclass(frozen=True)
 class ClaimFinding:
-    """What a rule says.
+    """A finding of a rule.
 
     Attributes
     ----------
     rule
-        The rule's name.
+        Name of the rule.
     severity
-        How grave it is.
+        Its severity.
     where
-        The row, and where its figures stand.
-    says
-        In a sentence.
+        The row, and the table that has its figures.
+    message
+        The finding, in a sentence.
     arithmetic
-        The numbers, so that a reader can do it again.
-    supposes
-        What has to be so for this to hold.
+        The calculation, so that a reader can repeat it.
+    assumes
+        Assumptions under which it holds.
     """
 
     rule: str
     severity: Severity
     where: str
-    says: str
+    message: str
     arithmetic: str = ""
-    supposes: tuple[str, ...] = ()
+    assumes: tuple[str, ...] = ()

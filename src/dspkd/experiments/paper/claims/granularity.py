@@ -1,4 +1,4 @@
-"""Which percentages a test set can give: k right answers of n, and nothing between.
+"""Which accuracies a test set of n images can give: k correct of n, and nothing between.
 
 Source: Brown, Heathers, *The GRIM test*, Social Psychological and Personality Science 2017, for means of whole numbers.
 """
@@ -14,19 +14,19 @@ from dspkd.experiments.paper.claims.rows import Number
 
 
 def sizes(percentages: Sequence[Number], images: tuple[int, int], runs: int = 1) -> NDArray[np.int64]:
-    """Return the numbers of images, of those from and to, at which all these accuracies can come out.
+    """Return the sizes of the test set, within a range, at which all these accuracies are possible.
 
     An accuracy of n images is 100 k / n for a whole k; a mean of R runs is 100 k / (R n). All percentages may be
-    rounded (halves either way) or all cut off; the first is what people do, the second what some programs do.
+    rounded (halves either way) or all truncated, as some programs do.
 
     Parameters
     ----------
     percentages
         Accuracies on the same test set, in percent.
     images
-        From and to, both included.
+        Smallest and largest size, both included.
     runs
-        R, over how many runs each is a mean.
+        R, the number of runs that each is a mean of.
     """
     n = np.arange(images[0], images[1] + 1, dtype=np.int64)
     rounded, cut = np.ones(len(n), dtype=bool), np.ones(len(n), dtype=bool)

@@ -1,4 +1,4 @@
-"""The rules that follow from counting: what no confusion matrix, and no whole number of images, can give."""
+"""Rules that follow from counting: what no confusion matrix and no whole number of images can give."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from dspkd.experiments.paper.claims.granularity import sizes
 from dspkd.experiments.paper.claims.rows import ClaimRow, ClaimTable, Number
 
 USUAL = 0.2
-"""Share of a data set that is tested on where people split it once. Inferred: 10 to 20 % is usual."""
+"""Usual share of a data set in the test set of a single split (inferred: 10 to 20 %)."""
 
 
 def specificity(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Hold macro specificity, one class against the rest, to where accuracy and the sizes of the classes put it."""
+    """Check macro specificity, one class against the rest, against its bounds from accuracy and class sizes."""
     for row in table.joined:
         if "specificity" not in row.figures:
             continue
         if "accuracy" not in row.figures:
-            yield ClaimFinding("specificity", Severity.UNCHECKED, row.name, "its accuracy is not given")
+            yield ClaimFinding("specificity", Severity.UNCHECKED, row.name, "no accuracy is given")
         elif len(row.classes) < 2:
-            yield ClaimFinding(
-                "specificity", Severity.UNCHECKED, row.name, "how many images each class has is not given"
-            )
+            yield ClaimFinding("specificity", Severity.UNCHECKED, row.name, "no numbers of images per class are given")
         else:
             yield _specificity(row)
 
@@ -35,37 +33,39 @@ def _specificity(row: ClaimRow) -> ClaimFinding:
     from_, to = _shares(printed)
     where = f"{printed.place}: {row.name}" if printed.place else row.name
     sums = f"accuracy {row.figures['accuracy']}: macro specificity in {_percent(low, high)}; printed {printed}"
-    if _meet((from_, to), (low, high)):
-        return ClaimFinding("specificity", Severity.PASSED, where, "macro specificity fits accuracy and classes", sums)
+    if _overlap((from_, to), (low, high)):
+        return ClaimFinding(
+            "specificity", Severity.PASSED, where, "macro specificity is consistent with accuracy and class sizes", sums
+        )
     if to < low:
         share = majority_needed(to, accuracy[1], len(images))
         largest = max(row.classes, key=lambda name: row.classes[name])
         sums += (
-            f"; so low needs {100 * share:.1f} % of the test images in one class, and {largest} has "
+            f"; so low a value needs {100 * share:.1f} % of the test images in one class, and {largest} has "
             f"{100 * row.classes[largest] / sum(images):.1f} %"
         )
     weighted = specificity_bounds(images, accuracy, "weighted")
-    fits = _meet((from_, to), weighted)
+    fits = _overlap((from_, to), weighted)
     sums += f"; weighted by images it lies in {_percent(*weighted)}"
     other = (
-        "a mean weighted by images would fit, so it is another specificity"
+        "a mean weighted by images fits, so it is another specificity"
         if fits
-        else "nor does one weighted by images"
+        else "nor does a mean weighted by images fit"
     )
-    said = f"no confusion matrix of these classes has this accuracy and this macro specificity; {other}"
-    supposed = (*row.supposing(printed), *([row.classes_suppose] if row.classes_suppose else []))
-    return ClaimFinding("specificity", Severity.IMPOSSIBLE, where, said, sums, supposed)
+    message = f"no confusion matrix of these classes has this accuracy and this macro specificity; {other}"
+    assumptions = (*row.assumptions_for(printed), *([row.classes_assume] if row.classes_assume else []))
+    return ClaimFinding("specificity", Severity.IMPOSSIBLE, where, message, sums, assumptions)
 
 
 def f1_of_classes(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Hold accuracy to where the F1 of each class puts it: it is a weighted mean of them."""
+    """Check accuracy against its bounds from the F1 of each class, of which it is a weighted mean."""
     for row in table.joined:
         if len(row.f1_of) < 2:
             continue
         if "accuracy" in row.figures:
             yield _f1_of_classes(row)
         else:
-            yield ClaimFinding("f1-of-classes", Severity.UNCHECKED, row.name, "its accuracy is not given")
+            yield ClaimFinding("f1-of-classes", Severity.UNCHECKED, row.name, "no accuracy is given")
 
 
 def _f1_of_classes(row: ClaimRow) -> ClaimFinding:
@@ -75,34 +75,36 @@ def _f1_of_classes(row: ClaimRow) -> ClaimFinding:
     f1, accuracy = [_shares(number) for number in scores], _shares(printed)
     low, high = accuracy_bounds(f1, None)
     sums = f"accuracy is a weighted mean of F1, so it lies in {_percent(low, high)}; printed {printed}"
-    supposed = row.supposing(printed, scores[0])
-    if not _meet(accuracy, (low, high)):
-        said = "no confusion matrix has this accuracy and these F1 scores, whatever the sizes of the classes"
-        return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, said, sums, supposed)
+    assumptions = row.assumptions_for(printed, scores[0])
+    if not _overlap(accuracy, (low, high)):
+        message = "no confusion matrix has this accuracy and these F1 scores, whatever the sizes of the classes"
+        return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, message, sums, assumptions)
     if set(row.classes) >= set(row.f1_of):
         low, high = accuracy_bounds(f1, [row.classes[name] for name in row.f1_of])
         sums += f"; with the sizes of the classes in {_percent(low, high)}"
-        if not _meet(accuracy, (low, high)):
-            said = "no confusion matrix of these classes has this accuracy and these F1 scores"
-            supposed += (row.classes_suppose,) if row.classes_suppose else ()
-            return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, said, sums, supposed)
-    return ClaimFinding("f1-of-classes", Severity.PASSED, where, "accuracy fits the F1 of the classes", sums)
+        if not _overlap(accuracy, (low, high)):
+            message = "no confusion matrix of these classes has this accuracy and these F1 scores"
+            assumptions += (row.classes_assume,) if row.classes_assume else ()
+            return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, message, sums, assumptions)
+    return ClaimFinding(
+        "f1-of-classes", Severity.PASSED, where, "accuracy is consistent with the F1 of the classes", sums
+    )
 
 
 def granularity(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Hold accuracies to whole numbers of images: one test set must be able to give all that are printed of it."""
+    """Check that a whole number of correct images in one test set gives each printed accuracy."""
     for data in dict.fromkeys(row.data for row in table.joined):
         rows = [row for row in table.joined if row.data == data and "accuracy" in row.figures]
         for images, runs in dict.fromkeys((row.images, row.runs) for row in rows):
-            alike = [row for row in rows if (row.images, row.runs) == (images, runs)]
-            where = f"{data or 'the test set'}: {len(alike)} accuracies"
+            group = [row for row in rows if (row.images, row.runs) == (images, runs)]
+            where = f"{data or 'the test set'}: {len(group)} accuracies"
             if images is None:
-                said = "how many test images there are is not given, not even between which numbers"
-                yield ClaimFinding("granularity", Severity.UNCHECKED, where, said)
+                message = "no number of test images is given, nor a range"
+                yield ClaimFinding("granularity", Severity.UNCHECKED, where, message)
             elif images[0] == images[1]:
-                yield from (_single(row, images[0]) for row in alike)
+                yield from (_single(row, images[0]) for row in group)
             else:
-                yield _range([row.figures["accuracy"] for row in alike], images, runs, where)
+                yield _range([row.figures["accuracy"] for row in group], images, runs, where)
 
 
 def _single(row: ClaimRow, images: int) -> ClaimFinding:
@@ -111,19 +113,19 @@ def _single(row: ClaimRow, images: int) -> ClaimFinding:
     step = 100 / images / row.runs
     sums = f"{images:,} images" + f" x {row.runs} runs" * (row.runs > 1) + f": steps of {step:.4f}; printed {printed}"
     if len(sizes([printed], (images, images), row.runs)):
-        return ClaimFinding("granularity", Severity.PASSED, where, "so many images can give this accuracy", sums)
-    said = "no number of right answers among so many images gives this accuracy"
-    return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, said, sums, row.supposing(printed))
+        return ClaimFinding("granularity", Severity.PASSED, where, "this number of images can give this accuracy", sums)
+    message = "no number of correct predictions among so many images gives this accuracy"
+    return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, message, sums, row.assumptions_for(printed))
 
 
 def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str) -> ClaimFinding:
-    """Judge accuracies of one test set of unknown size; one that begins at 1 is some part of a data set."""
+    """Check accuracies of one test set of unknown size; a range that begins at 1 means some part of a data set."""
     different = list({(number.value, number.digits): number for number in printed}.values())
     fitting = sizes(different, images, runs)
     head = f"{len(different)} different values, a test set of {images[0]:,} to {images[1]:,} images"
     if not len(fitting):
-        said = "no test set of these sizes gives all of these accuracies"
-        return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, said, head)
+        message = "no test set of these sizes gives all of these accuracies"
+        return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, message, head)
     least, whole = int(fitting[0]), images[1]
     sums = f"{head}: the smallest that gives all is {least:,}"
     if images[0] > 1 or least <= USUAL * whole:
@@ -134,15 +136,15 @@ def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str
         if (n := whole * share // 100)
     )
     sums += f", {100 * least / whole:.0f} % of all; one {tried}"
-    said = (
-        f"a single test set that gives all of these accuracies has more than {USUAL:.0%} of the images; were they "
-        "means over runs or folds, or of different test sets?"
+    message = (
+        f"a single test set that gives all of these accuracies has more than {USUAL:.0%} of the images; are they means "
+        "over runs or folds, or of different test sets?"
     )
-    return ClaimFinding("granularity", Severity.UNEXPLAINED, where, said, sums)
+    return ClaimFinding("granularity", Severity.UNEXPLAINED, where, message, sums)
 
 
-def _meet(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Return whether two intervals have a point in common, but for the last bits of a float."""
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Return whether two intervals have a point in common, up to rounding of floats."""
     return one[1] >= other[0] - 1e-9 and one[0] <= other[1] + 1e-9
 
 
@@ -151,6 +153,6 @@ def _percent(low: float, high: float) -> str:
 
 
 def _shares(number: Number) -> tuple[float, float]:
-    """Return what rounding leaves open of a percentage, as shares in [0, 1]."""
+    """Return the interval of shares in [0, 1] that round to a printed percentage."""
     low, high = (number.value + way * number.half for way in (-1, 1))
     return max(0.0, low / 100), min(1.0, high / 100)

@@ -1,7 +1,7 @@
-"""Reads a table of results: typed as TOML, CSV or Markdown, or as `dspkd compare` writes it.
+"""Read a table of results: TOML, CSV or Markdown, or the files that `dspkd compare` writes.
 
-All metrics of a file are percentages, or all are shares of at most 1, which become percentages here. Figures keep the
-digits that are written: ``88.50`` is not ``88.5``.
+All metrics of a file are percentages, or all are shares of at most 1, which are converted to percentages. Figures keep
+their digits: ``88.50`` is not ``88.5``.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ PAPER = Path(__file__).with_name("paper.toml")
 
 WORDS = ("model", "data", "table", "network", "role", "teacher", "baseline", "delta_from")
 FIGURES = (*METRICS, *COSTS, "gmacs", "delta")
-KEYS = (*WORDS, *FIGURES, "runs", "images", "classes", "classes_suppose", "f1_of", "sd", "supposes")
-"""What a row may say."""
+KEYS = (*WORDS, *FIGURES, "runs", "images", "classes", "classes_assume", "f1_of", "sd", "assumes")
+"""Keys that a row may have."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.(\d*))?(?:[eE][+-]?\d+)?")
 
 
 def read(source: str | Path) -> list[ClaimRow]:
-    """Return the rows of a file, or of the DSP-KD paper where `source` is ``paper`` and no such file is there.
+    """Return the rows of a file, or of the DSP-KD paper if `source` is ``paper`` and no such file exists.
 
     Raises
     ------
     DataError
-        It cannot be read, or says what no table of results can say; names file, row and key.
+        It cannot be read, or has an invalid key or value; names file, row and key.
     """
     path = PAPER if str(source) == "paper" and not Path(source).exists() else Path(source)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: want a file that ends in {', '.join(_READERS)}, or the word paper")
+        raise DataError(f"{path}: expected a file that ends in {', '.join(_READERS)}, or the word paper")
     try:
         text = path.read_text(encoding="utf-8-sig")
         raw = reader(text)
         if not raw:
-            raise DataError("has no row; a row is a model with figures")
+            raise DataError("has no row; expected a row for each model")
         rows = [_row(settings, f"row {number}") for number, settings in enumerate(raw, start=1)]
         return _in_percent(rows)
     except OSError as error:
@@ -57,12 +57,12 @@ def read(source: str | Path) -> list[ClaimRow]:
 
 
 def _from_toml(text: str) -> list[dict[str, Any]]:
-    said = tomllib.loads(text, parse_float=str)
-    _known(said, ("title", "data", "rows"), "the file")
-    data = said.get("data", {})
-    for name, about in data.items():
-        _known(about, ("images", "classes", "classes_suppose"), f"data.{name}")
-    return [data.get(row.get("data", ""), {}) | row for row in said.get("rows", [])]
+    content = tomllib.loads(text, parse_float=str)
+    _require_known_keys(content, ("title", "data", "rows"), "the file")
+    data = content.get("data", {})
+    for name, settings in data.items():
+        _require_known_keys(settings, ("images", "classes", "classes_assume"), f"data.{name}")
+    return [data.get(row.get("data", ""), {}) | row for row in content.get("rows", [])]
 
 
 def _from_csv(text: str) -> list[dict[str, Any]]:
@@ -76,18 +76,18 @@ def _from_csv(text: str) -> list[dict[str, Any]]:
 
 
 def _from_markdown(text: str) -> list[dict[str, Any]]:
-    """Return the rows of all tables that name a model and a figure; other columns and tables are passed over."""
-    found = []
+    """Return the rows of all tables with a model and a figure; other columns and tables are skipped."""
+    rows = []
     for block in re.findall(r"(?:^\|.*\|[ \t]*\n?)+", text, flags=re.MULTILINE):
         table = [[cell.strip(" *`") for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
         headings = [_heading(each) for each in table[0]]
         if "model" in headings and set(headings) & set(METRICS + COSTS) and "against" not in table[0]:
-            found += [_cells(headings, cells) for cells in table[2:]]
-    return found
+            rows += [_cells(headings, cells) for cells in table[2:]]
+    return rows
 
 
 def _cells(headings: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    """Return a row of text as a typed one would say it."""
+    """Return a row of text as the settings that a TOML file would have."""
     row: dict[str, Any] = {}
     if len(cells) != len(headings):
         raise DataError(f"a row has {len(cells)} cells, the headings are {len(headings)}: {', '.join(cells)}")
@@ -129,33 +129,33 @@ _CALLED |= {
 _CALLED |= {re.sub("[^a-z0-9]", "", key): key for key in (*KEYS, "seed")}
 
 
-def _heading(written: str) -> str:
-    """Return the key that a column's heading means, such as ``f1:MEL``; empty where it means none of ours."""
-    kind, _, of = written.strip().partition(":")
+def _heading(heading: str) -> str:
+    """Return the key for a column's heading, such as ``f1:MEL``; empty if there is none."""
+    kind, _, of = heading.strip().partition(":")
     if of.strip() and kind.strip().lower() in ("f1", "sd"):
         return f"{kind.strip().lower()}:{_heading(of) if kind.strip().lower() == 'sd' else of.strip()}"
-    plain = re.sub(r"/.*|\(.*?\)|%", "", written.lower())
+    plain = re.sub(r"/.*|\(.*?\)|%", "", heading.lower())
     return _CALLED.get(re.sub("[^a-z0-9]", "", plain), "")
 
 
 def _from_json(text: str) -> list[dict[str, Any]]:
-    """Return the rows of ``results.json``: each run and teacher, and each arm where it has several runs."""
-    said = json.loads(text)
-    if not (isinstance(said, list) and all(isinstance(each, dict) and "arms" in each for each in said)):
-        raise DataError("is not what dspkd compare writes into results.json")
-    return [row for results in said for row in _of_results(results)]
+    """Return the rows of ``results.json``: each teacher, each method, and each of its runs."""
+    comparisons = json.loads(text)
+    if not (isinstance(comparisons, list) and all(isinstance(each, dict) and "arms" in each for each in comparisons)):
+        raise DataError("is not a results.json of dspkd compare")
+    return [row for results in comparisons for row in _of_results(results)]
 
 
 def _of_results(results: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    about = {"data": results["name"] or results["data"].get("path", ""), "images": [results["images"]] * 2}
-    about |= {"classes": results.get("classes", {})}
+    data = {"data": results["name"] or results["data"].get("path", ""), "images": [results["images"]] * 2}
+    data |= {"classes": results.get("classes", {})}
     controls = results.get("controls", [])
     plain = next((arm["name"] for arm in results["arms"] if arm["name"] in controls[:1]), "")
     for teacher in results["teachers"]:
-        yield {**about, "model": Path(teacher["folder"]).name, "role": "teacher", **_of_run(teacher)}
+        yield {**data, "model": Path(teacher["folder"]).name, "role": "teacher", **_of_run(teacher)}
     for arm in results["arms"]:
         role = "baseline" if arm["name"] == plain else "student" if arm["name"] not in controls else None
-        common = {**about, "baseline": plain if role == "student" else ""} | ({"role": role} if role else {})
+        common = {**data, "baseline": plain if role == "student" else ""} | ({"role": role} if role else {})
         taught = {"teacher": Path(arm["runs"][0].get("teacher") or "").name} if role == "student" else {}
         means = {_SAME.get(metric, metric): _share(f["mean"]) for metric, f in arm["figures"].items()}
         spreads = {
@@ -165,7 +165,7 @@ def _of_results(results: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         size = {"parameters": str(sizes.pop()), "network": arm["runs"][0]["network"]} if len(sizes) == 1 else {}
         yield {**common, **taught, **size, "model": arm["name"], "runs": len(arm["runs"]), "sd": spreads, **means}
         for run in arm["runs"]:
-            yield {**about, "model": f"{arm['name']}, seed {run['seed']}", **_of_run(run)}
+            yield {**data, "model": f"{arm['name']}, seed {run['seed']}", **_of_run(run)}
 
 
 _SAME = {"f1_macro": "f1", "precision_macro": "precision", "specificity_macro": "specificity"}
@@ -173,10 +173,10 @@ _SAME = {"f1_macro": "f1", "precision_macro": "precision", "specificity_macro": 
 
 def _of_run(run: Mapping[str, Any]) -> dict[str, Any]:
     figures = {_SAME.get(metric, metric): value for metric, value in run["figures"].items()}
-    found: dict[str, Any] = {m: _share(v) for m, v in figures.items() if m in METRICS and v is not None}
+    row: dict[str, Any] = {m: _share(v) for m, v in figures.items() if m in METRICS and v is not None}
     if run.get("f1s"):
-        found["f1_of"] = {name: _share(value) for name, value in run["f1s"].items()}
-    return found | {key: str(run[key]) for key in ("parameters", "network") if key in run}
+        row["f1_of"] = {name: _share(value) for name, value in run["f1s"].items()}
+    return row | {key: str(run[key]) for key in ("parameters", "network") if key in run}
 
 
 def _share(value: float) -> str:
@@ -192,14 +192,14 @@ _READERS: dict[str, Callable[[str], list[dict[str, Any]]]] = {
 
 
 def _row(settings: Mapping[str, Any], place: str) -> ClaimRow:
-    """Return a row, checked key by key."""
-    _known(settings, KEYS, place)
+    """Return a row with all keys and values checked."""
+    _require_known_keys(settings, KEYS, place)
     if not str(settings.get("model", "")).strip():
-        raise DataError(f"{place}: has no model; say which model, or which method, its figures are of")
+        raise DataError(f"{place}: has no model; name the model or method of its figures")
     place = f"{place} ({settings['model']})"
     role = settings.get("role")
     if role not in (None, "teacher", "baseline", "student"):
-        raise DataError(f"{place}: role {role!r} is not known; want teacher, baseline or student")
+        raise DataError(f"{place}: role {role!r} is not known; expected teacher, baseline or student")
     words = {key: str(settings[key]) for key in WORDS if key in settings and key != "role"}
     at = words.get("table", "")
     figures = {key: _number(settings[key], at, f"{place}: {key}") for key in FIGURES if key in settings}
@@ -217,44 +217,44 @@ def _row(settings: Mapping[str, Any], place: str) -> ClaimRow:
         runs=_whole(settings.get("runs", 1), f"{place}: runs"),
         images=_images(settings.get("images"), place),
         classes={key: count for key, count in classes.items() if count},
-        classes_suppose=str(settings.get("classes_suppose", "")),
-        supposes={at: str(settings["supposes"])} if "supposes" in settings else {},
+        classes_assume=str(settings.get("classes_assume", "")),
+        assumes={at: str(settings["assumes"])} if "assumes" in settings else {},
     )
 
 
-def _number(written: Any, table: str, place: str) -> Number:
-    text = str(written).strip().rstrip("%").strip()
-    if not (found := _NUMBER.fullmatch(text)):
-        raise DataError(f"{place} is {written!r}; want a number, such as 87.39")
-    return Number(float(text), len(found[1] or ""), table)
+def _number(value: Any, table: str, place: str) -> Number:
+    text = str(value).strip().rstrip("%").strip()
+    if not (match := _NUMBER.fullmatch(text)):
+        raise DataError(f"{place} is {value!r}; expected a number, such as 87.39")
+    return Number(float(text), len(match[1] or ""), table)
 
 
-def _whole(written: Any, place: str) -> int:
-    text = str(written).strip().replace(",", "")
+def _whole(value: Any, place: str) -> int:
+    text = str(value).strip().replace(",", "")
     if not text.isdigit():
-        raise DataError(f"{place} is {written!r}; want a whole number")
+        raise DataError(f"{place} is {value!r}; expected a whole number")
     return int(text)
 
 
-def _images(written: Any, place: str) -> tuple[int, int] | None:
-    if written is None:
+def _images(value: Any, place: str) -> tuple[int, int] | None:
+    if value is None:
         return None
-    ends = [_whole(each, f"{place}: images") for each in (written if isinstance(written, list) else [written])]
+    ends = [_whole(each, f"{place}: images") for each in (value if isinstance(value, list) else [value])]
     if not 1 <= len(ends) <= 2 or not 0 < ends[0] <= ends[-1]:
-        raise DataError(f"{place}: images {written!r}; want a number of test images, or the least and the greatest")
+        raise DataError(f"{place}: images {value!r}; expected a number of test images, or the least and the greatest")
     return ends[0], ends[-1]
 
 
 def _in_percent(rows: Sequence[ClaimRow]) -> list[ClaimRow]:
-    """Return the rows with metrics in percent; a file is wholly in one unit."""
-    written = [
+    """Return the rows with metrics in percent; a file has one unit."""
+    values = [
         n.value for row in rows for m, n in (*row.figures.items(), *row.f1_of.items()) if m not in (*COSTS, "gmacs")
     ]
-    if not written or max(written) > 1:
-        low = [value for value in written if 0 < value <= 1]
+    if not values or max(values) > 1:
+        low = [value for value in values if 0 < value <= 1]
         if low:
             raise DataError(f"has figures above 1 and {low[0]}; write all metrics as percentages, or all as shares")
-        if wrong := [value for value in written if not 0 <= value <= 100]:
+        if wrong := [value for value in values if not 0 <= value <= 100]:
             raise DataError(f"has a metric of {wrong[0]}; a percentage lies between 0 and 100")
         return list(rows)
 
@@ -276,7 +276,7 @@ def _in_percent(rows: Sequence[ClaimRow]) -> list[ClaimRow]:
     ]
 
 
-def _known(said: Mapping[str, Any], keys: Sequence[str], place: str) -> None:
-    for key in said:
+def _require_known_keys(settings: Mapping[str, Any], keys: Sequence[str], place: str) -> None:
+    for key in settings:
         if key not in keys:
             raise DataError(f"{place}: no such key: {key!r}; {suggest(key, keys)}")

@@ -1,4 +1,4 @@
-"""A results table as data: a row is a model on a data set, a figure keeps the digits that it was printed with."""
+"""A table of results as data: a row is a model on a data set; figures keep the digits that they were printed with."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Number:
     value
         As printed; metrics in percent.
     digits
-        How many were printed after the point.
+        Printed decimals.
     place
-        Where it stands, such as ``"table 2"``.
+        Where it is printed, such as ``"table 2"``.
     """
 
     value: float
@@ -35,7 +35,7 @@ class Number:
 
     @property
     def half(self) -> float:
-        """Return by how much rounding may have moved it: half a unit of the last digit."""
+        """Return the largest rounding error: half a unit of the last digit."""
         return 0.5 * 10.0**-self.digits
 
     def __str__(self) -> str:
@@ -53,27 +53,27 @@ class ClaimRow:
     data
         The data set.
     table
-        Where the row stands.
+        Where the row is printed.
     network
-        What is deployed. Rows of one network must have its size and speed.
+        The deployed network. Rows of one network must have its size and speed.
     role
         A teacher; the baseline, which is the student without a teacher; or a student with one.
     teacher, baseline
-        Models of the same data; found by their role where there is only one.
+        Models with the same data; filled in by role if there is only one.
     runs
-        Over how many seeds the figures are means.
+        Number of seeds that the figures are means of.
     figures, spreads
         Of `METRICS` and `COSTS`; standard deviations over seeds.
     f1_of
         F1 of each class.
     delta, delta_from
-        The printed gain of accuracy, and the model that it is counted from.
+        The printed gain of accuracy, and the model that it refers to.
     images
-        The number of test images, from and to.
-    classes, classes_suppose
-        Images of each class, and what has to be so for these to be those of the test images.
-    supposes
-        ``{table: what a reader has to believe for its figures to be this row's}``.
+        The least and the greatest number of test images.
+    classes, classes_assume
+        Images of each class, and the assumption under which these are those of the test images.
+    assumes
+        ``{table: assumption under which its figures are this row's}``.
     """
 
     model: str
@@ -91,22 +91,22 @@ class ClaimRow:
     delta_from: str = ""
     images: tuple[int, int] | None = None
     classes: Mapping[str, int] = field(default_factory=dict)
-    classes_suppose: str = ""
-    supposes: Mapping[str, str] = field(default_factory=dict)
+    classes_assume: str = ""
+    assumes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """Return what a reader finds the row by."""
+        """Return model, teacher and data set, by which a reader finds the row."""
         taught = f" of {self.teacher}" if self.teacher and self.role == "student" else ""
         return f"{self.model}{taught}" + (f" ({self.data})" if self.data else "")
 
-    def supposing(self, *numbers: Number) -> tuple[str, ...]:
-        """Return what has to be so for these figures to be this row's."""
-        return tuple(dict.fromkeys(self.supposes[each.place] for each in numbers if each.place in self.supposes))
+    def assumptions_for(self, *numbers: Number) -> tuple[str, ...]:
+        """Return the assumptions under which these figures are this row's."""
+        return tuple(dict.fromkeys(self.assumes[each.place] for each in numbers if each.place in self.assumes))
 
 
 class ClaimTable:
-    """All rows of a paper, with those of one model on one data set and one teacher put together.
+    """All rows of a paper, with those of one model, data set and teacher merged.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class ClaimTable:
     rows
         As read, in order, with teachers and baselines filled in where a data set has one of each.
     joined
-        One row for each (data, model, teacher), with the figures of all; of a figure that is printed twice, the first.
+        One row for each (data, model, teacher), with the figures of all its rows; if printed twice, the first.
     """
 
     def __init__(self, rows: Iterable[ClaimRow]) -> None:
@@ -139,9 +139,9 @@ class ClaimTable:
             self._join(row)
 
     def find(self, data: str, model: str) -> ClaimRow | None:
-        """Return the joined row of a teacher, a baseline or any other model that stands alone."""
-        found = [row for row in self.joined if (row.data, row.model) == (data, model)]
-        return found[0] if len(found) == 1 else next((row for row in found if row.role != "student"), None)
+        """Return the joined row of a teacher, a baseline or any other model without a teacher."""
+        rows = [row for row in self.joined if (row.data, row.model) == (data, model)]
+        return rows[0] if len(rows) == 1 else next((row for row in rows if row.role != "student"), None)
 
     def teacher(self, row: ClaimRow) -> ClaimRow | None:
         """Return the joined row of a student's teacher."""
@@ -160,8 +160,8 @@ class ClaimTable:
                     spreads={**row.spreads, **there.spreads},
                     f1_of={**row.f1_of, **there.f1_of},
                     classes=there.classes or row.classes,
-                    classes_suppose=there.classes_suppose or row.classes_suppose,
-                    supposes={**row.supposes, **there.supposes},
+                    classes_assume=there.classes_assume or row.classes_assume,
+                    assumes={**row.assumes, **there.assumes},
                     network=there.network or row.network,
                     images=there.images or row.images,
                 )

@@ -1,7 +1,7 @@
-"""The rules of one row, or of rows that a paper sets side by side: costs, means, deltas, teachers, gains.
+"""Rules for one row, or for rows that a paper compares: costs, means, differences, teachers, gains.
 
-Each takes a `ClaimTable` and yields a `ClaimFinding` for whatever it looked at. A threshold that nobody published is
-ours, and its docstring calls it inferred.
+Each takes a `ClaimTable` and yields a `ClaimFinding` for each check. Unpublished thresholds are ours, and their
+docstrings call them inferred.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from dspkd.experiments.paper.claims.finding import ClaimFinding, Severity
 from dspkd.experiments.paper.claims.rows import COSTS, METRICS, ClaimRow, ClaimTable, Number
 
 SLOWER = 1.25
-"""Ratio of two times of one graph that noise of measurement does not explain. Inferred: repeated medians of one graph
-on a shared machine lie within a quarter of each other."""
+"""Ratio of two times of one graph above which measurement noise does not explain it. Inferred: repeated medians of one
+graph on a shared machine lie within a quarter of each other."""
 
 ERRORS = 2.0
-"""How many standard errors are called noise: about 95 % of what chance does."""
+"""Standard errors of a difference that count as noise: about 95 % of chance differences."""
 
 _UNITS = {"parameters": "parameters", "time": "inference time"}
 
 
 def same_network(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Hold rows that deploy one network on one data set to its parameters, and about to its speed.
+    """Check that rows that deploy one network on one data set have the same parameters and about the same speed.
 
-    Distillation trains a network and leaves its graph as it is.
+    Distillation trains a network and does not change its graph.
     """
     for (data, network), rows in _grouped(table).items():
         for cost in COSTS:
-            known = [row for row in rows if cost in row.figures]
-            first = next((row for row in known if row.role == "baseline"), known[0] if known else None)
+            given = [row for row in rows if cost in row.figures]
+            first = next((row for row in given if row.role == "baseline"), given[0] if given else None)
             if first is None:
                 continue
-            for row in known:
+            for row in given:
                 if row is not first:
                     yield _same_cost(row, first, cost, network)
         if len(rows) > 1 and not any("parameters" in row.figures for row in rows):
@@ -43,37 +43,44 @@ def same_network(table: ClaimTable) -> Iterator[ClaimFinding]:
 
 def _same_cost(row: ClaimRow, first: ClaimRow, cost: str, network: str) -> ClaimFinding:
     ours, theirs = row.figures[cost], first.figures[cost]
-    said = f"{_UNITS[cost]} {ours} of {row.model}, {theirs} of {first.model}; both deploy {network}"
+    message = f"{_UNITS[cost]} {ours} of {row.model}, {theirs} of {first.model}; both deploy {network}"
     apart = abs(ours.value - theirs.value)
     if apart <= ours.half + theirs.half:
-        return ClaimFinding("same-network", Severity.PASSED, _where(row, ours), said)
+        return ClaimFinding("same-network", Severity.PASSED, _where(row, ours), message)
     if cost == "parameters":
         sums = f"|{ours} - {theirs}| = {apart:.4g}; rounding explains {ours.half + theirs.half:.4g}"
-        claim = "distillation leaves the graph as it is, and cannot change its parameters"
+        claim = "distillation does not change the graph, so it cannot change the number of parameters"
         return ClaimFinding(
-            "same-network", Severity.IMPOSSIBLE, _where(row, ours), f"{said}: {claim}", sums, row.supposing(ours)
+            "same-network",
+            Severity.IMPOSSIBLE,
+            _where(row, ours),
+            f"{message}: {claim}",
+            sums,
+            row.assumptions_for(ours),
         )
     ratio = max(ours.value, theirs.value) / max(min(ours.value, theirs.value), 1e-12)
-    sums = f"{ours} / {theirs} = {ours.value / max(theirs.value, 1e-12):.2f}; noise is taken to explain {SLOWER}"
+    sums = f"{ours} / {theirs} = {ours.value / max(theirs.value, 1e-12):.2f}; noise explains up to {SLOWER}"
     if ratio <= SLOWER:
-        return ClaimFinding("same-network", Severity.PASSED, _where(row, ours), said, sums)
-    claim = "one graph has one speed; it was measured in different ways, or on different machines"
+        return ClaimFinding("same-network", Severity.PASSED, _where(row, ours), message, sums)
+    claim = "one graph has one speed; were the times measured in different ways, or on different machines?"
     return ClaimFinding(
-        "same-network", Severity.IMPLAUSIBLE, _where(row, ours), f"{said}: {claim}", sums, row.supposing(ours)
+        "same-network", Severity.IMPLAUSIBLE, _where(row, ours), f"{message}: {claim}", sums, row.assumptions_for(ours)
     )
 
 
 def above_teacher(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Look for students above their teacher, by more than noise or by nobody knows how much.
+    """Look for students above their teacher by more than noise, or without a known noise.
 
     Noise is `ERRORS` standard errors of the difference: of the seeds, where spreads are given, and of n test images as
     if the two had been tested on different ones, where n is known and the figure is an accuracy. On the same images
-    noise is less, so that what is called more than noise is so. Of a range of n, the largest counts.
+    noise is smaller, so the rule is conservative. Of a range of n, the largest counts.
     """
     for row in table.joined:
         if (teacher := table.teacher(row)) is None:
             if row.role == "student":
-                yield ClaimFinding("above-teacher", Severity.UNCHECKED, row.name, "the table has no row of its teacher")
+                yield ClaimFinding(
+                    "above-teacher", Severity.UNCHECKED, row.name, "the table has no row for its teacher"
+                )
             continue
         for metric in METRICS:
             if metric in row.figures and metric in teacher.figures:
@@ -83,24 +90,24 @@ def above_teacher(table: ClaimTable) -> Iterator[ClaimFinding]:
 def _above(row: ClaimRow, teacher: ClaimRow, metric: str) -> ClaimFinding:
     ours, theirs = row.figures[metric], teacher.figures[metric]
     gain = ours.value - theirs.value
-    said = f"{metric} {ours} of the student, {theirs} of its teacher {teacher.model}"
+    message = f"{metric} {ours} of the student, {theirs} of its teacher {teacher.model}"
     sums = f"{ours} - {theirs} = {gain:+.2f}"
     if gain <= ours.half + theirs.half:
-        return ClaimFinding("above-teacher", Severity.PASSED, _where(row, ours), said, sums)
+        return ClaimFinding("above-teacher", Severity.PASSED, _where(row, ours), message, sums)
     noise, how = _noise(row, teacher, metric)
-    supposed = (*row.supposing(ours), *teacher.supposing(theirs))
+    assumptions = (*row.assumptions_for(ours), *teacher.assumptions_for(theirs))
     if noise is None:
-        told = f"{said}: above its teacher, and {how}"
-        return ClaimFinding("above-teacher", Severity.UNEXPLAINED, _where(row, ours), told, sums, supposed)
+        message = f"{message}: above its teacher, and {how}"
+        return ClaimFinding("above-teacher", Severity.UNEXPLAINED, _where(row, ours), message, sums, assumptions)
     sums += f"; noise {noise:.2f} ({how})"
     if gain <= noise:
-        return ClaimFinding("above-teacher", Severity.PASSED, _where(row, ours), f"{said}: within noise", sums)
-    told = f"{said}: above its teacher by more than noise, which a leak or tuning on test images does"
-    return ClaimFinding("above-teacher", Severity.IMPLAUSIBLE, _where(row, ours), told, sums, supposed)
+        return ClaimFinding("above-teacher", Severity.PASSED, _where(row, ours), f"{message}: within noise", sums)
+    message = f"{message}: above its teacher by more than noise, as leakage or tuning on the test set would cause"
+    return ClaimFinding("above-teacher", Severity.IMPLAUSIBLE, _where(row, ours), message, sums, assumptions)
 
 
 def _noise(one: ClaimRow, other: ClaimRow, metric: str) -> tuple[float | None, str]:
-    """Return `ERRORS` standard errors of a difference, in points, and what they are made of."""
+    """Return `ERRORS` standard errors of a difference, in percentage points, and their sources."""
     parts, variance = [], 0.0
     for row in (one, other):
         if metric in row.spreads and row.runs > 1:
@@ -112,21 +119,19 @@ def _noise(one: ClaimRow, other: ClaimRow, metric: str) -> tuple[float | None, s
             variance += 1e4 * share * (1 - share) / images[1]
         parts.append(f"{images[1]:,} test images" if images[0] == images[1] else f"at most {images[1]:,} test images")
     if not parts:
-        return None, "neither a spread over seeds nor a number of test images says what noise would do"
+        return None, "neither a spread over seeds nor a number of test images is given to estimate the noise"
     return ERRORS * sqrt(variance), "2 standard errors: " + " and ".join(parts)
 
 
 def accuracy_up(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Look for accuracy that rises while macro F1, or balanced accuracy, falls: rare classes pay for it."""
+    """Look for accuracy that rises while macro F1 or balanced accuracy falls: rare classes got worse."""
     for row in table.joined:
         baseline = table.baseline(row)
         if baseline is None or not ("accuracy" in row.figures and "accuracy" in baseline.figures):
             continue
         both = [m for m in ("f1", "balanced_accuracy") if m in row.figures and m in baseline.figures]
         if not both:
-            yield ClaimFinding(
-                "accuracy-up", Severity.UNCHECKED, row.name, "no macro F1 of it and of its baseline together"
-            )
+            yield ClaimFinding("accuracy-up", Severity.UNCHECKED, row.name, "no macro F1 of both it and its baseline")
         for metric in both:
             ups, downs = (
                 (row.figures[each], baseline.figures[each], row.figures[each].value - baseline.figures[each].value)
@@ -134,19 +139,19 @@ def accuracy_up(table: ClaimTable) -> Iterator[ClaimFinding]:
             )
             sums = f"accuracy {ups[0]} - {ups[1]} = {ups[2]:+.2f}; {metric} {downs[0]} - {downs[1]} = {downs[2]:+.2f}"
             falls = ups[2] > ups[0].half + ups[1].half and -downs[2] > downs[0].half + downs[1].half
-            said = (
-                f"accuracy is above that of {baseline.model}, {metric} below: rare classes lost what common ones won, "
-                "or the two tables define it differently"
+            message = (
+                f"accuracy is above that of {baseline.model}, {metric} below: rare classes got worse as common ones "
+                "improved, or the two tables define it differently"
                 if falls
                 else f"accuracy and {metric} move together"
             )
             severity = Severity.UNEXPLAINED if falls else Severity.PASSED
-            supposed = row.supposing(ups[0], downs[0]) if falls else ()
-            yield ClaimFinding("accuracy-up", severity, _where(row, downs[0]), said, sums, supposed)
+            assumptions = row.assumptions_for(ups[0], downs[0]) if falls else ()
+            yield ClaimFinding("accuracy-up", severity, _where(row, downs[0]), message, sums, assumptions)
 
 
 def gain_in_noise(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Look for gains smaller than what another seed does: the larger of the two spreads."""
+    """Look for gains smaller than the larger of the two standard deviations over seeds."""
     for row in table.joined:
         if (baseline := table.baseline(row)) is None:
             continue
@@ -155,20 +160,22 @@ def gain_in_noise(table: ClaimTable) -> Iterator[ClaimFinding]:
             gain = ours.value - baseline.figures[metric].value
             if gain <= 0:
                 continue
-            known = [each.spreads[metric].value for each in (row, baseline) if metric in each.spreads]
-            if not known:
-                said = f"{metric}: no spread over seeds is given, so nobody can tell a gain from luck"
-                yield ClaimFinding("gain-in-noise", Severity.UNCHECKED, row.name, said)
+            spreads = [each.spreads[metric].value for each in (row, baseline) if metric in each.spreads]
+            if not spreads:
+                message = f"{metric}: no spread over seeds is given, so a gain cannot be distinguished from chance"
+                yield ClaimFinding("gain-in-noise", Severity.UNCHECKED, row.name, message)
                 continue
-            sums = f"{ours} - {baseline.figures[metric]} = {gain:+.2f}; standard deviation over seeds {max(known):.2f}"
-            small = gain < max(known)
-            said = f"{metric}: the gain is {'smaller' if small else 'larger'} than what another seed does"
+            sums = (
+                f"{ours} - {baseline.figures[metric]} = {gain:+.2f}; standard deviation over seeds {max(spreads):.2f}"
+            )
+            small = gain < max(spreads)
+            message = f"{metric}: the gain is {'smaller' if small else 'larger'} than the spread over seeds"
             severity = Severity.UNEXPLAINED if small else Severity.PASSED
-            yield ClaimFinding("gain-in-noise", severity, _where(row, ours), said, sums)
+            yield ClaimFinding("gain-in-noise", severity, _where(row, ours), message, sums)
 
 
 def macro_mean(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Hold a macro average to the mean of the figures of the classes, but for rounding."""
+    """Check that macro F1 is the mean of the F1 of the classes, up to rounding."""
     for row in table.rows:
         if not row.f1_of or "f1" not in row.figures:
             continue
@@ -179,14 +186,16 @@ def macro_mean(table: ClaimTable) -> Iterator[ClaimFinding]:
             f"mean of {', '.join(map(str, classes))} = {mean:.4f}; printed {printed}; rounding explains {rounding:.3f}"
         )
         if abs(mean - printed.value) <= rounding + 1e-9:
-            yield ClaimFinding("macro-mean", Severity.PASSED, _where(row, printed), "macro F1 is the mean", sums)
+            yield ClaimFinding(
+                "macro-mean", Severity.PASSED, _where(row, printed), "macro F1 is the mean of the classes", sums
+            )
         else:
-            said = "macro F1 is not the mean of the F1 of the classes"
-            yield ClaimFinding("macro-mean", Severity.IMPOSSIBLE, _where(row, printed), said, sums)
+            message = "macro F1 is not the mean of the F1 of the classes"
+            yield ClaimFinding("macro-mean", Severity.IMPOSSIBLE, _where(row, printed), message, sums)
 
 
 def deltas(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Hold the gain that an ablation prints to the difference of the figures that it prints."""
+    """Check that a printed gain is the difference of the printed accuracies."""
     for row in table.rows:
         if row.delta is None:
             continue
@@ -194,20 +203,20 @@ def deltas(table: ClaimTable) -> Iterator[ClaimFinding]:
             (r for r in table.rows if (r.data, r.table, r.model) == (row.data, row.table, row.delta_from)), None
         )
         if base is None or "accuracy" not in base.figures or "accuracy" not in row.figures:
-            said = f"accuracy of it or of {row.delta_from!r} is missing"
-            yield ClaimFinding("deltas", Severity.UNCHECKED, row.name, said)
+            message = f"accuracy of this row or of {row.delta_from!r} is missing"
+            yield ClaimFinding("deltas", Severity.UNCHECKED, row.name, message)
             continue
         ours, theirs = row.figures["accuracy"], base.figures["accuracy"]
         sums = f"{ours} - {theirs} = {ours.value - theirs.value:+.2f}; printed {row.delta.value:+.2f}"
         off = abs(ours.value - theirs.value - row.delta.value)
         wrong = off > ours.half + theirs.half + row.delta.half + 1e-9
-        said = f"the gain over {base.model} {'does not add up' if wrong else 'adds up'}"
+        message = f"the gain over {base.model} {'does not add up' if wrong else 'adds up'}"
         severity = Severity.IMPOSSIBLE if wrong else Severity.PASSED
-        yield ClaimFinding("deltas", severity, _where(row, row.delta), said, sums)
+        yield ClaimFinding("deltas", severity, _where(row, row.delta), message, sums)
 
 
 def two_values(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Hold a figure that is printed twice to being the same."""
+    """Check that a figure that is printed twice is the same."""
     seen: dict[tuple[str, str, str, str], Number] = {}
     for row in table.rows:
         for metric, number in row.figures.items():
@@ -215,20 +224,24 @@ def two_values(table: ClaimTable) -> Iterator[ClaimFinding]:
             if first is number:
                 continue
             same = abs(first.value - number.value) <= first.half + number.half + 1e-9
-            said = f"{metric} is {first} in {first.place or 'one row'} and {number} in {number.place or 'another'}"
+            message = f"{metric} is {first} in {first.place or 'one row'} and {number} in {number.place or 'another'}"
             severity = Severity.PASSED if same else Severity.UNEXPLAINED
             yield ClaimFinding(
-                "two-values", severity, _where(row, number), said, supposes=() if same else row.supposing(number)
+                "two-values",
+                severity,
+                _where(row, number),
+                message,
+                assumes=() if same else row.assumptions_for(number),
             )
 
 
 def _grouped(table: ClaimTable) -> dict[tuple[str, str], list[ClaimRow]]:
     """Return the rows that deploy one network, by data set and network."""
-    found: dict[tuple[str, str], list[ClaimRow]] = {}
+    groups: dict[tuple[str, str], list[ClaimRow]] = {}
     for row in table.joined:
         if row.network:
-            found.setdefault((row.data, row.network), []).append(row)
-    return found
+            groups.setdefault((row.data, row.network), []).append(row)
+    return groups
 
 
 def _where(row: ClaimRow, number: Number) -> str:

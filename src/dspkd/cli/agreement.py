@@ -1,4 +1,4 @@
-"""The command `dspkd ledger`."""
+"""The command `dspkd agreement`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dspkd.cli.errors import one_line_errors
 _MOST = 20
 
 
-def ledger(
+def agreement(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run: the student.")],
     teacher: Annotated[
         Path | None,
-        typer.Option(help="Folder of another run to hold it against; by default the teacher that it learnt from."),
+        typer.Option(help="Folder of another run to compare with; by default the student's own teacher."),
     ] = None,
     only: Annotated[
         str | None, typer.Option("--class", help="List all forgotten images of this class, e.g. MEL, and no others.")
@@ -29,17 +29,17 @@ def ledger(
         ),
     ] = None,
 ) -> None:
-    """Print what a student forgot, copied and corrected of its teacher's answers, melanoma first.
+    """Compare a student's predictions with its teacher's: which it forgot, copied and corrected, by class.
 
-    Forgotten: the teacher is right, the student wrong. Copied: both give the same wrong class. Corrected: the teacher
-    is wrong, the student right. Then the first twenty forgotten images; beside each answer, in brackets, the
-    probability of the true class. A run's own ledger.csv lists everything.
+    Forgotten: the teacher is right, the student wrong. Copied: both predict the same wrong class. Corrected: the
+    teacher is wrong, the student right. Then the first 20 forgotten images, melanoma first, with the probability of the
+    true class in brackets. The run's ledger.csv lists all images.
     """
     with one_line_errors():
-        from dspkd.cli.tables import print_ledger
+        from dspkd.cli.tables import print_agreement
         from dspkd.reports import fidelity
         from dspkd.runtime.console import terminal
 
-        found = fidelity.of_folder(run, part, teacher=teacher, also=also or ())
-        listed = fidelity.of_class(found, part, only)
-        print_ledger(terminal(), found.parts[part], listed, most=_MOST if only is None else len(listed))
+        compared = fidelity.of_folder(run, part, teacher=teacher, also=also or ())
+        forgotten = fidelity.of_class(compared, part, only)
+        print_agreement(terminal(), compared.parts[part], forgotten, most=_MOST if only is None else len(forgotten))
