@@ -14,7 +14,7 @@ from comparing import table
 from dspkd.errors import TrainingError
 from dspkd.experiments import single_run
 from dspkd.experiments.compare import compare, executors, grid
-from dspkd.runs.context import NullProgress
+from dspkd.training.progress import NullProgress
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 

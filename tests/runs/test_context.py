@@ -3,6 +3,7 @@ import pytest
 from dspkd.errors import RunError
 from dspkd.recipes import schema
 from dspkd.runs import context
+from dspkd.training.progress import NullProgress
 
 BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nmelanoma = ["MEL"]\n'
 
@@ -20,10 +21,10 @@ def test_the_folder_keeps_the_class_map_and_refuses_another(lesions, tmp_path):
     })  # fmt: skip
     out = tmp_path / "run"
     out.mkdir()
-    assert context.prepare(wanted, out, context.NullProgress()).table.classes == ("other", "melanoma")
+    assert context.prepare(wanted, out, NullProgress()).table.classes == ("other", "melanoma")
     assert (out / "classes.toml").read_text() == BINARY
-    context.prepare(wanted, out, context.NullProgress())
+    context.prepare(wanted, out, NullProgress())
     # Another order alone: labels and split would still agree, and the student's head would not.
     said.write_text('[classes]\nmelanoma = ["MEL"]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\n')
     with pytest.raises(RunError, match=r"classes\.toml: the class map has changed since this run began"):
-        context.prepare(wanted, out, context.NullProgress())
+        context.prepare(wanted, out, NullProgress())

@@ -8,7 +8,7 @@ from dspkd.errors import RecipeError
 from dspkd.recipes import schema
 from dspkd.runs import train as run
 from dspkd.runs import validate
-from dspkd.runs.context import NullProgress
+from dspkd.training.progress import NullProgress
 
 LABELS = {"method": "labels"}
 MGD = {"method": "mgd", "weight": 1e-3, "options": {"hidden": 8}}

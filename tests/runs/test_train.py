@@ -14,8 +14,8 @@ from dspkd.experiments import single_run
 from dspkd.recipes import schema
 from dspkd.runs import build, holdout
 from dspkd.runs import train as run
-from dspkd.runs.context import NullProgress
 from dspkd.training.distiller import Distiller
+from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
 
 

@@ -7,8 +7,8 @@ from distilled import dsp_kd_recipe, teacher_recipe, weights, written
 from dspkd.recipes import schema
 from dspkd.runs import holdout
 from dspkd.runs import train as run
-from dspkd.runs.context import NullProgress
 from dspkd.training import checkpoint
+from dspkd.training.progress import NullProgress
 
 
 @pytest.fixture(scope="module")

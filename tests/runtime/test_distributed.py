@@ -15,9 +15,9 @@ from dspkd.errors import DataError, RankError, RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 from dspkd.runs import train as run
-from dspkd.runs.context import NullProgress
 from dspkd.runtime import distributed as ranks
 from dspkd.runtime.distributed import SINGLE, World
+from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
 from together import together
 

@@ -8,7 +8,7 @@ from dspkd import reports
 from dspkd.data.synthetic.dataset import synthesize
 from dspkd.experiments import single_run
 from dspkd.recipes import catalog, schema
-from dspkd.runs.context import ProgressListener
+from dspkd.training.progress import ProgressListener
 
 STEPS = ("teacher", "plain", "dsp_kd")
 """The runs, in order; each is the embedded recipe ``demo/NAME``."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from dspkd import reports
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import train as runs
-from dspkd.runs.context import ProgressListener
 from dspkd.runtime.distributed import SINGLE, World
+from dspkd.training.progress import ProgressListener
 
 
 def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, world: World = SINGLE) -> Path:

@@ -24,7 +24,8 @@ class MachineConfig:
     compile: bool | Literal["auto"] = "auto"
     """Compile the networks that train or teach with torch.compile, which takes minutes before the first step, and fuses
     their many small operations. Results change by rounding. `auto`: no; what it brings on a GPU is not measured."""
-    tensorboard: bool = False
+    loggers: tuple[str, ...] = ()
+    """Where epochs are logged beside `metrics.jsonl`: `csv`, `tensorboard`, `wandb`, `mlflow`."""
     cache: str = "auto"
     """Folder of decoded images and of teachers' answers, which runs share; it may be deleted at any time. `auto`:
     $XDG_CACHE_HOME/dspkd or ~/.cache/dspkd; `none`: decode each image anew each time."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,43 +26,7 @@ from dspkd.runs import build
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json
 from dspkd.runtime.memory import keep_freed_memory
-from dspkd.runtime.progress import Counts
-from dspkd.training import loop
-
-
-class ProgressListener(loop.EpochListener, Protocol):
-    """Is told how a run goes."""
-
-    def data(self, counts: Counts) -> None:
-        """Take the counts per part and class, before training starts."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Take a line that a person should see."""
-        ...
-
-    def prepare(self, what: str, done: int, of: int | None) -> None:
-        """`done` of the `of` things are done that come before training."""
-        ...
-
-
-class NullProgress:
-    """A listener that shows nothing."""
-
-    def data(self, counts: Counts) -> None:
-        """Ignore it."""
-
-    def note(self, text: str) -> None:
-        """Ignore it."""
-
-    def prepare(self, what: str, done: int, of: int | None) -> None:
-        """Ignore it."""
-
-    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
-        """Ignore it."""
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        """Ignore it."""
+from dspkd.training.progress import ProgressListener
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from dspkd.data.loader import Key, TrainBatches
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
 from dspkd.runs import build
-from dspkd.runs.context import ProgressListener, RunContext
+from dspkd.runs.context import RunContext
 from dspkd.training.distiller import Distiller
+from dspkd.training.progress import ProgressListener
 from dspkd.training.teachers.cached import CacheCost, CachedTeacher, image_keys, stored_bytes
 from dspkd.training.teachers.fields_read import fields_read
 from dspkd.types import Batch, Output, derived_views
@@ -89,9 +90,9 @@ def cached_teacher(
     cached.fill(
         views,
         show,
-        made=derived_views(rotated=rotated, strong_aug=strong_aug),
+        derived=derived_views(rotated=rotated, strong_aug=strong_aug),
         batch_size=batches.batch_size,
-        ask=partial(ask, of=quick),
+        compute=partial(ask, of=quick),
         progress=listener.prepare,
         log=listener.note,
         world=inputs.world,

@@ -38,12 +38,12 @@ from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import artifacts, build, holdout, teacher_cache, validate
-from dspkd.runs.context import NullProgress, ProgressListener, RunContext, prepare
+from dspkd.runs.context import RunContext, prepare
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json, write_text
-from dspkd.training import loop
+from dspkd.training import loggers, loop
 from dspkd.training.distiller import Distiller
-from dspkd.training.loggers import MetricsLogger
+from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers.cached import CacheCost
 from dspkd.types import Batch
 
@@ -151,7 +151,11 @@ def _train_stages(
     summaries: list[dict[str, Any]] = []
     done = 0
     distiller = None
-    written = MetricsLogger(out, listener, tensorboard=recipe.machine.tensorboard) if world.rank == 0 else None
+    written = (
+        loggers.MetricsLogger(out, listener, recipe.machine.loggers, run=recipe.name, settings=asdict(recipe))
+        if world.rank == 0
+        else None
+    )
     with written or nullcontext(listener) as records:
         for number, stage in enumerate(recipe.stages):
             if stage.start == "initial":
@@ -194,6 +198,7 @@ def _sum(parts: Iterable[float | None]) -> float | None:
 
 def _try(recipe: Recipe, make: Callable[..., Distiller]) -> None:
     """Build each stage without memory: what cannot be built should stop the run now, not after the stages before it."""
+    loggers.check(recipe.machine.loggers)
     earlier = None
     with torch.device("meta"):
         for stage in recipe.stages:

@@ -19,8 +19,8 @@ from typing import Any
 from dspkd.errors import RunError
 from dspkd.experiments.compare import worker as cell
 from dspkd.recipes import schema
-from dspkd.runs.context import ProgressListener
 from dspkd.runtime import ray as cluster
+from dspkd.training.progress import ProgressListener
 
 Ended = Generator[tuple[Path, str | None], None, None]
 Engine = Callable[[Sequence[Path]], Ended]

@@ -21,8 +21,8 @@ from rich.console import Console
 from dspkd.errors import DspkdError
 from dspkd.experiments import single_run
 from dspkd.recipes import schema
-from dspkd.runs.context import ProgressListener
 from dspkd.runtime.console import ConsoleProgress
+from dspkd.training.progress import ProgressListener
 
 LOG = "log.txt"
 
