@@ -29,7 +29,7 @@ def by_hand(tapped, side):
 
 
 @pytest.mark.parametrize(("name", "side"), [("shufflenet_v1_x1_0", 64), ("resnet18", 64), ("convnext_atto", 96)])
-def test_operations_and_modules_are_counted_alike(name, side):
+def test_operations_and_modules_are_counted_equally(name, side):
     with torch.device("meta"):
         tapped = zoo.make(name, classes=8)
     counted = macs.count(tapped, side=side)
@@ -58,6 +58,6 @@ def test_the_classifier_costs_its_inputs_for_each_class():
     assert two.whole(9) - two.whole(2) == 7 * 96
 
 
-def test_a_network_with_weights_is_not_counted_by_mistake():
+def test_a_network_off_the_meta_device_is_refused():
     with pytest.raises(RuntimeError, match="meta"):
         macs.count(zoo.make("tiny", classes=2))

@@ -1,4 +1,4 @@
-"""The methods: one file, one `Term`; the file's name is the name that a recipe uses.
+"""Distillation methods: one file, one `Term`; the file's name is the name that a recipe uses.
 
 Adding a file here is the whole registration. Another package offers its own through an entry point:
 
@@ -6,6 +6,8 @@ Adding a file here is the whole registration. Another package offers its own thr
 
     [project.entry-points."dspkd.methods"]
     my_method = "my_package.my_module:MyTerm"
+
+All that a method of one's own needs: ``from dspkd.methods import Term, Positive, Share, exact, precise``.
 """
 
 from __future__ import annotations
@@ -17,26 +19,39 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from dspkd.errors import RecipeError, suggest
-from dspkd.methods._base import Term
+from dspkd.methods._base import Term, exact, precise
 from dspkd.methods._describe import Description
 from dspkd.methods._describe import describe as _describe
-from dspkd.methods._options import Option, check, options_of
+from dspkd.methods._options import Option, Positive, Share, check, options_of
 
-__all__ = ["Description", "Option", "Term", "check_options", "describe", "find", "names", "options"]
+__all__ = [
+    "Description",
+    "Option",
+    "Positive",
+    "Share",
+    "Term",
+    "check_options",
+    "describe",
+    "exact",
+    "find",
+    "names",
+    "options",
+    "precise",
+]
 
 GROUP = "dspkd.methods"
 """The entry-point group in which other packages offer their methods."""
 
 
 def names() -> list[str]:
-    """Return the names of all methods, ours and those of installed packages, sorted.
+    """Return the names of all methods, those of installed packages included, sorted.
 
     Raises
     ------
     RecipeError
-        If two packages offer one name, or one offers a name of ours: a recipe must mean one thing.
+        If two packages offer the same name, or one offers a name of dspkd itself.
     """
-    return sorted({*_ours(), *_offered()})
+    return sorted({*_built_in(), *_offered()})
 
 
 def find(name: str) -> type[Term]:
@@ -48,13 +63,13 @@ def find(name: str) -> type[Term]:
         If there is no such method (the nearest name is given), or if what a package offers is not a `Term`.
     """
     offered = _offered()
-    if name in _ours():
+    if name in _built_in():
         return _only_term_in(name)
     if name in offered:
-        found = offered[name].load()
-        if not (inspect.isclass(found) and issubclass(found, Term)):
+        term = offered[name].load()
+        if not (inspect.isclass(term) and issubclass(term, Term)):
             raise RecipeError(f"method {name!r}: {_origin(offered[name])} is not a dspkd.methods.Term")
-        return found
+        return term
     raise RecipeError(f"no method is called {name!r}; {suggest(name, names())}")
 
 
@@ -66,35 +81,35 @@ def options(name: str) -> dict[str, Option]:
 def check_options(name: str, given: Mapping[str, object]) -> None:
     """Refuse options that the method called `name` does not take, by name, type or range.
 
-    An integer will do for a float; a boolean will do for neither; no number may be infinite or NaN.
+    An integer is accepted for a float, a boolean for neither; no number may be infinite or NaN.
 
     Raises
     ------
     RecipeError
-        Naming the option, what came, and what would do.
+        Naming the option, the value, and what is valid.
     """
     check(find(name), name, given)
 
 
 def describe(name: str) -> Description:
-    """Return what there is to say of the method called `name`; as text, what ``dspkd methods`` prints."""
+    """Return the description of the method called `name`; its text is what ``dspkd methods`` prints."""
     return _describe(name, find(name))
 
 
-def _ours() -> set[str]:
+def _built_in() -> set[str]:
     return {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
 
 
 def _only_term_in(name: str) -> type[Term]:
     module = import_module(f"{__name__}.{name}")
-    defined = [found for found in vars(module).values() if getattr(found, "__module__", None) == module.__name__]
-    terms = [found for found in defined if inspect.isclass(found) and issubclass(found, Term)]
+    defined = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    terms = [value for value in defined if inspect.isclass(value) and issubclass(value, Term)]
     assert len(terms) == 1, f"{module.__file__} must define exactly one Term, found {terms}"
     return terms[0]
 
 
 def _offered() -> dict[str, EntryPoint]:
-    owners = dict.fromkeys(_ours(), "dspkd itself")
+    owners = dict.fromkeys(_built_in(), "dspkd itself")
     offered: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUP):
         if entry.name in owners:
