@@ -1,4 +1,4 @@
-"""What every method promises; a new file in the folder enters by existing."""
+"""The contract of every method; a new file in the folder is tested automatically."""
 
 import pickle
 from dataclasses import replace
@@ -25,7 +25,7 @@ def loss_of(name, term, nets, student, teacher):
 
 
 def changed(output, change):
-    """Return `output` with `change` applied to each tensor, those of rotated and strong images too."""
+    """Return `output` with `change` applied to each tensor, those of rotated and strongly augmented images too."""
     return Output(
         change(output.logits),
         change(output.pooled),
@@ -39,7 +39,7 @@ def cast(output, dtype):
 
 
 def with_logits(output, logits_BK):
-    """Return `output` with these logits, which are those of rotated and strong images too."""
+    """Return `output` with these logits, which are those of rotated and strongly augmented images too."""
     others = {"rotated": replace(output.rotated, logits=logits_BK.repeat(3, 1))}
     return replace(output, logits=logits_BK, strong_aug=replace(output.strong_aug, logits=logits_BK.clone()), **others)
 
@@ -128,7 +128,7 @@ def test_maps_that_are_all_zero_leave_the_gradient_finite(name, nets):
 
 
 def test_every_parameter_of_its_own_takes_part(name, nets):
-    """A parameter without gradient would stop distributed training; those that are frozen in the term are no matter."""
+    """A parameter without gradient would stop distributed training; those frozen in the term are exempt."""
     term = build(name, nets)
     student, teacher = nets.pair()
     nets.leaves(student)
@@ -147,7 +147,7 @@ def test_the_same_seed_gives_the_same_loss_and_the_inputs_stay_as_they_were(name
 
 
 def test_the_loss_of_a_mixed_image_does_not_depend_on_the_order_of_its_labels(name, nets):
-    """A term that reads one label of two cannot pass, and must say so."""
+    """A term that reads one of two labels must set `needs_one_label`."""
     student, teacher = nets.pair()
     term = build(name, nets).eval()
     batch = nets.batch()

@@ -52,7 +52,7 @@ def test_it_is_the_formula(temperature, weights, nets):
 
 
 def one_sided(learner, other, e_learner, e_other, labels, temperature, weights):
-    """What one network minimises, the other held fixed."""
+    """The objective of one network, with the other held fixed."""
     logits, embedding, relation = weights
     soft = F.kl_div(
         (learner.logits / temperature).log_softmax(1), (other.logits.detach() / temperature).softmax(1),

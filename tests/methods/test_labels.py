@@ -159,7 +159,7 @@ def test_a_rare_image_counts_its_weight_in_a_batch_of_one_too(nets):
 
 
 def test_logits_equal_to_the_negative_log_prior_are_uniform_once_adjusted(nets):
-    """What balanced classes look like to an adjusted network."""
+    """The logits of an adjusted network for balanced classes."""
     prior_K = torch.tensor(COUNTS / COUNTS.sum())
     student = replace(nets.answer(nets.student), logits=-prior_K.log().expand(5, 8))
     loss = Labels(nets.student, None, logit_adjustment=1.0)(student, None, nets.batch())

@@ -1,4 +1,4 @@
-"""The generators of masked generation: what they compute, see and cost."""
+"""The generators of masked generation: values, receptive field and cost."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_a_generator_sees_five_by_five_positions_of_every_channel(kind):
 
 
 def test_the_published_generator_keeps_its_layers_under_their_names(nets):
-    """So that what was trained and saved before there was another kind can be read."""
+    """So that older checkpoints can be loaded."""
     names = {"generation.0.weight", "generation.0.bias", "generation.2.weight", "generation.2.bias"}
     for method in (MGD, HierarchicalFusion):
         term = method(nets.student, nets.teacher, hidden=4)

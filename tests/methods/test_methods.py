@@ -1,4 +1,4 @@
-"""The lookup by name, options, and methods that other packages offer."""
+"""Lookup by name, options, and methods of other packages."""
 
 from importlib.metadata import EntryPoint
 from typing import Literal

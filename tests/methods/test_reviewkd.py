@@ -58,7 +58,7 @@ def by_hand(student, teacher, state):
 
 
 def shaken(term):
-    """Return the term in float64 and evaluation mode, no value as it was initialised."""
+    """Return the term in float64 and evaluation mode, with random parameters and statistics."""
     for key, x in term.double().eval().state_dict().items():
         if x.is_floating_point():
             x.uniform_(0.5, 2) if key.endswith("running_var") else x.uniform_(-1, 1)
@@ -85,7 +85,7 @@ def test_a_teachers_map_on_another_grid_is_compared_on_its_grid(nets):
 
 
 def test_a_level_depends_on_deeper_maps_and_not_on_shallower_ones(nets):
-    """With the teacher's other levels out of the loss, the gradient shows which maps a level has seen."""
+    """With the teacher's other levels out of the loss, the gradient shows on which maps a level depends."""
     for tap, seen in (("stride8", TAPS), ("last", ["last"])):
         student, teacher = nets.pair()
         nets.leaves(student)

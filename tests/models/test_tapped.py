@@ -28,7 +28,7 @@ STRIDES = {"stride4": 4, "stride8": 8, "stride16": 16, "stride32": 32, "last": 3
 
 @cache
 def network_of(name):
-    """The network in evaluation, its normalisations moved off their start so that none is an identity."""
+    """The network in evaluation mode, with random normalisation statistics so that none is an identity."""
     torch.manual_seed(0)
     tapped = zoo.make(name, classes=8).eval()
     for module in tapped.modules():
@@ -142,11 +142,11 @@ def test_it_works_in_bfloat16_and_with_channels_last(name):
     with torch.no_grad():
         got = rotated(pixels().contiguous(memory_format=torch.channels_last))
         with torch.autocast("cpu", torch.bfloat16):
-            half = network_of(name)(pixels())
+            low = network_of(name)(pixels())
     torch.testing.assert_close(got.logits, full.logits, rtol=1e-4, atol=1e-4)
-    assert half.logits.dtype == torch.bfloat16
+    assert low.logits.dtype == torch.bfloat16
     scale = full.logits.abs().max()
-    assert (half.logits - full.logits).abs().max() < 0.1 * scale  # 8 bits of mantissa through up to 60 layers
+    assert (low.logits - full.logits).abs().max() < 0.1 * scale  # 8 bits of mantissa through up to 60 layers
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

@@ -1,4 +1,4 @@
-"""Pairs of a teacher and a student: any network of timm teaches, transformers too."""
+"""Pairs of a teacher and a student: any network of timm can teach, transformers included."""
 
 from dataclasses import replace
 from functools import cache
@@ -27,7 +27,7 @@ def batch(side, images=3):
 
 
 def taught(teacher, method, side, **options):
-    """Teach a student one batch; return the loss and the gradients of its first layer and of the teacher."""
+    """Distil one batch; return the loss and the gradients of its first layer and of the teacher."""
     student, teacher = network_of("shufflenet_v2_x1_0").train(), network_of(teacher).eval()
     for parameter in (*student.parameters(), *teacher.parameters()):
         parameter.grad = None

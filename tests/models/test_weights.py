@@ -57,7 +57,7 @@ def test_a_classifier_of_another_class_count_stays_random(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "name", "classes", "came"),
+    ("file", "name", "classes", "loaded"),
     [
         ("tf_efficientnet_lite0_in1k", "efficientnet_lite0", 1000, (247, ())),
         ("tf_efficientnet_lite0_in1k", "efficientnet_lite0", 8, (245, HEAD)),
@@ -66,8 +66,8 @@ def test_a_classifier_of_another_class_count_stays_random(tiny, tmp_path):
         ("shufflenet_v2_x1_0_coco", "shufflenet_v2_x1_0", 8, (275, (*CONV5, "fc.weight", "fc.bias"))),
     ],
 )
-def test_real_weights_load_all_but_the_named_tensors(shared, file, name, classes, came):
-    count, fresh = came
+def test_real_weights_load_all_but_the_named_tensors(shared, file, name, classes, loaded):
+    count, fresh = loaded
     path = shared / "weights" / f"{file}_fp16.safetensors"
     tapped = zoo.make(name, classes=classes, weights=str(path))
     assert (tapped.loaded.count, tapped.loaded.fresh) == (count, fresh)
@@ -77,7 +77,7 @@ def test_real_weights_load_all_but_the_named_tensors(shared, file, name, classes
 
 
 def test_real_weights_classify_a_cat(shared):
-    """Pixels in [0, 1] in, a cat out: weights and normalisation belong together."""
+    """Weights and normalisation fit together: a photo of a cat is classified as one."""
     path = shared / "weights" / "tf_efficientnet_lite0_in1k_fp16.safetensors"
     tapped = zoo.make("efficientnet_lite0", classes=1000, weights=path).eval()
     cat = torch.from_numpy(skimage.data.chelsea()).permute(2, 0, 1)[None] / 255
@@ -193,7 +193,7 @@ def server(tmp_path):
 
 @pytest.fixture
 def torchvision_url(server, tmp_path, monkeypatch):
-    """Points torchvision's download at the local server; the rest of its path is its own."""
+    """Points torchvision's download to the local server."""
     folder, address = server
 
     def fetch(url, **_):
@@ -227,7 +227,7 @@ def test_a_failed_download_names_the_remedy(torchvision_url):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """Points the hub, with an empty cache, at an address; every step of a download is timm's and the hub's own."""
+    """Points the hub, with an empty cache, to an address; all steps of a download are real."""
 
     def at(address):
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)

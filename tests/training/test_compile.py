@@ -34,7 +34,7 @@ needs_compiler = pytest.mark.skipif(
 
 @pytest.fixture
 def captured(monkeypatch):
-    """torch.compile that captures networks and their gradients as it always does, and runs what it got as it is.
+    """torch.compile that captures networks and gradients as usual, and runs them without code generation.
 
     Returns the networks that were given to it.
     """
@@ -111,7 +111,7 @@ def test_a_compiled_run_has_the_results_of_an_uncompiled_one(views, lesions, cac
 
 
 def test_a_run_may_be_resumed_compiled(lesions, cache, teacher, tmp_path, captured):
-    """The first of two stages as it is, the second compiled; as both as they are."""
+    """The first of two stages uncompiled, the second compiled."""
     stages = [{"name": name, "epochs": 1, **SGD, "terms": [LABELS, {"method": "kd"}]} for name in ("one", "two")]
     plain = settings(lesions, cache, teacher=teacher, stages=stages)
     run.train(plain, tmp_path / "whole")

@@ -18,7 +18,7 @@ B = 7
 """Images in a batch, which three ranks do not divide."""
 
 SMALL = {"width": 8, "hidden": 8, "gate": 0.7, "mask_ratio": 0.4, "regressor": "norm_relu", "compare": "unit"}
-"""What makes a method quick, and shows all that it does."""
+"""Options that make a method fast, and use all its parts."""
 
 
 def whole_batch():
@@ -60,7 +60,7 @@ def steps(name, world):
 
 
 def test_every_method_gives_the_losses_gradients_and_statistics_of_the_whole_batch(tmp_path):
-    """In float64 nothing but rounding is left between ranks and one process."""
+    """In float64 ranks and one process differ by rounding only."""
     by_rank = together(3, lambda world: {name: steps(name, world) for name in names()}, tmp_path)
     for name in names():
         expected = steps(name, SINGLE)

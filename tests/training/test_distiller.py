@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from dspkd.errors import DataError
-from dspkd.methods import find
-from dspkd.methods._base import Term
+from dspkd.methods import Term, find
 from dspkd.models import zoo
 from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.frozen import FrozenTeacher
@@ -70,23 +69,23 @@ def test_the_teacher_is_not_trained_not_saved_and_stays_in_evaluation(batch):
 
 
 class Seeing(Term):
-    """Keeps the answers that it is given."""
+    """Keeps the outputs that it receives."""
 
     def forward(self, student, teacher, batch):
         self.seen = student, teacher
         return student.logits.sum()
 
 
-class SeeingTurned(Seeing):
+class SeeingRotated(Seeing):
     wants_rotated = True
 
 
-class SeeingStrong(Seeing):
+class SeeingStrongAug(Seeing):
     wants_strong_aug = True
 
 
 def seen(batch, *kinds, trainable_copy=False):
-    """Return the answers that the first of several terms sees in evaluation, and the distiller."""
+    """Return the outputs that the first of several terms receives in evaluation, and the networks."""
     _, teacher = distiller_of()
     student = zoo.make("tiny", classes=4)
     terms = [(kind.__name__, 1.0, kind(student.spec, teacher.spec)) for kind in kinds]
@@ -112,9 +111,9 @@ def assert_output_of(output, network, images):
     ("kinds", "rotated", "strong_aug"),
     [
         ([Seeing], False, False),
-        ([SeeingTurned], True, False),
-        ([SeeingStrong], False, True),
-        ([Seeing, SeeingStrong, SeeingTurned], True, True),
+        ([SeeingRotated], True, False),
+        ([SeeingStrongAug], False, True),
+        ([Seeing, SeeingStrongAug, SeeingRotated], True, True),
     ],
 )
 def test_terms_get_outputs_for_the_views_that_any_of_them_needs(batch, kinds, rotated, strong_aug, trainable_copy):
@@ -134,7 +133,9 @@ def test_terms_get_outputs_for_the_views_that_any_of_them_needs(batch, kinds, ro
             assert_output_of(output.strong_aug, network, batch.strong_aug)
 
 
-@pytest.mark.parametrize(("kinds", "times"), [([Seeing], 1), ([SeeingTurned], 4), ([SeeingTurned, SeeingStrong], 5)])
+@pytest.mark.parametrize(
+    ("kinds", "times"), [([Seeing], 1), ([SeeingRotated], 4), ([SeeingRotated, SeeingStrongAug], 5)]
+)
 def test_derived_views_are_computed_only_if_needed_and_in_one_pass(batch, kinds, times, monkeypatch):
     calls = []
     forward, answer = type(zoo.make("tiny", classes=4)).forward, FrozenTeacher.answer
@@ -148,16 +149,14 @@ def test_derived_views_are_computed_only_if_needed_and_in_one_pass(batch, kinds,
     assert passes == [6 * times] * 2
     assert [len(each.images) for each in batches] == [6 * times]
     derived = [set(part.tolist()) for part in batches[0].views.split(6)][1:]
-    assert all(
-        view < 0 for views in derived for view in views
-    )  # so that a cache distinguishes them from original views
-    assert len(set().union(*derived)) == sum(map(len, derived))  # nor one of them for another
+    assert all(view < 0 for views in derived for view in views)  # which original views are not
+    assert len(set().union(*derived)) == sum(map(len, derived))  # no view has the number of another
     assert torch.equal(batches[0].index, batch.index.repeat(times))
 
 
 def test_a_batch_without_strong_images_is_refused_if_a_term_needs_them(batch):
     with pytest.raises(DataError, match=r"strongly augmented images; .*TrainBatches\(strong_aug=True\)"):
-        seen(batch, SeeingStrong)
+        seen(batch, SeeingStrongAug)
 
 
 def test_a_batch_moves_to_a_device_but_index_and_views_stay(batch):
@@ -170,7 +169,7 @@ def test_a_batch_moves_to_a_device_but_index_and_views_stay(batch):
 
 
 def learning(*parts):
-    """Return a distiller whose teacher learns, and the teacher that it is a copy of."""
+    """Return a distiller with a trainable copy of a teacher, and the teacher."""
     _, teacher = distiller_of()
     student = zoo.make("tiny", classes=4)
     terms = [(name, weight, find(name)(student.spec, teacher.spec)) for name, weight in parts]

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from dspkd.errors import RecipeError
+from dspkd.recipes import schema
+from dspkd.runs import train as run
 from dspkd.training import loggers
 from dspkd.training.loggers import MetricsLogger
 from dspkd.training.loggers.jsonl import JSONL
@@ -203,3 +205,21 @@ def test_a_failure_to_write_metrics_jsonl_stops_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(JSONL, "epoch", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         log(tmp_path, RECORDS)
+
+
+def test_a_run_uses_the_loggers_of_its_recipe(lesions, tmp_path, monkeypatch):
+    monkeypatch.setattr(run.artifacts, "keep", lambda *_: None)
+
+    def recipe(*names):
+        return schema.parse({
+            "name": "logged", "data": {"path": str(lesions)}, "model": {"name": "tiny"},
+            "images": {"size": 32, "randaugment": {"num_ops": 0}}, "train": {"batch_size": 64},
+            "machine": {"threads": 1, "cache": "none", "loggers": list(names)},
+            "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [{"method": "labels"}]}],
+        })  # fmt: skip
+
+    with pytest.raises(RecipeError, match=r"machine\.loggers: .*'csw'; did you mean 'csv'"):
+        run.train(recipe("csw"), tmp_path / "run")
+    assert not (tmp_path / "run" / "stages").exists()
+    run.train(recipe("csv"), tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 2

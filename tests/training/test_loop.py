@@ -157,11 +157,11 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, monkeypatch)
     fit(tmp_path, the_stage=stage(epochs=1))
     before = (tmp_path / "last.pt").read_bytes()
 
-    def half(state, file):
+    def save_partly(state, file):
         file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", half)
+    monkeypatch.setattr(torch, "save", save_partly)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, the_stage=stage(epochs=2))
     assert (tmp_path / "last.pt").read_bytes() == before

@@ -1,7 +1,7 @@
 """A training step never waits for its device.
 
-Tensors of the device "meta" have no values. Whatever needs one raises there: ``item``, ``tolist``, ``if tensor``,
-picking by a mask, a copy to main memory. What passes lets a GPU run behind the program.
+Tensors of the device "meta" have no values. Operations that need one raise an error: ``item``, ``tolist``,
+``if tensor``, indexing by a mask, a copy to main memory. Steps that pass let a GPU run asynchronously.
 """
 
 from contextlib import nullcontext
@@ -38,7 +38,7 @@ def frozen():
 
 
 def a_step(teacher, name):
-    """Take a step with this method alone, as `loop._train_epoch` takes it between two looks at the losses."""
+    """Take a step with this method alone, as in `loop._train_epoch` between two checks of the losses."""
     student = zoo.make("tiny", classes=4)
     term = find(name)(student.spec, teacher.spec)
     trainable_copy = teacher.trainable_copy() if term.trains_teacher else None
@@ -61,7 +61,7 @@ def test_an_ensemble_does_not_wait_for_the_device():
 
 
 def test_a_cached_teacher_does_not_wait_for_the_device(tmp_path):
-    """It finds its answers by the names of the images, which therefore stay in main memory."""
+    """It finds outputs by index and view, which therefore stay in main memory."""
     live = zoo.make("tiny_wide", classes=4)
     teacher = FrozenTeacher(live, live.spec)
     cache = CachedTeacher(teacher, {"logits", "last"}, [bytes([row]) * 16 for row in range(B)], {}, tmp_path)
@@ -74,7 +74,7 @@ def test_a_cached_teacher_does_not_wait_for_the_device(tmp_path):
 
 
 def test_reading_a_value_from_the_device_is_detected():
-    """The test above can fail: this is what it looks for."""
+    """The operations that would wait raise an error on this device."""
     there = batch().to(META)
     for waits in (
         there.labels.tolist,
@@ -93,10 +93,10 @@ def test_on_a_gpu_losses_are_checked_every_twenty_steps_and_at_the_end(monkeypat
     student = zoo.make("tiny", classes=4)
     distiller = Distiller(student, None, [("labels", 1.0, find("labels")(student.spec, None))])
     optimizer = torch.optim.SGD([{"params": list(student.parameters()), "scale": 1.0}], lr=0.1)
-    steps = 2 * loop.STEPS_UNSEEN + 3
+    steps = 2 * loop.STEPS_UNCHECKED + 3
 
     class Elsewhere:
-        """A device that is none of this machine."""
+        """A device that this machine does not have."""
 
         type = "cuda"
 

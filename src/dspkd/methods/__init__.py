@@ -104,7 +104,7 @@ def _only_term_in(name: str) -> type[Term]:
     module = import_module(f"{__name__}.{name}")
     defined = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
     terms = [value for value in defined if inspect.isclass(value) and issubclass(value, Term)]
-    assert len(terms) == 1, f"{module.__file__} must define exactly one Term, found {terms}"
+    assert len(terms) == 1, f"{module.__file__} must define exactly one Term, not {terms}"
     return terms[0]
 
 

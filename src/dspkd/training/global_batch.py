@@ -103,11 +103,11 @@ class _Normalised(torch.autograd.Function):
         own_var, own_mean = torch.var_mean(x.to(_precision(x)), axes, correction=0)
         number = own_mean.new_full((1,), x.numel() // x.shape[1])
         own = torch.cat([own_mean, own_var, number])
-        said = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(said, own)
+        gathered = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(gathered, own)
         C = x.shape[1]
-        said_RN = torch.stack(said)
-        means_RC, vars_RC, numbers_R1 = said_RN[:, :C], said_RN[:, C : 2 * C], said_RN[:, 2 * C :]
+        gathered_RN = torch.stack(gathered)
+        means_RC, vars_RC, numbers_R1 = gathered_RN[:, :C], gathered_RN[:, C : 2 * C], gathered_RN[:, 2 * C :]
         number = numbers_R1.sum()
         shares_R1 = numbers_R1 / number
         mean = (shares_R1 * means_RC).sum(dim=0)

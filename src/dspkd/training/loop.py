@@ -31,7 +31,7 @@ Score = Callable[[nn.Module], dict[str, float]]
 """Evaluates a student on the validation set; the metric ``balanced_accuracy`` chooses the epoch."""
 
 
-STEPS_UNSEEN = 20
+STEPS_UNCHECKED = 20
 """Steps on a GPU between two checks that losses are finite. What is trained in between is not saved."""
 
 
@@ -152,7 +152,7 @@ def fit(
 
 
 def objective_of(distiller: Distiller, arithmetic: StepConfig) -> nn.Module:
-    """Return the module that computes the distiller's losses: compiled or on several ranks, if `arithmetic` says so."""
+    """Return the module that computes the distiller's losses: compiled or on several ranks, as in `arithmetic`."""
     if arithmetic.compiled:
         distiller.step = Compiled()
     return ddp.shared(distiller, arithmetic.world)
@@ -180,14 +180,14 @@ def _train_epoch(
     seen = 0
     unchecked: list[dict[str, Tensor]] = []
     # Reading a loss makes the program wait for a GPU.
-    patience = 1 if arithmetic.device.type == "cpu" else STEPS_UNSEEN
+    interval = 1 if arithmetic.device.type == "cpu" else STEPS_UNCHECKED
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
         batch = loaded.to(arithmetic.device)
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.bf16):
             losses = objective(batch, epoch + step / len(rates))
         of_batch = ddp.averaged(losses, arithmetic.world)
         unchecked.append(of_batch)
-        if len(unchecked) == patience or step + 1 == len(rates):
+        if len(unchecked) == interval or step + 1 == len(rates):
             _require_finite(unchecked, f"stage {stage!r}, epoch {epoch}", last=step)
             unchecked.clear()
         optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""A cache by itself: what it reads, and what it foresees to take."""
+"""A cache of teacher outputs: what it reads, and the bytes that it estimates."""
 
 import pytest
 import torch
@@ -8,10 +8,10 @@ from dspkd.training.teachers.cached import CacheCost, CachedTeacher, stored_byte
 from dspkd.types import Batch, NetworkSpec, Output
 
 
-class Loud:
+class FakeTeacher:
     """A teacher whose output for (row, view) is a function of these."""
 
-    name, spec = "loud", NetworkSpec(8, 3, {"stride32": 2, "last": 4})
+    name, spec = "fake", NetworkSpec(8, 3, {"stride32": 2, "last": 4})
 
     def digest(self):
         return "its weights"
@@ -29,13 +29,13 @@ def batch_of(*images):
 
 
 def filled(folder, fields, images=((0, 0), (1, 0), (1, 1), (2, 3))):
-    cache = CachedTeacher(Loud(), fields, [bytes([row]) * 16 for row in range(3)], {}, folder)
+    cache = CachedTeacher(FakeTeacher(), fields, [bytes([row]) * 16 for row in range(3)], {}, folder)
     cache.fill(
         images,
         lambda batches: (batch_of(*batch) for batch in batches),
         derived=(),
         batch_size=2,
-        compute=Loud().answer,
+        compute=FakeTeacher().answer,
         progress=lambda *_: None,
         log=lambda _: None,
     )
@@ -43,7 +43,7 @@ def filled(folder, fields, images=((0, 0), (1, 0), (1, 1), (2, 3))):
 
 
 @pytest.fixture
-def watched(monkeypatch):
+def fields_read(monkeypatch):
     """Return the names of the fields that are read, as they are read."""
     read = []
     original = CachedTeacher._read
@@ -56,19 +56,19 @@ def watched(monkeypatch):
 def test_cached_outputs_are_those_of_the_teacher_in_any_order(tmp_path):
     cache = filled(tmp_path, {"logits", "pooled", "stride32", "last"})
     batch = batch_of((2, 3), (0, 0), (1, 1))
-    output, expected = cache.answer(batch), Loud().answer(batch)
+    output, expected = cache.answer(batch), FakeTeacher().answer(batch)
     assert torch.equal(output.logits, expected.logits)
     assert torch.equal(output.pooled, expected.pooled)
     assert {tap: x.tolist() for tap, x in output.maps.items()} == {tap: x.tolist() for tap, x in expected.maps.items()}
 
 
-def test_a_map_is_read_at_its_first_use_and_once(tmp_path, watched):
+def test_a_map_is_read_at_its_first_use_and_once(tmp_path, fields_read):
     output = filled(tmp_path, {"logits", "stride32", "last"}).answer(batch_of((0, 0), (1, 1)))
-    assert watched == ["logits"]
+    assert fields_read == ["logits"]
     assert list(output.maps) == ["last", "stride32"]
-    assert watched == ["logits"]
+    assert fields_read == ["logits"]
     assert output.maps["last"] is output.maps["last"]
-    assert watched == ["logits", "last"]
+    assert fields_read == ["logits", "last"]
 
 
 def test_a_field_that_is_not_stored_is_absent(tmp_path):
@@ -88,13 +88,13 @@ def test_a_view_that_is_not_cached_is_refused(tmp_path):
 @pytest.mark.parametrize("maps", ["float16", "float32"])
 def test_the_estimated_bytes_are_those_stored(tmp_path, maps):
     fields = {"logits", "last", "stride32"}
-    cache = CachedTeacher(Loud(), fields, [bytes(16)], {}, tmp_path, maps=maps)
-    output = Loud().answer(batch_of((0, 0), (0, 1)))
+    cache = CachedTeacher(FakeTeacher(), fields, [bytes(16)], {}, tmp_path, maps=maps)
+    output = FakeTeacher().answer(batch_of((0, 0), (0, 1)))
     with_both = stored_bytes(output, fields, maps)
     assert with_both == 2 * (4 * 8 + (2 if maps == "float16" else 4) * (8 + 8))
     cache.fill(
         [(0, 0), (0, 1)], lambda batches: (batch_of(*batch) for batch in batches), derived=(), batch_size=2,
-        compute=Loud().answer, progress=lambda *_: None, log=lambda _: None,
+        compute=FakeTeacher().answer, progress=lambda *_: None, log=lambda _: None,
     )  # fmt: skip
     assert cache.nbytes == with_both
 
