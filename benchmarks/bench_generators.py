@@ -1,10 +1,10 @@
-"""What the generator of `mgd` and `hierarchical_fusion` costs: published, with a bottleneck, separable.
+"""Cost of the generators of `mgd` and `hierarchical_fusion`: published, with a bottleneck, separable.
 
     python benchmarks/bench_generators.py
     python benchmarks/bench_generators.py --maps res2net101-224 --batch 16
 
 Forward and backward pass of `mgd` from a ShuffleNetV2 x1.0's last map (1024 channels) to a teacher's, every generator
-in turn, one thread of a CPU. Parameters and multiply-accumulates (of one image, forward) are of the generator alone.
+in turn, one thread of a CPU. Parameters and multiply-accumulates (of one image, forward) are those of the generator.
 Ratios are of times in the same round, to the published generator.
 """
 
@@ -39,16 +39,16 @@ def contestant(options, channels, side, batch):
     torch.manual_seed(0)
     student, teacher = (NetworkSpec(8, c, {"last": c}) for c in (1024, channels))
     term = MGD(student, teacher, **options)
-    theirs, mine = (
+    teacher_map, student_map = (
         torch.randn(batch, c, side, side).contiguous(memory_format=torch.channels_last) for c in (channels, 1024)
     )
     absent = torch.zeros(batch, 0)
-    answers = [Output(absent, absent, {"last": x}) for x in (mine.requires_grad_(), theirs)]
+    outputs = [Output(absent, absent, {"last": x}) for x in (student_map.requires_grad_(), teacher_map)]
     rows = torch.arange(batch)
-    shown = Batch(torch.zeros(batch, 3, 1, 1), rows % 8, rows, torch.zeros_like(rows))
+    images = Batch(torch.zeros(batch, 3, 1, 1), rows % 8, rows, torch.zeros_like(rows))
 
     def step():
-        torch.autograd.grad(term(*answers, shown), [mine, *term.parameters()])
+        torch.autograd.grad(term(*outputs, images), [student_map, *term.parameters()])
 
     return term, step
 
@@ -58,16 +58,16 @@ def main():
     parser.add_argument("--maps", nargs="+", choices=list(MAPS), default=list(MAPS))
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    for name in asked.maps:
+    for name in arguments.maps:
         channels, side = MAPS[name]
-        made = {kind: contestant(options, channels, side, asked.batch) for kind, options in GENERATORS.items()}
-        spent = take_turns({kind: step for kind, (_, step) in made.items()}, asked.rounds)
-        print(f"{name}: {channels} x {side} x {side}, batch {asked.batch}")
+        terms = {kind: contestant(options, channels, side, arguments.batch) for kind, options in GENERATORS.items()}
+        spent = take_turns({kind: step for kind, (_, step) in terms.items()}, arguments.rounds)
+        print(f"{name}: {channels} x {side} x {side}, batch {arguments.batch}")
         print("| generator | parameters | GMAC | time, processor | quartiles |\n|---|---|---|---|---|")
-        for kind, (term, _) in made.items():
+        for kind, (term, _) in terms.items():
             with FlopCounterMode(display=False) as counted:
                 term.generation(torch.zeros(1, channels, side, side))
             parameters = sum(value.numel() for value in term.generation.parameters())

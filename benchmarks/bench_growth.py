@@ -3,9 +3,9 @@
     python benchmarks/bench_growth.py
     python benchmarks/bench_growth.py --data ../shared/data/dermoscopy-150 --images 1000
 
-First a student trains from a cache for some epochs, and the process's memory is told after each. Then each row has more
-of one thing: images are decoded into an empty store, and the teacher answers all of their views into an empty cache
-(logits and last map). Seconds are of the processor, one thread.
+First a student trains from a cache for some epochs, and the process's memory is reported after each. Then each row
+increases one factor: images are decoded into an empty store, and the teacher's outputs for all views (logits and last
+map) into an empty cache. Seconds are processor time of one thread.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench_teacher_cache import add_arguments, setting_of
-from contestants import KD, Here, Watcher, silent, train
+from contestants import KD, Inputs, StepListener, silent, train
 from memory import memory_mib
 
 from dspkd.runtime.files import readable
@@ -23,30 +23,30 @@ from dspkd.runtime.files import readable
 
 def timed(work):
     started = time.process_time()
-    made = work()
-    return made, time.process_time() - started
+    result = work()
+    return result, time.process_time() - started
 
 
-def grown(setting, folder):
-    """Fill an empty store and an empty cache; return both with what they took."""
-    here = Here(replace(setting, folder=str(folder)))
-    batches, decoding = timed(lambda: here.batches(setting.views))
-    _, filling = timed(lambda: here.fill(silent))
+def fill(setting, folder):
+    """Fill an empty store and an empty cache; return both with their costs."""
+    inputs = Inputs(replace(setting, folder=str(folder)))
+    batches, decoding = timed(lambda: inputs.batches(setting.views))
+    _, filling = timed(lambda: inputs.fill(silent))
     pixels = sum(path.stat().st_size for path in (folder / "pixels").rglob("*.bin"))
     kept = sum(path.stat().st_size for path in (folder / "teacher_cache").rglob("*.bin"))
-    return here, batches, (decoding, pixels, filling, kept)
+    return inputs, batches, (decoding, pixels, filling, kept)
 
 
-def watched(setting, folder, epochs):
-    """Train from a cache, and tell memory after each epoch."""
-    here, batches, _ = grown(setting, folder)
+def train_with_memory(setting, folder, epochs):
+    """Train from a cache, and report memory after each epoch."""
+    inputs, batches, _ = fill(setting, folder)
     memory = []
 
-    class Noting(Watcher):
+    class MemoryRecorder(StepListener):
         def epoch(self, record):
             memory.append(memory_mib())
 
-    train(here.teacher_cache, KD, batches, here.setting, Noting(silent), epochs=epochs)
+    train(inputs.teacher_cache, KD, batches, inputs.setting, MemoryRecorder(silent), epochs=epochs)
     print(f"MiB resident (in use by the allocator) after each epoch of training from the cache: {', '.join(memory)}")
 
 
@@ -55,19 +55,19 @@ def main():
     add_arguments(parser, images=256, views=2)
     parser.set_defaults(size=64, teacher="tiny_wide", student="tiny", batch=32)
     parser.add_argument("--epochs", type=int, default=10)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        most = setting_of(asked, Path(temporary))
+        most = setting_of(arguments, Path(temporary))
         least = replace(most, images=most.images // 4)
         rows = [least]
         rows += [replace(least, images=factor * least.images) for factor in (2, 4)]
         rows += [replace(least, views=factor * least.views) for factor in (2, 4)]
         rows += [replace(least, size=factor * least.size) for factor in (2, 4)]
-        watched(most, Path(temporary) / "watched", asked.epochs)
+        train_with_memory(most, Path(temporary) / "watched", arguments.epochs)
         print("| images | views | size | decoding | pixels | filling | cache |\n|---|---|---|---|---|---|---|")
         first = None
         for number, setting in enumerate(rows):
-            _, _, costs = grown(setting, Path(temporary) / str(number))
+            _, _, costs = fill(setting, Path(temporary) / str(number))
             first = first or costs
             times = [f"{value:.2f} s ({value / first[place]:.2f})" for place, value in enumerate(costs)]
             times[1::2] = [f"{readable(costs[n])} ({costs[n] / first[n]:.2f})" for n in (1, 3)]

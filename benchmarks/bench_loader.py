@@ -21,7 +21,7 @@ from memory import memory_mib
 from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
-from turns import ratio, take_turns, told
+from turns import as_line, ratio, take_turns
 
 from dspkd import data
 from dspkd.data.decode_cache import DecodeCache
@@ -115,7 +115,9 @@ def main():
                 },
                 options.rounds,
             )
-            print(told(f"{size} px: images a second, dspkd / torchvision", ratio(spent["torchvision"], spent["dspkd"])))
+            print(
+                as_line(f"{size} px: images a second, dspkd / torchvision", ratio(spent["torchvision"], spent["dspkd"]))
+            )
             each = {name: 1e3 * np.median(pairs[:, 1]) / options.batch for name, pairs in spent.items()}
             each |= {"decoding once": once, **parts(decoded, augment, rows, options.batch)}
             print("    processor ms an image: " + ", ".join(f"{name} {ms:.2f}" for name, ms in each.items()))

@@ -1,14 +1,14 @@
-"""Distilling with a cache of answers beside the live teacher, beside torchdistill, and beside the floor.
+"""Distillation from cached teacher outputs, compared with the live teacher, torchdistill, and the lower bound.
 
     pip install --no-deps torchdistill
     python benchmarks/bench_teacher_cache.py --data ../shared/data/dermoscopy-288-mini
     python benchmarks/bench_teacher_cache.py --data ../shared/data/dermoscopy-150 --size 96 --batch 32 --threads 2
 
-Every contestant runs in a process of its own, and they take turns, one step each in every round: see `contestants.py`.
-Ratios are medians, with quartiles, over the rounds: of time by the clock, and of the processor. The latter, with one
-thread, is good on a machine that is busy with other things; the former on a quiet one.
+Every contestant runs in its own process, and they take turns, one step each in every round: see `contestants.py`.
+Ratios are medians, with quartiles, over the rounds: of wall-clock time, and of processor time. The latter, with one
+thread, is reliable on a busy machine; the former on a quiet one.
 
-The floor of stage 2 (`kd`) is plain training of the student; that of stage 1 is plain training and the term by itself.
+The lower bound of stage 2 (`kd`) is plain training of the student; that of stage 1, plain training and the term alone.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from contestants import KD, Here, Setting, dspkd, filling, silent, term_alone, torchdistill
-from turns import Apart, ratio, take_turns, told
+from contestants import KD, Inputs, Setting, dspkd, filling, silent, term_alone, torchdistill
+from turns import SeparateProcess, as_line, ratio, take_turns
 
 from dspkd.data.synthetic.dataset import synthesize
 
@@ -30,8 +30,8 @@ FUSIONS = {
 
 
 def add_arguments(parser, *, images, views):
-    """Add what the setting of a run is made of."""
-    parser.add_argument("--data", help="a folder with a data set; painted images of 450 px without it")
+    """Add the arguments for the settings of a run."""
+    parser.add_argument("--data", help="a folder with a data set; default: synthetic images of 450 px")
     parser.add_argument("--teacher", default="res2net101")
     parser.add_argument("--student", default="shufflenet_v2_x1_0")
     parser.add_argument("--size", type=int, default=224)
@@ -41,17 +41,17 @@ def add_arguments(parser, *, images, views):
     parser.add_argument("--threads", type=int, default=1)
 
 
-def setting_of(asked, folder):
-    if asked.data is None:
-        synthesize(folder / "painted", images=asked.images, size=450, seed=0)
-    said = {name: value for name, value in vars(asked).items() if name in Setting.__dataclass_fields__}
-    return Setting(**{**said, "data": asked.data or str(folder / "painted"), "folder": str(folder)})
+def setting_of(arguments, folder):
+    if arguments.data is None:
+        synthesize(folder / "synthetic", images=arguments.images, size=450, seed=0)
+    settings = {name: value for name, value in vars(arguments).items() if name in Setting.__dataclass_fields__}
+    return Setting(**{**settings, "data": arguments.data or str(folder / "synthetic"), "folder": str(folder)})
 
 
 def contestants(setting, rounds, without):
     """Return the contestants by name, each ready to take its first step."""
-    made = {
-        "filling": (filling, replace(setting, views=rounds + 1)),  # a batch a round at least, to the last
+    work = {
+        "filling": (filling, replace(setting, views=rounds + 1)),  # at least one batch per round
         "plain": (dspkd, setting, None, None),
         "warm": (dspkd, setting, "teacher_cache", KD),
         "live": (dspkd, setting, "live", KD),
@@ -60,14 +60,14 @@ def contestants(setting, rounds, without):
         "kd alone": (term_alone, setting, KD),
     }
     for name, term in FUSIONS.items():
-        made[f"stage 1, {name}"] = (dspkd, setting, "teacher_cache", term)
-        made[f"{name} alone"] = (term_alone, setting, term)
-    return {name: Apart(*work) for name, work in made.items() if name not in without}
+        work[f"stage 1, {name}"] = (dspkd, setting, "teacher_cache", term)
+        work[f"{name} alone"] = (term_alone, setting, term)
+    return {name: SeparateProcess(*parts) for name, parts in work.items() if name not in without}
 
 
 def ratios(spent, views):
-    """Return what the figures say, by a sentence that says which."""
-    found = {
+    """Return ratios by a text that describes them."""
+    pairs = {
         "images a second, warm cache / torchdistill": ("torchdistill", "warm"),
         "images a second, live / torchdistill": ("torchdistill", "live"),
         "images a second, warm cache / torchdistill, our allocator": ("torchdistill, our allocator", "warm"),
@@ -76,11 +76,11 @@ def ratios(spent, views):
         "images a second, filling the cache / torchdistill": ("torchdistill", "filling"),
         "time, stage 2 from a warm cache / plain student": ("warm", "plain"),
     }
-    lines = {text: ratio(spent[a], spent[b]) for text, (a, b) in found.items() if {a, b} <= set(spent)}
+    lines = {text: ratio(spent[a], spent[b]) for text, (a, b) in pairs.items() if {a, b} <= set(spent)}
     for name in FUSIONS:
         if {f"stage 1, {name}", f"{name} alone", "plain"} <= set(spent):
-            floor = spent["plain"] + spent[f"{name} alone"]
-            lines[f"time, stage 1 ({name}) / (plain + term alone)"] = ratio(spent[f"stage 1, {name}"], floor)
+            bound = spent["plain"] + spent[f"{name} alone"]
+            lines[f"time, stage 1 ({name}) / (plain + term alone)"] = ratio(spent[f"stage 1, {name}"], bound)
             lines[f"time, stage 1 ({name}) / plain student"] = ratio(spent[f"stage 1, {name}"], spent["plain"])
     if {"torchdistill", "warm", "filling"} <= set(spent):
         ours = 30 * spent["warm"] + views * spent["filling"]
@@ -96,30 +96,30 @@ def main():
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help='e.g. torchdistill "kd alone"')
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        setting = setting_of(asked, Path(folder))
-        # Two views are enough to measure reading them; what filling costs is measured batch by batch.
+        setting = setting_of(arguments, Path(folder))
+        # Two views are enough to measure reading; the cost of filling is measured batch by batch.
         few = replace(setting, views=min(2, setting.views))
-        here = Here(few)
-        here.fill(silent)
-        field = contestants(few, asked.rounds, asked.without)
+        inputs = Inputs(few)
+        inputs.fill(silent)
+        field = contestants(few, arguments.rounds, arguments.without)
         try:
-            spent = take_turns(field, asked.rounds)
+            spent = take_turns(field, arguments.rounds)
         finally:
             for contestant in field.values():
                 contestant.end()
-    figures = ratios(spent, asked.views)
+    figures = ratios(spent, arguments.views)
     for name, pairs in spent.items():
-        clock, processor = asked.batch / np.median(pairs, axis=0)
+        clock, processor = arguments.batch / np.median(pairs, axis=0)
         print(f"{name:58} images a second {clock:7.1f}, a processor second {processor:7.1f}")
-    for text, found in figures.items():
-        print(told(text, found))
-    images = here.setting.views * (len(here.rows) // asked.batch) * asked.batch
-    print(f"the cache: {here.teacher_cache.nbytes / images / 1e3:.0f} kB an image")
-    if asked.out:
-        kept = {"settings": asdict(setting), "ratios": figures}
-        asked.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    for text, quartiles in figures.items():
+        print(as_line(text, quartiles))
+    images = inputs.setting.views * (len(inputs.rows) // arguments.batch) * arguments.batch
+    print(f"the cache: {inputs.teacher_cache.nbytes / images / 1e3:.0f} kB an image")
+    if arguments.out:
+        content = {"settings": asdict(setting), "ratios": figures}
+        arguments.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

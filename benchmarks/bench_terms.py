@@ -1,18 +1,18 @@
-"""What each method costs beside the networks, with the channels of the paper's teacher and student.
+"""Time and memory of each method without the networks, with the channels of the paper's teacher and student.
 
     pytest benchmarks/bench_terms.py --benchmark-sort=name --benchmark-columns=median,iqr,rounds
     pytest benchmarks/bench_terms.py --batch 2 --rounds 3      # within a minute
     pytest benchmarks/bench_terms.py --batch 128 --rounds 1 -k crkd --benchmark-json=crkd.json
 
-One thread of a CPU. Times are good for ratios between the rows of one run and for nothing else; compare medians. Beside
-the time, ``extra_info`` in the file that ``--benchmark-json`` writes holds
+One thread of a CPU. Use times only for ratios between the rows of one run; compare medians. Besides the time,
+``extra_info`` in the file of ``--benchmark-json`` has
 
 parameters
-    Numbers that the term trains and that are thrown away with it.
+    Parameters that the term trains, discarded with it.
 peak_mib
-    The most that torch had allocated at one moment of a forward and backward pass beyond what was there before it:
-    activations, gradients of maps and of parameters. Counted by torch's own allocator, so it is the same each time;
-    what libraries take as scratch space by other ways is not in it.
+    The peak of torch's allocations during a forward and backward pass, less those before it: activations, gradients of
+    maps and of parameters. Counted by torch's allocator, so reproducible; scratch space that libraries allocate
+    otherwise is not included.
 """
 
 from dataclasses import replace
@@ -32,21 +32,21 @@ RES2NET101 = NetworkSpec(CLASSES, 2048, dict(zip(GRIDS, (256, 512, 1024, 2048, 2
 WIDTHS = [pytest.param("mgd", {"hidden": width}, id=f"mgd-hidden-{width}") for width in (512, 256, 128)]
 
 
-def answer(spec, batch_size, several=True):
+def output_of(spec, batch_size, several=True):
     maps = {tap: torch.randn(batch_size, channels, GRIDS[tap], GRIDS[tap]) for tap, channels in spec.channels.items()}
     own = Output(torch.randn(batch_size, CLASSES), torch.randn(batch_size, spec.pooled), maps)
     return (
-        replace(own, rotated=answer(spec, 3 * batch_size, False), strong_aug=answer(spec, batch_size, False))
+        replace(own, rotated=output_of(spec, 3 * batch_size, False), strong_aug=output_of(spec, batch_size, False))
         if several
         else own
     )
 
 
 def peak_bytes(step):
-    """Return the most that torch has allocated at one moment of `step`, less what it had before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    """Return the peak of torch's allocations during `step`, less those before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         step()
-    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
     now = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         now += event.nbytes()
@@ -54,7 +54,7 @@ def peak_bytes(step):
     return peak
 
 
-def test_peak_bytes_sees_what_is_freed_within_the_step():
+def test_peak_bytes_includes_what_is_freed_within_the_step():
     def step():
         a = torch.empty(1 << 20)  # 4 MiB
         b = a + 1
@@ -68,7 +68,7 @@ def test_peak_bytes_sees_what_is_freed_within_the_step():
 def test_forward_and_backward(benchmark, name, options, batch_size, rounds):
     torch.manual_seed(0)
     several = find(name).wants_rotated or find(name).wants_strong_aug
-    student, teacher = (answer(spec, batch_size, several) for spec in (SHUFFLENET_V2, RES2NET101))
+    student, teacher = (output_of(spec, batch_size, several) for spec in (SHUFFLENET_V2, RES2NET101))
     term = find(name)(SHUFFLENET_V2, RES2NET101, **options)
     rows = torch.arange(batch_size)
     batch = Batch(torch.zeros(batch_size, 3, 224, 224), rows % CLASSES, rows, torch.zeros_like(rows))

@@ -1,8 +1,8 @@
-"""Ways of training one student of one teacher: for `bench_teacher_cache` and `bench_end_to_end`.
+"""Ways to train one student with one teacher, for `bench_teacher_cache` and `bench_end_to_end`.
 
-Each runs the real thing: dspkd's own loop, cache and images, torchdistill's own box and steps with the images of
-torchvision's usual training transform out of a DataLoader in the same process. Initial weights, AdamW, KD at
-temperature 4. Each tool as its user has it: dspkd sets the allocator up, torchdistill does not.
+Each runs the real code: dspkd's own loop, cache and images; torchdistill's own box and steps with the images of
+torchvision's usual training transform from a DataLoader in the same process. Random initial weights, AdamW, KD at
+temperature 4. Each tool with its default settings: dspkd configures the allocator, torchdistill does not.
 """
 
 import itertools
@@ -22,8 +22,7 @@ from dspkd.data.loader import TrainBatches
 from dspkd.data.transforms import Augmentation
 from dspkd.methods import find
 from dspkd.models import zoo
-from dspkd.recipes.stage import StageConfig
-from dspkd.recipes.stage import TermConfig as TermSettings
+from dspkd.recipes.stage import StageConfig, TermConfig
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller
@@ -38,7 +37,7 @@ CPU = loop.StepConfig(device=torch.device("cpu"))
 
 @dataclass(frozen=True)
 class Setting:
-    """What all contestants of a run share."""
+    """The settings that all contestants of a run share."""
 
     data: str
     teacher: str
@@ -51,7 +50,7 @@ class Setting:
     folder: str
 
 
-class Here:
+class Inputs:
     """A setting's images, teacher and cache, in the process of a contestant of dspkd."""
 
     def __init__(self, setting, cache="teacher_cache"):
@@ -73,17 +72,17 @@ class Here:
         return TrainBatches(self.table, self.rows, augment, batch_size=size, views=views, decoded=decoded)
 
     def fill(self, progress):
-        """Have the teacher answer all views of all images that the cache has not."""
+        """Cache the teacher's outputs for all views that are missing."""
         setting, batches = self.setting, self.batches(self.setting.views)
-        every = itertools.product(self.rows.tolist(), range(setting.views))  # an epoch leaves out what fills no batch
+        every = itertools.product(self.rows.tolist(), range(setting.views))  # an epoch drops an incomplete batch
         size = setting.batch
         self.teacher_cache.fill(
-            every, batches.show, made=(), batch_size=size, ask=self.live.answer, progress=progress, log=silent
+            every, batches.show, derived=(), batch_size=size, compute=self.live.answer, progress=progress, log=silent
         )
 
 
 class Endless:
-    """Batches of epoch after epoch as those of one epoch that does not end."""
+    """The batches of all epochs as those of one endless epoch."""
 
     def __init__(self, batches):
         self._batches = batches
@@ -95,7 +94,7 @@ class Endless:
         return itertools.chain.from_iterable(self._batches.epoch(number) for number in itertools.count())
 
 
-class Watcher:
+class StepListener:
     def __init__(self, turn):
         self._turn = turn
 
@@ -120,12 +119,12 @@ def network(name):
 
 
 def dspkd(turn, setting, source, term):
-    """Train the student by labels, and by `term`: `source` is "teacher_cache", "live", or None for plain."""
-    here = Here(setting)
-    teacher = {"teacher_cache": here.teacher_cache, "live": here.live, None: None}[source]
-    batches = Endless(here.batches(setting.views if source == "teacher_cache" else None))
+    """Train the student with labels and `term`; `source` is "teacher_cache", "live", or None for labels only."""
+    inputs = Inputs(setting)
+    teacher = {"teacher_cache": inputs.teacher_cache, "live": inputs.live, None: None}[source]
+    batches = Endless(inputs.batches(setting.views if source == "teacher_cache" else None))
     turn()
-    train(teacher, term, batches, setting, Watcher(turn), epochs=1)
+    train(teacher, term, batches, setting, StepListener(turn), epochs=1)
 
 
 def train(teacher, term, batches, setting, listener, *, epochs):
@@ -135,7 +134,7 @@ def train(teacher, term, batches, setting, listener, *, epochs):
     if term:
         name, options, weight = term
         parts.append((name, weight, find(name)(student.spec, teacher.spec, **options)))
-    stage = StageConfig(name="bench", epochs=epochs, lr=1e-3, terms=(TermSettings(method="labels"),))
+    stage = StageConfig(name="bench", epochs=epochs, lr=1e-3, terms=(TermConfig(method="labels"),))
     loop.fit(
         stage, Distiller(student, teacher, parts), batches, lambda student: {"balanced_accuracy": 0.0},
         folder=Path(tempfile.mkdtemp(dir=setting.folder)), digest="", seed=0, first_epoch=0, arithmetic=CPU,
@@ -144,32 +143,32 @@ def train(teacher, term, batches, setting, listener, *, epochs):
 
 
 def filling(turn, setting):
-    """Fill a cache of its own, batch by batch."""
-    here = Here(setting, cache="another cache")
+    """Fill a separate cache, batch by batch."""
+    inputs = Inputs(setting, cache="another cache")
     turn()
-    here.fill(lambda *_: turn())
+    inputs.fill(lambda *_: turn())
 
 
 def term_alone(turn, setting, term):
-    """Take steps of the term by itself, on answers in memory: forward, backward, and an update of its own layers."""
+    """Take steps of the term alone, on outputs in memory: forward, backward, and an update of its own layers."""
     torch.set_num_threads(setting.threads)
     keep_freed_memory()
     images = torch.rand(setting.batch, 3, setting.size, setting.size)
     with torch.no_grad():
         student, teacher = network(setting.student), network(setting.teacher).eval()
-        said, theirs = student(images), teacher(images)
+        output, teacher_output = student(images), teacher(images)
     name, options, _ = term
     method = find(name)(student.spec, teacher.spec, **options)
-    maps = {tap: values.requires_grad_() for tap, values in said.maps.items()}
-    mine = Output(said.logits.requires_grad_(), said.pooled.requires_grad_(), maps)
+    maps = {tap: values.requires_grad_() for tap, values in output.maps.items()}
+    student_output = Output(output.logits.requires_grad_(), output.pooled.requires_grad_(), maps)
     rows = torch.arange(setting.batch)
     batch = Batch(images, rows % CLASSES, rows, torch.zeros_like(rows))
     values = list(method.named_parameters())
-    stage = StageConfig(name="bench", epochs=1, lr=1e-3, terms=(TermSettings(method="labels"),))
+    stage = StageConfig(name="bench", epochs=1, lr=1e-3, terms=(TermConfig(method="labels"),))
     optimizer = loop.make_optimizer(stage, values) if values else None
     while True:
         turn()
-        loss = method(mine, theirs, batch)
+        loss = method(student_output, teacher_output, batch)
         loss.backward()
         if optimizer:
             loop.update(loop.owners(values), optimizer, 1e-3, CPU.clip)
@@ -177,7 +176,7 @@ def term_alone(turn, setting, term):
 
 
 def torchdistill(turn, setting, allocator):
-    """Take steps of torchdistill's box on the same images, for ever; `allocator` sets that up as dspkd does."""
+    """Take steps of torchdistill's box on the same images, endlessly; with `allocator` configured as in dspkd."""
     torch.set_num_threads(setting.threads)
     if allocator:
         keep_freed_memory()
@@ -211,8 +210,8 @@ def box_of_torchdistill(setting, epochs):
         "temperature": 4.0, "alpha": 0.5, "reduction": "batchmean",
     }}  # fmt: skip
 
-    def hooked(who):
-        hook = {"input": [], "output": [head[who]]}
+    def hooks(network):
+        hook = {"input": [], "output": [head[network]]}
         return {"forward_hook": hook, "sequential": [], "forward_proc": "forward_batch_only"}
 
     return DistillationBox(
@@ -224,8 +223,8 @@ def box_of_torchdistill(setting, epochs):
                 "sampler": {"class_or_func": torch.utils.data.RandomSampler, "kwargs": {}},
                 "kwargs": {"batch_size": setting.batch, "num_workers": 0, "drop_last": True},
             },
-            "teacher": {**hooked("teacher"), "requires_grad": False},
-            "student": {**hooked("student"), "requires_grad": True},
+            "teacher": {**hooks("teacher"), "requires_grad": False},
+            "student": {**hooks("student"), "requires_grad": True},
             "optimizer": {"key": "AdamW", "kwargs": {"lr": 1e-3}},
             "criterion": {
                 "key": "WeightedSumLoss",
@@ -237,12 +236,12 @@ def box_of_torchdistill(setting, epochs):
 
 
 def last_layer(model):
-    """Return the name of the layer that gives the logits."""
+    """Return the name of the layer whose output is the logits."""
     return [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)][-1]
 
 
 class Folder(torch.utils.data.Dataset):
-    """The same images by torchvision's usual transform."""
+    """The same images with torchvision's usual transform."""
 
     def __init__(self, table, rows, size):
         self.table, self.rows = table, rows

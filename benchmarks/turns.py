@@ -1,4 +1,4 @@
-"""Contestants that take turns, so that whatever else a machine does hits all of them alike."""
+"""Contestants that take turns, so that other load of the machine affects them equally."""
 
 import multiprocessing
 import time
@@ -7,10 +7,10 @@ import numpy as np
 
 
 def take_turns(steps, rounds, *, unmeasured=1):
-    """Return for each name the seconds of its steps, ``[rounds, 2]``: by the clock, and of the processor.
+    """Return for each name the seconds of its steps, ``[rounds, 2]``: wall-clock and processor time.
 
     Each round takes one step of every contestant, the order rotated by one between rounds. `steps` maps a name to a
-    function that takes a step; what it returns, if anything, is such a pair of seconds, else the step is timed here.
+    function that takes a step; it may return such a pair of seconds, else the step is timed here.
     """
     spent = {name: [] for name in steps}
     names = list(steps)
@@ -18,10 +18,9 @@ def take_turns(steps, rounds, *, unmeasured=1):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             clock, processor = time.perf_counter(), time.process_time()
-            said = steps[name]()
-            mine = said or (time.perf_counter() - clock, time.process_time() - processor)
+            measured = steps[name]() or (time.perf_counter() - clock, time.process_time() - processor)
             if number >= 0:
-                spent[name].append(mine)
+                spent[name].append(measured)
     return {name: np.array(pairs) for name, pairs in spent.items()}
 
 
@@ -33,14 +32,14 @@ def ratio(above, below):
     }
 
 
-def told(name, ratios):
-    """Return a ratio as a line for people."""
+def as_line(name, ratios):
+    """Return ratios as a line of text."""
     by_kind = (f"{kind} {middle:6.2f} ({low:.2f} to {high:.2f})" for kind, (middle, low, high) in ratios.items())
     return f"{name:58} " + "   ".join(by_kind)
 
 
-class Apart:
-    """A contestant in a process of its own, so that its allocator, threads and caches are its own too.
+class SeparateProcess:
+    """A contestant in its own process, with its own allocator, threads and caches.
 
     ``work(turn, *arguments)`` runs there, and calls ``turn()`` when it is ready and after each of its steps.
     """
@@ -50,19 +49,19 @@ class Apart:
         self._line, far_end = start.Pipe()
         self._process = start.Process(target=_serve, args=(far_end, work, arguments), daemon=True)
         self._process.start()
-        far_end.close()  # so that its death is noticed here
-        self._heard()
+        far_end.close()  # so that its end is noticed here
+        self._receive()
 
     def __call__(self):
-        """Let it take a step; return the seconds that this took, by the clock and of its processor; None at its end."""
+        """Take a step; return its wall-clock and processor seconds, or None after the last step."""
         self._line.send("step")
-        return self._heard()
+        return self._receive()
 
-    def _heard(self):
+    def _receive(self):
         try:
             return self._line.recv()
         except EOFError:
-            raise SystemExit("a contestant has died; what it said stands above") from None
+            raise SystemExit("a contestant has died; its output is above") from None
 
     def end(self):
         """Stop it."""
@@ -79,5 +78,5 @@ def _serve(line, work, arguments):
         started[:] = time.perf_counter(), time.process_time()
 
     work(turn, *arguments)
-    turn()  # what came after its last step
+    turn()  # the time after its last step
     line.send(None)

@@ -1,7 +1,7 @@
-"""What flows between the rooms: a batch of images, a network's answer to it, and a network's shape.
+"""The data that all packages share: a batch of images, a network's output for it, and a network's shape.
 
-Axis suffixes used throughout: B image in a batch, K class, D pooled channel, C map channel, H W rows and
-columns of a map, N image in a table, L level of a hierarchy.
+Axis suffixes used throughout: B images in a batch, K classes, D pooled channels, C map channels, H W rows and
+columns of a map, N images in a table, L levels of a hierarchy.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dspkd.errors import DataError
 V = TypeVar("V", int, Tensor)
 
 ROTATED, STRONG = (1, 2, 3), (4,)
-"""Numbers of the images that are made from an image: rotated by as many quarters, and augmented further."""
+"""Numbers of the views derived from an image: rotated by so many quarter turns, and strongly augmented."""
 
 TAPS = ("stride4", "stride8", "stride16", "stride32", "last")
-"""The names of the maps that a network may offer, shallow to deep; `last` is the map that the classifier pools."""
+"""Names of the feature maps that a network may offer, shallow to deep; `last` is the map that the classifier pools."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,23 @@ class Batch:
     Attributes
     ----------
     images
-        ``[B, 3, H, W]`` float, RGB in [0, 1]; a network normalises for itself.
+        ``[B, 3, H, W]`` float, RGB in [0, 1]; each network normalises them itself.
     labels
         ``[B]`` int64, class numbers.
     index
-        ``[B]`` int64, rows of the table that the images come from. In main memory, as are `views`, wherever the
-        images are.
+        ``[B]`` int64, rows of the table that the images come from. Always in main memory, like `views`, even if the
+        images are on a GPU.
     views
-        ``[B]`` int64, which augmented view of its image each image is. (index, view) names an image for good.
-        An image made from view v has a number of its own, see `derived_view`.
-    strong
-        ``[B, 3, H, W]``, the same images augmented further; None where no term asks for them.
+        ``[B]`` int64, the number of the augmented view. (index, view) identifies the pixels. A view derived from view v
+        (rotated, strongly augmented) has a number of its own, see `derived_view`.
+    strong_aug
+        ``[B, 3, H, W]``, the same images, strongly augmented; None where no term needs them.
     other_labels, own_share
-        ``[B]`` int64 and ``[B]`` float32 in [0, 1]: where each image is mixed of two, the class of the other one,
-        and the share that the image of `labels` has in it. None where images are not mixed.
+        ``[B]`` int64 and ``[B]`` float32 in [0, 1]: with MixUp, the class of the second image, and the share of the
+        first, whose class is in `labels`. None where images are not mixed.
     first, whole
-        Where several processes take a share each of every batch: the place of this one's first image in the whole
-        batch, and how many images that has. None where this is all of it.
+        If several processes share each batch: the position of this share's first image in the whole batch, and the
+        size of the whole batch. None if this is the whole batch.
     """
 
     images: Tensor
@@ -66,42 +66,42 @@ class Batch:
     def draw(self, make: Callable[[int], Tensor]) -> Tensor:
         """Return random numbers for these images, ``[B, ...]``: their rows of what `make(N)` draws for N images.
 
-        Drawn for the whole batch, they do not depend on how it is shared out.
+        They are drawn for the whole batch, so that they do not depend on the number of processes.
         """
         return make(self.whole or len(self))[self.first : self.first + len(self)]
 
     def rows(self, first: int, last: int) -> Batch:
-        """Return the images from `first` up to `last`, which is not among them."""
+        """Return the images from `first` up to, but not including, `last`."""
         return self._each(lambda values: values[first:last])
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`; the copy overlaps with computation when memory is pinned.
 
-        `index` and `views` stay: they are names, read by the program, which would wait for a GPU to tell them.
+        `index` and `views` stay in main memory: the program reads them, and reading from a GPU would make it wait.
         """
-        there = self._each(lambda values: values.to(device, non_blocking=True))
-        return replace(there, index=self.index, views=self.views)
+        moved = self._each(lambda values: values.to(device, non_blocking=True))
+        return replace(moved, index=self.index, views=self.views)
 
     def with_derived(self, *, rotated: bool, strong_aug: bool) -> Batch:
-        """Return the batch followed by images made from it: rotated by 90, by 180 and by 270 degrees, and strong ones.
+        """Return the batch followed by views derived from it: rotated by 90, 180 and 270 degrees, strongly augmented.
 
         Raises
         ------
         DataError
-            `strong` images are asked for, and the batch has none.
+            `strong_aug` is true, and the batch has no strongly augmented images.
         """
         numbers = derived_views(rotated=rotated, strong_aug=strong_aug)
-        made = [torch.rot90(self.images, quarters, dims=(2, 3)) for quarters in (ROTATED if rotated else ())]
+        derived = [torch.rot90(self.images, quarters, dims=(2, 3)) for quarters in (ROTATED if rotated else ())]
         if strong_aug:
             if self.strong_aug is None:
-                raise DataError("a term asks for strong images, and the batch has none; TrainBatches(strong_aug=True)")
-            made.append(self.strong_aug)
-        if not made:
+                raise DataError("a term needs strongly augmented images; load them with TrainBatches(strong_aug=True)")
+            derived.append(self.strong_aug)
+        if not derived:
             return self
         return Batch(
-            torch.cat([self.images, *made]),
-            self.labels.repeat(1 + len(made)),
-            self.index.repeat(1 + len(made)),
+            torch.cat([self.images, *derived]),
+            self.labels.repeat(1 + len(derived)),
+            self.index.repeat(1 + len(derived)),
             torch.cat([self.views, *[derived_view(self.views, number) for number in numbers]]),
         )
 
@@ -116,18 +116,18 @@ class Batch:
 
 
 def derived_views(*, rotated: bool, strong_aug: bool) -> tuple[int, ...]:
-    """Return which images are made from each."""
+    """Return the numbers of the views derived from each image."""
     return (ROTATED if rotated else ()) + (STRONG if strong_aug else ())
 
 
 def derived_view(view: V, number: int) -> V:
-    """Return what stands in the place of a view for image `number` made from it: -(5v + n), no two alike."""
+    """Return the view number of derived view `number` of `view`: -(5v + n), unique."""
     return -(5 * view + number)
 
 
 @dataclass(frozen=True)
 class Output:
-    """A network's answer to a batch.
+    """A network's output for a batch.
 
     Attributes
     ----------
@@ -138,10 +138,10 @@ class Output:
     maps
         ``{tap: [B, C, H, W]}``, names out of `TAPS`.
     rotated
-        The answer to the batch's images rotated by 90 degrees, then by 180, then by 270: 3B rows. None where no term
-        asks for it.
-    strong
-        The answer to the batch's strong images. None where no term asks for it.
+        The output for the batch's images rotated by 90 degrees, then by 180, then by 270: 3B rows. None where no term
+        needs it.
+    strong_aug
+        The output for the strongly augmented images. None where no term needs it.
     """
 
     logits: Tensor
@@ -151,7 +151,7 @@ class Output:
     strong_aug: Output | None = None
 
     def detach(self) -> Output:
-        """Return the same answer without a way back for gradients."""
+        """Return the same output, detached from the computation graph."""
         return Output(
             self.logits.detach(),
             self.pooled.detach(),
@@ -161,14 +161,14 @@ class Output:
         )
 
     def rows(self, first: int, last: int) -> Output:
-        """Return the answer to the images from `first` up to `last`, which is not among them."""
+        """Return the output for the images from `first` up to, but not including, `last`."""
         maps = {tap: x[first:last] for tap, x in self.maps.items()}
         return Output(self.logits[first:last], self.pooled[first:last], maps)
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network's shape: all that a term may know of it when it is built.
+    """A network's shape: what a term may depend on when it is built.
 
     Attributes
     ----------
@@ -179,10 +179,10 @@ class NetworkSpec:
     channels
         ``{tap: C}`` for each tap that the network offers.
     class_counts
-        Training images per class, in class order; empty where no training table is at hand.
+        Training images per class, in class order; empty where there is no training set.
     class_draws
-        Images of each class that an epoch shows, which differ from the images where classes are drawn more evenly
-        than they occur; empty means that each image is shown once.
+        Images of each class in an epoch. They differ from `class_counts` where classes are sampled more evenly than
+        they occur; empty means that each image occurs once in an epoch.
     """
 
     classes: int

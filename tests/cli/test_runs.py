@@ -245,7 +245,9 @@ def test_agreement_lists_what_the_student_forgot_of_its_teachers_predictions(fol
     compared = agreement(*(Predictions.load(student / f"predictions/{name}test.csv") for name in ("", "teacher-")))
     out, err = call("agreement", student)
     whole = tally(compared)
-    assert f"{whole.forgotten} of {whole.teacher_right}" in next(line for line in out.splitlines() if line.startswith("│ all"))
+    assert f"{whole.forgotten} of {whole.teacher_right}" in next(
+        line for line in out.splitlines() if line.startswith("│ all")
+    )
     assert err == ""
     lines = [line for line in out.splitlines() if "  teacher " in line]
     first = [compared.student.ids[row] for row in listed(compared, "forgotten")][:20]

@@ -12,8 +12,8 @@ TEACHER = {"stride4": 4, "stride8": 6, "stride16": 8, "stride32": 10, "last": 9}
 GRID = {"stride4": 16, "stride8": 8, "stride16": 4, "stride32": 2, "last": 2}
 
 
-class Made:
-    """Networks' shapes and answers, small and seeded."""
+class Nets:
+    """Shapes and outputs of small networks, seeded."""
 
     student = NetworkSpec(CLASSES, STUDENT["last"], STUDENT, class_counts=(40, 120, 30, 8, 24, 3, 4, 6))
     teacher = NetworkSpec(CLASSES, TEACHER["last"], TEACHER)
@@ -38,18 +38,18 @@ class Made:
         return Batch(torch.zeros(size, 3, 8, 8), rows * 3 % CLASSES, rows, torch.zeros_like(rows))
 
     def leaves(self, output):
-        """Return the tensors of `output`, made to collect gradients."""
+        """Return the tensors of `output`, which then collect gradients."""
         others = [leaf for other in (output.rotated, output.strong_aug) if other for leaf in self.leaves(other)]
         return [x.requires_grad_() for x in (output.logits, output.pooled, *output.maps.values())] + others
 
 
 @pytest.fixture(scope="session")
-def made():
-    return Made()
+def nets():
+    return Nets()
 
 
 class Golden:
-    """Inputs, losses and gradients of the authors' own programs, in float64."""
+    """Inputs, losses and gradients of the authors' own code, in float64."""
 
     def __init__(self, arrays):
         self.arrays = arrays

@@ -33,9 +33,9 @@ def bare(channels):
 
 
 @pytest.mark.parametrize("tap", ["last", "stride4"])  # fewer positions than channels, and more
-def test_it_is_the_formula(tap, made):
-    student, teacher = made.pair(dtype=torch.float64)
-    term = CRKD(made.student, made.teacher, tap=tap).double().eval()
+def test_it_is_the_formula(tap, nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    term = CRKD(nets.student, nets.teacher, tap=tap).double().eval()
     (convolution, norm), _ = term.regress
     norm.running_mean.uniform_(-1, 1)
     norm.running_var.uniform_(0.5, 2)
@@ -43,28 +43,28 @@ def test_it_is_the_formula(tap, made):
     mean, var = (x.numpy()[:, None, None] for x in (norm.running_mean, norm.running_var))
     mapped = np.maximum((mapped - mean) / np.sqrt(var + norm.eps), 0)
     want = by_hand(mapped, teacher.maps[tap].numpy())
-    assert term(student, teacher, made.batch()).item() == pytest.approx(want, rel=1e-10)
+    assert term(student, teacher, nets.batch()).item() == pytest.approx(want, rel=1e-10)
 
 
 @pytest.mark.parametrize("grid", [1, 2, 4])
-def test_its_gradient_is_that_of_the_formula(grid, made):
+def test_its_gradient_is_that_of_the_formula(grid, nets):
     s_BCHW, t_BCHW = torch.randn(2, 3, 5, grid, grid, dtype=torch.float64).unbind()
     term = bare(5)
     assert torch.autograd.gradcheck(lambda x: term(answer(x), answer(t_BCHW), None), s_BCHW.requires_grad_())
 
 
-def test_where_in_the_image_a_pattern_lies_does_not_matter(made):
-    student, teacher = made.pair(dtype=torch.float64)
-    term = CRKD(made.student, made.teacher, tap="stride8").double()
+def test_where_in_the_image_a_pattern_lies_does_not_matter(nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    term = CRKD(nets.student, nets.teacher, tap="stride8").double()
     order = torch.randperm(64)
     moved = replace(student, maps={"stride8": student.maps["stride8"].flatten(2)[:, :, order].view(-1, 4, 8, 8)})
-    torch.testing.assert_close(term(moved, teacher, made.batch()), term(student, teacher, made.batch()))
+    torch.testing.assert_close(term(moved, teacher, nets.batch()), term(student, teacher, nets.batch()))
 
 
-def test_which_channel_shows_a_pattern_does_matter(made):
-    teacher = made.answer(made.teacher, dtype=torch.float64)
+def test_the_channel_of_a_pattern_matters(nets):
+    teacher = nets.answer(nets.teacher, dtype=torch.float64)
     swapped = replace(teacher, maps={"last": teacher.maps["last"].flip(1)})
-    assert bare(9)(swapped, teacher, made.batch()).item() > 1e-2
+    assert bare(9)(swapped, teacher, nets.batch()).item() > 1e-2
 
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
@@ -80,7 +80,7 @@ def test_float32_keeps_its_digits_where_the_maps_are_nearly_equal(noise, grid):
 
 @pytest.mark.parametrize("grid", [2, 8])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_equal_maps_give_nothing_and_a_gradient_of_zero(grid, dtype):
+def test_equal_maps_have_loss_and_gradient_zero(grid, dtype):
     t_BCHW = torch.randn(3, 16, grid, grid, dtype=dtype)
     s_BCHW = t_BCHW.clone().requires_grad_()
     loss = bare(16)(answer(s_BCHW), answer(t_BCHW), None)
@@ -112,18 +112,18 @@ def test_forwards_and_backwards_nothing_is_larger_than_the_maps(channels, grid):
     assert largest.elements == t_BCHW.numel()
 
 
-def test_a_students_map_on_another_grid_is_interpolated(made):
+def test_a_students_map_on_another_grid_is_interpolated(nets):
     """A map that is constant over positions is the same on any grid."""
-    student, teacher = made.pair()
+    student, teacher = nets.pair()
     flat = student.maps["last"].mean(dim=(2, 3), keepdim=True)
-    term = CRKD(made.student, made.teacher).eval()
+    term = CRKD(nets.student, nets.teacher).eval()
     small, large = (replace(student, maps={"last": flat.expand(-1, -1, n, n)}) for n in (2, 3))
-    torch.testing.assert_close(term(large, teacher, made.batch()), term(small, teacher, made.batch()))
+    torch.testing.assert_close(term(large, teacher, nets.batch()), term(small, teacher, nets.batch()))
 
 
 @pytest.mark.parametrize("network", ["student", "teacher"])
-def test_a_map_that_is_not_offered_is_refused(network, made):
-    specs = {"student": made.student, "teacher": made.teacher} | {network: NetworkSpec(8, 7, {"stride8": 7})}
+def test_a_map_that_is_not_offered_is_refused(network, nets):
+    specs = {"student": nets.student, "teacher": nets.teacher} | {network: NetworkSpec(8, 7, {"stride8": 7})}
     with pytest.raises(RecipeError, match=rf"crkd\.tap = 'stride16': the {network} offers stride8, not stride16; did"):
         CRKD(**specs, tap="stride16")
 

@@ -1,4 +1,4 @@
-"""What the command and the page say of a method, out of its signature and docstring."""
+"""Descriptions of methods for the command and the page, from signature and docstring."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,7 +43,7 @@ class Silent(Term):
         super().__init__(student, teacher)
 
 
-def test_it_says_purpose_options_source_and_what_is_inferred():
+def test_a_description_has_purpose_options_source_and_what_is_inferred():
     assert str(describe_class("wide", Wide)).splitlines() == [
         "wide: Do a thing.",
         "    share = 0.25     float > 0 and <= 1",
@@ -56,7 +56,7 @@ def test_it_says_purpose_options_source_and_what_is_inferred():
     ]
 
 
-def test_a_method_that_says_nothing_is_not_given_the_words_of_its_base():
+def test_a_method_without_docstring_does_not_inherit_that_of_its_base():
     assert str(describe_class("silent", Silent)) == "silent: "
 
 
@@ -70,10 +70,10 @@ def test_every_method_has_a_line_a_source_and_a_range_for_each_number(name):
     assert bare == ([] if name != "hierarchical_fusion" else ["gate = 0.0"])  # the gate may start anywhere
 
 
-def test_the_page_is_what_the_methods_say():
-    told = page()
-    assert PAGE.read_text(encoding="utf-8") == told + "\n", "python -m dspkd.methods > docs/methods.md"
-    assert all(f"\n## {name}\n" in told for name in names())
+def test_the_committed_page_is_up_to_date():
+    text = page()
+    assert PAGE.read_text(encoding="utf-8") == text + "\n", "python -m dspkd.methods > docs/methods.md"
+    assert all(f"\n## {name}\n" in text for name in names())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The guide to adding a method does what it says: its files are real, and its commands are run in a copy."""
+"""The guide to adding a method works: its files are real, and its commands are run in a copy."""
 
 import os
 import re
@@ -32,7 +32,7 @@ COMMANDS = "".join(fenced("bash")).splitlines()
 
 
 def place(name):
-    """Return where the guide says that the example `name` goes."""
+    """Return the path that the guide gives for the example `name`."""
     return next(path for path in re.findall(r"`([^`\s]+/[^`\s]+)`", GUIDE) if path.endswith(f"/{name}"))
 
 

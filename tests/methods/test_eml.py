@@ -42,17 +42,17 @@ def by_hand(term, s, t, labels, temperature, weights):
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 10.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)])
-def test_it_is_the_formula(temperature, weights, made):
-    student, teacher = made.pair(dtype=torch.float64)
+def test_it_is_the_formula(temperature, weights, nets):
+    student, teacher = nets.pair(dtype=torch.float64)
     options = dict(zip(("logits", "embedding", "relation"), weights, strict=True))
-    term = EML(made.student, made.teacher, temperature=temperature, width=6, **options).double()
-    batch = made.batch()
+    term = EML(nets.student, nets.teacher, temperature=temperature, width=6, **options).double()
+    batch = nets.batch()
     want = by_hand(term, student, teacher, batch.labels.numpy(), temperature, weights)
     assert term(student, teacher, batch).item() == pytest.approx(want, rel=1e-10)
 
 
 def one_sided(learner, other, e_learner, e_other, labels, temperature, weights):
-    """What one network minimises, the other held fixed."""
+    """The objective of one network, with the other held fixed."""
     logits, embedding, relation = weights
     soft = F.kl_div(
         (learner.logits / temperature).log_softmax(1), (other.logits.detach() / temperature).softmax(1),
@@ -63,11 +63,11 @@ def one_sided(learner, other, e_learner, e_other, labels, temperature, weights):
     return logits * temperature**2 * soft + embedding * near + relation * (G[0] - G[1]).square().mean()
 
 
-def test_each_network_gets_the_gradient_of_its_own_objective_with_the_other_held_fixed(made):
+def test_each_network_gets_the_gradient_of_its_own_objective_with_the_other_held_fixed(nets):
     weights = {"logits": 2.0, "embedding": 3.0, "relation": 5.0}
-    student, teacher = made.pair(dtype=torch.float64)
-    term = EML(made.student, made.teacher, width=6, **weights).double()
-    batch = made.batch()
+    student, teacher = nets.pair(dtype=torch.float64)
+    term = EML(nets.student, nets.teacher, width=6, **weights).double()
+    batch = nets.batch()
     leaves = [x.requires_grad_() for o in (student, teacher) for x in (o.logits, o.pooled)]
     leaves += list(term.parameters())
     got = torch.autograd.grad(term(student, teacher, batch), leaves)
@@ -81,13 +81,13 @@ def test_each_network_gets_the_gradient_of_its_own_objective_with_the_other_held
         torch.testing.assert_close(a, b)
 
 
-def test_the_scale_of_either_networks_vectors_does_not_matter(made):
-    student, teacher = made.pair(dtype=torch.float64)
-    term = EML(made.student, made.teacher).double()
+def test_the_scale_of_either_networks_vectors_does_not_matter(nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    term = EML(nets.student, nets.teacher).double()
     scaled = replace(student, pooled=5 * student.pooled), replace(teacher, pooled=0.1 * teacher.pooled)
-    torch.testing.assert_close(term(*scaled, made.batch()), term(student, teacher, made.batch()))
+    torch.testing.assert_close(term(*scaled, nets.batch()), term(student, teacher, nets.batch()))
 
 
-def test_other_classes_are_refused(made):
+def test_other_classes_are_refused(nets):
     with pytest.raises(RecipeError, match="eml: compares logits class by class, but the student has 8, the teacher 5"):
-        EML(made.student, NetworkSpec(5, 9, {}))
+        EML(nets.student, NetworkSpec(5, 9, {}))

@@ -23,7 +23,7 @@ from dspkd.runs import validate
 from dspkd.types import NetworkSpec, Output
 
 assert "bare_logits" in methods.names()
-assert "bare_logits" not in methods._ours()
+assert "bare_logits" not in methods._built_in()
 
 spec = NetworkSpec(3, 2, {})
 student, teacher = (Output(torch.full((4, 3), level), torch.zeros(4, 2)) for level in (1.0, 3.0))
@@ -61,10 +61,10 @@ def test_an_installed_package_offers_its_method_to_recipes(project, tmp_path):
     install(project, tmp_path / "site")
     done = python(USE, tmp_path / "mine.toml", path=tmp_path / "site")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("bare_logits: Match the teacher's logits themselves.\n    Source: Ba, Caruana")
+    assert done.stdout.startswith("bare_logits: Match the teacher's logits without softmax.\n    Source: Ba, Caruana")
 
 
-def test_an_installed_package_may_not_take_a_name_of_ours(project, tmp_path):
+def test_an_installed_package_may_not_use_a_built_in_name(project, tmp_path):
     settings = project / "pyproject.toml"
     settings.write_text(settings.read_text().replace("bare_logits = ", "kd = "))
     install(project, tmp_path / "site")

@@ -15,9 +15,9 @@ FUSIONS = ["concat", "sum", "abf"]
 SEPARABLE = {"hidden": 4, "generator": "separable"}
 
 
-def built(made, seed=0, **options):
+def built(nets, seed=0, **options):
     torch.manual_seed(seed)
-    return HierarchicalFusion(made.student, made.teacher, **{"width": 6} | options)
+    return HierarchicalFusion(nets.student, nets.teacher, **{"width": 6} | options)
 
 
 def normalised(x_BCHW):
@@ -70,15 +70,15 @@ def by_hand(term, student, teacher, *, fuse, order, masks):
 @pytest.mark.parametrize("fuse", FUSIONS)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", ["channel", "spatial"])
-def test_it_is_the_formula(levels, fuse, order, kind, made):
+def test_it_is_the_formula(levels, fuse, order, kind, nets):
     options = {"levels": levels, "fuse": fuse, "mask_order": order, "mask": kind}
-    term = built(made, mask_ratio=0.4, gate=0.7, **options).double()
-    student, teacher = made.pair(dtype=torch.float64)
+    term = built(nets, mask_ratio=0.4, gate=0.7, **options).double()
+    student, teacher = nets.pair(dtype=torch.float64)
     torch.manual_seed(5)
     channels = [9] + [6] * len(term.laterals)
-    masks = [draw_mask(torch.empty(5, c, 2, 2, dtype=torch.float64), kind, 0.4, made.batch()) for c in channels]
+    masks = [draw_mask(torch.empty(5, c, 2, 2, dtype=torch.float64), kind, 0.4, nets.batch()) for c in channels]
     torch.manual_seed(5)
-    loss = term(student, teacher, made.batch())
+    loss = term(student, teacher, nets.batch())
     assert loss.item() == pytest.approx(by_hand(term, student, teacher, fuse=fuse, order=order, masks=masks), rel=1e-9)
 
 
@@ -86,17 +86,17 @@ def test_it_is_the_formula(levels, fuse, order, kind, made):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("shared_options", [{}, {"mask": "spatial", "mask_ratio": 0.6}, {"hidden": 4}, SEPARABLE])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_with_its_gate_at_zero_it_is_mgd_bit_for_bit(fuse, order, shared_options, dtype, made):
-    fusion = built(made, fuse=fuse, mask_order=order, **shared_options)
+def test_with_its_gate_at_zero_it_is_mgd_bit_for_bit(fuse, order, shared_options, dtype, nets):
+    fusion = built(nets, fuse=fuse, mask_order=order, **shared_options)
     torch.manual_seed(0)
-    plain = MGD(made.student, made.teacher, **shared_options)
+    plain = MGD(nets.student, nets.teacher, **shared_options)
     results = []
     for term in (fusion, plain):
-        student, teacher = made.pair()
+        student, teacher = nets.pair()
         leaf = student.maps["last"].requires_grad_()
         torch.manual_seed(11)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
-            loss = term(student, teacher, made.batch())
+            loss = term(student, teacher, nets.batch())
         loss.backward()
         results.append((loss, leaf.grad, next(term.generation.parameters()).grad))
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*results, strict=True))
@@ -104,35 +104,35 @@ def test_with_its_gate_at_zero_it_is_mgd_bit_for_bit(fuse, order, shared_options
 
 @pytest.mark.parametrize("fuse", FUSIONS)
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_gradient_reaches_every_level_once_the_gate_is_open(fuse, order, made):
+def test_the_gradient_reaches_every_level_once_the_gate_is_open(fuse, order, nets):
     for gate in (0.0, 0.5):
-        student, teacher = made.pair()
-        made.leaves(student)
-        term = built(made, fuse=fuse, mask_order=order, gate=gate)
-        term(student, teacher, made.batch()).backward()
+        student, teacher = nets.pair()
+        nets.leaves(student)
+        term = built(nets, fuse=fuse, mask_order=order, gate=gate)
+        term(student, teacher, nets.batch()).backward()
         reached = [tap for tap, x in student.maps.items() if x.grad is not None and x.grad.any()]
         assert reached == (["stride8", "stride16", "stride32", "last"] if gate else ["last"])
         assert term.gate.grad != 0
 
 
-def test_all_levels_are_one_more_than_the_last_three(made):
-    assert list(built(made).laterals) == ["stride8", "stride16", "stride32"]
-    assert list(built(made, levels="all").laterals) == ["stride4", "stride8", "stride16", "stride32"]
+def test_all_levels_are_one_more_than_the_last_three(nets):
+    assert list(built(nets).laterals) == ["stride8", "stride16", "stride32"]
+    assert list(built(nets, levels="all").laterals) == ["stride4", "stride8", "stride16", "stride32"]
 
 
-def test_training_opens_the_gate_and_learns_what_mgd_cannot_see(made):
-    """The teacher's map is made of the student's shallow one, on new images at every step."""
+def test_training_opens_the_gate_and_learns_from_shallow_maps(nets):
+    """The teacher's map is a function of the student's shallow one, on new images at every step."""
     losses = {}
     for method, options in ((MGD, {}), (HierarchicalFusion, {"width": 8})):
         torch.manual_seed(0)
-        term = method(made.student, made.teacher, mask_ratio=0, hidden=32, **options)
+        term = method(nets.student, nets.teacher, mask_ratio=0, hidden=32, **options)
         optimizer = torch.optim.Adam(term.parameters(), lr=1e-2)
         for step in range(60):
-            student = made.answer(made.student, 32, seed=step)
+            student = nets.answer(nets.student, 32, seed=step)
             target = averaged(student.maps["stride8"], student.maps["last"])
             maps = {"last": torch.cat([target, target, target[:, :1]], dim=1)}
             optimizer.zero_grad()
-            loss = term(student, Output(student.logits, student.pooled, maps), made.batch(32))
+            loss = term(student, Output(student.logits, student.pooled, maps), nets.batch(32))
             loss.backward()
             optimizer.step()
         losses[method] = loss.item()
@@ -140,11 +140,11 @@ def test_training_opens_the_gate_and_learns_what_mgd_cannot_see(made):
     assert losses[HierarchicalFusion] < losses[MGD] / 2
 
 
-def test_grids_that_do_not_divide_are_pooled_adaptively(made):
+def test_grids_that_do_not_divide_are_pooled_adaptively(nets):
     grid = {"stride4": 17, "stride8": 9, "stride16": 5, "stride32": 3, "last": 3}
-    student, _ = made.pair(grid=grid)
-    _, teacher = made.pair()
-    assert built(made, gate=0.5)(student, teacher, made.batch()).isfinite()
+    student, _ = nets.pair(grid=grid)
+    _, teacher = nets.pair()
+    assert built(nets, gate=0.5)(student, teacher, nets.batch()).isfinite()
 
 
 @pytest.mark.parametrize(("size", "corner"), [((5, 7), (3, 3)), ((5, 6), (3, 2)), ((4, 7), (2, 3))])
@@ -160,13 +160,13 @@ def test_average_pooling_is_adaptive_pooling_where_sizes_divide(grid):
     torch.testing.assert_close(averaged(x_BCHW, torch.empty(2, 1, *grid)), F.adaptive_avg_pool2d(x_BCHW, grid))
 
 
-def test_a_map_on_the_right_grid_is_not_touched():
+def test_a_map_on_the_right_grid_is_unchanged():
     x_BCHW = torch.randn(2, 3, 4, 6)
     assert stretched(x_BCHW, torch.empty(1, 9, 4, 6)) is x_BCHW
     assert stretched(x_BCHW, torch.empty(1, 9, 8, 3)).shape == (2, 3, 8, 3)
 
 
-def test_one_value_per_channel_is_normalised_with_what_was_seen_before():
+def test_one_value_per_channel_is_normalised_with_running_statistics():
     norm = BatchNorm(3)
     norm(torch.randn(16, 3, 4, 4) * 5 + 2)
     mean, var = norm.running_mean.clone(), norm.running_var.clone()
@@ -184,10 +184,10 @@ def test_with_more_values_it_is_ordinary_batch_normalisation(shape):
     assert torch.equal(ours.running_var, theirs.running_var)
 
 
-def test_a_level_that_is_not_offered_is_refused(made):
-    student = NetworkSpec(8, 7, {tap: c for tap, c in made.student.channels.items() if tap != "stride4"})
-    HierarchicalFusion(student, made.teacher)
+def test_a_level_that_is_not_offered_is_refused(nets):
+    student = NetworkSpec(8, 7, {tap: c for tap, c in nets.student.channels.items() if tap != "stride4"})
+    HierarchicalFusion(student, nets.teacher)
     with pytest.raises(RecipeError, match=r"levels = 'all': the student offers stride8, .*, last, not stride4"):
-        HierarchicalFusion(student, made.teacher, levels="all")
+        HierarchicalFusion(student, nets.teacher, levels="all")
     with pytest.raises(RecipeError, match=r"hierarchical_fusion.levels: the teacher offers stride8, not last"):
         HierarchicalFusion(student, NetworkSpec(8, 7, {"stride8": 3}))

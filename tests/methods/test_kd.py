@@ -18,41 +18,41 @@ def by_hand(s_BK, t_BK, temperature):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0, 20.0])
-def test_it_is_the_formula(temperature, made):
-    student, teacher = made.pair(dtype=torch.float64)
-    loss = KD(made.student, made.teacher, temperature=temperature)(student, teacher, made.batch())
+def test_it_is_the_formula(temperature, nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    loss = KD(nets.student, nets.teacher, temperature=temperature)(student, teacher, nets.batch())
     want = by_hand(student.logits.numpy(), teacher.logits.numpy(), temperature)
     assert loss.item() == pytest.approx(want, rel=1e-10)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
-def test_the_gradient_is_hintons(temperature, made):
-    student, teacher = made.pair(dtype=torch.float64)
+def test_the_gradient_is_hintons(temperature, nets):
+    student, teacher = nets.pair(dtype=torch.float64)
     s_BK = student.logits.requires_grad_()
-    KD(made.student, made.teacher, temperature=temperature)(student, teacher, made.batch()).backward()
+    KD(nets.student, nets.teacher, temperature=temperature)(student, teacher, nets.batch()).backward()
     p_BK = torch.softmax(s_BK.detach() / temperature, dim=1)
     q_BK = torch.softmax(teacher.logits / temperature, dim=1)
     torch.testing.assert_close(s_BK.grad, temperature * (p_BK - q_BK) / 5)
 
 
-def test_it_is_zero_exactly_where_the_networks_agree_up_to_a_shift(made):
-    student, teacher = made.pair(dtype=torch.float64)
+def test_it_is_zero_exactly_where_the_networks_agree_up_to_a_shift(nets):
+    student, teacher = nets.pair(dtype=torch.float64)
     agreed = replace(student, logits=teacher.logits + torch.randn(5, 1))
-    assert KD(made.student, made.teacher)(agreed, teacher, made.batch()).item() == pytest.approx(0, abs=1e-12)
+    assert KD(nets.student, nets.teacher)(agreed, teacher, nets.batch()).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_at_a_high_temperature_it_is_the_squared_difference_of_centred_logits(made):
+def test_at_a_high_temperature_it_is_the_squared_difference_of_centred_logits(nets):
     """Hinton's limit: T^2 KL -> |s - t|^2 / (2 K), both centred."""
-    student, teacher = made.pair(dtype=torch.float64)
+    student, teacher = nets.pair(dtype=torch.float64)
     difference = student.logits - teacher.logits
     centred = difference - difference.mean(dim=1, keepdim=True)
-    loss = KD(made.student, made.teacher, temperature=1e4)(student, teacher, made.batch())
+    loss = KD(nets.student, nets.teacher, temperature=1e4)(student, teacher, nets.batch())
     assert loss.item() == pytest.approx(centred.square().sum().item() / (2 * 8 * 5), rel=1e-2)
 
 
-def test_networks_with_other_classes_are_refused(made):
+def test_networks_with_other_classes_are_refused(nets):
     with pytest.raises(RecipeError, match=r"kd: compares logits .* the student has 8, the teacher 7"):
-        KD(made.student, replace(made.teacher, classes=7))
+        KD(nets.student, replace(nets.teacher, classes=7))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])

@@ -37,49 +37,49 @@ def by_hand(s_BK, labels_B, weight_K, gamma, smoothing, tau):
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("tau", [0.0, 1.0, 0.5])
-def test_it_is_the_formula(weights, gamma, smoothing, tau, made):
-    student, batch = made.answer(made.student, dtype=torch.float64), made.batch()
+def test_it_is_the_formula(weights, gamma, smoothing, tau, nets):
+    student, batch = nets.answer(nets.student, dtype=torch.float64), nets.batch()
     options = {"focal_gamma": gamma, "label_smoothing": smoothing, "logit_adjustment": tau}
-    term = Labels(made.student, None, class_weights=weights, **options)
+    term = Labels(nets.student, None, class_weights=weights, **options)
     want = by_hand(student.logits.numpy(), batch.labels.numpy(), WEIGHTS[weights], gamma, smoothing, tau)
     # Weights and priors are kept in float32.
     assert term(student, None, batch).item() == pytest.approx(want, rel=1e-6)
 
 
-def test_by_default_it_is_plain_cross_entropy_and_needs_no_counts(made):
-    student, batch = made.answer(made.student), made.batch()
-    loss = Labels(replace(made.student, class_counts=()), None)(student, None, batch)
+def test_by_default_it_is_plain_cross_entropy_and_needs_no_counts(nets):
+    student, batch = nets.answer(nets.student), nets.batch()
+    loss = Labels(replace(nets.student, class_counts=()), None)(student, None, batch)
     assert torch.equal(loss, F.cross_entropy(student.logits, batch.labels))
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_weights_are_1_on_average_over_the_training_images(weights, made):
-    weight_K = Labels(made.student, None, class_weights=weights).class_weight.numpy()
+def test_weights_are_1_on_average_over_the_training_images(weights, nets):
+    weight_K = Labels(nets.student, None, class_weights=weights).class_weight.numpy()
     assert (COUNTS * weight_K).sum() / COUNTS.sum() == pytest.approx(1, rel=1e-6)
 
 
-def test_inverse_weights_give_every_class_the_same_say_and_their_roots_half_way(made):
+def test_inverse_weights_give_classes_equal_totals_and_their_roots_half_way(nets):
     inverse_K, root_K = (
-        Labels(made.student, None, class_weights=kind).class_weight.numpy() for kind in ("inverse", "sqrt_inverse")
+        Labels(nets.student, None, class_weights=kind).class_weight.numpy() for kind in ("inverse", "sqrt_inverse")
     )
     np.testing.assert_allclose(COUNTS * inverse_K, COUNTS.sum() / 8, rtol=1e-6)
     np.testing.assert_allclose((root_K / root_K[0]) ** 2, inverse_K / inverse_K[0], rtol=1e-5)
 
 
-def test_balanced_training_images_need_no_weights(made):
-    balanced = replace(made.student, class_counts=(7,) * 8)
+def test_balanced_training_images_have_equal_weights(nets):
+    balanced = replace(nets.student, class_counts=(7,) * 8)
     for weights in WEIGHTS:
         torch.testing.assert_close(Labels(balanced, None, class_weights=weights).class_weight, torch.ones(8))
 
 
-def weights_of(made, **options):
-    return Labels(made.student, None, **options).class_weight
+def weights_of(nets, **options):
+    return Labels(nets.student, None, **options).class_weight
 
 
-def test_effective_numbers_go_from_no_weights_to_inverse_ones(made):
-    at = {beta: weights_of(made, class_weights="effective", effective_beta=beta) for beta in (0.0, 0.9, 1 - 1e-9)}
+def test_effective_numbers_go_from_no_weights_to_inverse_ones(nets):
+    at = {beta: weights_of(nets, class_weights="effective", effective_beta=beta) for beta in (0.0, 0.9, 1 - 1e-9)}
     assert torch.equal(at[0.0], torch.ones(8))
-    torch.testing.assert_close(at[1 - 1e-9], weights_of(made, class_weights="inverse"), rtol=1e-6, atol=0)
+    torch.testing.assert_close(at[1 - 1e-9], weights_of(nets, class_weights="inverse"), rtol=1e-6, atol=0)
     # By N = 40 and 120, 0.9^N is 1.5 % and 0.0003 %: past 10 images, more hardly count.
     assert at[0.9][0] / at[0.9][1] == pytest.approx((1 - 0.9**120) / (1 - 0.9**40), rel=1e-6)
     assert at[0.9][0] / at[0.9][1] < 1.02
@@ -92,7 +92,7 @@ def gradient(term, logits_BK, labels_B):
     return leaf_BK.grad
 
 
-def test_the_focal_gradient_of_two_classes_is_that_of_the_paper(made):
+def test_the_focal_gradient_of_two_classes_is_that_of_the_paper(nets):
     """Lin et al., appendix B, with p_t = sigmoid(x_t): dFL/dx = y (1 - p_t)^g (g p_t log p_t + p_t - 1)."""
     x_B, y_B = torch.linspace(-4, 4, 9, dtype=torch.float64), torch.arange(9) % 2
     term = Labels(NetworkSpec(2, 2, {}), None, focal_gamma=2.0)
@@ -104,32 +104,32 @@ def test_the_focal_gradient_of_two_classes_is_that_of_the_paper(made):
 
 
 @pytest.mark.parametrize("gamma", [0.3, 1.0, 2.0])
-def test_a_known_image_has_a_focal_loss_and_gradient_of_0_and_a_hopeless_one_the_cross_entropy(gamma, made):
+def test_focal_loss_is_0_for_a_certain_prediction_and_cross_entropy_for_a_wrong_one(gamma, nets):
     """1 - p_y is exactly 0 in float32 here, where its power below 1 has no gradient."""
-    student = replace(made.answer(made.student), logits=1e4 * torch.eye(8)[:5])
-    plain, focal = Labels(made.student, None), Labels(made.student, None, focal_gamma=gamma)
-    known, wrong = (replace(made.batch(), labels=(torch.arange(5) + shift) % 8) for shift in (0, 1))
-    assert focal(student, None, known) == 0
-    assert not gradient(focal, student.logits, known.labels).any()
+    student = replace(nets.answer(nets.student), logits=1e4 * torch.eye(8)[:5])
+    plain, focal = Labels(nets.student, None), Labels(nets.student, None, focal_gamma=gamma)
+    certain, wrong = (replace(nets.batch(), labels=(torch.arange(5) + shift) % 8) for shift in (0, 1))
+    assert focal(student, None, certain) == 0
+    assert not gradient(focal, student.logits, certain.labels).any()
     assert torch.equal(focal(student, None, wrong), plain(student, None, wrong))
 
 
-def test_a_gamma_near_0_is_nearly_cross_entropy(made):
-    student, batch = made.answer(made.student), made.batch()
-    loss = Labels(made.student, None, focal_gamma=1e-6)(student, None, batch)
+def test_a_gamma_near_0_is_nearly_cross_entropy(nets):
+    student, batch = nets.answer(nets.student), nets.batch()
+    loss = Labels(nets.student, None, focal_gamma=1e-6)(student, None, batch)
     torch.testing.assert_close(loss, F.cross_entropy(student.logits, batch.labels), rtol=1e-4, atol=0)
 
 
-def test_the_prior_is_that_of_the_images_drawn(made):
-    drawn = replace(made.student, class_draws=(50, 86, 43, 22, 39, 13, 15, 19))
+def test_the_prior_is_that_of_the_images_drawn(nets):
+    drawn = replace(nets.student, class_draws=(50, 86, 43, 22, 39, 13, 15, 19))
     prior_K = Labels(drawn, None, logit_adjustment=1.0).log_prior.exp().numpy()
     np.testing.assert_allclose(prior_K, np.array(drawn.class_draws) / sum(drawn.class_draws), rtol=1e-6)
 
 
 @pytest.mark.parametrize("even", ["draws", "weights"])
-def test_what_sampling_or_weights_made_equal_is_not_adjusted_again(even, made):
-    student, batch = made.answer(made.student), made.batch()
-    spec = replace(made.student, class_draws=(29,) * 8) if even == "draws" else made.student
+def test_classes_equalised_by_sampling_or_weights_are_not_adjusted(even, nets):
+    student, batch = nets.answer(nets.student), nets.batch()
+    spec = replace(nets.student, class_draws=(29,) * 8) if even == "draws" else nets.student
     weights = "none" if even == "draws" else "inverse"
     plain, adjusted = (
         Labels(spec, None, class_weights=weights, logit_adjustment=tau)(student, None, batch) for tau in (0.0, 1.0)
@@ -140,7 +140,7 @@ def test_what_sampling_or_weights_made_equal_is_not_adjusted_again(even, made):
 @pytest.mark.parametrize("weight", WEIGHTS)
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_the_best_adjusted_logits_are_those_of_balanced_classes_however_classes_are_drawn_and_weighted(weight, balance):
-    """Menon et al., Theorem 1: where every class looks alike, minimising leaves bare logits that prefer none.
+    """Menon et al., Theorem 1: if classes cannot be distinguished, training gives equal unadjusted logits.
 
     The gradient over all images of an epoch, each with the same logits 0, must vanish.
     """
@@ -152,17 +152,17 @@ def test_the_best_adjusted_logits_are_those_of_balanced_classes_however_classes_
     torch.testing.assert_close(grad_BK.sum(dim=0), torch.zeros(8, dtype=torch.float64), rtol=0, atol=1e-7)
 
 
-def test_a_rare_image_counts_its_weight_in_a_batch_of_one_too(made):
-    student, batch = made.answer(made.student, 1), replace(made.batch(1), labels=torch.tensor([5]))
-    plain, weighted = (Labels(made.student, None, class_weights=w)(student, None, batch) for w in ("none", "inverse"))
+def test_a_rare_image_counts_its_weight_in_a_batch_of_one_too(nets):
+    student, batch = nets.answer(nets.student, 1), replace(nets.batch(1), labels=torch.tensor([5]))
+    plain, weighted = (Labels(nets.student, None, class_weights=w)(student, None, batch) for w in ("none", "inverse"))
     torch.testing.assert_close(weighted, plain * WEIGHTS["inverse"][5].item())
 
 
-def test_logits_equal_to_the_negative_log_prior_are_uniform_once_adjusted(made):
-    """What balanced classes look like to an adjusted network."""
+def test_logits_equal_to_the_negative_log_prior_are_uniform_once_adjusted(nets):
+    """The logits of an adjusted network for balanced classes."""
     prior_K = torch.tensor(COUNTS / COUNTS.sum())
-    student = replace(made.answer(made.student), logits=-prior_K.log().expand(5, 8))
-    loss = Labels(made.student, None, logit_adjustment=1.0)(student, None, made.batch())
+    student = replace(nets.answer(nets.student), logits=-prior_K.log().expand(5, 8))
+    loss = Labels(nets.student, None, logit_adjustment=1.0)(student, None, nets.batch())
     assert loss.item() == pytest.approx(np.log(8), rel=1e-6)
 
 
@@ -185,30 +185,30 @@ def test_logits_equal_to_the_negative_log_prior_are_uniform_once_adjusted(made):
         (COUNTS, {"class_weights": "balanced"}, r"labels\.class_weights: should be 'none', 'inverse', 'sqrt_"),
     ],
 )
-def test_what_cannot_be_is_refused(counts, options, message, made):
+def test_an_invalid_stage_is_refused(counts, options, message, nets):
     with pytest.raises(RecipeError, match=message):
-        Labels(replace(made.student, class_counts=tuple(counts)), None, **options)
+        Labels(replace(nets.student, class_counts=tuple(counts)), None, **options)
 
 
-def test_a_mixed_image_has_the_cross_entropy_with_both_labels_by_their_shares(made):
-    """The same as torch's with soft labels, where classes weigh alike."""
-    student, _ = made.pair()
+def test_a_mixed_image_has_the_cross_entropy_with_both_labels_by_their_shares(nets):
+    """The same as torch's with soft labels, where classes have equal weights."""
+    student, _ = nets.pair()
     share_B = torch.tensor([0.0, 0.3, 0.5, 0.9, 1.0])
-    batch = replace(made.batch(), other_labels=made.batch().labels.roll(1), own_share=share_B)
+    batch = replace(nets.batch(), other_labels=nets.batch().labels.roll(1), own_share=share_B)
     soft_BK = torch.zeros(5, 8)
     for b in range(5):
         soft_BK[b, batch.labels[b]] += share_B[b]
         soft_BK[b, batch.other_labels[b]] += 1 - share_B[b]
-    loss = Labels(made.student, None, label_smoothing=0.1)(student, None, batch)
-    wanted = torch.nn.functional.cross_entropy(student.logits, soft_BK, label_smoothing=0.1)
-    torch.testing.assert_close(loss, wanted)
+    loss = Labels(nets.student, None, label_smoothing=0.1)(student, None, batch)
+    expected = torch.nn.functional.cross_entropy(student.logits, soft_BK, label_smoothing=0.1)
+    torch.testing.assert_close(loss, expected)
 
 
-def test_each_label_of_a_mixed_image_brings_its_own_class_weight(made):
-    student, _ = made.pair()
-    term = Labels(made.student, None, class_weights="inverse")
-    batch = made.batch()
+def test_each_label_of_a_mixed_image_brings_its_own_class_weight(nets):
+    student, _ = nets.pair()
+    term = Labels(nets.student, None, class_weights="inverse")
+    batch = nets.batch()
     other = replace(batch, labels=batch.labels.roll(1))
     mixed = replace(batch, other_labels=other.labels, own_share=torch.full((5,), 0.25))
-    wanted = 0.25 * term(student, None, batch) + 0.75 * term(student, None, other)
-    torch.testing.assert_close(term(student, None, mixed), wanted)
+    expected = 0.25 * term(student, None, batch) + 0.75 * term(student, None, other)
+    torch.testing.assert_close(term(student, None, mixed), expected)

@@ -1,4 +1,4 @@
-"""The generators of masked generation: what they compute, see and cost."""
+"""The generators of masked generation: values, receptive field and cost."""
 
 import numpy as np
 import pytest
@@ -71,20 +71,20 @@ def test_a_generator_sees_five_by_five_positions_of_every_channel(kind):
     assert all(torch.equal(seen_HW, want_HW) for seen_HW in seen_CHW)
 
 
-def test_the_published_generator_keeps_its_layers_under_their_names(made):
-    """So that what was trained and saved before there was another kind can be read."""
+def test_the_published_generator_keeps_its_layers_under_their_names(nets):
+    """So that older checkpoints can be loaded."""
     names = {"generation.0.weight", "generation.0.bias", "generation.2.weight", "generation.2.bias"}
     for method in (MGD, HierarchicalFusion):
-        term = method(made.student, made.teacher, hidden=4)
+        term = method(nets.student, nets.teacher, hidden=4)
         assert {name for name in term.state_dict() if name.startswith("generation")} == names
 
 
 @pytest.mark.parametrize("method", [MGD, HierarchicalFusion])
-def test_the_separable_generator_learns_every_one_of_its_layers(method, made):
-    student, teacher = made.pair()
-    made.leaves(student)
-    term = method(made.student, made.teacher, hidden=4, generator="separable")
-    term(student, teacher, made.batch()).backward()
+def test_the_separable_generator_learns_every_one_of_its_layers(method, nets):
+    student, teacher = nets.pair()
+    nets.leaves(student)
+    term = method(nets.student, nets.teacher, hidden=4, generator="separable")
+    term(student, teacher, nets.batch()).backward()
     values = list(term.generation.parameters())
     assert len(values) == 6
     assert all(value.grad.any() for value in values)

@@ -1,4 +1,4 @@
-"""The lookup by name, options, and methods that other packages offer."""
+"""Lookup by name, options, and methods of other packages."""
 
 from importlib.metadata import EntryPoint
 from typing import Literal
@@ -29,7 +29,7 @@ def test_the_name_of_a_method_is_that_of_its_file():
         ("zzzz", "no method is called 'zzzz'; known: .*kd, .*mgd"),
     ],
 )
-def test_an_unknown_method_is_refused_with_what_would_do(name, message):
+def test_an_unknown_method_is_refused_with_the_nearest_name(name, message):
     with pytest.raises(RecipeError, match=message):
         find(name)
 
@@ -55,7 +55,7 @@ def test_two_methods_of_one_name_are_refused(monkeypatch, call, entries, message
 
 
 @pytest.mark.parametrize("value", ["json:dumps", "json:JSONDecoder"])
-def test_what_is_no_term_is_refused(monkeypatch, value):
+def test_an_entry_point_that_is_no_term_is_refused(monkeypatch, value):
     offer(monkeypatch, ("theirs", value))
     with pytest.raises(RecipeError, match=f"'theirs': {value} of .* is not a dspkd.methods.Term"):
         find("theirs")
@@ -87,7 +87,7 @@ def test_good_options_pass(given):
     ("name", "given", "message"),
     [
         ("mgd", {"mask_ratoi": 0.1}, r"^mgd\.mask_ratoi: no such option; did you mean 'mask_ratio'\?$"),
-        ("mgd", {"zzzz": 0.1}, r"^mgd\.zzzz: no such option; it has tap, mask_ratio, mask, hidden, generator$"),
+        ("mgd", {"zzzz": 0.1}, r"^mgd\.zzzz: no such option; known: tap, mask_ratio, mask, hidden, generator$"),
         ("mgd", {"student": 1}, r"mgd\.student: no such option"),
         ("mgd", {"mask": "chanel"}, r"^mgd\.mask: should be 'channel' or 'spatial', got 'chanel'$"),
         ("mgd", {"mask_ratio": True}, r"mgd\.mask_ratio: should be a valid number, got True"),
@@ -111,7 +111,7 @@ def test_a_bad_option_is_refused_by_name(name, given, message):
         check_options(name, given)
 
 
-def test_a_method_without_options_says_so(monkeypatch):
+def test_a_method_without_options_is_named_in_the_error(monkeypatch):
     class Bare(Term):
         def __init__(self, student, teacher):
             super().__init__(student, teacher)

@@ -31,102 +31,102 @@ def by_hand(term, s_BCHW, t_BCHW, mask_BCHW):
 
 @pytest.mark.parametrize("kind", ["channel", "spatial"])
 @pytest.mark.parametrize("hidden", [0, 3])
-def test_it_is_the_formula(kind, hidden, made):
-    student, teacher = made.pair(dtype=torch.float64)
-    term = MGD(made.student, made.teacher, mask=kind, mask_ratio=0.5, hidden=hidden).double()
+def test_it_is_the_formula(kind, hidden, nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    term = MGD(nets.student, nets.teacher, mask=kind, mask_ratio=0.5, hidden=hidden).double()
     torch.manual_seed(7)
-    mask = draw_mask(teacher.maps["last"], kind, 0.5, made.batch())
+    mask = draw_mask(teacher.maps["last"], kind, 0.5, nets.batch())
     torch.manual_seed(7)
-    loss = term(student, teacher, made.batch())
+    loss = term(student, teacher, nets.batch())
     want = by_hand(term, student.maps["last"].numpy(), teacher.maps["last"].numpy(), mask.numpy())
     assert 0 < mask.mean() < 1
     assert loss.item() == pytest.approx(want, rel=1e-10)
 
 
-def test_its_weight_for_a_sum_is_that_for_a_mean_divided_by_the_size_of_the_map(made):
-    student, teacher = made.pair(dtype=torch.float64)
-    term = MGD(made.student, made.teacher, mask_ratio=0).double()
+def test_its_weight_for_a_sum_is_that_for_a_mean_divided_by_the_size_of_the_map(nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    term = MGD(nets.student, nets.teacher, mask_ratio=0).double()
     made_up = term.generation(term.align(student.maps["last"]))
     mean = nn.functional.mse_loss(made_up, teacher.maps["last"])
-    torch.testing.assert_close(term(student, teacher, made.batch()), mean * 9 * 2 * 2)
+    torch.testing.assert_close(term(student, teacher, nets.batch()), mean * 9 * 2 * 2)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.15, 0.65])
 @pytest.mark.parametrize("kind", ["channel", "spatial"])
-def test_the_share_dropped_is_the_ratio(kind, ratio, made):
+def test_the_share_dropped_is_the_ratio(kind, ratio, nets):
     torch.manual_seed(0)
-    mask = draw_mask(torch.empty(64, 80, 8, 10), kind, ratio, made.batch(64))
+    mask = draw_mask(torch.empty(64, 80, 8, 10), kind, ratio, nets.batch(64))
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
     # 5120 draws: the standard error is below 0.007.
     assert 1 - mask.mean().item() == pytest.approx(ratio, abs=0.025 if ratio else 0)
 
 
-def test_a_channel_mask_is_constant_over_positions_and_a_spatial_one_over_channels(made):
+def test_a_channel_mask_is_constant_over_positions_and_a_spatial_one_over_channels(nets):
     x_BCHW = torch.ones(3, 5, 4, 6)
-    assert draw_mask(x_BCHW, "channel", 0.5, made.batch(3)).shape == (3, 5, 1, 1)
-    assert draw_mask(x_BCHW, "spatial", 0.5, made.batch(3)).shape == (3, 1, 4, 6)
+    assert draw_mask(x_BCHW, "channel", 0.5, nets.batch(3)).shape == (3, 5, 1, 1)
+    assert draw_mask(x_BCHW, "spatial", 0.5, nets.batch(3)).shape == (3, 1, 4, 6)
 
 
-def test_masks_differ_from_image_to_image_and_from_call_to_call(made):
+def test_masks_differ_from_image_to_image_and_from_call_to_call(nets):
     torch.manual_seed(0)
     x_BCHW = torch.ones(2, 64, 2, 2)
-    first, second = (draw_mask(x_BCHW, "channel", 0.5, made.batch(2)) for _ in range(2))
+    first, second = (draw_mask(x_BCHW, "channel", 0.5, nets.batch(2)) for _ in range(2))
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
-    term = MGD(made.student, made.teacher, mask_ratio=0.5).eval()
-    pair = made.pair()
-    assert term(*pair, made.batch()) != term(*pair, made.batch())
+    term = MGD(nets.student, nets.teacher, mask_ratio=0.5).eval()
+    pair = nets.pair()
+    assert term(*pair, nets.batch()) != term(*pair, nets.batch())
 
 
-def test_without_a_mask_and_with_a_perfect_generator_it_is_zero(made):
+def test_without_a_mask_and_with_a_perfect_generator_it_is_zero(nets):
     """conv3x3 kernels with a 1 in the middle pass a map that is nowhere negative."""
-    teacher = made.answer(made.teacher, seed=1)
+    teacher = nets.answer(nets.teacher, seed=1)
     teacher.maps["last"].abs_()
-    term = MGD(made.teacher, made.teacher, mask_ratio=0)
+    term = MGD(nets.teacher, nets.teacher, mask_ratio=0)
     for conv in (term.generation[0], term.generation[2]):
         nn.init.dirac_(conv.weight)
         nn.init.zeros_(conv.bias)
-    assert term(teacher, teacher, made.batch()).item() == 0
+    assert term(teacher, teacher, nets.batch()).item() == 0
 
 
-def test_what_is_dropped_is_zero_and_what_is_kept_is_not_scaled_up(made):
-    teacher = made.answer(made.teacher, seed=1)
+def test_what_is_dropped_is_zero_and_what_is_kept_is_not_scaled_up(nets):
+    teacher = nets.answer(nets.teacher, seed=1)
     teacher.maps["last"].abs_()
-    term = MGD(made.teacher, made.teacher, mask_ratio=0.5)
+    term = MGD(nets.teacher, nets.teacher, mask_ratio=0.5)
     for conv in (term.generation[0], term.generation[2]):
         nn.init.dirac_(conv.weight)
         nn.init.zeros_(conv.bias)
     torch.manual_seed(3)
-    dropped = 1 - draw_mask(teacher.maps["last"], "channel", 0.5, made.batch())
+    dropped = 1 - draw_mask(teacher.maps["last"], "channel", 0.5, nets.batch())
     torch.manual_seed(3)
     lost = (dropped * teacher.maps["last"].square()).sum() / 5
-    torch.testing.assert_close(term(teacher, teacher, made.batch()), lost)
+    torch.testing.assert_close(term(teacher, teacher, nets.batch()), lost)
 
 
-def test_align_is_there_only_if_channels_differ(made):
-    assert isinstance(MGD(made.teacher, made.teacher).align, nn.Identity)
-    align = MGD(made.student, made.teacher).align
+def test_align_is_there_only_if_channels_differ(nets):
+    assert isinstance(MGD(nets.teacher, nets.teacher).align, nn.Identity)
+    align = MGD(nets.student, nets.teacher).align
     assert (align.in_channels, align.out_channels, align.kernel_size) == (7, 9, (1, 1))
 
 
 @pytest.mark.parametrize(("hidden", "width"), [(0, 9), (4, 4)])
-def test_hidden_is_the_width_between_the_convolutions(hidden, width, made):
-    first, _, second = MGD(made.student, made.teacher, hidden=hidden).generation
+def test_hidden_is_the_width_between_the_convolutions(hidden, width, nets):
+    first, _, second = MGD(nets.student, nets.teacher, hidden=hidden).generation
     assert (first.in_channels, first.out_channels, second.in_channels, second.out_channels) == (9, width, width, 9)
 
 
-def test_a_students_map_on_another_grid_is_interpolated(made):
+def test_a_students_map_on_another_grid_is_interpolated(nets):
     """A map that is constant over positions is the same on any grid."""
-    student, teacher = made.pair()
+    student, teacher = nets.pair()
     flat = student.maps["last"].mean(dim=(2, 3), keepdim=True)
-    term = MGD(made.student, made.teacher, mask_ratio=0)
+    term = MGD(nets.student, nets.teacher, mask_ratio=0)
     small, large = (replace(student, maps={"last": flat.expand(-1, -1, n, n)}) for n in (2, 3))
-    torch.testing.assert_close(term(large, teacher, made.batch()), term(small, teacher, made.batch()))
+    torch.testing.assert_close(term(large, teacher, nets.batch()), term(small, teacher, nets.batch()))
 
 
-def test_any_tap_will_do(made):
-    student, teacher = made.pair()
-    loss = MGD(made.student, made.teacher, tap="stride8")(student, teacher, made.batch())
+def test_any_tap_works(nets):
+    student, teacher = nets.pair()
+    loss = MGD(nets.student, nets.teacher, tap="stride8")(student, teacher, nets.batch())
     loss.backward()
     assert loss.item() > 0
 

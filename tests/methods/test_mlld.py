@@ -36,28 +36,28 @@ def by_hand(s, t, labels, weight, temperature):
 @pytest.mark.parametrize("batch", [1, 4, 5])
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
 @pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_it_is_the_formula(batch, temperature, weight, made):
-    student, teacher = made.pair(batch, dtype=torch.float64)
-    term = MLLD(made.student, made.teacher, labels=weight, temperature=temperature)
-    want = by_hand(student, teacher, made.batch(batch).labels.numpy(), weight, temperature)
-    assert term(student, teacher, made.batch(batch)).item() == pytest.approx(want, rel=1e-10)
+def test_it_is_the_formula(batch, temperature, weight, nets):
+    student, teacher = nets.pair(batch, dtype=torch.float64)
+    term = MLLD(nets.student, nets.teacher, labels=weight, temperature=temperature)
+    want = by_hand(student, teacher, nets.batch(batch).labels.numpy(), weight, temperature)
+    assert term(student, teacher, nets.batch(batch)).item() == pytest.approx(want, rel=1e-10)
 
 
-def test_a_student_that_agrees_on_both_views_has_nothing_to_learn(made):
-    teacher = made.answer(made.teacher, dtype=torch.float64)
+def test_a_student_that_agrees_on_both_views_has_nothing_to_learn(nets):
+    teacher = nets.answer(nets.teacher, dtype=torch.float64)
     same = replace(
         teacher, logits=teacher.logits + 1, strong_aug=replace(teacher.strong_aug, logits=teacher.strong_aug.logits - 2)
     )
-    leaves = made.leaves(same)
-    term = MLLD(made.teacher, made.teacher, labels=0.0)
-    loss = term(same, teacher, made.batch())
+    leaves = nets.leaves(same)
+    term = MLLD(nets.teacher, nets.teacher, labels=0.0)
+    loss = term(same, teacher, nets.batch())
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-12)
     assert all(x.grad.abs().max() < 1e-12 for x in leaves if x.grad is not None)
 
 
-def test_the_order_of_images_does_not_matter(made):
-    student, teacher = made.pair(dtype=torch.float64)
+def test_the_order_of_images_does_not_matter(nets):
+    student, teacher = nets.pair(dtype=torch.float64)
     order = torch.tensor([3, 1, 4, 0, 2])
 
     def mixed(output):
@@ -67,11 +67,11 @@ def test_the_order_of_images_does_not_matter(made):
             strong_aug=replace(output.strong_aug, logits=output.strong_aug.logits[order]),
         )
 
-    term, batch = MLLD(made.student, made.teacher), made.batch()
+    term, batch = MLLD(nets.student, nets.teacher), nets.batch()
     again = replace(batch, labels=batch.labels[order])
     torch.testing.assert_close(term(mixed(student), mixed(teacher), again), term(student, teacher, batch))
 
 
-def test_other_classes_are_refused(made):
+def test_other_classes_are_refused(nets):
     with pytest.raises(RecipeError, match="mlld: compares logits class by class, but the student has 8, the teacher 5"):
-        MLLD(made.student, NetworkSpec(5, 9, {}))
+        MLLD(nets.student, NetworkSpec(5, 9, {}))

@@ -31,31 +31,31 @@ def by_hand(s, t, distance, angle):
 
 
 @pytest.mark.parametrize(("distance", "angle"), [(25.0, 50.0), (1.0, 0.0), (0.0, 1.0)])
-def test_it_is_the_formula(distance, angle, made):
-    student, teacher = made.pair(dtype=torch.float64)
-    loss = RKD(made.student, made.teacher, distance=distance, angle=angle)(student, teacher, made.batch())
+def test_it_is_the_formula(distance, angle, nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    loss = RKD(nets.student, nets.teacher, distance=distance, angle=angle)(student, teacher, nets.batch())
     want = by_hand(student.pooled.numpy(), teacher.pooled.numpy(), distance, angle)
     assert loss.item() == pytest.approx(want, rel=1e-9)
 
 
-def test_moving_turning_and_scaling_all_images_together_does_not_matter(made):
-    student, teacher = made.pair(dtype=torch.float64)
-    term = RKD(made.student, made.teacher)
+def test_translation_rotation_and_scale_of_all_vectors_do_not_matter(nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    term = RKD(nets.student, nets.teacher)
     turn, _ = torch.linalg.qr(torch.randn(7, 7, dtype=torch.float64))
     moved = replace(student, pooled=3 * student.pooled @ turn + 5)
-    torch.testing.assert_close(term(moved, teacher, made.batch()), term(student, teacher, made.batch()))
-    assert term(moved, student, made.batch()).item() == pytest.approx(0, abs=1e-12)
+    torch.testing.assert_close(term(moved, teacher, nets.batch()), term(student, teacher, nets.batch()))
+    assert term(moved, student, nets.batch()).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_one_image_has_no_relations(made):
-    student, teacher = made.pair(1)
-    assert RKD(made.student, made.teacher)(student, teacher, made.batch(1)).item() == 0
+def test_one_image_has_no_relations(nets):
+    student, teacher = nets.pair(1)
+    assert RKD(nets.student, nets.teacher)(student, teacher, nets.batch(1)).item() == 0
 
 
-def test_two_images_in_one_place_leave_the_gradient_finite(made):
-    student, teacher = made.pair()
+def test_two_images_in_one_place_leave_the_gradient_finite(nets):
+    student, teacher = nets.pair()
     s_BD = student.pooled[[0, 0, 1, 2, 3]].clone().requires_grad_()
-    RKD(made.student, made.teacher)(replace(student, pooled=s_BD), teacher, made.batch()).backward()
+    RKD(nets.student, nets.teacher)(replace(student, pooled=s_BD), teacher, nets.batch()).backward()
     assert s_BD.grad.isfinite().all()
 
 

@@ -17,30 +17,30 @@ def by_hand(s_BCHW, t_BCHW):
 
 
 @pytest.mark.parametrize("tap", ["last", "stride8"])
-def test_it_is_the_formula(tap, made):
-    student, teacher = made.pair(dtype=torch.float64)
-    loss = SP(made.student, made.teacher, tap=tap)(student, teacher, made.batch())
+def test_it_is_the_formula(tap, nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    loss = SP(nets.student, nets.teacher, tap=tap)(student, teacher, nets.batch())
     assert loss.item() == pytest.approx(by_hand(student.maps[tap].numpy(), teacher.maps[tap].numpy()), rel=1e-10)
 
 
-def test_it_is_zero_for_one_image_and_where_the_maps_agree_up_to_gain(made):
-    term = SP(made.teacher, made.teacher)
-    assert term(*made.pair(1), made.batch(1)).item() == 0
-    teacher = made.answer(made.teacher, dtype=torch.float64)
+def test_it_is_zero_for_one_image_and_where_the_maps_agree_up_to_gain(nets):
+    term = SP(nets.teacher, nets.teacher)
+    assert term(*nets.pair(1), nets.batch(1)).item() == 0
+    teacher = nets.answer(nets.teacher, dtype=torch.float64)
     louder = replace(teacher, maps={"last": 4 * teacher.maps["last"]})
-    assert term(louder, teacher, made.batch()).item() == pytest.approx(0, abs=1e-12)
+    assert term(louder, teacher, nets.batch()).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_the_order_of_positions_and_channels_does_not_matter(made):
-    student, teacher = made.pair(dtype=torch.float64)
-    term = SP(made.student, made.teacher)
+def test_the_order_of_positions_and_channels_does_not_matter(nets):
+    student, teacher = nets.pair(dtype=torch.float64)
+    term = SP(nets.student, nets.teacher)
     moved = replace(student, maps={"last": student.maps["last"].flip(1).transpose(2, 3)})
-    torch.testing.assert_close(term(moved, teacher, made.batch()), term(student, teacher, made.batch()))
+    torch.testing.assert_close(term(moved, teacher, nets.batch()), term(student, teacher, nets.batch()))
 
 
-def test_a_map_that_is_not_offered_is_refused(made):
+def test_a_map_that_is_not_offered_is_refused(nets):
     with pytest.raises(RecipeError, match=r"sp\.tap = 'strid8': the student offers .*; did you mean 'stride8'\?"):
-        SP(made.student, made.teacher, tap="strid8")
+        SP(nets.student, nets.teacher, tap="strid8")
 
 
 def test_it_agrees_with_a_published_program(golden):

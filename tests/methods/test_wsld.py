@@ -25,45 +25,45 @@ def by_hand(s_BK, t_BK, labels_B, temperature):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0, 10.0])
-def test_it_is_the_formula(temperature, made):
-    (student, teacher), batch = made.pair(dtype=torch.float64), made.batch()
-    loss = WSLD(made.student, made.teacher, temperature=temperature)(student, teacher, batch)
+def test_it_is_the_formula(temperature, nets):
+    (student, teacher), batch = nets.pair(dtype=torch.float64), nets.batch()
+    loss = WSLD(nets.student, nets.teacher, temperature=temperature)(student, teacher, batch)
     want = by_hand(student.logits.numpy(), teacher.logits.numpy(), batch.labels.numpy(), temperature)
     assert loss.item() == pytest.approx(want, rel=1e-10)
 
 
-def test_a_teacher_that_knows_the_labels_makes_it_plain_distillation(made):
+def test_a_teacher_that_predicts_the_labels_makes_it_plain_distillation(nets):
     """Then every weight is 1, and the gradient is that of kd."""
-    student, batch = made.answer(made.student, dtype=torch.float64), made.batch()
-    sure = replace(made.answer(made.teacher), logits=200 * F.one_hot(batch.labels, 8).double())
+    student, batch = nets.answer(nets.student, dtype=torch.float64), nets.batch()
+    sure = replace(nets.answer(nets.teacher), logits=200 * F.one_hot(batch.labels, 8).double())
     grads = []
     for method in (WSLD, KD):
         s_BK = student.logits.clone().requires_grad_()
-        term = method(made.student, made.teacher, temperature=2.0)
+        term = method(nets.student, nets.teacher, temperature=2.0)
         term(replace(student, logits=s_BK), sure, batch).backward()
         grads.append(s_BK.grad)
     torch.testing.assert_close(*grads)
 
 
-def test_a_student_that_knows_the_labels_has_nothing_to_learn(made):
-    teacher, batch = made.answer(made.teacher, dtype=torch.float64), made.batch()
-    sure = replace(made.answer(made.student), logits=200 * F.one_hot(batch.labels, 8).double())
-    assert WSLD(made.student, made.teacher)(sure, teacher, batch).item() == pytest.approx(0, abs=1e-12)
+def test_a_student_that_predicts_the_labels_has_weight_zero(nets):
+    teacher, batch = nets.answer(nets.teacher, dtype=torch.float64), nets.batch()
+    sure = replace(nets.answer(nets.student), logits=200 * F.one_hot(batch.labels, 8).double())
+    assert WSLD(nets.student, nets.teacher)(sure, teacher, batch).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_the_gradient_is_that_of_distillation_times_a_weight_in_0_1_per_image(made):
-    (student, teacher), batch = made.pair(dtype=torch.float64), made.batch()
+def test_the_gradient_is_that_of_distillation_times_a_weight_in_0_1_per_image(nets):
+    (student, teacher), batch = nets.pair(dtype=torch.float64), nets.batch()
     s_BK = student.logits.requires_grad_()
-    WSLD(made.student, made.teacher, temperature=2.0)(student, teacher, batch).backward()
+    WSLD(nets.student, nets.teacher, temperature=2.0)(student, teacher, batch).backward()
     plain_BK = 2 * (torch.softmax(s_BK.detach() / 2, 1) - torch.softmax(teacher.logits / 2, 1)) / 5
     weight_BK = s_BK.grad / plain_BK
     torch.testing.assert_close(weight_BK, weight_BK[:, :1].expand(-1, 8))
     assert ((weight_BK > 0) & (weight_BK < 1)).all()
 
 
-def test_networks_with_other_classes_are_refused(made):
+def test_networks_with_other_classes_are_refused(nets):
     with pytest.raises(RecipeError, match=r"wsld: compares logits .* the student has 8, the teacher 7"):
-        WSLD(made.student, replace(made.teacher, classes=7))
+        WSLD(nets.student, replace(nets.teacher, classes=7))
 
 
 def test_with_the_labels_it_agrees_with_the_authors_program(golden):

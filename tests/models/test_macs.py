@@ -9,14 +9,14 @@ def by_hand(tapped, side):
     """The same counts from the shapes that pass through each module, not from operations."""
     products, around = [], []
 
-    def convolution(module, came, made):
-        products.append(made.numel() * module.in_channels // module.groups * module.kernel_size[0] ** 2)
+    def convolution(module, inputs, output):
+        products.append(output.numel() * module.in_channels // module.groups * module.kernel_size[0] ** 2)
 
-    def linear(module, came, made):
-        products.append(made.numel() * module.in_features)
+    def linear(module, inputs, output):
+        products.append(output.numel() * module.in_features)
 
-    def norm(module, came, made):
-        around.append(made.numel() * (5 if isinstance(module, nn.LayerNorm) else 2))
+    def norm(module, inputs, output):
+        around.append(output.numel() * (5 if isinstance(module, nn.LayerNorm) else 2))
 
     hooks = {nn.Conv2d: convolution, nn.Linear: linear, nn.BatchNorm2d: norm, nn.LayerNorm: norm}
     for module in tapped.modules():
@@ -29,7 +29,7 @@ def by_hand(tapped, side):
 
 
 @pytest.mark.parametrize(("name", "side"), [("shufflenet_v1_x1_0", 64), ("resnet18", 64), ("convnext_atto", 96)])
-def test_operations_and_modules_are_counted_alike(name, side):
+def test_operations_and_modules_are_counted_equally(name, side):
     with torch.device("meta"):
         tapped = zoo.make(name, classes=8)
     counted = macs.count(tapped, side=side)
@@ -43,7 +43,7 @@ def test_the_maps_that_squeeze_and_excite_averages_count_too():
     squeezed = []
     for block in tapped.modules():
         if type(block).__name__ == "SqueezeExcite":
-            block.register_forward_hook(lambda module, came, made: squeezed.append(came[0].numel()))
+            block.register_forward_hook(lambda module, inputs, output: squeezed.append(inputs[0].numel()))
     products, around = by_hand(tapped, 64)
     assert len(squeezed) == 16
     around += sum(squeezed)
@@ -58,6 +58,6 @@ def test_the_classifier_costs_its_inputs_for_each_class():
     assert two.whole(9) - two.whole(2) == 7 * 96
 
 
-def test_a_network_with_weights_is_not_counted_by_mistake():
+def test_a_network_off_the_meta_device_is_refused():
     with pytest.raises(RuntimeError, match="meta"):
         macs.count(zoo.make("tiny", classes=2))

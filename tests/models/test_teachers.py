@@ -1,4 +1,4 @@
-"""Pairs of a teacher and a student: any network of timm teaches, transformers too."""
+"""Pairs of a teacher and a student: any network of timm can teach, transformers included."""
 
 from dataclasses import replace
 from functools import cache
@@ -15,7 +15,7 @@ from dspkd.types import Batch
 
 
 @cache
-def made(name, classes=8):
+def network_of(name, classes=8):
     torch.manual_seed(0)
     return zoo.make(name, classes=classes)
 
@@ -27,8 +27,8 @@ def batch(side, images=3):
 
 
 def taught(teacher, method, side, **options):
-    """Teach a student one batch; return the loss and the gradients of its first layer and of the teacher."""
-    student, teacher = made("shufflenet_v2_x1_0").train(), made(teacher).eval()
+    """Distil one batch; return the loss and the gradients of its first layer and of the teacher."""
+    student, teacher = network_of("shufflenet_v2_x1_0").train(), network_of(teacher).eval()
     for parameter in (*student.parameters(), *teacher.parameters()):
         parameter.grad = None
     torch.manual_seed(1)
@@ -44,10 +44,10 @@ NEEDY = [name for name in methods.names() if methods.find(name).needs_teacher]
 
 @pytest.mark.parametrize("method", NEEDY)
 @pytest.mark.parametrize("teacher", ["vit_tiny_patch16_224", "convnext_atto"])
-def test_every_method_learns_from_another_architecture_or_says_why_not(method, teacher):
-    network = made(teacher)
+def test_every_method_learns_from_another_architecture_or_names_the_reason(method, teacher):
+    network = network_of(teacher)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    student, taught = made("shufflenet_v2_x1_0").train(), FrozenTeacher(network, network.spec)
+    student, taught = network_of("shufflenet_v2_x1_0").train(), FrozenTeacher(network, network.spec)
     torch.manual_seed(1)
     if (method, teacher) == ("at", "vit_tiny_patch16_224"):
         with pytest.raises(RecipeError, match=r"at\.levels = 'last3': the teacher offers stride16, last, not stride8"):
@@ -90,11 +90,11 @@ def test_the_papers_convnext_and_student_fit_together():
         student, teacher = (zoo.make(name, classes=8) for name in ("shufflenet_v2_x1_0", "convnext_base"))
         images = batch(224).to(torch.device("meta"))
         with torch.no_grad():
-            wanted = teacher.eval()(images.images)
+            output = teacher.eval()(images.images)
         for method in ("mgd", "hierarchical_fusion"):
             term = methods.find(method)(student.spec, teacher.spec)
             student.zero_grad()
-            term(student(images.images), wanted, images).backward()
+            term(student(images.images), output, images).backward()
             assert {p.shape for p in term.generation.parameters() if p.ndim == 4} == {(1024, 1024, 3, 3)}
             assert all(p.grad is not None for p in term.parameters())
             assert student.network.conv1[0].weight.grad.shape == (24, 3, 3, 3)
@@ -114,10 +114,10 @@ def test_a_vision_transformer_takes_other_sizes_in_whole_patches(name):
 def test_a_network_of_one_size_names_it():
     with torch.device("meta"):
         tapped = zoo.make("swin_tiny_patch4_window7_224", classes=8)
-        with pytest.raises(RecipeError, match=r"no images of 64 x 64 px: .*made for 224 px: images\.size = 224"):
+        with pytest.raises(RecipeError, match=r"no images of 64 x 64 px: .*224 px: set images\.size = 224"):
             tapped(torch.empty(2, 3, 64, 64))
 
 
 def test_batch_normalisation_refuses_to_train_on_one_value():
     with pytest.raises(ValueError, match="more than 1 value per channel"):
-        made("shufflenet_v2_x1_0").train()(batch(32, images=1).images)
+        network_of("shufflenet_v2_x1_0").train()(batch(32, images=1).images)

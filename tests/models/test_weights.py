@@ -29,7 +29,7 @@ def saved(state, path):
     return path
 
 
-def test_no_weights_leave_everything_fresh(tiny):
+def test_without_weights_everything_is_random(tiny):
     assert tiny.loaded.source == "none"
     assert tiny.loaded.count == 0
     assert len(tiny.loaded.fresh) == 6 * 5 + 2
@@ -46,7 +46,7 @@ def test_a_saved_network_comes_back_whole(tiny, tmp_path, suffix):
         assert torch.equal(back.library_state()[name], tensor), name
 
 
-def test_the_classifier_of_another_class_count_stays_fresh(tiny, tmp_path):
+def test_a_classifier_of_another_class_count_stays_random(tiny, tmp_path):
     path = saved(tiny.library_state(), tmp_path / "model.safetensors")
     torch.manual_seed(1)
     other = zoo.make("tiny", classes=5)
@@ -57,7 +57,7 @@ def test_the_classifier_of_another_class_count_stays_fresh(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "name", "classes", "came"),
+    ("file", "name", "classes", "loaded"),
     [
         ("tf_efficientnet_lite0_in1k", "efficientnet_lite0", 1000, (247, ())),
         ("tf_efficientnet_lite0_in1k", "efficientnet_lite0", 8, (245, HEAD)),
@@ -66,8 +66,8 @@ def test_the_classifier_of_another_class_count_stays_fresh(tiny, tmp_path):
         ("shufflenet_v2_x1_0_coco", "shufflenet_v2_x1_0", 8, (275, (*CONV5, "fc.weight", "fc.bias"))),
     ],
 )
-def test_real_weights_fill_all_but_the_named(shared, file, name, classes, came):
-    count, fresh = came
+def test_real_weights_load_all_but_the_named_tensors(shared, file, name, classes, loaded):
+    count, fresh = loaded
     path = shared / "weights" / f"{file}_fp16.safetensors"
     tapped = zoo.make(name, classes=classes, weights=str(path))
     assert (tapped.loaded.count, tapped.loaded.fresh) == (count, fresh)
@@ -76,8 +76,8 @@ def test_real_weights_fill_all_but_the_named(shared, file, name, classes, came):
     assert all(torch.equal(state[key], t.float()) for key, t in source.items() if key not in fresh)
 
 
-def test_real_weights_know_a_cat(shared):
-    """Pixels in [0, 1] in, a cat out: weights and normalisation belong together."""
+def test_real_weights_classify_a_cat(shared):
+    """Weights and normalisation fit together: a photo of a cat is classified as one."""
     path = shared / "weights" / "tf_efficientnet_lite0_in1k_fp16.safetensors"
     tapped = zoo.make("efficientnet_lite0", classes=1000, weights=path).eval()
     cat = torch.from_numpy(skimage.data.chelsea()).permute(2, 0, 1)[None] / 255
@@ -99,14 +99,14 @@ def test_real_weights_know_a_cat(shared):
         ),
         (
             lambda s: s | {"stem.0.weight": torch.ones(12, 3, 5, 5)},
-            r"stem\.0\.weight is \[12, 3, 5, 5\], wanted is \[12, 3, 3, 3\]",
+            r"stem\.0\.weight is \[12, 3, 5, 5\], .*\[12, 3, 3, 3\]",
         ),
-        (lambda s: s | {"stem.1.bias": torch.ones(13)}, r"stem\.1\.bias is \[13\], wanted is \[12\]"),
-        (lambda s: s | {"fc.weight": torch.ones(3, 95)}, r"fc\.weight is \[3, 95\], wanted is \[3, 96\]"),
-        (lambda s: s | {"fc.weight": torch.ones(7, 95)}, r"fc\.weight is \[7, 95\], wanted is \[3, 96\]"),
+        (lambda s: s | {"stem.1.bias": torch.ones(13)}, r"stem\.1\.bias is \[13\], .*\[12\]"),
+        (lambda s: s | {"fc.weight": torch.ones(3, 95)}, r"fc\.weight is \[3, 95\], .*\[3, 96\]"),
+        (lambda s: s | {"fc.weight": torch.ones(7, 95)}, r"fc\.weight is \[7, 95\], .*\[3, 96\]"),
         (
             lambda s: {f"network.{key}": t for key, t in s.items()},
-            r"nothing fits; its tensors are network\.stem\.0\.weight, .* wanted are stem\.0\.weight, stem\.1\.weight",
+            r"nothing fits; .* network\.stem\.0\.weight, .*the network's are stem\.0\.weight, stem\.1\.weight",
         ),
     ],
 )
@@ -165,7 +165,7 @@ def test_a_missing_file_is_refused(tiny):
         weights.load(tiny, "imagenett")
 
 
-def test_imagenet_weights_that_nobody_has_are_refused(tiny):
+def test_missing_imagenet_weights_are_refused(tiny):
     with pytest.raises(WeightsError, match="model 'tiny' has no ImageNet weights to download; use weights = 'none'"):
         weights.load(tiny, "imagenet")
 
@@ -193,7 +193,7 @@ def server(tmp_path):
 
 @pytest.fixture
 def torchvision_url(server, tmp_path, monkeypatch):
-    """Points torchvision's download at the local server; the rest of its path is its own."""
+    """Points torchvision's download to the local server."""
     folder, address = server
 
     def fetch(url, **_):
@@ -217,16 +217,17 @@ def test_torchvisions_imagenet_weights_are_downloaded(torchvision_url):
     assert torch.equal(whole.network.fc.weight, published.fc.weight)
 
 
-def test_a_failed_download_says_what_to_do(torchvision_url):
+def test_a_failed_download_names_the_remedy(torchvision_url):
     with pytest.raises(
-        WeightsError, match=r"'shufflenet_v2_x1_0' could not be downloaded \(HTTP Error 404.*go online once"
+        WeightsError,
+        match=r"'shufflenet_v2_x1_0' could not be downloaded \(HTTP Error 404.*use weights = 'none' or a file",
     ):
         zoo.make("shufflenet_v2_x1_0", classes=8, weights="imagenet")
 
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """Points the hub, with an empty cache, at an address; every step of a download is timm's and the hub's own."""
+    """Points the hub, with an empty cache, to an address; all steps of a download are real."""
 
     def at(address):
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
@@ -259,14 +260,14 @@ def test_timms_imagenet_weights_are_downloaded_once(server, hub, repository):
         assert torch.equal(tapped.network.conv_head.weight, published.conv_head.weight)
 
 
-def test_weights_that_the_hub_has_as_a_pickle_alone_are_downloaded_too(server, hub, repository):
+def test_weights_that_the_hub_has_only_as_a_pickle_are_downloaded(server, hub, repository):
     folder, published = repository
     torch.save(published.state_dict(), folder / "pytorch_model.bin")
     hub(server[1])
     assert zoo.make("mobilenetv2", classes=8, weights="imagenet").loaded.count == 260
 
 
-def test_a_hub_that_nobody_answers_for_is_asked_once(hub):
+def test_a_hub_that_cannot_be_reached_fails_fast(hub):
     hub(NOBODY)
     started = time.monotonic()
     with pytest.raises(
@@ -276,7 +277,7 @@ def test_a_hub_that_nobody_answers_for_is_asked_once(hub):
     assert time.monotonic() - started < 10  # timm and the hub would try for 47 s
 
 
-def test_timm_offline_says_what_to_do(hub, monkeypatch):
+def test_timm_offline_names_the_remedy(hub, monkeypatch):
     hub(NOBODY)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(

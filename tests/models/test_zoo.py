@@ -58,7 +58,7 @@ def test_parameters_are_as_published(name):
 @pytest.mark.parametrize(
     ("name", "classes"), [("mobilenetv2", 1000), ("shufflenet_v1_x1_0", 6), ("shufflenet_v2_x1_0", 1000)]
 )
-def test_the_classifier_alone_follows_the_class_count(name, classes):
+def test_only_the_classifier_depends_on_the_class_count(name, classes):
     assert sum(p.numel() for p in on_meta(name, classes).parameters()) == rows()[name].parameters[classes]
 
 
@@ -130,7 +130,7 @@ def test_resnet_50_has_the_macs_that_are_known():
     assert round(rows()["resnet18"].macs.whole(1000) / 1e9, 2) == 1.81
 
 
-def test_the_committed_page_is_what_the_networks_say():
+def test_the_committed_page_is_up_to_date():
     committed = Path(__file__).parents[2] / "docs" / "models.md"
     assert committed.read_text(encoding="utf-8") == page.markdown(list(rows().values()))
 
@@ -143,7 +143,7 @@ def test_lite_networks_expect_pixels_in_minus_one_to_one_and_others_imagenets_me
     torch.testing.assert_close(tapped.std.flatten(), torch.tensor(std))
 
 
-def test_so_says_timm_of_every_key():
+def test_timm_agrees_for_every_key():
     means = {n: timm.get_pretrained_cfg(e.key).mean for n, e in zoo.ENTRIES.items() if e.library == "timm"}
     assert {n for n, mean in means.items() if mean == (0.5, 0.5, 0.5)} == {"efficientnet_lite0", "efficientnet_lite2"}
     assert set(means.values()) == {(0.5, 0.5, 0.5), (0.485, 0.456, 0.406)}
@@ -186,7 +186,7 @@ def test_any_network_of_timm_is_made_by_its_own_name(name, taps, channels):
         ("shuflenet_v2_x1_0", r"no model is called 'shuflenet_v2_x1_0'; did you mean 'shufflenet_v2_x1_0'\?"),
         ("vit_tiny_patch16_223", r"did you mean 'vit_tiny_patch16_224'"),
         ("%%%", r"no model is called '%%%'; known: convnext_base, .*timm's"),
-        ("resnet18.nope", r"model 'resnet18.nope': timm says Invalid pretrained tag .*resnet18\.a1_in1k"),
+        ("resnet18.nope", r"model 'resnet18.nope': timm: Invalid pretrained tag .*resnet18\.a1_in1k"),
         ("levit_128", r"'levit_128' cannot be tapped: its classifier is a tuple, not one linear layer"),
         ("volo_d1_224", r"'volo_d1_224' cannot be tapped: an auxiliary head adds to its logits"),
         ("coat_tiny", r"'coat_tiny' cannot be tapped: its dry run failed: .*list"),

@@ -156,14 +156,14 @@ def test_runs_with_a_bank_differ_by_seed_in_order_but_not_in_images(lesions, cac
 def test_it_says_what_it_will_store_and_how_it_goes(lesions, teacher, tmp_path, cached):
     listener = Notes()
     run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "run", listener)
-    (note,) = [note for note in listener.notes if "answers" in note]
+    (note,) = [note for note in listener.notes if "caching" in note]
     assert "keeping last, logits" in note
     assert "MB" in note or "kB" in note
-    done = [(done, of) for what, done, of in listener.seen if what == "tiny_wide answers"]
+    done = [(done, of) for what, done, of in listener.seen if what == "caching outputs of tiny_wide"]
     assert done[-1][0] == done[-1][1]
     listener = Notes()
     run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "again", listener)
-    assert not any("answers" in note for note in listener.notes)
+    assert not any("caching" in note for note in listener.notes)
 
 
 class Killed(BaseException):
@@ -172,7 +172,7 @@ class Killed(BaseException):
 
 class Killer(NullProgress):
     def prepare(self, what, done, of):
-        if "answers" in what and done > of // 2:
+        if "caching" in what and done > of // 2:
             raise Killed
 
 

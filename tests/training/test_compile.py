@@ -1,4 +1,4 @@
-"""Networks that torch.compile made: the training that they give is that of the networks as they are."""
+"""Compiled networks train like uncompiled ones."""
 
 import json
 import shutil
@@ -15,10 +15,11 @@ from dspkd.models.compile import compiled
 from dspkd.recipes import schema
 from dspkd.recipes.machine import MachineConfig
 from dspkd.runs import train as run
-from dspkd.runs.build import arithmetic, compiles
+from dspkd.runs.build import step_config
+from dspkd.runs.hardware import compiles
 from dspkd.runtime.distributed import World
-from dspkd.training import progress
 from dspkd.training.compile import Compiled
+from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
@@ -36,7 +37,7 @@ needs_compiler = pytest.mark.skipif(
 
 @pytest.fixture
 def captured(monkeypatch):
-    """torch.compile that captures networks and their gradients as it always does, and runs what it got as it is.
+    """torch.compile that captures networks and gradients as usual, and runs them without code generation.
 
     Returns the networks that were given to it.
     """
@@ -49,7 +50,7 @@ def captured(monkeypatch):
 
 
 def settings(lesions, cache, **changes):
-    made = {
+    default = {
         "name": "compiled",
         "data": {"path": str(lesions)},
         "model": {"name": "tiny"},
@@ -58,7 +59,7 @@ def settings(lesions, cache, **changes):
         "machine": {"threads": 1, "cache": str(cache)},
         "stages": [{"name": "labels", "epochs": 1, **SGD, "terms": [LABELS]}],
     }
-    return schema.parse({**made, **changes})
+    return schema.parse({**default, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def teacher(lesions, cache, tmp_path_factory):
 
 
 @pytest.mark.parametrize("views", ["fresh", 2])
-def test_a_run_is_that_of_networks_as_they_are(views, lesions, cache, teacher, tmp_path, captured):
+def test_a_compiled_run_has_the_results_of_an_uncompiled_one(views, lesions, cache, teacher, tmp_path, captured):
     """Maps, rotated images, a live and a cached teacher, a last batch of validation that is not full."""
     stages = [
         {"name": "features", "epochs": 1, **SGD, "terms": [LABELS, MGD]},
@@ -97,12 +98,12 @@ def test_a_run_is_that_of_networks_as_they_are(views, lesions, cache, teacher, t
     run.train(quick, tmp_path / "quick")
     assert {network.name for network in captured} == {"tiny", "tiny_wide"}
     assert set(cache.glob("teacher-*")) == caches
-    records, wanted = (
+    records, expected = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("quick", "plain")
     )
-    assert [record["train"] for record in records] == [pytest.approx(w["train"], abs=1e-5, rel=1e-5) for w in wanted]
-    assert [record["val"] for record in records] == [pytest.approx(w["val"]) for w in wanted]
+    assert [record["train"] for record in records] == [pytest.approx(w["train"], abs=1e-5, rel=1e-5) for w in expected]
+    assert [record["val"] for record in records] == [pytest.approx(w["val"]) for w in expected]
     weights = load_file(tmp_path / "plain" / "model.safetensors")
     assert load_file(tmp_path / "quick" / "model.safetensors").keys() == weights.keys()
     kept = [
@@ -112,37 +113,37 @@ def test_a_run_is_that_of_networks_as_they_are(views, lesions, cache, teacher, t
     assert json.loads((tmp_path / "quick" / "environment.json").read_text())["compiled"] is True
 
 
-def test_a_run_goes_on_compiled_or_not(lesions, cache, teacher, tmp_path, captured):
-    """The first of two stages as it is, the second compiled; as both as they are."""
+def test_a_run_may_be_resumed_compiled(lesions, cache, teacher, tmp_path, captured):
+    """The first of two stages uncompiled, the second compiled."""
     stages = [{"name": name, "epochs": 1, **SGD, "terms": [LABELS, {"method": "kd"}]} for name in ("one", "two")]
     plain = settings(lesions, cache, teacher=teacher, stages=stages)
     run.train(plain, tmp_path / "whole")
 
-    class Stopped(progress.NullProgress):
+    class Stopped(NullProgress):
         def epoch(self, record):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run.train(plain, tmp_path / "run", Stopped())
     run.train(replace(plain, machine=replace(plain.machine, compile=True)), tmp_path / "run")
-    wanted = load_file(tmp_path / "whole" / "model.safetensors")
+    expected = load_file(tmp_path / "whole" / "model.safetensors")
     for name, value in load_file(tmp_path / "run" / "model.safetensors").items():
-        torch.testing.assert_close(value, wanted[name], rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_a_network_stays_as_it_is_and_is_compiled_once(captured):
+def test_a_network_is_not_changed_and_is_compiled_once(captured):
     network = zoo.make("tiny", classes=4)
-    names, sharing = list(network.state_dict()), Compiled()
+    names, step = list(network.state_dict()), Compiled()
     images = torch.rand(5, 3, 32, 32)
     batch = Batch(images, *[torch.zeros(5, dtype=torch.int64)] * 3)
     network.eval()
-    first = sharing.answer(network, images, batch)
+    first = step.answer(network, images, batch)
     assert isinstance(first, Output)
     assert list(first.maps) == list(network(images).maps)
-    assert sharing._quick.keys() == {network}
-    before = sharing._quick[network]
-    sharing.answer(network, images[:3], batch)
-    assert sharing._quick[network] is before
+    assert step._compiled.keys() == {network}
+    before = step._compiled[network]
+    step.answer(network, images[:3], batch)
+    assert step._compiled[network] is before
     assert list(network.state_dict()) == names
 
 
@@ -156,18 +157,18 @@ def test_a_compiled_teacher_is_the_same_teacher(captured):
         assert not quick.answer(batch).logits.requires_grad
         assert quick.digest() == teacher.digest()
     assert live[0].compiled().trainable_copy().state_dict().keys() == networks[0].state_dict().keys()
-    assert live[0].compiled()._ask is not live[0].network
-    assert live[0]._ask is live[0].network
+    assert live[0].compiled()._compute is not live[0].network
+    assert live[0]._compute is live[0].network
 
 
-def test_it_is_off_unless_asked_for_and_not_for_several_ranks(lesions):
+def test_compiling_is_off_by_default_and_refused_for_several_ranks(lesions):
     assert not compiles(MachineConfig())
     assert not compiles(MachineConfig(compile=False), World(0, 2, 0, 2))
     assert compiles(MachineConfig(compile=True))
     cpu = torch.device("cpu")
-    assert not arithmetic(settings(lesions, "none"), cpu).compiled
-    assert arithmetic(settings(lesions, "none", machine={"compile": True}), cpu).compiled
-    with pytest.raises(RecipeError, match=r"^machine\.compile = true: 2 ranks normalise each batch together"):
+    assert not step_config(settings(lesions, "none"), cpu).compiled
+    assert step_config(settings(lesions, "none", machine={"compile": True}), cpu).compiled
+    with pytest.raises(RecipeError, match=r"^machine\.compile = true: .*2 processes"):
         compiles(MachineConfig(compile=True), World(0, 2, 0, 2))
 
 
@@ -185,7 +186,7 @@ class Small(nn.Module):
 
 
 @needs_compiler
-def test_truly_compiled_it_answers_and_learns_as_it_is(tmp_path, monkeypatch):
+def test_real_compilation_gives_the_same_outputs_and_gradients(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("torch._inductor.config.compile_threads", 1)
     monkeypatch.setattr("torch._inductor.config.cpp_cache_precompile_headers", False)
@@ -194,22 +195,22 @@ def test_truly_compiled_it_answers_and_learns_as_it_is(tmp_path, monkeypatch):
     network = Small()
     start = {name: value.clone() for name, value in network.state_dict().items()}
     images = torch.rand(6, 3, 8, 8)
-    told = []
+    results = []
     for answer in (network, compiled(network)):
         network.load_state_dict(start)
         network.zero_grad()
         torch.manual_seed(3)
-        said = answer(images)
-        (said.logits.square().mean() + said.maps["last"].mean()).backward()
+        output = answer(images)
+        (output.logits.square().mean() + output.maps["last"].mean()).backward()
         grads = {name: value.grad.clone() for name, value in network.named_parameters()}
-        told.append((said.logits.detach(), said.maps["last"].detach(), grads, dict(network.state_dict())))
-        told[-1][3].update({name: value.clone() for name, value in told[-1][3].items()})
-    for plain, quick in zip(*told, strict=True):
+        results.append((output.logits.detach(), output.maps["last"].detach(), grads, dict(network.state_dict())))
+        results[-1][3].update({name: value.clone() for name, value in results[-1][3].items()})
+    for plain, quick in zip(*results, strict=True):
         torch.testing.assert_close(quick, plain, rtol=1e-5, atol=1e-5)
     assert list(tmp_path.rglob("*.so")), "nothing was compiled"
 
 
-def test_a_compiler_that_is_missing_is_told_in_a_line(tmp_path, monkeypatch):
+def test_a_missing_compiler_is_a_one_line_error(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("nowhere-g++",))
     torch.compiler.reset()

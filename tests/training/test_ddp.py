@@ -18,7 +18,7 @@ B = 7
 """Images in a batch, which three ranks do not divide."""
 
 SMALL = {"width": 8, "hidden": 8, "gate": 0.7, "mask_ratio": 0.4, "regressor": "norm_relu", "compare": "unit"}
-"""What makes a method quick, and shows all that it does."""
+"""Options that make a method fast, and use all its parts."""
 
 
 def whole_batch():
@@ -60,38 +60,38 @@ def steps(name, world):
 
 
 def test_every_method_gives_the_losses_gradients_and_statistics_of_the_whole_batch(tmp_path):
-    """In float64 nothing but rounding is left between ranks and one process."""
-    said = together(3, lambda world: {name: steps(name, world) for name in names()}, tmp_path)
+    """In float64 ranks and one process differ by rounding only."""
+    by_rank = together(3, lambda world: {name: steps(name, world) for name in names()}, tmp_path)
     for name in names():
-        wanted = steps(name, SINGLE)
-        assert any(gradient is not None and gradient.any() for gradient in wanted[1].values())
-        for rank, given in enumerate(said):
-            for here, there in zip(given[name][:3], wanted[:3], strict=True):
+        expected = steps(name, SINGLE)
+        assert any(gradient is not None and gradient.any() for gradient in expected[1].values())
+        for rank, given in enumerate(by_rank):
+            for here, there in zip(given[name][:3], expected[:3], strict=True):
                 assert here.keys() == there.keys()
                 for key, value in there.items():
                     assert (here[key] is None) == (value is None), (name, key, rank)
                     if value is not None:
                         torch.testing.assert_close(here[key], value, rtol=1e-7, atol=1e-9, msg=f"{name} {key} {rank}")
-            assert torch.equal(given[name][3], wanted[3]), f"{name} left the generator elsewhere on rank {rank}"
+            assert torch.equal(given[name][3], expected[3]), f"{name} left the generator elsewhere on rank {rank}"
 
 
-def test_alone_nothing_is_wrapped():
+def test_a_single_process_is_not_wrapped():
     student = zoo.make("tiny", classes=4)
     distiller = Distiller(student, None, [("labels", 1.0, find("labels")(student.spec, None))])
-    sharing = distiller.sharing
+    step = distiller.step
     assert shared(distiller, SINGLE) is distiller
-    assert distiller.sharing is sharing
+    assert distiller.step is step
     losses = {"total": torch.ones((), requires_grad=True) * 2}
     assert averaged(losses, SINGLE)["total"].item() == 2
     assert not averaged(losses, SINGLE)["total"].requires_grad
 
 
-def test_dropout_draws_for_the_whole_batch_and_for_what_is_made_of_its_images():
-    """Rows of [images, images made of them] belong to a rank in two pieces."""
+def test_dropout_draws_for_the_whole_batch_and_its_derived_views():
+    """A rank's rows of [images, derived views] are in two pieces."""
     x_NC = torch.rand(2 * B, 5, dtype=torch.float64)
     torch.manual_seed(3)
-    wanted = F.dropout(x_NC, 0.4)
-    given = torch.empty_like(wanted)
+    expected = F.dropout(x_NC, 0.4)
+    given = torch.empty_like(expected)
     for first, last in [(0, 3), (3, 7)]:
         rows = [*range(first, last), *range(B + first, B + last)]
         share = Batch(**{**vars(whole_batch().rows(first, last)), "first": first, "whole": B})
@@ -100,12 +100,12 @@ def test_dropout_draws_for_the_whole_batch_and_for_what_is_made_of_its_images():
             given[rows] = F.dropout(x_NC[rows], 0.4)
             assert F.dropout(x_NC[rows], 0.4, training=False) is not None
     assert (given == 0).any()
-    assert torch.equal(given, wanted)
+    assert torch.equal(given, expected)
 
 
 @pytest.mark.parametrize("name", [name for name in names() if find(name).by_image])
 def test_a_mean_over_images_is_the_weighted_mean_of_its_shares(name):
-    """What a term says of itself is checked without ranks: in evaluation mode batch normalisation sees no batch."""
+    """Checks `Term.by_image` without ranks: in evaluation mode batch normalisation does not depend on the batch."""
     student, network = zoo.make("tiny", classes=4).double().eval(), zoo.make("tiny_wide", classes=4).double().eval()
     chosen = {key: value for key, value in SMALL.items() if key in options(name)}
     term = find(name)(student.spec, network.spec, **chosen).double().eval()

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from dspkd.errors import DataError
-from dspkd.methods import find
-from dspkd.methods._base import Term
+from dspkd.methods import Term, find
 from dspkd.models import zoo
 from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.frozen import FrozenTeacher
@@ -23,28 +22,28 @@ def batch():
     )
 
 
-def made(*parts, **settings):
+def distiller_of(*parts, **settings):
     torch.manual_seed(0)
     student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
-    taught = FrozenTeacher(teacher, teacher.spec)
-    terms = [(name, weight, find(name)(student.spec, taught.spec)) for name, weight in parts]
-    return Distiller(student, taught, terms, **settings), taught
+    teacher = FrozenTeacher(teacher, teacher.spec)
+    terms = [(name, weight, find(name)(student.spec, teacher.spec)) for name, weight in parts]
+    return Distiller(student, teacher, terms, **settings), teacher
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms(batch):
-    distiller, _ = made(("labels", 0.3), ("kd", 2.0))
+    distiller, _ = distiller_of(("labels", 0.3), ("kd", 2.0))
     losses = distiller(batch)
     distiller.eval()
     distiller.train()
-    alone = {name: made((name, 1.0))[0](batch)["total"] for name in ("labels", "kd")}
+    alone = {name: distiller_of((name, 1.0))[0](batch)["total"] for name in ("labels", "kd")}
     assert set(losses) == {"total", "labels", "kd"}
     torch.testing.assert_close(losses["labels"], 0.3 * alone["labels"])
     torch.testing.assert_close(losses["kd"], 2.0 * alone["kd"])
     torch.testing.assert_close(losses["total"], losses["labels"] + losses["kd"])
 
 
-def test_a_ramp_weighs_its_part_by_the_epochs_that_have_passed(batch):
-    distiller, _ = made(("labels", 0.3), ("kd", 2.0), ramps={"kd": lambda elapsed: min(elapsed / 4, 1.0)})
+def test_a_ramp_weights_its_part_by_the_elapsed_epochs(batch):
+    distiller, _ = distiller_of(("labels", 0.3), ("kd", 2.0), ramps={"kd": lambda elapsed: min(elapsed / 4, 1.0)})
     full = distiller(batch)
     for elapsed, share in ((0.0, 0.0), (1.5, 0.375), (9.0, 1.0)):
         losses = distiller(batch, elapsed)
@@ -54,7 +53,7 @@ def test_a_ramp_weighs_its_part_by_the_epochs_that_have_passed(batch):
 
 
 def test_the_teacher_is_not_trained_not_saved_and_stays_in_evaluation(batch):
-    distiller, teacher = made(("labels", 1.0), ("mgd", 7e-5))
+    distiller, teacher = distiller_of(("labels", 1.0), ("mgd", 7e-5))
     before = teacher.digest()
     optimizer = torch.optim.SGD([value for _, value in distiller.trainable()], lr=0.1)
     for _ in range(3):
@@ -70,39 +69,39 @@ def test_the_teacher_is_not_trained_not_saved_and_stays_in_evaluation(batch):
 
 
 class Seeing(Term):
-    """Keeps the answers that it is given."""
+    """Keeps the outputs that it receives."""
 
     def forward(self, student, teacher, batch):
         self.seen = student, teacher
         return student.logits.sum()
 
 
-class SeeingTurned(Seeing):
+class SeeingRotated(Seeing):
     wants_rotated = True
 
 
-class SeeingStrong(Seeing):
+class SeeingStrongAug(Seeing):
     wants_strong_aug = True
 
 
 def seen(batch, *kinds, trainable_copy=False):
-    """Return the answers that the first of several terms sees in evaluation, and the distiller."""
-    _, taught = made()
+    """Return the outputs that the first of several terms receives in evaluation, and the networks."""
+    _, teacher = distiller_of()
     student = zoo.make("tiny", classes=4)
-    terms = [(kind.__name__, 1.0, kind(student.spec, taught.spec)) for kind in kinds]
+    terms = [(kind.__name__, 1.0, kind(student.spec, teacher.spec)) for kind in kinds]
     distiller = Distiller(
-        student, taught, terms, trainable_copy=taught.trainable_copy() if trainable_copy else None
+        student, teacher, terms, trainable_copy=teacher.trainable_copy() if trainable_copy else None
     ).eval()
     distiller(batch)
-    return terms[0][2].seen, (student, taught.network)
+    return terms[0][2].seen, (student, teacher.network)
 
 
-def assert_answers(answered, network, images):
-    wanted = network(images)
+def assert_output_of(output, network, images):
+    expected = network(images)
     for got, want in (
-        (answered.logits, wanted.logits),
-        (answered.pooled, wanted.pooled),
-        (answered.maps["last"], wanted.maps["last"]),
+        (output.logits, expected.logits),
+        (output.pooled, expected.pooled),
+        (output.maps["last"], expected.maps["last"]),
     ):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
@@ -112,55 +111,55 @@ def assert_answers(answered, network, images):
     ("kinds", "rotated", "strong_aug"),
     [
         ([Seeing], False, False),
-        ([SeeingTurned], True, False),
-        ([SeeingStrong], False, True),
-        ([Seeing, SeeingStrong, SeeingTurned], True, True),
+        ([SeeingRotated], True, False),
+        ([SeeingStrongAug], False, True),
+        ([Seeing, SeeingStrongAug, SeeingRotated], True, True),
     ],
 )
-def test_terms_get_answers_to_the_images_that_any_of_them_asks_for(batch, kinds, rotated, strong_aug, trainable_copy):
+def test_terms_get_outputs_for_the_views_that_any_of_them_needs(batch, kinds, rotated, strong_aug, trainable_copy):
     batch = replace(batch, strong_aug=1 - batch.images)
     answers, networks = seen(batch, *kinds, trainable_copy=trainable_copy)
-    for answered, network in zip(answers, networks, strict=True):
-        assert_answers(answered, network, batch.images)
-        assert (answered.rotated is not None, answered.strong_aug is not None) == (rotated, strong_aug)
+    for output, network in zip(answers, networks, strict=True):
+        assert_output_of(output, network, batch.images)
+        assert (output.rotated is not None, output.strong_aug is not None) == (rotated, strong_aug)
         if rotated:
             quarters = [
                 batch.images.transpose(2, 3).flip(2),
                 batch.images.flip(2, 3),
                 batch.images.transpose(2, 3).flip(3),
             ]
-            assert_answers(answered.rotated, network, torch.cat(quarters))
+            assert_output_of(output.rotated, network, torch.cat(quarters))
         if strong_aug:
-            assert_answers(answered.strong_aug, network, batch.strong_aug)
+            assert_output_of(output.strong_aug, network, batch.strong_aug)
 
 
-@pytest.mark.parametrize(("kinds", "times"), [([Seeing], 1), ([SeeingTurned], 4), ([SeeingTurned, SeeingStrong], 5)])
-def test_images_that_nobody_asks_for_cost_nothing_and_those_asked_for_one_pass(batch, kinds, times, monkeypatch):
-    shown = []
+@pytest.mark.parametrize(
+    ("kinds", "times"), [([Seeing], 1), ([SeeingRotated], 4), ([SeeingRotated, SeeingStrongAug], 5)]
+)
+def test_derived_views_are_computed_only_if_needed_and_in_one_pass(batch, kinds, times, monkeypatch):
+    calls = []
     forward, answer = type(zoo.make("tiny", classes=4)).forward, FrozenTeacher.answer
     monkeypatch.setattr(
-        type(zoo.make("tiny", classes=4)), "forward", lambda self, x: shown.append(len(x)) or forward(self, x)
+        type(zoo.make("tiny", classes=4)), "forward", lambda self, x: calls.append(len(x)) or forward(self, x)
     )
-    monkeypatch.setattr(FrozenTeacher, "answer", lambda self, x: shown.append(x) or answer(self, x))
+    monkeypatch.setattr(FrozenTeacher, "answer", lambda self, x: calls.append(x) or answer(self, x))
     seen(replace(batch, strong_aug=batch.images), *kinds)
-    batches = [x for x in shown if isinstance(x, Batch)]
-    passes = [x for x in shown if isinstance(x, int) and x > 1]  # a new network tries one image to learn its shape
+    batches = [x for x in calls if isinstance(x, Batch)]
+    passes = [x for x in calls if isinstance(x, int) and x > 1]  # a new network tries one image to learn its shape
     assert passes == [6 * times] * 2
     assert [len(each.images) for each in batches] == [6 * times]
-    made = [set(part.tolist()) for part in batches[0].views.split(6)][1:]
-    assert all(view < 0 for views in made for view in views)  # no cache may take them for the images that it knows
-    assert len(set().union(*made)) == sum(map(len, made))  # nor one of them for another
+    derived = [set(part.tolist()) for part in batches[0].views.split(6)][1:]
+    assert all(view < 0 for views in derived for view in views)  # which original views are not
+    assert len(set().union(*derived)) == sum(map(len, derived))  # no view has the number of another
     assert torch.equal(batches[0].index, batch.index.repeat(times))
 
 
-def test_a_batch_without_strong_images_is_refused_if_a_term_asks_for_them(batch):
-    with pytest.raises(
-        DataError, match=r"asks for strong images, and the batch has none; TrainBatches\(strong_aug=True\)"
-    ):
-        seen(batch, SeeingStrong)
+def test_a_batch_without_strong_images_is_refused_if_a_term_needs_them(batch):
+    with pytest.raises(DataError, match=r"strongly augmented images; .*TrainBatches\(strong_aug=True\)"):
+        seen(batch, SeeingStrongAug)
 
 
-def test_a_batch_moves_with_its_strong_images_and_its_names_stay(batch):
+def test_a_batch_moves_to_a_device_but_index_and_views_stay(batch):
     whole = replace(batch, strong_aug=batch.images, other_labels=batch.labels, own_share=batch.images[:, 0, 0, 0])
     moved = whole.to(torch.device("meta"))
     devices = {name: value.device.type for name, value in vars(moved).items() if isinstance(value, torch.Tensor)}
@@ -170,14 +169,14 @@ def test_a_batch_moves_with_its_strong_images_and_its_names_stay(batch):
 
 
 def learning(*parts):
-    """Return a distiller whose teacher learns, and the teacher that it is a copy of."""
-    _, taught = made()
+    """Return a distiller with a trainable copy of a teacher, and the teacher."""
+    _, teacher = distiller_of()
     student = zoo.make("tiny", classes=4)
-    terms = [(name, weight, find(name)(student.spec, taught.spec)) for name, weight in parts]
-    return Distiller(student, taught, terms, trainable_copy=taught.trainable_copy()).train(), taught
+    terms = [(name, weight, find(name)(student.spec, teacher.spec)) for name, weight in parts]
+    return Distiller(student, teacher, terms, trainable_copy=teacher.trainable_copy()).train(), teacher
 
 
-def test_a_teacher_that_learns_is_a_copy_that_is_trained_and_saved_by_itself(batch):
+def test_a_trainable_teacher_is_a_copy_that_is_trained_and_saved(batch):
     distiller, teacher = learning(("labels", 1.0), ("eml", 1.0))
     before, started = (
         teacher.digest(),
@@ -197,36 +196,36 @@ def test_a_teacher_that_learns_is_a_copy_that_is_trained_and_saved_by_itself(bat
     assert {name.split(".")[0] for name in distiller.state_dict()} == {"student", "terms", "trainable_copy"}
 
 
-def test_terms_that_do_not_train_a_teacher_send_it_no_gradient_even_if_they_forget_to_detach(batch):
+def test_only_terms_that_train_a_teacher_send_it_gradients(batch):
     class Forgetful(Term):
         def forward(self, student, teacher, batch):
             return (student.pooled.mean() - teacher.pooled.mean() - teacher.maps["last"].mean()).square()
 
-    _, taught = made()
+    _, teacher = distiller_of()
     student = zoo.make("tiny", classes=4)
-    term = Forgetful(student.spec, taught.spec)
-    distiller = Distiller(student, taught, [("forgetful", 1.0, term)], trainable_copy=taught.trainable_copy())
+    term = Forgetful(student.spec, teacher.spec)
+    distiller = Distiller(student, teacher, [("forgetful", 1.0, term)], trainable_copy=teacher.trainable_copy())
     distiller(batch)["total"].backward()
     assert all(value.grad is None for value in distiller.trainable_copy.parameters())
     assert any(value.grad.any() for value in distiller.student.parameters() if value.grad is not None)
 
 
-def test_the_digest_of_a_teacher_sees_a_weight_and_a_statistic():
-    _, teacher = made(("labels", 1.0))
+def test_the_digest_depends_on_weights_and_statistics():
+    _, teacher = distiller_of(("labels", 1.0))
     before = teacher.digest()
     statistic = next(value for name, value in teacher.network.named_buffers() if name.endswith("running_mean"))
     statistic[0] += 1e-6
     assert teacher.digest() != before
 
 
-def test_a_teacher_whom_no_term_asks_is_not_run(batch):
-    distiller, teacher = made(("labels", 1.0))
+def test_a_teacher_that_no_term_needs_is_not_run(batch):
+    distiller, teacher = distiller_of(("labels", 1.0))
     teacher.answer = None
     assert distiller(batch)["total"].isfinite()
 
 
 def test_adapters_are_trained_with_the_student(batch):
-    distiller, _ = made(("labels", 1.0), ("mgd", 7e-5))
+    distiller, _ = distiller_of(("labels", 1.0), ("mgd", 7e-5))
     names = [name for name, _ in distiller.trainable()]
     assert any(name.startswith("terms.mgd.") for name in names)
     assert any(name.startswith("student.network.") for name in names)

@@ -4,11 +4,9 @@ import pytest
 import torch
 
 from dspkd.errors import RunError, TrainingError
-from dspkd.methods import find
-from dspkd.methods._base import Term
+from dspkd.methods import Term, find
 from dspkd.models import zoo
-from dspkd.recipes.stage import StageConfig
-from dspkd.recipes.stage import TermConfig as TermRecipe
+from dspkd.recipes.stage import StageConfig, TermConfig
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.frozen import FrozenTeacher
@@ -18,7 +16,7 @@ CPU = loop.StepConfig(device=torch.device("cpu"))
 
 
 def stage(**settings):
-    return StageConfig(**{"name": "s", "epochs": 4, "lr": 0.01, "terms": (TermRecipe(method="labels"),), **settings})
+    return StageConfig(**{"name": "s", "epochs": 4, "lr": 0.01, "terms": (TermConfig(method="labels"),), **settings})
 
 
 class Noise:
@@ -34,32 +32,32 @@ class Noise:
             yield Batch(torch.rand(8, 3, 32, 32, generator=draw), labels, torch.arange(8), torch.full((8,), number))
 
 
-class Heard:
+class Recorder:
     def __init__(self):
         self.steps, self.records = [], []
 
-    def step(self, *told):
-        self.steps.append(told)
+    def step(self, *arguments):
+        self.steps.append(arguments)
 
     def epoch(self, record):
         self.records.append(record)
 
 
-def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, heard=None, digest="d", hand_on=()):
+def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, recorder=None, digest="d", hand_on=()):
     torch.manual_seed(0)
     student = zoo.make("tiny", classes=4)
     distiller = Distiller(student, None, [("labels", 1.0, term or find("labels")(student.spec, None))])
     given = iter(scores)
-    heard = heard or Heard()
+    recorder = recorder or Recorder()
     states = []
 
-    def score(judged):
-        states.append({name: value.clone() for name, value in judged.state_dict().items()})
+    def score(student):
+        states.append({name: value.clone() for name, value in student.state_dict().items()})
         return {"balanced_accuracy": next(given), "accuracy": 0.0, "macro_f1": 0.0}
 
     progress = loop.fit(
         the_stage or stage(), distiller, Noise(), score, folder=folder, digest=digest, seed=0, first_epoch=0,
-        hand_on=hand_on, arithmetic=CPU, listener=heard,
+        hand_on=hand_on, arithmetic=CPU, listener=recorder,
     )  # fmt: skip
     return student, progress, states
 
@@ -73,20 +71,22 @@ def test_the_student_left_is_that_of_the_first_best_epoch(tmp_path):
 
 
 def test_a_stage_may_keep_its_last_epoch_whatever_the_scores(tmp_path):
-    heard = Heard()
-    student, progress, states = fit(tmp_path, the_stage=stage(keep="last"), heard=heard)
+    recorder = Recorder()
+    student, progress, states = fit(tmp_path, the_stage=stage(keep="last"), recorder=recorder)
     assert (progress.best_epoch, progress.best_score) == (3, 0.3)
-    assert [record["best"] for record in heard.records] == [False, False, False, True]
+    assert [record["best"] for record in recorder.records] == [False, False, False, True]
     for name, value in student.state_dict().items():
         assert torch.equal(value, states[3][name]), name
 
 
-def test_the_distiller_is_told_how_far_the_stage_is(tmp_path, monkeypatch):
-    told = []
+def test_the_distiller_receives_the_elapsed_epochs(tmp_path, monkeypatch):
+    elapsed_epochs = []
     forward = Distiller.forward
-    monkeypatch.setattr(Distiller, "forward", lambda self, batch, elapsed: told.append(elapsed) or forward(self, batch))
+    monkeypatch.setattr(
+        Distiller, "forward", lambda self, batch, elapsed: elapsed_epochs.append(elapsed) or forward(self, batch)
+    )
     fit(tmp_path)
-    assert told == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
+    assert elapsed_epochs == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last_epoch(tmp_path):
@@ -105,27 +105,29 @@ def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last
 
 
 @pytest.mark.parametrize(("steps", "last"), [([1.0, math.nan, math.nan, 1.0], 9), ([1.0, math.inf], 7)])
-def test_a_late_look_at_losses_names_the_first_step_that_was_not_finite(steps, last):
-    unseen = [{"total": torch.tensor(value), "kd": torch.tensor(1.0), "mgd": torch.tensor(value)} for value in steps]
+def test_a_late_check_names_the_first_step_with_a_loss_that_is_not_finite(steps, last):
+    unchecked = [{"total": torch.tensor(value), "kd": torch.tensor(1.0), "mgd": torch.tensor(value)} for value in steps]
     with pytest.raises(TrainingError, match=r"here, step 7: loss not finite: total, mgd;"):
-        loop._require_finite(unseen, "here", last=last)
-    loop._require_finite(unseen[:1], "here", last=6)
+        loop._require_finite(unchecked, "here", last=last)
+    loop._require_finite(unchecked[:1], "here", last=6)
 
 
-def test_losses_are_looked_at_once_in_some_steps_and_at_the_end_of_an_epoch(tmp_path, monkeypatch):
+def test_losses_are_checked_every_few_steps_and_at_the_end_of_an_epoch(tmp_path, monkeypatch):
     looks = []
-    monkeypatch.setattr(loop, "_require_finite", lambda unseen, place, last: looks.append((place, last, len(unseen))))
+    monkeypatch.setattr(
+        loop, "_require_finite", lambda unchecked, place, last: looks.append((place, last, len(unchecked)))
+    )
     fit(tmp_path)
     steps = {place: [last for here, last, _ in looks if here == place] for place, _, _ in looks}
     assert all(seen == list(range(len(seen))) for seen in steps.values())
     assert {number for _, _, number in looks} == {1}
 
 
-def test_a_stopped_stage_goes_on_and_ends_with_the_same_bits(tmp_path):
+def test_a_resumed_stage_ends_with_the_same_bits(tmp_path):
     class Killed(BaseException):
         pass
 
-    class Killer(Heard):
+    class Killer(Recorder):
         def step(self, stage, epoch, done, steps):
             if (epoch, done) == (2, 1):
                 raise Killed
@@ -133,10 +135,10 @@ def test_a_stopped_stage_goes_on_and_ends_with_the_same_bits(tmp_path):
     rising = (0.1, 0.2, 0.3, 0.4)
     whole, _, _ = fit(tmp_path / "whole", scores=rising)
     with pytest.raises(Killed):
-        fit(tmp_path / "broken", scores=rising, heard=Killer())
-    heard = Heard()
-    resumed, progress, _ = fit(tmp_path / "broken", scores=rising[2:], heard=heard)
-    assert [record["epoch"] for record in heard.records] == [0, 1, 2, 3]
+        fit(tmp_path / "broken", scores=rising, recorder=Killer())
+    recorder = Recorder()
+    resumed, progress, _ = fit(tmp_path / "broken", scores=rising[2:], recorder=recorder)
+    assert [record["epoch"] for record in recorder.records] == [0, 1, 2, 3]
     assert progress.best_epoch == 3
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -155,19 +157,19 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, monkeypatch)
     fit(tmp_path, the_stage=stage(epochs=1))
     before = (tmp_path / "last.pt").read_bytes()
 
-    def half(state, file):
+    def save_partly(state, file):
         file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", half)
+    monkeypatch.setattr(torch, "save", save_partly)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, the_stage=stage(epochs=2))
     assert (tmp_path / "last.pt").read_bytes() == before
 
 
 def test_the_rate_rises_linearly_then_falls_to_zero_along_a_cosine():
-    made = stage(epochs=10, lr=1.0, warmup=2.0)
-    rates = [loop.learning_rate(made, step, 100) for step in range(100)]
+    config = stage(epochs=10, lr=1.0, warmup=2.0)
+    rates = [loop.learning_rate(config, step, 100) for step in range(100)]
     assert rates[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
     assert rates[20] == 1.0
     assert rates[60] == pytest.approx(0.5)
@@ -194,30 +196,30 @@ class Noisy(Term):
         return student.logits.square().mean() + 1e6 * teacher.logits.square().mean()
 
 
-def mutual(folder, heard=None, **settings):
+def mutual(folder, recorder=None, **settings):
     torch.manual_seed(0)
     student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
     term = Noisy(student.spec, None)
-    taught = FrozenTeacher(teacher, teacher.spec)
-    distiller = Distiller(student, taught, [("noisy", 1.0, term)], trainable_copy=taught.trainable_copy())
+    frozen = FrozenTeacher(teacher, teacher.spec)
+    distiller = Distiller(student, frozen, [("noisy", 1.0, term)], trainable_copy=frozen.trainable_copy())
     loop.fit(
         stage(**{"teacher_lr": 1e-4, "keep": "last", **settings}), distiller, Noise(),
-        lambda judged: {"balanced_accuracy": 0.0}, folder=folder, digest="d", seed=0, first_epoch=0, arithmetic=CPU,
-        listener=heard or Heard(),
+        lambda student: {"balanced_accuracy": 0.0}, folder=folder, digest="d", seed=0, first_epoch=0, arithmetic=CPU,
+        listener=recorder or Recorder(),
     )  # fmt: skip
-    return distiller, taught
+    return distiller, frozen
 
 
-def test_a_teacher_that_learns_has_a_peak_rate_and_a_gradient_norm_of_its_own(tmp_path):
+def test_a_trainable_teacher_has_its_own_rate_and_gradient_norm(tmp_path):
     """Two steps of SGD with momentum and gradients of at most 5 go no further than 5 rate_0 + 5 (1 + 0.9) rate_1."""
     one = {"epochs": 1, "lr": 0.01, "teacher_lr": 1e-4, "optimizer": "sgd", "weight_decay": 0.0}
-    distiller, taught = mutual(tmp_path, **one)
+    distiller, frozen = mutual(tmp_path, **one)
     state = torch.load(tmp_path / "last.pt", weights_only=True)["optimizer"]
     rates = sorted({group["lr"] for group in state["param_groups"]})
     assert rates == pytest.approx([0.5e-4, 0.5e-2])  # the second of two steps, half-way down the cosine
     moved = [
         (value - before).flatten() for (_, value), before in
-        zip(distiller.trainable_copy.named_parameters(), taught.network.parameters(), strict=True)
+        zip(distiller.trainable_copy.named_parameters(), frozen.network.parameters(), strict=True)
     ]  # fmt: skip
     assert 0 < torch.cat(moved).norm() <= 5 * 1e-4 * (1 + 0.5 * 1.9) * 1.001
     torch.manual_seed(0)
@@ -227,11 +229,11 @@ def test_a_teacher_that_learns_has_a_peak_rate_and_a_gradient_norm_of_its_own(tm
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_a_stopped_stage_with_a_teacher_that_learns_goes_on_and_ends_with_the_same_bits(tmp_path, name):
+def test_a_resumed_stage_with_a_trainable_teacher_ends_with_the_same_bits(tmp_path, name):
     class Killed(BaseException):
         pass
 
-    class Killer(Heard):
+    class Killer(Recorder):
         def step(self, stage, epoch, done, steps):
             if (epoch, done) == (2, 1):
                 raise Killed
@@ -259,21 +261,21 @@ def test_layers_to_hand_on_are_those_of_the_epoch_that_is_kept(tmp_path):
 
     layers = []
 
-    class Noting(Heard):
+    class LayerRecorder(Recorder):
         def epoch(self, record):
             layers.append(term.layer.weight.detach().clone())
 
     term = Layered(zoo.make("tiny", classes=4).spec, None)
-    fit(tmp_path, term=term, heard=Noting(), hand_on=("labels",))
+    fit(tmp_path, term=term, recorder=LayerRecorder(), hand_on=("labels",))
     assert torch.equal(term.layer.weight, layers[1])
     assert not torch.equal(term.layer.weight, layers[3])
 
 
 def test_the_gradient_is_clipped_and_the_means_are_over_images(tmp_path):
-    heard = Heard()
-    fit(tmp_path, heard=heard, the_stage=stage(epochs=1, lr=1e-9))
+    recorder = Recorder()
+    fit(tmp_path, recorder=recorder, the_stage=stage(epochs=1, lr=1e-9))
     torch.manual_seed(0)
     student = zoo.make("tiny", classes=4).train()
     values = [torch.nn.functional.cross_entropy(student(b.images).logits, b.labels).item() for b in Noise().epoch(0)]
-    assert heard.records[0]["train"]["labels"] == pytest.approx(sum(values) / 2, rel=1e-4)
-    assert heard.steps == [("s", 0, 1, 2), ("s", 0, 2, 2)]
+    assert recorder.records[0]["train"]["labels"] == pytest.approx(sum(values) / 2, rel=1e-4)
+    assert recorder.steps == [("s", 0, 1, 2), ("s", 0, 2, 2)]

@@ -1,7 +1,7 @@
-"""What a training step asks of its device: nothing that would make the program wait for the answer.
+"""A training step never waits for its device.
 
-Tensors of the device "meta" have no values. Whatever needs one raises there: ``item``, ``tolist``, ``if tensor``,
-picking by a mask, a copy to main memory. What passes lets a GPU run behind the program.
+Tensors of the device "meta" have no values. Operations that need one raise an error: ``item``, ``tolist``,
+``if tensor``, indexing by a mask, a copy to main memory. Steps that pass let a GPU run asynchronously.
 """
 
 from contextlib import nullcontext
@@ -32,13 +32,13 @@ def batch():
     return Batch(torch.rand(B, 3, 32, 32), rows % 4, rows, torch.zeros_like(rows), torch.rand(B, 3, 32, 32))
 
 
-def taught():
+def frozen():
     network = zoo.make("tiny_wide", classes=4)
     return FrozenTeacher(network.to(META), network.spec)
 
 
 def a_step(teacher, name):
-    """Take a step with this method alone, as `loop._train_epoch` takes it between two looks at the losses."""
+    """Take a step with this method alone, as in `loop._train_epoch` between two checks of the losses."""
     student = zoo.make("tiny", classes=4)
     term = find(name)(student.spec, teacher.spec)
     trainable_copy = teacher.trainable_copy() if term.trains_teacher else None
@@ -52,29 +52,29 @@ def a_step(teacher, name):
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_method_leaves_the_device_alone(name):
-    a_step(taught(), name)
+def test_every_method_takes_a_step_without_waiting_for_the_device(name):
+    a_step(frozen(), name)
 
 
-def test_so_do_several_teachers():
-    a_step(EnsembleTeacher([taught(), taught()]), "kd")
+def test_an_ensemble_does_not_wait_for_the_device():
+    a_step(EnsembleTeacher([frozen(), frozen()]), "kd")
 
 
-def test_so_does_a_bank(tmp_path):
-    """It finds its answers by the names of the images, which therefore stay in main memory."""
+def test_a_cached_teacher_does_not_wait_for_the_device(tmp_path):
+    """It finds outputs by index and view, which therefore stay in main memory."""
     live = zoo.make("tiny_wide", classes=4)
     teacher = FrozenTeacher(live, live.spec)
     cache = CachedTeacher(teacher, {"logits", "last"}, [bytes([row]) * 16 for row in range(B)], {}, tmp_path)
     cache.fill(
-        [(row, 0) for row in range(B)], lambda _: iter([batch()]), made=(), batch_size=B, ask=teacher.answer,
+        [(row, 0) for row in range(B)], lambda _: iter([batch()]), derived=(), batch_size=B, compute=teacher.answer,
         progress=lambda *_: None, log=lambda _: None,
     )  # fmt: skip
     a_step(cache, "kd")
     a_step(cache, "mgd")
 
 
-def test_what_needs_an_answer_is_found_out():
-    """The test above can fail: this is what it looks for."""
+def test_reading_a_value_from_the_device_is_detected():
+    """The operations that would wait raise an error on this device."""
     there = batch().to(META)
     for waits in (
         there.labels.tolist,
@@ -87,21 +87,21 @@ def test_what_needs_an_answer_is_found_out():
             waits()
 
 
-def test_on_a_gpu_losses_are_looked_at_once_in_twenty_steps_and_at_the_end(monkeypatch):
+def test_on_a_gpu_losses_are_checked_every_twenty_steps_and_at_the_end(monkeypatch):
     looks = []
-    monkeypatch.setattr(loop, "_require_finite", lambda unseen, _, last: looks.append((last, len(unseen))))
+    monkeypatch.setattr(loop, "_require_finite", lambda unchecked, _, last: looks.append((last, len(unchecked))))
     student = zoo.make("tiny", classes=4)
     distiller = Distiller(student, None, [("labels", 1.0, find("labels")(student.spec, None))])
     optimizer = torch.optim.SGD([{"params": list(student.parameters()), "scale": 1.0}], lr=0.1)
-    steps = 2 * loop.STEPS_UNSEEN + 3
+    steps = 2 * loop.STEPS_UNCHECKED + 3
 
     class Elsewhere:
-        """A device that is none of this machine."""
+        """A device that this machine does not have."""
 
         type = "cuda"
 
     monkeypatch.setattr(Batch, "to", lambda self, _: self)
-    listener = type("Deaf", (), {"step": lambda *_: None})()
+    listener = type("NoListener", (), {"step": lambda *_: None})()
     loop._train_epoch(
         "s", 0, distiller, distiller, [batch()] * steps, optimizer, [1e-3] * steps, loop.StepConfig(device=Elsewhere()),
         listener,

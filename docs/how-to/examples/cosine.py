@@ -1,4 +1,4 @@
-"""Cosine: the student's image vectors shall point where the teacher's do."""
+"""Cosine: match the direction of the teacher's pooled vectors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dspkd.methods._base import Term, exact, precise
-from dspkd.methods._options import Share
+from dspkd.methods import Share, Term, exact, precise
 from dspkd.types import Batch, NetworkSpec, Output
 
 
 class Cosine(Term):
-    r"""Turn the student's pooled vectors, mapped linearly, into the direction of the teacher's.
+    r"""Match the direction of the student's pooled vectors, mapped linearly, to that of the teacher's.
 
     .. math:: L = \frac1B \sum_b \max\big(0,\; 1 - \epsilon - \cos(A\,s_b, t_b)\big)
 
@@ -25,12 +24,12 @@ class Cosine(Term):
     student, teacher
         Shapes of the networks; the widths of the pooled vectors may differ.
     margin
-        :math:`\epsilon` in [0, 1), how far from 1 a cosine may be and cost nothing.
+        :math:`\epsilon` in [0, 1): a cosine above :math:`1 - \epsilon` has no loss.
 
     Notes
     -----
     Pooled vectors ``[B, D]``, any float type, computed in float32; dimensionless, in [0, 2]; mean over the batch.
-    The length of a vector does not matter; one of length zero has cosine 0 with all others.
+    The loss does not depend on the length of a vector; one of length zero has cosine 0 with all others.
 
     Source: an example, not a publication.
     """

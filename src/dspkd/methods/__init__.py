@@ -1,4 +1,4 @@
-"""The methods: one file, one `Term`; the file's name is the name that a recipe uses.
+"""Distillation methods: one file, one `Term`; the file's name is the name that a recipe uses.
 
 Adding a file here is the whole registration. Another package offers its own through an entry point:
 
@@ -6,6 +6,8 @@ Adding a file here is the whole registration. Another package offers its own thr
 
     [project.entry-points."dspkd.methods"]
     my_method = "my_package.my_module:MyTerm"
+
+All that a method of one's own needs: ``from dspkd.methods import Term, Positive, Share, exact, precise``.
 """
 
 from __future__ import annotations
@@ -22,37 +24,49 @@ from dspkd.errors import RecipeError, suggest
 from dspkd.methods._declaration import Declaration, of_class, of_file
 from dspkd.methods._describe import Description
 from dspkd.methods._describe import describe as _describe
-from dspkd.methods._options import Option, check_values
+from dspkd.methods._options import Option, Positive, Share, check_values
 
 if TYPE_CHECKING:
-    from dspkd.methods._base import Term
+    from dspkd.methods._base import Term, exact, precise
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import `Term`, and torch with it, where it is first used: listing and checking methods needs neither."""
-        if name == "Term":
-            return import_module("dspkd.methods._base").Term
+        """Import these, and torch with them, where they are first used: listing and checking methods needs neither."""
+        if name in ("Term", "exact", "precise"):
+            return getattr(import_module("dspkd.methods._base"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
-    "Declaration", "Description", "Option", "Term", "check_options", "declaration", "describe", "find", "names",
+    "Declaration",
+    "Description",
+    "Option",
+    "Positive",
+    "Share",
+    "Term",
+    "check_options",
+    "declaration",
+    "describe",
+    "exact",
+    "find",
+    "names",
     "options",
-]  # fmt: skip
+    "precise",
+]
 
 GROUP = "dspkd.methods"
 """The entry-point group in which other packages offer their methods."""
 
 
 def names() -> list[str]:
-    """Return the names of all methods, ours and those of installed packages, sorted.
+    """Return the names of all methods, those of installed packages included, sorted.
 
     Raises
     ------
     RecipeError
-        If two packages offer one name, or one offers a name of ours: a recipe must mean one thing.
+        If two packages offer the same name, or one offers a name of dspkd itself.
     """
-    return sorted({*_ours(), *_offered()})
+    return sorted({*_built_in(), *_offered()})
 
 
 def find(name: str) -> type[Term]:
@@ -64,13 +78,13 @@ def find(name: str) -> type[Term]:
         If there is no such method (the nearest name is given), or if what a package offers is not a `Term`.
     """
     offered = _offered()
-    if name in _ours():
+    if name in _built_in():
         return _only_term_in(name)
     if name in offered:
-        found = offered[name].load()
-        if not _is_term(found):
+        term = offered[name].load()
+        if not _is_term(term):
             raise RecipeError(f"method {name!r}: {_origin(offered[name])} is not a dspkd.methods.Term")
-        return found
+        return term
     raise RecipeError(f"no method is called {name!r}; {suggest(name, names())}")
 
 
@@ -83,7 +97,7 @@ def declaration(name: str) -> Declaration:
         As `find`.
     """
     _offered()  # another package must not offer a name of ours
-    return of_file(Path(__path__[0]) / f"{name}.py") if name in _ours() else of_class(find(name))
+    return of_file(Path(__path__[0]) / f"{name}.py") if name in _built_in() else of_class(find(name))
 
 
 def options(name: str) -> dict[str, Option]:
@@ -94,30 +108,30 @@ def options(name: str) -> dict[str, Option]:
 def check_options(name: str, given: Mapping[str, object]) -> None:
     """Refuse options that the method called `name` does not take, by name, type or range.
 
-    An integer will do for a float; a boolean will do for neither; no number may be infinite or NaN.
+    An integer is accepted for a float, a boolean for neither; no number may be infinite or NaN.
 
     Raises
     ------
     RecipeError
-        Naming the option, what came, and what would do.
+        Naming the option, the value, and what is valid.
     """
     check_values(options(name), name, given)
 
 
 def describe(name: str) -> Description:
-    """Return what there is to say of the method called `name`; as text, what ``dspkd methods`` prints."""
+    """Return the description of the method called `name`; its text is what ``dspkd methods`` prints."""
     return _describe(name, declaration(name))
 
 
-def _ours() -> set[str]:
+def _built_in() -> set[str]:
     return {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
 
 
 def _only_term_in(name: str) -> type[Term]:
     module = import_module(f"{__name__}.{name}")
-    defined = [found for found in vars(module).values() if getattr(found, "__module__", None) == module.__name__]
-    terms = [found for found in defined if _is_term(found)]
-    assert len(terms) == 1, f"{module.__file__} must define exactly one Term, found {terms}"
+    defined = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    terms = [value for value in defined if _is_term(value)]
+    assert len(terms) == 1, f"{module.__file__} must define exactly one Term, not {terms}"
     return terms[0]
 
 
@@ -128,7 +142,7 @@ def _is_term(value: object) -> TypeGuard[type[Term]]:
 
 
 def _offered() -> dict[str, EntryPoint]:
-    owners = dict.fromkeys(_ours(), "dspkd itself")
+    owners = dict.fromkeys(_built_in(), "dspkd itself")
     offered: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUP):
         if entry.name in owners:

@@ -1,4 +1,4 @@
-"""Blocks that bring a student's map to the shape of a teacher's."""
+"""Layers that bring a student's map to the shape of a teacher's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ LEVELS = {
     "last3": ("stride8", "stride16", "stride32"),
     "all": ("stride4", "stride8", "stride16", "stride32"),
 }
-"""The maps that a choice of levels stands for, shallow to deep."""
+"""The maps of each choice of levels, shallow to deep."""
 
 
 def align(student_channels: int, teacher_channels: int) -> nn.Module:
-    """Return a 1x1 convolution with bias from student to teacher channels, or nothing at all if they are equal."""
+    """Return a 1x1 convolution with bias from student to teacher channels, or the identity if they are equal."""
     if student_channels == teacher_channels:
         return nn.Identity()
     return nn.Conv2d(student_channels, teacher_channels, kernel_size=1)
@@ -27,7 +27,7 @@ def projection(channels: int, width: int, kernel_size: int = 1) -> nn.Sequential
 
 
 def stretched(x_BCHW: Tensor, like: Tensor) -> Tensor:
-    """Return the map on the grid of `like`: as it is if it lies on it already, else interpolated bilinearly."""
+    """Return the map on the grid of `like`: unchanged if it has that grid, else interpolated bilinearly."""
     grid = like.shape[2:]
     if x_BCHW.shape[2:] == grid:
         return x_BCHW
@@ -37,8 +37,8 @@ def stretched(x_BCHW: Tensor, like: Tensor) -> Tensor:
 def averaged(x_BCHW: Tensor, like: Tensor) -> Tensor:
     """Return the map on the grid of `like` by adaptive average pooling.
 
-    Where the sizes divide, as they do in ordinary networks, this is plain average pooling, whose gradient is the same
-    bit for bit each time on a GPU; that of the adaptive kind is not.
+    Where the sizes divide, as they do in ordinary networks, this is plain average pooling, whose gradient on a GPU is
+    deterministic; that of adaptive pooling is not.
     """
     H, W = x_BCHW.shape[2:]
     rows, columns = like.shape[2:]
@@ -48,10 +48,10 @@ def averaged(x_BCHW: Tensor, like: Tensor) -> Tensor:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that survives a batch of one image with a 1x1 map.
+    """Batch normalisation that accepts a batch of one image with a 1x1 map.
 
     One value per channel has no spread, and `torch.nn.BatchNorm2d` refuses to train on it; such a batch is normalised
-    with the running statistics instead, and leaves them as they are.
+    with the running statistics, which it does not change.
     """
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a user is told of a method, out of its own signature and docstring."""
+"""The description of a method, from its signature and docstring."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 @dataclass(frozen=True)
 class Description:
-    """A method in words.
+    """The description of a method.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Description:
     options
         Its options by name.
     source
-        Where it was published; empty if it does not say.
+        Where it was published; empty if the docstring has no ``Source:``.
     inferred
         What no publication states; empty if nothing.
     """
@@ -40,7 +40,7 @@ class Description:
     inferred: str
 
     def settings(self) -> list[tuple[str, str]]:
-        """Return, for each option, the line of TOML that gives its default, and what else it may be.
+        """Return for each option the line of TOML with its default, and the values that it takes.
 
         >>> from dspkd.methods import describe
         >>> describe("kd").settings()
@@ -49,7 +49,7 @@ class Description:
         return [(f"{name} = {json.dumps(option.default)}", _domain(option)) for name, option in self.options.items()]
 
     def __str__(self) -> str:
-        """Return it as lines for a terminal: name and purpose, options, source, what is inferred."""
+        """Return lines for a terminal: name and purpose, options, source, what is inferred."""
         settings = self.settings()
         width = max((len(default) for default, _ in settings), default=0)
         lines = [f"{self.name}: {self.line}"]

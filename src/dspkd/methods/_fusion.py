@@ -9,7 +9,7 @@ from dspkd.methods._align import projection
 
 
 def attended(attend: nn.Module, x_BDHW: Tensor, y_BDHW: Tensor) -> Tensor:
-    """Return x z_0 + y z_1, where z = sigmoid(attend([x; y])) gives each position two shares."""
+    """Return x z_0 + y z_1 with the two weights of each position, z = sigmoid(attend([x; y]))."""
     z_B2HW = torch.sigmoid(attend(torch.cat([x_BDHW, y_BDHW], dim=1)))
     return x_BDHW * z_B2HW[:, :1] + y_BDHW * z_B2HW[:, 1:]
 
@@ -28,7 +28,7 @@ class Concat(nn.Module):
 
 
 class Sum(nn.Module):
-    """Add the levels up and project the sum with a 1x1 convolution and batch normalisation."""
+    """Add the levels and project the sum with a 1x1 convolution and batch normalisation."""
 
     def __init__(self, levels: int, width: int, channels: int) -> None:  # noqa: ARG002
         super().__init__()
@@ -41,10 +41,10 @@ class Sum(nn.Module):
 
 
 class Attention(nn.Module):
-    """Fuse the levels one after another, each position deciding how much of either it takes.
+    """Fuse the levels one after another with weights for each position.
 
-    From the shallowest level on: z = sigmoid(conv1x1([x; y])), y <- x z_0 + y z_1, with x the next level and y what
-    is fused so far. The last y is projected with a 3x3 convolution and batch normalisation.
+    From the shallowest level on: z = sigmoid(conv1x1([x; y])), y <- x z_0 + y z_1, with x the next level and y the
+    result so far. The last y is projected with a 3x3 convolution and batch normalisation.
 
     Source: the attention-based fusion of Chen et al., *Distilling Knowledge via Knowledge Review*, CVPR 2021, which
     goes from deep to shallow and keeps the grids.

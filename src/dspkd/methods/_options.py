@@ -20,7 +20,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1)]
 """A number of channels, from 1 on."""
 WidthOrZero = Annotated[int, Field(ge=0)]
-"""A number of channels; what 0 stands for, the method says."""
+"""A number of channels; the meaning of 0 depends on the method."""
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -42,7 +42,7 @@ class Option:
 
     @property
     def kind(self) -> str:
-        """Return the type in words for people, e.g. ``float`` or ``'channel' | 'spatial'``."""
+        """Return the type in words, e.g. ``float`` or ``'channel' | 'spatial'``."""
         base = get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
         if get_origin(base) is Literal:
             return " | ".join(repr(choice) for choice in get_args(base))
@@ -56,17 +56,18 @@ def options_of(method: type) -> dict[str, Option]:
 
 
 def check(method: type, name: str, given: Mapping[str, object]) -> None:
-    """Raise RecipeError if `given` holds an option that `method`, called `name`, does not take as it is."""
+    """Raise RecipeError if `method`, called `name`, does not accept the options `given`."""
     check_values(options_of(method), name, given)
 
 
-def check_values(known: Mapping[str, Option], name: str, given: Mapping[str, object]) -> None:
-    """Raise RecipeError if `given` holds an option that is none of `known`, or a value that its type does not allow."""
+def check_values(options: Mapping[str, Option], name: str, given: Mapping[str, object]) -> None:
+    """Raise RecipeError if `given` holds an option that is none of `options`, or a value that its type excludes."""
     for option, value in given.items():
-        if option not in known:
-            raise RecipeError(f"{name}.{option}: no such option; {suggest(option, known)}")
+        if option not in options:
+            remedy = suggest(option, options) if options else "it has none"
+            raise RecipeError(f"{name}.{option}: no such option; {remedy}")
         try:
-            TypeAdapter(known[option].annotation, config=_STRICT).validate_python(value)
+            TypeAdapter(options[option].annotation, config=_STRICT).validate_python(value)
         except ValidationError as e:
-            wish = e.errors()[0]["msg"].removeprefix("Input ")
-            raise RecipeError(f"{name}.{option}: {wish}, got {value!r}") from None
+            rule = e.errors()[0]["msg"].removeprefix("Input ")
+            raise RecipeError(f"{name}.{option}: {rule}, got {value!r}") from None

@@ -1,4 +1,4 @@
-"""Attention transfer: look where the teacher looks."""
+"""Attention transfer: match the teacher's spatial attention maps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class AT(Term):
-    r"""Match where in the image the maps are strong, level by level.
+    r"""Match where in the image the activations are strong, level by level.
 
     .. math:: L = \sum_l \frac{1}{B H_l W_l} \sum_b \big\| a(S_{l,b}) - a(T_{l,b}) \big\|_2^2, \qquad
               a(F) = \frac{\bar F}{\|\bar F\|_2}, \quad \bar F_{hw} = \frac1C \sum_c F_{chw}^2
@@ -37,7 +37,7 @@ class AT(Term):
     map is pooled to the coarser grid. A map that is zero everywhere has zero attention.
 
     Source: Zagoruyko, Komodakis, *Paying More Attention to Attention*, ICLR 2017; weight and mean as in the
-    programs of *Contrastive Representation Distillation* (Tian et al., ICLR 2020) and its successors.
+    code of *Contrastive Representation Distillation* (Tian et al., ICLR 2020) and its successors.
     """
 
     by_image: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""CRKD: the student's channels shall go together as the teacher's do. The relation of channels in SSD-KD."""
+"""CRKD: match the relations between channels of the teacher's map. The channel relation of SSD-KD."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class CRKD(Term):
-    r"""Match which channels of a map are strong together, image by image.
+    r"""Match which channels of a map are active together, image by image.
 
     .. math:: L = \sqrt{\frac{1}{B C^2} \sum_b \big\| G(A(S_b)) - G(T_b) \big\|_F^2}, \qquad
               G(F) = \frac{F F^\top}{C H W}
@@ -37,19 +37,19 @@ class CRKD(Term):
     Notes
     -----
     Maps ``[B, C, H, W]``, any float type; the convolution follows autocast, the relations are float32. The root is
-    taken of the mean over the whole batch, so the loss is of the size of G, which is small: the authors' weight is
-    1000. Where in the image a pattern lies does not matter, if it moves in all channels alike. A is never below
-    zero, so a teacher whose map can be (ConvNeXt) is matched in part only.
+    taken of the mean over the whole batch, so the loss has the size of G, which is small: the authors' weight is
+    1000. The loss does not depend on where in the image a pattern lies, if it moves equally in all channels. A is never
+    negative, so a teacher with negative values in its map (ConvNeXt) is matched in part only.
 
-    No C x C matrix is made where there are fewer positions than channels. With X the mapped student,
+    No C x C matrix is computed where there are fewer positions than channels. With X the mapped student,
     :math:`D = X - T` and :math:`E = X + T`, there holds :math:`2\,\|X X^\top - T T^\top\|_F^2 =
     \langle D^\top D, E^\top E\rangle + \langle D^\top E, E^\top D\rangle`, and these are H·W x H·W: 49 x 49 and not
     2048 x 2048, forwards and backwards. Either way the matrices take no more memory than the maps. D is small where
-    the maps are alike, so nothing cancels there, as it would between the three squares of the usual expansion. Where
-    the relations agree and the maps do not, rounding is up to 3e-4 of the size of G.
+    the maps are similar, so there is no cancellation, unlike between the three squares of the usual expansion. Where
+    the relations agree and the maps do not, the rounding error is up to 3e-4 of the size of G.
 
-    The root has no gradient at 0. What stands under it is clamped from below to the smallest normal number, so that
-    where the relations are equal the loss is below 1e-19 and its gradient zero.
+    The root has no gradient at 0. Its argument is clamped from below to the smallest normal number, so that for equal
+    relations the loss is below 1e-19 and its gradient zero.
 
     Inferred: a student map on another grid than the teacher's is interpolated bilinearly after A.
 
@@ -61,10 +61,11 @@ class CRKD(Term):
 
     def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, tap: str = "last") -> None:
         super().__init__(student, teacher, tap=tap)
-        asked = f"tap = {tap!r}"
-        channels = self.channels("teacher", teacher, tap, asked)
+        setting = f"tap = {tap!r}"
+        channels = self.channels("teacher", teacher, tap, setting)
         self.tap = tap
-        self.regress = nn.Sequential(projection(self.channels("student", student, tap, asked), channels), nn.ReLU())
+        projected = projection(self.channels("student", student, tap, setting), channels)
+        self.regress = nn.Sequential(projected, nn.ReLU())
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""

@@ -1,4 +1,4 @@
-"""DIST: agree with the teacher up to gain and shift, image by image and class by class."""
+"""DIST: match the teacher's probabilities up to scale and shift, image by image and class by class."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class DIST(Term):
     student, teacher
         Shapes of the networks.
     inter
-        :math:`\lambda \ge 0`, weight of the agreement on how one image ranks the classes.
+        :math:`\lambda \ge 0`, weight of the part that compares how one image ranks the classes.
     intra
-        :math:`\mu \ge 0`, weight of the agreement on how one class ranks the images.
+        :math:`\mu \ge 0`, weight of the part that compares how one class ranks the images.
     temperature
         :math:`T > 0`.
 
     Notes
     -----
-    Logits ``[B, K]``, any float type, computed in float32; dimensionless, each bracket in [0, 2]. The second part sees
+    Logits ``[B, K]``, any float type, computed in float32; dimensionless, each bracket in [0, 2]. The second part uses
     the batch as a whole, so it depends on the batch size, and is a constant 1 for a batch of one. With 8 classes the
-    first part correlates 8 numbers. A row or column without spread counts as uncorrelated (1e-8 is added to
+    first part correlates 8 numbers. A constant row or column counts as uncorrelated (1e-8 is added to
     the denominator, as the authors do).
 
     Source: Huang et al., *Knowledge Distillation from A Stronger Teacher*, NeurIPS 2022.

@@ -1,4 +1,4 @@
-"""DKD: the label's probability and the ranking of the other classes, weighed apart."""
+"""DKD: the label's probability and the ranking of the other classes, weighted separately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class DKD(Term):
-    r"""Match how probable the label is and, apart from that, how the other classes share the rest.
+    r"""Match the probability of the label and, separately, the distribution of the rest over the other classes.
 
     .. math:: L = \frac{T^2}{B} \sum_b \alpha\, \mathrm{KL}(b^t_b \,\|\, b^s_b)
               + \beta\, \mathrm{KL}(q^t_b \,\|\, q^s_b)
@@ -36,8 +36,8 @@ class DKD(Term):
     Notes
     -----
     Logits ``[B, K]``, labels ``[B]``, any float type, computed in float32; nats times :math:`T^2`; mean over the
-    batch. The authors raise the weight of the term linearly over the first 20 epochs; a recipe says
-    ``ramp = { epochs = 20 }``.
+    batch. The authors raise the weight of the term linearly over the first 20 epochs; a recipe does so
+    by ``ramp = { epochs = 20 }``.
 
     Source: Zhao et al., *Decoupled Knowledge Distillation*, CVPR 2022.
     """
@@ -73,6 +73,6 @@ class DKD(Term):
         z_BK = logits_BK / self.temperature
         label_B1 = labels_B[:, None]
         others_R = torch.arange(z_BK.shape[1] - 1, device=z_BK.device)
-        # Numbers of classes, not a mask of them: of a mask, a GPU makes the program wait to learn how many it picks.
+        # Indices, not a mask: with a mask the program would wait for the GPU to count the selected classes.
         rest_BR = z_BK.gather(1, others_R + (others_R >= label_B1))
         return torch.cat([z_BK.gather(1, label_B1), rest_BR.logsumexp(dim=1, keepdim=True)], dim=1), rest_BR

@@ -1,4 +1,4 @@
-"""EML-style mutual learning, reconstructed: student and teacher learn from one another, in three kinds of knowledge."""
+"""EML-style mutual learning, reconstructed: student and teacher learn three kinds of knowledge from each other."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class EML(Term):
-    r"""Let student and teacher agree on logits, on small embeddings, and on which images resemble which.
+    r"""Match logits, small embeddings and similarities between images of student and teacher, in both directions.
 
     .. math:: L = H(y, \sigma(t)) + \lambda_1 T^2 \big[\mathrm{KL}(\bar p^t \| p^s) + \mathrm{KL}(\bar p^s \| p^t)\big]
               + \frac{\lambda_2}{B} \sum_b \| e^s_b - e^t_b \|_2^2
               + \frac{\lambda_3}{B^2} \big\| G(e^s) - G(e^t) \big\|_F^2
 
-    with :math:`p = \sigma(z / T)`, a bar for what gets no gradient, :math:`e` = a linear map (each network its own) of
+    with :math:`p = \sigma(z / T)`, a bar where no gradient flows, :math:`e` = a linear map (one per network) of
     the pooled vector, scaled to unit length, and :math:`G(e) = e e^\top` with rows of unit length. H is the
     cross-entropy of the *teacher* with the labels; the student's is the term `labels`.
 
@@ -33,31 +33,30 @@ class EML(Term):
     temperature
         :math:`T > 0`.
     width
-        Numbers in an embedding.
+        Length of an embedding.
 
     Raises
     ------
     RecipeError
-        If the networks tell different numbers of classes apart.
+        If the networks have different numbers of classes.
 
     Notes
     -----
     Logits ``[B, K]``, labels ``[B]``, pooled vectors ``[B, D]``, any float type, computed in float32; nats (times
-    :math:`T^2`) and squared lengths; mean over the batch. The difference of embeddings and that of relations stand once
-    though both networks learn from them: its gradient to either is what each would have from a difference of its own
-    with the other side held fixed.
+    :math:`T^2`) and squared lengths; mean over the batch. The differences of embeddings and of relations occur once,
+    though both networks learn from them: the gradient to each network is that of a difference of its own with the
+    other side held fixed.
 
-    The teacher learns where the stage says so (``teacher_lr``): a copy of the trained teacher, dropped at the end.
-    Where it is frozen its own parts, the first two with :math:`p^s` barred, are numbers without a gradient, and
-    only its map of embeddings learns. A weight that rises (``ramp``, of shape ``"sigmoid"``) is part of the recipe.
+    The teacher is trained where the stage sets ``teacher_lr``: a copy of the trained teacher, discarded at the end.
+    Where it is frozen, its own parts, the first two with :math:`p^s` barred, are constants without a gradient, and
+    only its linear map is trained. A weight that rises (``ramp``, of shape ``"sigmoid"``) is part of the recipe.
 
-    Nothing in the formula keeps the embeddings from agreeing by becoming all alike; the labels, which shape the pooled
-    vectors, work against it.
+    Nothing in the formula prevents the embeddings from collapsing to one vector; the labels, which shape the pooled
+    vectors, counteract it.
 
-    Inferred: all of it. No text or code of the method was to be had but its title, *embedded mutual learning*, and
+    Inferred: all of it. No text or code of the method was available but its title, *embedded mutual learning*, and
     that it is online and combines several kinds of knowledge. The three terms are the usual ones of that family
-    (Zhang et al., *Deep Mutual Learning*, CVPR 2018; Tung, Mori, ICCV 2019), and nobody should take figures with them
-    for the authors'.
+    (Zhang et al., *Deep Mutual Learning*, CVPR 2018; Tung, Mori, ICCV 2019); results with them are not the authors'.
 
     Source: after Li et al., *Embedded mutual learning: a novel online distillation method integrating diverse knowledge
     sources*, Applied Intelligence 2023.

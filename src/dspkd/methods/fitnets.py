@@ -1,4 +1,4 @@
-"""FitNets' hint: a map of the student, mapped to the teacher's channels, shall be the teacher's."""
+"""FitNets' hint: match a map of the teacher by a map of the student and a small regressor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STRIDES = {"stride4": 4, "stride8": 8, "stride16": 16, "stride32": 32, "last": 
 
 
 class FitNets(Term):
-    r"""Bring a map of the student to one of the teacher by a small regressor.
+    r"""Regress a map of the teacher from a map of the student.
 
     .. math:: L = \frac{1}{B C H W} \sum_b \big\| A(S_b) - T_b \big\|_2^2 \qquad \text{or} \qquad
               L = \frac1B \sum_b \bigg\| \frac{A(S_b)}{\|A(S_b)\|_2} - \frac{T_b}{\|T_b\|_2} \bigg\|_2^2
@@ -49,15 +49,15 @@ class FitNets(Term):
 
     Published forms, each with 1 for the labels: ``"norm_relu"`` and a weight of 100 (mdistiller); ``"norm_relu"`` with
     ``"unit"``, two terms with taps of stride 16 and 32, and 10 each (mmrazor); ``"relu"`` at stride 4 in a stage of
-    its own (torchdistill, which sums, so its weight is another). A ReLU at the end cannot make what is below zero in
+    its own (torchdistill, which sums, so its weight differs). A ReLU at the end cannot produce the negative values in
     the maps of ConvNeXt or of networks with SiLU.
 
-    Deviation: FitNets first trains the student up to the map by the hint alone, then the whole by soft labels. Here
-    the hint is one term among others; a recipe of two stages, the first with ``keep = "last"``, gives the authors'
+    Deviation: FitNets first trains the student up to the map by the hint only, then the whole by soft labels. Here
+    the hint is one term among others; a recipe of two stages, the first with ``keep = "last"``, follows the authors'
     order.
 
-    Inferred: where the grids differ still, as with taps further apart or a vision transformer, the mapped student
-    is interpolated bilinearly. What a tap's stride is, its name says; ``last`` counts as 32.
+    Inferred: where the grids still differ, as with taps further apart or a vision transformer, the mapped student
+    is interpolated bilinearly. A tap's stride is that of its name; ``last`` counts as 32.
 
     Source: Romero et al., *FitNets: Hints for Thin Deep Nets*, ICLR 2015.
     """
@@ -80,31 +80,31 @@ class FitNets(Term):
         super().__init__(student, teacher, tap=tap, teacher_tap=teacher_tap, regressor=regressor, compare=compare)
         self.tap, self.teacher_tap = tap, teacher_tap or tap
         self.compare = compare
-        asked = f"teacher_tap = {teacher_tap!r}" if teacher_tap else f"tap = {tap!r}"
-        wanted = self.channels("teacher", teacher, self.teacher_tap, asked)
-        given = self.channels("student", student, tap, f"tap = {tap!r}")
+        setting = f"teacher_tap = {teacher_tap!r}" if teacher_tap else f"tap = {tap!r}"
+        outputs = self.channels("teacher", teacher, self.teacher_tap, setting)
+        inputs = self.channels("student", student, tap, f"tap = {tap!r}")
         if regressor == "linear":
-            self.align = align(given, wanted)
+            self.align = align(inputs, outputs)
         elif regressor == "relu":
-            self.align = nn.Sequential(nn.Conv2d(given, wanted, kernel_size=1), nn.ReLU())
+            self.align = nn.Sequential(nn.Conv2d(inputs, outputs, kernel_size=1), nn.ReLU())
         else:
-            resize = _resizing(given, wanted, _STRIDES[self.teacher_tap] / _STRIDES[tap])
-            self.align = nn.Sequential(resize, BatchNorm(wanted), nn.ReLU())
+            resize = _resizing(inputs, outputs, _STRIDES[self.teacher_tap] / _STRIDES[tap])
+            self.align = nn.Sequential(resize, BatchNorm(outputs), nn.ReLU())
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
         true_BCHW = precise(teacher.maps[self.teacher_tap].detach())
-        made_BCHW = precise(stretched(self.align(precise(student.maps[self.tap])), true_BCHW))
+        mapped_BCHW = precise(stretched(self.align(precise(student.maps[self.tap])), true_BCHW))
         if self.compare == "mean":
-            return F.mse_loss(made_BCHW, true_BCHW)
-        made_BF, true_BF = (F.normalize(x_BCHW.flatten(start_dim=1), dim=1) for x_BCHW in (made_BCHW, true_BCHW))
-        return (made_BF - true_BF).square().sum(dim=1).mean()
+            return F.mse_loss(mapped_BCHW, true_BCHW)
+        mapped_BF, true_BF = (F.normalize(x_BCHW.flatten(start_dim=1), dim=1) for x_BCHW in (mapped_BCHW, true_BCHW))
+        return (mapped_BF - true_BF).square().sum(dim=1).mean()
 
 
-def _resizing(given: int, wanted: int, coarser: float) -> nn.Module:
-    """Return the convolution to a grid whose stride is `coarser` times the student's, if that is a step of two."""
+def _resizing(inputs: int, outputs: int, coarser: float) -> nn.Module:
+    """Return a convolution to a grid of `coarser` times the stride, if that is 2 or 0.5; else a 1x1 convolution."""
     if coarser == 2:
-        return nn.Conv2d(given, wanted, kernel_size=3, stride=2, padding=1, bias=False)
+        return nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1, bias=False)
     if coarser == 0.5:
-        return nn.ConvTranspose2d(given, wanted, kernel_size=4, stride=2, padding=1, bias=False)
-    return nn.Conv2d(given, wanted, kernel_size=1, bias=False)
+        return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=False)
+    return nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)

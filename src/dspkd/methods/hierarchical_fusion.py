@@ -1,4 +1,4 @@
-"""MGD with shallow and deep maps of the student fused into the one that is masked. The first stage of DSP-KD."""
+"""MGD on the student's last map, fused with its shallower maps. The first stage of DSP-KD."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class HierarchicalFusion(Term):
               F = A(S_L) + \gamma\, P(U_1, \dots), \qquad
               L = \frac1B \sum_b \big\| G(F_b \odot M_b) - T_b \big\|_2^2
 
-    with :math:`A`, :math:`G` and :math:`M` those of `mgd`, :math:`P` the fusion, and :math:`\gamma` learnt.
+    with :math:`A`, :math:`G` and :math:`M` those of `mgd`, :math:`P` the fusion, and :math:`\gamma` learned.
 
-    The paper names this module and says what it is for; its equations are not public. **Everything here but MGD is
-    inferred**, as are all defaults but `mask` and `mask_ratio`, which are MGD's. At :math:`\gamma = 0`, where it
-    starts, the term *is* `mgd`, bit for bit, in every order of masking: its own layers are initialised and its own
+    The paper gives this module's name and purpose; its equations are not public. **Everything here but MGD is
+    inferred**, as are all defaults but `mask` and `mask_ratio`, which are MGD's. At :math:`\gamma = 0`, the default
+    start, the term *is* `mgd`, bit for bit, in every order of masking: its own layers are initialised and its own
     masks are drawn after those of MGD.
 
     Parameters
@@ -41,8 +41,8 @@ class HierarchicalFusion(Term):
         P: ``"concat"`` stacks the levels, conv1x1 + BN; ``"sum"`` adds them, conv1x1 + BN; ``"abf"`` fuses them one
         after another by attention as in knowledge review, conv3x3 + BN.
     mask_order
-        ``"fuse_then_mask"`` masks F alone; ``"mask_then_fuse"`` masks :math:`A(S_L)` and each :math:`U_l` by masks
-        of their own and F no more; ``"both"`` masks each :math:`U_l` and F.
+        ``"fuse_then_mask"`` masks F only; ``"mask_then_fuse"`` masks :math:`A(S_L)` and each :math:`U_l` by separate
+        masks, and not F; ``"both"`` masks each :math:`U_l` and F.
     mask, mask_ratio
         Kind and drop probability of every mask, as in `mgd`.
     width
@@ -50,13 +50,13 @@ class HierarchicalFusion(Term):
     hidden, generator
         Width and kind of G, as in `mgd`.
     gate
-        Where :math:`\gamma` starts. At 0 the gradient reaches :math:`\gamma` alone in the first step, and the levels
+        Initial value of :math:`\gamma`. At 0 the gradient reaches only :math:`\gamma` in the first step, and the levels
         from the second step on.
 
     Raises
     ------
     RecipeError
-        If the student does not offer a level, or either network no ``last`` map.
+        If the student does not offer a level, or a network has no ``last`` map.
 
     Notes
     -----
@@ -70,7 +70,7 @@ class HierarchicalFusion(Term):
     """
 
     by_image: ClassVar[bool] = True
-    inferred: ClassVar[str] = "All but MGD itself: the paper says what the module is for, its equations are not public."
+    inferred: ClassVar[str] = "All but MGD itself: the paper states the module's purpose, its equations are not public."
 
     def __init__(
         self,
@@ -107,10 +107,10 @@ class HierarchicalFusion(Term):
         # First the layers of MGD, so that they are initialised as MGD's are.
         self.align = align(self.channels("student", student, "last", "levels"), channels)
         self.generation = build_generator(channels, hidden, generator)
-        asked = f"levels = {levels!r}"
+        setting = f"levels = {levels!r}"
         taps = LEVELS[levels]
         self.laterals = nn.ModuleDict(
-            {tap: projection(self.channels("student", student, tap, asked), width) for tap in taps}
+            {tap: projection(self.channels("student", student, tap, setting), width) for tap in taps}
         )
         self.fusion = _FUSIONS[fuse](len(taps), width, channels)
         self.gate = nn.Parameter(torch.tensor(float(gate)))

@@ -1,4 +1,4 @@
-"""Knowledge distillation as Hinton put it."""
+"""Knowledge distillation by Hinton: match softened class probabilities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KD(Term):
     student, teacher
         Shapes of the networks.
     temperature
-        :math:`T > 0`. Large values show how the teacher ranks the wrong classes. :math:`T^2` keeps the size of the
+        :math:`T > 0`. Large values emphasise how the teacher ranks the wrong classes. :math:`T^2` keeps the size of the
         gradient as T changes.
 
     Notes

@@ -1,4 +1,4 @@
-"""Cross-entropy with the labels: the one term that asks no teacher."""
+"""Cross-entropy with the labels: the one term that needs no teacher."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class Labels(Term):
-    r"""Learn the labels, optionally giving rare classes or hard images their due.
+    r"""Learn the labels, optionally with more weight for rare classes or hard images.
 
     .. math:: L = \frac1B \sum_b w_{y_b}\, (1 - p_{b,y_b})^\gamma\,
               H\big((1-\epsilon)\,1_{y_b} + \tfrac\epsilon K,\; p_b\big), \qquad
               p_b = \sigma(s_b + \tau \log \pi), \qquad \pi_c \propto w_c M_c
 
     with :math:`H` the cross-entropy, :math:`N_c` the training images of class c, and :math:`M_c` its images in an
-    epoch: :math:`N_c`, or in proportion to :math:`N_c^{1-\mathtt{balance}}` where ``train.balance`` draws classes more
-    evenly. Of an image that is mixed of two, each label's loss counts by its share in the image.
+    epoch: :math:`N_c`, or proportional to :math:`N_c^{1-\mathtt{balance}}` where ``train.balance`` samples classes more
+    evenly. With MixUp, the losses of an image's two labels are weighted by their shares in the image.
 
     Parameters
     ----------
     student, teacher
         Shapes of the networks; the teacher is not used.
     class_weights
-        ``"none"``: every image counts 1. ``"inverse"``: :math:`w_c = N / (K N_c)`, all classes have equal say.
+        ``"none"``: every image counts 1. ``"inverse"``: :math:`w_c = N / (K N_c)`, all classes have equal total weight.
         ``"sqrt_inverse"``: :math:`w_c \propto N_c^{-1/2}`, half-way. ``"effective"``:
         :math:`w_c \propto (1 - \beta) / (1 - \beta^{N_c})`, the inverse of the class's effective number of images.
-        In each the mean of w over the training *images* is 1, so the term keeps its size beside the other terms.
-        Weights multiply whatever ``train.balance`` does: ``"inverse"`` beside ``balance = 1`` overdoes it.
+        In each the mean of w over the training *images* is 1, so the size of the term relative to others stays.
+        Weights multiply the effect of ``train.balance``: ``"inverse"`` with ``balance = 1`` overcorrects.
     effective_beta
-        :math:`\beta` in [0, 1) of ``"effective"``, without meaning elsewhere: 0 weighs all alike, towards 1 the weights
-        become those of ``"inverse"``. :math:`1 / (1 - \beta)` is the number of images beyond which more of a class
-        count for nothing. The authors try 0.9, 0.99, 0.999 and 0.9999.
+        :math:`\beta` in [0, 1) of ``"effective"``, unused elsewhere: 0 weights all classes equally, towards 1 the
+        weights become those of ``"inverse"``. :math:`1 / (1 - \beta)` is the number of images beyond which more images
+        of a class hardly change its weight. The authors try 0.9, 0.99, 0.999 and 0.9999.
     focal_gamma
-        :math:`\gamma \ge 0`. Images that the student already knows, :math:`p_y` near 1, count less; 2 is the authors'
-        choice, 0 leaves it out.
+        :math:`\gamma \ge 0`. Images that the student already classifies well, :math:`p_y` near 1, count less; 2 is the
+        authors' choice, 0 switches it off.
     label_smoothing
         :math:`\epsilon` in [0, 1), the share of each label spread evenly over all classes.
     logit_adjustment
-        :math:`\tau \ge 0`. Adds :math:`\tau \log \pi` to the logits in this term only, so the bare logits become
-        good for balanced accuracy; 1 is the authors' choice, 0 leaves it out.
+        :math:`\tau \ge 0`. Adds :math:`\tau \log \pi` to the logits in this term only, so that the unadjusted logits
+        suit balanced accuracy; 1 is the authors' choice, 0 switches it off.
 
     Raises
     ------
@@ -56,18 +56,18 @@ class Labels(Term):
     Notes
     -----
     Logits ``[B, K]``, any float type, computed in float32; nats; mean over the batch. The sum is divided by B, not by
-    the sum of the weights in the batch as in `torch.nn.CrossEntropyLoss`: there, an image's say would depend
-    on its neighbours, and in a batch of one no weight would have any effect.
+    the sum of the weights in the batch as in `torch.nn.CrossEntropyLoss`: there, an image's weight would depend
+    on the others in its batch, and in a batch of one no weight would have any effect.
 
-    The prior :math:`\pi` is that of the classes as this loss meets them, drawn and weighted, since those are what the
-    logits would follow: Theorem 1 of the authors asks for :math:`\log(w_c P_c)`, with P the distribution trained on.
-    Where sampling or weights already make all classes equal, nothing is left to adjust, and any
+    The prior :math:`\pi` is that of the classes as sampled and weighted in training, since the logits would follow
+    it: Theorem 1 of the authors requires :math:`\log(w_c P_c)`, with P the distribution trained on.
+    Where sampling or weights already make all classes equal, there is nothing to adjust, and any
     :math:`\tau` gives the same loss.
 
-    Deviations: effective numbers are scaled as said above, by the authors so that the weights' mean over *classes* is
-    1. The focal loss is the authors' for classes that exclude each other: softmax, not K sigmoids.
-    :math:`1 - p_y` is computed as the sum of the other classes' probabilities in logarithms, so that neither value nor
-    gradient is lost where :math:`p_y` rounds to 1.
+    Deviations: effective numbers are scaled as described above; by the authors so that the weights' mean over *classes*
+    is 1. The focal loss is the authors' for classes that exclude each other: softmax, not K sigmoids. :math:`1 - p_y`
+    is computed as the sum of the other classes' probabilities in logarithms, so that neither value nor gradient is lost
+    where :math:`p_y` rounds to 1.
 
     Source: the weights N / N_c follow Wang et al., *SSD-KD*, Medical Image Analysis 2023, up to a common factor;
     Cui et al., *Class-Balanced Loss Based on Effective Number of Samples*, CVPR 2019;
@@ -112,12 +112,12 @@ class Labels(Term):
         images_K = draws_K = torch.ones(student.classes, dtype=torch.float64)
         if class_weights != "none" or logit_adjustment > 0:
             weighted = class_weights != "none"
-            asked = f"class_weights = {class_weights!r}" if weighted else f"logit_adjustment = {logit_adjustment}"
-            images_K = self._images(student, asked)
+            setting = f"class_weights = {class_weights!r}" if weighted else f"logit_adjustment = {logit_adjustment}"
+            images_K = self._images(student, setting)
             draws_K = torch.tensor(student.class_draws or student.class_counts, dtype=torch.float64)
         weight_K = _weights(class_weights, images_K, effective_beta)
         weight_K *= images_K.sum() / (images_K * weight_K).sum()
-        # Both follow from the training table, so they are no part of a checkpoint.
+        # Both follow from the training set, so they are not saved in checkpoints.
         self.register_buffer("class_weight", weight_K.float(), persistent=False)
         self.register_buffer("log_prior", (draws_K * weight_K).log().log_softmax(0).float(), persistent=False)
 
@@ -137,14 +137,14 @@ class Labels(Term):
             loss_B = (self.focal_gamma * _log_miss(adjusted_BK, labels_B)).exp() * loss_B
         return self.class_weight[labels_B].to(loss_B.dtype) * loss_B
 
-    def _images(self, student: NetworkSpec, asked: str) -> Tensor:
-        """Return the training images of each class, ``[K]``; RecipeError where that is unknown or there are none."""
+    def _images(self, student: NetworkSpec, setting: str) -> Tensor:
+        """Return the training images of each class, ``[K]``; RecipeError where one is unknown or 0."""
         counts = student.class_counts
         if not counts:
-            raise RecipeError(f"labels.{asked}: needs the training images per class, and no training table is at hand")
+            raise RecipeError(f"labels.{setting}: needs the training images per class, and there is no training set")
         if 0 in counts:
             empty = ", ".join(str(c) for c, count in enumerate(counts) if count == 0)
-            raise RecipeError(f"labels.{asked}: no training image is of class {empty}; merge or drop it")
+            raise RecipeError(f"labels.{setting}: no training image is of class {empty}; merge or drop it")
         return torch.tensor(counts, dtype=torch.float64)
 
 

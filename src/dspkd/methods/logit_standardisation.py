@@ -1,4 +1,4 @@
-"""Logit standardisation: compare z-scores of logits, not logits."""
+"""Logit standardisation: compare z-scores of logits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class LogitStandardisation(Term):
-    r"""Match class probabilities made of standardised logits.
+    r"""Match softened class probabilities of standardised logits.
 
     .. math:: L = \frac{T^2}{B} \sum_b
               \mathrm{KL}\big(\sigma(\hat t_b / T) \,\|\, \sigma(\hat s_b / T)\big), \qquad
@@ -30,7 +30,7 @@ class LogitStandardisation(Term):
     -----
     Logits ``[B, K]``, K at least 2, any float type, computed in float32; nats times :math:`T^2`; mean over the
     batch. ``std`` divides by K - 1. The probabilities are those of `normkd` at ``t_norm`` = T; there each image
-    counts by the square of the teacher's spread, here all count alike. As there, another term must set the scale
+    is weighted by the square of the teacher's spread, here all equally. As there, another term must set the scale
     of the student's logits.
 
     Source: Sun et al., *Logit Standardization in Knowledge Distillation*, CVPR 2024.

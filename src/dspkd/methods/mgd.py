@@ -1,4 +1,4 @@
-"""MGD: make up the teacher's map from a student's map with parts of it hidden."""
+"""MGD: generate the teacher's map from a partly masked map of the student."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class MGD(Term):
-    r"""Generate the teacher's map from what a mask leaves of the student's.
+    r"""Generate the teacher's map from the student's map after masking.
 
     .. math:: L = \frac1B \sum_b \big\| G(A(S_b) \odot M_b) - T_b \big\|_2^2
 
-    with :math:`A` a 1x1 convolution to the teacher's channels (absent where they are equal), :math:`M` a fresh random
+    with :math:`A` a 1x1 convolution to the teacher's channels (absent where they are equal), :math:`M` a new random
     mask and :math:`G` = conv3x3, ReLU, conv3x3.
 
     Parameters
@@ -33,8 +33,8 @@ class MGD(Term):
     mask
         ``"channel"`` drops whole channels, as the authors do for classification; ``"spatial"`` drops positions.
     hidden
-        Width of G between its convolutions; 0 is the teacher's channels, as the authors have it. G then has
-        :math:`18 C^2` weights, 75 million for C = 2048: a narrower one is ours, not the authors'.
+        Width of G between its convolutions; 0 is the teacher's channels, as in the authors' code. G then has
+        :math:`18 C^2` weights, 75 million for C = 2048. A narrower one is ours, not the authors'.
     generator
         ``"conv"`` is the authors' G. ``"separable"`` makes each of its convolutions a depthwise 3x3 followed by a 1x1,
         for a ninth of the arithmetic at the same width and the same 5x5 positions seen: ours, not the authors'.
@@ -47,11 +47,11 @@ class MGD(Term):
     Notes
     -----
     Maps ``[B, C, H, W]``. The error is summed over C, H and W and averaged over the batch, so the authors' weight
-    of 7e-5 is small for a reason; a weight for the *mean* over all four is that times C·H·W. Their advice: choose the
-    weight so that the term is about as large as the cross-entropy.
+    of 7e-5 is small; a weight for the *mean* over all four is that times C·H·W. They recommend a weight for which
+    the term is about as large as the cross-entropy.
 
-    Dropped parts are zero and the others are not scaled up. Masks are drawn afresh at each call, in training and in
-    evaluation mode alike, from torch's global generator on the map's device. The convolutions follow autocast; the
+    Dropped parts are zero and the others are not scaled up. New masks are drawn at each call, both in training and in
+    evaluation mode, from torch's global generator on the map's device. The convolutions follow autocast; the
     differences and their sum are float32.
 
     Inferred: a student map on another grid than the teacher's is interpolated bilinearly after A; the authors refuse
@@ -79,12 +79,12 @@ class MGD(Term):
         super().__init__(
             student, teacher, tap=tap, mask_ratio=mask_ratio, mask=mask, hidden=hidden, generator=generator
         )
-        asked = f"tap = {tap!r}"
-        channels = self.channels("teacher", teacher, tap, asked)
+        setting = f"tap = {tap!r}"
+        channels = self.channels("teacher", teacher, tap, setting)
         self.tap = tap
         self.mask_ratio = mask_ratio
         self.mask = mask
-        self.align = align(self.channels("student", student, tap, asked), channels)
+        self.align = align(self.channels("student", student, tap, setting), channels)
         self.generation = build_generator(channels, hidden, generator)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""MLLD: agree with the teacher image by image, between images and between classes, on two views of each image."""
+"""MLLD: match the teacher's predictions per image, and their relations between images and between classes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class MLLD(Term):
               + \frac1K \big\| n^{1/2} (P_t^\top P_t - P_s^\top P_s) \big\|_F^2 \Big]
 
     with :math:`P = \sigma(z / T)` of the batch, ``[B, K]``, and T out of {`temperature`, 2, 3, 5, 6}. The views are the
-    training image and a strong one (a hat), which two more operations of RandAugment have changed; m and n weigh the
-    rows of the matrices. For the training image, :math:`m_b` is 1 where the teacher's highest probability (at T = 1)
-    is at most the batch's median and :math:`n_k` where its summed probability of class k is at most the classes'
-    median, else 0; for the strong one all are 1. H is the cross-entropy of the strong images; the training images'
-    is the term `labels`.
+    training image and a strongly augmented one (a hat) with two more operations of RandAugment; m and n weight the rows
+    of the matrices. For the training image, :math:`m_b` is 1 where the teacher's highest probability (at T = 1) is at
+    most the batch's median and :math:`n_k` where its summed probability of class k is at most the classes' median, else
+    0; for the strongly augmented one all are 1. H is the cross-entropy of the strongly augmented images; that of the
+    training images is the term `labels`.
 
     Parameters
     ----------
     student, teacher
         Shapes of the networks.
     labels
-        :math:`\lambda \ge 0`. 1 is right where `labels` and this term weigh alike (the authors' 0.5 and 0.5 on
+        :math:`\lambda \ge 0`. 1 if `labels` and this term have equal weights (the authors' 0.5 and 0.5 on
         ImageNet), 0.111 for their 0.1 and 0.9 on CIFAR.
     temperature
         :math:`T_0 > 0`. The authors use 4 on CIFAR, 1 on ImageNet.
@@ -42,24 +42,24 @@ class MLLD(Term):
     Raises
     ------
     RecipeError
-        If the networks tell different numbers of classes apart.
+        If the networks have different numbers of classes.
 
     Notes
     -----
-    Logits ``[2B, K]``, labels ``[B]``, any float type, computed in float32. Sees the batch as a whole, so it depends on
+    Logits ``[2B, K]``, labels ``[B]``, any float type, computed in float32. Uses the batch as a whole, so it depends on
     the batch size.
 
-    Deviation: the authors' program reduces losses to numbers before it multiplies them by m and n, takes the training
-    images for the strong ones at T = 2 and T = 6, and computes relations of strong images that it does not add.
-    This is what was evidently meant. Both views go through the student in one forward pass instead of two, so batch
-    normalisation sees both.
+    Deviation: the authors' code reduces losses to scalars before it multiplies them by m and n, uses the training
+    images instead of the strongly augmented ones at T = 2 and T = 6, and computes relations of the latter that it does
+    not add. This implementation follows the evident intent. Both views go through the student in one forward pass
+    instead of two, so batch normalisation sees both.
 
     Source: Jin, Wang, Lin, *Multi-level Logit Distillation*, CVPR 2023.
     """
 
     wants_strong_aug: ClassVar[bool] = True
     needs_one_label: ClassVar[bool] = True
-    inferred: ClassVar[str] = "What is meant where the program differs from its intent; all strong images count."
+    inferred: ClassVar[str] = "The intent, where the code deviates from it; all strongly augmented images count."
 
     def __init__(
         self, student: NetworkSpec, teacher: NetworkSpec, *, labels: NotNegative = 1.0, temperature: Positive = 4.0
@@ -71,8 +71,8 @@ class MLLD(Term):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
-        assert student.strong_aug, "a distiller shows strong images, since wants_strong_aug says so"
-        assert teacher.strong_aug, "a distiller shows strong images, since wants_strong_aug says so"
+        assert student.strong_aug, "a distiller provides it, since wants_strong_aug is true"
+        assert teacher.strong_aug, "a distiller provides it, since wants_strong_aug is true"
         s_BK, t_BK = precise(student.logits), precise(teacher.logits.detach())
         s_hat_BK, t_hat_BK = precise(student.strong_aug.logits), precise(teacher.strong_aug.logits.detach())
         p_BK = t_BK.softmax(dim=1)

@@ -1,4 +1,4 @@
-"""NormKD: every image gets the temperature that its logits call for. The second stage of DSP-KD."""
+"""NormKD: a temperature for each image, proportional to the spread of its logits. The second stage of DSP-KD."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class NormKD(Term):
-    r"""Match softened class probabilities, softening every image to the same spread of logits.
+    r"""Match softened class probabilities, with all images softened to the same spread of logits.
 
     .. math:: L = \frac1B \sum_b \tau_{t,b}^2 \,
               \mathrm{KL}\big(\sigma(t_b / \tau_{t,b}) \,\|\, \sigma(s_b / \tau_{s,b})\big),
@@ -34,8 +34,8 @@ class NormKD(Term):
     batch. ``std`` divides by K - 1, as the authors' code does.
 
     The loss does not change when the student's logits are shifted or multiplied by a positive number: another term,
-    usually `labels`, must set their scale. It grows with the square of the teacher's spread, so a confident teacher
-    can make it dwarf that other term: look at both in the log.
+    usually `labels`, must set their scale. It grows with the square of the teacher's spread, so with a confident
+    teacher it can dwarf that other term: compare both in the log.
 
     Deviation: a spread is clamped to 1e-6 from below. Logits that are all equal then give the uniform
     distribution, where the authors' code gives NaN.

@@ -1,4 +1,4 @@
-"""ReviewKD: each level of the student, told of all deeper ones, makes up the teacher's map of that level."""
+"""ReviewKD: match the teacher's map of each level by the student's map fused with all deeper levels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ReviewKD(Term):
     .. math:: \mathrm{HCL}(D) = \frac{\sum_g 2^{-g}\, \mathrm{mean}\big(\mathrm{pool}_g(D)^2\big)}{\sum_g 2^{-g}}
 
     with :math:`U_l` = conv1x1, BN of the student's level, :math:`z_l` = sigmoid(conv1x1) of both maps stacked, and
-    :math:`P_l` = conv3x3, BN to the teacher's channels; :math:`\mathrm{pool}_0` leaves the map as it is, the next
-    ones average it to 4x4, 2x2 and 1x1 cells, of which those that are not coarser than the map are left out.
+    :math:`P_l` = conv3x3, BN to the teacher's channels; :math:`\mathrm{pool}_0` is the identity, the next
+    ones average to 4x4, 2x2 and 1x1 cells, without those that are not coarser than the map.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ class ReviewKD(Term):
     Notes
     -----
     Maps ``[B, C, H, W]``. Mean over everything within a level, sum over levels. Maps are resized to the next level's
-    grid, and to the teacher's, by taking the nearest position. Convolutions follow autocast; the differences and their
-    means are float32. On CUDA two runs can differ in the last digits: torch has no deterministic backward pass of
-    adaptive average pooling there, and refuses it under ``torch.use_deterministic_algorithms(True)``.
+    grid, and to the teacher's, by nearest-neighbour interpolation. Convolutions follow autocast; the differences and
+    their means are float32. On CUDA two runs can differ in the last digits: torch has no deterministic backward pass of
+    adaptive average pooling there, and raises an error under ``torch.use_deterministic_algorithms(True)``.
 
-    The authors let the weight grow from 0 over the first 20 epochs; a recipe says ``ramp = { epochs = 20 }``.
+    The authors raise the weight from 0 over the first 20 epochs; a recipe does so by ``ramp = { epochs = 20 }``.
 
     Deviation: the authors' deepest level is the pooled vector, and in some set-ups their shallowest is of stride 4.
 
@@ -84,8 +84,8 @@ class ReviewKD(Term):
         return torch.stack(losses).sum()
 
     def _compared(self, tap: str, fused_BDHW: Tensor, true_BCHW: Tensor) -> Tensor:
-        made_BCHW = self.project[tap](_on_grid_of(true_BCHW, fused_BDHW))
-        return _hierarchical(precise(made_BCHW) - precise(true_BCHW))
+        projected_BCHW = self.project[tap](_on_grid_of(true_BCHW, fused_BDHW))
+        return _hierarchical(precise(projected_BCHW) - precise(true_BCHW))
 
 
 def _on_grid_of(like: Tensor, x_BCHW: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""RKD: the student's images shall lie to one another as the teacher's do."""
+"""RKD: match distances and angles between the pooled vectors of a batch."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class RKD(Term):
     Notes
     -----
     Pooled vectors ``[B, D]``, any float type, computed in float32; dimensionless; mean over all pairs and triples, the
-    trivial ones included. Sees the batch as a whole, and is 0 for a batch of one. Angles take memory for
+    trivial ones included. Uses the batch as a whole, and is 0 for a batch of one. Angles take memory for
     B·B·(B + D) numbers. Distances do not change when a network's vectors are moved, rotated or scaled together.
 
-    Inferred: distances are lengths of differences and not taken from a matrix product, which loses digits for near
+    Inferred: distances are computed from differences, not by a matrix product, which loses digits for near
     neighbours; a length is clamped to 1e-6 from below.
 
     Source: Park et al., *Relational Knowledge Distillation*, CVPR 2019.

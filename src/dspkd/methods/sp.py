@@ -1,4 +1,4 @@
-"""Similarity preserving: images alike to the teacher shall be alike to the student."""
+"""Similarity preserving: match the similarities between the images of a batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class SP(Term):
-    r"""Match which images of the batch resemble which.
+    r"""Match the pairwise similarities of the batch's images.
 
     .. math:: L = \frac{1}{B^2} \big\| G(S) - G(T) \big\|_F^2, \qquad
               G(F)_{b,:} = \frac{(F F^\top)_{b,:}}{\|(F F^\top)_{b,:}\|_2}
@@ -31,7 +31,7 @@ class SP(Term):
 
     Notes
     -----
-    Maps ``[B, C, H, W]``, any float type, computed in float32; dimensionless. Sees the batch as a whole: it depends on
+    Maps ``[B, C, H, W]``, any float type, computed in float32; dimensionless. Uses the batch as a whole: it depends on
     the batch size, and is 0 for a batch of one. The usual weight is 3000.
 
     Source: Tung, Mori, *Similarity-Preserving Knowledge Distillation*, ICCV 2019.

@@ -1,4 +1,4 @@
-"""SSD-KD's parts that need rotated images: soft labels of them, what they resemble, and relations over all of them."""
+"""SSD-KD's parts that need rotated images: their soft labels, similarities and relations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class SSDKD(Term):
-    r"""Match a teacher on rotated images: their classes, which upright image each resembles, and their relations.
+    r"""Match a teacher on rotated images: their classes, similarities to upright images, and relations.
 
     .. math:: L = \lambda_{tf} \frac{T^2}{3B} \sum_i
               \mathrm{KL}\big(\sigma(\tilde t_i / T) \| \sigma(\tilde s_i / T)\big)
@@ -28,17 +28,17 @@ class SSDKD(Term):
               + \lambda_r L_{\mathrm{RKD}} + \lambda_c L_{\mathrm{CRKD}}
 
     A tilde marks the 3B images rotated by 90, 180 and 270 degrees; :math:`a_{ij} = \cos(h(\tilde f_i), h(f_j))`
-    compares rotated image i with upright image j, with f the pooled vectors and each network's head
-    :math:`h` = linear, ReLU, linear. :math:`\mathcal K` holds the rotated images whose own upright image the teacher
-    finds most alike, and of the others the best-ranked `wrong_kept`. `rkd` and `crkd` see all 4B images.
+    compares rotated image i with upright image j, with f the pooled vectors and each network's head :math:`h` = linear,
+    ReLU, linear. :math:`\mathcal K` holds the rotated images that the teacher finds most similar to their own upright
+    image, and of the others the best-ranked share `wrong_kept`. `rkd` and `crkd` use all 4B images.
 
     Parameters
     ----------
     student, teacher
         Shapes of the networks.
     trains
-        ``"student"``: the above, with the teacher's head as it is. ``"teacher_head"``: instead, the cross-entropy of
-        the rows :math:`a^t_i` with the own upright image as label, which trains the teacher's head alone.
+        ``"student"``: the formula above, with a fixed teacher's head. ``"teacher_head"``: instead, the cross-entropy of
+        the rows :math:`a^t_i` with the own upright image as label, which trains only the teacher's head.
     transfer, self_supervision, relation, channels
         :math:`\lambda_{tf}, \lambda_{ss}, \lambda_r, \lambda_c \ge 0`; the authors' values.
     temperature
@@ -51,21 +51,21 @@ class SSDKD(Term):
     Raises
     ------
     RecipeError
-        If the networks tell different numbers of classes apart, or one has no map ``last``.
+        If the networks have different numbers of classes, or one has no map ``last``.
 
     Notes
     -----
     Logits ``[4B, K]``, pooled vectors ``[4B, D]``, maps ``[4B, C, H, W]``, any float type; the convolution of `crkd`
     follows autocast, all else is float32. The angles of `rkd` take memory for 4B·4B·(4B + D) numbers.
 
-    The whole of SSD-KD is a recipe of two stages: the first has this term alone, with ``trains = "teacher_head"`` and
+    The complete SSD-KD is a recipe of two stages: the first has only this term, with ``trains = "teacher_head"`` and
     ``keep = "last"``; the second starts from the initial student, has `labels` (0.1, inverse class weights), `kd` (0.9,
-    T = 4) and this term with ``carry = true``, so that it starts from the head that was trained. Without that the
-    teacher's head is random. All networks answer the upright and rotated images in one forward pass, as the authors
-    have it, so batch normalisation sees both.
+    T = 4) and this term with ``carry = true``, so that it starts from the trained head. Without that the
+    teacher's head is random. All networks process upright and rotated images in one forward pass, as in the authors'
+    code, so batch normalisation sees both.
 
-    The authors also choose among the rotated images by how the teacher ranks their label, and then keep all of them;
-    that choice is left out.
+    The authors also select among the rotated images by how the teacher ranks their label, and then keep all of them;
+    that selection is left out.
 
     Source: Wang et al., *SSD-KD: A Self-Supervised Diverse Knowledge Distillation Method for Lightweight Skin Lesion
     Classification Using Dermoscopic Images*, Medical Image Analysis 2023; the rotated images: Xu et al., *Knowledge
@@ -74,7 +74,7 @@ class SSDKD(Term):
 
     wants_rotated: ClassVar[bool] = True
     inferred: ClassVar[str] = (
-        "The order among images that the teacher ranks alike; head training without early stopping."
+        "The order among images that the teacher ranks equally; head training without early stopping."
     )
 
     def __init__(
@@ -118,20 +118,20 @@ class SSDKD(Term):
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
         teacher = teacher.detach()
-        assert student.rotated, "a distiller turns the images, since wants_rotated says so"
-        assert teacher.rotated, "a distiller turns the images, since wants_rotated says so"
+        assert student.rotated, "a distiller provides it, since wants_rotated is true"
+        assert teacher.rotated, "a distiller provides it, since wants_rotated is true"
         true_NB = _similarity(self.teacher_head, teacher.rotated, teacher)
         own_N = torch.arange(len(batch), device=true_NB.device).repeat(3)
         if self.trains == "teacher_head":
             return F.cross_entropy(true_NB, own_N)
-        made_NB = _similarity(self.student_head, student.rotated, student)
+        student_NB = _similarity(self.student_head, student.rotated, student)
         by_class = _softened(teacher.rotated.logits, student.rotated.logits, self.temperature).mean()
-        alike_N = _softened(true_NB, made_NB, self.similarity_temperature)
-        alike = mean_of(alike_N, trusted(true_NB, own_N, self.wrong_kept))
-        everything = _joined(student, student.rotated), _joined(teacher, teacher.rotated)
-        by_image, by_channel = self.rkd(*everything, batch), self.crkd(*everything, batch)
+        similarity_N = _softened(true_NB, student_NB, self.similarity_temperature)
+        similarity = mean_of(similarity_N, trusted(true_NB, own_N, self.wrong_kept))
+        all_images = _joined(student, student.rotated), _joined(teacher, teacher.rotated)
+        by_image, by_channel = self.rkd(*all_images, batch), self.crkd(*all_images, batch)
         relations: Tensor = self.relation * by_image + self.channels_weight * by_channel
-        return self.transfer * by_class + self.self_supervision * alike + relations
+        return self.transfer * by_class + self.self_supervision * similarity + relations
 
 
 def _head(width: int) -> nn.Sequential:
@@ -146,12 +146,12 @@ def _similarity(head: nn.Module, rotated: Output, upright: Output) -> Tensor:
         return rotated_ND @ upright_BD.T
 
 
-def _softened(true_NK: Tensor, made_NK: Tensor, temperature: float) -> Tensor:
-    return temperature**2 * kl_per_image(precise(true_NK) / temperature, precise(made_NK) / temperature)
+def _softened(teacher_NK: Tensor, student_NK: Tensor, temperature: float) -> Tensor:
+    return temperature**2 * kl_per_image(precise(teacher_NK) / temperature, precise(student_NK) / temperature)
 
 
 def _joined(upright: Output, rotated: Output) -> Output:
-    """Return the answer to all 4B images, with the one map that is needed."""
+    """Return the output for all 4B images, with the one map that is needed."""
     last = torch.cat([upright.maps["last"], rotated.maps["last"]])
     logits, pooled = torch.cat([upright.logits, rotated.logits]), torch.cat([upright.pooled, rotated.pooled])
     return Output(logits, pooled, {"last": last})

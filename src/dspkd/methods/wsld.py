@@ -1,4 +1,4 @@
-"""WSLD: soft labels count where the student has something left to learn."""
+"""WSLD: soft labels, weighted for each image by how far the student trails the teacher."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class WSLD(Term):
-    r"""Match the teacher's softened probabilities, most where the student trails the teacher on the label.
+    r"""Match the teacher's softened probabilities, mostly where the student trails the teacher on the label.
 
     .. math:: L = \frac{T^2}{B} \sum_b w_b\, H\big(\sigma(t_b / T), \sigma(s_b / T)\big), \qquad
               w_b = 1 - \exp\Big(-\frac{H(1_{y_b}, \sigma(s_b))}{H(1_{y_b}, \sigma(t_b)) + 10^{-7}}\Big)
@@ -30,11 +30,11 @@ class WSLD(Term):
     -----
     Logits ``[B, K]``, labels ``[B]``, any float type, computed in float32; nats times :math:`T^2`; mean over the
     batch. H is the cross-entropy, not the divergence: the loss is not 0 where the networks agree, its gradient is.
-    No gradient flows through w. A teacher that knows the training images by heart makes every w nearly 1, and
-    this then is `kd` but for a constant.
+    No gradient flows through w. With a teacher that has memorised the training images every w is nearly 1,
+    and the loss is that of `kd` up to a constant.
 
-    Deviation: the authors' program adds the labels' cross-entropy and updates the teacher's batch statistics; here
-    `labels` is a term of its own and a teacher stays as it is.
+    Deviation: the authors' code adds the labels' cross-entropy and updates the teacher's batch statistics; here
+    `labels` is a separate term, and the teacher does not change.
 
     Source: Zhou et al., *Rethinking Soft Labels for Knowledge Distillation: A Bias-Variance Tradeoff Perspective*,
     ICLR 2021.

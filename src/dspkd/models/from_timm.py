@@ -1,4 +1,4 @@
-"""Any timm network that shows its intermediate maps."""
+"""Any timm network with intermediate feature maps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dspkd.models.tapped import Tapped
 from dspkd.types import TAPS, Output
 
 ANY_SIZE = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.eva")
-"""Families that timm builds for one image size unless it is asked to stretch their position embedding."""
+"""Families that timm builds for one image size unless it interpolates their position embedding."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class TimmWalk:
     Attributes
     ----------
     name, side
-        What recipes call the network, and the rows of the images that it was built for: for messages.
+        The network's name in recipes, and the image height that it was built for: for messages.
     taps
         ``{tap: place in the network's feature_info}``.
     deepest
-        The last place in ``feature_info``, whose map tells the grid of tokens.
+        The last place in ``feature_info``; its map has the grid of tokens.
     """
 
     name: str
@@ -39,33 +39,33 @@ class TimmWalk:
     deepest: int
 
     def __call__(self, network: Any, x_B3HW: Tensor) -> Output:
-        """Return the answer; `last` is what the network hands to its head, before a norm that belongs to the head.
+        """Return the output; `last` is the input of the network's head, before a norm that belongs to the head.
 
         Raises
         ------
         RecipeError
-            The network takes no images of this size.
+            The network does not accept images of this size.
         """
         places = sorted({*self.taps.values(), self.deepest})
         try:
-            features, found = network.forward_intermediates(x_B3HW, indices=places)
-        except AssertionError as error:  # so timm refuses a size
-            came = " x ".join(str(side) for side in x_B3HW.shape[2:])
+            features, intermediates = network.forward_intermediates(x_B3HW, indices=places)
+        except AssertionError as error:  # raised by timm for a size
+            size = " x ".join(str(side) for side in x_B3HW.shape[2:])
             raise RecipeError(
-                f"model {self.name!r} takes no images of {came} px: {error} "
-                f"It was made for {self.side} px: images.size = {self.side}"
+                f"model {self.name!r} takes no images of {size} px: {error} "
+                f"It was built for {self.side} px: set images.size = {self.side}"
             ) from None
-        maps = {tap: found[places.index(place)] for tap, place in self.taps.items()}
-        height, width = found[-1].shape[2:]
+        maps = {tap: intermediates[places.index(place)] for tap, place in self.taps.items()}
+        height, width = intermediates[-1].shape[2:]
         maps["last"] = _as_map(features, height, width)
         pooled_BD = network.forward_head(features, pre_logits=True)
         return Output(network.get_classifier()(pooled_BD), pooled_BD, maps)
 
 
 def _as_map(features: Tensor, height: int, width: int) -> Tensor:
-    """Return features as ``[B, C, H, W]``, be they a map, a map with channels last, or tokens.
+    """Return features as ``[B, C, H, W]``, from a map, a map with channels last, or tokens.
 
-    Tokens before the grid's, such as the class token, are dropped.
+    Tokens before those of the grid, such as the class token, are dropped.
     """
     if features.ndim == 3:
         tokens_BNC = features[:, -height * width :]
@@ -75,32 +75,32 @@ def _as_map(features: Tensor, height: int, width: int) -> Tensor:
 
 
 def tapped(key: str, *, name: str, classes: int) -> Tapped:
-    """Return timm's network `key` (``NAME`` or ``NAME.TAG``) with fresh weights.
+    """Return timm's network `key` (``NAME`` or ``NAME.TAG``) with random weights.
 
     Taps are the deepest map of each reduction 4, 8, 16, 32 in ``feature_info``, and `last`. A vision transformer
     offers ``stride16`` (its last block) and ``last`` (the same after the final norm, as a grid, without class token).
-    Plain vision transformers take other sizes than their own, in whole patches: the position embedding is then
-    interpolated, as timm does it. Other networks that timm builds for one size, such as Swin, take that size alone.
+    Plain vision transformers accept other sizes than their own, in whole patches: timm then interpolates the position
+    embedding. Other networks that timm builds for one size, such as Swin, accept only that size.
 
     Raises
     ------
     RecipeError
-        An unknown tag, or a network without what the taps need.
+        An unknown tag, or a network that cannot be tapped.
     """
     family = timm.model_entrypoint(key.partition(".")[0]).__module__
     stretched: dict[str, Any] = {"dynamic_img_size": True} if family in ANY_SIZE else {}
     try:
         network: Any = timm.create_model(key, num_classes=classes, **stretched)
     except RuntimeError as error:
-        known = timm.list_pretrained(f"{key.partition('.')[0]}.*")
-        raise RecipeError(f"model {name!r}: timm says {error} Known: {', '.join(known) or 'no tags'}.") from None
+        tags = timm.list_pretrained(f"{key.partition('.')[0]}.*")
+        raise RecipeError(f"model {name!r}: timm: {error} Known: {', '.join(tags) or 'no tags'}.") from None
     if not hasattr(network, "forward_intermediates"):
         raise _refusal(name, "timm offers no forward_intermediates for it")
     classifier = network.get_classifier()
     if not isinstance(classifier, nn.Linear):
         raise _refusal(name, f"its classifier is a {type(classifier).__name__}, not one linear layer")
     if getattr(network, "aux_head", None) is not None:
-        raise _refusal(name, "an auxiliary head adds to its logits, so its pooled vector does not tell them")
+        raise _refusal(name, "an auxiliary head adds to its logits, so they do not follow from its pooled vector")
     reductions = [level["reduction"] for level in network.feature_info]
     taps = {tap: _last_place(reductions, stride) for tap, stride in zip(TAPS, (4, 8, 16, 32), strict=False)}
     config = network.pretrained_cfg
@@ -120,7 +120,7 @@ def tapped(key: str, *, name: str, classes: int) -> Tapped:
             size=config["input_size"][1:],
             download=partial(_download, key),
         )
-    except Exception as error:  # over a thousand networks of other people: whatever breaks, the name is to blame
+    except Exception as error:  # timm has over a thousand networks, which fail in many ways
         raise _refusal(name, f"its dry run failed: {error}") from error
 
 
@@ -148,17 +148,17 @@ def _is_cached(repository: str) -> bool:
 
 
 def _reach(repository: str) -> None:
-    """Ask for the weights once: the download itself goes on trying for the better part of a minute.
+    """Request the weights' metadata once, to fail fast: the download itself retries for most of a minute.
 
     Raises
     ------
     OSError
-        Nobody answers.
+        The hub cannot be reached.
     """
     url = huggingface_hub.hf_hub_url(repository, "model.safetensors")
     try:
         huggingface_hub.get_hf_file_metadata(url)
     except HfHubHTTPError:
-        return  # an answer, if only that this file is not there: timm knows others
-    except Exception as error:  # of whichever HTTP library this version of the hub uses
+        return  # the hub can be reached; timm also looks for other file names
+    except Exception as error:  # the HTTP library depends on the version of huggingface_hub
         raise OSError(f"{url}: {error}") from error

@@ -1,4 +1,4 @@
-"""ShuffleNetV2 from torchvision, the one network of ours that timm lacks."""
+"""ShuffleNetV2 from torchvision, which timm lacks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dspkd.types import Output
 
 
 def walk_shufflenet(network: Any, x_B3HW: Tensor) -> Output:
-    """Return the answer of a torchvision ShuffleNetV2 to a normalised image, computed as its own ``forward`` does."""
+    """Return the output of a torchvision ShuffleNetV2 for normalised images, computed as in its own ``forward``."""
     maps: dict[str, Tensor] = {}
     maps["stride4"] = network.maxpool(network.conv1(x_B3HW))
     maps["stride8"] = network.stage2(maps["stride4"])
@@ -24,7 +24,7 @@ def walk_shufflenet(network: Any, x_B3HW: Tensor) -> Output:
 
 
 def tapped(key: str, *, name: str, classes: int) -> Tapped:
-    """Return torchvision's ShuffleNetV2 `key` (``shufflenet_v2_x1_0`` and its other widths) with fresh weights."""
+    """Return torchvision's ShuffleNetV2 `key` (``shufflenet_v2_x1_0`` and its other widths) with random weights."""
 
     def download() -> dict[str, Tensor]:
         return models.get_model(key, weights="IMAGENET1K_V1").state_dict()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a network, counted without computing anything."""
+"""Multiply-accumulates of a network, counted on the meta device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dspkd.models.tapped import Tapped
 
 
 def _per_element(macs: int) -> Callable[..., int]:
-    """Return the formula of an operation that costs `macs` for each element that it reads."""
+    """Return the formula for an operation of `macs` multiply-accumulates per input element."""
     return lambda shape, *_, **__: 2 * macs * prod(shape)  # PyTorch counts two operations for each
 
 
@@ -27,23 +27,23 @@ _OVERLOADS = {
     torch.ops.aten.native_layer_norm.default: _per_element(5),
     torch.ops.aten.mean.dim: _per_element(1),
 }
-"""The same by overload: torch 2.11 takes an operation apart, instead of counting it, unless it is named so."""
+"""The same by overload: torch 2.11 decomposes other operations instead of counting them."""
 
 
 @dataclass(frozen=True)
 class Macs:
-    """What one image costs a network, in multiply-accumulates.
+    """The multiply-accumulates of a network for one image.
 
     Attributes
     ----------
     products
         Of convolutions and matrix products, without the classifier. Biases are free.
     around
-        Of what lies between, by the rule of MMEngine's counter: 2 for each element of a batch normalisation in
-        evaluation, 5 of a layer normalisation, 1 of a map averaged to one value (in squeeze-and-excite too).
-        Activations, sums and pools of a few pixels are free.
+        Of other operations, by the rule of MMEngine's counter: 2 for each element of a batch normalisation in
+        evaluation, 5 of a layer normalisation, 1 of a map averaged to one value (also in squeeze-and-excite).
+        Activations, sums and small pools are free.
     pooled
-        Of the classifier, for each class.
+        Of the classifier, per class.
     """
 
     products: int
@@ -52,16 +52,16 @@ class Macs:
 
     @property
     def backbone(self) -> int:
-        """Return what the DSP-KD paper prints as FLOPs: all but the classifier."""
+        """Return the paper's FLOPs (DSP-KD): all but the classifier."""
         return self.products + self.around
 
     def whole(self, classes: int) -> int:
-        """Return what is counted most often: convolutions and matrix products, the classifier's among them."""
+        """Return the usual count: convolutions and matrix products, the classifier's included."""
         return self.products + classes * self.pooled
 
 
 def count(tapped: Tapped, *, side: int = 224) -> Macs:
-    """Return what a square image of `side` px costs a network that lies on the meta device; it is in evaluation then.
+    """Count for a square image of `side` px, with the network on the meta device; it is left in evaluation mode.
 
     Source: `torch.utils.flop_counter`, to which `Macs.around` is added. The rule is that of MMEngine's flop analyser,
     applied as MMPreTrain does, to feature extraction; that the paper's authors used it is inferred from all seven of

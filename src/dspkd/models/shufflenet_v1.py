@@ -28,7 +28,7 @@ class ShuffleNetV1(nn.Module):
     Notes
     -----
     Takes normalised images ``[B, 3, H, W]``. The map that is pooled is the last stage's, so taps ``stride32`` and
-    ``last`` are one tensor. Weights start as PyTorch's layers start them (inferred).
+    ``last`` are one tensor. Weights are initialised as PyTorch initialises its layers (inferred).
 
     Source: Zhang et al., *ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices*,
     CVPR 2018. As in its public implementations, channels are shuffled after the depthwise convolution; the paper's
@@ -61,8 +61,8 @@ class ShuffleNetV1(nn.Module):
 class Unit(nn.Module):
     """Squeeze by a grouped 1 x 1, filter depthwise, shuffle, expand by a grouped 1 x 1.
 
-    With stride 1 the input is added, then ReLU. With stride 2 (where channels grow) the branch, after ReLU, makes the
-    channels that the average-pooled input lacks, and is appended to it.
+    With stride 1 the input is added, then ReLU. With stride 2 (where channels grow) the branch, after ReLU, has the
+    additional channels, and is appended to the average-pooled input.
 
     Notes
     -----
@@ -73,14 +73,14 @@ class Unit(nn.Module):
         super().__init__()
         self.grows = inputs != outputs
         stride, middle = (2 if self.grows else 1), outputs // 4
-        made = outputs - inputs if self.grows else outputs
+        added = outputs - inputs if self.grows else outputs
         self.squeeze = nn.Conv2d(inputs, middle, 1, groups=first_groups, bias=False)
         self.squeeze_norm = nn.BatchNorm2d(middle)
         self.depthwise = nn.Conv2d(middle, middle, 3, stride=stride, padding=1, groups=middle, bias=False)
         self.depthwise_norm = nn.BatchNorm2d(middle)
         self.shuffle = nn.ChannelShuffle(GROUPS)
-        self.expand = nn.Conv2d(middle, made, 1, groups=GROUPS, bias=False)
-        self.expand_norm = nn.BatchNorm2d(made)
+        self.expand = nn.Conv2d(middle, added, 1, groups=GROUPS, bias=False)
+        self.expand_norm = nn.BatchNorm2d(added)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return the unit's map."""

@@ -1,4 +1,4 @@
-"""The one shape in which every network is met: pixels in, logits, pooled vector and maps out."""
+"""The interface of every network: pixels in; logits, pooled vector and feature maps out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dspkd.types import NetworkSpec, Output
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Walk = Callable[[Any, Tensor], Output]
-"""Runs a library's network on a normalised image, stage by stage, and keeps the maps that it passes."""
+"""Runs a library's network on normalised images, stage by stage, and returns its feature maps too."""
 
 Download = Callable[[], Mapping[str, Tensor]]
 """Fetches the library's own ImageNet weights: ``{name: tensor}`` with the library's names, 1000 classes."""
@@ -24,7 +24,7 @@ Download = Callable[[], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of loading.
+    """The result of loading weights.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Loaded:
     count
         Tensors taken from the source.
     fresh
-        Names of the tensors that the source lacks: they keep their random start.
+        Names of the tensors that the source lacks: they keep their random initial values.
     """
 
     source: str
@@ -42,40 +42,40 @@ class Loaded:
 
 
 class Tapped(nn.Module):
-    """A library's network that normalises its input for itself and shows its maps.
+    """A library's network with its input normalisation and access to its feature maps.
 
-    Taps are references to tensors that the network computes anyway: they cost no time, and no memory beyond what
-    the caller keeps alive. There are no hooks, so the module can be exported, compiled, copied and wrapped.
+    Taps are references to tensors that the network computes anyway: they cost no time, and memory only as long
+    as the caller keeps them. There are no hooks, so the module can be exported, compiled, copied and wrapped.
 
     Parameters
     ----------
     network
         The library's network, its classifier ending in `classes` logits.
     walk
-        Runs `network` on a normalised image; see `Walk`.
+        Runs `network` on normalised images; see `Walk`.
     name
-        What the zoo and recipes call it.
+        Its name in the zoo and in recipes.
     mean, std
         Of R, G, B in [0, 1], as the library's weights expect them.
     head
-        Name of the classifier inside `network`, such as ``fc``: the one layer whose shape follows the class count.
+        Name of the classifier inside `network`, such as ``fc``: the one layer whose shape depends on the class count.
     size
-        Rows and columns of the image on which the shape is read off; the size that the library's weights expect.
+        Height and width of the image for the dry run; the size that the library's weights expect.
     download
         Fetches the library's ImageNet weights; None where there are none.
 
     Attributes
     ----------
     spec
-        Classes, pooled width and channels per tap, read off one dry run on the meta device (no arithmetic, no memory).
+        Classes, pooled width and channels per tap, from a dry run on the meta device (no arithmetic, no memory).
     loaded
-        Where the weights came from and what stayed fresh; set by `dspkd.models.zoo.make`.
+        Source of the weights, and tensors not loaded; set by `dspkd.models.zoo.make`.
 
     Notes
     -----
     Images ``[B, 3, H, W]`` float in [0, 1] -> `Output`. Mean and std are buffers that are not saved: `state_dict`
-    holds ``network.<the library's name>`` and nothing else, and `library_state` the library's own names, which load
-    into the bare torchvision or timm network.
+    holds ``network.<the library's name>`` and nothing else, and `library_state` the library's own names, which can be
+    loaded into the plain torchvision or timm network.
     A batch of one works in evaluation; batch normalisation refuses it in training where a map is 1 x 1.
     """
 
@@ -114,10 +114,10 @@ class Tapped(nn.Module):
         ghosts = {name: t.to("meta") for name, t in chain(self.named_parameters(), self.named_buffers())}
         self.eval()
         with torch.no_grad():
-            answer = functional_call(self, ghosts, (torch.empty(1, 3, *size, device="meta"),))
+            output = functional_call(self, ghosts, (torch.empty(1, 3, *size, device="meta"),))
         self.train()
         return NetworkSpec(
-            classes=answer.logits.shape[1],
-            pooled=answer.pooled.shape[1],
-            channels={tap: m_BCHW.shape[1] for tap, m_BCHW in answer.maps.items()},
+            classes=output.logits.shape[1],
+            pooled=output.pooled.shape[1],
+            channels={tap: m_BCHW.shape[1] for tap, m_BCHW in output.maps.items()},
         )

@@ -1,4 +1,4 @@
-"""Two tiny convolutional networks for tests and demonstrations; nobody should diagnose anything with them."""
+"""Two tiny convolutional networks for tests and demonstrations; not for diagnosis."""
 
 from __future__ import annotations
 

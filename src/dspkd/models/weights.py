@@ -1,4 +1,4 @@
-"""Starting weights: none, the library's ImageNet weights, or a file."""
+"""Initial weights: random, the library's ImageNet weights, or a file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dspkd.errors import WeightsError
 from dspkd.models.tapped import Loaded, Tapped
 
 COUNTER = "num_batches_tracked"
-"""A batch normalisation's counter: read by nothing while its momentum is a number, so never counted here."""
+"""A batch normalisation's counter, unused while its momentum is a number, so not counted here."""
 
 
 def load(tapped: Tapped, source: str | Path) -> Loaded:
-    """Give a network its starting weights.
+    """Load a network's initial weights.
 
-    The classifier stays fresh where its class count is another one. Every other tensor of the source must have a
-    place of its own shape; tensors that the source lacks stay fresh and are reported. Half precision is cast.
+    The classifier stays random where its class count differs. Every other tensor of the source must exist in the
+    network with the same shape; tensors that the source lacks stay random and are reported. Half precision is cast.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def load(tapped: Tapped, source: str | Path) -> Loaded:
     Raises
     ------
     WeightsError
-        The file or the download is missing, cannot be read, or does not fit.
+        The file is missing, cannot be read or does not fit, or the download fails.
     """
     if str(source) == "none":
         state: Mapping[str, Tensor] = {}
@@ -57,7 +57,7 @@ def _downloaded(tapped: Tapped) -> Mapping[str, Tensor]:
     except (OSError, RuntimeError) as error:  # no network, no such weights, a broken download
         raise WeightsError(
             f"ImageNet weights of {tapped.name!r} could not be downloaded ({error}); "
-            "go online once to fill the cache, or use weights = 'none' or a file of weights"
+            "connect to the internet once to fill the cache, or use weights = 'none' or a file of weights"
         ) from error
 
 
@@ -75,8 +75,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         reason = str(error).partition("\n")[0]
         raise WeightsError(f"weights {path}: cannot be read as tensors alone ({reason}); save a state dict") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        held = f"a dict of {_few(state)}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
-        raise WeightsError(f"weights {path}: holds {held}, not tensors by name; save network.state_dict() alone")
+        content = f"a dict of {_few(state)}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
+        raise WeightsError(f"weights {path}: holds {content}, not tensors by name; save network.state_dict() alone")
     return state
 
 
@@ -85,21 +85,21 @@ def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str) -> Loaded:
     own = tapped.library_state()
     names = [name for name in own if not name.endswith(COUNTER)]
     if state and not state.keys() & set(names):
-        raise WeightsError(f"{place}: nothing fits; its tensors are {_few(state)}, wanted are {_few(names)}")
+        raise WeightsError(f"{place}: nothing fits; its tensors are {_few(state)}, the network's are {_few(names)}")
     if unknown := [name for name in state if name not in own]:
         raise WeightsError(f"{place}: {len(unknown)} tensors have no place in this network: {_few(unknown)}")
     taken = {name: t for name, t in state.items() if not _is_other_head(tapped, name, t.shape, own[name].shape)}
     for name, tensor in taken.items():
         if tensor.shape != own[name].shape:
-            raise WeightsError(f"{place}: {name} is {list(tensor.shape)}, wanted is {list(own[name].shape)}")
+            raise WeightsError(f"{place}: {name} is {list(tensor.shape)}, the network's is {list(own[name].shape)}")
     tapped.network.load_state_dict(taken, strict=False)
     fresh = tuple(name for name in names if name not in taken)
     return Loaded(source, len(names) - len(fresh), fresh)
 
 
-def _is_other_head(tapped: Tapped, name: str, came: torch.Size, wanted: torch.Size) -> bool:
-    """Tell whether a tensor belongs to a classifier of another class count, and of the same width."""
-    return name.rpartition(".")[0] == tapped.head and came[1:] == wanted[1:] and came != wanted
+def _is_other_head(tapped: Tapped, name: str, loaded: torch.Size, own: torch.Size) -> bool:
+    """Return whether a tensor belongs to a classifier of another class count, and of the same width."""
+    return name.rpartition(".")[0] == tapped.head and loaded[1:] == own[1:] and loaded != own
 
 
 def _few(names: Mapping[str, object] | list[str]) -> str:

@@ -1,7 +1,8 @@
-"""From a name to a network: ours by friendly names, and any of timm's by its own."""
+"""Networks by name: ours, and any of timm's."""
 
 from __future__ import annotations
 
+import difflib
 import operator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ class ZooEntry:
     Attributes
     ----------
     library
-        Who wrote it.
+        Library that it comes from.
     key
         Its name there. For timm with the tag of its ImageNet-1k weights, so that ``imagenet`` means the same weights
         and the same normalisation whatever timm's default becomes.
@@ -32,7 +33,7 @@ class ZooEntry:
     paper_gmacs
         Multiply-accumulates at 224 px in billions, as the DSP-KD paper prints them: `Macs.backbone`.
     note
-        What a user should know before choosing it.
+        What a user should know to choose it.
     """
 
     library: Literal["timm", "torchvision", "dspkd"]
@@ -58,7 +59,7 @@ ENTRIES = {
         "dspkd",
         "wide_shufflenet",
         1.8,
-        note="a stand-in (inferred): ShuffleNetV1 1.4 times as wide, for a network whose plan is not published",
+        note="a stand-in (inferred): ShuffleNetV1 1.4 times as wide, for a network whose architecture is not published",
     ),
     "resnet18": ZooEntry("timm", "resnet18.a1_in1k"),
     "resnet50": ZooEntry("timm", "resnet50.a1_in1k", note="SSD-KD's teacher"),
@@ -72,7 +73,7 @@ OWN = ("shufflenet_v1_x1_0", "wide_shufflenet", "tiny", "tiny_wide")
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """What a user is told of a network of ours: its entry, and what is counted.
+    """The description of a network of ours: its entry, parameters and multiply-accumulates.
 
     Attributes
     ----------
@@ -97,7 +98,7 @@ class NetworkSummary:
 
     @property
     def paper_classes(self) -> int | None:
-        """Return the class count at which the parameters are the paper's as printed; None where it prints none."""
+        """Return the class count that gives the paper's number of parameters; None where it has none."""
         if self.paper_millions is None:
             return None
         digits = len(str(self.paper_millions).partition(".")[2])
@@ -105,33 +106,33 @@ class NetworkSummary:
 
 
 def names() -> list[str]:
-    """Return the names of our networks, sorted; `make` takes any of timm's besides."""
+    """Return the names of our networks, sorted; `make` also takes any name of timm's."""
     return sorted(ENTRIES)
 
 
 def make(name: str, *, classes: int, weights: str | Path = "none") -> Tapped:
     """Return the network called `name`, in training mode, on the default device.
 
-    Layers that no weights reach start from torch's global generator: seed it first.
+    Layers without loaded weights are initialised with torch's global generator: seed it first.
 
     Parameters
     ----------
     name
-        One of `names`, else a name out of ``timm.list_models()``, with or without a tag: ``vit_tiny_patch16_224``.
+        One of `names`, else a name in ``timm.list_models()``, with or without a tag: ``vit_tiny_patch16_224``.
     classes
         K, at least 2.
     weights
-        ``none``, ``imagenet`` or a file; see `dspkd.models.weights.load`. What came of it is in ``.loaded``.
+        ``none``, ``imagenet`` or a file; see `dspkd.models.weights.load`. The result is in ``.loaded``.
 
     Raises
     ------
     RecipeError
         No network has this name, it cannot be tapped, or there are fewer than two classes.
     WeightsError
-        The weights cannot be had, or do not fit.
+        The weights cannot be loaded, or do not fit.
     """
     if classes < 2:
-        raise RecipeError(f"model {name!r}: {classes} classes; at least 2 are needed to tell anything apart")
+        raise RecipeError(f"model {name!r}: {classes} classes; at least 2 are needed")
     from dspkd.models.weights import load
 
     tapped = _build(name, classes)
@@ -160,7 +161,7 @@ def check(name: str, side: int) -> None:
 
 
 def describe() -> list[NetworkSummary]:
-    """Return a row per network of ours, in the order of `names`; built on the meta device, so quick."""
+    """Return a row per network of ours, in the order of `names`; built on the meta device, so it is fast."""
     return [_row(name, ENTRIES[name]) for name in names()]
 
 
@@ -172,7 +173,9 @@ def _build(name: str, classes: int) -> Tapped:
 
     entry = ENTRIES.get(name)
     if entry is None and not timm.is_model(name):
-        raise RecipeError(f"no model is called {name!r}; {suggest(name, [*names(), *timm.list_models()])}")
+        near = difflib.get_close_matches(name, [*names(), *timm.list_models()], n=1)
+        beyond = "" if near else ", or any of timm's"
+        raise RecipeError(f"no model is called {name!r}; {suggest(name, near or names())}{beyond}")
     if entry is None or entry.library == "timm":
         return from_timm.tapped(entry.key if entry else name, name=name, classes=classes)
     if entry.library == "torchvision":

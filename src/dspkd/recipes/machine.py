@@ -24,7 +24,8 @@ class MachineConfig:
     compile: bool | Literal["auto"] = "auto"
     """Compile student and teacher with torch.compile, which takes minutes before the first step. Results change by
     rounding. `auto`: no; the gain on a GPU is not measured."""
-    tensorboard: bool = False
+    loggers: tuple[str, ...] = ()
+    """Where epochs are logged beside `metrics.jsonl`: `csv`, `tensorboard`, `wandb`, `mlflow`."""
     cache: str = "auto"
     """Folder of decoded images and cached teacher outputs, shared by runs; it may be deleted at any time. `auto`:
     $XDG_CACHE_HOME/dspkd or ~/.cache/dspkd; `none`: no cache, every image is decoded each time."""

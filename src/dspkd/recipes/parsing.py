@@ -14,7 +14,7 @@ from dspkd.errors import RecipeError, suggest
 
 T = TypeVar("T")
 
-_RENAMED = {"pictures": "images", "bank": "teacher_cache", "arms": "methods"}
+_RENAMED = {"pictures": "images", "bank": "teacher_cache", "arms": "methods", "tensorboard": "loggers"}
 """Old keys of recipes and grids, which are refused with the new one."""
 
 

@@ -78,9 +78,9 @@ def cached_teacher(
     cached.fill(
         views,
         show,
-        made=derived_views(rotated=rotated, strong_aug=strong_aug),
+        derived=derived_views(rotated=rotated, strong_aug=strong_aug),
         batch_size=batches.batch_size,
-        ask=partial(forward, of=quick),
+        compute=partial(forward, of=quick),
         progress=context.listener.prepare,
         log=context.listener.note,
         world=world,

@@ -27,9 +27,8 @@ from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json, write_text
-from dspkd.training import loop
+from dspkd.training import loggers, loop
 from dspkd.training.distiller import Distiller
-from dspkd.training.loggers import MetricsLogger
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers.cached import CacheCost
 from dspkd.types import Batch
@@ -151,15 +150,19 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
     return summaries, cost
 
 
-def _logger(context: RunContext) -> MetricsLogger | AbstractContextManager[ProgressListener]:
+def _logger(context: RunContext) -> loggers.MetricsLogger | AbstractContextManager[ProgressListener]:
     """Return what records each epoch and passes everything on; on other ranks than 0 nothing is recorded."""
     if context.world.rank > 0:
         return nullcontext(context.listener)
-    return MetricsLogger(context.files.folder, context.listener, tensorboard=context.recipe.machine.tensorboard)
+    recipe = context.recipe
+    return loggers.MetricsLogger(
+        context.files.folder, context.listener, recipe.machine.loggers, run=recipe.name, settings=asdict(recipe)
+    )
 
 
 def _require_buildable(recipe: Recipe, make: Callable[..., Distiller]) -> None:
     """Build each stage without memory: one that cannot be built should stop the run now, not after earlier stages."""
+    loggers.check(recipe.machine.loggers)
     earlier = None
     with torch.device("meta"):
         for stage in recipe.stages:

@@ -1,1 +1,1 @@
-"""The training loop, what it saves, and what makes it quick on this machine."""
+"""The training loop: objective, checkpoints, teachers, several processes, loggers."""

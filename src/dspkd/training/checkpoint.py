@@ -1,4 +1,4 @@
-"""What is saved at the end of each epoch, so that a run can be killed at any moment and lose no more than one."""
+"""Checkpoints, saved after each epoch: a run that is killed loses at most the epoch that it was in."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from dspkd.runtime.distributed import SINGLE, World
 
 @dataclass
 class Progress:
-    """Where a stage stands.
+    """The progress of a stage.
 
     Attributes
     ----------
     epochs
         Epochs finished.
     best_epoch, best_score
-        The epoch that is kept and its student's score on validation: the highest, the first of several, or the last.
+        The epoch that is kept, and its student's score on the validation set: the first of the best, or the last.
     best_student, best_terms
-        That student's state, and by name that of the terms whose layers the next stage takes over.
+        State of that student, and by name of the terms whose layers the next stage continues with.
     history
-        A record for each epoch finished.
+        The record of each finished epoch.
     """
 
     epochs: int = 0
@@ -41,7 +41,7 @@ class Progress:
 def save(
     path: Path, digest: str, progress: Progress, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write all that a resumed stage needs; the file is whole or not there at all."""
+    """Save all that a stage needs to resume; the file is replaced only once it is complete."""
     state = {
         "digest": digest,
         "progress": vars(progress),
@@ -60,14 +60,14 @@ def save(
 def load(
     path: Path, digest: str, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer, world: World = SINGLE
 ) -> Progress:
-    """Restore what `save` wrote and return the progress; with no file, touch nothing and return a fresh one.
+    """Restore what `save` wrote and return the progress; without a file, change nothing and return a fresh one.
 
-    Rank 0 alone needs to see the file.
+    Only rank 0 needs access to the file.
 
     Raises
     ------
     RunError
-        The file is of another recipe, or cannot be read.
+        The file belongs to another recipe, or cannot be read.
     """
     state = world.on_rank_zero(lambda: _read(path, digest))
     if state is None:
@@ -83,7 +83,9 @@ def _read(path: Path, digest: str) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise RunError(f"{path}: not a readable checkpoint; delete it to train this stage anew") from error
+        raise RunError(
+            f"{path}: not a readable checkpoint; delete it to train this stage again from its start"
+        ) from error
     if state["digest"] != digest:
         raise RunError(
             f"{path}: of recipe {state['digest']}, but this recipe is {digest}; choose another --out, "

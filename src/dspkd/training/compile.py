@@ -1,4 +1,4 @@
-"""Networks that learn, compiled."""
+"""Trained networks, compiled with torch.compile."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dspkd.types import Batch, Output
 
 
 class Compiled(LocalStep):
-    """Has each network that learns compiled when it first answers; what judges it between epochs calls it as it is."""
+    """Compiles each trained network at its first use; the evaluation after each epoch uses the network uncompiled."""
 
     def __init__(self) -> None:
-        self._quick: dict[nn.Module, Callable[[Tensor], Output]] = {}
+        self._compiled: dict[nn.Module, Callable[[Tensor], Output]] = {}
 
     def answer(self, network: nn.Module, images: Tensor, batch: Batch) -> Output:  # noqa: ARG002
-        """Return the network's answer to the images, by its compiled form."""
-        if network not in self._quick:
-            self._quick[network] = compiled(network)
-        return self._quick[network](images)
+        """Return the network's output for the images, computed by its compiled form."""
+        if network not in self._compiled:
+            self._compiled[network] = compiled(network)
+        return self._compiled[network](images)

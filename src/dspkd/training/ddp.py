@@ -1,7 +1,7 @@
-"""Several processes train one student: each takes its share of every batch, and the step is that of the whole batch.
+"""Data-parallel training: each process takes a share of every batch, and the step is that of the whole batch.
 
-Gradients are averaged by PyTorch's DistributedDataParallel. What is left to do is what a share cannot know alone: the
-other images, for terms that relate images to one another and for batch normalisation.
+PyTorch's DistributedDataParallel averages the gradients. This module adds what needs all images of a batch: terms that
+relate images to one another, and batch normalisation.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from dspkd.types import Batch, Output
 
 
 def shared(distiller: Distiller, world: World) -> nn.Module:
-    """Return what to call in the distiller's place, with this rank's share of a batch; alone, the distiller itself.
+    """Return the module to call with this rank's share of a batch: the wrapped distiller; itself if there is one rank.
 
     Its backward pass leaves in the parameters the gradient of the whole batch, on every rank. All ranks start from the
     parameters of rank 0.
     """
     if world.size == 1:
         return distiller
-    distiller.sharing = ShardedStep(world)
-    # Of 1x1 kernels, whose layout in memory can be told in two ways; it costs a copy.
+    distiller.step = ShardedStep(world)
+    # 1x1 kernels have two equivalent memory layouts; a mismatch costs one copy.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    # The same layers take part in each step of a stage. A classifier may take part in none; its gradient stays None.
+    # Each step of a stage uses the same layers. A classifier may be unused; its gradient then stays None.
     return DistributedDataParallel(distiller, static_graph=True)
 
 
 def averaged(losses: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
-    """Return the losses of the whole batch, without a gradient, from those that `shared` gives on each rank."""
+    """Return the losses of the whole batch, detached, from those that `shared` computes on each rank."""
     own = {name: loss.detach() for name, loss in losses.items()}
     if world.size == 1:
         return own
@@ -46,34 +46,34 @@ def averaged(losses: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
 
 
 class ShardedStep(LocalStep):
-    r"""Computes what rank r adds to the step of the whole batch.
+    r"""Computes the contribution of rank r to the step of the whole batch.
 
     DistributedDataParallel averages gradients over the R ranks, so each rank's loss is such that their mean is that of
-    the whole batch: a term that is a mean over images, of the rank's own :math:`b_r` out of B, counts
-    :math:`R\,b_r / B`; any other is computed of all images, on all ranks alike, and its gradient to the rank's own
-    images counts R.
+    the whole batch: a term that is a mean over images is computed on the rank's own :math:`b_r` of B images, weighted
+    by :math:`R\,b_r / B`; any other term is computed on all images, identically on all ranks, and its gradient to the
+    rank's own images is multiplied by R.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def answer(self, network: nn.Module, images: Tensor, batch: Batch) -> Output:
-        """Return the network's answer to the images, which are this rank's, its layers seeing the whole batch."""
+        """Return the network's output for this rank's images, with batch normalisation over the whole batch."""
         with GlobalBatchNorm(batch):
             return super().answer(network, images, batch)
 
     def loss(self, term: nn.Module, student: Output, teacher: Output | None, batch: Batch) -> Tensor:
         """Return a loss whose mean over the ranks is the term's loss of the whole batch."""
-        assert batch.whole, "made by TrainBatches for several ranks"
+        assert batch.whole, "TrainBatches sets it for several ranks"
         if not term.by_image:
-            of_all: Tensor = term(*(part and _Whole(part, batch, self._world) for part in (student, teacher, batch)))
-            return of_all
+            loss: Tensor = term(*(part and _Whole(part, batch, self._world) for part in (student, teacher, batch)))
+            return loss
         with GlobalBatchNorm(batch):
             return super().loss(term, student, teacher, batch) * (self._world.size * len(batch) / batch.whole)
 
 
 class _Whole:
-    """A batch, or an answer to it, all of it: its tensors are gathered from the ranks when they are asked for."""
+    """The whole batch, or the output for it; each tensor is gathered from the ranks at its first use."""
 
     first, whole, draw = 0, None, Batch.draw
 
@@ -102,12 +102,12 @@ class _Whole:
 class _WholeMaps(Mapping[str, Tensor]):
     def __init__(self, own: Mapping[str, Tensor], batch: Batch, world: World) -> None:
         self._own, self._batch, self._world = own, batch, world
-        self._known: dict[str, Tensor] = {}
+        self._gathered: dict[str, Tensor] = {}
 
     def __getitem__(self, tap: str) -> Tensor:
-        if tap not in self._known:
-            self._known[tap] = _Gathered.apply(self._own[tap], self._batch, self._world)
-        return self._known[tap]
+        if tap not in self._gathered:
+            self._gathered[tap] = _Gathered.apply(self._own[tap], self._batch, self._world)
+        return self._gathered[tap]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._own)
@@ -117,19 +117,19 @@ class _WholeMaps(Mapping[str, Tensor]):
 
 
 class _Gathered(torch.autograd.Function):
-    """The rows of all world, in the order of the whole batch; g groups of them where g images are made of each."""
+    """Gathers the rows of all ranks in the order of the whole batch; g groups of them with g - 1 derived views."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, batch: Batch, world: World) -> Tensor:
-        assert batch.whole, "made by TrainBatches for several ranks"
+        assert batch.whole, "TrainBatches sets it for several ranks"
         sizes = [len(share) for share in world.shares(batch.whole)]
         groups = len(own) // len(batch)
         ctx.place = (groups, batch.whole, batch.first, batch.first + len(batch), world.size)
         rows = own.reshape(groups, len(batch), *own.shape[1:]).transpose(0, 1).contiguous()
         padded = torch.cat([rows, rows[: max(sizes) - len(rows)]])  # shares differ by one image at most
-        said = [torch.empty_like(padded) for _ in sizes]
-        distributed.all_gather(said, padded)
-        whole = torch.cat([values[:size] for values, size in zip(said, sizes, strict=True)])
+        gathered = [torch.empty_like(padded) for _ in sizes]
+        distributed.all_gather(gathered, padded)
+        whole = torch.cat([values[:size] for values, size in zip(gathered, sizes, strict=True)])
         return whole.transpose(0, 1).flatten(0, 1)
 
     @staticmethod

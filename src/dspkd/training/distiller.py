@@ -1,4 +1,4 @@
-"""Student, teacher and weighted terms: all the differentiable work of a training step in one module."""
+"""Student, teacher and weighted terms: all differentiable computation of a training step, in one module."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class Teacher(Protocol):
-    """Anything that answers a batch as the large network does; training cannot tell one kind from another."""
+    """Anything that returns the large network's output for a batch: computed, cached, or of an ensemble."""
 
     spec: NetworkSpec
 
     def answer(self, batch: Batch) -> Output:
-        """Return the large network's output for these images, without a gradient."""
+        """Return the output for these images, without a gradient."""
         ...
 
 
 class LocalStep:
-    """Computes all of each batch in this process. Where several share one, another stands in its place."""
+    """Computes outputs and losses of a batch in this process; its subclasses, compiled or in several processes."""
 
     def answer(self, network: nn.Module, images: Tensor, batch: Batch) -> Output:  # noqa: ARG002
-        """Return the answer of a network that learns to `images`, which are the batch's and those made from them."""
-        answered: Output = network(images)
-        return answered
+        """Return a trained network's output for `images`: those of the batch and the views derived from it."""
+        output: Output = network(images)
+        return output
 
     def loss(self, term: nn.Module, student: Output, teacher: Output | None, batch: Batch) -> Tensor:
-        """Return the term's loss of the batch."""
-        of_batch: Tensor = term(student, teacher, batch)
-        return of_batch
+        """Return the term's loss for the batch."""
+        loss: Tensor = term(student, teacher, batch)
+        return loss
 
 
 class Distiller(nn.Module):
@@ -45,23 +45,23 @@ class Distiller(nn.Module):
     Parameters
     ----------
     student
-        Network that learns; called as ``student(images)``, answers with an `Output`.
+        Network to train; ``student(images)`` returns an `Output`.
     teacher
-        Whom it learns from, or None where no term asks for one. It is not a part of this module: its weights are
-        neither trained nor saved.
+        The frozen teacher, or None where no term needs one. It is not a part of this module: its weights are neither
+        trained nor saved.
     terms
         ``(name, weight, term)`` for each part; names differ.
     ramps
-        By name, for parts whose weight rises: the share of it that counts, given the epochs of the stage that have
-        passed.
+        By name, for parts whose weight rises: the share of the weight that applies, as a function of the epochs of the
+        stage that have passed.
     trainable_copy
-        A trainable copy of the teacher's network, which then answers in its stead: a part of this module, and trained
-        by those terms that say that they train a teacher.
+        A trainable copy of the teacher's network, which is then used instead of the teacher. It is a part of this
+        module, and trained by the terms with `Term.trains_teacher`.
 
     Attributes
     ----------
-    sharing
-        How answers and losses of a batch are computed: here alone, unless several processes share each batch.
+    step
+        Computes outputs and losses of a batch: in this process, unless several processes share each batch.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Distiller(nn.Module):
         self.weights: Mapping[str, float] = {name: weight for name, weight, _ in terms}
         self._ramps = ramps
         self.trainable_copy = trainable_copy
-        self.sharing = LocalStep()
+        self.step = LocalStep()
         self.rotated = any(term.wants_rotated for _, _, term in terms)
         self.strong_aug = any(term.wants_strong_aug for _, _, term in terms)
         self._answer = teacher.answer if teacher and any(term.needs_teacher for _, _, term in terms) else None
@@ -88,36 +88,36 @@ class Distiller(nn.Module):
 
         `elapsed` is how many epochs of the stage have passed; without it all ramps have ended.
         """
-        shown = batch.with_derived(rotated=self.rotated, strong_aug=self.strong_aug)
-        answered = self._ask(shown, batch)
-        settled = answered.detach() if answered and self.trainable_copy else answered
-        output = self.parted(self.sharing.answer(self.student, shown.images, batch))
+        views = batch.with_derived(rotated=self.rotated, strong_aug=self.strong_aug)
+        teacher = self._teacher_output(views, batch)
+        fixed = teacher.detach() if teacher and self.trainable_copy else teacher
+        student = self.parted(self.step.answer(self.student, views.images, batch))
         parts = {}
         for name, term in self.terms.items():
-            loss = self.sharing.loss(term, output, answered if term.trains_teacher else settled, batch)
+            loss = self.step.loss(term, student, teacher if term.trains_teacher else fixed, batch)
             parts[name] = self._weight(name, elapsed) * loss
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
-    def parted(self, answered: Output) -> Output:
-        """Return the answer to the batch itself, with those to the images made from it beside."""
+    def parted(self, output: Output) -> Output:
+        """Return the output split into that for the batch, for the rotated and for the strongly augmented views."""
         if not (self.rotated or self.strong_aug):
-            return answered
-        shown = len(answered.logits)
-        B = shown // (1 + 3 * self.rotated + self.strong_aug)
+            return output
+        rows = len(output.logits)
+        B = rows // (1 + 3 * self.rotated + self.strong_aug)
         return replace(
-            answered.rows(0, B),
-            rotated=answered.rows(B, 4 * B) if self.rotated else None,
-            strong_aug=answered.rows(shown - B, shown) if self.strong_aug else None,
+            output.rows(0, B),
+            rotated=output.rows(B, 4 * B) if self.rotated else None,
+            strong_aug=output.rows(rows - B, rows) if self.strong_aug else None,
         )
 
-    def _ask(self, shown: Batch, batch: Batch) -> Output | None:
+    def _teacher_output(self, views: Batch, batch: Batch) -> Output | None:
         if self.trainable_copy:
-            return self.parted(self.sharing.answer(self.trainable_copy, shown.images, batch))
-        return self.parted(self._answer(shown)) if self._answer else None
+            return self.parted(self.step.answer(self.trainable_copy, views.images, batch))
+        return self.parted(self._answer(views)) if self._answer else None
 
     def _weight(self, name: str, elapsed: float) -> float:
         return self.weights[name] * self._ramps[name](elapsed) if name in self._ramps else self.weights[name]
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield each parameter that the stage trains, by name: the student's, the terms', the teacher copy's."""
+        """Yield each parameter that the stage trains, by name: of the student, the terms, and the trainable copy."""
         return ((name, value) for name, value in self.named_parameters() if value.requires_grad)

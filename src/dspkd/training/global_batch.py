@@ -1,4 +1,4 @@
-"""Batch normalisation and dropout over a batch that several processes share, whatever network they are in."""
+"""Batch normalisation and dropout over a batch that is split among processes, for any network."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from dspkd.types import Batch
 
 
 class GlobalBatchNorm(TorchFunctionMode):
-    """While it is entered, layers that look beyond one image see the whole batch, of which this process has a share.
+    """Context in which batch normalisation and dropout work on the whole batch, of which this process has a share.
 
     `torch.nn.functional.batch_norm` in training takes mean and variance over the images of all ranks, and sends
-    gradients through both; `torch.nn.functional.dropout` draws for all images and takes its rows. Layers need not be
-    exchanged for others, so networks of any library and their state stay as they are. `torch.nn.SyncBatchNorm` does
-    not compute on a CPU, and does not know the layers that timm has made of batch normalisation and activation.
+    gradients through both; `torch.nn.functional.dropout` draws for all images and takes its rows. No layer is replaced,
+    so networks of any library and their state stay as they are. `torch.nn.SyncBatchNorm` does not run on a CPU, and
+    does not support timm's layers that join batch normalisation and activation.
 
     Parameters
     ----------
     batch
-        This rank's share. A layer may see more rows than it has images, if those are made from them, group by group.
+        This rank's share. A layer's input may have g times as many rows, in g groups: the batch and derived views.
 
     Notes
     -----
-    Every rank must come by the same layers in the same order. Other layers that draw random numbers, such as stochastic
-    depth, draw on each rank for itself: training is as good, but then depends on the number of ranks.
+    Every rank must run the same layers in the same order. Other layers that draw random numbers, such as stochastic
+    depth, draw on each rank by itself: training is as good, but then depends on the number of ranks.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -43,7 +43,7 @@ class GlobalBatchNorm(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Compute batch normalisation and dropout our way, all else as it is."""
+        """Compute batch normalisation and dropout over the whole batch, and all else unchanged."""
         if func is F.batch_norm:
             return _batch_norm(*args, **(kwargs or {}))
         if func is F.dropout:
@@ -103,11 +103,11 @@ class _Normalised(torch.autograd.Function):
         own_var, own_mean = torch.var_mean(x.to(_precision(x)), axes, correction=0)
         number = own_mean.new_full((1,), x.numel() // x.shape[1])
         own = torch.cat([own_mean, own_var, number])
-        said = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(said, own)
+        gathered = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(gathered, own)
         C = x.shape[1]
-        said_RN = torch.stack(said)
-        means_RC, vars_RC, numbers_R1 = said_RN[:, :C], said_RN[:, C : 2 * C], said_RN[:, 2 * C :]
+        gathered_RN = torch.stack(gathered)
+        means_RC, vars_RC, numbers_R1 = gathered_RN[:, :C], gathered_RN[:, C : 2 * C], gathered_RN[:, 2 * C :]
         number = numbers_R1.sum()
         shares_R1 = numbers_R1 / number
         mean = (shares_R1 * means_RC).sum(dim=0)

@@ -1,7 +1,8 @@
-"""The loop: one stage of training, resumed where it was left.
+"""The training loop of one stage, which resumes where it stopped.
 
 An epoch is a function of (recipe, stage, epoch number, starting state): every random number in it comes from a
-seed that is a hash of these names. A run that was killed therefore ends as one that was not, bit for bit on a CPU.
+seed that is a hash of these names. A run that was killed and resumed therefore ends like one that was not, bit for bit
+on a CPU.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from dspkd.runtime.seeds import seed_for
 from dspkd.training import checkpoint, ddp
 from dspkd.training.compile import Compiled
 from dspkd.training.distiller import Distiller
+from dspkd.training.progress import ProgressListener
 from dspkd.types import Batch
 
 Score = Callable[[nn.Module], dict[str, float]]
-"""Judges a student on the validation images, by ``balanced_accuracy`` above all."""
+"""Evaluates a student on the validation set; the metric ``balanced_accuracy`` chooses the epoch."""
 
 
-STEPS_UNSEEN = 20
-"""Steps on a GPU between two looks at whether losses are finite. What is trained in between is not saved."""
+STEPS_UNCHECKED = 20
+"""Steps on a GPU between two checks that losses are finite. What is trained in between is not saved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +42,15 @@ class StepConfig:
     Attributes
     ----------
     device
-        Where the distiller is and batches are sent.
-    half
-        Compute in bfloat16 where autocast thinks it safe.
+        Device of the distiller; batches are moved there.
+    bf16
+        Compute in bfloat16 where autocast considers it safe.
     compiled
-        Have torch.compile make the networks that learn quicker. Not with several ranks.
+        Compile the trained networks with torch.compile. Not with several ranks.
     clip
         Largest gradient norm.
     world
-        Processes that train together, each on its share of every batch; rank 0 saves.
+        Processes that train together, each on its share of every batch; rank 0 saves checkpoints.
     """
 
     device: torch.device
@@ -59,7 +61,7 @@ class StepConfig:
 
 
 class Batches(Protocol):
-    """Batches of one epoch at a time, always the same for the same number."""
+    """The batches of each epoch, a function of the epoch's number."""
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -67,18 +69,6 @@ class Batches(Protocol):
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of epoch `number`, counted over all stages."""
-        ...
-
-
-class EpochListener(Protocol):
-    """Is told how training goes; shows it, or writes it down."""
-
-    def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
-        """`done` of the epoch's `steps` are done."""
-        ...
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        """Take the record of an epoch; a resumed stage tells those of earlier epochs again."""
         ...
 
 
@@ -94,9 +84,9 @@ def fit(
     first_epoch: int,
     hand_on: Collection[str] = (),
     arithmetic: StepConfig,
-    listener: EpochListener,
+    listener: ProgressListener,
 ) -> checkpoint.Progress:
-    """Train until the stage's last epoch, leave the weights of the epoch that it keeps in ``distiller.student``.
+    """Train a stage, and leave the weights of the epoch that it keeps in ``distiller.student``.
 
     Parameters
     ----------
@@ -105,22 +95,22 @@ def fit(
     distiller
         The objective, on `device`.
     batches, score
-        What to train on, of each batch this rank's share; how to judge an epoch, the same on all ranks.
+        Training batches, of which this rank gets its share; evaluation of an epoch, with the same result on all ranks.
     folder, digest
-        Where checkpoints go; the recipe that they must be of.
+        Where checkpoints are; digest of the recipe that they must belong to.
     seed, first_epoch
-        The run's seed; how many epochs came before this stage.
+        The run's seed; number of epochs before this stage.
     hand_on
-        Names of the terms whose layers, too, are left as they were in the epoch that is kept, for the next stage.
+        Names of terms whose layers are also left as in the epoch that is kept, for the next stage.
     arithmetic
         How a step is computed.
     listener
-        Is told of each step and epoch.
+        Receives each step and epoch.
 
     Raises
     ------
     TrainingError
-        A loss is not finite; names the terms. The checkpoint of the epoch before stays.
+        A loss is not finite; the message names the terms. The checkpoint of the epoch before stays.
     """
     optimizer = make_optimizer(stage, distiller.trainable())
     progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.world)
@@ -162,9 +152,9 @@ def fit(
 
 
 def objective_of(distiller: Distiller, arithmetic: StepConfig) -> nn.Module:
-    """Return what to call in the distiller's place, so that its losses are computed as `arithmetic` says."""
+    """Return the module that computes the distiller's losses: compiled or on several ranks, as in `arithmetic`."""
     if arithmetic.compiled:
-        distiller.sharing = Compiled()
+        distiller.step = Compiled()
     return ddp.shared(distiller, arithmetic.world)
 
 
@@ -181,40 +171,40 @@ def _train_epoch(
     optimizer: torch.optim.Optimizer,
     rates: list[float],
     arithmetic: StepConfig,
-    listener: EpochListener,
+    listener: ProgressListener,
 ) -> dict[str, float]:
-    """Take one step for each rate; return the mean of each part of the loss over the epoch's images."""
+    """Take one step per rate; return the mean of each part of the loss over the epoch's images."""
     distiller.train()
     trained = owners(distiller.trainable())
     sums: dict[str, Tensor] = {}
     seen = 0
-    unseen: list[dict[str, Tensor]] = []
-    # Looking at a loss makes a GPU wait; a CPU has it anyway.
-    patience = 1 if arithmetic.device.type == "cpu" else STEPS_UNSEEN
+    unchecked: list[dict[str, Tensor]] = []
+    # Reading a loss makes the program wait for a GPU.
+    interval = 1 if arithmetic.device.type == "cpu" else STEPS_UNCHECKED
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
         batch = loaded.to(arithmetic.device)
         with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.bf16):
             losses = objective(batch, epoch + step / len(rates))
-        told = ddp.averaged(losses, arithmetic.world)
-        unseen.append(told)
-        if len(unseen) == patience or step + 1 == len(rates):
-            _require_finite(unseen, f"stage {stage!r}, epoch {epoch}", last=step)
-            unseen.clear()
+        of_batch = ddp.averaged(losses, arithmetic.world)
+        unchecked.append(of_batch)
+        if len(unchecked) == interval or step + 1 == len(rates):
+            _require_finite(unchecked, f"stage {stage!r}, epoch {epoch}", last=step)
+            unchecked.clear()
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
         update(trained, optimizer, rate, arithmetic.clip)
         seen += len(batch)
-        for name, loss in told.items():
+        for name, loss in of_batch.items():
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * len(batch)
         listener.step(stage, epoch, step + 1, len(rates))
     return {name: (total / seen).item() for name, total in sums.items()}
 
 
-def _require_finite(unseen: list[dict[str, Tensor]], place: str, *, last: int) -> None:
+def _require_finite(unchecked: list[dict[str, Tensor]], place: str, *, last: int) -> None:
     """Raise TrainingError if a loss of the steps up to `last` is not finite, naming the first such step."""
-    if torch.stack([losses["total"] for losses in unseen]).isfinite().all():
+    if torch.stack([losses["total"] for losses in unchecked]).isfinite().all():
         return
-    for step, losses in enumerate(unseen, start=last + 1 - len(unseen)):
+    for step, losses in enumerate(unchecked, start=last + 1 - len(unchecked)):
         bad = [name for name, loss in losses.items() if not loss.isfinite()]
         if bad:
             raise TrainingError(
@@ -224,7 +214,7 @@ def _require_finite(unseen: list[dict[str, Tensor]], place: str, *, last: int) -
 
 
 def update(trained: Iterable[list[nn.Parameter]], optimizer: torch.optim.Optimizer, rate: float, clip: float) -> None:
-    """Take a step at this rate along the gradients, each owner's clipped to the norm `clip`."""
+    """Take an optimiser step at this rate, with the gradient norm of each owner's parameters clipped to `clip`."""
     for values in trained:
         nn.utils.clip_grad_norm_(values, clip)
     for group in optimizer.param_groups:
@@ -233,7 +223,7 @@ def update(trained: Iterable[list[nn.Parameter]], optimizer: torch.optim.Optimiz
 
 
 def learning_rate(stage: StageConfig, step: int, steps: int) -> float:
-    """Return the rate of step `step` of `steps`: linear over the stage's warm-up epochs, then a cosine to 0."""
+    """Return the learning rate of step `step` of `steps`: a linear warm-up, then a cosine to 0."""
     warmup = steps * stage.warmup / stage.epochs
     if step < warmup:
         return stage.lr * (step + 1) / (warmup + 1)
@@ -241,14 +231,15 @@ def learning_rate(stage: StageConfig, step: int, steps: int) -> float:
 
 
 def make_optimizer(stage: StageConfig, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
-    """Return the stage's optimiser; biases, norms and other vectors do not decay.
+    """Return the stage's optimiser, without weight decay for biases, norms and other vectors.
 
-    Each group has a ``scale``, by which it multiplies the stage's rate: 1, or that of a teacher that learns.
+    Each group has a ``scale``, the factor of the stage's rate: 1, or for a trainable copy of the teacher
+    ``teacher_lr / lr``.
     """
-    mine, peers = owners(parameters)
+    own, copied = owners(parameters)
     groups: list[dict[str, Any]] = []
-    for values, scale in ((mine, 1.0), (peers, (stage.teacher_lr or 0.0) / stage.lr)):
-        matrices, vectors = ([value for value in values if (value.ndim > 1) is wanted] for wanted in (True, False))
+    for values, scale in ((own, 1.0), (copied, (stage.teacher_lr or 0.0) / stage.lr)):
+        matrices, vectors = ([value for value in values if (value.ndim > 1) is matrix] for matrix in (True, False))
         groups += [{"params": matrices, "weight_decay": stage.weight_decay, "scale": scale}] if matrices else []
         groups += [{"params": vectors, "weight_decay": 0.0, "scale": scale}] if vectors else []
     if stage.optimizer == "sgd":
@@ -257,7 +248,7 @@ def make_optimizer(stage: StageConfig, parameters: Iterable[tuple[str, nn.Parame
 
 
 def owners(parameters: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the parameters of student and terms, and those of a teacher that learns."""
+    """Return the parameters of student and terms, and those of the trainable copy of the teacher."""
     named = list(parameters)
-    mine = [value for name, value in named if not name.startswith("trainable_copy.")]
-    return mine, [value for name, value in named if name.startswith("trainable_copy.")]
+    own = [value for name, value in named if not name.startswith("trainable_copy.")]
+    return own, [value for name, value in named if name.startswith("trainable_copy.")]

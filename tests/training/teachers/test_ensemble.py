@@ -7,12 +7,12 @@ from dspkd.types import Batch
 
 
 def members(*names):
-    made = []
+    networks = []
     for seed, name in enumerate(names):
         torch.manual_seed(seed)
         network = zoo.make(name, classes=4)
-        made.append(FrozenTeacher(network, network.spec, name=name))
-    return made
+        networks.append(FrozenTeacher(network, network.spec, name=name))
+    return networks
 
 
 def batch():
@@ -22,12 +22,12 @@ def batch():
 
 
 def test_its_softmax_is_the_mean_of_the_members_probabilities():
-    made = members("tiny_wide", "tiny", "tiny")
-    mean = torch.stack([member.answer(batch()).logits.double().softmax(1) for member in made]).mean(0)
-    torch.testing.assert_close(EnsembleTeacher(made).answer(batch()).logits.double().softmax(1), mean)
+    networks = members("tiny_wide", "tiny", "tiny")
+    mean = torch.stack([member.answer(batch()).logits.double().softmax(1) for member in networks]).mean(0)
+    torch.testing.assert_close(EnsembleTeacher(networks).answer(batch()).logits.double().softmax(1), mean)
 
 
-def test_it_answers_like_its_member_where_there_is_one_but_for_a_shift_of_the_logits():
+def test_an_ensemble_of_one_is_its_member_up_to_a_shift_of_the_logits():
     (member,) = members("tiny")
     torch.testing.assert_close(
         EnsembleTeacher([member]).answer(batch()).logits, member.answer(batch()).logits.log_softmax(1)
@@ -35,27 +35,27 @@ def test_it_answers_like_its_member_where_there_is_one_but_for_a_shift_of_the_lo
 
 
 def test_maps_and_pooled_vector_and_spec_are_the_first_members():
-    made = members("tiny_wide", "tiny")
-    together, first = EnsembleTeacher(made), made[0].answer(batch())
-    answered = together.answer(batch())
-    assert together.spec == made[0].spec
-    assert torch.equal(answered.pooled, first.pooled)
-    assert all(torch.equal(answered.maps[tap], first.maps[tap]) for tap in first.maps)
+    networks = members("tiny_wide", "tiny")
+    together, first = EnsembleTeacher(networks), networks[0].answer(batch())
+    output = together.answer(batch())
+    assert together.spec == networks[0].spec
+    assert torch.equal(output.pooled, first.pooled)
+    assert all(torch.equal(output.maps[tap], first.maps[tap]) for tap in first.maps)
 
 
 def test_opposite_certainties_stay_finite():
-    made = members("tiny", "tiny")
-    for member, sign in zip(made, (1.0, -1.0), strict=True):
+    networks = members("tiny", "tiny")
+    for member, sign in zip(networks, (1.0, -1.0), strict=True):
         member.network.network.fc.weight.data *= 0
         member.network.network.fc.bias.data = torch.tensor([1e4, 0.0, 0.0, -1e4]) * sign
-    said = EnsembleTeacher(made).answer(batch()).logits
-    assert said.isfinite().all()
-    torch.testing.assert_close(said.softmax(1)[0], torch.tensor([0.5, 0.0, 0.0, 0.5]))
+    logits = EnsembleTeacher(networks).answer(batch()).logits
+    assert logits.isfinite().all()
+    torch.testing.assert_close(logits.softmax(1)[0], torch.tensor([0.5, 0.0, 0.0, 0.5]))
 
 
-def test_its_digest_sees_every_member():
-    made = members("tiny", "tiny")
-    before = EnsembleTeacher(made).digest()
-    next(made[1].network.parameters()).data += 1
-    assert EnsembleTeacher(made).digest() != before
-    assert EnsembleTeacher(made).parameters == 2 * made[0].parameters
+def test_the_digest_depends_on_every_member():
+    networks = members("tiny", "tiny")
+    before = EnsembleTeacher(networks).digest()
+    next(networks[1].network.parameters()).data += 1
+    assert EnsembleTeacher(networks).digest() != before
+    assert EnsembleTeacher(networks).parameters == 2 * networks[0].parameters

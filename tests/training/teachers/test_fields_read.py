@@ -35,7 +35,7 @@ def read_by(*names, **options):
         ("ssd_kd", {"logits", "pooled", "last"}),
     ],
 )
-def test_what_a_method_reads_is_found_by_watching_it(method, fields):
+def test_the_fields_that_a_method_reads_are_found(method, fields):
     assert read_by(method) == fields
 
 
@@ -47,7 +47,7 @@ def test_another_tap_is_another_field():
     assert read_by("fitnets", tap="stride16") == {"stride16"}
 
 
-def test_watching_draws_no_random_numbers():
+def test_recording_draws_no_random_numbers():
     torch.manual_seed(3)
     before = torch.rand(3)
     torch.manual_seed(3)
@@ -61,6 +61,6 @@ def test_watching_draws_no_random_numbers():
 
 def output_after():
     state = torch.get_rng_state()
-    made = output(2)
+    nested = output(2)
     torch.set_rng_state(state)
-    return made
+    return nested

@@ -1,4 +1,4 @@
-"""Bare logits: the student's logits shall be the teacher's."""
+"""Bare logits: regress the teacher's logits."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -8,9 +8,9 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class BareLogits(Term):
-    """Match the teacher's logits themselves.
+    """Match the teacher's logits without softmax.
 
-    Mean square over classes and images, float32.
+    Mean squared error over classes and images, float32.
 
     Source: Ba, Caruana, *Do Deep Nets Really Need to be Deep?*, NeurIPS 2014.
     """

@@ -1,1 +1,1 @@
-"""Teachers: whatever answers a batch as the large network does."""
+"""Teachers: a frozen network, an ensemble, or cached outputs of either."""

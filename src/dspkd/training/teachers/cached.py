@@ -1,4 +1,4 @@
-"""A teacher whose answers were stored: asked once, it teaches every run that shows the same views."""
+"""A teacher whose outputs are stored: computed once, they serve every run that trains on the same views."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from dspkd.types import Batch, Output, derived_view
 View = tuple[int, int]
 """Row of the table and view, see `dspkd.types.Batch`."""
 
-Said = dict[str, tuple[list[bytes], NDArray[np.generic]]]
-"""For each field, keys of views and what is stored under them."""
+Rows = dict[str, tuple[list[bytes], NDArray[np.generic]]]
+"""For each field, keys of views and the values to store under them."""
 
-_SPENT = "spent.jsonl"
+_COSTS = "spent.jsonl"
 
 
 @dataclass(frozen=True)
 class CacheCost:
-    """What a cache's answers took when they were made, whichever run it was that waited for them.
+    """The time that cached teacher outputs took to compute, in whichever run that was.
 
     Attributes
     ----------
     views
-        How many views were answered.
+        Number of views.
     seconds, cpu_seconds
-        By the clock, and of all threads of all ranks together; None where nobody wrote it down.
+        Wall-clock time, and processor time of all threads of all ranks; None where it was not recorded.
     """
 
     views: int
@@ -53,32 +53,31 @@ class CacheCost:
 
 
 class CachedTeacher:
-    """A frozen teacher that reads what it once answered to each view.
+    """A frozen teacher that reads its stored output for each view.
 
     Parameters
     ----------
     live
-        Who answers what is not yet stored.
+        Teacher that computes what is not yet stored.
     fields
-        What to keep of an answer: ``logits``, ``pooled``, names of maps. Logits and pooled vectors are kept in
-        float32. An answer that is read has these fields and no others.
+        Parts of an output to store: ``logits``, ``pooled``, names of maps. Logits and pooled vectors are stored in
+        float32. An output that is read has these fields and no others.
     images
-        For each row of the table, what the view of a view of it depends on beside the transform: the image's
-        bytes and its id, as one key.
+        For each row of the table, a key of what its views depend on beside the transform: the image's bytes and its ID.
     about
-        What else the answers depend on, in plain data: the transform, the decoder, the precision of the arithmetic.
+        What else the outputs depend on, as plain data: the transform, the decoder, the arithmetic's precision.
     folder
-        Under which caches are kept, each in a folder named by all that it depends on. Whatever changes, another cache
-        is used; one whose folder says something else than its name is refused.
+        Parent of all caches, each in a folder whose name is a hash of all that it depends on. Any change leads to
+        another cache; a folder whose content does not match its name is refused.
     maps
-        Type in which maps are kept. ``float32`` gives the training that the live teacher gives, bit for bit where its
-        answer to a view does not depend on the other views of the batch; ``float16`` rounds to 11 bits, and
-        halves the bytes.
+        Type in which maps are stored. With ``float32`` training is that with the live teacher, bit for bit where its
+        output for a view does not depend on the other views of the batch; ``float16`` rounds to 11 bits, and halves
+        the bytes.
 
     Notes
     -----
-    Stored arrays are found by image, id and view, never by position, as in `dspkd.runtime.array_store.Store`:
-    checked when first read, shared by processes that run at the same time, and kept where filling was stopped.
+    Stored arrays are found by image, ID and view, never by position, see `dspkd.runtime.array_store.Store`. They are
+    checked when first read and shared by processes that run at the same time; an interrupted `fill` can continue.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class CachedTeacher:
         self._folder = folder / f"teacher-{name}"
         self._stores: dict[str, Store] = {}
         for field in sorted(fields):
-            dtype = _kept_in(field, maps)
+            dtype = _dtype(field, maps)
             self._stores[field] = Store(self._folder / f"{field}-{dtype}", dtype, depends)
 
     @property
@@ -111,14 +110,14 @@ class CachedTeacher:
         return self.live.digest()
 
     def answer(self, batch: Batch) -> Output:
-        """Return what the teacher answered to these views, on their device, in float32.
+        """Return the stored output for these views, on their device, in float32.
 
-        Maps are read when a term first asks for them: a stage that wants logits alone reads nothing else.
+        Maps are read at their first use: a stage that uses only logits reads nothing else.
 
         Raises
         ------
         DataError
-            It was never asked about one of them, or what is stored is damaged; for a map, once it is asked for.
+            A view is not stored, or its stored data are damaged; for a map, at its first use.
         """
         keys = [self._key(*view) for view in _views(batch)]
 
@@ -134,41 +133,41 @@ class CachedTeacher:
         views: Iterable[View],
         show: Callable[[Sequence[list[View]]], Iterator[Batch]],
         *,
-        made: Sequence[int],
+        derived: Sequence[int],
         batch_size: int,
-        ask: Callable[[Batch], Output],
+        compute: Callable[[Batch], Output],
         progress: Callable[[str, int, int], None],
         log: Callable[[str], None],
         world: World = SINGLE,
     ) -> None:
-        """Have the live teacher answer the views that are not yet stored.
+        """Compute and store the live teacher's outputs for the views that are not yet stored.
 
-        Ranks take the batches in turn. Rank 0 stores all answers, and so does one rank of each machine that does not
-        see its folder.
+        Ranks take the batches in turn. Rank 0 stores all outputs, and so does one rank of each machine that does not
+        share its folder.
 
         Parameters
         ----------
         views
-            Those that training will show.
+            Those that training will use.
         show
-            Yields batches of listed views, followed in each batch by those made from them, as training shows them.
-        made
-            Numbers of those made from each, see `dspkd.types.derived_views`.
+            Yields batches of the listed views, each followed by the views derived from it, as in training.
+        derived
+            Numbers of the views derived from each (rotated, strongly augmented), see `dspkd.types.derived_views`.
         batch_size
-            Images in a batch. Every batch is full, so that each answer is rounded as in training.
-        ask
-            Returns the live teacher's answer to a batch.
+            Images in a batch. Every batch is full, so that each output is rounded as in training.
+        compute
+            Returns the live teacher's output for a batch.
         progress
-            Is told how many views are answered.
+            Receives the number of views done.
         log
-            Is told, after the first batch, how many bytes and seconds there are to come.
-        ranks
+            Receives, after the first batch, an estimate of the bytes and the time needed.
+        world
             Processes that do this together.
 
         Raises
         ------
         DataError
-            There is no room for the answers; what was stored stays.
+            There is not enough disk space; what was stored stays.
         RunError
             A map has values that float16 cannot hold.
         """
@@ -176,114 +175,113 @@ class CachedTeacher:
         with ExitStack() as writers:
             for store in self._stores.values() if writes else ():
                 writers.enter_context(store.writing())
-            lacking = [view for view in set(views) if self._lacks(view, made)] if writes else []
+            lacking = [view for view in set(views) if self._lacks(view, derived)] if writes else []
             missing = sorted(set[View]().union(*world.all_gather(lacking)))
             batches = _full(missing, batch_size)
             turns = -(-len(batches) // world.size)
-            shown = show(batches[world.rank :: world.size])
+            loaded = show(batches[world.rank :: world.size])
             before, started, done = self.nbytes, (time.perf_counter(), time.process_time()), 0
             try:
                 for turn in range(turns):
-                    said = world.all_gather(world.on_all(partial(self._ask, ask, next(shown, None))))
-                    world.on_all(partial(self._keep, said if writes else []))
+                    rows = world.all_gather(world.on_all(partial(self._compute, compute, next(loaded, None))))
+                    world.on_all(partial(self._append, rows if writes else []))
                     if turn == 0:
                         size = (self.nbytes - before) * turns
-                        spent = (time.perf_counter() - started[0]) * turns
+                        seconds = (time.perf_counter() - started[0]) * turns
                         log(
-                            f"{self.name} answers {len(missing):,} views once, keeping {', '.join(self._stores)}: "
-                            f"{readable(size)}, about {spent / 60:.0f} min, in {self._folder}"
+                            f"caching outputs of {self.name} for {len(missing):,} views, "
+                            f"keeping {', '.join(self._stores)}: {readable(size)}, about {seconds / 60:.0f} min, "
+                            f"in {self._folder}"
                         )
                         world.on_all(partial(next(iter(self._stores.values())).require_space, size))
                     done = min((turn + 1) * world.size * batch_size, len(missing))
-                    progress(f"{self.name} answers", done, len(missing))
+                    progress(f"caching outputs of {self.name}", done, len(missing))
             finally:
                 if done and writes:
-                    self._write_down(done, *started, world.size)
+                    self._record_cost(done, *started, world.size)
         for store in self._stores.values():
             store.refresh()
 
     def cost(self, views: int) -> CacheCost:
-        """Return what the answers to so many views took, at the mean of all that this cache was ever asked."""
-        written = self._folder / _SPENT
-        told = (
-            [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()] if written.exists() else []
-        )
-        if not told:  # a cache of before this was kept, or another run is just about to write
+        """Return the time for so many views, at the mean of all that this cache holds."""
+        path = self._folder / _COSTS
+        costs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        if not costs:  # another run is about to write it
             return CacheCost(views, None, None)
-        share = views / sum(line["views"] for line in told)
-        return CacheCost(
-            views, *(round(share * sum(line[key] for line in told), 1) for key in ("seconds", "cpu_seconds"))
+        share = views / sum(cost["views"] for cost in costs)
+        seconds, cpu_seconds = (
+            round(share * sum(cost[key] for cost in costs), 1) for key in ("seconds", "cpu_seconds")
         )
+        return CacheCost(views, seconds, cpu_seconds)
 
-    def _write_down(self, views: int, started: float, computed: float, processes: int) -> None:
-        # Ranks answer as many views each, so what one of them has computed stands for all.
-        spent = CacheCost(views, time.perf_counter() - started, processes * (time.process_time() - computed))
-        with (self._folder / _SPENT).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(spent)) + "\n")
+    def _record_cost(self, views: int, started: float, computed: float, processes: int) -> None:
+        # Each rank computes as many views, so the time of one stands for all.
+        cost = CacheCost(views, time.perf_counter() - started, processes * (time.process_time() - computed))
+        with (self._folder / _COSTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(cost)) + "\n")
 
     @property
     def nbytes(self) -> int:
-        """Return how many bytes the answers take on disk."""
+        """Return the bytes of the cache on disk."""
         return sum(store.nbytes for store in self._stores.values())
 
     def _key(self, row: int, view: int) -> bytes:
         return hashlib.blake2b(self._images[row] + view.to_bytes(8, "big", signed=True), digest_size=KEY_BYTES).digest()
 
-    def _lacks(self, key: View, made: Sequence[int]) -> bool:
+    def _lacks(self, key: View, derived: Sequence[int]) -> bool:
         row, view = key
-        keys = [self._key(row, view), *(self._key(row, derived_view(view, number)) for number in made)]
+        keys = [self._key(row, view), *(self._key(row, derived_view(view, number)) for number in derived)]
         return any(key not in store for store in self._stores.values() for key in keys)
 
     def _read(self, field: str, keys: list[bytes]) -> Tensor:
         return torch.from_numpy(np.stack([self._stores[field].read(key) for key in keys]))
 
-    def _ask(self, ask: Callable[[Batch], Output], batch: Batch | None) -> Said:
-        """Return what is to be stored of the answer to a batch; nothing where there is none."""
+    def _compute(self, compute: Callable[[Batch], Output], batch: Batch | None) -> Rows:
+        """Return what is to be stored of the output for a batch; nothing where there is no batch."""
         if batch is None:
             return {}
-        answered = ask(batch)
+        parts = _parts(compute(batch))
         keys = [self._key(*view) for view in _views(batch)]
-        said = _parts(answered)
-        kept: Said = {}
+        rows: Rows = {}
         for field, store in self._stores.items():
-            values = said[field].float().cpu().numpy()
+            values = parts[field].float().cpu().numpy()
             if store.dtype == np.float16 and np.abs(values).max() > np.finfo(np.float16).max:
                 raise RunError(
-                    f"teacher {self.name}: its map {field!r} reaches {np.abs(values).max():.3g}, and float16 ends at "
-                    '65504; set teacher_cache.maps = "float32"'
+                    f"teacher {self.name}: its map {field!r} reaches {np.abs(values).max():.3g}, above the float16 "
+                    'maximum 65504; set teacher_cache.maps = "float32"'
                 )
-            kept[field] = keys, values.astype(store.dtype, copy=False)
-        return kept
+            rows[field] = keys, values.astype(store.dtype, copy=False)
+        return rows
 
-    def _keep(self, said: Iterable[Said]) -> None:
-        for answers in said:
-            for field, (keys, values) in answers.items():
+    def _append(self, gathered: Iterable[Rows]) -> None:
+        for rows in gathered:
+            for field, (keys, values) in rows.items():
                 self._stores[field].append(zip(keys, values, strict=True))
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """Return `values` on `device`, and do not wait for what a GPU still has to do, as memory not pinned would."""
+    """Return `values` on `device` without waiting for a GPU, which takes pinned memory."""
     return (values.pin_memory() if device.type == "cuda" else values).to(device, non_blocking=True)
 
 
 def _full(views: Sequence[View], batch_size: int) -> list[list[View]]:
-    """Return batches of the views; the last is filled up with the first ones."""
+    """Return full batches of the views; the last is filled up with the first views."""
     padded = [views[i % len(views)] for i in range(-(-len(views) // batch_size) * batch_size)]
     return [padded[i : i + batch_size] for i in range(0, len(padded), batch_size)]
 
 
-def stored_bytes(answered: Output, fields: Iterable[str], maps: Literal["float16", "float32"] = "float16") -> int:
-    """Return the bytes that a cache with these `fields`, and `maps` in this type, takes for an answer to a batch."""
-    parts = _parts(answered)
-    return sum(parts[field].numel() * np.dtype(_kept_in(field, maps)).itemsize for field in fields)
+def stored_bytes(output: Output, fields: Iterable[str], maps: Literal["float16", "float32"] = "float16") -> int:
+    """Return the bytes that the output for a batch takes in a cache of these `fields`, with `maps` in this type."""
+    parts = _parts(output)
+    return sum(parts[field].numel() * np.dtype(_dtype(field, maps)).itemsize for field in fields)
 
 
-def _kept_in(field: str, maps: str) -> str:
+def _dtype(field: str, maps: str) -> str:
     return "float32" if field in {"logits", "pooled"} else maps
 
 
-def _parts(answered: Output) -> dict[str, Tensor]:
-    return {"logits": answered.logits, "pooled": answered.pooled, **answered.maps}
+def _parts(output: Output) -> dict[str, Tensor]:
+    return {"logits": output.logits, "pooled": output.pooled, **output.maps}
 
 
 def _views(batch: Batch) -> Iterator[View]:
@@ -291,9 +289,9 @@ def _views(batch: Batch) -> Iterator[View]:
 
 
 def image_keys(fingerprints: Sequence[bytes], ids: Sequence[str]) -> list[bytes]:
-    """Return one key for each image, from the digest of its bytes and its id, by which its views are drawn."""
+    """Return a key for each image, from the digest of its bytes and its ID, which seeds its views."""
     if len(fingerprints) != len(ids):
-        raise DataError(f"{len(fingerprints)} images and {len(ids)} ids; there must be one id for each image")
+        raise DataError(f"{len(fingerprints)} images and {len(ids)} IDs; give one ID for each image")
     return [
         hashlib.blake2b(digest + name.encode(), digest_size=KEY_BYTES).digest()
         for digest, name in zip(fingerprints, ids, strict=True)

@@ -1,4 +1,4 @@
-"""Several networks that teach as one."""
+"""An ensemble of teachers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dspkd.types import Batch, Output
 
 
 class EnsembleTeacher:
-    r"""Networks whose probabilities are averaged; their maps cannot be, so these are the first member's.
+    r"""An ensemble whose probabilities are averaged; feature maps cannot be averaged, and are the first member's.
 
     .. math:: z_k = \log \frac1M \sum_m \mathrm{softmax}(z_m)_k
 
-    Logits, as the terms read them, are thus logarithms of probabilities: their softmax at temperature 1 is the mean.
+    The logits are logarithms of the mean probabilities: their softmax at temperature 1 is the mean.
 
     Parameters
     ----------
     members
-        Frozen networks that tell the same classes apart. Methods that read maps or the pooled vector learn from the
-        first; methods that read logits, from all.
+        Frozen networks for the same classes. Methods that read maps or the pooled vector learn from the first; methods
+        that read logits, from all.
 
     Notes
     -----
@@ -47,9 +47,9 @@ class EnsembleTeacher:
 
     def answer(self, batch: Batch) -> Output:
         """Return the first member's maps and pooled vector, and the logarithm of the mean probabilities as logits."""
-        answered = [member.answer(batch) for member in self.members]
-        log_p_MBK = torch.stack([output.logits.float().log_softmax(dim=1) for output in answered])
-        return replace(answered[0], logits=log_p_MBK.logsumexp(dim=0) - math.log(len(answered)))
+        outputs = [member.answer(batch) for member in self.members]
+        log_p_MBK = torch.stack([output.logits.float().log_softmax(dim=1) for output in outputs])
+        return replace(outputs[0], logits=log_p_MBK.logsumexp(dim=0) - math.log(len(outputs)))
 
     def compiled(self) -> EnsembleTeacher:
         """Return the same teacher with its members compiled."""

@@ -1,4 +1,4 @@
-"""Which parts of a teacher's answer the terms of a stage read."""
+"""Which parts of a teacher's output the terms of a stage read."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from dspkd.types import Batch, Output
 
 
 def fields_read(terms: Iterable[Term], student: Output, teacher: Output, batch: Batch) -> set[str]:
-    """Return the names of what the terms read of a teacher's answer: ``logits``, ``pooled`` and names of maps.
+    """Return the parts of a teacher's output that the terms read: ``logits``, ``pooled`` and names of maps.
 
-    Found by watching them compute their loss of one batch, so that a term need not declare it. Their layers are used
-    in training mode; the random numbers that they draw are put back.
+    The terms compute their loss for one batch while their access is recorded, so that they need not declare it. Their
+    layers are in training mode; the state of the random number generator is restored.
 
     Parameters
     ----------
     terms
-        On the CPU. Those that need no teacher are passed over.
+        On the CPU. Those that need no teacher are skipped.
     student, teacher
-        Answers to `batch`, as the terms get them in training.
+        Outputs for `batch`, as the terms receive them in training.
     batch
         Two images or more.
     """
     read: set[str] = set()
-    watched = cast("Output", _Watched(teacher, read))
+    recorded = cast("Output", _Recorded(teacher, read))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for term in terms:
             if term.needs_teacher:
-                term.train()(student, watched, batch)
+                term.train()(student, recorded, batch)
     return read
 
 
-class _Watched:
-    """An `Output` that notes which of its parts are asked for."""
+class _Recorded:
+    """An `Output` that records which of its parts are read."""
 
-    def __init__(self, answered: Output, read: set[str]) -> None:
-        self._answered, self._read = answered, read
+    def __init__(self, output: Output, read: set[str]) -> None:
+        self._output, self._read = output, read
 
-    def detach(self) -> _Watched:
+    def detach(self) -> _Recorded:
         return self
 
-    def rows(self, first: int, last: int) -> _Watched:
-        return _Watched(self._answered.rows(first, last), self._read)
+    def rows(self, first: int, last: int) -> _Recorded:
+        return _Recorded(self._output.rows(first, last), self._read)
 
     def __getattr__(self, name: str) -> object:
         if name in {"logits", "pooled"}:
             self._read.add(name)
         if name in {"rotated", "strong_aug"}:
-            made = getattr(self._answered, name)
-            return made and _Watched(made, self._read)
+            derived = getattr(self._output, name)
+            return derived and _Recorded(derived, self._read)
         if name == "maps":
-            return _WatchedMaps(self._answered.maps, self._read)
-        return getattr(self._answered, name)
+            return _RecordedMaps(self._output.maps, self._read)
+        return getattr(self._output, name)
 
 
-class _WatchedMaps(Mapping[str, Tensor]):
+class _RecordedMaps(Mapping[str, Tensor]):
     def __init__(self, maps: Mapping[str, Tensor], read: set[str]) -> None:
         self._maps, self._read = maps, read
 

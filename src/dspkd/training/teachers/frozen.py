@@ -14,25 +14,25 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class FrozenTeacher:
-    """A frozen network that answers each batch afresh.
+    """A frozen network that is run on each batch.
 
-    It is in evaluation mode for good: neither its weights nor its BatchNorm statistics change, and dropout and
+    It stays in evaluation mode: neither its weights nor its BatchNorm statistics change, and dropout and
     stochastic depth are off.
 
     Parameters
     ----------
     network
-        Called as ``network(images)``, answers with an `Output`. Its parameters stop requiring gradients.
+        ``network(images)`` returns an `Output`. Its parameters stop requiring gradients.
     spec
         The network's shape.
     name
-        What to call it in front of people.
+        Its name in messages.
     """
 
     def __init__(self, network: nn.Module, spec: NetworkSpec, *, name: str = "teacher") -> None:
         self.network = network.eval().requires_grad_(False)
         self.spec, self.name = spec, name
-        self._ask: Callable[[Tensor], Output] = self.network
+        self._compute: Callable[[Tensor], Output] = self.network
 
     @property
     def parameters(self) -> int:
@@ -42,20 +42,20 @@ class FrozenTeacher:
     def answer(self, batch: Batch) -> Output:
         """Return the network's output for ``batch.images``, without a gradient."""
         with torch.no_grad():
-            return self._ask(batch.images)
+            return self._compute(batch.images)
 
     def compiled(self) -> FrozenTeacher:
-        """Return the same teacher, the same network, asked by its compiled form: for many batches of one size."""
-        quick = copy.copy(self)
-        quick._ask = compiled(self.network)
-        return quick
+        """Return the same teacher with its network compiled, for many batches of one size."""
+        teacher = copy.copy(self)
+        teacher._compute = compiled(self.network)
+        return teacher
 
     def trainable_copy(self) -> nn.Module:
-        """Return a copy of the network that can be trained, in training mode; this teacher stays as it is."""
+        """Return a trainable copy of the network, in training mode; this teacher does not change."""
         return copy.deepcopy(self.network).requires_grad_(True).train()
 
     def digest(self) -> str:
-        """Return SHA-256 of all weights and statistics, in hex; the same before and after any use."""
+        """Return SHA-256 of all weights and statistics, in hex."""
         hashed = hashlib.sha256()
         for name, value in self.network.state_dict().items():
             hashed.update(name.encode())

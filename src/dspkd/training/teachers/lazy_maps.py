@@ -1,4 +1,4 @@
-"""Maps that are read when they are asked for."""
+"""Feature maps that are read at their first use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class LazyMaps(Mapping[str, Tensor]):
-    """Maps by name, each read when it is first asked for."""
+    """Maps by name; each is read at its first use, and kept."""
 
     def __init__(self, taps: Collection[str], read: Callable[[str], Tensor]) -> None:
         self._taps, self._read = sorted(taps), cache(read)
