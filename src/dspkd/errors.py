@@ -1,4 +1,4 @@
-"""Errors that a user can cause. Each message says where, what came, and what would do.
+"""Errors that a user can cause. Each message names the place, what was found, and a remedy.
 
 DspkdError
 ├── DataError        a table, an image or a split
@@ -10,7 +10,7 @@ DspkdError
 ├── ServeError       a server cannot start: its address, its token
 └── TrainingError    training went wrong: a loss that is not finite
 
-`suggest` and `first_few` word the part of a message that says what would do.
+`suggest` and `first_few` word parts of such messages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 
 
 class DspkdError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and fix."""
 
 
 class DataError(DspkdError):
@@ -40,15 +40,15 @@ class RunError(DspkdError):
 
 
 class RankError(RunError):
-    """Another process of this run has died, or has found the mistake, of which rank 0 tells."""
+    """Another process of this run has died, or has failed with an error that rank 0 reports."""
 
 
 class BundleError(DspkdError):
-    """A bundle is no bundle, is damaged or was changed, or is of a version that is not known."""
+    """A bundle is no bundle, is damaged or was changed, or is of an unknown version."""
 
 
 class ServeError(DspkdError):
-    """A server cannot start as it is asked to."""
+    """A server cannot start with these settings."""
 
 
 class TrainingError(DspkdError):
@@ -56,7 +56,7 @@ class TrainingError(DspkdError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the remedy for a `name` that is none of `known`: the nearest of them, else all.
+    """Return the remedy for a `name` that is not among `known`: the nearest of them, else all.
 
     >>> suggest("lesion", ("image", "lesion_id"))
     "did you mean 'lesion_id'?"
@@ -67,7 +67,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def first_few(names: Sequence[str]) -> str:
-    """Return up to three of the names for a message, and how many there are beyond.
+    """Return up to three of the names for a message, and how many more there are.
 
     >>> first_few(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'

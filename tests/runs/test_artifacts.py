@@ -1,4 +1,4 @@
-"""What a run keeps for its page while the networks are at hand."""
+"""Artifacts that a run saves for its report: teacher predictions, Grad-CAM maps, features, small images."""
 
 import json
 
@@ -12,49 +12,40 @@ from dspkd.evaluation.gradcam import grad_cam
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.predictions import Predictions
 from dspkd.models import zoo
-from dspkd.recipes import schema
 from dspkd.runs import artifacts, build
 from dspkd.runs.context import RunContext
 from dspkd.runs.files import RunFiles
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
+from tiny_runs import recipe as recipe_for
 
 CPU = torch.device("cpu")
 
 
-def leaning(name, number, seed):
-    """A network of initial weights that answers nearly every image with one class."""
+def biased_network(name, number, seed):
+    """Return an untrained network that predicts class `number` for nearly every image."""
     torch.manual_seed(seed)
-    made = zoo.make(name, classes=8)
+    network = zoo.make(name, classes=8)
     with torch.no_grad():
-        made.network.fc.bias[number] += 0.5
-    return made.eval()
+        network.network.fc.bias[number] += 0.5
+    return network.eval()
 
 
 @pytest.fixture(scope="module")
-def made(lesions):
-    return schema.parse(
-        {
-            "name": "made",
-            "data": {"path": str(lesions)},
-            "model": {"name": "tiny"},
-            "images": {"size": 48},
-            "train": {"batch_size": 16},
-            "stages": [{"name": "labels", "epochs": 1, "lr": 3e-3, "terms": [{"method": "labels"}]}],
-        }
-    )
+def recipe(lesions):
+    return recipe_for(lesions, images={"size": 48})
 
 
 @pytest.fixture(scope="module")
-def images(made):
-    dataset = build.load_data(made)
+def images(recipe):
+    dataset = build.load_data(recipe)
     return dataset.table, dataset.split
 
 
-def context(out, images, made, teacher, student):
+def context(out, images, recipe, teacher, student):
     return RunContext(
-        recipe=made,
+        recipe=recipe,
         files=RunFiles(out),
         listener=NullProgress(),
         table=images[0],
@@ -69,9 +60,9 @@ def context(out, images, made, teacher, student):
     )
 
 
-def kept(out, images, made, teacher, student):
-    """Save the artifacts of a student that predicts NV; return the student's predictions."""
-    run = context(out, images, made, teacher, student)
+def save_artifacts(out, images, recipe, teacher, student):
+    """Save the artifacts of a run into `out`; return the student's predictions."""
+    run = context(out, images, recipe, teacher, student)
     rows = {part: np.flatnonzero(images[1].parts == part) for part in ("val", "test")}
     predictions = {
         part: predict(student, images[0], run.eval_loader(of_part), device=CPU) for part, of_part in rows.items()
@@ -82,23 +73,23 @@ def kept(out, images, made, teacher, student):
 
 @pytest.fixture(scope="module")
 def student(images):
-    return leaning("tiny", images[0].classes.index("NV"), 1)
+    return biased_network("tiny", images[0].classes.index("NV"), 1)
 
 
 @pytest.fixture(scope="module")
 def teacher(images):
-    network = leaning("tiny_wide", images[0].classes.index("MEL"), 2)
+    network = biased_network("tiny_wide", images[0].classes.index("MEL"), 2)
     return FrozenTeacher(network, network.spec)
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory, images, made, teacher, student):
-    """The folder of a run whose teacher says MEL and whose student says NV, and the student's predictions."""
-    out = tmp_path_factory.mktemp("taught")
+def saved(tmp_path_factory, images, recipe, teacher, student):
+    """The folder of a run whose teacher predicts MEL and whose student NV, and the student's predictions."""
+    out = tmp_path_factory.mktemp("saved")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifacts, "LISTED", 3)
         patch.setattr(artifacts, "MELANOMAS", 2)
-        return out, kept(out, images, made, teacher, student)
+        return out, save_artifacts(out, images, recipe, teacher, student)
 
 
 def index(folder):
@@ -106,57 +97,57 @@ def index(folder):
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
-def test_the_teachers_answers_to_the_students_images_are_written(taught, teacher, images, made, part):
-    folder, said = taught
-    got = Predictions.load(folder / f"predictions/teacher-{part}.csv")
+def test_teacher_predictions_for_the_students_images_are_saved(saved, teacher, images, recipe, part):
+    folder, student_predictions = saved
+    teacher_predictions = Predictions.load(folder / f"predictions/teacher-{part}.csv")
     rows = np.flatnonzero(images[1].parts == part)
-    loader = context(folder, images, made, teacher, teacher.network).eval_loader(rows)
-    alone = predict(teacher.network, images[0], loader, device=CPU)
-    assert got.ids == alone.ids == said[part].ids
-    assert np.array_equal(got.logits, alone.logits)
+    loader = context(folder, images, recipe, teacher, teacher.network).eval_loader(rows)
+    expected = predict(teacher.network, images[0], loader, device=CPU)
+    assert teacher_predictions.ids == expected.ids == student_predictions[part].ids
+    assert np.array_equal(teacher_predictions.logits, expected.logits)
 
 
-def test_several_teachers_say_the_mean_of_their_probabilities_and_the_first_shows_its_maps(
-    tmp_path, images, made, teacher, student
+def test_an_ensemble_predicts_mean_probabilities_and_has_maps_of_its_first_member(
+    tmp_path, images, recipe, teacher, student
 ):
-    other = leaning("tiny", images[0].classes.index("BCC"), 3)
+    other = biased_network("tiny", images[0].classes.index("BCC"), 3)
     both = EnsembleTeacher([teacher, FrozenTeacher(other, other.spec)])
-    said = kept(tmp_path, images, made, both, student)
+    predictions = save_artifacts(tmp_path, images, recipe, both, student)
     single = [tmp_path / name for name in ("one", "two")]
     for folder, member in zip(single, both.members, strict=True):
-        kept(folder, images, made, member, student)
+        save_artifacts(folder, images, recipe, member, student)
     p = [Predictions.load(folder / "predictions/teacher-test.csv").probabilities for folder in (tmp_path, *single)]
     np.testing.assert_allclose(p[0], (p[1] + p[2]) / 2, rtol=1e-4)
-    shared = {each["id"]: each["looks"]["teacher"] for each in index(single[0]) if each["looks"]}
-    assert [each for each in index(tmp_path) if each["looks"] and shared.get(each["id"]) == each["looks"]["teacher"]]
-    assert len(said["test"]) == len(p[0])
+    first = {each["id"]: each["looks"]["teacher"] for each in index(single[0]) if each["looks"]}
+    assert [each for each in index(tmp_path) if each["looks"] and first.get(each["id"]) == each["looks"]["teacher"]]
+    assert len(predictions["test"]) == len(p[0])
 
 
-def test_forgotten_melanomas_come_first_then_one_of_each_class_then_the_rest_of_the_ledger(taught):
-    folder, said = taught
+def test_images_are_forgotten_melanomas_then_one_of_each_class_then_other_forgotten_images(saved):
+    folder, student_predictions = saved
     images = index(folder)
-    val = said["val"]
-    fates = {part: agreement(said[part], Predictions.load(folder / f"predictions/teacher-{part}.csv")) for part in said}
-    forgotten = {
-        part: {row.student.ids[k] for k in np.flatnonzero(row.fates == "forgotten")} for part, row in fates.items()
-    }
-    looked = [each for each in images if each["looks"]]
-    classes = [val.classes[val.labels[val.ids.index(each["id"])]] for each in looked]
-    assert looked == images[: len(looked)]
-    assert {each["part"] for each in looked} == {"val"}
+    val = student_predictions["val"]
+    forgotten = {}
+    for part, student in student_predictions.items():
+        compared = agreement(student, Predictions.load(folder / f"predictions/teacher-{part}.csv"))
+        forgotten[part] = {student.ids[k] for k in np.flatnonzero(compared.fates == "forgotten")}
+    mapped = [each for each in images if each["looks"]]
+    classes = [val.classes[val.labels[val.ids.index(each["id"])]] for each in mapped]
+    assert mapped == images[: len(mapped)]
+    assert {each["part"] for each in mapped} == {"val"}
     assert classes[:2] == ["MEL", "MEL"]
-    assert {each["id"] for each in looked[:2]} <= forgotten["val"]
+    assert {each["id"] for each in mapped[:2]} <= forgotten["val"]
     assert set(classes) == {val.classes[k] for k in np.unique(val.labels)}
-    assert len(looked) <= 2 + len(set(classes))
-    rest = [(each["part"], each["id"]) for each in images[len(looked) :]]
+    assert len(mapped) <= 2 + len(set(classes))
+    rest = [(each["part"], each["id"]) for each in images[len(mapped) :]]
     assert [part for part, _ in rest].count("test") == 3
     assert [part for part, _ in rest].count("val") <= 3
     assert all(name in forgotten[part] for part, name in rest)
     assert len({(each["part"], each["id"]) for each in images}) == len(images)
 
 
-def test_images_are_small_and_where_both_look_are_maps_from_0_to_1(taught):
-    folder, _ = taught
+def test_images_are_small_and_maps_are_from_0_to_1(saved):
+    folder, _ = saved
     for each in index(folder):
         file = folder / "artifacts" / each["file"]
         with Image.open(file) as image:
@@ -168,41 +159,39 @@ def test_images_are_small_and_where_both_look_are_maps_from_0_to_1(taught):
             assert 0 <= np.min(heat) <= np.max(heat) <= 1
 
 
-def test_a_map_is_of_its_own_image_and_network(taught, teacher, student, images, made):
-    looked = [each for each in index(taught[0]) if each["looks"]]
-    rows = np.array([list(images[0].ids).index(each["id"]) for each in looked])
-    (shown,) = context(taught[0], images, made, teacher, student).eval_loader(rows)
+def test_each_map_is_of_its_own_image_and_network(saved, teacher, student, images, recipe):
+    mapped = [each for each in index(saved[0]) if each["looks"]]
+    rows = np.array([list(images[0].ids).index(each["id"]) for each in mapped])
+    (batch,) = context(saved[0], images, recipe, teacher, student).eval_loader(rows)
     for name, network in (("student", student), ("teacher", teacher.network)):
-        wanted = grad_cam(network, shown.images, shown.labels)
-        np.testing.assert_allclose([each["looks"][name] for each in looked], wanted, atol=1e-3)
-    assert any(each["looks"]["student"] != each["looks"]["teacher"] for each in looked)
+        expected = grad_cam(network, batch.images, batch.labels)
+        np.testing.assert_allclose([each["looks"][name] for each in mapped], expected, atol=1e-3)
+    assert any(each["looks"]["student"] != each["looks"]["teacher"] for each in mapped)
 
 
-def test_pooled_vectors_are_those_of_the_validation_images(taught, student, images, made, monkeypatch, tmp_path):
-    folder, said = taught
+def test_features_are_the_pooled_features_of_validation_images(saved, student, images, recipe, monkeypatch, tmp_path):
+    folder, student_predictions = saved
     with np.load(folder / "artifacts/features.npz") as features:
-        assert tuple(features["ids"]) == said["val"].ids
-        assert features["labels"].tolist() == said["val"].labels.tolist()
-        assert features["student"].shape == (len(said["val"]), 96)
-        assert features["teacher"].shape == (len(said["val"]), 192)
+        assert tuple(features["ids"]) == student_predictions["val"].ids
+        assert features["labels"].tolist() == student_predictions["val"].labels.tolist()
+        assert features["student"].shape == (len(student_predictions["val"]), 96)
+        assert features["teacher"].shape == (len(student_predictions["val"]), 192)
         assert features["teacher"].dtype == np.float16
-        # A linear classifier reads them: what they give is what the student answered.
+        # The student's linear classifier gives its logits from them.
         weight, bias = (value.detach().numpy() for value in student.network.fc.parameters())
-        np.testing.assert_allclose(features["student"] @ weight.T + bias, said["val"].logits, atol=2e-3)
+        np.testing.assert_allclose(features["student"] @ weight.T + bias, student_predictions["val"].logits, atol=2e-3)
     monkeypatch.setattr(artifacts, "FEATURES", 10)
-    kept(tmp_path, images, made, None, student)
+    save_artifacts(tmp_path, images, recipe, None, student)
     with np.load(tmp_path / "artifacts/features.npz") as features:
         assert len(set(features["ids"].tolist())) == 10
-        assert set(features["ids"].tolist()) < set(said["val"].ids)
+        assert set(features["ids"].tolist()) < set(student_predictions["val"].ids)
 
 
-def test_where_nobody_taught_there_are_the_students_own_maps_and_no_answers_of_a_teacher(
-    tmp_path, images, made, student
-):
-    said = kept(tmp_path, images, made, None, student)["val"]
+def test_without_a_teacher_there_are_maps_of_the_student_alone(tmp_path, images, recipe, student):
+    val = save_artifacts(tmp_path, images, recipe, None, student)["val"]
     assert not (tmp_path / "predictions").exists()
     assert all(set(each["looks"]) == {"student"} and each["part"] == "val" for each in index(tmp_path))
-    missed = {name for name, label in zip(said.ids, said.labels, strict=True) if said.classes[label] == "MEL"}
+    missed = {name for name, label in zip(val.ids, val.labels, strict=True) if val.classes[label] == "MEL"}
     assert {each["id"] for each in index(tmp_path)[: min(len(missed), artifacts.MELANOMAS)]} <= missed
     with np.load(tmp_path / "artifacts/features.npz") as features:
         assert set(features) == {"ids", "labels", "student"}

@@ -1,31 +1,24 @@
 import pytest
 
 from dspkd.errors import RunError
-from dspkd.recipes import schema
 from dspkd.runs.context import prepare
 from dspkd.runs.files import RunFiles
 from dspkd.training.progress import NullProgress
+from tiny_runs import recipe
 
 BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nmelanoma = ["MEL"]\n'
 
 
-def test_the_folder_keeps_the_class_map_and_refuses_another(lesions, tmp_path):
-    said = tmp_path / "map.toml"
-    said.write_text(BINARY)
-    wanted = schema.parse({
-        "name": "binary",
-        "data": {"path": str(lesions), "classes": str(said)},
-        "model": {"name": "tiny"},
-        "images": {"size": 32},
-        "machine": {"cache": "none"},
-        "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": [{"method": "labels"}]}],
-    })  # fmt: skip
+def test_the_class_map_is_copied_into_the_run_folder_and_must_not_change(lesions, tmp_path):
+    class_map = tmp_path / "map.toml"
+    class_map.write_text(BINARY)
+    binary = recipe(lesions, data={"path": str(lesions), "classes": str(class_map)}, machine={"cache": "none"})
     out = tmp_path / "run"
     out.mkdir()
-    assert prepare(wanted, RunFiles(out), NullProgress()).table.classes == ("other", "melanoma")
+    assert prepare(binary, RunFiles(out), NullProgress()).table.classes == ("other", "melanoma")
     assert (out / "classes.toml").read_text() == BINARY
-    prepare(wanted, RunFiles(out), NullProgress())
-    # Another order alone: labels and split would still agree, and the student's head would not.
-    said.write_text('[classes]\nmelanoma = ["MEL"]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\n')
-    with pytest.raises(RunError, match=r"classes\.toml: the class map has changed since this run began"):
-        prepare(wanted, RunFiles(out), NullProgress())
+    prepare(binary, RunFiles(out), NullProgress())
+    # Only the order differs: labels and split would still agree, the student's outputs would not.
+    class_map.write_text('[classes]\nmelanoma = ["MEL"]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\n')
+    with pytest.raises(RunError, match=r"classes\.toml: .*class map has changed.*another folder"):
+        prepare(binary, RunFiles(out), NullProgress())

@@ -8,8 +8,8 @@ from dspkd.data import loader
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.recipes import schema
 from dspkd.runs import build
-from dspkd.runs import train as run
 from dspkd.runs.explain import explain
+from tiny_runs import recipe, stage, trained
 
 FEATURES = [
     {"method": "labels", "options": {"class_weights": "inverse"}},
@@ -19,74 +19,61 @@ FEATURES = [
 LOGITS = [{"method": "labels", "weight": 0.5}, {"method": "kd", "weight": 2.0}]
 
 
-def made(lesions, teacher=None, **changes):
-    settings = {
-        "name": "dsp_kd",
-        "data": {"path": str(lesions)},
-        "model": {"name": "tiny"},
-        "images": {"size": 32},
+def recipe_for(lesions, teacher=None, **settings):
+    two_stages = {
         "train": {"batch_size": 32},
-        "stages": [
-            {"name": "features", "epochs": 1, "lr": 1e-3, "terms": FEATURES},
-            {"name": "logits", "epochs": 2, "lr": 1e-3, "terms": LOGITS},
-        ],
+        "stages": [stage("features", *FEATURES), stage("logits", *LOGITS, epochs=2)],
     }
     if teacher is not None:
-        settings["teacher"] = str(teacher)
-    return schema.parse({**settings, **changes})
-
-
-def trained(recipe, out):
-    run.train(recipe, out)
-    return out
+        two_stages["teacher"] = str(teacher)
+    return recipe(lesions, **{**two_stages, **settings})
 
 
 @pytest.fixture(scope="module")
 def teacher(lesions, tmp_path_factory):
-    one = [{"name": "labels", "epochs": 1, "lr": 1e-3, "terms": [{"method": "labels"}]}]
-    plain = made(lesions, model={"name": "tiny_wide"}, stages=one)
-    return trained(plain, tmp_path_factory.mktemp("runs") / "teacher")
+    wide = recipe(lesions, model={"name": "tiny_wide"}, train={"batch_size": 32})
+    return trained(wide, tmp_path_factory.mktemp("runs") / "teacher")
 
 
 @pytest.fixture(scope="module")
 def facts(lesions, teacher):
-    return explain(made(lesions, teacher))
+    return explain(recipe_for(lesions, teacher))
 
 
-def stage_anew(lesions, teacher, number):
-    """Return the first batch, and a stage's distiller as training makes it; its masks are the next random numbers."""
-    wanted = made(lesions, teacher)
-    dataset = build.load_data(wanted)
+def first_step(lesions, teacher, number):
+    """Return the first batch, and a stage's distiller as training builds it; its masks are the next random numbers."""
+    recipe = recipe_for(lesions, teacher)
+    dataset = build.load_data(recipe)
     table, split = dataset.table, dataset.split
     rows = split.rows("train")
     counts = tuple(int((table.labels[rows] == label).sum()) for label in range(len(table.classes)))
-    batches = loader.TrainBatches(table, rows, build.augmentation(wanted.images), batch_size=32)
+    batches = loader.TrainBatches(table, rows, build.augmentation(recipe.images), batch_size=32)
     batch = next(batches.epoch(0))
-    student = build.student(wanted.model, 8, seed=0)
-    taught = build.teacher([str(teacher)], table, split, torch.device("cpu"))
-    return batch, build.distiller(wanted.stages[number], student, taught, counts, seed=0, balance=0.0).train()
+    student = build.student(recipe.model, 8, seed=0)
+    frozen = build.teacher([str(teacher)], table, split, torch.device("cpu"))
+    return batch, build.distiller(recipe.stages[number], student, frozen, counts, seed=0, balance=0.0).train()
 
 
 def test_sizes_and_shapes_are_those_of_the_networks(lesions, teacher, facts):
-    wanted = made(lesions, teacher)
-    dataset = build.load_data(wanted)
-    assert (facts.digest, facts.batch_size) == (wanted.digest, 32)
+    recipe = recipe_for(lesions, teacher)
+    dataset = build.load_data(recipe)
+    assert (facts.digest, facts.batch_size) == (recipe.digest, 32)
     assert facts.images == len(dataset.split.rows("train"))
-    networks = {"tiny": build.student(wanted.model, 8, seed=0), "tiny_wide": build.trained(teacher)[0]}
-    for told in (facts.student, facts.teacher):
-        network = networks[told.name].eval()
-        assert told.parameters == sum(value.numel() for value in network.parameters())
-        answer = network(torch.rand(2, 3, 32, 32))
-        shapes = {**answer.maps, "pooled": answer.pooled, "logits": answer.logits}
-        assert told.shapes == {name: tuple(value.shape[1:]) for name, value in shapes.items()}
+    networks = {"tiny": build.student(recipe.model, 8, seed=0), "tiny_wide": build.trained(teacher)[0]}
+    for described in (facts.student, facts.teacher):
+        network = networks[described.name].eval()
+        assert described.parameters == sum(value.numel() for value in network.parameters())
+        output = network(torch.rand(2, 3, 32, 32))
+        shapes = {**output.maps, "pooled": output.pooled, "logits": output.logits}
+        assert described.shapes == {name: tuple(value.shape[1:]) for name, value in shapes.items()}
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_values_and_gradients_are_the_distillers_own_on_the_first_batch(lesions, teacher, facts, number):
-    told = facts.stages[number]
+def test_values_and_gradient_shares_are_those_of_the_distiller_on_the_first_batch(lesions, teacher, facts, number):
+    explained = facts.stages[number]
     norms = []
-    for term in told.terms:
-        batch, distiller = stage_anew(lesions, teacher, number)
+    for term in explained.terms:
+        batch, distiller = first_step(lesions, teacher, number)
         loss = distiller(batch)[term.name]
         loss.backward()
         assert term.value == pytest.approx(loss.item(), rel=1e-5)
@@ -94,12 +81,12 @@ def test_values_and_gradients_are_the_distillers_own_on_the_first_batch(lesions,
         norms.append(torch.cat(gradients).norm().item())
         assert term.weight == distiller.weights[term.name]
         assert term.parameters == sum(value.numel() for value in distiller.terms[term.name].parameters())
-    assert [term.gradient_share for term in told.terms] == pytest.approx([n / sum(norms) for n in norms], rel=1e-4)
-    assert sum(term.gradient_share for term in told.terms) == pytest.approx(1)
-    assert told.trained == facts.student.parameters + sum(term.parameters for term in told.terms)
+    assert [term.gradient_share for term in explained.terms] == pytest.approx([n / sum(norms) for n in norms], rel=1e-4)
+    assert sum(term.gradient_share for term in explained.terms) == pytest.approx(1)
+    assert explained.trained == facts.student.parameters + sum(term.parameters for term in explained.terms)
 
 
-def test_stages_are_told_in_order_and_only_the_first_has_layers_of_its_own(facts):
+def test_stages_are_in_order_and_feature_terms_alone_have_layers(facts):
     assert [(stage.name, stage.epochs) for stage in facts.stages] == [("features", 1), ("logits", 2)]
     assert [[term.name for term in stage.terms] for stage in facts.stages] == [
         ["labels", "hierarchical_fusion", "mgd"], ["labels", "kd"]
@@ -109,26 +96,26 @@ def test_stages_are_told_in_order_and_only_the_first_has_layers_of_its_own(facts
     ]  # fmt: skip
 
 
-def test_training_begins_with_these_very_values(lesions, teacher, tmp_path):
-    """Without masks, which each call draws afresh, an epoch of one step has the values that were foretold."""
+def test_training_starts_with_the_explained_values(lesions, teacher, tmp_path):
+    """Without random masks, an epoch of one step has exactly the explained values."""
     unmasked = [{**term, "options": {**term["options"], "mask_ratio": 0.0}} for term in FEATURES[1:]]
-    stage = {"name": "features", "epochs": 1, "lr": 1e-3, "terms": [FEATURES[0], *unmasked]}
-    one_step = made(lesions, teacher, train={"batch_size": 1000}, stages=[stage])
+    features = stage("features", FEATURES[0], *unmasked)
+    one_step = recipe_for(lesions, teacher, train={"batch_size": 1000}, stages=[features])
     out = trained(one_step, tmp_path / "run")
     (line,) = (out / "metrics.jsonl").read_text().splitlines()
     losses = json.loads(line)["train"]
-    told = {term.name: term.value for term in explain(one_step).stages[0].terms}
-    assert {"total": sum(told.values()), **told} == pytest.approx(losses, rel=1e-4)
+    values = {term.name: term.value for term in explain(one_step).stages[0].terms}
+    assert {"total": sum(values.values()), **values} == pytest.approx(losses, rel=1e-4)
 
 
-def test_nothing_is_trained_nothing_is_written_and_one_batch_is_decoded(lesions, teacher, facts, tmp_path, monkeypatch):
+def test_explaining_trains_and_writes_nothing_and_decodes_one_batch(lesions, teacher, facts, tmp_path, monkeypatch):
     students, decoded = [], []
     student, decode = build.student, loader.decode
     monkeypatch.setattr(build, "student", lambda *args, **kw: students.append(student(*args, **kw)) or students[-1])
     monkeypatch.setattr(loader, "decode", lambda path, **kw: decoded.append(path) or decode(path, **kw))
     monkeypatch.chdir(tmp_path)
     before = {path: path.read_bytes() for path in Path(teacher).rglob("*") if path.is_file()}
-    assert explain(made(lesions, teacher)) == facts
+    assert explain(recipe_for(lesions, teacher)) == facts
     initial = student(schema.ModelConfig(name="tiny"), 8, seed=0)
     (used,) = students
     assert all(torch.equal(value, dict(initial.named_parameters())[name]) for name, value in used.named_parameters())
@@ -137,32 +124,28 @@ def test_nothing_is_trained_nothing_is_written_and_one_batch_is_decoded(lesions,
     assert {path: path.read_bytes() for path in Path(teacher).rglob("*") if path.is_file()} == before
 
 
-def test_a_recipe_without_a_teacher_has_a_student_alone(lesions):
-    one = [{"name": "labels", "epochs": 1, "lr": 1e-3, "terms": [{"method": "labels"}]}]
-    told = explain(made(lesions, stages=one))
-    assert told.teacher is None
-    (term,) = told.stages[0].terms
+def test_a_recipe_without_a_teacher_is_explained(lesions):
+    facts = explain(recipe(lesions))
+    assert facts.teacher is None
+    (term,) = facts.stages[0].terms
     assert term.gradient_share == pytest.approx(1)
-    assert told.stages[0].trained == told.student.parameters
+    assert facts.stages[0].trained == facts.student.parameters
 
 
-def test_what_training_would_refuse_is_refused(lesions, teacher, tmp_path):
-    with pytest.raises(RecipeError, match="learns from a teacher"):
-        explain(made(lesions))
-    with pytest.raises(RunError, match="no finished run"):
-        explain(made(lesions, tmp_path))
-    with pytest.raises(DataError, match="no such file or folder"):
-        explain(made(tmp_path / "nowhere", teacher))
+def test_mistakes_are_refused_as_in_training(lesions, teacher, tmp_path):
+    with pytest.raises(RecipeError, match=r"stages\.0\..*teacher = "):
+        explain(recipe_for(lesions))
+    with pytest.raises(RunError, match=r"no finished run .*dspkd train"):
+        explain(recipe_for(lesions, tmp_path))
+    with pytest.raises(DataError, match="nowhere"):
+        explain(recipe_for(tmp_path / "nowhere", teacher))
     with pytest.raises(DataError, match=r"split\.file"):
-        explain(made(lesions, teacher, split={"seed": 5}))
+        explain(recipe_for(lesions, teacher, split={"seed": 5}))
 
 
-def test_a_term_that_trains_no_student_has_no_share_of_its_gradient(lesions, teacher):
+def test_a_term_that_does_not_train_the_student_has_no_gradient_share(lesions, teacher):
     head = [{"method": "ssd_kd", "options": {"trains": "teacher_head"}}, {"method": "eml"}]
-    both = [
-        {"name": "head", "epochs": 1, "lr": 1e-3, "terms": head, "teacher_lr": 1e-4},
-        {"name": "student", "epochs": 1, "lr": 1e-3, "terms": [{"method": "ssd_kd", "carry": True}]},
-    ]
-    first, second = explain(made(lesions, teacher, stages=both)).stages
+    both = [stage("head", *head, teacher_lr=1e-4), stage("student", {"method": "ssd_kd", "carry": True})]
+    first, second = explain(recipe_for(lesions, teacher, stages=both)).stages
     assert [term.gradient_share for term in first.terms] == [0, 1]
     assert [term.gradient_share for term in second.terms] == [1]

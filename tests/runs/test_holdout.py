@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,18 @@ from dspkd.runs import holdout
 from dspkd.runs.files import RunFiles
 
 SOURCE = Path(dspkd.__file__).parent
-UNSEALED = {
+ALLOWED = {
     "data/split.py": "counts images per class and part",
-    "runs/holdout.py": "opens the test part",
+    "runs/holdout.py": "returns the rows of the test set",
     "data/leakage.py": "counts test images whose lesion is in training",
-    "data/data_card.py": "counts whom the images show",
-    "data/audit/split_inflation.py": "makes throw-away splits of its own",
-    "runs/context.py": "decodes images beforehand, without labels",
-    "runs/build.py": "refuses a teacher that was trained on the lesions of the test part",
+    "data/data_card.py": "counts patients per set",
+    "data/audit/split_inflation.py": "makes temporary splits of its own",
+    "runs/context.py": "decodes images into the cache, without labels",
+    "runs/build.py": "refuses a teacher that was trained on lesions of the test set",
     "runs/plan.py": "counts images that will be decoded",
     "runs/evaluate.py": "evaluates train and val; test goes through evaluate_test",
 }
-"""Files that may name rows of any part, and what for; none of them but `sealed` judges a network by the test part."""
+"""Files that may read rows of any set, and why; none of them but `holdout` gives test rows for an evaluation."""
 
 
 def table():
@@ -46,45 +47,45 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_rows_of_the_test_part_are_refused_to_all_but_one():
+def test_split_rows_refuses_the_test_set():
     assert PARTS.rows("train").tolist() == [0, 1, 2, 3]
     assert PARTS.rows("val").tolist() == [4, 5]
     with pytest.raises(DataError, match=r"held out; .*evaluate_test"):
         PARTS.rows("test")
 
 
-def test_no_other_file_names_rows_of_the_test_part():
-    """`places` gives rows of any part: whoever calls it stands in the list above, with a reason."""
-    calling = {
+def test_only_listed_files_read_rows_of_the_test_set():
+    """`places` returns rows of any set: each file that calls it is listed above, with a reason."""
+    callers = {
         str(path.relative_to(SOURCE))
         for path in SOURCE.rglob("*.py")
         if re.search(r"\.places\(|\.parts == |holdout\.record\(", path.read_text(encoding="utf-8"))
     }
-    assert calling == set(UNSEALED)
-    opening = {
+    assert callers == set(ALLOWED)
+    evaluating = {
         str(path.relative_to(SOURCE)): path.read_text(encoding="utf-8").count("evaluate_test(")
         for path in SOURCE.rglob("*.py")
         if "evaluate_test(" in path.read_text(encoding="utf-8")
     }
-    assert opening == {"runs/holdout.py": 1, "runs/train.py": 1, "runs/evaluate.py": 1}
+    assert evaluating == {"runs/holdout.py": 1, "runs/train.py": 1, "runs/evaluate.py": 1}
 
 
-def test_an_opening_is_written_before_the_rows_are_given(run):
+def test_an_evaluation_is_recorded_and_the_test_rows_are_returned(run):
     assert holdout.evaluations(run) == []
     assert holdout.evaluate_test(PARTS, run, purpose="evaluate").tolist() == [6, 7]
-    (opening,) = holdout.evaluations(run)
-    assert (opening.purpose, opening.epochs, opening.images) == ("evaluate", 2, 2)
-    assert opening.model == hashlib.sha256(b"weights").hexdigest()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", opening.date)
+    (evaluation,) = holdout.evaluations(run)
+    assert (evaluation.purpose, evaluation.epochs, evaluation.images) == ("evaluate", 2, 2)
+    assert evaluation.model == hashlib.sha256(b"weights").hexdigest()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", evaluation.date)
 
 
-def test_each_evaluation_counts_but_training_that_is_resumed_counts_once(run):
+def test_each_evaluation_counts_and_a_resumed_training_counts_once(run):
     for _ in range(2):
         holdout.evaluate_test(PARTS, run, purpose=holdout.TRAINING)
     assert len(holdout.evaluations(run)) == 1
     for _ in range(2):
         holdout.evaluate_test(PARTS, run, purpose="evaluate")
-    assert [opening.purpose for opening in holdout.evaluations(run)] == ["train", "evaluate", "evaluate"]
+    assert [evaluation.purpose for evaluation in holdout.evaluations(run)] == ["train", "evaluate", "evaluate"]
     (run / "model.safetensors").write_bytes(b"other weights")
     holdout.evaluate_test(PARTS, run, purpose=holdout.TRAINING)
     assert len(holdout.evaluations(run)) == 4
@@ -101,32 +102,29 @@ def test_evaluations_before_the_last_epoch_or_of_other_weights_are_early(run):
     assert holdout.early(run, [first, last]) == [first, last]
 
 
-def test_what_cannot_be_counted_is_not_opened(run, tmp_path):
+def test_an_evaluation_that_cannot_be_recorded_is_refused(run, tmp_path):
     RunFiles(run).test_evaluations.mkdir()
-    with pytest.raises(RunError, match=r"test_evaluations\.jsonl: cannot be written to: .*it does not take place"):
+    with pytest.raises(RunError, match=r"test_evaluations\.jsonl: .*writable folder"):
         holdout.record(run, purpose="evaluate", images=2)
     (run / "model.safetensors").unlink()
     with pytest.raises(RunError, match="no trained weights"):
         holdout.evaluate_test(PARTS, run, purpose="evaluate")
 
 
-def test_a_broken_line_is_named(run):
+def test_a_damaged_line_is_named(run):
     holdout.evaluate_test(PARTS, run, purpose="evaluate")
     with RunFiles(run).test_evaluations.open("a") as file:
         file.write('{"date": "to')
-    with pytest.raises(RunError, match=r"test_evaluations\.jsonl, line 2: not a test-set evaluation"):
+    with pytest.raises(RunError, match=r"test_evaluations\.jsonl, line 2: "):
         holdout.evaluations(run)
 
 
-def test_test_images_are_known_again_in_another_table(run):
-    assert holdout.tested(run, table()) == 2
-    assert holdout.tested(run, table().take([0, 1, 6])) == 1
-    other = table()
-    assert (
-        holdout.tested(run, Table(other.classes, other.ids, other.paths, 1 - other.labels, other.groups, {}, Path()))
-        == 0
-    )
-    assert holdout.tested(run, Table(other.classes, other.ids, other.paths, other.labels, other.ids, {}, Path())) == 0
+def test_test_images_are_counted_in_another_table(run):
+    assert holdout.count_test_images(run, table()) == 2
+    assert holdout.count_test_images(run, table().take([0, 1, 6])) == 1
+    images = table()
+    assert holdout.count_test_images(run, replace(images, labels=1 - images.labels)) == 0
+    assert holdout.count_test_images(run, replace(images, groups=images.ids)) == 0
 
 
 def test_the_file_is_one_json_object_a_line(run):

@@ -4,40 +4,28 @@ import pytest
 
 from dspkd.cli.tables import print_plan
 from dspkd.data import read
-from dspkd.recipes import schema
 from dspkd.runs import plan as planning
-from dspkd.runs import train as run
 from dspkd.runtime.console import terminal
+from tiny_runs import LABELS, recipe, stage, trained
 
-LABELS = {"method": "labels"}
+IMAGES = {"size": 32, "randaugment": {"num_ops": 0}}
+TWO_VIEWS = {**IMAGES, "views": 2}
 KD = {"method": "kd"}
 
 
-def made(lesions, **changes):
-    settings = {
-        "name": "planned",
-        "data": {"path": str(lesions)},
-        "model": {"name": "tiny"},
-        "images": {"size": 32, "randaugment": {"num_ops": 0}},
-        "train": {"batch_size": 16},
-        "stages": [
-            {"name": "first", "epochs": 3, "lr": 1e-3, "terms": [LABELS]},
-            {"name": "second", "epochs": 2, "lr": 1e-3, "terms": [LABELS, KD]},
-        ],
-    }
-    return schema.parse({**settings, **changes})
+def recipe_for(lesions, **settings):
+    two_stages = [stage("first", epochs=3), stage("second", LABELS, KD, epochs=2)]
+    return recipe(lesions, **{"images": IMAGES, "stages": two_stages, **settings})
 
 
 @pytest.fixture(scope="module")
 def teacher(lesions, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "teacher"
-    stages = [{"name": "labels", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}]
-    run.train(made(lesions, model={"name": "tiny_wide"}, stages=stages), out)
-    return str(out)
+    return str(trained(recipe(lesions, model={"name": "tiny_wide"}, images=IMAGES), out))
 
 
-def sleeping(monkeypatch, seconds):
-    """Let a clock stand still but where a phase of the step moves it."""
+def fake_clock(monkeypatch, seconds):
+    """Replace the clock by one that only advances in calls of the patched functions, by their `seconds`."""
     now = [0.0]
     monkeypatch.setattr(planning, "_now", lambda device: now[0])
 
@@ -53,73 +41,70 @@ def sleeping(monkeypatch, seconds):
     return spend
 
 
-def test_each_phase_of_a_step_is_charged_to_its_own_column(lesions, teacher, monkeypatch):
-    spend = sleeping(monkeypatch, {"__getitem__": 1.0, "answer": 10.0, "forward": 100.0, "update": 1000.0})
+def test_each_phase_of_a_step_is_timed_separately(lesions, teacher, monkeypatch):
+    spend = fake_clock(monkeypatch, {"__getitem__": 1.0, "answer": 10.0, "forward": 100.0, "update": 1000.0})
     spend(planning.loop, "update")
     spend(planning.Distiller, "forward")
     spend(planning.build.FrozenTeacher, "answer")
-    found = planning.plan(made(lesions, teacher=teacher))
-    first, second = found.stages
+    plan = planning.plan(recipe_for(lesions, teacher=teacher))
+    first, second = plan.stages
     assert (first.teaching, first.learning, first.updating) == (0, 100, 1000)
     assert (second.teaching, second.learning, second.updating) == (10, 100, 1000)
     assert first.seconds == 3 * first.steps * 1100
-    assert found.teacher_outputs == planning.CacheEstimate()
-    trained = first.seconds + second.seconds + 5 * found.validation
-    assert found.seconds == pytest.approx(found.images.seconds + trained)
+    assert plan.teacher_outputs == planning.CacheEstimate()
+    trained = first.seconds + second.seconds + 5 * plan.validation
+    assert plan.seconds == pytest.approx(plan.images.seconds + trained)
 
 
-def test_with_a_bank_the_teacher_is_asked_once_before_training(lesions, teacher, monkeypatch):
-    spend = sleeping(monkeypatch, {"answer": 10.0})
+def test_cached_teacher_outputs_are_timed_once_before_training(lesions, teacher, monkeypatch):
+    spend = fake_clock(monkeypatch, {"answer": 10.0})
     spend(planning.build.FrozenTeacher, "answer")
-    images = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
-    found = planning.plan(made(lesions, teacher=teacher, images=images))
-    assert [stage.teaching for stage in found.stages] == [0, 0]
-    shown = found.stages[0].steps * 16
-    answers = found.teacher_outputs
-    assert shown < answers.count <= 2 * (shown + 16)
-    assert answers.seconds == pytest.approx(answers.count / 16 * 10)
-    assert found.seconds > answers.seconds
+    plan = planning.plan(recipe_for(lesions, teacher=teacher, images=TWO_VIEWS))
+    assert [stage.teaching for stage in plan.stages] == [0, 0]
+    images = plan.stages[0].steps * 16
+    outputs = plan.teacher_outputs
+    assert images < outputs.count <= 2 * (images + 16)
+    assert outputs.seconds == pytest.approx(outputs.count / 16 * 10)
+    assert plan.seconds > outputs.seconds
 
 
-def test_it_foresees_the_bytes_and_images_that_a_run_then_keeps(lesions, teacher, tmp_path):
+def test_estimated_bytes_and_images_are_those_that_a_run_caches(lesions, teacher, tmp_path):
     features = {"method": "mgd", "weight": 1e-3, "options": {"hidden": 8}}
-    stages = [{"name": "both", "epochs": 2, "lr": 1e-3, "terms": [LABELS, features, {"method": "mlld"}]}]
-    images = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
-    train = {"batch_size": 16, "balance": 1.0}  # images are repeated, and decoded once all the same
-    cache = {"cache": str(tmp_path / "kept")}
-    wanted = made(lesions, teacher=teacher, stages=stages, images=images, train=train, machine=cache)
-    found = planning.plan(wanted)
-    assert not (tmp_path / "kept").exists()
-    run.train(wanted, tmp_path / "run")
-    kept = {path: path.stat().st_size for path in (tmp_path / "kept").rglob("arrays.bin")}
-    assert sum(size for path, size in kept.items() if path.parts[-3] == "kept") == pytest.approx(found.images.nbytes)
-    assert sum(size for path, size in kept.items() if path.parts[-3] != "kept") == found.teacher_outputs.nbytes
-    assert found.images.count == len(read("auto", lesions))
-    assert found.images.seconds > 0
+    stages = [stage("both", LABELS, features, {"method": "mlld"}, epochs=2)]
+    train = {"batch_size": 16, "balance": 1.0}  # images are repeated, and decoded once nevertheless
+    machine = {"cache": str(tmp_path / "cache")}
+    both = recipe_for(lesions, teacher=teacher, stages=stages, images=TWO_VIEWS, train=train, machine=machine)
+    plan = planning.plan(both)
+    assert not (tmp_path / "cache").exists()
+    trained(both, tmp_path / "run")
+    cached = {path: path.stat().st_size for path in (tmp_path / "cache").rglob("arrays.bin")}
+    assert sum(size for path, size in cached.items() if path.parts[-3] == "cache") == pytest.approx(plan.images.nbytes)
+    assert sum(size for path, size in cached.items() if path.parts[-3] != "cache") == plan.teacher_outputs.nbytes
+    assert plan.images.count == len(read("auto", lesions))
+    assert plan.images.seconds > 0
 
 
-def test_what_is_not_kept_is_not_counted_as_done_once(lesions, teacher):
-    found = planning.plan(made(lesions, teacher=teacher, machine={"cache": "none"}))
-    assert found.images == found.teacher_outputs == planning.CacheEstimate()
-    assert found.stages[0].loading > 0
+def test_without_a_cache_nothing_is_estimated_for_it(lesions, teacher):
+    plan = planning.plan(recipe_for(lesions, teacher=teacher, machine={"cache": "none"}))
+    assert plan.images == plan.teacher_outputs == planning.CacheEstimate()
+    assert plan.stages[0].loading > 0
 
 
-def test_a_teacher_that_learns_is_part_of_learning(lesions, teacher):
-    mutual = {"name": "mutual", "epochs": 1, "lr": 1e-3, "teacher_lr": 1e-4, "terms": [LABELS, {"method": "eml"}]}
-    (stage,) = planning.plan(made(lesions, teacher=teacher, stages=[mutual])).stages
-    assert stage.teaching < stage.learning / 10
-    assert stage.learning > 0
+def test_a_trainable_teacher_is_timed_as_learning(lesions, teacher):
+    mutual = stage("mutual", LABELS, {"method": "eml"}, teacher_lr=1e-4)
+    (timed,) = planning.plan(recipe_for(lesions, teacher=teacher, stages=[mutual])).stages
+    assert timed.teaching < timed.learning / 10
+    assert timed.learning > 0
 
 
-def test_it_keeps_nothing_and_prints_what_it_measured(lesions, teacher, tmp_path, monkeypatch, capsys):
+def test_planning_saves_nothing_and_its_figures_are_printed(lesions, teacher, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    images = {"size": 32, "randaugment": {"num_ops": 0}, "views": 2}
-    print_plan(terminal(), planning.plan(made(lesions, teacher=teacher, images=images)))
+    print_plan(terminal(), planning.plan(recipe_for(lesions, teacher=teacher, images=TWO_VIEWS)))
     assert list(tmp_path.iterdir()) == []
-    shown = capsys.readouterr().out
-    assert "0 loader processes" in shown
-    assert "milliseconds a step" in shown
-    assert re.search(r"decode images, [\d,]+ images: \d+ s, [\d.]+ MB", shown)
-    assert re.search(r"teacher outputs, [\d,]+ images: \d+ s, [\d.]+ kB", shown)
-    assert "expected in total" in shown
+    printed = capsys.readouterr().out
+    assert "0 loader processes" in printed
+    assert "milliseconds a step" in printed
+    assert re.search(r"decode images\D*[\d,]+\D.*\d+ s, [\d.]+ MB", printed)
+    assert re.search(r"teacher\D*[\d,]+\D.*\d+ s, [\d.]+ kB", printed)
+    assert "expected in total" in printed

@@ -1,11 +1,10 @@
-"""Runs with a cache: the same training as with the live teacher, asked once, by runs of every seed."""
+"""Runs with cached teacher outputs: the same training as with the teacher itself, computed once for all seeds."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from dspkd import data
 from dspkd.data.loader import TrainBatches
@@ -15,192 +14,172 @@ from dspkd.runs import build
 from dspkd.runs import train as run
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
+from tiny_runs import FUSION, IMAGES, LABELS, Killed, recipe, stage, weights
 
-LABELS = {"method": "labels"}
-FUSION = {"method": "hierarchical_fusion", "weight": 1e-3, "options": {"width": 8, "hidden": 8}}
-FEATURES = {"name": "features", "epochs": 2, "lr": 3e-3, "terms": [LABELS, FUSION]}
-LOGITS = {"name": "logits", "epochs": 2, "lr": 1e-3, "terms": [LABELS, {"method": "normkd"}]}
+FEATURES = stage("features", LABELS, FUSION, epochs=2, lr=3e-3)
+LOGITS = stage("logits", LABELS, {"method": "normkd"}, epochs=2)
 
 
-def recipe_for(lesions, **changes):
-    settings = {
-        "name": "cached",
-        "data": {"path": str(lesions)},
-        "model": {"name": "tiny"},
-        "images": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2},
+def recipe_for(lesions, **settings):
+    cached = {
+        "images": {**IMAGES, "views": 2},
         "teacher_cache": {"maps": "float32"},
         "train": {"batch_size": 16, "balance": 0.5},
         "stages": [FEATURES, LOGITS],
     }
-    return schema.parse({**settings, **changes})
+    return recipe(lesions, **{**cached, **settings})
 
 
 @pytest.fixture(scope="module")
 def teacher(lesions, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "teacher"
-    labels = {"name": "labels", "epochs": 1, "lr": 3e-3, "terms": [LABELS]}
-    images = {"size": 32, "randaugment": {"num_ops": 1}}
-    run.train(recipe_for(lesions, model={"name": "tiny_wide"}, stages=[labels], images=images), out)
+    labels = stage("labels", lr=3e-3)
+    run.train(recipe_for(lesions, model={"name": "tiny_wide"}, stages=[labels], images=IMAGES), out)
     return out
 
 
 @pytest.fixture
-def cached(tmp_path):
+def machine(tmp_path):
     return {"cache": str(tmp_path / "cache")}
 
 
-def weights(out):
-    return load_file(out / "model.safetensors")
-
-
-def count_answers(monkeypatch):
-    """Return a list that grows by the number of images of each batch that a live teacher answers for training."""
-    answered = []
-    monkeypatch.setattr(run.artifacts, "keep", lambda *_: None)  # it asks about the images that judge
+def count_teacher_images(monkeypatch):
+    """Return a list of the sizes of all batches for which the teacher computes outputs in training."""
+    computed = []
+    monkeypatch.setattr(run.artifacts, "keep", lambda *_: None)  # it predicts on validation and test set
     answer = FrozenTeacher.answer
-    monkeypatch.setattr(FrozenTeacher, "answer", lambda self, batch: answered.append(len(batch)) or answer(self, batch))
-    return answered
+    monkeypatch.setattr(FrozenTeacher, "answer", lambda self, batch: computed.append(len(batch)) or answer(self, batch))
+    return computed
 
 
 class Notes(NullProgress):
     def __init__(self):
-        self.notes, self.seen = [], []
+        self.notes, self.prepared = [], []
 
     def note(self, text):
         self.notes.append(text)
 
     def prepare(self, what, done, of):
-        self.seen.append((what, done, of))
+        self.prepared.append((what, done, of))
 
 
-def live_instead_of_banked(monkeypatch):
-    monkeypatch.setattr(run.teacher_cache, "wanted", lambda recipe: False)
+def disable_cache(monkeypatch):
+    monkeypatch.setattr(run.teacher_cache, "is_used", lambda recipe: False)
 
 
-def same(one, other):
+def equal(one, other):
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-ROTATED = {"name": "rotated", "epochs": 1, "lr": 1e-3, "terms": [LABELS, {"method": "ssd_kd"}]}
-STRONG = {"name": "strong_aug", "epochs": 1, "lr": 1e-3, "terms": [LABELS, {"method": "mlld"}]}
+ROTATED = stage("rotated", LABELS, {"method": "ssd_kd"})
+STRONG = stage("strong_aug", LABELS, {"method": "mlld"})
 
 
-@pytest.mark.parametrize("stages", [[FEATURES, LOGITS], [ROTATED, STRONG]], ids=["dsp_kd", "made images"])
-def test_bank_and_live_teacher_give_the_same_training_bit_for_bit_in_float32(
-    lesions, teacher, tmp_path, cached, monkeypatch, stages
-):
-    made = recipe_for(lesions, teacher=str(teacher), machine=cached, stages=stages)
-    run.train(made, tmp_path / "cached")
-    live_instead_of_banked(monkeypatch)
-    run.train(made, tmp_path / "live")
-    assert same(weights(tmp_path / "cached"), weights(tmp_path / "live"))
-    first, second = ((tmp_path / name / "predictions" / "test.csv").read_text() for name in ("cached", "live"))
+@pytest.mark.parametrize("stages", [[FEATURES, LOGITS], [ROTATED, STRONG]], ids=["dsp_kd", "derived views"])
+def test_in_float32_training_with_the_cache_is_bit_identical(lesions, teacher, tmp_path, machine, monkeypatch, stages):
+    recipe = recipe_for(lesions, teacher=str(teacher), machine=machine, stages=stages)
+    run.train(recipe, tmp_path / "cached")
+    disable_cache(monkeypatch)
+    run.train(recipe, tmp_path / "uncached")
+    assert equal(weights(tmp_path / "cached"), weights(tmp_path / "uncached"))
+    first, second = ((tmp_path / name / "predictions" / "test.csv").read_text() for name in ("cached", "uncached"))
     assert first == second
 
 
-def test_in_float16_the_training_is_the_same_within_rounding(lesions, teacher, tmp_path, cached, monkeypatch):
+def test_in_float16_training_with_the_cache_is_equal_within_rounding(lesions, teacher, tmp_path, machine, monkeypatch):
     one = {**FEATURES, "epochs": 1}
-    made = recipe_for(lesions, teacher=str(teacher), machine=cached, stages=[one], teacher_cache={"maps": "float16"})
-    run.train(made, tmp_path / "cached")
-    live_instead_of_banked(monkeypatch)
-    run.train(made, tmp_path / "live")
-    assert not same(weights(tmp_path / "cached"), weights(tmp_path / "live"))
+    recipe = recipe_for(lesions, teacher=str(teacher), machine=machine, stages=[one], teacher_cache={"maps": "float16"})
+    run.train(recipe, tmp_path / "cached")
+    disable_cache(monkeypatch)
+    run.train(recipe, tmp_path / "uncached")
+    assert not equal(weights(tmp_path / "cached"), weights(tmp_path / "uncached"))
     for name, value in weights(tmp_path / "cached").items():
         # float16 has 11 bits; AdamW's first steps turn the sign of a tiny gradient into a whole step of 3e-3.
-        torch.testing.assert_close(value, weights(tmp_path / "live")[name], rtol=0, atol=0.02)
+        torch.testing.assert_close(value, weights(tmp_path / "uncached")[name], rtol=0, atol=0.02)
 
 
-def test_the_teacher_is_asked_about_each_image_once_whatever_the_seed_and_the_method(
-    lesions, teacher, tmp_path, cached, monkeypatch
-):
-    answered = count_answers(monkeypatch)
+def test_teacher_outputs_are_computed_once_for_all_seeds_and_methods(lesions, teacher, tmp_path, machine, monkeypatch):
+    computed = count_teacher_images(monkeypatch)
     images = sum(row.endswith(",train") for row in (teacher / "split.csv").read_text().splitlines())
-    made = recipe_for(lesions, teacher=str(teacher), machine=cached)
-    run.train(made, tmp_path / "first")
-    asked = sum(answered)
-    assert images < asked <= 2 * images + 2 + 16 + 2 * 2  # both views of nearly all, one padded batch, two of a trial
-    answered.clear()
+    recipe = recipe_for(lesions, teacher=str(teacher), machine=machine)
+    run.train(recipe, tmp_path / "first")
+    first = sum(computed)
+    assert images < first <= 2 * images + 2 + 16 + 2 * 2  # two views of nearly all, a padded batch, two of a trial
+    computed.clear()
     for seed in (1, 2):
-        run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, seed=seed), tmp_path / f"seed{seed}")
-    assert sum(answered) < asked / 2  # only views that the first run's epochs did not happen to show
-    answered.clear()
+        run.train(recipe_for(lesions, teacher=str(teacher), machine=machine, seed=seed), tmp_path / f"seed{seed}")
+    assert sum(computed) < first / 2  # only views that did not occur in the first run's epochs
+    computed.clear()
     kd = [{**LOGITS, "epochs": 4, "terms": [{"method": "kd"}]}]
-    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, stages=kd), tmp_path / "kd")
-    assert sum(answered) == 2  # the trial that finds out what the terms read
-    told = [json.loads(line) for path in tmp_path.rglob("spent.jsonl") for line in path.read_text().splitlines()]
-    assert sum(line["views"] for line in told) >= images
-    spent = json.loads((tmp_path / "kd" / "result.json").read_text())[
-        "teacher_cache"
-    ]  # charged with what others waited for
+    run.train(recipe_for(lesions, teacher=str(teacher), machine=machine, stages=kd), tmp_path / "kd")
+    assert sum(computed) == 2  # the trial that finds the fields that terms read
+    records = [json.loads(line) for path in tmp_path.rglob("spent.jsonl") for line in path.read_text().splitlines()]
+    assert sum(line["views"] for line in records) >= images
+    # This run reads outputs that others computed, and records their cost all the same.
+    cost = json.loads((tmp_path / "kd" / "result.json").read_text())["teacher_cache"]
     for key in ("seconds", "cpu_seconds"):
-        rate = sum(line[key] for line in told) / sum(line["views"] for line in told)
-        assert spent[key] == pytest.approx(spent["views"] * rate, abs=0.051)
-    assert spent["seconds"] > 0
+        rate = sum(line[key] for line in records) / sum(line["views"] for line in records)
+        assert cost[key] == pytest.approx(cost["views"] * rate, abs=0.051)
+    assert cost["seconds"] > 0
 
 
-def test_runs_with_a_bank_differ_by_seed_in_order_but_not_in_images(lesions, cached):
+def test_with_fixed_views_seeds_differ_in_order_but_not_in_images(lesions, machine):
     table = data.load_table(lesions)
-    shown = []
+    epochs = []
     for seed in (0, 1):
         batches = TrainBatches(
             table, np.arange(48), build.augmentation(schema.ImagesConfig(size=32)), batch_size=48, seed=seed, views=3
         )
         (batch,) = batches.epoch(4)
         assert set(batch.views.tolist()) == {1}
-        shown.append(batch)
-    assert not torch.equal(shown[0].index, shown[1].index)
-    first, second = (batch.images[batch.index.argsort()] for batch in shown)
+        epochs.append(batch)
+    assert not torch.equal(epochs[0].index, epochs[1].index)
+    first, second = (batch.images[batch.index.argsort()] for batch in epochs)
     assert torch.equal(first, second)
 
 
-def test_it_says_what_it_will_store_and_how_it_goes(lesions, teacher, tmp_path, cached):
+def test_filling_the_cache_reports_fields_size_and_progress(lesions, teacher, tmp_path, machine):
     listener = Notes()
-    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "run", listener)
-    (note,) = [note for note in listener.notes if "caching" in note]
-    assert "keeping last, logits" in note
+    run.train(recipe_for(lesions, teacher=str(teacher), machine=machine), tmp_path / "run", listener)
+    (note,) = [note for note in listener.notes if "last, logits" in note]
     assert "MB" in note or "kB" in note
-    done = [(done, of) for what, done, of in listener.seen if what == "caching outputs of tiny_wide"]
-    assert done[-1][0] == done[-1][1]
+    progress = [(done, of) for what, done, of in listener.prepared if "tiny_wide" in what]
+    assert progress[-1][0] == progress[-1][1]
     listener = Notes()
-    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached), tmp_path / "again", listener)
-    assert not any("caching" in note for note in listener.notes)
+    run.train(recipe_for(lesions, teacher=str(teacher), machine=machine), tmp_path / "again", listener)
+    assert not any("last, logits" in note for note in listener.notes)
 
 
-class Killed(BaseException):
-    pass
-
-
-class Killer(NullProgress):
+class KilledWhileFilling(NullProgress):
     def prepare(self, what, done, of):
-        if "caching" in what and done > of // 2:
+        if "tiny_wide" in what and done > of // 2:
             raise Killed
 
 
-def test_filling_goes_on_where_it_was_killed(lesions, teacher, tmp_path, cached, monkeypatch):
-    made = recipe_for(lesions, teacher=str(teacher), machine=cached)
-    answered = count_answers(monkeypatch)
+def test_filling_continues_where_it_was_killed(lesions, teacher, tmp_path, machine, monkeypatch):
+    recipe = recipe_for(lesions, teacher=str(teacher), machine=machine)
+    computed = count_teacher_images(monkeypatch)
     with pytest.raises(Killed):
-        run.train(made, tmp_path / "run", Killer())
-    before = sum(answered)
-    answered.clear()
-    run.train(made, tmp_path / "run")
-    rest = sum(answered)
-    answered.clear()
+        run.train(recipe, tmp_path / "run", KilledWhileFilling())
+    before = sum(computed)
+    computed.clear()
+    run.train(recipe, tmp_path / "run")
+    rest = sum(computed)
+    computed.clear()
     run.train(recipe_for(lesions, teacher=str(teacher), machine={"cache": str(tmp_path / "new")}), tmp_path / "whole")
-    assert before + rest <= sum(answered) + 16 + 2
-    assert rest < sum(answered) * 2 / 3
-    assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+    assert before + rest <= sum(computed) + 16 + 2
+    assert rest < sum(computed) * 2 / 3
+    assert equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
-def test_other_weights_another_transform_or_another_image_are_never_answered_from_the_bank(
-    lesions, teacher, tmp_path, cached, monkeypatch
+def test_other_weights_and_other_transforms_are_not_read_from_the_cache(
+    lesions, teacher, tmp_path, machine, monkeypatch
 ):
     one = [{**LOGITS, "epochs": 1}]
-    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, stages=one), tmp_path / "first")
-    answered = count_answers(monkeypatch)
+    run.train(recipe_for(lesions, teacher=str(teacher), machine=machine, stages=one), tmp_path / "first")
+    computed = count_teacher_images(monkeypatch)
     other = tmp_path / "other"
-    labels = {"name": "labels", "epochs": 1, "lr": 1e-3, "terms": [LABELS]}
-    run.train(recipe_for(lesions, model={"name": "tiny_wide"}, stages=[labels]), other)
+    run.train(recipe_for(lesions, model={"name": "tiny_wide"}, stages=[stage("labels")]), other)
     for n, changes in enumerate(
         [
             {"teacher": str(other)},
@@ -210,40 +189,42 @@ def test_other_weights_another_transform_or_another_image_are_never_answered_fro
             {"images": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "erasing": 0.5}},
         ]
     ):
-        answered.clear()
-        settings = {"teacher": str(teacher), "machine": cached, "stages": one, **changes}
+        computed.clear()
+        settings = {"teacher": str(teacher), "machine": machine, "stages": one, **changes}
         run.train(recipe_for(lesions, **settings), tmp_path / f"changed{n}")
-        assert sum(answered) > 100, changes
-    # A teacher is refused where other artefacts are taken out, so these are looked at where the cache's name is made.
-    said = [build.augmentation(schema.ImagesConfig(artefacts=removed)).about for removed in ((), ("colour_constancy",))]
-    assert said[0] != said[1]
+        assert sum(computed) > 100, changes
+    # A teacher with other artefacts removed is refused, so these are compared in the key of the cache.
+    about = [
+        build.augmentation(schema.ImagesConfig(artefacts=removed)).about for removed in ((), ("colour_constancy",))
+    ]
+    assert about[0] != about[1]
 
 
-def test_a_bank_needs_a_folder(lesions, teacher, tmp_path):
-    made = recipe_for(lesions, teacher=str(teacher), machine={"cache": "none"})
+def test_a_cache_needs_a_folder(lesions, teacher, tmp_path):
+    recipe = recipe_for(lesions, teacher=str(teacher), machine={"cache": "none"})
     with pytest.raises(RecipeError, match=r'machine\.cache = "none"'):
-        run.train(made, tmp_path / "run")
+        run.train(recipe, tmp_path / "run")
 
 
-def test_a_copy_of_the_teacher_may_learn_where_views_are_fixed(lesions, teacher, tmp_path, cached):
-    mutual = {"name": "mutual", "epochs": 1, "lr": 1e-3, "teacher_lr": 1e-4, "terms": [LABELS, {"method": "eml"}]}
-    run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, stages=[mutual, LOGITS]), tmp_path / "run")
+def test_a_trainable_copy_of_the_teacher_works_with_fixed_views(lesions, teacher, tmp_path, machine):
+    mutual = stage("mutual", LABELS, {"method": "eml"}, teacher_lr=1e-4)
+    run.train(recipe_for(lesions, teacher=str(teacher), machine=machine, stages=[mutual, LOGITS]), tmp_path / "run")
     assert (tmp_path / "run" / "result.json").exists()
 
 
-def test_a_damaged_bank_stops_the_run_and_says_what_to_delete(lesions, teacher, tmp_path, cached):
-    made = recipe_for(lesions, teacher=str(teacher), machine=cached)
-    run.train(made, tmp_path / "first")
+def test_a_damaged_cache_stops_the_run_and_names_the_folder_to_delete(lesions, teacher, tmp_path, machine):
+    recipe = recipe_for(lesions, teacher=str(teacher), machine=machine)
+    run.train(recipe, tmp_path / "first")
     (arrays,) = (tmp_path / "cache").glob("teacher-*/logits-float32/arrays.bin")
     content = bytearray(arrays.read_bytes())
     content[100] ^= 1
     arrays.write_bytes(content)
-    with pytest.raises(DataError, match=r"is damaged .* delete this folder"):
-        run.train(made, tmp_path / "second")
+    with pytest.raises(DataError, match=r"logits-float32: .*damaged .*delete this folder"):
+        run.train(recipe, tmp_path / "second")
 
 
-def test_images_made_from_others_are_asked_about_also_where_the_others_were(lesions, teacher, tmp_path, cached):
+def test_outputs_for_derived_views_are_added_to_a_filled_cache(lesions, teacher, tmp_path, machine):
     kd = {**ROTATED, "name": "kd", "terms": [LABELS, {"method": "kd"}]}
-    for name, stage in (("plain", kd), ("rotated", ROTATED), ("strong_aug", STRONG)):
-        run.train(recipe_for(lesions, teacher=str(teacher), machine=cached, stages=[stage]), tmp_path / name)
+    for name, only in (("plain", kd), ("rotated", ROTATED), ("strong_aug", STRONG)):
+        run.train(recipe_for(lesions, teacher=str(teacher), machine=machine, stages=[only]), tmp_path / name)
         assert (tmp_path / name / "result.json").exists()

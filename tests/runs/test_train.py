@@ -1,4 +1,4 @@
-"""A run, end to end on synthetic lesions: the hand-over between stages, and the folder."""
+"""A run end to end on synthetic lesions: its folder, and what one stage passes to the next."""
 
 import json
 import shutil
@@ -6,7 +6,6 @@ import shutil
 import pytest
 import torch
 
-from distilled import LABELS, dsp_kd_recipe, teacher_recipe, weights, written
 from dspkd.data.loader import TrainBatches
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.evaluation.predictions import Predictions
@@ -17,13 +16,12 @@ from dspkd.runs import train as run
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
+from tiny_runs import dsp_kd_recipe, stage, teacher_recipe, trained, weights, write_recipe
 
 
 @pytest.fixture(scope="module")
 def teacher(lesions, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "teacher"
-    run.train(teacher_recipe(lesions), out)
-    return out
+    return trained(teacher_recipe(lesions), tmp_path_factory.mktemp("runs") / "teacher")
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +31,14 @@ def finished(lesions, teacher, tmp_path_factory):
     return out
 
 
-def test_a_finished_folder_describes_itself(finished):
+def test_a_finished_run_folder_describes_itself(finished):
     result = json.loads((finished / "result.json").read_text())
     data = json.loads((finished / "data.json").read_text())
     assert [stage["name"] for stage in result["stages"]] == ["features", "logits"]
-    (opening,) = holdout.evaluations(finished)
+    (evaluation,) = holdout.evaluations(finished)
     assert result["test_evaluations"] == 1
-    assert (opening.purpose, opening.epochs) == ("train", 4)
-    assert holdout.early(finished, [opening]) == []
+    assert (evaluation.purpose, evaluation.epochs) == ("train", 4)
+    assert holdout.early(finished, [evaluation]) == []
     assert result["teacher_cache"] is None
     assert result["cpu_seconds"] == pytest.approx(sum(stage["cpu_seconds"] for stage in result["stages"]), abs=0.2)
     assert result["cpu_seconds"] > 0
@@ -54,7 +52,7 @@ def test_a_finished_folder_describes_itself(finished):
     assert "synthetic" in (finished / "report.html").read_text()
 
 
-def test_the_deployed_student_is_the_bare_network(finished):
+def test_saved_weights_are_of_the_student_without_terms(finished):
     network = build.trained(finished)[0]
     assert set(weights(finished)) == set(network.network.state_dict())
     assert not any("term" in name or "generate" in name for name in weights(finished))
@@ -62,11 +60,11 @@ def test_the_deployed_student_is_the_bare_network(finished):
     assert result["parameters"] == sum(value.numel() for value in network.parameters())
 
 
-def test_each_part_is_predicted_once_and_by_nobody_elses_images(finished):
+def test_each_part_is_predicted_once_and_completely(finished):
     parts = {row.split(",")[0]: row.rsplit(",", 1)[1] for row in (finished / "split.csv").read_text().splitlines()[1:]}
     for part in ("val", "test"):
-        said = Predictions.load(finished / "predictions" / f"{part}.csv")
-        assert set(said.ids) == {name for name, where in parts.items() if where == part}
+        predictions = Predictions.load(finished / "predictions" / f"{part}.csv")
+        assert set(predictions.ids) == {name for name, where in parts.items() if where == part}
 
 
 def test_stage_two_starts_from_the_best_student_of_stage_one(lesions, teacher, tmp_path, monkeypatch):
@@ -87,7 +85,7 @@ def test_stage_two_starts_from_the_best_student_of_stage_one(lesions, teacher, t
         assert torch.equal(weights(tmp_path / "run")[name.removeprefix("network.")], value), name
 
 
-def test_a_stage_may_start_from_the_initial_student(lesions, teacher, tmp_path, monkeypatch):
+def test_a_stage_may_start_from_initial_weights(lesions, teacher, tmp_path, monkeypatch):
     started = []
     fit = run.loop.fit
 
@@ -96,8 +94,8 @@ def test_a_stage_may_start_from_the_initial_student(lesions, teacher, tmp_path, 
         return fit(stage, distiller, *rest, **settings)
 
     monkeypatch.setattr(run.loop, "fit", spy)
-    made = schema.load(written(tmp_path, dsp_kd_recipe(lesions, teacher)), ["stages.1.start='initial'"])
-    run.train(made, tmp_path / "run")
+    from_initial = schema.load(write_recipe(tmp_path, dsp_kd_recipe(lesions, teacher)), ["stages.1.start='initial'"])
+    run.train(from_initial, tmp_path / "run")
     for name, value in started[0].items():
         assert torch.equal(started[1][name], value), name
 
@@ -110,26 +108,23 @@ def test_a_finished_run_is_not_trained_again(lesions, finished, teacher):
 
 
 def test_a_folder_of_another_recipe_or_of_something_else_is_refused(lesions, finished, teacher, tmp_path):
-    with pytest.raises(RunError, match=r"holds a run of recipe \w+ \(dsp_kd\).*another --out"):
+    with pytest.raises(RunError, match=r"dsp_kd: .* \(dsp_kd\).*another --out"):
         run.train(dsp_kd_recipe(lesions, teacher, seed=1), finished)
     (tmp_path / "thesis.doc").touch()
-    with pytest.raises(RunError, match="not empty, and not a run folder"):
+    with pytest.raises(RunError, match=r"not a run folder.*another --out"):
         run.train(teacher_recipe(lesions), tmp_path)
-    with pytest.raises(RunError, match=r"thesis\.doc: is a file"):
+    with pytest.raises(RunError, match=r"thesis\.doc: is a file.*--out"):
         run.train(teacher_recipe(lesions), tmp_path / "thesis.doc")
 
 
-def test_what_cannot_be_built_in_the_last_stage_stops_the_run_before_the_first(lesions, teacher, tmp_path):
-    stages = [
-        {"name": "labels", "epochs": 1, "lr": 1e-3, "terms": [LABELS]},
-        {"name": "mgd", "epochs": 1, "lr": 1e-3, "terms": [{"method": "mgd", "options": {"tap": "stride64"}}]},
-    ]
+def test_a_last_stage_that_cannot_be_built_stops_the_run_before_the_first(lesions, teacher, tmp_path):
+    stages = [stage("labels"), stage("mgd", {"method": "mgd", "options": {"tap": "stride64"}})]
     with pytest.raises(RecipeError, match="stride64"):
         run.train(dsp_kd_recipe(lesions, teacher, stages=stages), tmp_path / "run")
     assert not (tmp_path / "run" / "stages").exists()
 
 
-def test_a_damaged_image_stops_the_run_before_training_and_is_named(lesions, tmp_path):
+def test_a_damaged_image_is_named_before_training(lesions, tmp_path):
     copy = tmp_path / "lesions"
     shutil.copytree(lesions, copy)
     victim = sorted((copy / "ISIC_2019_Training_Input").glob("*.jpg"))[5]
@@ -139,12 +134,12 @@ def test_a_damaged_image_stops_the_run_before_training_and_is_named(lesions, tmp
     assert not (tmp_path / "run" / "stages").exists()
 
 
-def test_a_teacher_trained_on_lesions_that_are_to_judge_its_student_is_refused(lesions, teacher, tmp_path):
-    with pytest.raises(DataError, match=r"was trained on \d+ lesions .*split\.file"):
+def test_a_teacher_trained_on_held_out_lesions_is_refused(lesions, teacher, tmp_path):
+    with pytest.raises(DataError, match=r"teacher .* \d+ lesions .*split\.file"):
         run.train(dsp_kd_recipe(lesions, teacher, split={"seed": 5}), tmp_path / "run")
 
 
-def test_plain_and_distilled_students_start_alike_and_see_the_same_images(lesions, teacher, tmp_path, monkeypatch):
+def test_plain_and_distilled_students_have_the_same_initial_weights_and_images(lesions, teacher, tmp_path, monkeypatch):
     seen, started = [], []
     epoch = TrainBatches.epoch
     fit = run.loop.fit
@@ -160,18 +155,18 @@ def test_plain_and_distilled_students_start_alike_and_see_the_same_images(lesion
 
     monkeypatch.setattr(TrainBatches, "epoch", spy_epoch)
     monkeypatch.setattr(run.loop, "fit", spy_fit)
-    labels = [{"name": "labels", "epochs": 4, "lr": 3e-3, "terms": [LABELS]}]
+    labels = [stage("labels", epochs=4, lr=3e-3)]
     plain = teacher_recipe(lesions, name="plain", model={"name": "tiny"}, stages=labels)
-    for made in (dsp_kd_recipe(lesions, teacher), plain):
+    for recipe in (dsp_kd_recipe(lesions, teacher), plain):
         seen.append([])
         started.append([])
-        run.train(made, tmp_path / made.name)
+        run.train(recipe, tmp_path / recipe.name)
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
     for name, value in started[0][0].items():
         assert torch.equal(started[1][0][name], value), name
 
 
-def test_teacher_and_student_see_the_same_mixed_images_and_killed_runs_end_as_others(lesions, teacher, tmp_path):
+def test_teacher_and_student_get_the_same_mixed_images_also_in_resumed_runs(lesions, teacher, tmp_path):
     mixed = dsp_kd_recipe(lesions, teacher, train={"batch_size": 16, "balance": 0.5, "mixup": 0.3, "cutmix": 1.0})
     seen = {"teacher": [], "student": []}
     with pytest.MonkeyPatch.context() as patch:
@@ -186,23 +181,23 @@ def test_teacher_and_student_see_the_same_mixed_images_and_killed_runs_end_as_ot
             return forward(self, batch, *rest)
 
         patch.setattr(Distiller, "forward", train_step)
-        run.train(mixed, tmp_path / "whole")
+        run.train(mixed, tmp_path / "uninterrupted")
     assert len(seen["student"]) > 10
-    taught = seen["teacher"][: len(seen["student"])]  # afterwards it answers the images by which the student is judged
-    assert all(torch.equal(*both) for both in zip(taught, seen["student"], strict=True))
+    in_training = seen["teacher"][: len(seen["student"])]  # afterwards it predicts on validation and test set
+    assert all(torch.equal(*both) for both in zip(in_training, seen["student"], strict=True))
 
-    class Killed(NullProgress):
+    class Interrupted(NullProgress):
         def epoch(self, record):
             if (record["stage"], record["epoch"]) == ("logits", 0):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.train(mixed, tmp_path / "killed", Killed())
-    run.train(mixed, tmp_path / "killed")
-    whole = weights(tmp_path / "whole")
-    assert all(torch.equal(value, whole[name]) for name, value in weights(tmp_path / "killed").items())
+        run.train(mixed, tmp_path / "resumed", Interrupted())
+    run.train(mixed, tmp_path / "resumed")
+    expected = weights(tmp_path / "uninterrupted")
+    assert all(torch.equal(value, expected[name]) for name, value in weights(tmp_path / "resumed").items())
 
 
-def test_the_processors_time_of_a_run_is_not_known_where_that_of_an_epoch_is_not():
+def test_processor_time_of_a_run_is_unknown_where_that_of_an_epoch_is():
     assert run._total([1.25, 2.0]) == 3.2
     assert run._total([1.25, None]) is None

@@ -1,57 +1,35 @@
-"""A run that is killed, anywhere, and goes on: it ends as if it had not been."""
+"""A run that is killed at any point and resumed ends exactly as one that was not."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from distilled import dsp_kd_recipe, teacher_recipe, weights, written
 from dspkd.recipes import schema
 from dspkd.runs import holdout
 from dspkd.runs import train as run
 from dspkd.training import checkpoint
-from dspkd.training.progress import NullProgress
+from tiny_runs import Killed, Killer, dsp_kd_recipe, teacher_recipe, trained, weights, write_recipe
 
 
 @pytest.fixture(scope="module")
 def teacher(lesions, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "teacher"
-    run.train(teacher_recipe(lesions), out)
-    return out
+    return trained(teacher_recipe(lesions), tmp_path_factory.mktemp("runs") / "teacher")
 
 
 @pytest.fixture(scope="module")
 def finished(lesions, teacher, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "dsp_kd"
-    run.train(dsp_kd_recipe(lesions, teacher), out)
-    return out
-
-
-class Killed(BaseException):
-    pass
-
-
-class Killer(NullProgress):
-    """Dies at a step, or once an epoch is saved."""
-
-    def __init__(self, stage, epoch, when):
-        self.at, self.when = (stage, epoch), when
-
-    def step(self, stage, epoch, done, steps):
-        if self.when == "within" and (stage, epoch) == self.at and done == steps // 2:
-            raise Killed
-
-    def epoch(self, record):
-        if self.when == "after" and (record["stage"], record["epoch"]) == self.at:
-            raise Killed
+    return trained(dsp_kd_recipe(lesions, teacher), tmp_path_factory.mktemp("runs") / "dsp_kd")
 
 
 @pytest.mark.parametrize("when", ["within", "after"])
 @pytest.mark.parametrize("at", [("features", 0), ("features", 1), ("logits", 0), ("logits", 1)])
-def test_killed_anywhere_and_resumed_equals_unbroken(lesions, teacher, finished, tmp_path, at, when):
+def test_killed_anywhere_and_resumed_equals_uninterrupted(lesions, teacher, finished, tmp_path, at, when):
     out = tmp_path / "run"
-    made = dsp_kd_recipe(lesions, teacher)
+    recipe = dsp_kd_recipe(lesions, teacher)
     with pytest.raises(Killed):
-        run.train(made, out, Killer(*at, when))
-    run.train(made, out)
+        run.train(recipe, out, Killer(*at, when))
+    run.train(recipe, out)
     for name, value in weights(finished).items():
         assert torch.equal(value, weights(out)[name]), name
     for part in ("val", "test"):
@@ -60,7 +38,7 @@ def test_killed_anywhere_and_resumed_equals_unbroken(lesions, teacher, finished,
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
 
 
-def test_killed_once_the_test_is_opened_and_resumed_it_is_opened_once(lesions, tmp_path, monkeypatch):
+def test_killed_after_the_test_set_evaluation_and_resumed_counts_it_once(lesions, tmp_path, monkeypatch):
     write = run.write_json
 
     def dying(path, content):
@@ -77,21 +55,19 @@ def test_killed_once_the_test_is_opened_and_resumed_it_is_opened_once(lesions, t
     assert len(holdout.evaluations(tmp_path / "run")) == 1
 
 
-def test_killed_before_the_first_checkpoint_of_stage_two_its_new_layers_are_the_same(lesions, teacher, tmp_path):
-    """Layers of the second stage's terms must not depend on what the first stage drew before the kill."""
-    stages = dsp_kd_recipe(lesions, teacher).stages
-    swapped = tuple(reversed([*stages]))
-    made = schema.load(written(tmp_path, dsp_kd_recipe(lesions, teacher)))
-    made = type(made)(**{**vars(made), "stages": swapped})
-    run.train(made, tmp_path / "whole")
+def test_killed_in_stage_one_the_initial_layers_of_stage_two_are_the_same(lesions, teacher, tmp_path):
+    """Initial layers of the second stage's terms must not depend on random numbers of the first stage."""
+    recipe = schema.load(write_recipe(tmp_path, dsp_kd_recipe(lesions, teacher)))
+    swapped = replace(recipe, stages=tuple(reversed(recipe.stages)))
+    run.train(swapped, tmp_path / "uninterrupted")
     with pytest.raises(Killed):
-        run.train(made, tmp_path / "broken", Killer("features", 0, "within"))
-    run.train(made, tmp_path / "broken")
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
+        run.train(swapped, tmp_path / "resumed", Killer("features", 0, "within"))
+    run.train(swapped, tmp_path / "resumed")
+    for name, value in weights(tmp_path / "uninterrupted").items():
+        assert torch.equal(value, weights(tmp_path / "resumed")[name]), name
 
 
-def test_a_killed_save_of_the_checkpoint_costs_no_more_than_its_epoch(lesions, tmp_path, monkeypatch):
+def test_killed_while_saving_a_checkpoint_loses_only_its_epoch(lesions, tmp_path, monkeypatch):
     save, calls = torch.save, []
 
     def dying(state, file):
@@ -101,10 +77,10 @@ def test_a_killed_save_of_the_checkpoint_costs_no_more_than_its_epoch(lesions, t
             raise Killed
         save(state, file)
 
-    run.train(teacher_recipe(lesions), tmp_path / "whole")
+    run.train(teacher_recipe(lesions), tmp_path / "uninterrupted")
     monkeypatch.setattr(checkpoint.torch, "save", dying)
     with pytest.raises(Killed):
-        run.train(teacher_recipe(lesions), tmp_path / "broken")
-    run.train(teacher_recipe(lesions), tmp_path / "broken")
-    for name, value in weights(tmp_path / "whole").items():
-        assert torch.equal(value, weights(tmp_path / "broken")[name]), name
+        run.train(teacher_recipe(lesions), tmp_path / "resumed")
+    run.train(teacher_recipe(lesions), tmp_path / "resumed")
+    for name, value in weights(tmp_path / "uninterrupted").items():
+        assert torch.equal(value, weights(tmp_path / "resumed")[name]), name

@@ -10,7 +10,7 @@ from dspkd.cli import tables
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.runs.explain import Facts, NetworkFacts, StageFacts, TermFacts
-from dspkd.runtime import console as screen
+from dspkd.runtime.console import ConsoleProgress, terminal
 
 
 @pytest.fixture
@@ -23,22 +23,22 @@ def printed(console):
 
 
 def row(console, name):
-    """Return the cells of the line of a table whose first is `name`."""
+    """Return the cells of the row of a table whose first cell is `name`."""
     lines = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in printed(console)]
-    (found,) = [cells for cells in lines if cells[:1] == [name]]
-    return found
+    (cells,) = [cells for cells in lines if cells[:1] == [name]]
+    return cells
 
 
 def record(epoch, **changes):
-    told = {
+    epoch_record = {
         "stage": "features", "epoch": epoch, "train": {"total": 2.5, "labels": 2.0, "hierarchical_fusion": 0.5},
         "val": {"balanced_accuracy": 0.125, "accuracy": 0.25}, "best": False,
     }  # fmt: skip
-    return {**told, **changes}
+    return {**epoch_record, **changes}
 
 
-def test_counts_have_a_row_a_class_and_a_total_of_the_images(console):
-    screen.ConsoleProgress(console).data(
+def test_counts_have_a_row_per_class_and_a_total_of_images(console):
+    ConsoleProgress(console).data(
         {"train": {"MEL": [21, 8], "[red]": [2, 1]}, "test": {"MEL": [3, 2], "[red]": [0, 0]}}
     )
     assert row(console, "class") == ["class", "train", "test"]
@@ -47,8 +47,8 @@ def test_counts_have_a_row_a_class_and_a_total_of_the_images(console):
     assert row(console, "all") == ["all", "23", "3"]
 
 
-def test_an_epoch_is_one_line_and_the_kept_one_has_a_star(console):
-    listener = screen.ConsoleProgress(console)
+def test_an_epoch_is_one_line_and_the_best_so_far_has_a_star(console):
+    listener = ConsoleProgress(console)
     with listener:
         listener.step("features", 0, 1, 2)
         listener.epoch(record(0, best=True))
@@ -63,13 +63,13 @@ def test_an_epoch_is_one_line_and_the_kept_one_has_a_star(console):
     assert "*" not in second
 
 
-def test_on_a_terminal_a_bar_shows_the_running_epoch_and_goes_with_it():
-    terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
-    listener = screen.ConsoleProgress(terminal)
+def test_on_a_terminal_a_bar_shows_the_running_epoch_and_is_removed_at_its_end():
+    on_terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    listener = ConsoleProgress(on_terminal)
     with listener:
         listener.step("features", 0, 3, 7)
         listener._progress.refresh()
-        assert "3/7" in terminal.file.getvalue()
+        assert "3/7" in on_terminal.file.getvalue()
         listener.epoch(record(0))
         assert listener._progress.tasks == []
         listener.step("features", 1, 1, 7)
@@ -77,11 +77,11 @@ def test_on_a_terminal_a_bar_shows_the_running_epoch_and_goes_with_it():
         assert [(task.description, task.completed) for task in listener._progress.tasks] == [("features epoch 1", 2)]
 
 
-def test_a_summary_has_a_row_a_class_and_leaves_an_absent_class_without_figures(console):
+def test_a_summary_has_a_row_per_class_and_no_recall_for_a_class_without_images(console):
     labels = np.array([0, 0, 1], dtype=np.int64)
     logits = np.array([[2, 1, 0], [1, 2, 0], [0, 3, 1]], dtype=np.float32)
-    made = Predictions(("MEL", "[NV]", "DF"), ("a", "b", "c"), ("x", "x", "y"), labels, logits)
-    tables.print_summary(console, summarise(made))
+    predictions = Predictions(("MEL", "[NV]", "DF"), ("a", "b", "c"), ("x", "x", "y"), labels, logits)
+    tables.print_summary(console, summarise(predictions))
     assert printed(console)[0].strip() == "3 images of 2 lesions or patients"
     assert row(console, "MEL") == ["MEL", "2", "0.500", "1.000", "1.000", "0.667", "1.000"]
     assert row(console, "[NV]") == ["[NV]", "1", "1.000", "0.500", "0.500", "0.667", "1.000"]
@@ -90,11 +90,11 @@ def test_a_summary_has_a_row_a_class_and_leaves_an_absent_class_without_figures(
         "balanced accuracy 0.750  macro F1 0.667  accuracy 0.667  AUC 1.000",
         "no image of DF: left out of the means",
     ]
-    tables.print_results(console, [("a run", 58772, summarise(made))])
+    tables.print_results(console, [("a run", 58772, summarise(predictions))])
     assert row(console, "a run") == ["a run", "58,772", "0.750", "0.667", "0.667"]
 
 
-def test_facts_say_shapes_sizes_and_shares_however_small(console):
+def test_facts_are_printed_with_shapes_sizes_and_small_shares(console):
     network = NetworkFacts("tiny", 58772, {"last": (96, 1, 1), "pooled": (96,)})
     terms = (TermFacts("labels", 1.0, 2.1, 0.99996, 0), TermFacts("hierarchical_fusion", 1e-3, 7e-4, 4e-5, 706177))
     stages = (StageFacts("features", 2, 764949, terms), StageFacts("logits", 1, 58772, terms[:1]))
@@ -113,7 +113,7 @@ def network(name, library, parameters, paper, note):
     return SimpleNamespace(name=name, library=library, parameters=parameters, paper_millions=paper, note=note)
 
 
-def test_models_fit_a_terminal_of_80_columns_uncut(console):
+def test_models_fit_80_columns(console):
     tiny = network("tiny", "dspkd", {8: 58772, 1000: 154996}, None, "for tests only")
     longest = network("shufflenet_v2_x1_0", "torchvision", {8: 87574664, 1000: 88591464}, 87.575, "")
     tables.print_models(console, [tiny, longest])
@@ -123,6 +123,6 @@ def test_models_fit_a_terminal_of_80_columns_uncut(console):
     assert printed(console)[-1] == "tiny: for tests only"
 
 
-def test_what_prints_to_standard_output_takes_brackets_as_they_are(capsys):
-    screen.terminal().print("runs/[bold]x[/y] :smile:")
+def test_the_console_on_standard_output_prints_brackets_literally(capsys):
+    terminal().print("runs/[bold]x[/y] :smile:")
     assert capsys.readouterr().out == "runs/[bold]x[/y] :smile:\n"

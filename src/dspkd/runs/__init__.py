@@ -1,1 +1,1 @@
-"""From a recipe to a run folder, and back."""
+"""From a recipe to a run folder, and back: train, evaluate, predict, explain, plan."""

@@ -1,8 +1,8 @@
-"""What only the networks can compute, saved at the end of a run so that its report needs neither them nor the images.
+"""Save at the end of a run what its report needs of networks and images, so that the report loads neither.
 
-predictions/teacher-val.csv, teacher-test.csv   the teacher's logits; none where there is no teacher
-artifacts/images.json                           which images were saved, with Grad-CAM maps
-artifacts/000.jpg ...                           these images, small, cropped as the networks see them
+predictions/teacher-val.csv, teacher-test.csv   the teacher's logits, where there is a teacher
+artifacts/images.json                           the images that were saved, with Grad-CAM maps
+artifacts/000.jpg ...                           these images, small, cropped as for evaluation
 artifacts/features.npz                          pooled features of validation images
 """
 
@@ -32,98 +32,101 @@ from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.types import Batch, Output
 
 LISTED = 18
-"""Forgotten images of each part that are saved; the ledger's CSV lists all."""
+"""Maximum number of forgotten images saved of the validation and of the test set; the ledger lists all."""
 MELANOMAS = 6
-"""Melanomas with Grad-CAM maps, beside one image of each class."""
+"""Maximum number of melanomas with Grad-CAM maps, besides one image of each class."""
 FEATURES = 600
-"""Validation images with saved features, a random sample where there are more."""
+"""Maximum number of validation images with saved features; a random sample where there are more."""
 
 _SIDE, _QUALITY = 160, 82
-_AT_ONCE = 8  # images that go through Grad-CAM together: a teacher's gradients take memory
+_AT_ONCE = 8  # images in a batch of Grad-CAM: a teacher's gradients take memory
 
 Rows = Mapping[str, NDArray[np.int64]]
 """``{part: rows of the table}`` of validation and test set, in the order of `Predictions`."""
 
 
 def keep(context: RunContext, predictions: Mapping[str, Predictions], rows: Rows) -> None:
-    """Write what a report shows of a trained student and its teacher; see the head of this module.
+    """Save predictions of the teacher, pooled features, Grad-CAM maps and small images; the files are listed above.
 
     Parameters
     ----------
     context
-        The images, the trained student and the teacher.
+        The run, with the images, the trained student and the teacher.
     predictions, rows
-        The student's predictions for validation and test set, and the rows of the table that they are about.
+        The student's predictions for validation and test set, and their rows of the table.
     """
-    of_teacher: dict[str, Predictions] = {}
+    teacher_predictions: dict[str, Predictions] = {}
     if context.teacher:
         for part, of_part in rows.items():
-            of_teacher[part], _ = _outputs(context, context.teacher.answer, of_part)
-            of_teacher[part].save(context.files.teacher_predictions(part))
+            teacher_predictions[part], _ = _outputs(context, context.teacher.answer, of_part)
+            teacher_predictions[part].save(context.files.teacher_predictions(part))
     _save_features(context, rows["val"])
-    mapped = _rows_to_map(predictions["val"], of_teacher.get("val"))
+    mapped = _choose_rows_to_map(predictions["val"], teacher_predictions.get("val"))
     maps = _maps(context, rows["val"][mapped])
     chosen = [("val", row) for row in mapped]
-    for part, teacher in of_teacher.items():
+    for part, teacher in teacher_predictions.items():
         chosen += [(part, row) for row in listed(agreement(predictions[part], teacher), "forgotten")[:LISTED]]
     _save_images(context, list(dict.fromkeys(chosen)), maps, rows)
 
 
 def _outputs(
-    context: RunContext, answer: Callable[[Batch], Output], rows: NDArray[np.int64]
+    context: RunContext, forward: Callable[[Batch], Output], rows: NDArray[np.int64]
 ) -> tuple[Predictions, NDArray[np.float32]]:
     """Return a network's predictions and pooled features ``[N, D]`` of these rows."""
-    return ask(answer, context.table, context.eval_loader(rows), device=context.device, bf16=context.bf16)
+    return ask(forward, context.table, context.eval_loader(rows), device=context.device, bf16=context.bf16)
 
 
-def _rows_to_map(student: Predictions, teacher: Predictions | None) -> list[int]:
-    """Return validation rows for Grad-CAM: melanomas forgotten (without a teacher: missed), and one of each class."""
+def _choose_rows_to_map(student: Predictions, teacher: Predictions | None) -> list[int]:
+    """Return validation rows for Grad-CAM: forgotten (without a teacher: missed) melanomas, and one of each class."""
     labels = student.labels
     wrong = listed(agreement(student, teacher), "forgotten") if teacher else np.flatnonzero(student.predicted != labels)
     melanomas = [int(row) for row in wrong if labels[row] == melanoma(student.classes)][:MELANOMAS]
-    lot = np.random.default_rng(seed_for("evidence", "classes"))
-    ones = [int(lot.choice(mine)) for k in class_order(student.classes) if len(mine := np.flatnonzero(labels == k))]
-    return list(dict.fromkeys([*melanomas, *ones]))
+    rng = np.random.default_rng(seed_for("evidence", "classes"))
+    examples = [int(rng.choice(rows)) for k in class_order(student.classes) if len(rows := np.flatnonzero(labels == k))]
+    return list(dict.fromkeys([*melanomas, *examples]))
 
 
 def _maps(context: RunContext, rows: NDArray[np.int64]) -> list[dict[str, list[list[float]]]]:
-    """Return the Grad-CAM map of each row's true class, of student and teacher; of several teachers, the first."""
+    """Return Grad-CAM maps of each true class: ``{"student": map, "teacher": map}``; of an ensemble, the first."""
     networks: dict[str, nn.Module] = {"student": context.student}
     if teacher := context.teacher:
         networks["teacher"] = (teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher).network
     maps: list[dict[str, list[list[float]]]] = []
-    for part in _small(context.eval_loader(rows)):
-        batch = part.to(context.device)
-        heats = {name: grad_cam(network, batch.images, batch.labels) for name, network in networks.items()}
+    for small in _small_batches(context.eval_loader(rows)):
+        batch = small.to(context.device)
+        heatmaps = {name: grad_cam(network, batch.images, batch.labels) for name, network in networks.items()}
         for place in range(len(batch)):
             maps.append(
-                {name: [[round(x, 4) for x in line] for line in heat[place].tolist()] for name, heat in heats.items()}
+                {
+                    name: [[round(x, 4) for x in line] for line in heat[place].tolist()]
+                    for name, heat in heatmaps.items()
+                }
             )
     return maps
 
 
-def _small(whole: DataLoader[Batch]) -> Iterator[Batch]:
-    for batch in whole:
+def _small_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    for batch in loader:
         for first in range(0, len(batch), _AT_ONCE):
             cut = slice(first, first + _AT_ONCE)
             yield Batch(batch.images[cut], batch.labels[cut], batch.index[cut], batch.views[cut])
 
 
 def _save_features(context: RunContext, rows: NDArray[np.int64]) -> None:
-    """Save the pooled features of student and teacher, in float16; of several teachers, the first one's."""
+    """Save the pooled features of student and teacher in float16; of an ensemble, its first member's."""
     if len(rows) > FEATURES:
-        lot = np.random.default_rng(seed_for("evidence", "features"))
-        rows = np.sort(lot.choice(rows, FEATURES, replace=False))
-    answers: dict[str, Callable[[Batch], Output]] = {"student": lambda batch: context.student(batch.images)}
+        rng = np.random.default_rng(seed_for("evidence", "features"))
+        rows = np.sort(rng.choice(rows, FEATURES, replace=False))
+    networks: dict[str, Callable[[Batch], Output]] = {"student": lambda batch: context.student(batch.images)}
     if context.teacher:
-        answers["teacher"] = context.teacher.answer
+        networks["teacher"] = context.teacher.answer
     arrays: dict[str, Any] = {
         "ids": np.array([context.table.ids[row] for row in rows]),
         "labels": context.table.labels[rows],
     }
     context.student.eval()
-    for name, answer in answers.items():
-        _, pooled_ND = _outputs(context, answer, rows)
+    for name, forward in networks.items():
+        _, pooled_ND = _outputs(context, forward, rows)
         arrays[name] = np.clip(pooled_ND, -65504, 65504).astype(np.float16)
     context.files.artifacts.mkdir(parents=True, exist_ok=True)
     with context.files.features.open("wb") as file:
@@ -133,20 +136,20 @@ def _save_features(context: RunContext, rows: NDArray[np.int64]) -> None:
 def _save_images(
     context: RunContext, chosen: list[tuple[str, int]], maps: list[dict[str, list[list[float]]]], rows: Rows
 ) -> None:
-    """Save small images, the first of which have maps, and an index of them."""
+    """Save small images and their index; `maps` belong to the first of them."""
     context.files.artifacts.mkdir(parents=True, exist_ok=True)
     index = []
     for number, (part, place) in enumerate(chosen):
         row = int(rows[part][place])
         name = f"{number:03d}.jpg"
         _small_image(context.table.paths[row], context.recipe).save(context.files.artifacts / name, quality=_QUALITY)
-        looks = maps[number] if number < len(maps) else {}
-        index.append({"part": part, "id": context.table.ids[row], "file": name, "looks": looks})
+        image_maps = maps[number] if number < len(maps) else {}
+        index.append({"part": part, "id": context.table.ids[row], "file": name, "looks": image_maps})
     write_json(context.files.image_index, {"images": index})
 
 
 def _small_image(path: Path, recipe: Recipe) -> Image.Image:
-    """Return what the networks see of an image, at a size for people."""
+    """Return the centre crop that the networks see, at 160 px."""
     side = round(_SIDE * 8 / 7)  # as `CentreCrop`
     pixels = decode(path, short_side=side, artefacts=recipe.images.artefacts)
     top, left = (pixels.shape[0] - _SIDE) // 2, (pixels.shape[1] - _SIDE) // 2

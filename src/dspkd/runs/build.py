@@ -1,4 +1,4 @@
-"""Names to objects: the only place where the words of a recipe become classes, networks and data."""
+"""From a recipe's settings to data, networks and objectives; no other module does that."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ AnyTeacher = FrozenTeacher | EnsembleTeacher
 
 
 def data_options(recipe: Recipe) -> dict[str, Any]:
-    """Return the arguments with which `dspkd.data.load` reads the recipe's images, without their split."""
+    """Return the arguments of `dspkd.data.load` for the recipe's images, without their split."""
     return {
         "path": Path(recipe.data.path),
         "layout": recipe.data.layout,
@@ -55,7 +55,7 @@ def data_options(recipe: Recipe) -> dict[str, Any]:
 
 
 def split_options(recipe: Recipe) -> data.SplitOptions:
-    """Return how the recipe splits its images."""
+    """Return the recipe's options of the split."""
     return data.SplitOptions(**asdict(recipe.split))
 
 
@@ -71,7 +71,7 @@ def load_data(recipe: Recipe) -> data.Dataset:
 
 
 def augmentation(images: schema.ImagesConfig) -> Augmentation:
-    """Return what makes training images."""
+    """Return the transform of training images."""
     return Augmentation(
         size=images.size,
         min_area=images.min_area,
@@ -122,10 +122,10 @@ def eval_loader(
     listener: ProgressListener | None = None,
     world: World = SINGLE,
 ) -> DataLoader[Batch]:
-    """Return the images of these rows for evaluation, in order: the one loader of every evaluation.
+    """Return a loader of these rows for evaluation, in order. Every evaluation uses this one.
 
-    It has the recipe's loader processes and pinned memory. Without `decoded`, images are decoded into the recipe's
-    cache, as for training, which `listener` follows; where the recipe caches nothing, each is decoded when needed.
+    Loader processes are the recipe's. Without `decoded`, images are first decoded into the recipe's cache, as for
+    training, with progress to `listener`; where the recipe caches nothing, each is decoded when needed.
     """
     crop = centre_crop(recipe.images)
     folder = hardware.cache_folder(recipe.machine)
@@ -164,17 +164,17 @@ def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> 
 
 
 def centre_crop(images: schema.ImagesConfig) -> CentreCrop:
-    """Return what makes the images by which a network is judged."""
+    """Return the transform of images for evaluation and prediction."""
     return CentreCrop(size=images.size, artefacts=images.artefacts)
 
 
 def mixing(train: schema.TrainConfig) -> Mixing | None:
-    """Return what mixes the images of a batch, or None for a recipe that leaves them single."""
+    """Return the mixing of a batch's images (MixUp, CutMix); None where the recipe mixes none."""
     return Mixing(mixup=train.mixup, cutmix=train.cutmix) if train.mixup or train.cutmix else None
 
 
 def student(model: schema.ModelConfig, classes: int, *, seed: int) -> Tapped:
-    """Return the network that learns, initialised as every run with this seed initialises it."""
+    """Return the student with its initial weights, which depend on `seed` alone."""
     torch.manual_seed(seed_for(seed, "student"))
     return zoo.make(model.name, classes=classes, weights=model.weights)
 
@@ -185,26 +185,30 @@ def trained(run: Path) -> tuple[Tapped, Recipe, tuple[str, ...]]:
     Raises
     ------
     RunError
-        There is no finished run in the folder.
+        There is no finished run in the folder, or one of an older version.
     """
     files = RunFiles(run)
+    files.require_current_names()
     if not files.weights.exists():
-        raise RunError(f"{run}: no finished run (no model.safetensors); make it with: dspkd train RECIPE --out {run}")
-    made_by = schema.load(files.recipe)
+        raise RunError(
+            f"{run}: no finished run (no {files.weights.name}); make it with: dspkd train RECIPE --out {run}"
+        )
+    recipe = schema.load(files.recipe)
     classes = tuple(json.loads(files.data.read_text(encoding="utf-8"))["classes"])
-    network = zoo.make(made_by.model.name, classes=len(classes), weights=str(files.weights))
-    return network, made_by, classes
+    network = zoo.make(recipe.model.name, classes=len(classes), weights=str(files.weights))
+    return network, recipe, classes
 
 
 def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.device) -> AnyTeacher | None:
-    """Return the networks of these finished runs as one teacher for these images; None where there are no runs.
+    """Return the networks of finished runs as one frozen teacher for these images; None where `runs` is empty.
 
     Raises
     ------
     RunError
         A run is not finished.
     DataError
-        It has other classes, or in another order, or was trained on lesions by which the student is to be judged.
+        A run has other classes or another order of them, or was trained on lesions of the student's validation or test
+        set.
     """
     members = [_member(Path(run), images, parts, device) for run in runs]
     return members[0] if len(members) == 1 else EnsembleTeacher(members) if members else None
@@ -217,7 +221,7 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
             f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}; "
             'data.classes = "FILE" renames, merges, drops and orders them'
         )
-    # A group that the student's own split has in several parts, with a waiver, may be so here too; an image may not.
+    # A group that crosses sets in the student's own split, by a waiver, may cross here too; an image may not.
     crossing = set(splits.crossing(images, parts))
     groups, ids = splits.trained_groups(RunFiles(run).split), splits.trained_images(RunFiles(run).split)
     leaked = sorted(
@@ -238,7 +242,7 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
 
 def distiller(
     stage: StageConfig,
-    learner: Tapped,
+    student: Tapped,
     teacher: Teacher | None,
     class_counts: tuple[int, ...],
     *,
@@ -249,7 +253,7 @@ def distiller(
     """Return the stage's objective; `seed` and the stage's name determine the initial layers of its terms.
 
     Terms know the number of training images of each class, `class_counts`, and how many an epoch draws with this
-    `balance`. Layers that a term carries over are those of `earlier`, the objective of the stage before.
+    `balance`. A term with ``carry`` takes over its layers from `earlier`, the objective of the stage before.
 
     Raises
     ------
@@ -258,23 +262,24 @@ def distiller(
     """
     torch.manual_seed(seed_for(seed, stage.name, "terms"))
     draws = tuple(class_draws(np.array(class_counts, dtype=np.int64), balance=balance).tolist())
-    spec = replace(learner.spec, class_counts=class_counts, class_draws=draws)
+    spec = replace(student.spec, class_counts=class_counts, class_draws=draws)
     shapes = (spec, teacher.spec if teacher else None)
-    made = [methods.find(term.method)(*shapes, **term.options) for term in stage.terms]
+    terms = [methods.find(term.method)(*shapes, **term.options) for term in stage.terms]
     weights = [term.weight for term in stage.terms]
     ramps = {name: term.ramp.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.ramp}
-    parts = list(zip(stage.part_names, weights, made, strict=True))
-    whole = Distiller(learner, teacher, parts, ramps, _trainable_copy(teacher, stage) if stage.teacher_lr else None)
+    weighted = list(zip(stage.part_names, weights, terms, strict=True))
+    trainable_copy = _trainable_copy(teacher, stage) if stage.teacher_lr else None
+    objective = Distiller(student, teacher, weighted, ramps, trainable_copy)
     for name in stage.carried:
-        assert earlier is not None, "a recipe is checked before it is built"
+        assert earlier is not None, "`validate.check` refuses carry = true in the first stage"
         try:
-            whole.terms[name].load_state_dict(earlier.terms[name].state_dict())
+            objective.terms[name].load_state_dict(earlier.terms[name].state_dict())
         except RuntimeError:
             raise RecipeError(
                 f"stage {stage.name!r}: the layers of {name!r} have other shapes than those of the stage before, which "
                 "carry = true takes over; give both the same options"
             ) from None
-    return whole
+    return objective
 
 
 def _trainable_copy(teacher: Teacher | None, stage: StageConfig) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Everything that a run computes with, prepared once from its recipe and recorded in its folder."""
+"""The data, networks and settings of a run, prepared once from its recipe and recorded in its folder."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from dspkd.types import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What a run computes with.
+    """The data, networks and settings of a run.
 
     Attributes
     ----------
     recipe, files, listener, world
-        The recipe; the run folder; who is told of progress; the processes that train together.
+        The recipe; the files of the run folder; what receives progress; the processes that train together.
     table, split
-        All images, and the part that each is in.
+        All images, and the training, validation or test set of each.
     student, teacher
-        The network that learns, on `device`; the frozen teacher, or None.
+        The student, on `device`; the frozen teacher, or None.
     device, bf16, compiled
         Where and how steps are computed.
     to_train, to_evaluate
-        Cached decoded images of the training set, and of the other two; None where each is decoded when needed.
+        Cached decoded images of the training set, and of the other two; None where nothing is cached.
     """
 
     recipe: Recipe
@@ -67,7 +67,7 @@ class RunContext:
     world: World = SINGLE
 
     def train_batches(self) -> TrainBatches:
-        """Return the batches of the training set; of each batch, this process's share."""
+        """Return the batches of the training set: this process's share of each."""
         return build.train_batches(
             self.recipe,
             self.table,
@@ -78,14 +78,14 @@ class RunContext:
         )
 
     def eval_loader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
-        """Return the images of these rows for evaluation, in order; of the batches, this process's share."""
+        """Return a loader of these rows for evaluation, in order: this process's share of the batches."""
         return build.eval_loader(self.recipe, self.table, rows, self.device, decoded=self.to_evaluate, world=self.world)
 
 
 def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: World = SINGLE) -> RunContext:
-    """Read and check the data, split them, load both networks; record in the run folder what they were.
+    """Load, check and split the data, load both networks, and record data and environment in the run folder.
 
-    Every process reads data and networks for itself; rank 0 splits, and writes into the folder.
+    Every process loads data and networks; rank 0 alone splits, and writes into the folder.
     """
     keep_freed_memory()
     if recipe.machine.threads:
@@ -104,18 +104,16 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
 
     def load() -> tuple[tuple[Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
         if table.digest != digest:
-            raise RunError(
-                f"{table.root}: holds other images, labels or groups here than where rank 0 is; copy the data again"
-            )
+            raise RunError(f"{table.root}: has other images, labels or groups here than on rank 0; copy the data again")
         decoded = _decoded(recipe, table, split, listener, new=new)
         teacher = build.teacher(recipe.teachers, table, split, device)
         return decoded, teacher, build.student(recipe.model, len(table.classes), seed=recipe.seed)
 
     (to_train, to_evaluate), teacher, student = world.rank_zero_first(load)
     loaders = hardware.workers(recipe.machine, device, world)
-    among = f"rank 0 of {world.size}: " if world.size > 1 else ""
+    prefix = f"rank 0 of {world.size}: " if world.size > 1 else ""
     listener.note(
-        f"{among}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiled}"
+        f"{prefix}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiled}"
     )
     if world.rank == 0:
         write_json(files.data, _data_summary(recipe, table, split, leak))
@@ -139,8 +137,8 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
 
 
 def _split(recipe: Recipe, table: Table, files: RunFiles) -> tuple[Split, leakage.Leak | None, str, bool]:
-    """Return the split, its leak, the digest of the images, and whether nothing is trained yet; record the split."""
-    _keep_class_map(recipe.data.classes, files.class_map)
+    """Save the split; return it, its leak, the digest of the images, and whether nothing is trained yet."""
+    _copy_class_map(recipe.data.classes, files.class_map)
     if files.split.exists():
         split = splits.load(files.split, table, by="image")
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
@@ -153,19 +151,19 @@ def _split(recipe: Recipe, table: Table, files: RunFiles) -> tuple[Split, leakag
     return split, leak, table.digest, not files.stages.exists()
 
 
-def _keep_class_map(classes: str | None, kept: Path) -> None:
-    """Copy the class map into the run folder: the recipe has no more than the name of the file."""
+def _copy_class_map(classes: str | None, copy: Path) -> None:
+    """Copy the class map into the run folder, as the recipe holds only its path; RunError if it has changed."""
     text = Path(classes).read_text(encoding="utf-8") if classes is not None else None
-    if kept.exists() and kept.read_text(encoding="utf-8") != text:
-        raise RunError(f"{kept}: the class map has changed since this run began; train into another folder")
+    if copy.exists() and copy.read_text(encoding="utf-8") != text:
+        raise RunError(f"{copy}: the class map has changed since this run began; train into another folder")
     if text is not None:
-        write_text(kept, text)
+        write_text(copy, text)
 
 
 def _decoded(
     recipe: Recipe, table: Table, split: Split, listener: ProgressListener, *, new: bool
 ) -> tuple[Decode | None, Decode | None]:
-    """Decode each image once into the cache; without one, only check, before a new run, that no image is damaged."""
+    """Decode each image into the cache; where nothing is cached, only check all images before a new run."""
     folder = hardware.cache_folder(recipe.machine)
     if folder is None:
         if new:

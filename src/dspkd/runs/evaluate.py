@@ -29,22 +29,22 @@ from dspkd.training.progress import ProgressListener
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions on labelled images, their metrics, and how independent of training the images are.
+    """Predictions on labelled images, their metrics, and how far the images overlap with training.
 
     Attributes
     ----------
     predictions, summary
-        What the student predicted, and the metrics of it.
+        The student's predictions, and their metrics.
     trained_on
-        How many of the images show a lesion or patient that the student was trained on.
+        Number of images of a lesion or patient that the student was trained on.
     lesions
-        The metrics by lesion; None where a group, such as a patient, has images of several classes.
+        Metrics per lesion; None where a group, such as a patient, has images of several classes.
     leak
         How the run's split leaks; None if it does not.
     test_evaluations
-        How often the run's test set has been evaluated, this time included; 0 if none of its images is among these.
+        Number of evaluations on the run's test set, this one included; 0 if none of its images is among these.
     attributes
-        ``{attribute: a value for each image}``, such as sex and age, where the data set has them.
+        ``{attribute: value of each image}``, such as sex and age, where the data set has them.
     """
 
     predictions: Predictions
@@ -72,42 +72,40 @@ def evaluate(
     run
         The run's folder.
     folder
-        Folder or CSV file of a known layout, all of whose images are evaluated; by default the run's own.
+        Folder or CSV file of a known layout: all its images are evaluated, instead of the run's own.
     part
         The part of the run's own split: ``train``, ``val`` or ``test``, the default.
     group
-        Column of `folder` that names the lesion or patient, where the layout leaves that open.
+        Column of `folder` that names the lesion or patient, where its layout does not.
     classes
-        A class map that gives the images of `folder` the student's classes, where theirs have other names.
+        A class map from the classes of `folder` to the student's, where their names differ.
     listener
         Receives progress.
 
     Raises
     ------
     RunError, DataError
-        There is no finished run; the images cannot be read or have classes that the student does not know; the part
-        is unknown, empty, or of other images than `folder`'s.
+        There is no finished run; the images cannot be read or have classes that the student does not know; `part` is
+        unknown or empty, or given together with `folder`.
     """
-    network, recipe, known = build.trained(run)
+    network, recipe, student_classes = build.trained(run)
     if folder is None:
         if group is not None:
-            raise DataError(
-                f"group {group!r} is a column of other images; the run's own are grouped as its recipe says"
-            )
+            raise DataError(f"group {group!r} is a column of other images; the run's own are grouped by its recipe")
         if classes is not None:
             raise DataError(f"class map {classes} is for other images; the run's own have the classes of its recipe")
         part = part or "test"
-        table, rows = own_part(run, recipe, known, part, purpose="evaluate")
-        recorded = part == "test"
+        table, rows = own_part(run, recipe, student_classes, part, purpose="evaluate")
+        uses_test_set = part == "test"
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
-        table = _numbered_by(known, data.load_table(folder, group=group, classes=classes))
+        table = _numbered_by(student_classes, data.load_table(folder, group=group, classes=classes))
         rows = np.arange(len(table))
-        tested = holdout.tested(run, table)
-        recorded = tested > 0
-        if recorded:
-            holdout.record(run, purpose="evaluate --data", images=tested)
+        test_images = holdout.count_test_images(run, table)
+        uses_test_set = test_images > 0
+        if uses_test_set:
+            holdout.record(run, purpose="evaluate --data", images=test_images)
     predictions = _predict(network, recipe, table, rows, listener)
     trained = splits.trained_groups(RunFiles(run).split)
     return Evaluation(
@@ -116,7 +114,7 @@ def evaluate(
         trained_on=sum(name in trained for name in predictions.groups),
         lesions=lesion_summary(predictions),
         leak=leakage.read(run),
-        test_evaluations=count_test_evaluations(run) if recorded else 0,
+        test_evaluations=count_test_evaluations(run) if uses_test_set else 0,
         attributes={name: each.values for name, each in metadata.told(table.take(rows)).items()},
     )
 
@@ -132,18 +130,18 @@ def _predict(
 
 @dataclass(frozen=True, eq=False)
 class OutOfDistribution:
-    """Images of classes that a student was not trained on.
+    """Predictions on images of classes that the student was not trained on.
 
     Attributes
     ----------
     classes
-        ``{class: images}``.
+        ``{class: number of images}``.
     groups
         The lesion or patient of each of N images.
     logits
-        ``[N, K]``, the student's outputs, which cannot be right.
+        ``[N, K]``, the student's logits; none of its K classes is correct.
     left_out
-        Images beside them of classes that it was trained on.
+        Number of images left out, as the student was trained on their classes.
     """
 
     classes: dict[str, int]
@@ -167,10 +165,10 @@ def evaluate_ood(
     run
         The run's folder.
     folder
-        Folder or CSV file of a known layout. Its images of classes that the student knows, also under the names that
-        the run's own class map or `classes` renames and merges, are left out.
+        Folder or CSV file of a known layout. Images of classes that the student knows are left out, as are classes
+        that the run's own class map or `classes` renames or merges.
     group
-        Column of `folder` that names the lesion or patient, where the layout leaves that open.
+        Column of `folder` that names the lesion or patient, where its layout does not.
     classes
         A class map; classes that it does not drop count as known.
     listener
@@ -181,10 +179,10 @@ def evaluate_ood(
     RunError, DataError
         There is no finished run; the images cannot be read, or none is of an unknown class.
     """
-    network, recipe, known = build.trained(run)
+    network, recipe, student_classes = build.trained(run)
     table = data.load_table(folder, group=group)
     maps = [class_map.load(path) for path in (RunFiles(run).class_map, classes) if path is not None and path.exists()]
-    names = {*known, *(old for each in maps for olds in each.classes.values() for old in olds)}
+    names = {*student_classes, *(old for each in maps for olds in each.classes.values() for old in olds)}
     unknown = [name for name in table.classes if name not in names]
     rows = np.flatnonzero(np.isin(table.labels, [table.classes.index(name) for name in unknown]))
     if not len(rows):
@@ -195,12 +193,12 @@ def evaluate_ood(
         if same := next((each for each in names if each.casefold() == name.casefold()), None):
             raise DataError(
                 f"{folder}: class {name!r} would count as unknown, but the student knows {same!r}; --classes FILE "
-                "says which classes are the same"
+                "names the classes that are the same"
             )
     counts = {name: images for name, (images, _) in table.take(rows).counts().items() if images}
-    # The labels are none of the student's classes; all get its first one, which nothing reads.
-    labelled = replace(table.take(rows), classes=known, labels=np.zeros(len(rows), dtype=np.int64))
-    predictions = _predict(network, recipe, labelled, np.arange(len(rows)), listener)
+    # None of the labels is a class of the student; all are set to its first class, and nothing reads them.
+    relabelled = replace(table.take(rows), classes=student_classes, labels=np.zeros(len(rows), dtype=np.int64))
+    predictions = _predict(network, recipe, relabelled, np.arange(len(rows)), listener)
     return OutOfDistribution(counts, predictions.groups, predictions.logits, len(table) - len(rows))
 
 
@@ -209,12 +207,12 @@ def own_part(
 ) -> tuple[Table, NDArray[np.int64]]:
     """Return the run's own images, labelled by position in `classes`, and the rows of them that are in `part`.
 
-    An evaluation on the test set is recorded with `purpose`, the command that needs it.
+    Taking the test set is recorded as an evaluation, with `purpose`, the command that needs it.
 
     Raises
     ------
     DataError
-        The images are no longer those of the run's split, or there is no such part, or nothing in it.
+        The images are no longer those of the run's split; `part` is unknown or empty.
     RunError
         The evaluation cannot be recorded.
     """
@@ -231,8 +229,8 @@ def own_part(
 
 
 def count_test_evaluations(run: Path) -> int:
-    """Return how often the run's test set was evaluated, and update that number in its ``result.json``."""
-    evaluations = len(holdout.evaluations(run) or ())
+    """Return the number of evaluations on the run's test set, and update it in the run's result."""
+    evaluations = len(holdout.evaluations(run))
     path = RunFiles(run).result
     if path.exists():
         write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "test_evaluations": evaluations})
@@ -240,7 +238,7 @@ def count_test_evaluations(run: Path) -> int:
 
 
 def _numbered_by(classes: tuple[str, ...], table: Table) -> Table:
-    """Return the table with labels that are positions in `classes`; those that have no image may be missing there."""
+    """Return the table with labels that are positions in `classes`; a class without images may be missing there."""
     used = {table.classes[label] for label in np.unique(table.labels)}
     unknown = sorted(used - set(classes))
     if unknown:
@@ -248,5 +246,5 @@ def _numbered_by(classes: tuple[str, ...], table: Table) -> Table:
             f"{table.root}: has images of {', '.join(unknown)}, which the student does not know; "
             f"it knows {', '.join(classes)}; --classes FILE renames, merges and drops classes"
         )
-    number = np.array([classes.index(name) if name in classes else -1 for name in table.classes], dtype=np.int64)
-    return replace(table, classes=classes, labels=number[table.labels])
+    position = np.array([classes.index(name) if name in classes else -1 for name in table.classes], dtype=np.int64)
+    return replace(table, classes=classes, labels=position[table.labels])

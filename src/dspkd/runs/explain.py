@@ -1,4 +1,4 @@
-"""What a recipe would do, without training: shapes, sizes, and each term on the first batch."""
+"""Explain a recipe without training: shapes and sizes of its networks, and each term on the first batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dspkd.types import Batch, Output
 
 @dataclass(frozen=True)
 class TermFacts:
-    """A term at the first step of its stage, with its full weight even if that rises along a ramp.
+    """A term at the first step of its stage, with its full weight even where that rises along a ramp.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class TermFacts:
     value
         Weighted value on the first batch.
     gradient_share
-        Norm of the weighted term's gradient to the student's parameters, over the sum of all terms' norms.
+        Norm of the weighted term's gradient by the student's parameters, divided by the sum of all terms' norms.
     parameters
-        Of the term's own layers: trained in the stage, dropped after it.
+        Number of parameters of the term's own layers, trained in the stage and dropped after it.
     """
 
     name: str
@@ -41,7 +41,7 @@ class TermFacts:
 
 @dataclass(frozen=True)
 class StageFacts:
-    """A stage: its name, length, trained parameters (student and terms together), and terms."""
+    """A stage: its name, epochs, number of trained parameters (student and terms), and terms."""
 
     name: str
     epochs: int
@@ -51,7 +51,7 @@ class StageFacts:
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """A network: its name, parameters, and the shape ``(C, H, W)`` of each tap and of the pooled vector."""
+    """A network: its name, number of parameters, and the shape ``(C, H, W)`` of each tap and of the pooled features."""
 
     name: str
     parameters: int
@@ -60,7 +60,7 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that `explain` measures."""
+    """The result of `explain`."""
 
     digest: str
     images: int
@@ -71,9 +71,9 @@ class Facts:
 
 
 def explain(recipe: Recipe) -> Facts:
-    """Return what the recipe would do, measured on its first batch; every stage starts from the initial student here.
+    """Measure each stage of the recipe on its first batch, always with the initial student.
 
-    Reads and splits the data, but decodes only one batch of images. A teacher that has no run folder yet is an error.
+    Data are read and split, but only one batch of images is decoded. The teacher's run must be finished.
 
     Raises
     ------
@@ -109,11 +109,11 @@ def explain(recipe: Recipe) -> Facts:
 
 def _stage_facts(name: str, epochs: int, distiller: Distiller, batch: Batch) -> StageFacts:
     distiller.train()
-    learned = [value for value in distiller.student.parameters() if value.requires_grad]
+    parameters = [value for value in distiller.student.parameters() if value.requires_grad]
     losses = distiller(batch)
     norms = {}
     for part in distiller.terms:
-        gradients = torch.autograd.grad(losses[part], learned, retain_graph=True, allow_unused=True)
+        gradients = torch.autograd.grad(losses[part], parameters, retain_graph=True, allow_unused=True)
         norms[part] = math.hypot(*(g.norm().item() for g in gradients if g is not None))
     total = sum(norms.values()) or 1.0
     terms = tuple(

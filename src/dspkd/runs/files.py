@@ -1,19 +1,19 @@
 """The files of a run folder; the only place that names them.
 
 ========================  ==============================================================================
-recipe.toml               the recipe as run, every default written out
+recipe.toml               the recipe as run, with every default
 classes.toml              the class map, where the recipe names one
 environment.json          versions and machine
 data.json                 where the images are, fingerprints, counts per class and part, data card
-split.csv                 training, validation or test set: one row an image
-attributes.csv            sex, age, site, ... of each image, where the data set has them
+split.csv                 the set (training, validation, test) of each image
+attributes.csv            sex, age, body site, ... of each image, where the data set has them
 metrics.jsonl             a record for each epoch
-stages/0-NAME/            checkpoint of each stage: all that an interrupted run needs to go on
-model.safetensors         the student alone, under its library's own tensor names
+stages/0-NAME/            checkpoint of each stage, from which an interrupted run continues
+model.safetensors         the student alone, with its library's own tensor names
 predictions/              val.csv, test.csv: logits, label, id, group; teacher-val.csv, teacher-test.csv
 artifacts/                small images, Grad-CAM maps, pooled features: see `dspkd.runs.artifacts`
 test_evaluations.jsonl    each evaluation on the test set: date, command, weights
-result.json               summary; written last by training, so a folder that has it is complete
+result.json               summary; training writes it last, so a folder that has it is complete
 report.html, ledger.csv   written by `dspkd.reports`
 ========================  ==============================================================================
 """
@@ -26,12 +26,12 @@ from pathlib import Path
 from dspkd.errors import RunError
 
 _RENAMED = {"test_openings.jsonl": "test_evaluations.jsonl", "evidence": "artifacts"}
-"""Files of run folders made before they had the field's words."""
+"""Names in run folders of older versions, and the names of today."""
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The paths of the files of the run folder `folder`; none need exist."""
+    """The paths of the files of the run folder `folder`, which need not exist."""
 
     folder: Path
 
@@ -52,17 +52,17 @@ class RunFiles:
 
     @property
     def data(self) -> Path:
-        """What the images were."""
+        """Where the images are, their fingerprints and counts."""
         return self.folder / "data.json"
 
     @property
     def split(self) -> Path:
-        """The part of each image."""
+        """The set (training, validation, test) of each image."""
         return self.folder / "split.csv"
 
     @property
     def attributes(self) -> Path:
-        """What the data set says of each image."""
+        """Attributes of each image, such as sex and age."""
         return self.folder / "attributes.csv"
 
     @property
@@ -81,11 +81,11 @@ class RunFiles:
         return self.folder / "model.safetensors"
 
     def predictions(self, part: str) -> Path:
-        """Return where the student's predictions for ``val`` or ``test`` are."""
+        """Return the path of the student's predictions for ``val`` or ``test``."""
         return self.folder / "predictions" / f"{part}.csv"
 
     def teacher_predictions(self, part: str) -> Path:
-        """Return where the teacher's predictions for the same images are."""
+        """Return the path of the teacher's predictions for the same images."""
         return self.folder / "predictions" / f"teacher-{part}.csv"
 
     @property
@@ -95,7 +95,7 @@ class RunFiles:
 
     @property
     def image_index(self) -> Path:
-        """Which image is which in `artifacts`, with Grad-CAM maps."""
+        """The images in `artifacts`, with their Grad-CAM maps."""
         return self.artifacts / "images.json"
 
     @property
@@ -105,7 +105,7 @@ class RunFiles:
 
     @property
     def test_evaluations(self) -> Path:
-        """Every evaluation on the test set."""
+        """The record of every evaluation on the test set."""
         return self.folder / "test_evaluations.jsonl"
 
     @property
@@ -120,11 +120,11 @@ class RunFiles:
 
     @property
     def ledger(self) -> Path:
-        """Each image that the student forgot, copied or corrected."""
+        """The images that the student forgot, copied or corrected."""
         return self.folder / "ledger.csv"
 
     def require_current_names(self) -> None:
-        """Raise RunError for a folder that an older version wrote under other names."""
+        """Raise RunError for a folder of an older version, which has files of other names."""
         for old, new in _RENAMED.items():
             if (self.folder / old).exists():
                 raise RunError(

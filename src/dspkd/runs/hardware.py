@@ -1,4 +1,4 @@
-"""What of this machine a run uses: device, precision, loader processes, cache folder."""
+"""The hardware settings of a run: device, precision, compilation, loader processes, cache folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def device(machine: MachineConfig, world: World = SINGLE) -> torch.device:
-    """Return the device of the recipe; ``auto`` is a GPU where there is one. Each process has a GPU of its own.
+    """Return the recipe's device; ``auto`` is a GPU where there is one. Each of several processes gets its own GPU.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def device(machine: MachineConfig, world: World = SINGLE) -> torch.device:
 
 
 def placed(network: M, device: torch.device) -> M:
-    """Return the network on `device`, its weights in channels-last memory format, which convolutions compute faster."""
+    """Return the network on `device` with its weights in channels-last memory format, where convolutions are faster."""
     return network.to(device).to(memory_format=torch.channels_last)
 
 
@@ -56,7 +56,7 @@ def bf16(train: TrainConfig, device: torch.device) -> bool:
 
 
 def compiles(machine: MachineConfig, world: World = SINGLE) -> bool:
-    """Return whether networks are compiled by torch.compile; RecipeError where several processes are to do so."""
+    """Return whether to compile networks with torch.compile; RecipeError where several processes would."""
     if machine.compile is True and world.size > 1:
         raise RecipeError(
             f"machine.compile = true: batch normalisation over {world.size} processes cannot be compiled; "
@@ -66,14 +66,14 @@ def compiles(machine: MachineConfig, world: World = SINGLE) -> bool:
 
 
 def workers(machine: MachineConfig, device: torch.device, world: World = SINGLE) -> int:
-    """Return how many loader processes this process starts; ``auto`` starts none on a CPU, which is busy anyway."""
+    """Return the number of loader processes of this process; ``auto`` means none on a CPU, which is busy anyway."""
     if machine.workers != "auto":
         return machine.workers
     return 0 if device.type == "cpu" else max(min(available_cores() // world.local_size - 1, 16), 0)
 
 
 def cache_folder(machine: MachineConfig) -> Path | None:
-    """Return the folder of decoded images and teacher outputs that runs share; None where nothing is to be cached."""
+    """Return the folder of cached images and teacher outputs, which runs share; None where nothing is cached."""
     if machine.cache == "none":
         return None
     if machine.cache == "auto":

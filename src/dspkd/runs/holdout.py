@@ -1,8 +1,7 @@
-"""The held-out test set: one function hands out its rows, and records each evaluation in the run folder.
+"""The held-out test set: `evaluate_test` alone returns its rows, and records each evaluation in the run folder.
 
-A test set that is evaluated again and again becomes a second validation set. So nothing but `evaluate_test` gives out
-its rows (`Split.rows` refuses to), and ``test_evaluations.jsonl`` has a line for each evaluation, appended and never
-changed, which every report of the run prints.
+A test set that is evaluated repeatedly becomes a second validation set. So `Split.rows` refuses it, and
+``test_evaluations.jsonl`` gets a line for each evaluation, never changed, which every report of the run prints.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from dspkd.errors import RunError
 from dspkd.runs.files import RunFiles
 
 TRAINING = "train"
-"""Purpose of the evaluation with which training ends."""
+"""Purpose of the evaluation at the end of training."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,9 @@ class TestEvaluation:
     model
         SHA-256, in hex, of the weights that were evaluated.
     epochs
-        How many epochs they had been trained for.
+        Number of epochs they had been trained for.
     images
-        How many test images were used.
+        Number of test images used.
     """
 
     date: str
@@ -54,23 +53,23 @@ class TestEvaluation:
 
 
 def evaluate_test(split: Split, run: Path, *, purpose: str) -> NDArray[np.int64]:
-    """Return the rows of the test set, after the evaluation has been recorded in the run folder.
+    """Record an evaluation on the test set in the run folder, then return the rows of the test set.
 
-    Training's own evaluation counts once for the same weights, however often it was interrupted there and resumed.
+    The evaluation at the end of training counts once for the same weights, even if interrupted and resumed.
 
     Parameters
     ----------
     split
         The run's split.
     run
-        Its folder, with the weights that are to be evaluated.
+        The run's folder, with the weights to evaluate.
     purpose
         The command that evaluates.
 
     Raises
     ------
     RunError
-        There are no trained weights yet, or the evaluation cannot be recorded: then it does not take place.
+        There are no trained weights yet, or the evaluation cannot be recorded, and so must not take place.
     """
     rows = split.places("test")
     if not (purpose == TRAINING and _is_recorded(run)):
@@ -79,50 +78,50 @@ def evaluate_test(split: Split, run: Path, *, purpose: str) -> NDArray[np.int64]
 
 
 def record(run: Path, *, purpose: str, images: int) -> None:
-    """Record an evaluation in the run folder, before any label is read; RunError where that is not possible."""
+    """Record an evaluation in the run folder, before any label is read; RunError where that fails."""
     path = RunFiles(run).test_evaluations
-    made = TestEvaluation(_date(datetime.now(UTC)), purpose, _model(run), _epochs(run), images)
-    line = json.dumps(asdict(made)) + "\n"
+    evaluation = TestEvaluation(_date(datetime.now(UTC)), purpose, _model(run), _epochs(run), images)
+    line = json.dumps(asdict(evaluation)) + "\n"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, line.encode())  # in one call, so that two that write at the same time do not mix
+            os.write(descriptor, line.encode())  # in one call, so that lines of two processes do not mix
         finally:
             os.close(descriptor)
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written to: {error.strerror}; an evaluation on the test set must be recorded, so "
-            "it does not take place. Copy the run to a folder that can be written to"
+            "it does not take place. Copy the run to a writable folder"
         ) from error
 
 
 def evaluations(run: Path) -> list[TestEvaluation]:
-    """Return the recorded evaluations on a run's test set, in order; none before training has ended.
+    """Return the recorded evaluations on a run's test set, in order; empty before training has ended.
 
     Raises
     ------
     RunError
-        The file is not as `evaluate_test` wrote it.
+        A line of the file is damaged.
     """
     path = RunFiles(run).test_evaluations
     if not path.exists():
         return []
-    recorded = []
+    read = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            recorded.append(TestEvaluation(**json.loads(line)))
+            read.append(TestEvaluation(**json.loads(line)))
         except (ValueError, TypeError):
             raise RunError(
-                f"{path}, line {number}: not a test-set evaluation as it was recorded; restore the file, which is only "
-                "ever appended to"
+                f"{path}, line {number}: not a recorded test-set evaluation; restore the file, which is only ever "
+                "appended to"
             ) from None
-    return recorded
+    return read
 
 
 def early(run: Path, evaluations: Sequence[TestEvaluation]) -> list[TestEvaluation]:
-    """Return the evaluations that training may have learnt from: of other weights than the final ones, or earlier.
+    """Return the evaluations of other weights than the final ones, or of fewer epochs.
 
-    Who sees a test figure, trains on, and evaluates again has selected the model on the test set.
+    Training that continued after one of them may have selected the model on the test set.
     """
     if not evaluations:
         return []
@@ -130,8 +129,8 @@ def early(run: Path, evaluations: Sequence[TestEvaluation]) -> list[TestEvaluati
     return [each for each in evaluations if each.model != model or each.epochs < epochs]
 
 
-def tested(run: Path, table: Table) -> int:
-    """Return how many images of `table` are in the run's test set, by id, lesion and label."""
+def count_test_images(run: Path, table: Table) -> int:
+    """Return the number of images of `table` that are in the run's test set, by id, lesion and label."""
     rows = read_rows(RunFiles(run).split)
     columns = [rows.column(name) for name in ("id", "group", "label", "part")]
     held_out = {(name, group, label) for name, group, label, part in zip(*columns, strict=True) if part == "test"}
@@ -157,6 +156,6 @@ def _model(run: Path) -> str:
 
 
 def _epochs(run: Path) -> int:
-    """Return how many epochs are recorded; 0 where there are none."""
+    """Return the number of recorded epochs."""
     records = RunFiles(run).metrics
     return len(records.read_text(encoding="utf-8").splitlines()) if records.is_file() else 0

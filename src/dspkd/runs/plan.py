@@ -1,4 +1,4 @@
-"""How long a recipe will take here, and where the time goes: measured on its first steps, saving nothing."""
+"""Estimate how long a recipe will take on this machine, and where the time goes, from its first steps; save nothing."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from dspkd.training.distiller import Distiller, Teacher
 from dspkd.types import Batch, NetworkSpec, Output
 
 STEPS = 20
-"""Steps that are measured of each stage, after two that are not."""
+"""Steps that are timed in each stage, after two that are not."""
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A stage's steps, and the seconds that one of them takes: medians over the steps that were measured.
+    """A stage's number of steps, and the median seconds of each phase of a step.
 
     Attributes
     ----------
     name, epochs, steps
-        As in the recipe; steps an epoch.
+        As in the recipe; `steps` per epoch.
     loading
-        Making a batch of images in this process, or waiting for those that do.
+        Preparing a batch of images in this process, or waiting for loader processes.
     teaching
-        The teacher's forward pass; 0 where there is none, or where its outputs are read from the cache.
+        Forward pass of the teacher; 0 where there is none, or where its outputs are cached.
     learning
-        Student and terms, forward and backward.
+        Forward and backward pass of student and terms.
     updating
-        Clipping and optimiser.
+        Gradient clipping and optimiser step.
     """
 
     name: str
@@ -58,20 +58,20 @@ class StagePlan:
 
     @property
     def seconds(self) -> float:
-        """Return the seconds of all epochs, validation left out."""
+        """Return the seconds of all epochs, without validation."""
         return self.epochs * self.steps * (self.loading + self.teaching + self.learning + self.updating)
 
 
 @dataclass(frozen=True)
 class CacheEstimate:
-    """What is computed before training and cached, as if the cache were empty.
+    """The cost of what is cached before training, estimated for an empty cache.
 
     Attributes
     ----------
     count
-        How many images are decoded, or teacher outputs computed; 0 where nothing is cached.
+        Number of images decoded, or of teacher outputs computed; 0 where nothing is cached.
     seconds, nbytes
-        What that takes, estimated from a sample.
+        Time and disk space, estimated from a sample.
     """
 
     count: int = 0
@@ -81,18 +81,18 @@ class CacheEstimate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will take.
+    """The estimated time of a run.
 
     Attributes
     ----------
     device, threads, workers, compiled, batch_size
-        With what it was measured.
+        The settings under which it was measured.
     stages
-        The stages.
+        The time of each stage.
     images
-        Decoding; 0 images for a recipe that caches none and decodes each time, as part of loading.
+        Decoding into the cache; 0 images where nothing is cached, and decoding is part of loading.
     teacher_outputs
-        Those that training needs, cached once; 0 where the teacher computes them in every epoch.
+        Computing and caching teacher outputs; 0 where the teacher runs in every step.
     validation
         Seconds of evaluating the validation set after one epoch.
     """
@@ -109,14 +109,14 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Return the seconds of the whole run, but for start and report."""
+        """Return the seconds of the whole run, without start-up and report."""
         epochs = sum(stage.epochs for stage in self.stages)
         before = self.images.seconds + self.teacher_outputs.seconds
         return before + sum(stage.seconds for stage in self.stages) + epochs * self.validation
 
 
-class _Prepared:
-    """A teacher whose output was computed before the step, so that the two networks are timed apart."""
+class _PrecomputedTeacher:
+    """A teacher that returns an output computed before the step, so that both networks are timed separately."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         self.spec = spec
@@ -128,7 +128,7 @@ class _Prepared:
 
 
 def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
-    """Measure `steps` steps of each stage, and a sample of what is done once before them; save nothing.
+    """Time `steps` steps of each stage, and a sample of what is computed once before training; save nothing.
 
     Raises
     ------
@@ -146,23 +146,25 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     counts = tuple(images for images, _ in table.take(rows).counts().values())
     teacher = build.teacher(recipe.teachers, table, split, device)
     student = hardware.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
-    shown = build.train_batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
+    views = build.train_batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
     to_train, decoding = _decoded(
-        recipe, table, [row for row, _ in shown], build.augmentation(recipe.images), len(rows)
+        recipe, table, [row for row, _ in views], build.augmentation(recipe.images), len(rows)
     )
     batches = build.train_batches(recipe, table, rows, device, decoded=to_train)
     make = partial(
-        build.distiller, learner=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
+        build.distiller, student=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
-    quick = teacher.compiled() if teacher and hardware.compiles(recipe.machine) else teacher
+    fast_teacher = teacher.compiled() if teacher and hardware.compiles(recipe.machine) else teacher
     measured: list[StagePlan] = []
     earlier = None
     for stage in recipe.stages:
-        prepared = _Prepared(teacher.spec) if teacher and not stage.teacher_lr else None
-        earlier = make(stage, teacher=prepared or teacher, earlier=earlier).to(device)
-        measured.append(_measure(stage, earlier, batches, quick, prepared, build.step_config(recipe, device), steps))
+        precomputed = _PrecomputedTeacher(teacher.spec) if teacher and not stage.teacher_lr else None
+        earlier = make(stage, teacher=precomputed or teacher, earlier=earlier).to(device)
+        measured.append(
+            _measure(stage, earlier, batches, fast_teacher, precomputed, build.step_config(recipe, device), steps)
+        )
     outputs = CacheEstimate()
-    if teacher and teacher_cache.wanted(recipe):
+    if teacher and teacher_cache.is_used(recipe):
         count = len(teacher_cache.schedule(recipe, batches))
         seconds = count / batches.batch_size * max(stage.loading + stage.teaching for stage in measured)
         nbytes = teacher_cache.bytes_of_an_output(
@@ -187,32 +189,32 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
 def _validation(
     recipe: Recipe, table: Table, split: Split, student: nn.Module, device: torch.device, steps: int
 ) -> tuple[CacheEstimate, float]:
-    """Return what decoding validation and test set takes, and the seconds of evaluating the validation set."""
+    """Return the cost of decoding validation and test set, and the seconds of evaluating the validation set once."""
     crop = build.centre_crop(recipe.images)
     rows = split.rows("val")
-    some = rows[: steps * recipe.train.batch_size]
+    sample = rows[: steps * recipe.train.batch_size]
     count = len(rows) + len(split.places("test"))
-    decoded, decoding = _decoded(recipe, table, some.tolist(), crop, count)
+    decoded, decoding = _decoded(recipe, table, sample.tolist(), crop, count)
     started = time.perf_counter()
-    loader = build.eval_loader(recipe, table, some, device, decoded=decoded)
+    loader = build.eval_loader(recipe, table, sample, device, decoded=decoded)
     predict(student, table, loader, device=device, bf16=hardware.bf16(recipe.train, device))
-    return decoding, (time.perf_counter() - started) * len(rows) / len(some)
+    return decoding, (time.perf_counter() - started) * len(rows) / len(sample)
 
 
 def _decoded(
     recipe: Recipe, table: Table, rows: list[int], transform: Augmentation | CentreCrop, of: int
 ) -> tuple[Decode | None, CacheEstimate]:
-    """Decode these rows, and return them with what all `of` images will take; nothing where a run caches none."""
+    """Decode these rows; return them and the cost of decoding `of` images, or nothing where a run caches none."""
     if hardware.cache_folder(recipe.machine) is None:
         return None, CacheEstimate()
-    some = sorted(set(rows))
+    sample = sorted(set(rows))
     decode = partial(images.decode, short_side=transform.decode_side, artefacts=transform.artefacts)
     started = time.perf_counter()
     with ThreadPoolExecutor() as pool:
-        made = dict(zip(some, pool.map(decode, [table.paths[row] for row in some]), strict=True))
-    share = of / len(some)
-    seconds = share * (time.perf_counter() - started)
-    return made.__getitem__, CacheEstimate(of, seconds, share * sum(image.nbytes for image in made.values()))
+        decoded = dict(zip(sample, pool.map(decode, [table.paths[row] for row in sample]), strict=True))
+    scale = of / len(sample)
+    seconds = scale * (time.perf_counter() - started)
+    return decoded.__getitem__, CacheEstimate(of, seconds, scale * sum(image.nbytes for image in decoded.values()))
 
 
 def _measure(
@@ -220,34 +222,34 @@ def _measure(
     distiller: Distiller,
     batches: TrainBatches,
     teacher: Teacher | None,
-    prepared: _Prepared | None,
-    arithmetic: loop.StepConfig,
+    precomputed: _PrecomputedTeacher | None,
+    config: loop.StepConfig,
     steps: int,
 ) -> StagePlan:
-    timed_apart = bool(prepared) and any(term.needs_teacher for term in distiller.terms.values())
+    timed_apart = bool(precomputed) and any(term.needs_teacher for term in distiller.terms.values())
     optimizer = loop.make_optimizer(stage, distiller.trainable())
-    objective = loop.objective_of(distiller, arithmetic)
+    objective = loop.objective_of(distiller, config)
     distiller.train()
-    shown = batches.epoch(0)
+    epoch = batches.epoch(0)
     laps: list[tuple[float, ...]] = []
     for _ in range(min(steps + 2, len(batches))):
-        times = [_now(arithmetic.device)]
-        batch = next(shown).to(arithmetic.device)
-        times.append(_now(arithmetic.device))
-        with torch.autocast(arithmetic.device.type, torch.bfloat16, enabled=arithmetic.bf16):
+        times = [_now(config.device)]
+        batch = next(epoch).to(config.device)
+        times.append(_now(config.device))
+        with torch.autocast(config.device.type, torch.bfloat16, enabled=config.bf16):
             if timed_apart:
-                assert prepared
+                assert precomputed
                 assert teacher
-                prepared.output = teacher.answer(
+                precomputed.output = teacher.answer(
                     batch.with_derived(rotated=distiller.rotated, strong_aug=distiller.strong_aug)
                 )
-            times.append(_now(arithmetic.device))
+            times.append(_now(config.device))
             loss = objective(batch)["total"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        times.append(_now(arithmetic.device))
-        loop.update(loop.owners(distiller.trainable()), optimizer, stage.lr, arithmetic.clip)
-        times.append(_now(arithmetic.device))
+        times.append(_now(config.device))
+        loop.update(loop.owners(distiller.trainable()), optimizer, stage.lr, config.clip)
+        times.append(_now(config.device))
         laps.append(tuple(after - before for before, after in pairwise(times)))
     loading, teaching, learning, updating = (median(lap) for lap in zip(*(laps[2:] or laps), strict=True))
     return StagePlan(stage.name, stage.epochs, len(batches), loading, teaching, learning, updating)

@@ -19,7 +19,7 @@ from dspkd.runs.files import RunFiles
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
-    """Yield each image with its class probabilities.
+    """Yield the path of each image and its class probabilities.
 
     Raises
     ------

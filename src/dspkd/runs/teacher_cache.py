@@ -22,7 +22,7 @@ from dspkd.training.teachers.fields_read import fields_read
 from dspkd.types import Batch, Output, derived_views
 
 
-def wanted(recipe: Recipe) -> bool:
+def is_used(recipe: Recipe) -> bool:
     """Return whether the recipe's teacher outputs are cached: it has a teacher, and a fixed number of views."""
     return bool(recipe.teachers) and recipe.images.views != "fresh" and any(map(_uses_teacher, recipe.stages))
 
@@ -30,14 +30,14 @@ def wanted(recipe: Recipe) -> bool:
 def cached_teacher(
     context: RunContext, make: Callable[..., Distiller], batches: TrainBatches
 ) -> tuple[CachedTeacher, CacheCost]:
-    """Return the teacher as one that reads its cached outputs, and what computing them cost; missing ones are computed.
+    """Compute and cache missing teacher outputs; return a teacher that reads them, and the cost of computing all.
 
     Parameters
     ----------
     context
-        The recipe, the frozen teacher, the images, and how to compute.
+        The run, with the recipe, the frozen teacher and the images.
     make
-        Returns the objective of a stage, given the one before as `earlier`.
+        Returns the objective of a stage, given that of the stage before as `earlier`.
     batches
         The training batches.
 
@@ -48,8 +48,8 @@ def cached_teacher(
     """
     recipe, teacher, device, world = context.recipe, context.teacher, context.device, context.world
     folder = hardware.cache_folder(recipe.machine)
-    assert teacher, "a recipe is checked before it is run"
-    assert folder, "a recipe is checked before it is run"
+    assert teacher, "see `is_used`"
+    assert folder, "`validate.check` refuses machine.cache = none"
     rotated, strong_aug = _derived(recipe)
 
     def show(views: Sequence[list[Key]]) -> Iterator[Batch]:
@@ -62,30 +62,30 @@ def cached_teacher(
 
     first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
     fields = _fields(recipe, make, context.student, partial(forward, of=teacher), first_two)
-    quick = teacher.compiled() if context.compiled else teacher
+    fast_teacher = teacher.compiled() if context.compiled else teacher
     about = {
         **build.augmentation(recipe.images).about,
         "made by": f"{DECODER}, torchvision {version('torchvision')}",
         "precision": "bfloat16" if context.bf16 else "float32",
     }
 
-    def opened() -> CachedTeacher:
+    def open_cache() -> CachedTeacher:
         images = image_keys(fingerprints(context.table.paths), context.table.ids)
         return CachedTeacher(teacher, fields, images, about, folder, maps=recipe.teacher_cache.maps)
 
-    cached = world.on_all(opened)
+    cached = world.on_all(open_cache)
     views = schedule(recipe, batches)
     cached.fill(
         views,
         show,
         derived=derived_views(rotated=rotated, strong_aug=strong_aug),
         batch_size=batches.batch_size,
-        compute=partial(forward, of=quick),
+        compute=partial(forward, of=fast_teacher),
         progress=context.listener.prepare,
         log=context.listener.note,
         world=world,
     )
-    # Rank 0 has recorded the cost; another rank might read it too early.
+    # Rank 0 records the cost; another rank might read it too early.
     return cached, world.on_rank_zero(lambda: cached.cost(len(views)))
 
 
@@ -97,50 +97,50 @@ def bytes_of_an_output(
     batches: TrainBatches,
     device: torch.device,
 ) -> float:
-    """Return the bytes that are cached for one view, those derived from it included, measured on two."""
+    """Return the bytes cached for one view and the views derived from it, measured on two images."""
     rotated, strong_aug = _derived(recipe)
     batch = next(batches.show([batches.keys(0)[:2]])).to(device)
     fields = _fields(recipe, make, student, teacher.answer, batch)
-    answered = teacher.answer(batch.with_derived(rotated=rotated, strong_aug=strong_aug))
-    return stored_bytes(answered, fields, recipe.teacher_cache.maps) / len(batch)
+    output = teacher.answer(batch.with_derived(rotated=rotated, strong_aug=strong_aug))
+    return stored_bytes(output, fields, recipe.teacher_cache.maps) / len(batch)
 
 
 def _derived(recipe: Recipe) -> tuple[bool, bool]:
-    """Return whether the teacher also computes rotated, and strongly augmented, views."""
+    """Return whether terms read teacher outputs for rotated, and for strongly augmented views."""
     terms = [methods.find(term.method) for stage in recipe.stages if _uses_teacher(stage) for term in stage.terms]
     return any(term.wants_rotated for term in terms), any(term.wants_strong_aug for term in terms)
 
 
 def _uses_teacher(stage: StageConfig) -> bool:
-    """Return whether this stage uses the frozen teacher, and not a trainable copy of it."""
+    """Return whether this stage uses the frozen teacher, not a trainable copy of it."""
     return not stage.teacher_lr and any(methods.find(term.method).needs_teacher for term in stage.terms)
 
 
 def schedule(recipe: Recipe, batches: TrainBatches) -> set[Key]:
-    """Return the views whose teacher outputs are needed."""
-    shown: set[Key] = set()
+    """Return the views of all epochs whose teacher outputs are needed."""
+    views: set[Key] = set()
     first = 0
     for stage in recipe.stages:
         if _uses_teacher(stage):
-            shown.update(key for epoch in range(first, first + stage.epochs) for key in batches.keys(epoch))
+            views.update(key for epoch in range(first, first + stage.epochs) for key in batches.keys(epoch))
         first += stage.epochs
-    return shown
+    return views
 
 
 def _fields(
     recipe: Recipe, make: Callable[..., Distiller], student: nn.Module, forward: Callable[[Batch], Output], batch: Batch
 ) -> set[str]:
-    """Return which fields of the teacher's outputs the recipe's terms read."""
+    """Return the fields of the teacher's outputs that the recipe's terms read, found by one call of each stage."""
     fields: set[str] = set()
     earlier = None
     training = student.training
     for stage in recipe.stages:
         earlier = make(stage, earlier=earlier).to(batch.images.device)
         if _uses_teacher(stage):
-            shown = batch.with_derived(rotated=earlier.rotated, strong_aug=earlier.strong_aug)
+            views = batch.with_derived(rotated=earlier.rotated, strong_aug=earlier.strong_aug)
             with torch.no_grad():
-                output = earlier.parted(student.eval()(shown.images))
+                output = earlier.parted(student.eval()(views.images))
             terms = earlier.terms.values()
-            fields |= fields_read(terms, output, earlier.parted(forward(shown)), batch)  # type: ignore[arg-type]
+            fields |= fields_read(terms, output, earlier.parted(forward(views)), batch)  # type: ignore[arg-type]
     student.train(training)
     return fields

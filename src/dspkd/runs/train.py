@@ -1,4 +1,4 @@
-"""A recipe becomes a run folder, the unit of resuming, evaluating and exporting; `dspkd.runs.files` lists its files."""
+"""Train what a recipe describes, into a run folder; `dspkd.runs.files` lists its files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader
 
+from dspkd.data.loader import TrainBatches
 from dspkd.errors import RunError
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.metrics import summarise
@@ -42,16 +43,16 @@ def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, w
     recipe
         The recipe.
     out
-        Run folder; made if missing.
+        Run folder; created if missing.
     listener
-        Receives counts, steps and epochs, on rank 0.
+        Receives counts, steps and epochs; on rank 0 only.
     world
-        Processes that train together. Rank 0 alone needs to see `out`, and ends the run.
+        Processes that train together. Only rank 0 needs access to `out`; it alone evaluates at the end.
 
     Raises
     ------
     RecipeError, DataError, WeightsError
-        Before anything is trained.
+        A setting, the data or the weights are not valid; raised before anything is trained.
     RunError
         `out` holds a run of another recipe.
     TrainingError
@@ -67,7 +68,7 @@ def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, w
 
 
 def _claim(recipe: Recipe, files: RunFiles) -> bool:
-    """Make the folder this recipe's, or check that it already is; return whether its run has ended."""
+    """Write the recipe into its run folder, or check that it is there; return whether the run is finished."""
     out = files.folder
     if out.is_file():
         raise RunError(f"{out}: is a file; --out names a folder")
@@ -87,32 +88,32 @@ def _claim(recipe: Recipe, files: RunFiles) -> bool:
 
 
 def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost | None]:
-    """Train the stages one after another; return a summary of each, and what caching the teacher's outputs cost."""
+    """Train the stages in order; return a summary of each, and what caching the teacher's outputs cost."""
     recipe, world, student = context.recipe, context.world, context.student
     counts = tuple(images for images, _ in context.table.take(context.split.rows("train")).counts().values())
     config = build.step_config(recipe, context.device, world)
     teacher = context.teacher.compiled() if context.teacher and config.compiled else context.teacher
     make = partial(
         build.distiller,
-        learner=student,
+        student=student,
         teacher=teacher,
         class_counts=counts,
         seed=recipe.seed,
         balance=recipe.train.balance,
     )
 
-    def checked() -> Any:
+    def checked_batches() -> TrainBatches:
         _require_buildable(recipe, make)
         return context.train_batches()
 
-    batches = world.on_all(checked)
+    batches = world.on_all(checked_batches)
     cost = None
-    if teacher_cache.wanted(recipe):
+    if teacher_cache.is_used(recipe):
         cached, cost = teacher_cache.cached_teacher(context, make, batches)
         make = partial(make, teacher=cached)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
-    validation = context.eval_loader(context.split.rows("val"))  # whose processes serve all epochs
-    untouched = context.teacher.digest() if context.teacher else ""
+    validation = context.eval_loader(context.split.rows("val"))  # its loader processes serve all epochs
+    frozen_digest = context.teacher.digest() if context.teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0
     distiller = None
@@ -145,13 +146,13 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
                     "cpu_seconds": _total(record.get("cpu_seconds") for record in progress.history),
                 }
             )
-    if context.teacher and context.teacher.digest() != untouched:
+    if context.teacher and context.teacher.digest() != frozen_digest:
         raise AssertionError("the frozen teacher's weights or statistics changed while its student trained")
     return summaries, cost
 
 
 def _logger(context: RunContext) -> loggers.MetricsLogger | AbstractContextManager[ProgressListener]:
-    """Return what records each epoch and passes everything on; on other ranks than 0 nothing is recorded."""
+    """Return a listener that records each epoch, on rank 0, and passes everything on."""
     if context.world.rank > 0:
         return nullcontext(context.listener)
     recipe = context.recipe
@@ -161,7 +162,7 @@ def _logger(context: RunContext) -> loggers.MetricsLogger | AbstractContextManag
 
 
 def _require_buildable(recipe: Recipe, make: Callable[..., Distiller]) -> None:
-    """Build each stage without memory: one that cannot be built should stop the run now, not after earlier stages."""
+    """Build each stage on the meta device: one that cannot be built stops the run now, not after earlier stages."""
     loggers.check(recipe.machine.loggers)
     earlier = None
     with torch.device("meta"):
@@ -169,18 +170,18 @@ def _require_buildable(recipe: Recipe, make: Callable[..., Distiller]) -> None:
             earlier = make(stage, earlier=earlier)
 
 
-def evaluate(
+def _predict_on_all_ranks(
     student: nn.Module, context: RunContext, rows: NDArray[np.int64], loader: DataLoader[Batch]
 ) -> Predictions:
-    """Return the student's predictions for these rows on every process; each computes the share that `loader` gives."""
-    own = predict(student, context.table, loader, device=context.device, bf16=context.bf16) if len(loader) else None
-    parts = [part for part in context.world.all_gather(own) if part]
-    return Predictions.joined(parts, [context.table.ids[row] for row in rows])
+    """Return the student's predictions for these rows, on every process; each predicts the share of its `loader`."""
+    share = predict(student, context.table, loader, device=context.device, bf16=context.bf16) if len(loader) else None
+    shares = [each for each in context.world.all_gather(share) if each]
+    return Predictions.joined(shares, [context.table.ids[row] for row in rows])
 
 
 def _validation_scores(student: nn.Module, *, context: RunContext, loader: DataLoader[Batch]) -> dict[str, float]:
-    """Return the score by which an epoch is chosen, balanced accuracy on the validation set, and two beside it."""
-    summary = summarise(evaluate(student, context, context.split.rows("val"), loader))
+    """Return balanced accuracy on the validation set, by which the epoch is chosen, accuracy and macro F1."""
+    summary = summarise(_predict_on_all_ranks(student, context, context.split.rows("val"), loader))
     return {
         "balanced_accuracy": summary.balanced_accuracy,
         "accuracy": summary.accuracy,
@@ -189,14 +190,15 @@ def _validation_scores(student: nn.Module, *, context: RunContext, loader: DataL
 
 
 def _conclude(context: RunContext, stages: list[dict[str, Any]], cost: CacheCost | None) -> None:
-    """Save the student, evaluate it on validation and test set, and write the run's artifacts and result."""
+    """Save the student, evaluate it on validation and test set, and write artifacts and result."""
     recipe, files, student = context.recipe, context.files, context.student
     weights = {name: value.detach().cpu().contiguous() for name, value in student.library_state().items()}
     save_file(weights, files.weights, metadata={"network": student.name})
     test = holdout.evaluate_test(context.split, files.folder, purpose=holdout.TRAINING)
     rows = {"val": context.split.rows("val"), "test": test}
     predictions = {
-        part: evaluate(student, context, of_part, context.eval_loader(of_part)) for part, of_part in rows.items()
+        part: _predict_on_all_ranks(student, context, of_part, context.eval_loader(of_part))
+        for part, of_part in rows.items()
     }
     for part, of_part in predictions.items():
         of_part.save(files.predictions(part))
@@ -215,12 +217,12 @@ def _conclude(context: RunContext, stages: list[dict[str, Any]], cost: CacheCost
             "seconds": round(sum(stage["seconds"] for stage in stages), 1),
             "cpu_seconds": _total(stage["cpu_seconds"] for stage in stages),
             "teacher_cache": asdict(cost) if cost else None,
-            "test_evaluations": len(holdout.evaluations(files.folder) or ()),
+            "test_evaluations": len(holdout.evaluations(files.folder)),
         },
     )
 
 
 def _total(parts: Iterable[float | None]) -> float | None:
-    """Return the sum; None where a part is unknown, as of an epoch trained before processor time was recorded."""
-    known = list(parts)
-    return None if None in known else round(sum(part for part in known if part is not None), 1)
+    """Return the sum; None where a part is unknown, such as processor time that was not recorded."""
+    values = list(parts)
+    return None if None in values else round(sum(value for value in values if value is not None), 1)

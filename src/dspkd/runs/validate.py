@@ -1,4 +1,4 @@
-"""Everything about a recipe that can be checked before any data are read."""
+"""Check a recipe before any data are read: names, options, and settings that exclude each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dspkd.runs.files import RunFiles
 
 
 def check(recipe: Recipe) -> None:
-    """Check names, options, and that a teacher is named where one is needed, before any data are read.
+    """Check names and options, and that a teacher is named where one is needed, before any data are read.
 
     Raises
     ------
@@ -73,21 +73,21 @@ def _check_images(recipe: Recipe) -> None:
         return
     if recipe.machine.cache == "none":
         raise RecipeError(
-            'machine.cache = "none": a teacher\'s answers to a fixed number of views are kept in a folder; name one, '
+            'machine.cache = "none": teacher outputs for a fixed number of views are cached in a folder; name one, '
             'or set images.views = "fresh"'
         )
     if recipe.train.mixes_images:
         raise RecipeError(
             f"images.views = {recipe.images.views}: teacher outputs are cached for single images, and "
-            'train.mixup or train.cutmix mixes new ones in every batch; set images.views = "fresh", '
+            'train.mixup or train.cutmix mixes new ones in each batch; set images.views = "fresh", '
             "or both to 0"
         )
 
 
 def _require_same_artefacts(recipe: Recipe, teacher: Path) -> None:
-    """Refuse a teacher trained on images with other artefacts removed than its student's; one not trained yet passes.
+    """Refuse a teacher trained on images with other artefacts removed; a teacher that is not trained yet passes.
 
-    It is shown its student's images, and a network trained on hairless skin alone is unreliable on hairy skin.
+    The teacher gets its student's images, and a network trained on hairless skin alone is unreliable on hairy skin.
     """
     if not RunFiles(teacher).recipe.exists():
         return
@@ -95,7 +95,7 @@ def _require_same_artefacts(recipe: Recipe, teacher: Path) -> None:
     if theirs != ours:
         raise RecipeError(
             f"images.artefacts: teacher {teacher} was trained with {_listed(theirs)}, and its "
-            f"student's images are made with {_listed(ours)}; train both with the same, in the same order"
+            f"student has {_listed(ours)}; train both with the same, in the same order"
         )
 
 

@@ -1,1 +1,1 @@
-"""What knows nothing of images: processes, seeds, files, memory and progress."""
+"""Processes, seeds, files, memory and progress: code that knows nothing of images."""

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal while something goes on: a run, a download, a count."""
+"""Progress on the terminal: of a run, a download, or any counted work."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -25,12 +26,12 @@ from dspkd.runtime.progress import Progress as Counter
 
 
 def terminal() -> Console:
-    """Return what prints to standard output; brackets and colons in names and paths are taken as they are."""
+    """Return a console on standard output that prints brackets and colons, as in paths, literally."""
     return Console(markup=False, emoji=False, highlight=False)
 
 
 def headed(title: str, names: list[str], figures: list[str]) -> Table:
-    """Return a table with columns of names, which are never cut, then columns of figures."""
+    """Return an empty table: columns of text, which wrap and are never cut, then right-aligned figures."""
     table = Table(title=title, title_justify="left")
     for heading in names:
         table.add_column(heading, overflow="fold", min_width=4)
@@ -39,29 +40,12 @@ def headed(title: str, names: list[str], figures: list[str]) -> Table:
     return table
 
 
-class ConsoleProgress:
-    """A listener that prints counts, a progress bar for the running epoch, and a line for each epoch that has ended.
+class _ProgressDisplay:
+    """A display of progress bars, open within a ``with`` block."""
 
-    Parameters
-    ----------
-    console
-        Where to print. Where that is no terminal but a file, there is no bar.
-    """
-
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
         self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._bar: TaskID | None = None
-        self._shown: str | None = None
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -72,8 +56,27 @@ class ConsoleProgress:
     ) -> None:
         self._progress.stop()
 
+    def note(self, text: str) -> None:
+        """Print a message."""
+        self._console.print(text, soft_wrap=True)
+
+
+class ConsoleProgress(_ProgressDisplay):
+    """A listener that prints counts, a progress bar for the running epoch, and a line for each finished epoch.
+
+    Parameters
+    ----------
+    console
+        Where to print; no bar where it is no terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, *_counting_columns(), TimeRemainingColumn())
+        self._bar: TaskID | None = None
+        self._bar_name: str | None = None
+
     def data(self, counts: Counts) -> None:
-        """Print images and groups per class and part."""
+        """Print the images and groups of each class in training, validation and test set."""
         table = headed("images (lesions or patients)", ["class"], list(counts))
         for name in next(iter(counts.values())):
             table.add_row(name, *(f"{counts[part][name][0]} ({counts[part][name][1]})" for part in counts))
@@ -81,31 +84,27 @@ class ConsoleProgress:
         table.add_row("all", *(str(sum(images for images, _ in counts[part].values())) for part in counts))
         self._console.print(table)
 
-    def note(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(text, soft_wrap=True)
-
     def prepare(self, what: str, done: int, of: int | None) -> None:
-        """Move the bar of what comes before training."""
-        self._move(what, done, of)
+        """Update the bar of work before training."""
+        self._update_bar(what, done, of)
         if done == of:
-            self._clear()
+            self._remove_bar()
 
     def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
-        """Move the bar of the running epoch."""
-        self._move(f"{stage} epoch {epoch}", done, steps)
+        """Update the bar of the running epoch."""
+        self._update_bar(f"{stage} epoch {epoch}", done, steps)
 
-    def _move(self, what: str, done: int, of: int | None) -> None:
-        if self._shown != what:
-            self._clear()
+    def _update_bar(self, what: str, done: int, of: int | None) -> None:
+        if self._bar_name != what:
+            self._remove_bar()
             self._bar = self._progress.add_task(what, total=of)
-            self._shown = what
+            self._bar_name = what
         assert self._bar is not None
         self._progress.update(self._bar, completed=done)
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """Print what came of an epoch, in one line; a star marks the one that is kept so far."""
-        self._clear()
+        """Print a finished epoch in one line; ``* kept`` marks the best so far."""
+        self._remove_bar()
         parts = "  ".join(f"{name} {value:.4g}" for name, value in record["train"].items() if name != "total")
         self._console.print(
             f"{record['stage']} epoch {record['epoch']}  loss {record['train']['total']:.4g} ({parts})  "
@@ -114,67 +113,53 @@ class ConsoleProgress:
             soft_wrap=True,
         )
 
-    def _clear(self) -> None:
+    def _remove_bar(self) -> None:
         if self._bar is not None:
             self._progress.remove_task(self._bar)
-        self._bar, self._shown = None, None
+        self._bar, self._bar_name = None, None
 
 
-class DownloadProgress:
-    """Shows how a download goes: a bar of bytes for each thing that is done to a file.
+class DownloadProgress(_ProgressDisplay):
+    """The progress of downloads: a bar of bytes for each file and operation, such as verifying it.
 
     Parameters
     ----------
     console
-        Where to print. Where that is no terminal but a file, there is no bar.
+        Where to print; no bar where it is no terminal.
     """
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._progress = Progress(
+        super().__init__(
+            console,
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
         )
         self._bars: dict[str, TaskID] = {}
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
     def moved(self, what: str, done: int, of: int | None) -> None:
-        """Move the bar of `what`; without a known end it only counts."""
+        """Update the bar of `what`; where the total is unknown it only counts."""
         if what not in self._bars:
             self._bars[what] = self._progress.add_task(what, total=of)
         self._progress.update(self._bars[what], completed=done, total=of)
 
-    def note(self, text: str) -> None:
-        """Print lines that a person should read."""
-        self._console.print(text, soft_wrap=True)
-
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Counter]:
-    """Give a function that shows how far something is: what, done, of how many. No bar where there is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    """Yield a callback ``(what, done, total)`` that draws a bar for each `what`; no bars where there is no terminal."""
     bars: dict[str, TaskID] = {}
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*_counting_columns(), console=console, transient=True, disable=not console.is_terminal) as progress:
 
-        def told(what: str, done: int, total: int | None) -> None:
+        def update(what: str, done: int, total: int | None) -> None:
             if what not in bars:
-                bars[what] = bar.add_task(what, total=total)
-            bar.update(bars[what], completed=done)
+                bars[what] = progress.add_task(what, total=total)
+            progress.update(bars[what], completed=done)
 
-        yield told
+        yield update
+
+
+def _counting_columns() -> tuple[ProgressColumn, ...]:
+    text, counts = TextColumn("{task.description}"), TextColumn("{task.completed}/{task.total}")
+    return text, BarColumn(), counts, TimeElapsedColumn()

@@ -1,6 +1,6 @@
-"""Processes that train one student together, as ``torchrun`` starts them: their numbers, and how they talk.
+"""Processes that train one student together, as ``torchrun`` starts them: ranks, and collective calls.
 
-Where there is one process, and nobody started it with others, everything here is a plain call.
+In a single process each call here simply runs its work.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from dspkd.errors import DspkdError, RankError, RunError, TrainingError
 T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=1)
-"""How long a rank waits for another one that says nothing. One that has died is noticed at once, since its connections
-close; this is for machines that vanish. It is longer than images take to decode, for which the others wait."""
+"""How long a rank waits for one that does not respond. A rank that dies is noticed at once, as its connections close;
+this is for machines that vanish. It is longer than decoding the images takes, for which other ranks wait."""
 
 
 @dataclass(frozen=True)
 class World:
-    """How many processes there are, and which this one is.
+    """The number of processes that train together, and the rank of this one.
 
     Every rank must call the methods, in the same order.
 
     Attributes
     ----------
     rank, size
-        This process, out of so many on all machines. Rank 0 alone prints and writes into the run folder.
+        Rank of this process, and number of processes, over all machines. Only rank 0 prints and writes the run folder.
     local_rank, local_size
-        The same on this machine.
+        The same, among the processes of this machine.
     """
 
     rank: int = 0
@@ -50,13 +50,13 @@ class World:
     local_rank: int = 0
     local_size: int = 1
 
-    def shares(self, whole: int) -> list[range]:
-        """Return which of `whole` things each rank takes, in their order; numbers differ by one at most."""
-        ends = [whole * rank // self.size for rank in range(self.size + 1)]
+    def shares(self, total: int) -> list[range]:
+        """Return which of `total` items each rank takes, in order; shares differ by at most one item."""
+        ends = [total * rank // self.size for rank in range(self.size + 1)]
         return [range(start, end) for start, end in pairwise(ends)]
 
     def all_gather(self, value: T) -> list[T]:
-        """Return what each rank gives, in their order; anything that can be pickled."""
+        """Return the `value` of each rank, in order of rank; it must be picklable."""
         if self.size == 1:
             return [value]
         values: list[T | None] = [None] * self.size
@@ -64,45 +64,45 @@ class World:
         return values  # type: ignore[return-value]
 
     def on_rank_zero(self, work: Callable[[], T]) -> T:
-        """Return, on every rank, what rank 0 gets from `work`; it alone does it.
+        """Run `work` on rank 0 alone, and return its result on every rank.
 
         Raises
         ------
         DspkdError
-            What rank 0 raised; a `RankError` on the others.
+            The error of rank 0; on other ranks a `RankError` that quotes it.
         """
         if self.size == 1:
             return work()
-        result, mistake = _tried(work) if self.rank == 0 else (None, None)
-        said = [result, mistake]
-        distributed.broadcast_object_list(said)
-        if said[1] is not None:
-            raise mistake or RankError(f"rank 0: {said[1]}")
-        return said[0]  # type: ignore[return-value]
+        result, error = _attempt(work) if self.rank == 0 else (None, None)
+        payload = [result, error]
+        distributed.broadcast_object_list(payload)
+        if payload[1] is not None:
+            raise error or RankError(f"rank 0: {payload[1]}")
+        return payload[0]  # type: ignore[return-value]
 
     def on_all(self, work: Callable[[], T]) -> T:
-        """Return what `work` gives here, once every rank has done it.
+        """Run `work` on every rank, and return this rank's result once all have finished.
 
         Raises
         ------
         DspkdError
-            On rank 0, what the first rank raised that did, and which one that was; a `RankError` on the others.
+            On rank 0, the error of the lowest rank that failed, with rank and machine; a `RankError` on other ranks.
         """
         if self.size == 1:
             return work()
-        result, mistake = _tried(work)
-        said = None if mistake is None else (type(mistake), f"on {platform.node()}: {mistake}")
-        for rank, told in enumerate(self.all_gather(said)):
-            if told is None:
+        result, error = _attempt(work)
+        failure = None if error is None else (type(error), f"on {platform.node()}: {error}")
+        for rank, failed in enumerate(self.all_gather(failure)):
+            if failed is None:
                 continue
-            kind, text = told
+            kind, text = failed
             if self.rank > 0:
                 raise RankError(f"rank {rank} {text}")
-            raise mistake or kind(f"rank {rank} {text}")
+            raise error or kind(f"rank {rank} {text}")
         return result  # type: ignore[return-value]
 
     def rank_zero_first(self, work: Callable[[], T]) -> T:
-        """Do `work` first on one rank of each machine, then on the others, which find on disk what it made."""
+        """Run `work` on local rank 0 of each machine, then on its other ranks, which find on disk what it cached."""
         if self.local_rank > 0:
             self.on_all(_nothing)
             return self.on_all(work)
@@ -111,103 +111,104 @@ class World:
         return result
 
     def writes(self, folder: Path) -> bool:
-        """Return whether this rank is the one to write into `folder`: rank 0, and one on each machine that has its own.
+        """Return whether this rank writes into `folder`: rank 0, and local rank 0 of each machine with its own disk.
 
-        Rank 0 puts a file there, and the others look whether they see it.
+        Rank 0 creates a file there; a machine where it is not visible has its own disk.
         """
         if self.size == 1:
             return True
         with tempfile.NamedTemporaryFile(dir=folder) if self.rank == 0 else nullcontext() as token:
             name = self.on_rank_zero(lambda: Path(token.name).name)  # type: ignore[union-attr]
-            seen = (folder / name).exists()
-            self.all_gather(None)  # the file stays until all have looked
-        return self.rank == 0 or (self.local_rank == 0 and not seen)
+            visible = (folder / name).exists()
+            self.all_gather(None)  # the file stays until all ranks have looked
+        return self.rank == 0 or (self.local_rank == 0 and not visible)
 
 
 SINGLE = World()
+"""A process that trains alone."""
 
 
 def _nothing() -> None:
     pass
 
 
-def _tried(work: Callable[[], T]) -> tuple[T | None, DspkdError | None]:
+def _attempt(work: Callable[[], T]) -> tuple[T | None, DspkdError | None]:
     try:
         return work(), None
     except DspkdError as error:
         return None, error
 
 
-def _end_at_once(code: int) -> None:
-    """Let the process end, once it has said what it has to say, without waiting for what it still has to exchange.
+def _skip_teardown_at_exit(code: int) -> None:
+    """Make this process exit with `code` once its output is flushed, without closing its connections.
 
-    The other ranks may be waiting for this one likewise, each in the destructor of its connections.
+    Their destructors wait for the other ranks, which may be waiting for this one in the same way.
     """
 
-    def end() -> None:
+    def exit_now() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
-    atexit.register(end)
+    atexit.register(exit_now)
 
 
-_WHY = "by torchrun because another rank has died, which it tells of below, or by whoever ends jobs here"
-_GO_ON = "The same command goes on from the last finished epoch, with any number of ranks"
+_TERMINATED = "terminated, by torchrun because another rank has died (see its report below) or by the job scheduler"
+_RESUME = "The same command goes on from the last finished epoch, with any number of ranks"
 
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """Join the ranks that ``torchrun`` has started with this one, if it did; leave them at the end.
+    """Join the ranks that ``torchrun`` has started with this one, if any, and leave them at the end of the block.
 
     Raises
     ------
     RankError
-        Another rank has died, or has said nothing for `TIMEOUT`; or this one was told to end, as ``torchrun`` does
-        when it finds that out first, and SLURM at a time limit.
+        Another rank has died or has not responded for `TIMEOUT`; or this one was terminated, as by ``torchrun`` when it
+        notices that first, and by SLURM at a time limit.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield SINGLE
         return
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    mine = World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+    world = World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
     if gpus:
-        torch.cuda.set_device(mine.local_rank % gpus)
+        torch.cuda.set_device(world.local_rank % gpus)
 
-    def told_to_end(*_: object) -> None:
-        raise RankError(f"rank {mine.rank} of {mine.size}: told to end, {_WHY}. {_GO_ON}")
+    def terminate(*_: object) -> None:
+        raise RankError(f"rank {world.rank} of {world.size}: {_TERMINATED}. {_RESUME}")
 
-    signal.signal(signal.SIGTERM, told_to_end)
+    signal.signal(signal.SIGTERM, terminate)
     try:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
-        yield mine
-        mine.all_gather(None)  # leaving early, while others still talk, looks like dying
+        yield world
+        world.all_gather(None)  # a rank that leaves while others still communicate looks as if it had died
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # torchrun passes it on once more
-        _end_at_once(130)
-        if mine.rank > 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # torchrun sends it a second time
+        _skip_teardown_at_exit(130)
+        if world.rank > 0:
             raise SystemExit(130) from None
         raise
     except (RankError, TrainingError):
-        _end_at_once(2)
-        if mine.rank > 0:  # rank 0 tells of it
+        _skip_teardown_at_exit(2)
+        if world.rank > 0:  # rank 0 reports it
             raise SystemExit(2) from None
         raise
     except RuntimeError as error:
         if not isinstance(error, distributed.DistError) and not any(name in str(error) for name in ("gloo", "NCCL")):
             raise
-        _end_at_once(2)
+        _skip_teardown_at_exit(2)
         raise RankError(
-            f"rank {mine.rank} of {mine.size}: another rank has died or cannot be reached; what it said is above, or "
-            f"in its machine's log ({str(error).splitlines()[0]}). {_GO_ON}"
+            f"rank {world.rank} of {world.size}: another rank has died or cannot be reached; its message is above, or "
+            f"in its machine's log ({str(error).splitlines()[0]}). {_RESUME}"
         ) from error
     distributed.destroy_process_group()
 
 
 def require_enough(images: int, world: World) -> None:
-    """Raise RunError unless each rank has two images or more of a batch of so many."""
+    """Raise RunError unless each rank gets two or more of a batch's `images`."""
     if images < 2 * world.size and world.size > 1:
         raise RunError(
-            f"train.batch_size: {images} images on {world.size} ranks; each takes its share of a batch and needs "
-            f"two or more: start at most {max(images // 2, 1)} ranks"
+            f"train.batch_size: {images} images on {world.size} ranks; each rank needs two or more of a "
+            f"batch: start at most {max(images // 2, 1)} ranks"
         )

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and sizes as a person reads them."""
+"""Files that are written completely or not at all, and readable sizes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import IO, Any
 
 @contextmanager
 def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file for writing that takes the place of `path` only when the block ends without an exception.
+    """Open a file for writing that replaces `path` only when the block ends without an exception.
 
-    A process that is killed leaves the old file, or none, and a ``.partial`` beside it that the next one overwrites.
+    A process that is killed leaves the old file, or none, and a ``.partial`` beside it, which the next one overwrites.
     Text is UTF-8, and line ends are written as given.
     """
     partial = path.with_name(path.name + ".partial")
@@ -24,18 +24,18 @@ def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file completely or not at all."""
     with atomic_open(path) as file:
         file.write(text)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON, indented for a person to read, whole or not at all."""
+    """Write `content` as indented JSON, completely or not at all."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def readable(nbytes: float) -> str:
-    """Return a number of bytes as a person reads it.
+    """Return a number of bytes with a unit.
 
     >>> readable(1_534_000_000)
     '1.53 GB'

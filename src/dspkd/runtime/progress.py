@@ -1,4 +1,4 @@
-"""How far something is, for whoever shows it."""
+"""Types of progress reports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is done, and of how much; None where that is not known."""
+"""Called as ``(what, done, total)``; the total is None where it is unknown."""
 
 Counts: TypeAlias = dict[str, dict[str, list[int]]]
 """``{part: {class: [images, lesions or patients]}}``."""

@@ -1,4 +1,4 @@
-"""The door to a Ray cluster: connected while one is needed, and refused in a line where there is none."""
+"""Connect to a Ray cluster for the length of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dspkd.errors import RunError
 
 @contextmanager
 def connected(address: str) -> Iterator[ModuleType]:
-    """Give the module `ray`, connected to a cluster; leave the cluster afterwards.
+    """Yield the module `ray`, connected to a cluster; disconnect afterwards.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def connected(address: str) -> Iterator[ModuleType]:
     Raises
     ------
     RunError
-        Ray is not installed, or nothing answers at the address.
+        Ray is not installed, or nothing responds at the address.
     """
     try:
         import ray
@@ -30,7 +30,7 @@ def connected(address: str) -> Iterator[ModuleType]:
         raise RunError("--ray: Ray is not installed; install it: pip install 'dspkd[ray]'") from None
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # a node that is slow to start raises no more special one
+    except Exception as error:  # a node that is slow to start raises a bare one
         ray.shutdown()
         raise RunError(f"--ray {address}: {str(error).splitlines()[0]}") from None
     try:

@@ -1,7 +1,7 @@
 """Seeds are hashes of names, never the state of a global generator.
 
-A run that was killed and resumed, or that loads its images in other processes, then draws the same numbers
-as one that was not.
+So a run that was killed and resumed, or that loads its images in other processes, draws the same numbers as one that
+was not.
 """
 
 import hashlib
