@@ -1,3 +1,65 @@
-"""Distil a large skin-disease image classifier into one small enough for a phone, and prove what it kept."""
+"""Distil a large skin-disease image classifier into one small enough for a phone, and measure what it keeps.
 
+>>> import dspkd
+>>> run = dspkd.train("demo/plain", out="runs/plain", data="my/images")  # doctest: +SKIP
+>>> run.test.balanced_accuracy  # doctest: +SKIP
+
+Importing this imports nothing else: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dspkd.deploy.bundle.predictor import Predictor
+    from dspkd.experiments.api import compare, evaluate, export, load, train
+    from dspkd.methods import describe
+    from dspkd.methods import names as list_methods
+    from dspkd.models.zoo import names as list_models
+    from dspkd.runs.run_folder import Run
+    from dspkd.training.distill import distill
+
+__all__ = [
+    "Predictor",
+    "Run",
+    "compare",
+    "describe",
+    "distill",
+    "evaluate",
+    "export",
+    "list_methods",
+    "list_models",
+    "load",
+    "train",
+]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Predictor": ("dspkd.deploy.bundle.predictor", "Predictor"),
+    "Run": ("dspkd.runs.run_folder", "Run"),
+    "compare": ("dspkd.experiments.api", "compare"),
+    "describe": ("dspkd.methods", "describe"),
+    "distill": ("dspkd.training.distill", "distill"),
+    "evaluate": ("dspkd.experiments.api", "evaluate"),
+    "export": ("dspkd.experiments.api", "export"),
+    "list_methods": ("dspkd.methods", "names"),
+    "list_models": ("dspkd.models.zoo", "names"),
+    "load": ("dspkd.experiments.api", "load"),
+    "train": ("dspkd.experiments.api", "train"),
+}
+"""Where each public name is defined."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    globals()[name] = getattr(import_module(module), attribute)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -132,7 +132,7 @@ def test_explain_shows_both_stages_and_trains_nothing(folder, outputs):
     assert "stage logits: 2 epochs, 58,772 parameters trained" in out
     assert re.search(r"│ hierarchical_fusion +│ +0\.001 │", out)
     assert sorted(folder.rglob("*")) == before
-    assert "no finished run" in refused("explain", folder / "dsp_kd.toml", "--set", "teacher='nowhere'")
+    assert "no such run folder" in refused("explain", folder / "dsp_kd.toml", "--set", "teacher='nowhere'")
 
 
 def test_evaluating_a_part_prints_each_class_and_writes_the_predictions(student, tmp_path):

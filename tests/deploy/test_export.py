@@ -22,7 +22,8 @@ from dspkd.deploy.export import export as exporting
 from dspkd.errors import BundleError, RunError
 from dspkd.evaluation import calibration, selective
 from dspkd.evaluation.predictions import Predictions
-from dspkd.runs import build, holdout
+from dspkd.runs import holdout
+from dspkd.runs.run_folder import Run
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_the_graphs_use_standard_operators_and_take_any_batch_size(bundle):
 
 
 def test_float32_has_the_logits_of_torch(bundle, finished):
-    network, _, _ = build.trained(finished)
+    network = Run(finished).model
     images = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(images)).logits.numpy()
@@ -259,7 +260,7 @@ def test_the_tolerance_of_a_quantised_logit_is_two_steps(made):
 def test_a_conversion_that_changes_the_logits_is_refused(bundle, finished):
     from dspkd.deploy.export import onnx_graph
 
-    network, _, _ = build.trained(finished)
+    network = Run(finished).model
     images = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
     model = contents(bundle)["model.fp32.onnx"]
     assert onnx_graph.largest_difference(network, model, images) < 1e-4

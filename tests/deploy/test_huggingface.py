@@ -17,7 +17,7 @@ from dspkd.deploy.export import huggingface, torch_formats
 from dspkd.deploy.export.export import ExportSource
 from dspkd.errors import BundleError
 from dspkd.models import zoo
-from dspkd.runs import build
+from dspkd.runs.run_folder import Run
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def expected(finished, images):
-    network, _, _ = build.trained(finished)
+    network = Run(finished).model
     with torch.inference_mode():
         return network.eval()(torch.from_numpy(images)).logits.numpy()
 

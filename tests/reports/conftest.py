@@ -15,6 +15,9 @@ name = "dspkd-shufflenet"
 seed = 0
 teacher = "runs/teacher"
 
+[data]
+path = "data/isic2019"
+
 [model]
 name = "shufflenet_v2_x1_0"
 weights = "imagenet"

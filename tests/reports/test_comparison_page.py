@@ -5,6 +5,7 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
+from altered import altered
 from dspkd import reports
 from dspkd.errors import RunError
 from dspkd.evaluation.metrics import summarise
@@ -55,7 +56,7 @@ def test_the_page_is_whole_escaped_and_always_the_same(runs, page, tmp_path):
 
 def test_the_page_has_each_verdict_with_interval_and_detectable_difference(runs, read, page, tmp_path):
     text = page(reports.compare(runs, tmp_path / "compare.html")).words
-    pairs = verdicts({arm.name: [run.test for run in arm.runs] for arm in arms(read)})
+    pairs = verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in arms(read)})
     assert len(pairs) == 3
     for row in pairs:
         difference = [
@@ -80,9 +81,11 @@ def test_an_interval_is_around_its_mean(read):
 
 def test_runs_of_one_name_with_different_recipes_are_reported(read, runs, page, tmp_path):
     (many,) = arms(read[:3])
-    changed = read[1].recipe.replace("seed = 0", "seed = 1").replace("lr = 0.001", "lr = 0.01")
-    changed = changed.replace('weights = "imagenet"', 'weights = "none"')
-    other = dataclasses.replace(many, runs=(many.runs[0], dataclasses.replace(many.runs[1], recipe=changed)))
+    recipe = read[1].recipe
+    stages = (dataclasses.replace(recipe.stages[0], lr=0.01), *recipe.stages[1:])
+    model = dataclasses.replace(recipe.model, weights="none")
+    changed = altered(many.runs[1], recipe=dataclasses.replace(recipe, seed=1, stages=stages, model=model))
+    other = dataclasses.replace(many, runs=(many.runs[0], changed))
     assert (differing(many), differing(other)) == ([], ["model.weights", "stages"])
     assert "differ in more than their seed" not in page(reports.compare(runs, tmp_path / "compare.html")).words
 
@@ -103,7 +106,7 @@ def test_the_better_mean_comes_first(read):
 
 def test_agreement_is_the_mean_over_pairs_and_symmetric(read):
     many, lone = sorted(arms(read), key=lambda arm: -len(arm.runs))
-    p = [run.test.predicted for run in (*many.runs, *lone.runs)]
+    p = [run.predictions("test").predicted for run in (*many.runs, *lone.runs)]
     assert agreement(many, many) == pytest.approx(
         np.mean([np.mean(p[0] == p[1]), np.mean(p[0] == p[2]), np.mean(p[1] == p[2])])
     )
@@ -113,7 +116,10 @@ def test_agreement_is_the_mean_over_pairs_and_symmetric(read):
 
 
 def test_unanimity_counts_each_image_once(read):
-    right = [[p == label for p, label in zip(run.test.predicted, run.test.labels, strict=True)] for run in read]
+    right = [
+        [p == label for p, label in zip(run.predictions("test").predicted, run.predictions("test").labels, strict=True)]
+        for run in read
+    ]
     hits = [sum(image) for image in zip(*right, strict=True)]
     got = unanimity(read)
     assert got["every"] == pytest.approx(hits.count(len(read)) / len(hits))

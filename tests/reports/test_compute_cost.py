@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from altered import altered
 from dspkd.reports import comparison_markdown, comparison_results, compute_cost
 from dspkd.runs import run_folder
 
@@ -61,9 +62,9 @@ def test_an_unrecorded_teacher_cache_is_not_free(fabricated):
     teacher = run(fabricated)
     old = run_folder.read(run(fabricated, [teacher], cpu_seconds=None))
     assert compute_cost.of([old]).cache == compute_cost.Time(0, 0)
-    cached = replace(old, recipe=old.recipe + "\n[images]\nviews = 64\n")
+    cached = altered(old, recipe=replace(old.recipe, images=replace(old.recipe.images, views=64)))
     assert compute_cost.of([cached]).cache == compute_cost.Time(None, None)
-    alone = replace(cached, recipe="[images]\nviews = 64\n")
+    alone = altered(cached, teachers=())
     assert compute_cost.of([alone]).cache == compute_cost.Time(0, 0)
 
 

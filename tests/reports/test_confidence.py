@@ -21,15 +21,17 @@ def few(fabricated):
 def test_temperature_and_thresholds_are_chosen_on_validation_and_evaluated_on_test(whole):
     run = run_folder.read(whole)
     summary = of_run(run)
-    assert summary.temperature == temperature(run.val)
-    assert summary.raw == calibration(run.test)
-    assert summary.scaled == calibration(scaled(run.test, summary.temperature))
-    assert summary.referrals == {k: refer(run.test, k, threshold_for(run.val, k)) for k in range(3)}
+    assert summary.temperature == temperature(run.predictions("val"))
+    assert summary.raw == calibration(run.predictions("test"))
+    assert summary.scaled == calibration(scaled(run.predictions("test"), summary.temperature))
+    assert summary.referrals == {
+        k: refer(run.predictions("test"), k, threshold_for(run.predictions("val"), k)) for k in range(3)
+    }
 
 
 def test_intervals_contain_their_scores(whole):
     run = run_folder.read(whole)
-    summary, test = of_run(run), summarise(run.test)
+    summary, test = of_run(run), summarise(run.predictions("test"))
     for metric, (low, high) in summary.intervals.items():
         assert low < getattr(test, metric) < high
     for row, (low, high) in zip(test.per_class, summary.recalls, strict=True):
@@ -41,7 +43,7 @@ def test_intervals_contain_their_scores(whole):
 def test_the_page_has_metrics_by_lesion_and_by_image(whole, page):
     read = page(whole / "report.html")
     run = run_folder.read(whole)
-    test, lesions = summarise(run.test), summarise(by_lesion(run.test))
+    test, lesions = summarise(run.predictions("test")), summarise(by_lesion(run.predictions("test")))
     summary = of_run(run)
     low, high = summary.intervals["f1_macro"]
     lesions_low, lesions_high = summary.lesion_intervals["f1_macro"]

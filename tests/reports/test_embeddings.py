@@ -48,12 +48,12 @@ def test_tsne_keeps_clusters_together_and_is_repeatable():
 
 
 def keep_features(folder, count=20):
-    run = run_folder.read(folder)
+    val = run_folder.read(folder).predictions("val")
     vectors = np.random.default_rng(0).normal(size=(count, 5)).astype(np.float16)
     (folder / "artifacts").mkdir(exist_ok=True)
     np.savez(
         folder / "artifacts/features.npz",
-        ids=np.array(run.val.ids[:count]), labels=run.val.labels[:count], student=vectors, teacher=2 * vectors,
+        ids=np.array(val.ids[:count]), labels=val.labels[:count], student=vectors, teacher=2 * vectors,
     )  # fmt: skip
 
 

@@ -132,10 +132,12 @@ def test_each_image_has_the_predictions_of_both_networks(runs):
     run = run_folder.read(runs[0])
     teacher = Predictions.load(runs[0] / "predictions/teacher-val.csv")
     got = by_image(run, "val")
-    for row, name in enumerate(run.val.ids):
-        truth = run.val.classes[run.val.labels[row]]
-        assert got[name].predictions["teacher"] == run.val.classes[teacher.predicted[row]]
-        forgotten = teacher.predicted[row] == run.val.labels[row] != run.val.predicted[row]
+    for row, name in enumerate(run.predictions("val").ids):
+        truth = run.predictions("val").classes[run.predictions("val").labels[row]]
+        assert got[name].predictions["teacher"] == run.predictions("val").classes[teacher.predicted[row]]
+        forgotten = (
+            teacher.predicted[row] == run.predictions("val").labels[row] != run.predictions("val").predicted[row]
+        )
         assert (got[name].truth, got[name].forgotten) == (truth, forgotten)
     assert set(by_image(run_folder.read(runs[2]), "val")["val_00000"].predictions) == {"student"}
 

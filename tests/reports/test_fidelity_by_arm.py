@@ -39,8 +39,9 @@ def worked(fabricated):
         text = (folder / "recipe.toml").read_text()
         (folder / "recipe.toml").write_text(text.replace("runs/teacher", str(teacher)))
     plain = save_predictions(fabricated("plain", name="plain", teacher=None, **small), [NV] * 7)
-    (plain / "recipe.toml").write_text("")
-    (teacher / "recipe.toml").write_text("")
+    for folder in (plain, teacher):
+        text = (folder / "recipe.toml").read_text()
+        (folder / "recipe.toml").write_text(text.replace('teacher = "runs/teacher"\n', ""))
     return [*distilled, plain], teacher
 
 

@@ -26,7 +26,7 @@ def axes():
 
 
 def test_each_cell_of_the_matrix_is_as_dark_as_its_share_of_the_true_class(axes, run):
-    test = summarise(run.test)
+    test = summarise(run.predictions("test"))
     plots.confusion(axes, test)
     counts = np.array(test.confusion)
     for cell in axes.patches:
@@ -40,7 +40,7 @@ def test_each_cell_of_the_matrix_is_as_dark_as_its_share_of_the_true_class(axes,
 
 
 def test_a_matrix_with_an_empty_row_and_many_classes_is_drawn_without_counts(axes, run):
-    few = summarise(run.test)
+    few = summarise(run.predictions("test"))
     rows = tuple(dataclasses.replace(few.per_class[0], name=str(n)) for n in range(25))
     many = dataclasses.replace(few, per_class=rows, confusion=(*[(1,) * 25] * 24, (0,) * 25))
     plots.confusion(axes, many)
@@ -50,7 +50,7 @@ def test_a_matrix_with_an_empty_row_and_many_classes_is_drawn_without_counts(axe
 
 def test_the_loss_is_drawn_as_logged(axes, run):
     stage = run.result.stages[0]
-    history = run.history(stage)
+    history = run.epochs_of(stage)
     plots.loss(axes, history, stage)
     drawn = {line.get_label(): line.get_xydata() for line in axes.lines}
     assert list(drawn) == ["total", "labels", "hierarchical_fusion"]
@@ -61,7 +61,7 @@ def test_the_loss_is_drawn_as_logged(axes, run):
 
 def test_shares_of_the_loss_fill_each_epoch(axes, run):
     stage = run.result.stages[0]
-    history = run.history(stage)
+    history = run.epochs_of(stage)
     plots.shares(axes, history, stage)
     labels, fusion = (patch.get_data() for patch in axes.patches)
     np.testing.assert_allclose(labels.values, [e.parts["labels"] / e.train["total"] for e in history])
@@ -72,7 +72,7 @@ def test_shares_of_the_loss_fill_each_epoch(axes, run):
 
 def test_the_kept_epoch_is_marked(axes, run):
     stage = run.result.stages[0]
-    plots.validation(axes, run.history(stage), stage)
+    plots.validation(axes, run.epochs_of(stage), stage)
     curve, mark = axes.lines
     assert mark.get_xydata().tolist() == [[stage.best_epoch + 1, stage.best_score]]
     assert max(curve.get_ydata()) == stage.best_score
@@ -80,14 +80,14 @@ def test_the_kept_epoch_is_marked(axes, run):
 
 
 def test_the_area_under_the_drawn_curve_is_the_auc(axes, run):
-    row = summarise(run.test).per_class[1]
-    plots.roc(axes, run.test, 1, row.auc)
+    row = summarise(run.predictions("test")).per_class[1]
+    plots.roc(axes, run.predictions("test"), 1, row.auc)
     assert auc(*axes.lines[1].get_data()) == pytest.approx(row.auc)
     assert f"AUC {row.auc:.3f}" in [text.get_text() for text in axes.texts]
 
 
 def test_each_bin_of_confidence_is_a_point_where_it_belongs(axes, run):
-    bins = reliability(run.test)
+    bins = reliability(run.predictions("test"))
     plots.reliability(axes, bins, "as it is")
     (points,) = axes.collections
     np.testing.assert_allclose(points.get_offsets(), [(row.confidence, row.accuracy) for row in bins])
@@ -97,9 +97,9 @@ def test_each_bin_of_confidence_is_a_point_where_it_belongs(axes, run):
 
 
 def test_risk_is_drawn_up_to_full_coverage(axes, run):
-    plots.risk_coverage(axes, *risk_coverage(run.test))
+    plots.risk_coverage(axes, *risk_coverage(run.predictions("test")))
     (line,) = axes.lines
-    assert line.get_xydata()[-1] == pytest.approx([1, 1 - summarise(run.test).accuracy])
+    assert line.get_xydata()[-1] == pytest.approx([1, 1 - summarise(run.predictions("test")).accuracy])
     assert axes.get_ylim()[1] > max(line.get_ydata())
 
 
@@ -107,7 +107,7 @@ def test_a_whole_run_is_one_line_over_all_its_stages(axes, run):
     (contender,) = arms([run])
     plots.whole_run(axes, contender)
     line, rule = axes.lines
-    assert line.get_ydata().tolist() == [epoch.val["balanced_accuracy"] for epoch in run.epochs]
+    assert line.get_ydata().tolist() == [epoch.val["balanced_accuracy"] for epoch in run.history]
     assert line.get_xdata().tolist() == [1, 2, 3, 4]
     assert set(rule.get_xdata()) == {3.5}
 

@@ -18,11 +18,11 @@ def rewrite(path, **changes):
 def test_it_reads_what_training_writes(run):
     read = run_folder.read(run)
     assert read.result.stages[0].name == "features"
-    assert [epoch.epoch for epoch in read.history(read.result.stages[0])] == [0, 1, 2]
-    assert list(read.epochs[0].parts) == ["labels", "hierarchical_fusion"]
-    assert sum(read.epochs[0].parts.values()) == pytest.approx(read.epochs[0].train["total"])
+    assert [epoch.epoch for epoch in read.epochs_of(read.result.stages[0])] == [0, 1, 2]
+    assert list(read.history[0].parts) == ["labels", "hierarchical_fusion"]
+    assert sum(read.history[0].parts.values()) == pytest.approx(read.history[0].train["total"])
     assert read.data.counts["test"]["MEL"] == (5, 4)
-    assert len(read.test) == 10
+    assert len(read.predictions("test")) == 10
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_it_reads_what_training_writes(run):
         ("metrics.jsonl", "a line for each epoch"),
         ("predictions/val.csv", "after the last stage"),
         ("predictions/test.csv", "after the last stage"),
-        ("result.json", "goes on where it stopped"),
+        ("result.json", "continues where it stopped"),
     ],
 )
 def test_a_missing_file_is_named_with_what_makes_it(run, name, maker):

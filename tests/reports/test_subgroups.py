@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from altered import altered
 from dspkd import reports
 from dspkd.errors import DataError
 from dspkd.evaluation.predictions import Predictions
@@ -74,20 +75,7 @@ def test_a_run_without_attributes_is_reported_as_such(whole, page):
     assert "this run did not keep sex, age" in page(whole / "report.html").words
 
 
-def test_attributes_come_from_the_data_set_where_the_run_has_none(fabricated, lesions):
-    run = fabricated(short=True, classes=CLASSES, images=IMAGES, layout="auto", path=str(lesions))
-    assert run_folder.read(run).attributes is None  # other images
-    from dspkd import data
-
-    table = data.read("auto", lesions)
-    test = Predictions.load(run / "predictions/test.csv").take(np.arange(20))
-    replace(test, ids=table.ids[5:25]).save(run / "predictions/test.csv")
-    attributes = run_folder.read(run).attributes
-    assert attributes["sex"] == tuple(table.attributes["sex"][5:25])
-    assert set(attributes) >= {"sex", "age", "body site"}
-
-
-def test_the_teachers_predictions_are_matched_by_id_and_averaged(student, fabricated):
+def test_the_teachers_predictions_are_matched_by_id_and_averaged(student):
     run = run_folder.read(student)
     (folder,) = run.teachers
     own = Predictions.load(folder / "predictions/test.csv")
@@ -95,8 +83,8 @@ def test_the_teachers_predictions_are_matched_by_id_and_averaged(student, fabric
     rotated = own.take(np.arange(len(own))[::-1])
     rotated.save(folder / "predictions/test.csv")
     np.testing.assert_allclose(teacher_predictions.load(run).probabilities, own.probabilities, atol=1e-6)
-    both = replace(run, recipe=run.recipe.replace(f'teacher = "{folder}"', f'teacher = ["{folder}", "{student}"]'))
-    mean = (own.probabilities + run.test.probabilities) / 2
+    both = altered(run, teachers=(folder, student))
+    mean = (own.probabilities + run.predictions("test").probabilities) / 2
     np.testing.assert_allclose(teacher_predictions.load(both).probabilities, mean, atol=1e-6)
     own.save(folder / "predictions/test.csv")
 
@@ -104,19 +92,20 @@ def test_the_teachers_predictions_are_matched_by_id_and_averaged(student, fabric
 def test_a_teacher_that_is_gone_or_was_tested_on_other_images_has_no_predictions(student):
     run = run_folder.read(student)
     (folder,) = run.teachers
-    assert teacher_predictions.load(replace(run, recipe=run.recipe.replace(str(folder), "nowhere"))) is None
-    assert teacher_predictions.load(replace(run, recipe="")) is None
-    few = replace(run, test=run.test.take(np.arange(30)))
+    assert teacher_predictions.load(altered(run, teachers=(folder.with_name("nowhere"),))) is None
+    assert teacher_predictions.load(altered(run, teachers=())) is None
+    thirty = run.predictions("test").take(np.arange(30))
+    few = altered(run, test=thirty)
     assert len(teacher_predictions.load(few)) == 30
-    other = replace(few, test=replace(few.test, labels=(few.test.labels + 1) % 3))
+    other = altered(few, test=replace(thirty, labels=(thirty.labels + 1) % 3))
     assert teacher_predictions.load(other) is None
 
 
 def test_the_class_of_sensitivity_may_be_chosen(student):
     run = run_folder.read(student)
-    assert subgroups.of_runs([run.test], run.attributes, focus="DF").focus == "DF"
+    assert subgroups.of_runs([run.predictions("test")], run.attributes, focus="DF").focus == "DF"
     with pytest.raises(DataError, match=r"no class 'DV'; known: MEL, NV, DF"):
-        subgroups.of_runs([run.test], run.attributes, focus="DV")
+        subgroups.of_runs([run.predictions("test")], run.attributes, focus="DV")
 
 
 def test_a_comparison_has_a_gap_for_each_arm(student, fabricated, page, tmp_path):
@@ -139,5 +128,5 @@ def test_the_numbers_are_in_json_too(student):
 
     report = comparison_results.tabulate("", [student], [], controls=(), failed={}, unequal=[])
     (plain,) = json.loads(comparison_results.as_json([report]))
-    assert plain["arms"][0]["runs"][0]["test_evaluations"] is None
+    assert plain["arms"][0]["runs"][0]["test_evaluations"] == 0
     assert plain["arms"][0]["compute"]["teachers"]["seconds"] > 0

@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 
+from altered import altered
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import verdicts
@@ -38,15 +39,15 @@ def test_the_verdict_has_score_chance_best_and_worst(run):
 
 
 def test_the_verdict_names_no_best_where_there_is_none_and_no_teacher_where_there_is_none(run):
-    alone = dataclasses.replace(run, result=dataclasses.replace(run.result, teacher=None))
+    alone = altered(run, result=dataclasses.replace(run.result, teacher=None))
     text = wording.verdict(alone, summarise(one_hot([(0, 0), (1, 1)])))
     assert "distilled" not in text
     assert text.endswith("the same for every class.")
 
 
 def notes(run, test, val=None, **changes):
-    changed = dataclasses.replace(run, test=test, val=val or run.val, result=dataclasses.replace(run.result, **changes))
-    return " ".join(wording.notes(changed, summarise(changed.val), summarise(test)))
+    changed = altered(run, test=test, val=val, result=dataclasses.replace(run.result, **changes))
+    return " ".join(wording.notes(changed, changed.val, changed.test))
 
 
 def test_notes_warn_of_few_images_ties_and_empty_classes(run):
@@ -63,7 +64,7 @@ def test_without_limitations_there_is_one_note(run):
     plenty = one_hot([(n % 3, n % 3) for n in range(150)])
     text = notes(run, plenty)
     assert text.startswith("The epochs were chosen on 9 validation images")
-    assert len(wording.notes(dataclasses.replace(run, test=plenty), summarise(run.val), summarise(plenty))) == 1
+    assert len(wording.notes(altered(run, test=plenty), run.val, summarise(plenty))) == 1
 
 
 def test_notes_warn_of_lesions_in_two_parts(run):
@@ -74,7 +75,7 @@ def test_notes_warn_of_lesions_in_two_parts(run):
 def arms_of(run, rights):
     """Arms by the numbers of right predictions of their runs, of 200 images."""
     runs = [
-        dataclasses.replace(
+        altered(
             run,
             result=dataclasses.replace(run.result, name=name, seed=seed),
             test=one_hot([(0, 0 if n < right else 1) for n in range(200)]),
@@ -83,7 +84,7 @@ def arms_of(run, rights):
         for seed, right in enumerate(several)
     ]
     ranked = arms(runs)
-    return ranked, verdicts({arm.name: [of.test for of in arm.runs] for arm in ranked}, resamples=300)
+    return ranked, verdicts({arm.name: [of.predictions("test") for of in arm.runs] for arm in ranked}, resamples=300)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dspkd.errors import DataError, RunError
 from dspkd.methods import Term
 from dspkd.recipes import schema
 from dspkd.runs import build, hardware
+from dspkd.runs.run_folder import Run
 from dspkd.types import Batch
 from tiny_runs import LABELS, recipe, stage, trained
 
@@ -117,7 +118,8 @@ def test_initial_weights_of_the_student_depend_on_the_seed_alone():
 
 
 def test_trained_returns_the_network_recipe_and_classes_of_a_run(finished, images):
-    network, of_run, classes = build.trained(finished)
+    made_by = Run(finished)
+    network, of_run, classes = made_by.model, made_by.recipe, made_by.classes
     saved = load_file(finished / "model.safetensors")
     assert {name: value.shape for name, value in network.library_state().items()} == {
         name: value.shape for name, value in saved.items()
@@ -129,13 +131,13 @@ def test_trained_returns_the_network_recipe_and_classes_of_a_run(finished, image
 def test_an_unfinished_run_is_refused_with_the_command_that_trains_it(finished, images, parts, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
-    for use in (build.trained, lambda folder: build.teacher([str(folder)], images, parts, CPU)):
+    for use in (lambda folder: Run(folder).model, lambda folder: build.teacher([str(folder)], images, parts, CPU)):
         with pytest.raises(RunError, match=r"run: no finished run .*dspkd train RECIPE --out .*run$"):
             use(tmp_path / "run")
 
 
 def test_a_teacher_is_frozen_and_predicts_as_the_network_of_its_run(finished, teacher, batch):
-    network = build.trained(finished)[0].eval()
+    network = Run(finished).model
     torch.testing.assert_close(teacher.answer(batch).logits, network(batch.images).logits)
     assert not any(value.requires_grad for value in teacher.network.parameters())
     assert teacher.spec == network.spec

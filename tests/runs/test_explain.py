@@ -9,6 +9,7 @@ from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.recipes import schema
 from dspkd.runs import build
 from dspkd.runs.explain import explain
+from dspkd.runs.run_folder import Run
 from tiny_runs import recipe, stage, trained
 
 FEATURES = [
@@ -59,7 +60,7 @@ def test_sizes_and_shapes_are_those_of_the_networks(lesions, teacher, facts):
     dataset = build.load_data(recipe)
     assert (facts.digest, facts.batch_size) == (recipe.digest, 32)
     assert facts.images == len(dataset.split.rows("train"))
-    networks = {"tiny": build.student(recipe.model, 8, seed=0), "tiny_wide": build.trained(teacher)[0]}
+    networks = {"tiny": build.student(recipe.model, 8, seed=0), "tiny_wide": Run(teacher).model}
     for described in (facts.student, facts.teacher):
         network = networks[described.name].eval()
         assert described.parameters == sum(value.numel() for value in network.parameters())

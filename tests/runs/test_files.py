@@ -17,24 +17,13 @@ NAMES = {
     "data.json", "environment.json", "metrics.jsonl", "model.safetensors", "recipe.toml", "result.json", "split.csv",
     "test_evaluations.jsonl",
 }  # fmt: skip
-STILL_NAMED_IN = {
-    "cli/main.py": {"result.json"},
-    "data/leakage.py": {"data.json"},
-    "deploy/export/certificate.py": {"data.json", "result.json"},
-    "deploy/export/huggingface.py": {"model.safetensors"},
-    "experiments/compare/compare.py": {"recipe.toml", "result.json"},
-    "experiments/compare/executors.py": {"recipe.toml"},
-    "experiments/compare/worker.py": {"recipe.toml"},
-    "experiments/teacher_check/examine.py": {"recipe.toml", "result.json"},
-    "models/from_timm.py": {"model.safetensors"},  # a file on a hub, of the same name
-    "reports/compute_cost.py": {"recipe.toml", "result.json"},
-    "reports/fidelity_by_arm.py": {"recipe.toml"},
-    "runs/run_folder.py": {
-        "data.json", "environment.json", "metrics.jsonl", "recipe.toml", "result.json"
-    },
-    "training/loggers/jsonl.py": {"metrics.jsonl"},
-}  # fmt: skip
-"""Modules that name files of a run folder themselves. To be shrunk: only `dspkd.runs.files` should."""
+ALSO_NAMED_IN = {
+    "deploy/export/huggingface.py": {"model.safetensors"},  # of a Hugging Face folder, which has the same name
+    "models/from_timm.py": {"model.safetensors"},  # on a hub
+    "experiments/teacher_check/examine.py": {"recipe.toml"},  # a pattern that looks for run folders
+    "training/loggers/jsonl.py": {"metrics.jsonl"},  # a logger knows its own file
+}
+"""Modules that name such a file themselves, and why."""
 
 
 def named_files(module):
@@ -50,7 +39,7 @@ def test_no_other_module_names_files_of_a_run_folder():
         for path in SOURCE.rglob("*.py")
         if (names := named_files(path)) and path != SOURCE / "runs" / "files.py"
     }
-    beyond = {module: names - STILL_NAMED_IN.get(module, set()) for module, names in named.items()}
+    beyond = {module: names - ALSO_NAMED_IN.get(module, set()) for module, names in named.items()}
     assert not {module: names for module, names in beyond.items() if names}, "use dspkd.runs.files.RunFiles"
 
 

@@ -11,8 +11,9 @@ from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.experiments import single_run
 from dspkd.recipes import schema
-from dspkd.runs import build, holdout
+from dspkd.runs import holdout
 from dspkd.runs import train as run
+from dspkd.runs.run_folder import Run
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
@@ -53,7 +54,7 @@ def test_a_finished_run_folder_describes_itself(finished):
 
 
 def test_saved_weights_are_of_the_student_without_terms(finished):
-    network = build.trained(finished)[0]
+    network = Run(finished).model
     assert set(weights(finished)) == set(network.network.state_dict())
     assert not any("term" in name or "generate" in name for name in weights(finished))
     result = json.loads((finished / "result.json").read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -204,23 +203,14 @@ def models(
         print_models(terminal(), zoo.describe())
 
 
-def _print_results(runs: list[Path]) -> None:
+def _print_results(folders: list[Path]) -> None:
     """Print the test-set results of each run, and a warning for each run whose split leaks."""
     from dspkd.cli.tables import print_results
-    from dspkd.data import leakage
-    from dspkd.evaluation.metrics import summarise
-    from dspkd.evaluation.predictions import Predictions
+    from dspkd.runs.run_folder import Run
     from dspkd.runtime.console import terminal
 
-    results = [json.loads((run / "result.json").read_text(encoding="utf-8")) for run in runs]
-    summaries = [summarise(Predictions.load(run / "predictions" / "test.csv")) for run in runs]
-    leaks = [leakage.read(run) for run in runs]
-    names = [
-        f"{result['name']} (leaking split)" if leak else result["name"]
-        for result, leak in zip(results, leaks, strict=True)
-    ]
-    parameters = [result["parameters"] for result in results]
-    print_results(terminal(), zip(names, parameters, summaries, strict=True))
-    for name, leak in zip(names, leaks, strict=True):
-        if leak:
-            terminal().print(f"{name}: {leak}", style="yellow", soft_wrap=True)
+    runs = [(f"{run.result.name}{' (leaking split)' * bool(run.leak)}", run) for run in map(Run, folders)]
+    print_results(terminal(), ((name, run.result.parameters, run.test) for name, run in runs))
+    for name, run in runs:
+        if run.leak:
+            terminal().print(f"{name}: {run.leak}", style="yellow", soft_wrap=True)

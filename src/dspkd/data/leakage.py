@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from dspkd.data.split import Split, crossing
 from dspkd.data.table import Table
@@ -77,9 +75,3 @@ def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Lea
             'split.waiver = "imitates the image-level split of ...", which every report of the run will print'
         )
     return leak
-
-
-def read(run: Path) -> Leak | None:
-    """Return how much the split of a run leaks, from its ``data.json``; None if it does not or none is recorded."""
-    leak = json.loads((run / "data.json").read_text(encoding="utf-8")).get("leak")
-    return Leak(**leak) if leak else None

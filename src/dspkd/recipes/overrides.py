@@ -25,20 +25,31 @@ def override(settings: dict[str, Any], setting: str) -> None:
         raise RecipeError(
             f"--set {setting}: {value!r} is not a TOML value; a string needs quotes: --set '{key}=\"{value}\"'"
         ) from None
-    *parents, last = key.strip().split(".")
+    assign(settings, key.strip(), parsed, place=f"--set {setting}")
+
+
+def assign(settings: dict[str, Any], key: str, value: Any, *, place: str) -> None:
+    """Set `key`, such as ``stages.0.epochs``, of `settings` in place; `place` begins each message.
+
+    Raises
+    ------
+    RecipeError
+        It reaches into what is not there.
+    """
+    *parents, last = key.split(".")
     target: Any = settings
     for part in parents:
-        target = target.setdefault(part, {}) if isinstance(target, dict) else target[_place(target, part, setting)]
+        target = target.setdefault(part, {}) if isinstance(target, dict) else target[_index(target, part, place)]
     if isinstance(target, dict):
-        target[last] = parsed
+        target[last] = value
     else:
-        target[_place(target, last, setting)] = parsed
+        target[_index(target, last, place)] = value
 
 
-def _place(items: Any, part: str, setting: str) -> int:
+def _index(items: Any, part: str, place: str) -> int:
     """Return `part` as an index of the list `items`."""
     if not isinstance(items, list):
-        raise RecipeError(f"--set {setting}: there is no {part!r} in {items!r}, which is a value")
+        raise RecipeError(f"{place}: there is no {part!r} in {items!r}, which is a value")
     if not part.isdigit() or int(part) >= len(items):
-        raise RecipeError(f"--set {setting}: index out of range: {part!r}; there are {len(items)}, numbered from 0")
+        raise RecipeError(f"{place}: index out of range: {part!r}; there are {len(items)}, numbered from 0")
     return int(part)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations, product
 from statistics import fmean, stdev
 from typing import Any
@@ -76,7 +75,7 @@ def arms(runs: Sequence[Run]) -> list[ArmRuns]:
             )
         seeds[run.result.seed] = run
     grouped = [
-        ArmRuns(name, tuple(seeds.values()), tuple(summarise(run.test) for run in seeds.values()))
+        ArmRuns(name, tuple(seeds.values()), tuple(summarise(run.predictions("test")) for run in seeds.values()))
         for name, seeds in named.items()
     ]
     return sorted(grouped, key=lambda arm: (-arm.score.mean, arm.name))
@@ -84,7 +83,7 @@ def arms(runs: Sequence[Run]) -> list[ArmRuns]:
 
 def intervals(ranked: Sequence[ArmRuns]) -> list[dict[str, Estimate]]:
     """Return, for each arm, the mean over its seeds of each of `METRICS`, with its interval."""
-    scores = resample([run.test for arm in ranked for run in arm.runs])
+    scores = resample([run.predictions("test") for arm in ranked for run in arm.runs])
     rows = iter(range(len(scores[METRICS[0]].observed)))
     own = [[next(rows) for _ in arm.runs] for arm in ranked]
     return [{metric: estimate(scores[metric], mine) for metric in METRICS} for mine in own]
@@ -92,7 +91,7 @@ def intervals(ranked: Sequence[ArmRuns]) -> list[dict[str, Estimate]]:
 
 def differing(arm: ArmRuns) -> list[str]:
     """Return the settings, such as ``"data.layout"``, in which runs of one name differ though only the seed should."""
-    settings = [_flat(tomllib.loads(run.recipe)) for run in arm.runs]
+    settings = [_flat(asdict(run.recipe)) for run in arm.runs]
     keys = sorted({key for each in settings for key in each} - {"seed"})
     return [key for key in keys if any(each.get(key) != settings[0].get(key) for each in settings)]
 
@@ -103,13 +102,14 @@ def agreement(one: ArmRuns, other: ArmRuns) -> float | None:
     For an arm with itself: over pairs of its seeds, None where it has a single run.
     """
     pairs = combinations(one.runs, 2) if one is other else product(one.runs, other.runs)
-    shares = [float(np.mean(left.test.predicted == right.test.predicted)) for left, right in pairs]
+    predicted = [[run.predictions("test").predicted for run in pair] for pair in pairs]
+    shares = [float(np.mean(left == right)) for left, right in predicted]
     return fmean(shares) if shares else None
 
 
 def unanimity(runs: Sequence[Run]) -> dict[str, float]:
     """Compute the shares of test images that all runs, some but not all runs, and no run predict rightly."""
-    right = np.mean([run.test.predicted == run.test.labels for run in runs], axis=0)
+    right = np.mean([run.predictions("test").predicted == run.predictions("test").labels for run in runs], axis=0)
     every, none = float(np.mean(right == 1)), float(np.mean(right == 0))
     return {"every": every, "some": 1 - every - none, "none": none}
 
@@ -133,5 +133,5 @@ def _require_same_test(first: Run, run: Run) -> None:
             raise RunError(
                 f"{run.folder}: {what} {theirs}, but {first.folder} has {ours}; compare runs tested on the same images"
             )
-    if run.test.ids != first.test.ids:
+    if run.predictions("test").ids != first.predictions("test").ids:
         raise RunError(f"{run.folder}: predictions/test.csv lists other images than that of {first.folder}")

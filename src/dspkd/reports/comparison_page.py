@@ -39,7 +39,7 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
     ranked = arms(sources)
     present = [number for number, row in enumerate(ranked[0].tests[0].per_class) if row.images]
     recalls = {number: [arm.recall(number) for arm in ranked] for number in present}
-    pairs = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked})
+    pairs = verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in ranked})
     agreements = [[agreement(one, other) for other in ranked] for one in ranked]
     attributes = next((run.attributes for run in sources if run.attributes), None)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def _shades(table: Sequence[Sequence[float | None]]) -> list[list[float]]:
 
 def _curves(ranked: Sequence[ArmRuns]) -> list[Markup]:
     """Return a panel for each arm, all with the same scale."""
-    scores = [epoch.val["balanced_accuracy"] for arm in ranked for run in arm.runs for epoch in run.epochs]
+    scores = [epoch.val["balanced_accuracy"] for arm in ranked for run in arm.runs for epoch in run.history]
     room = 0.05 * (max(scores) - min(scores)) + 1e-3
     drawn = []
     for number, arm in enumerate(ranked):

@@ -33,8 +33,7 @@ class Figure:
 class RunFigures:
     """A run's metrics on the test set, its training seconds, and its number of test-set evaluations.
 
-    `f1s` are those of the classes. `test_evaluations` is None for a run that did not count them;
-    `early_test_evaluations` are those before training ended.
+    `f1s` are those of the classes; `early_test_evaluations` are those before training ended.
     """
 
     folder: str
@@ -46,7 +45,7 @@ class RunFigures:
     recalls: dict[str, float]
     f1s: dict[str, float]
     seconds: float
-    test_evaluations: int | None
+    test_evaluations: int
     early_test_evaluations: int
 
 
@@ -138,7 +137,7 @@ def tabulate(
         A run folder is broken, or runs were not tested on the same images.
     """
     runs = [read(folder) for folder in students]
-    teacher_runs = [_figures(run, summarise(run.test)) for run in map(read, teachers)]
+    teacher_runs = [_figures(run, summarise(run.predictions("test"))) for run in map(read, teachers)]
     if not runs:
         return Results(name, {}, False, 0, 0, {}, list(controls), [], teacher_runs, [], dict(failed), list(unequal))
     ranked = comparison.arms(runs)
@@ -157,7 +156,9 @@ def tabulate(
     pairs = [
         (arm.name, control) for i, control in enumerate(present) for arm in arms if arm.name not in present[: i + 1]
     ]
-    compared = verdicts({arm.name: [run.test for run in arm.runs] for arm in ranked}, pairs) if pairs else []
+    compared = (
+        verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in ranked}, pairs) if pairs else []
+    )
     data, test = runs[0].data, ranked[0].tests[0]
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
     classes = {row.name: row.images for row in test.per_class if row.images}
@@ -181,11 +182,10 @@ def _figures(run: Run, test: Summary) -> RunFigures:
     }
     recalls = {row.name: row.recall for row in test.per_class if row.images}
     f1s = {row.name: row.f1 for row in test.per_class if row.images}
-    evaluations = None if run.openings is None else len(run.openings)
     result = run.result
     return RunFigures(
         str(run.folder), result.seed, result.model, result.parameters, result.teacher, figures, recalls, f1s,
-        result.seconds, evaluations, len(run.early),
+        result.seconds, len(run.test_evaluations), len(run.early_evaluations),
     )  # fmt: skip
 
 

@@ -6,12 +6,11 @@ were the only one, so that it compares with an arm that needs neither; costs of 
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dspkd.errors import DspkdError
 from dspkd.reports import wording
 from dspkd.runs.run_folder import Run
 
@@ -82,8 +81,8 @@ def _cache_cost(run: Run) -> Time | None:
     """Return the cost of a run's teacher cache; None for a run without one, unknown times where it was not recorded."""
     if run.result.teacher_cache:
         return Time(run.result.teacher_cache.seconds, run.result.teacher_cache.cpu_seconds)
-    views = tomllib.loads(run.recipe).get("images", {}).get("views", "fresh")
-    return Time(None, None) if run.result.cpu_seconds is None and run.teachers and views != "fresh" else None
+    cached = run.teachers and run.recipe.images.views != "fresh"
+    return Time(None, None) if run.result.cpu_seconds is None and cached else None
 
 
 def rows(costs: Mapping[str, ComputeCost]) -> list[list[str]]:
@@ -104,16 +103,14 @@ def _duration(seconds: float | None) -> str:
     return "\N{EN DASH}" if seconds is None else wording.duration(seconds)
 
 
-def _trained(run: Path) -> Time:
+def _trained(folder: Path) -> Time:
     """Return the training time of a teacher's run with its own teachers and cache; unknown where the run is gone."""
     try:
-        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        named = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8")).get("teacher", [])
-    except (OSError, ValueError):
+        run = Run(folder)
+        own = Time(run.result.seconds, run.result.cpu_seconds)
+        return Time.sum([own, *([cache] if (cache := _cache_cost(run)) else []), *map(_trained, run.teachers)])
+    except DspkdError:
         return Time(None, None)
-    parts = [result, result["teacher_cache"]] if result.get("teacher_cache") else [result]
-    earlier = [Path(folder) for folder in ([named] if isinstance(named, str) else named)]
-    return Time.sum([*(Time(part.get("seconds"), part.get("cpu_seconds")) for part in parts), *map(_trained, earlier)])
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:

@@ -60,29 +60,35 @@ class ConfidenceSummary:
 
 def of_run(run: Run) -> ConfidenceSummary:
     """Compute the confidence summary of a run."""
-    lesions = _lesions(run.test)
-    fitted = temperature(run.val)
-    both = np.intersect1d(run.val.labels, run.test.labels).tolist()
+    val, test = run.predictions("val"), run.predictions("test")
+    lesions = _lesions(test)
+    fitted = temperature(val)
+    both = np.intersect1d(val.labels, test.labels).tolist()
     return ConfidenceSummary(
-        intervals=_intervals(run.test),
-        recalls=_recalls(run.test),
+        intervals=_intervals(test),
+        recalls=_recalls(test),
         lesions=summarise(lesions) if lesions else None,
         lesion_intervals=_intervals(lesions) if lesions else {},
-        ranking=ranking(run.test),
+        ranking=ranking(test),
         temperature=fitted,
-        raw=calibration(run.test),
-        scaled=calibration(scaled(run.test, fitted)),
-        referrals={number: refer(run.test, number, threshold_for(run.val, number)) for number in both},
+        raw=calibration(test),
+        scaled=calibration(scaled(test, fitted)),
+        referrals={number: refer(test, number, threshold_for(val, number)) for number in both},
     )
 
 
 def reliability_panels(run: Run, summary: ConfidenceSummary) -> list[Markup]:
     """Draw the reliability diagrams before and after temperature scaling; as a PNG they are one figure."""
+    test = run.predictions("test")
     whole, panels = style.sheet(2, width=3.4, height=3.3)
     drawn = []
     versions = [
-        ("Before scaling", run.test, summary.raw),
-        (f"Logits divided by {summary.temperature:.2f}", scaled(run.test, summary.temperature), summary.scaled),
+        ("Before scaling", test, summary.raw),
+        (
+            f"Logits divided by {summary.temperature:.2f}",
+            scaled(test, summary.temperature),
+            summary.scaled,
+        ),
     ]
     for place, (title, predictions, errors) in enumerate(versions):
         alone, (axes,) = style.sheet(width=3.4, height=3.3)
@@ -97,7 +103,7 @@ def reliability_panels(run: Run, summary: ConfidenceSummary) -> list[Markup]:
 def risk_panel(run: Run) -> Markup:
     """Draw the risk-coverage curve: share of errors against share of images predicted."""
     figure, (axes,) = style.sheet(width=4.6, height=2.9)
-    coverage, risk = risk_coverage(run.test)
+    coverage, risk = risk_coverage(run.predictions("test"))
     plots.risk_coverage(axes, coverage, risk)
     style.png(figure, run.folder / "figures/risk.png")
     half = risk[int(np.searchsorted(coverage, 0.5))]

@@ -25,7 +25,7 @@ def mean_ranks(ranked: Sequence[ArmRuns]) -> dict[str, float]:
     if not seeds:
         return {}
     runs = [next(run for run in arm.runs if run.result.seed == seed) for arm in ranked for seed in seeds]
-    drawn_RS = resample([run.test for run in runs], resamples=_RESAMPLES)[METRICS[0]].drawn
+    drawn_RS = resample([run.predictions("test") for run in runs], resamples=_RESAMPLES)[METRICS[0]].drawn
     ranks = rankdata(-drawn_RS.reshape(len(ranked), len(seeds), -1), axis=0).mean(axis=(1, 2))
     return dict(sorted(zip((arm.name for arm in ranked), map(float, ranks), strict=True), key=lambda item: item[1]))
 

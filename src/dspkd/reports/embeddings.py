@@ -17,6 +17,7 @@ from dspkd.errors import RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import style
 from dspkd.reports.style import LIGHT, SERIES
+from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 
 _ENOUGH = 30
@@ -52,7 +53,7 @@ def read(folder: Path) -> Features | None:
     RunError
         The file is broken.
     """
-    path = folder / "artifacts/features.npz"
+    path = RunFiles(folder).features
     if not path.is_file():
         return None
     try:
@@ -71,11 +72,11 @@ def panels(run: Run) -> Panels | None:
     whole, axes_of = style.sheet(len(features.pooled), width=4.6, height=4.4)
     shares, drawn = {}, []
     for place, (name, vectors) in enumerate(features.pooled.items()):
-        shares[name] = same_class(vectors, features.labels, _groups(run.val, features.ids))
+        shares[name] = same_class(vectors, features.labels, _groups(run.predictions("val"), features.ids))
         points = embed(vectors)
         alone, (axes,) = style.sheet(width=4.6, height=4.4)
         for panel in (axes, axes_of[place]):
-            scatter(panel, points, features.labels, run.val.classes, name)
+            scatter(panel, points, features.labels, run.predictions("val").classes, name)
         alt = (
             f"Pooled features of the {name} for {len(features.ids)} validation images in two dimensions, by class; "
             f"the nearest neighbour is of the same class for {100 * shares[name]:.0f} %."

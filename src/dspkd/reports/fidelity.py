@@ -18,6 +18,7 @@ from dspkd.evaluation.intervals import wilson
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports.outcomes import PARTS, load_predictions
+from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.files import atomic_open
 
@@ -79,7 +80,7 @@ def of_run(run: Run) -> RunAgreement | None:
     others = load_predictions(run.folder)
     if "teacher" not in others or not set(PARTS) <= set(others["teacher"]):
         return None
-    return fidelity({"val": run.val, "test": run.test}, others, run.folder / metadata.FILE)
+    return fidelity({part: run.predictions(part) for part in ("val", "test")}, others, run.files.attributes)
 
 
 def fidelity(
@@ -141,20 +142,20 @@ def of_folder(run: Path, part: str, *, teacher: Path | None = None, also: Sequen
     DataError
         Predictions are broken, or of other images.
     """
-    if not (run / "predictions" / f"{part}.csv").is_file():
+    if not RunFiles(run).predictions(part).is_file():
         raise RunError(f"{run}: no finished run (no predictions/{part}.csv)")
     others = {name: {part: each[part]} for name, each in load_predictions(run).items() if part in each}
     if teacher is not None:
-        if not (teacher / "predictions" / f"{part}.csv").is_file():
+        if not RunFiles(teacher).predictions(part).is_file():
             raise RunError(f"{teacher}: no finished run (no predictions/{part}.csv)")
-        others["teacher"] = {part: Predictions.load(teacher / "predictions" / f"{part}.csv")}
+        others["teacher"] = {part: Predictions.load(RunFiles(teacher).predictions(part))}
     elif "teacher" not in others:
         raise RunError(
             f"{run}: predictions/teacher-{part}.csv is missing: the run had no teacher or did not keep its "
             "predictions; name a run to compare with by --teacher RUN"
         )
     others |= {path.stem: {part: Predictions.load(path)} for path in also}
-    return fidelity({part: Predictions.load(run / "predictions" / f"{part}.csv")}, others, run / metadata.FILE)
+    return fidelity({part: Predictions.load(RunFiles(run).predictions(part))}, others, RunFiles(run).attributes)
 
 
 def of_class(compared: RunAgreement, part: str, name: str | None) -> list[ImageOutcome]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dspkd.errors import DataError
+from dspkd.errors import DspkdError
 from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.fidelity import Agreement, agreement, by_class, tally
 from dspkd.evaluation.predictions import Predictions
@@ -84,7 +83,7 @@ def of_arms(ranked: Sequence[ArmRuns]) -> dict[str, ArmFidelity]:
     by_name = {}
     for arm in ranked:
         pairs = [(run, own[run.folder] or (common if run.result.teacher is None else None)) for run in arm.runs]
-        compared = {run.folder: agreement(run.test, teacher) for run, teacher in pairs if teacher}
+        compared = {run.folder: agreement(run.predictions("test"), teacher) for run, teacher in pairs if teacher}
         itself = all(_same(each.student, each.teacher) for each in compared.values())
         if len(compared) == len(arm.runs) and not itself:
             runs = tuple(_of_run(folder, each) for folder, each in compared.items())
@@ -102,16 +101,12 @@ def _teacher(run: Run) -> Predictions | None:
         return kept
     folder = run.teachers[0]
     try:
-        images = [tomllib.loads(text).get("images", {}) for text in (run.recipe, _text(folder / "recipe.toml"))]
-        teacher = Predictions.load(folder / "predictions/test.csv")
-        same_images = all(images[0].get(key) == images[1].get(key) for key in ("size", "artefacts"))
-        return agreement(run.test, teacher).teacher if same_images else None
-    except (OSError, DataError):
+        teacher = Run(folder)
+        ours, theirs = run.recipe.images, teacher.recipe.images
+        same_images = (ours.size, ours.artefacts) == (theirs.size, theirs.artefacts)
+        return agreement(run.predictions("test"), teacher.predictions("test")).teacher if same_images else None
+    except DspkdError:
         return None
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 def _of_run(folder: Path, compared: Agreement) -> RunFidelity:

@@ -36,7 +36,7 @@ class Outcome:
 
 def by_image(run: Run, part: str) -> dict[str, Outcome]:
     """Return ``{id: outcome}`` of the images of a part."""
-    mine = run.val if part == "val" else run.test
+    mine = run.predictions(part)
     networks = {"student": mine}
     if teacher := load_predictions(run.folder).get("teacher", {}).get(part):
         networks["teacher"] = agreement(mine, teacher).teacher

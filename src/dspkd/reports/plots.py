@@ -17,7 +17,7 @@ from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports.comparison import ArmRuns
 from dspkd.reports.style import LIGHT, SERIES
-from dspkd.runs.run_folder import Epoch, StageResult
+from dspkd.runs.records import Epoch, StageResult
 
 _COUNTS_UP_TO = 24
 """Classes up to which the cells of a confusion matrix have room for their counts."""
@@ -146,7 +146,7 @@ def risk_coverage(axes: Axes, coverage: NDArray[np.float64], risk: NDArray[np.fl
 def whole_run(axes: Axes, arm: ArmRuns) -> None:
     """Draw validation balanced accuracy over all stages, a line for each run; a rule stands where a stage ends."""
     for run in arm.runs:
-        scores = [epoch.val["balanced_accuracy"] for stage in run.result.stages for epoch in run.history(stage)]
+        scores = [epoch.val["balanced_accuracy"] for stage in run.result.stages for epoch in run.epochs_of(stage)]
         _line(axes, np.arange(1, len(scores) + 1), scores, color=LIGHT["accent"], alpha=0.8, linewidth=1.3)
     lengths = [stage.epochs for stage in arm.runs[0].result.stages]
     for end in np.cumsum(lengths)[:-1]:

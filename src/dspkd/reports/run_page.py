@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from dspkd.evaluation.metrics import Summary, summarise
+from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports import (
     confidence,
@@ -22,6 +22,7 @@ from dspkd.reports import (
     wording,
 )
 from dspkd.reports.html import render
+from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run, read
 
 
@@ -41,11 +42,11 @@ def write(run: Path) -> Path:
         Where a file of the run is missing or broken; see `dspkd.runs.run_folder.read`.
     """
     source = read(run)
-    val, test = summarise(source.val), summarise(source.test)
+    val, test = source.val, source.test
     summary = confidence.of_run(source)
     compared = fidelity.of_run(source)
     if compared:
-        fidelity.write_csv(compared, run / "ledger.csv")
+        fidelity.write_csv(compared, RunFiles(run).ledger)
     images = saliency.read(run)
     with style.style():
         figures = {
@@ -58,7 +59,7 @@ def write(run: Path) -> Path:
         features = embeddings.panels(source)
     return render(
         "run.html",
-        run / "report.html",
+        RunFiles(run).report,
         run=source,
         result=source.result,
         data=source.data,
@@ -103,7 +104,7 @@ def _curves(run: Run) -> list[list[Markup]]:
     whole, panels = style.sheet(3, len(stages))
     drawn = []
     for number, stage in enumerate(stages):
-        history = run.history(stage)
+        history = run.epochs_of(stage)
         losses = [epoch.train["total"] for epoch in history]
         alt = [
             f"Training loss of stage {stage.name}: from {losses[0]:.3f} to {losses[-1]:.3f}.",
@@ -133,7 +134,7 @@ def _roc(run: Run, test: Summary) -> list[Markup]:
     for number, row in enumerate(test.per_class):
         alone, (axes,) = style.sheet(width=1.8, height=1.9)
         for panel in (axes, panels[number]):
-            plots.roc(panel, run.test, number, row.auc)
+            plots.roc(panel, run.predictions("test"), number, row.auc)
         area = "none, too few images" if row.auc is None else f"area {row.auc:.3f}"
         drawn.append(style.svg(alone, name=f"roc{number}", alt=f"ROC curve of {row.name} against the rest: {area}."))
     style.png(whole, run.folder / "figures/roc.png")

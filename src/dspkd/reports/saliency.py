@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from dspkd.errors import RunError
+from dspkd.runs.files import RunFiles
 
 _HEAT = colormaps["inferno"]
 _DEEPEST = 0.62
@@ -58,7 +59,7 @@ def read(folder: Path) -> list[SaliencyImage]:
     RunError
         The index is broken, or an image of it is missing or no image.
     """
-    path = folder / "artifacts/images.json"
+    path = RunFiles(folder).image_index
     if not path.is_file():
         return []
     try:

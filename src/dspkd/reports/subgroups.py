@@ -52,14 +52,14 @@ class SubgroupReport:
 
 def of_run(run: Run) -> SubgroupReport:
     """Compute subgroup performance of a run."""
-    return of_runs([run.test], run.attributes, teacher_predictions.load(run))
+    return of_runs([run.predictions("test")], run.attributes, teacher_predictions.load(run))
 
 
 def of_arm(arm: ArmRuns, attributes: Mapping[str, Sequence[str]] | None) -> SubgroupReport:
     """Compute subgroup performance of an arm, means over seeds; its teacher is that of the first run."""
     teachers = {run.teachers for run in arm.runs}
     teacher = teacher_predictions.load(arm.runs[0]) if len(teachers) == 1 else None
-    return of_runs([run.test for run in arm.runs], attributes, teacher)
+    return of_runs([run.predictions("test") for run in arm.runs], attributes, teacher)
 
 
 def of_runs(

@@ -10,6 +10,7 @@ from scipy.special import log_softmax, logsumexp
 from dspkd.errors import DspkdError
 from dspkd.evaluation.intervals import require_same_images
 from dspkd.evaluation.predictions import Predictions
+from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 
 
@@ -22,12 +23,12 @@ def load(run: Run) -> Predictions | None:
 
     None where there is no teacher, or a teacher's run is gone or was tested on other images.
     """
-    kept = run.folder / "predictions/teacher-test.csv"
-    files = [kept] if kept.is_file() else [folder / "predictions/test.csv" for folder in run.teachers]
+    kept = run.files.teacher_predictions("test")
+    files = [kept] if kept.is_file() else [RunFiles(folder).predictions("test") for folder in run.teachers]
     try:
-        teachers = [Predictions.load(file).of(run.test.ids) for file in files]
+        teachers = [Predictions.load(file).of(run.predictions("test").ids) for file in files]
         for each in teachers:
-            require_same_images(run.test, each)
+            require_same_images(run.predictions("test"), each)
     except DspkdError:
         return None
     if not teachers:

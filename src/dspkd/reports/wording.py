@@ -171,4 +171,4 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def _groups_in_several_parts(run: Run) -> int:
     """Return how many groups of the test images occur among the validation images."""
-    return len(set(run.test.groups) & set(run.val.groups))
+    return len(set(run.predictions("test").groups) & set(run.predictions("val").groups))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,14 +22,14 @@ from dspkd.data.sampling import class_draws
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation, CentreCrop
-from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.errors import DataError, RecipeError
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
 from dspkd.runs import hardware
-from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
 from dspkd.training.distiller import Distiller, Teacher
@@ -179,26 +178,6 @@ def student(model: schema.ModelConfig, classes: int, *, seed: int) -> Tapped:
     return zoo.make(model.name, classes=classes, weights=model.weights)
 
 
-def trained(run: Path) -> tuple[Tapped, Recipe, tuple[str, ...]]:
-    """Return the network of a finished run, its recipe, and its classes.
-
-    Raises
-    ------
-    RunError
-        There is no finished run in the folder, or one of an older version.
-    """
-    files = RunFiles(run)
-    files.require_current_names()
-    if not files.weights.exists():
-        raise RunError(
-            f"{run}: no finished run (no {files.weights.name}); make it with: dspkd train RECIPE --out {run}"
-        )
-    recipe = schema.load(files.recipe)
-    classes = tuple(json.loads(files.data.read_text(encoding="utf-8"))["classes"])
-    network = zoo.make(recipe.model.name, classes=len(classes), weights=str(files.weights))
-    return network, recipe, classes
-
-
 def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.device) -> AnyTeacher | None:
     """Return the networks of finished runs as one frozen teacher for these images; None where `runs` is empty.
 
@@ -215,7 +194,8 @@ def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.devi
 
 
 def _member(run: Path, images: Table, parts: Split, device: torch.device) -> FrozenTeacher:
-    network, _, classes = trained(run)
+    made_by = Run(run)
+    network, classes = made_by.model, made_by.classes
     if classes != images.classes:
         raise DataError(
             f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}; "
@@ -223,7 +203,7 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
         )
     # A group that crosses sets in the student's own split, by a waiver, may cross here too; an image may not.
     crossing = set(splits.crossing(images, parts))
-    groups, ids = splits.trained_groups(RunFiles(run).split), splits.trained_images(RunFiles(run).split)
+    groups, ids = splits.trained_groups(made_by.files.split), splits.trained_images(made_by.files.split)
     leaked = sorted(
         {
             group

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd import data
-from dspkd.data import class_map, leakage, metadata
+from dspkd.data import class_map, metadata
 from dspkd.data import split as splits
 from dspkd.data.leakage import Leak
 from dspkd.data.table import Table
@@ -23,6 +23,7 @@ from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, hardware, holdout
 from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
 from dspkd.runtime.files import write_json
 from dspkd.training.progress import ProgressListener
 
@@ -88,7 +89,8 @@ def evaluate(
         There is no finished run; the images cannot be read or have classes that the student does not know; `part` is
         unknown or empty, or given together with `folder`.
     """
-    network, recipe, student_classes = build.trained(run)
+    made_by = Run(run)
+    network, recipe, student_classes = made_by.model, made_by.recipe, made_by.classes
     if folder is None:
         if group is not None:
             raise DataError(f"group {group!r} is a column of other images; the run's own are grouped by its recipe")
@@ -107,13 +109,13 @@ def evaluate(
         if uses_test_set:
             holdout.record(run, purpose="evaluate --data", images=test_images)
     predictions = _predict(network, recipe, table, rows, listener)
-    trained = splits.trained_groups(RunFiles(run).split)
+    trained = splits.trained_groups(made_by.files.split)
     return Evaluation(
         predictions,
         summarise(predictions),
         trained_on=sum(name in trained for name in predictions.groups),
         lesions=lesion_summary(predictions),
-        leak=leakage.read(run),
+        leak=made_by.leak,
         test_evaluations=count_test_evaluations(run) if uses_test_set else 0,
         attributes={name: each.values for name, each in metadata.told(table.take(rows)).items()},
     )
@@ -179,9 +181,10 @@ def evaluate_ood(
     RunError, DataError
         There is no finished run; the images cannot be read, or none is of an unknown class.
     """
-    network, recipe, student_classes = build.trained(run)
+    made_by = Run(run)
+    network, recipe, student_classes = made_by.model, made_by.recipe, made_by.classes
     table = data.load_table(folder, group=group)
-    maps = [class_map.load(path) for path in (RunFiles(run).class_map, classes) if path is not None and path.exists()]
+    maps = [class_map.load(path) for path in (made_by.files.class_map, classes) if path is not None and path.exists()]
     names = {*student_classes, *(old for each in maps for olds in each.classes.values() for old in olds)}
     unknown = [name for name in table.classes if name not in names]
     rows = np.flatnonzero(np.isin(table.labels, [table.classes.index(name) for name in unknown]))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dspkd.data import artefacts, decode
 from dspkd.runs import build, hardware
-from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
 
 
 def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
@@ -26,9 +26,9 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
     RunError, DataError
         There is no finished run; an image cannot be read.
     """
-    network, recipe, classes = build.trained(run)
-    crop = build.centre_crop(recipe.images)
-    network.eval()
+    made_by = Run(run)
+    network, classes = made_by.model, made_by.classes
+    crop = build.centre_crop(made_by.recipe.images)
     for path in paths:
         image = crop(decode.decode(path, short_side=crop.decode_side, artefacts=crop.artefacts))
         with torch.inference_mode():
@@ -46,15 +46,16 @@ class RunClassifier:
     """
 
     def __init__(self, run: Path) -> None:
-        network, recipe, self.classes = build.trained(run)
+        made_by = Run(run)
+        network, recipe, self.classes = made_by.model, made_by.recipe, made_by.classes
         crop = build.centre_crop(recipe.images)
         self.batch_size, self.refer_below = recipe.train.batch_size, None
         self.preprocess = partial(decode.judged, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts)
         self._device = hardware.device(recipe.machine)
         self.on_gpu = self._device.type == "cuda"
         self._bf16 = hardware.bf16(recipe.train, self._device)
-        self._network = hardware.placed(network.eval(), self._device)
-        weights = hashlib.sha256(RunFiles(run).weights.read_bytes()).hexdigest()
+        self._network = hardware.placed(network, self._device)
+        weights = hashlib.sha256(made_by.files.weights.read_bytes()).hexdigest()
         depends_on = asdict(crop) | artefacts.about(crop.artefacts) | {"bf16": self._bf16, "weights": weights}
         self.key = json.dumps(depends_on, sort_keys=True)
 

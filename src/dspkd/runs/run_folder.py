@@ -1,233 +1,221 @@
-"""Reads the files of a run folder that a report is made of."""
+"""A run folder as one object: everything that training wrote, read when it is first used."""
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
+from functools import cached_property
+from html import escape
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import TypeAdapter
 
-from dspkd import data
 from dspkd.data import metadata
-from dspkd.data.data_card import Attribute
 from dspkd.data.leakage import Leak
-from dspkd.errors import DataError, RunError
+from dspkd.errors import RunError
+from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
-from dspkd.runs import holdout
+from dspkd.recipes import schema
+from dspkd.recipes.schema import Recipe
+from dspkd.runs import holdout, records
+from dspkd.runs.files import RunFiles
 from dspkd.runs.holdout import TestEvaluation
+from dspkd.runs.records import DataSummary, Epoch, Result, StageResult
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from dspkd.models.tapped import Tapped
 
-_MADE_BY = {
-    "recipe.toml": "training writes it when it starts",
-    "environment.json": "training writes it when it starts",
-    "data.json": "training writes it when the images are split",
-    "metrics.jsonl": "training writes it, a line for each epoch",
-    "predictions/val.csv": "training writes it after the last stage",
-    "predictions/test.csv": "training writes it after the last stage",
-    "result.json": "training writes it last; train the same recipe into this folder and it goes on where it stopped",
-}
+_GO_ON = "train the same recipe into this folder and it continues where it stopped"
 
 
-def _with(key: str) -> AfterValidator:
-    """Return the rule that a dict has this key."""
-
-    def check(numbers: dict[str, float]) -> dict[str, float]:
-        if key not in numbers:
-            raise ValueError(f"has no {key!r}")
-        return numbers
-
-    return AfterValidator(check)
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """A stage that has ended; `best_epoch` counts from 0, `best_score` is its balanced accuracy on validation."""
-
-    name: str
-    epochs: int
-    best_epoch: int
-    best_score: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TeacherCost:
-    """What a teacher's answers in a cache took when they were made, whoever waited; None where not written down."""
-
-    views: int
-    seconds: float | None
-    cpu_seconds: float | None
-
-
-@dataclass(frozen=True)
-class Result:
-    """``result.json``: what was trained. `teacher` is the folder of the teacher's run, or None.
-
-    `cpu_seconds` is None for a run made before it was kept, `teacher_cache` for one without a cache.
-    """
-
-    name: str
-    model: str
-    classes: tuple[str, ...]
-    parameters: int
-    teacher: str | None
-    digest: str
-    seed: int
-    stages: Annotated[tuple[StageResult, ...], Field(min_length=1)]
-    seconds: float
-    test_evaluations: int
-    cpu_seconds: float | None = None
-    teacher_cache: TeacherCost | None = None
-
-
-@dataclass(frozen=True)
-class DataSummary:
-    """``data.json``: where the images are and how many: ``{part: {class: (images, groups)}}``.
-
-    `leak` is how the split leaks, or None; `card` who is in the images, or None for a run made before that was kept.
-    """
-
-    layout: str
-    path: str
-    synthetic: bool
-    digest: str
-    split_digest: str
-    counts: dict[str, dict[str, tuple[int, int]]]
-    leak: Leak | None = None
-    card: dict[str, Attribute] | None = None
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A line of ``metrics.jsonl``. `epoch` counts from 0 in each stage; `train` is the loss: total, weighted parts."""
-
-    stage: str
-    epoch: int
-    lr: float
-    train: Annotated[dict[str, float], _with("total")]
-    val: Annotated[dict[str, float], _with("balanced_accuracy")]
-
-    @property
-    def parts(self) -> dict[str, float]:
-        """The weighted terms that add up to the loss, in the order they were logged."""
-        return {name: value for name, value in self.train.items() if name != "total"}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """All that a report says of a run.
+    """A run folder.
 
-    `openings` of the test part are None for a run made before they were counted; those that are `early` too can have
-    been learnt from. `attributes` of the test images are None where neither the run nor its data set is there to tell.
-    """
-
-    folder: Path
-    recipe: str
-    result: Result
-    data: DataSummary
-    environment: dict[str, str | int | float | None]
-    epochs: tuple[Epoch, ...]
-    val: Predictions
-    test: Predictions
-    openings: tuple[TestEvaluation, ...] | None = None
-    early: tuple[TestEvaluation, ...] = ()
-    attributes: dict[str, tuple[str, ...]] | None = None
-
-    @property
-    def teachers(self) -> tuple[Path, ...]:
-        """The run folders of the teachers, as the recipe names them: relative to where it was run."""
-        named = tomllib.loads(self.recipe).get("teacher", [])
-        return tuple(map(Path, [named] if isinstance(named, str) else named))
-
-    def history(self, stage: StageResult) -> list[Epoch]:
-        """Return the epochs of a stage, in order."""
-        return [epoch for epoch in self.epochs if epoch.stage == stage.name]
-
-
-def read(folder: Path) -> Run:
-    """Read a run folder.
+    Parameters
+    ----------
+    folder
+        The folder; of an unfinished run, what training has not yet written raises RunError when it is used.
 
     Raises
     ------
     RunError
-        Where a file is missing or is not what training writes; names the file and what makes it.
+        There is no such folder, or an older version wrote it under other names. Each attribute: its file is missing or
+        is not as training wrote it.
     DataError
-        Where a file of predictions is broken.
+        A file of predictions or attributes is broken.
     """
-    if not folder.is_dir():
-        raise RunError(f"{folder}: no such run folder")
-    for name, maker in _MADE_BY.items():
-        if not (folder / name).is_file():
-            raise RunError(f"{folder}: {name} is missing; {maker}")
-    metrics = folder / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf-8").splitlines()
-    run = Run(
-        folder=folder,
-        recipe=(folder / "recipe.toml").read_text(encoding="utf-8"),
-        result=_parsed(TypeAdapter(Result), folder / "result.json"),
-        data=_parsed(TypeAdapter(DataSummary), folder / "data.json"),
-        environment=_parsed(TypeAdapter(dict[str, str | int | float | None]), folder / "environment.json"),
-        epochs=tuple(_valid(TypeAdapter(Epoch), line, f"{metrics}, line {n}") for n, line in enumerate(lines, start=1)),
-        val=Predictions.load(folder / "predictions/val.csv"),
-        test=Predictions.load(folder / "predictions/test.csv"),
-    )
-    _require_one_run(run)
-    opened = holdout.evaluations(folder)
-    return dataclasses.replace(
-        run,
-        openings=None if opened is None else tuple(opened),
-        early=tuple(holdout.early(folder, opened or [])),
-        attributes=_attributes(run),
-    )
 
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.files = RunFiles(self.folder)
+        if not self.folder.is_dir():
+            raise RunError(f"{folder}: no such run folder; make it with: dspkd train RECIPE --out {folder}")
+        self.files.require_current_names()
+        self._loaded: dict[str, Predictions] = {}
 
-def _attributes(run: Run) -> dict[str, tuple[str, ...]] | None:
-    """Return what is known of the test images: as the run wrote it down, or from the data set where it did not."""
-    kept = run.folder / metadata.FILE
-    if kept.is_file():
-        return metadata.load(kept, run.test.ids)
-    try:
-        table = data.read(run.data.layout, Path(run.data.path))
-    except DataError:
-        return None
-    row_of = {name: row for row, name in enumerate(table.ids)}
-    if not all(name in row_of for name in run.test.ids):
-        return None
-    rows = [row_of[name] for name in run.test.ids]
-    return {name: tuple(each.values[row] for row in rows) for name, each in metadata.told(table).items()}
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
 
+    @property
+    def finished(self) -> bool:
+        """Whether training has ended."""
+        return self.files.result.is_file()
 
-def _parsed(kind: TypeAdapter[T], path: Path) -> T:
-    return _valid(kind, path.read_text(encoding="utf-8"), str(path))
+    @cached_property
+    def recipe_text(self) -> str:
+        """The recipe as run, in TOML, every default written out."""
+        return self._existing(self.files.recipe, "training writes it when it starts").read_text(encoding="utf-8")
 
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe as run."""
+        return schema.load(self._existing(self.files.recipe, "training writes it when it starts"))
 
-def _valid(kind: TypeAdapter[T], text: str, place: str) -> T:
-    """Return what `text` says in JSON, or a `RunError` about its first fault."""
-    try:
-        return kind.validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"{place}: {where + ': ' if where else ''}{first['msg']}; it is not as training wrote it"
-        ) from None
+    @cached_property
+    def teachers(self) -> tuple[Path, ...]:
+        """The run folders of the teachers, as the recipe names them: relative to where it was run."""
+        return tuple(map(Path, self.recipe.teachers))
 
+    @cached_property
+    def result(self) -> Result:
+        """The summary that training writes last."""
+        return records.read(
+            TypeAdapter(Result), self._existing(self.files.result, f"training writes it last; {_GO_ON}")
+        )
 
-def _require_one_run(run: Run) -> None:
-    """Refuse a folder whose files come from different runs."""
-    for part, predictions in (("val", run.val), ("test", run.test)):
-        if predictions.classes != run.result.classes:
+    @cached_property
+    def data(self) -> DataSummary:
+        """Where the images are, fingerprints, counts, data card."""
+        path = self._existing(self.files.data, "training writes it when the images are split")
+        return records.read(TypeAdapter(DataSummary), path)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in the order of the logits."""
+        return self.data.classes
+
+    @property
+    def leak(self) -> Leak | None:
+        """How the split leaks; None if it does not."""
+        return self.data.leak
+
+    @cached_property
+    def environment(self) -> dict[str, str | int | float | None]:
+        """Versions and machine."""
+        path = self._existing(self.files.environment, "training writes it when it starts")
+        return records.read(TypeAdapter(dict[str, str | int | float | None]), path)
+
+    @cached_property
+    def history(self) -> tuple[Epoch, ...]:
+        """The record of each epoch, in order."""
+        path = self._existing(self.files.metrics, "training writes it, a line for each epoch")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return tuple(
+            records.parse(TypeAdapter(Epoch), line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)
+        )
+
+    def epochs_of(self, stage: StageResult) -> list[Epoch]:
+        """Return the epochs of a stage, in order."""
+        return [epoch for epoch in self.history if epoch.stage == stage.name]
+
+    def predictions(self, part: str = "test") -> Predictions:
+        """Return the student's predictions for ``val`` or ``test``, as training saved them; each is read once."""
+        if part not in ("val", "test"):
             raise RunError(
-                f"{run.folder}: predictions/{part}.csv has the classes {', '.join(predictions.classes)}, "
-                f"result.json {', '.join(run.result.classes)}; one of them is of another run"
+                f"predictions are saved for 'val' and 'test', not for {part!r}; dspkd.evaluate computes others"
             )
-    for stage in run.result.stages:
-        if stage.best_epoch not in [epoch.epoch for epoch in run.history(stage)]:
+        if part not in self._loaded:
+            made_by = f"training writes it after the last stage; {_GO_ON}"
+            self._loaded[part] = Predictions.load(self._existing(self.files.predictions(part), made_by))
+        return self._loaded[part]
+
+    @cached_property
+    def val(self) -> Summary:
+        """The metrics on the validation set, on which the epoch was chosen."""
+        return summarise(self.predictions("val"))
+
+    @cached_property
+    def test(self) -> Summary:
+        """The metrics on the test set."""
+        return summarise(self.predictions("test"))
+
+    @cached_property
+    def test_evaluations(self) -> tuple[TestEvaluation, ...]:
+        """Every recorded evaluation on the test set."""
+        return tuple(holdout.evaluations(self.folder))
+
+    @cached_property
+    def early_evaluations(self) -> tuple[TestEvaluation, ...]:
+        """Those of `test_evaluations` that training may have learnt from."""
+        return tuple(holdout.early(self.folder, self.test_evaluations))
+
+    @cached_property
+    def attributes(self) -> dict[str, tuple[str, ...]] | None:
+        """``{attribute: a value for each test image}``, such as sex and age; None where none were saved."""
+        path = self.files.attributes
+        return metadata.load(path, self.predictions("test").ids) if path.is_file() else None
+
+    @cached_property
+    def model(self) -> Tapped:
+        """The trained student, a torch module in evaluation mode: images ``[B, 3, H, W]`` in [0, 1] -> `Output`."""
+        from dspkd.models import zoo
+
+        if not self.files.weights.exists():
             raise RunError(
-                f"{run.folder}: metrics.jsonl lacks epoch {stage.best_epoch} of stage {stage.name!r}, which "
-                "result.json calls its best; one of them is of another run"
+                f"{self.folder}: no finished run (no {self.files.weights.name}); "
+                f"make it with: dspkd train RECIPE --out {self.folder}"
             )
+        network = zoo.make(self.recipe.model.name, classes=len(self.classes), weights=str(self.files.weights))
+        return network.eval()
+
+    @property
+    def report(self) -> Path:
+        """The report, an HTML file to open in a browser."""
+        return self._existing(self.files.report, f"write it with: dspkd report {self.folder}")
+
+    def require_finished(self) -> Run:
+        """Return this run; RunError unless its files are there, as training wrote them, and all of one run."""
+        _ = self.recipe_text, self.environment, self.data, self.history
+        for part in ("val", "test"):
+            predictions = self.predictions(part)
+            if predictions.classes != self.result.classes:
+                raise RunError(
+                    f"{self.folder}: {self.files.predictions(part).name} has the classes "
+                    f"{', '.join(predictions.classes)}, {self.files.result.name} {', '.join(self.result.classes)}; "
+                    "one of them is of another run"
+                )
+        for stage in self.result.stages:
+            if stage.best_epoch not in [epoch.epoch for epoch in self.epochs_of(stage)]:
+                raise RunError(
+                    f"{self.folder}: {self.files.metrics.name} lacks epoch {stage.best_epoch} of stage {stage.name!r}, "
+                    f"which {self.files.result.name} calls its best; one of them is of another run"
+                )
+        return self
+
+    def _existing(self, path: Path, made_by: str) -> Path:
+        if not path.is_file():
+            raise RunError(f"{self.folder}: {path.relative_to(self.folder)} is missing; {made_by}")
+        return path
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: scores on validation and test set."""
+        head = f"<b>{escape(self.folder.name)}</b>"
+        if not self.finished:
+            return f"<p>{head}: not finished</p>"
+        result = self.result
+        cells = "".join(
+            f"<tr><td>{name}</td><td>{part.balanced_accuracy:.3f}</td><td>{part.f1_macro:.3f}</td>"
+            f"<td>{part.accuracy:.3f}</td><td>{part.images:,}</td></tr>"
+            for name, part in (("validation", self.val), ("test", self.test))
+        )
+        leak = f"<p>{escape(str(self.leak))}</p>" if self.leak else ""
+        return (
+            f"<p>{head}: {escape(result.name)}, {escape(result.model)}, {result.parameters:,} parameters, "
+            f"seed {result.seed}. Research only, not a medical device.</p>{leak}"
+            "<table><tr><th></th><th>balanced accuracy</th><th>macro F1</th><th>accuracy</th><th>images</th></tr>"
+            f"{cells}</table>"
+        )
+
+
+def read(folder: Path) -> Run:
+    """Return a finished run, checked as a whole; see `Run.require_finished`."""
+    return Run(folder).require_finished()

@@ -81,7 +81,7 @@ def test_a_field_that_is_not_stored_is_absent(tmp_path):
 
 def test_a_view_that_is_not_cached_is_refused(tmp_path):
     cache = filled(tmp_path, {"last"})
-    with pytest.raises(DataError, match="it was not filled for this"):
+    with pytest.raises(DataError, match="no array under the key"):
         cache.answer(batch_of((0, 1))).maps["last"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 
 from dspkd import data
 from dspkd.data import decode as images
-from dspkd.data import leakage
 from dspkd.data.download.catalog import SOURCES
 from dspkd.data.transforms import CentreCrop
 from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
@@ -30,6 +28,8 @@ from dspkd.evaluation.selective import refer
 from dspkd.models.macs import count
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
+from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
 
 SYNTHETIC = "The images are synthetic; no licence of others applies to these weights."
 UNSTATED = (
@@ -143,19 +143,18 @@ def _machine() -> str:
 
 def origins(run: Path, recipe: Recipe) -> dict[str, Any]:
     """Return the provenance of the weights: data, split, teachers, initial weights, recipe, versions. Without paths."""
-    source = json.loads((run / "data.json").read_text(encoding="utf-8"))
-    leak = leakage.read(run)
+    source = Run(run).data
     return {
         "recipe": {"name": recipe.name, "digest": recipe.digest, "seed": recipe.seed, "network": recipe.model.name},
         "first weights": Path(recipe.model.weights).name,
         "teachers": [_teacher(Path(teacher)) for teacher in recipe.teachers],
         "data": {
             "layout": data.recognise(Path(recipe.data.path)) if recipe.data.layout == "auto" else recipe.data.layout,
-            "synthetic": source["synthetic"],
-            "digest": source["digest"],
-            "split digest": source["split_digest"],
-            "images and lesions or patients": source["counts"],
-            "leak": str(leak) if leak else None,
+            "synthetic": source.synthetic,
+            "digest": source.digest,
+            "split digest": source.split_digest,
+            "images and lesions or patients": source.counts,
+            "leak": str(source.leak) if source.leak else None,
         },
         "made with": {name: version(name) for name in ("dspkd", "torch", "onnx", "onnxruntime", "numpy", "pillow")},
     }
@@ -164,9 +163,9 @@ def origins(run: Path, recipe: Recipe) -> dict[str, Any]:
 def _teacher(run: Path) -> dict[str, Any]:
     """Return name, network and size of a teacher; only its name where its folder is gone."""
     teacher: dict[str, Any] = {"name": run.name}
-    if (run / "result.json").exists():
-        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        teacher |= {key: result[key] for key in ("model", "digest", "parameters")}
+    if RunFiles(run).result.exists():
+        result = Run(run).result
+        teacher |= {key: getattr(result, key) for key in ("model", "digest", "parameters")}
     return teacher
 
 

@@ -29,6 +29,7 @@ from dspkd.evaluation.predictions import Predictions
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, evaluate
+from dspkd.runs.run_folder import Run
 
 NOT_A_DIAGNOSIS = (
     "For research. This is no diagnosis, and no decision about a person's health may rest on it. See a doctor."
@@ -69,7 +70,7 @@ class ExportSource:
         with torch.inference_mode():
             logits = [eager(torch.from_numpy(batch)).numpy() for batch in quantise.batches(image_set.images)]
         return {
-            "run": Predictions.load(self.run / "predictions" / f"{name}.csv"),
+            "run": Run(self.run).predictions(name),
             "torch": image_set.predictions(logits),
             **{precision: image_set.predict(model) for precision, model in models.items()},
         }
@@ -83,11 +84,11 @@ def source(run: Path) -> ExportSource:
     RunError
         There is no finished run.
     """
-    network, recipe, classes = build.trained(run)
-    crop = build.centre_crop(recipe.images)
-    return ExportSource(
-        run, network.eval(), recipe, classes, crop, Preprocessing(crop.decode_side, crop.size, crop.artefacts)
-    )
+    made_by = Run(run)
+    network = made_by.model
+    crop = build.centre_crop(made_by.recipe.images)
+    steps = Preprocessing(crop.decode_side, crop.size, crop.artefacts)
+    return ExportSource(run, network, made_by.recipe, made_by.classes, crop, steps)
 
 
 def export(

@@ -12,6 +12,7 @@ from dspkd.deploy.bundle.writer import as_json
 from dspkd.deploy.export.export import ExportSource, source
 from dspkd.errors import BundleError
 from dspkd.models.zoo import ENTRIES
+from dspkd.runs.files import RunFiles
 
 _LICENCES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CC BY 4.0": "cc-by-4.0", "Apache-2.0": "apache-2.0"}
 """How a licence begins here, and its name on the hub."""
@@ -37,7 +38,7 @@ def write(run: Path, bundle: Bundle, folder: Path) -> Path:
     if certificate["origins"]["recipe"]["digest"] != exported.recipe.digest:
         raise BundleError(f"{bundle.path}: is of another recipe than {run}; export the bundle of this run")
     (folder / "onnx").mkdir(parents=True)
-    shutil.copyfile(run / "model.safetensors", folder / "model.safetensors")
+    shutil.copyfile(RunFiles(run).weights, RunFiles(folder).weights)
     for precision, model in bundle.spec.models.items():
         (folder / _ONNX[precision]).write_bytes(bundle.read(model.file))
     for name in ("spec.json", "certificate.json"):

@@ -26,6 +26,8 @@ from dspkd.recipes import schema
 from dspkd.reports import comparison_markdown, comparison_results
 from dspkd.reports.comparison_results import Results
 from dspkd.runs import build, validate
+from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
 from dspkd.runtime.cores import available_cores
 from dspkd.runtime.files import write_json, write_text
 
@@ -104,12 +106,12 @@ def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> No
     for recipe in {json.dumps([asdict(recipe.data), asdict(recipe.split)]): recipe for recipe in recipes}.values():
         build.load_data(recipe)
     for folder in {folder for recipe in recipes for folder in recipe.teachers} - to_train:
-        build.trained(Path(folder))
+        _ = Run(folder).model
 
 
 def _require_same_recipe(run: PlannedRun) -> None:
     """Refuse a folder that holds a run of another recipe."""
-    path = run.folder / "recipe.toml"
+    path = RunFiles(run.folder).recipe
     if path.exists() and (other := schema.load(path)).digest != run.recipe.digest:
         raise RunError(
             f"{run.folder}: holds a run of recipe {other.digest}, but the grid has {run.recipe.digest}; choose "
@@ -118,7 +120,8 @@ def _require_same_recipe(run: PlannedRun) -> None:
 
 
 def _finished(run: PlannedRun) -> bool:
-    return all((run.folder / name).exists() for name in ("result.json", "report.html"))
+    files = RunFiles(run.folder)
+    return files.result.exists() and files.report.exists()
 
 
 def _write_recipe(run: PlannedRun, threads: int) -> None:
@@ -126,7 +129,7 @@ def _write_recipe(run: PlannedRun, threads: int) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     machine = run.recipe.machine
     recipe = replace(run.recipe, machine=replace(machine, threads=machine.threads or threads))
-    write_text(run.folder / "recipe.toml", schema.dump(recipe))
+    write_text(RunFiles(run.folder).recipe, schema.dump(recipe))
     (run.folder / FAILURE).unlink(missing_ok=True)
 
 

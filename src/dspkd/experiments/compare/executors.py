@@ -18,7 +18,7 @@ from typing import Any
 
 from dspkd.errors import RunError
 from dspkd.experiments.compare import worker as training
-from dspkd.recipes import schema
+from dspkd.runs.run_folder import Run
 from dspkd.runtime import ray as cluster
 from dspkd.training.progress import ProgressListener
 
@@ -92,7 +92,7 @@ def on_ray(folders: Sequence[Path], address: str) -> Ended:
         task: Any = ray.remote(_train_in)
         pending = {}
         for folder in folders:
-            machine = schema.load(folder / "recipe.toml").machine
+            machine = Run(folder).recipe.machine
             needs = {"num_cpus": machine.threads or 1, "num_gpus": int(machine.device.startswith("cuda"))}
             pending[task.options(max_retries=0, **needs).remote(str(Path.cwd()), str(folder))] = folder
         while pending:

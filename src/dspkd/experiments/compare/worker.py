@@ -20,7 +20,7 @@ from rich.console import Console
 
 from dspkd.errors import DspkdError
 from dspkd.experiments import single_run
-from dspkd.recipes import schema
+from dspkd.runs.run_folder import Run
 from dspkd.runtime.console import ConsoleProgress
 from dspkd.training.progress import ProgressListener
 
@@ -34,7 +34,7 @@ def work(folder: Path, listener: ProgressListener | None = None) -> str | None:
     """
     with FileLock(folder / ".lock"):
         try:
-            single_run.train(schema.load(folder / "recipe.toml"), folder, listener)
+            single_run.train(Run(folder).recipe, folder, listener)
         except DspkdError as error:
             return str(error)
         except Exception as error:

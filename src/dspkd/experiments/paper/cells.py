@@ -17,6 +17,7 @@ from dspkd.experiments.paper.side_by_side import OurFigure, TableCell, TableRow
 from dspkd.experiments.paper.training_grid import PLAIN, AblationStep
 from dspkd.reports.comparison import MeanAndSd
 from dspkd.reports.comparison_results import ArmFigures, Figure, Results, RunFigures
+from dspkd.runs.run_folder import Run
 
 
 class TableSetup:
@@ -113,7 +114,7 @@ def word(verdict: Verdict) -> str:
 
 def predictions(run: RunFigures) -> Predictions:
     """Return a run's predictions for the test set."""
-    return Predictions.load(Path(run.folder) / "predictions" / "test.csv")
+    return Run(run.folder).predictions("test")
 
 
 def _percent(figure: Figure, runs: int) -> OurFigure:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspkd.evaluation.intervals import percentiles, resample
-from dspkd.evaluation.metrics import Summary, summarise
+from dspkd.evaluation.metrics import Summary
 from dspkd.experiments.paper.claims.read import PAPER, read
 from dspkd.experiments.paper.claims.rows import ClaimRow
 from dspkd.experiments.paper.datasets import paper_classes
@@ -99,7 +99,7 @@ def _newest(runs: Sequence[Run], classes: tuple[str, ...], data: str) -> _Tested
     if data == "PSD":
         isic = set(paper_classes(2))
         fitting = fitting or [run for run in runs if set(run.result.classes) != isic]
-    return _Tested(fitting[-1], summarise(fitting[-1].test)) if fitting else None
+    return _Tested(fitting[-1], fitting[-1].test) if fitting else None
 
 
 def _scores(paper: Mapping[str, ClaimRow], chosen: Mapping[str, _Tested | None]) -> list[TableCell]:
@@ -115,13 +115,14 @@ def _score(tested: _Tested, metric: str) -> OurFigure | str:
     values = [100 * getattr(tested.summary, name) for name in _OURS[metric]]
     if len(values) > 1:
         return " / ".join(f"{value:.2f}" for value in values)
-    low, high = percentiles(resample([tested.run.test])[_INTERVALS[metric]])
+    low, high = percentiles(resample([tested.run.predictions("test")])[_INTERVALS[metric]])
     return OurFigure(values[0], None, 100 * low, 100 * high)
 
 
 def _why(run: Run, data: str) -> list[str]:
     source = "synthetic drawings" if run.data.synthetic else run.data.path
-    counted = f"{len(run.test):,} test images of {len(set(run.test.groups)):,} lesions or patients"
+    test = run.predictions("test")
+    counted = f"{len(test):,} test images of {len(set(test.groups)):,} lesions or patients"
     private = "the paper's PSD-Dataset is private" if data == "PSD" else "the paper's test images are not known"
     return [
         f"data: {private}; ours are {source}, {counted}, split as the run's report states",

@@ -114,7 +114,9 @@ def _line(
 ) -> TableRow:
     run = next((run for run in reversed(sources) if _matches(run, row)), None)
     cells = [
-        TableCell(str(row.figures["accuracy"]), of_run(resample([run.test])["accuracy"]) if run else None),
+        TableCell(
+            str(row.figures["accuracy"]), of_run(resample([run.predictions("test")])["accuracy"]) if run else None
+        ),
         TableCell(
             str(row.figures["parameters"]), OurFigure(sum(p.numel() for p in network.parameters()) / 1e6, digits=3)
         ),

@@ -19,7 +19,7 @@ from torch import nn
 
 from dspkd.data.split import Split
 from dspkd.data.table import Table
-from dspkd.errors import DataError, DspkdError, RecipeError, RunError
+from dspkd.errors import DataError, DspkdError, RecipeError
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.intervals import Estimate, require_same_images
 from dspkd.evaluation.predictions import Predictions
@@ -30,9 +30,9 @@ from dspkd.experiments.teacher_check import findings as rules
 from dspkd.experiments.teacher_check import suggestions
 from dspkd.experiments.teacher_check.findings import TeacherFinding
 from dspkd.experiments.teacher_check.suggestions import Softening, Suggestion
-from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, explain, hardware, validate
+from dspkd.runs.run_folder import Run
 from dspkd.types import Batch, Output
 
 _TRAINED = 1_000
@@ -110,7 +110,7 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
     table, split = dataset.table, dataset.split
     device = hardware.device(recipe.machine)
     for run in recipe.teachers:
-        build.trained(Path(run))  # a missing run is a user error, not a finding
+        _ = Run(run).model  # a missing run is a user error, not a finding
     try:
         teacher = build.teacher(recipe.teachers, table, split, device)
     except DataError as error:
@@ -185,7 +185,7 @@ def _training_logits(recipe: Recipe, network: nn.Module, table: Table, split: Sp
 
 
 def _images(run: str, recipe: Recipe) -> TeacherFinding:
-    theirs, ours = schema.load(Path(run) / "recipe.toml").images, recipe.images
+    theirs, ours = Run(run).recipe.images, recipe.images
     return rules.images(run, (theirs.size, theirs.artefacts), (ours.size, ours.artefacts))
 
 
@@ -202,15 +202,14 @@ def _students(recipe: Recipe, validation: Predictions, named: Sequence[Path]) ->
 
 def _validation_predictions(run: Path, validation: Predictions) -> Predictions:
     """Return a run's predictions for the images of `validation`."""
-    path = run / "predictions/val.csv"
-    if not path.is_file():
-        raise RunError(f"{run}: no finished run (no predictions/val.csv); name the plain student's run folder")
+    student = Run(run)
+    saved = student.predictions("val")
     try:
-        predictions = Predictions.load(path).of(validation.ids)
+        predictions = saved.of(validation.ids)
         require_same_images(validation, predictions)
     except DataError as error:
         raise DataError(
-            f"{path}: does not fit the validation set of this recipe: {error}; the plain student needs the same data "
+            f"{student.files.predictions('val')}: does not fit the validation set of this recipe: {error}; the plain student needs the same data "
             "and split"
         ) from None
     return predictions
@@ -225,8 +224,8 @@ def _plain_runs_beside_teacher(recipe: Recipe) -> Iterator[Path]:
     plain: dict[str, list[Path]] = {}
     for place in sorted(places):
         with suppress(DspkdError):
-            other = schema.load(place)
-            same = (other.model, other.images.size) == (recipe.model, recipe.images.size)
-            if same and (kind := controls.control(other)) and (place.parent / "result.json").is_file():
-                plain.setdefault(kind, []).append(place.parent)
+            run = Run(place.parent)
+            same = (run.recipe.model, run.recipe.images.size) == (recipe.model, recipe.images.size)
+            if same and (kind := controls.control(run.recipe)) and run.finished:
+                plain.setdefault(kind, []).append(run.folder)
     yield from plain.get("plain") or plain.get("label_smoothing", [])

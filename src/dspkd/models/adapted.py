@@ -1,0 +1,133 @@
+"""Any torch module as a network whose feature maps methods can read: found on one batch, read by hooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from dspkd.errors import RecipeError
+from dspkd.types import TAPS, NetworkSpec, Output
+
+_STRIDES = {4: "stride4", 8: "stride8", 16: "stride16", 32: "stride32"}
+
+
+class Adapted(nn.Module):
+    """A classifier of any library, with the maps and the pooled vector that `dspkd.types.Output` has.
+
+    One forward pass of `sample` finds the taps: for each stride 4, 8, 16 and 32, the last module whose output is a map
+    ``[B, C, H/stride, W/stride]``; ``last`` is the last map with more than one place. The pooled vector is the input of
+    the last linear layer, else the mean of ``last`` over its places. Maps before a sequence of tokens do not count: a
+    vision transformer has logits and pooled vector alone.
+
+    Parameters
+    ----------
+    network
+        Called as ``network(images)``; returns logits ``[B, K]``, or an object with ``.logits``. It stays as it is, but
+        for the hooks.
+    sample
+        Images ``[B, 3, H, W]`` as the network expects them, on its device.
+    role
+        What to call it in messages: ``student`` or ``teacher``.
+
+    Raises
+    ------
+    RecipeError
+        The network does not return logits ``[B, K]``.
+    """
+
+    def __init__(self, network: nn.Module, sample: Tensor, *, role: str) -> None:
+        super().__init__()
+        self.network, self._role = network, role
+        self._taps, self._head = _find(network, sample)
+        self._seen: dict[str, Tensor] = {}
+        self._handles = self._hook()
+        training = network.training
+        with torch.no_grad():
+            output = self.eval()(sample)
+        network.train(training)
+        self.spec = NetworkSpec(
+            classes=output.logits.shape[1],
+            pooled=output.pooled.shape[1],
+            channels={tap: map_BCHW.shape[1] for tap, map_BCHW in output.maps.items()},
+        )
+
+    def forward(self, images_B3HW: Tensor) -> Output:
+        """Return logits, pooled vector and maps."""
+        self._seen.clear()
+        logits_BK = _logits(self.network(images_B3HW), self._role)
+        maps = {tap: self._seen[tap] for tap in TAPS if tap in self._taps}
+        pooled_BD = self._seen.pop("pooled", None)
+        if pooled_BD is None:
+            pooled_BD = maps["last"].mean(dim=(2, 3)) if maps else logits_BK
+        self._seen.clear()
+        return Output(logits_BK, pooled_BD, maps)
+
+    def release(self) -> None:
+        """Remove the hooks from the network."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _hook(self) -> list[RemovableHandle]:
+        modules = dict(self.network.named_modules())
+
+        def keep_output(tap: str) -> Any:
+            return lambda _module, _inputs, output: self._seen.__setitem__(tap, output)
+
+        def keep_input(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            self._seen["pooled"] = inputs[0]
+
+        handles = [modules[name].register_forward_hook(keep_output(tap)) for tap, name in self._taps.items()]
+        return [*handles, modules[self._head].register_forward_pre_hook(keep_input)] if self._head else handles
+
+
+def _logits(output: Any, role: str) -> Tensor:
+    logits = getattr(output, "logits", output)
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        came = f"{list(logits.shape)}" if isinstance(logits, Tensor) else type(output).__name__
+        raise RecipeError(f"{role}: its forward pass returned {came}; want logits [B, K], or an object with .logits")
+    return logits
+
+
+def _find(network: nn.Module, sample: Tensor) -> tuple[dict[str, str], str]:
+    """Return ``{tap: module}`` and the name of the last linear layer with input ``[B, D]``, "" where there is none."""
+    height, width = sample.shape[-2:]
+    taps: dict[str, str] = {}
+    head = ""
+    for name, of_inputs, of_output in _shapes(network, sample):
+        if len(of_inputs) == len(of_output) == 2:
+            head = name if isinstance(network.get_submodule(name), nn.Linear) else head
+        if len(of_output) == 3:  # a sequence of tokens: no earlier map is what the classifier reads
+            taps.clear()
+        if len(of_output) != 4 or (tuple(of_output[2:]) == (1, 1) and taps):  # pooled already
+            continue
+        for stride, tap in _STRIDES.items():
+            if tuple(of_output[2:]) == (-(-height // stride), -(-width // stride)):
+                taps[tap] = taps["last"] = name
+                break
+    return taps, head
+
+
+def _shapes(network: nn.Module, sample: Tensor) -> list[tuple[str, torch.Size, torch.Size]]:
+    """Return name, input and output shape of each module that a forward pass calls, in the order in which they end."""
+    called: list[tuple[str, torch.Size, torch.Size]] = []
+
+    def record(name: str) -> Any:
+        def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+                called.append((name, inputs[0].shape, output.shape))
+
+        return hook
+
+    handles = [module.register_forward_hook(record(name)) for name, module in network.named_modules() if name]
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(sample)
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return called

@@ -1,0 +1,82 @@
+"""Networks of other libraries: their maps and pooled vector, found on one batch."""
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from dspkd.errors import RecipeError
+from dspkd.models import zoo
+from dspkd.models.adapted import Adapted
+
+SAMPLE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v2_x1_0", "mobilenetv2_100"])
+def test_taps_and_pooled_vector_are_those_of_the_same_network_of_ours(name):
+    ours = zoo.make(name, classes=5).eval()
+    theirs = Adapted(ours.network, (SAMPLE - ours.mean) / ours.std, role="student").eval()
+    wanted, got = ours(SAMPLE), theirs((SAMPLE - ours.mean) / ours.std)
+    assert torch.equal(got.logits, wanted.logits)
+    torch.testing.assert_close(got.pooled, wanted.pooled)
+    torch.testing.assert_close(got.maps["last"], wanted.maps["last"])
+    assert got.maps.keys() == wanted.maps.keys()
+    assert (theirs.spec.classes, theirs.spec.pooled) == (5, ours.spec.pooled)
+    for tap, values in got.maps.items():
+        assert theirs.spec.channels[tap] == values.shape[1]
+
+
+@pytest.mark.parametrize(("stride", "rows"), [(4, 16), (8, 8), (16, 4), (32, 2)])
+def test_a_map_has_the_size_of_its_stride_also_where_that_is_rounded_up(stride, rows):
+    network = torchvision.models.resnet18(num_classes=3)
+    assert Adapted(network, SAMPLE, role="student")(SAMPLE).maps[f"stride{stride}"].shape[2:] == (rows, rows)
+    odd = torch.rand(2, 3, 65, 65)
+    shape = Adapted(network, odd, role="student")(odd).maps[f"stride{stride}"].shape[2:]
+    assert shape == (-(-65 // stride), -(-65 // stride))
+
+
+def test_a_vision_transformer_has_no_maps():
+    sample = torch.rand(2, 3, 224, 224)
+    adapted = Adapted(timm.create_model("vit_tiny_patch16_224", num_classes=4), sample, role="teacher")
+    assert adapted.spec.channels == {}
+    assert adapted(sample).maps == {}
+    assert adapted.spec.pooled == 192
+
+
+def test_gradients_reach_the_network_through_every_field():
+    network = torchvision.models.resnet18(num_classes=3)
+    output = Adapted(network, SAMPLE, role="student")(SAMPLE)
+    for value in (output.logits, output.pooled, output.maps["last"]):
+        gradient = torch.autograd.grad(value.sum(), network.conv1.weight, retain_graph=True)
+        assert gradient[0].abs().sum() > 0
+
+
+def test_the_network_keeps_its_mode_statistics_and_loses_its_hooks():
+    network = torchvision.models.resnet18(num_classes=3).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    adapted = Adapted(network, SAMPLE, role="student")
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    adapted.release()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+class Wrapped(nn.Module):
+    """Returns what a Hugging Face model does: an object with logits."""
+
+    def __init__(self, network, field="logits"):
+        super().__init__()
+        self.network, self.field = network, field
+
+    def forward(self, images):
+        return type("ModelOutput", (), {self.field: self.network(images)})()
+
+
+def test_an_object_with_logits_will_do_and_another_is_refused():
+    network = torchvision.models.resnet18(num_classes=3)
+    assert Adapted(Wrapped(network), SAMPLE, role="teacher")(SAMPLE).logits.shape == (2, 3)
+    with pytest.raises(RecipeError, match=r"teacher: .*ModelOutput; want logits \[B, K\]"):
+        Adapted(Wrapped(network, "scores"), SAMPLE, role="teacher")
+    with pytest.raises(RecipeError, match=r"student: .*\[2, 512, 2, 2\]; want logits"):
+        Adapted(nn.Sequential(*list(network.children())[:-2]), SAMPLE, role="student")

@@ -1,0 +1,104 @@
+"""The Python API: its names, what importing it loads, and that each snippet of its page and of the tutorial runs."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+
+import dspkd
+from dspkd.data.synthetic.dataset import synthesize
+from dspkd.deploy.bundle.predictor import Predictor
+from dspkd.errors import RunError
+from dspkd.runs.run_folder import Run
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def test_all_names_what_is_there_and_nothing_else():
+    assert sorted(dspkd.__all__) == dspkd.__all__ == sorted(dspkd._HOMES)
+    for name in dspkd.__all__:
+        value = getattr(dspkd, name)
+        assert value.__module__.startswith("dspkd.")
+        assert value.__doc__
+    assert set(dspkd.__all__) <= set(dir(dspkd))
+
+
+def test_a_type_checker_sees_the_same_names():
+    tree = ast.parse(Path(dspkd.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imported = {alias.asname or alias.name: (node.module, alias.name) for node in block.body for alias in node.names}
+    assert imported == dspkd._HOMES
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'distil'"):
+        dspkd.distil  # noqa: B018
+
+
+@pytest.mark.parametrize("call", ["", "dspkd.list_methods(); ", "dspkd.describe('kd'); "])
+def test_torch_is_not_loaded_before_it_is_needed(call):
+    check = "import sys; print(sorted({'torch', 'timm', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    program = f"import dspkd; {call}{check}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_public_functions_are_typed_and_documented():
+    for name in ("train", "distill", "evaluate", "compare", "export", "load"):
+        function = getattr(dspkd, name)
+        hints = typing.get_type_hints(function)
+        assert "return" in hints
+        documented = set(re.findall(r"^    (\w[\w, ]*)$", function.__doc__, re.MULTILINE))
+        named = {word for line in documented for word in line.split(", ")}
+        assert set(hints) - {"return"} - {"path"} <= named, name
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with images in ``my_images``, 8 classes as in ISIC 2019."""
+    synthesize(tmp_path / "my_images", images=200, size=64, seed=0, temper=0.5)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_cells(cells, names):
+    """Run code cells one after another in the namespace `names`; return what each shows, as a notebook would."""
+    shown = []
+    for number, cell in enumerate(cells):
+        tree = ast.parse(cell)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, f"cell {number}", "exec"), names)
+        value = eval(compile(ast.Expression(last.value), f"cell {number}", "eval"), names) if last else None
+        shown.append(value._repr_html_() if hasattr(value, "_repr_html_") else value)
+    return shown
+
+
+def test_the_snippets_of_the_page_run(folder):
+    cells = re.findall(r"```python\n(.*?)```", (DOCS / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+    names = {"image": next((folder / "my_images").rglob("*.jpg"))}
+    run_cells(cells, names)
+    assert names["run"].report.is_file()
+    assert isinstance(dspkd.load("model.dspkd"), Predictor)
+    assert isinstance(dspkd.load("runs/plain"), Run)
+    assert len(names["plain"].history) == 2
+    assert names["comparison"].failed == 0
+    assert sum(names["prediction"].probabilities.values()) == pytest.approx(1)
+
+
+def test_the_tutorial_runs(folder):
+    notebook = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    names = {}
+    shown = run_cells(cells, names)
+    assert any(isinstance(each, str) and "balanced accuracy" in each for each in shown)
+    assert names["prediction"].top in names["run"].classes
+
+
+def test_loading_nothing_names_the_place(tmp_path):
+    with pytest.raises(RunError, match=r"nowhere: neither a run folder nor a bundle"):
+        dspkd.load(tmp_path / "nowhere")

@@ -1,0 +1,157 @@
+"""Distilling any two torch modules with any DataLoader."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from dspkd.errors import DataError, RecipeError
+from dspkd.models import zoo
+from dspkd.training.distill import distill
+from dspkd.training.progress import NullProgress
+
+N, K = 48, 3
+
+
+class Net(nn.Module):
+    """A small network of nobody's library."""
+
+    def __init__(self, width=8, classes=K):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, width, 3, stride=4, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, stride=2, padding=1), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images):
+        return self.head(self.body(images).mean((2, 3)))
+
+
+def data(shuffle=False, seed=0):
+    """Images whose class is the channel that is brightest."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(N) % K
+    images = 0.3 * torch.rand(N, 3, 32, 32, generator=draw)
+    images[torch.arange(N), labels] += 0.5
+    return DataLoader(TensorDataset(images, labels), batch_size=12, shuffle=shuffle)
+
+
+def network(seed, **settings):
+    torch.manual_seed(seed)
+    return Net(**settings)
+
+
+def weights(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def test_a_student_learns_from_labels_and_is_evaluated_each_epoch():
+    trained = distill(network(0), None, data(), terms=["labels"], epochs=12, lr=1e-2, validation=data(seed=1))
+    assert [record["epoch"] for record in trained.history] == list(range(12))
+    assert trained.history[-1]["val"]["balanced_accuracy"] > 0.9
+    assert trained.history[-1]["train"]["labels"] < trained.history[0]["train"]["labels"]
+    assert not trained.student.training
+
+
+def test_a_student_learns_what_its_teacher_predicts_without_labels():
+    teacher = distill(network(1, width=16), None, data(), terms=["labels"], epochs=12, lr=1e-2).student
+    wrong = DataLoader(TensorDataset(data().dataset.tensors[0], torch.zeros(N, dtype=torch.int64)), batch_size=12)
+    student = distill(network(0), teacher, wrong, terms=["kd"], epochs=15, lr=1e-2).student
+    images, labels = data(seed=2).dataset.tensors
+    assert (student(images).argmax(1) == labels).float().mean() > 0.9
+
+
+def test_the_teacher_is_frozen_and_the_student_trained_in_place():
+    student, teacher = network(0), network(1, width=16).train()
+    before, started = weights(teacher), weights(student)
+    trained = distill(student, teacher, data(), terms=[("labels", 0.5), ("mgd", 0.1, {"tap": "last"})], epochs=1)
+    assert trained.student is student
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert not any(value.requires_grad for value in teacher.parameters())
+    assert any(not torch.equal(value, started[name]) for name, value in student.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in student.modules())
+
+
+def test_a_weight_scales_its_term_and_total_is_the_sum():
+    losses = [
+        distill(network(0), network(1), data(), terms=[("labels", 1.0), ("kd", weight)], epochs=1, lr=1e-12).history[0][
+            "train"
+        ]
+        for weight in (0.25, 0.5)
+    ]
+    assert losses[1]["kd"] == pytest.approx(2 * losses[0]["kd"], rel=1e-4)
+    assert losses[0]["total"] == pytest.approx(losses[0]["labels"] + losses[0]["kd"], rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_networks_of_ours_will_do():
+    students = [zoo.make("tiny", classes=K) for _ in range(2)]
+    students[1].load_state_dict(students[0].state_dict())
+    teacher = zoo.make("tiny_wide", classes=K)
+    for student in students:
+        distill(student, teacher, data(), terms=["labels", "hierarchical_fusion"], epochs=2, seed=3)
+    for name, value in students[0].state_dict().items():
+        assert torch.equal(value, students[1].state_dict()[name]), name
+
+
+class Interrupted(NullProgress):
+    def epoch(self, record):
+        if record["epoch"] == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_call_continues_with_the_same_result(tmp_path):
+    whole = distill(network(0), network(1), data(), terms=["labels", "normkd"], epochs=4).student
+    terms = {"terms": ["labels", "normkd"], "epochs": 4, "out": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        distill(network(0), network(1), data(), **terms, progress=Interrupted())
+    trained = distill(network(0), network(1), data(), **terms)
+    assert len(trained.history) == 4
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, trained.student.state_dict()[name]), name
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        yield torch.rand(3, 32, 32), 0
+
+
+def batches(*tensors):
+    return DataLoader(TensorDataset(*tensors), batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("loader", "message"),
+    [
+        (DataLoader(Endless(), batch_size=2), r"^loader: has no length"),
+        (batches(torch.rand(8, 3, 32, 32)), r"^loader: a batch is \[4, 3, 32, 32\]; want \(images, labels\)"),
+        (batches(torch.rand(8, 3, 32, 32), torch.rand(8)), r"^loader: a batch is .*integer \[B\]"),
+        (
+            batches(torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.zeros(8).long()),
+            r"^loader: .*float \[B, 3, H, W\]",
+        ),
+    ],
+)
+def test_batches_of_another_kind_are_refused(loader, message):
+    with pytest.raises(DataError, match=message):
+        distill(network(0), None, loader, terms=["labels"], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"terms": []}, r"^terms: none given"),
+        ({"terms": ["normdk"]}, "did you mean 'normkd'"),
+        ({"terms": [("kd", 1.0, {"heat": 3})]}, r"kd\.heat"),
+        ({"terms": [("kd", -1.0)]}, r"terms\.0\.weight"),
+        ({"terms": ["kd"], "teacher": None}, r"^terms: 'kd' learns from a teacher"),
+        ({"epochs": 0}, r"^epochs: "),
+        ({"lr": 0}, r"^lr: "),
+        ({"optimizer": "adam"}, r"^optimizer: "),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(settings, message):
+    call = {"teacher": network(1), "terms": ["labels"], "epochs": 1, **settings}
+    teacher = call.pop("teacher")
+    with pytest.raises(RecipeError, match=message):
+        distill(network(0), teacher, data(), **call)
