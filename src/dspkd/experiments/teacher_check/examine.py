@@ -209,8 +209,8 @@ def _validation_predictions(run: Path, validation: Predictions) -> Predictions:
         require_same_images(validation, predictions)
     except DataError as error:
         raise DataError(
-            f"{student.files.predictions('val')}: does not fit the validation set of this recipe: {error}; the plain student needs the same data "
-            "and split"
+            f"{student.files.predictions('val')}: does not fit the validation set of this recipe: {error}; the plain "
+            "student needs the same data and split"
         ) from None
     return predictions
 
