@@ -1,7 +1,7 @@
 """False-positive rate and power of comparisons: four kinds of interval, and rules for the variance over seeds.
 
     python benchmarks/verdict_errors.py --studies 1000
-    python benchmarks/verdict_errors.py --studies 1000 --methods 14 --wide 3
+    python benchmarks/verdict_errors.py --studies 1000 --methods 14 --wide 3 --normal --resamples 200
 
 A study is simulated: recipes with the same chance to be right, some seeds each, tested on the same lesions. With two,
 95 % intervals should exclude zero in 5 % of studies. With more, each is compared with the last two, the controls, and
@@ -16,7 +16,7 @@ import argparse
 import numpy as np
 from scipy.stats import norm
 
-from dspkd.evaluation.intervals import estimate, resample
+from dspkd.evaluation.intervals import Scores, estimate, resample
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import LEVEL, holm, of_scores
 
@@ -79,13 +79,25 @@ def intervals(runs, seeds, generator, resamples):
     }
 
 
-def rules(runs, seeds, methods, resamples):
+def normal_scores(generator, *, seeds, gain, methods, wide, resamples):
+    """Return normal scores of recipes that lesions hardly vary: sd .01 over seeds, .005 by lesions, .003 of each run.
+
+    The hardest case for a rule: the variance over seeds, which few runs estimate, decides.
+    """
+    spread = np.where(np.arange(methods) == 0, 0.01 * wide, 0.01).repeat(seeds)
+    arms, runs = methods, methods * seeds
+    by_lesion = 0.005 * generator.normal(size=(arms, 1 + resamples)).repeat(seeds, axis=0)
+    by_lesion += 0.003 * generator.normal(size=(runs, 1 + resamples))
+    observed = by_lesion[:, 0] + spread * generator.normal(size=runs) + gain * (np.arange(runs) < seeds)
+    return Scores(observed, observed[:, None] + by_lesion[:, 1:])
+
+
+def rules(scores, seeds, methods):
     """Return ``{rule: significant [pairs]}``, the minimum detectable differences of the rule used, and whose pairs.
 
     A moderated variance would be another rule; its family-wise error was .10 to .13 with one spread three times the
     others' (normal scores, 4,000 studies), and its power less than that of the rule used.
     """
-    scores = resample(runs, METRIC, resamples=resamples)[METRIC[0]]
     rows = {arm: range(arm * seeds, (arm + 1) * seeds) for arm in range(methods)}
     controls = [methods - 1, methods - 2][: max(1, methods - 1)] if methods > 2 else [1]
     pairs = [(arm, control) for i, control in enumerate(controls) for arm in rows if arm not in controls[: i + 1]]
@@ -110,21 +122,27 @@ def main():
     parser.add_argument("--gain", type=float, default=0.0, help="what the first recipe is better by; 0 for nothing")
     parser.add_argument("--wide", type=float, default=1.0, help="times the luck that the first recipe's seeds have")
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--normal", action="store_true", help="draw normal scores, which seeds decide, and no images")
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
     facts, excluded, widths, significant, detectable = [], {}, {}, {}, []
     for _ in range(arguments.studies):
         chosen = {name: getattr(arguments, name) for name in ("seeds", "gain", "luck", "methods", "wide")}
-        runs = study(generator, **chosen)
-        observed = resample(runs, METRIC, resamples=2)[METRIC[0]].observed.reshape(arguments.methods, -1)
-        agree = np.mean(runs[0].predicted == runs[1].predicted)
+        if arguments.normal:
+            del chosen["luck"]
+            scores, agree = normal_scores(generator, **chosen, resamples=arguments.resamples), np.nan
+        else:
+            runs = study(generator, **chosen)
+            scores = resample(runs, METRIC, resamples=arguments.resamples)[METRIC[0]]
+            agree = np.mean(runs[0].predicted == runs[1].predicted)
+        observed = scores.observed.reshape(arguments.methods, -1)
         facts.append((observed[0].mean() - observed[1:].mean(), observed.std(axis=1, ddof=1).mean(), agree))
-        by_rule, smallest, first = rules(runs, arguments.seeds, arguments.methods, arguments.resamples)
+        by_rule, smallest, first = rules(scores, arguments.seeds, arguments.methods)
         detectable.append(np.mean(smallest))
         for rule, which in by_rule.items():
             equal = which[~first] if arguments.gain else which
             significant.setdefault(rule, []).append((equal.any(), which[first].mean()))
-        if arguments.methods == 2:
+        if arguments.methods == 2 and not arguments.normal:
             for way, (low, high) in intervals(runs, arguments.seeds, generator, arguments.resamples).items():
                 excluded.setdefault(way, []).append(not low <= 0 <= high)
                 widths.setdefault(way, []).append((high - low) / 2)

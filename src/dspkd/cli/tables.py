@@ -92,13 +92,19 @@ def print_verdicts(console: Console, verdicts: Sequence[Verdict], metric: str) -
     scale, digits = (1, 3) if metric in LOWER_IS_BETTER else (100, 1)
     unit = "nats, less is better" if metric in LOWER_IS_BETTER else "percentage points"
     title = f"{TITLES[metric]}, differences in {unit}; detectable: with 80 % power"
-    table = headed(title, ["method", "against"], ["result", "difference", "p", "pooled", "pairwise", "detectable"])
+    table = headed(
+        title, ["method", "against"], ["result", "difference, 95 %", "p", "pooled", "pairwise", "detectable"]
+    )
     for row in verdicts:
         if row.metric == metric:
             ps = ["-" if p is None else f"{p:.3f}" for p in (row.p, row.p_pooled, row.p_pairwise)]
             smallest = row.minimum_detectable_difference
             detectable = "-" if smallest is None else f"{scale * smallest:.{digits}f}"
-            table.add_row(row.one, row.other, row.word, f"{scale * row.difference.value:+.{digits}f}", *ps, detectable)
+            value, low, high = (
+                f"{scale * each:+.{digits}f}"
+                for each in (row.difference.value, row.difference.low, row.difference.high)
+            )
+            table.add_row(row.one, row.other, row.word, f"{value}\n{low} to {high}", *ps, detectable)
     console.print(table)
 
 
