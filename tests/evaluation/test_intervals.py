@@ -58,6 +58,7 @@ def test_a_class_that_a_resample_lacks_is_left_out(one_hot):
     scores = resample([one_hot([0, 0, 0, 1], [0, 0, 0, 1])], resamples=200)
     assert set(scores["balanced_accuracy"].drawn[0]) == {1.0}  # and not 0.5 where class 1 was not drawn
     assert set(scores["f1_macro"].drawn[0]) == {1.0}
+    np.testing.assert_allclose(scores["log_loss"].drawn, np.log(1 + 2 * np.exp(-1)))  # that of every image
 
 
 def test_the_spread_of_accuracy_over_single_images_is_binomial(drawn):
@@ -215,19 +216,14 @@ def test_pooled_variance_is_obuchowski_and_rocketts_but_for_the_lesions_of_a_pai
     lesions = golden["or_nested__se"] ** 2 - seeds
     floors = [np.var(scores.drawn[one].mean(0) - scores.drawn[other].mean(0), ddof=1) for one, other in pairs]
     assert np.mean(floors) == pytest.approx(golden["or_nested__floor"] ** 2)
-    for each, floor, (one, other) in zip(got, floors, pairs, strict=True):
-        counted = sum(
-            np.var(scores.drawn[r] - scores.drawn[r].mean(0), axis=1, ddof=1).sum() / 12 for r in (one, other)
-        )
-        own = max(0, floor - counted)
-        variances = {"floor": (floor, np.inf), "both": (own + seeds, (own + seeds) ** 2 / (seeds**2 / 9))}
-        reach = max(np.sqrt(v) * stats.t.ppf(0.975, nu) for v, nu in variances.values())
-        assert each.high - each.value == pytest.approx(reach)
+    own_R = [np.var(scores.drawn[rows] - scores.drawn[rows].mean(0), axis=1, ddof=1).sum() / 12 for rows in arms]
+    parts = [floor - own_R[arms.index(a)] - own_R[arms.index(b)] for floor, (a, b) in zip(floors, pairs, strict=True)]
+    assert np.mean(parts) == pytest.approx(lesions)
+    for each, floor, part in zip(got, floors, parts, strict=True):
+        both = max(0, part) + seeds
+        variances = [(floor, np.inf), (both, both**2 / (seeds**2 / 9))]
+        assert each.high - each.value == pytest.approx(max(np.sqrt(v) * stats.t.ppf(0.975, nu) for v, nu in variances))
         assert each.seeds**2 == pytest.approx(seeds)
-    if all(floor > 0 for floor in floors):
-        parts = [f - sum(np.var(scores.drawn[r] - scores.drawn[r].mean(0), axis=1, ddof=1).sum() / 12 for r in p)
-                 for f, p in zip(floors, pairs, strict=True)]  # fmt: skip
-        assert np.mean(parts) == pytest.approx(lesions)
 
 
 def test_a_pool_of_two_equal_arms_is_the_pair_itself_and_a_wide_third_widens_it():
@@ -272,3 +268,10 @@ def test_auroc_of_a_resample_of_one_class_is_the_observed_one_and_of_images_of_o
     assert not np.isnan(scores.drawn).any()
     assert scores.observed[0] in scores.drawn[0]
     assert np.isnan(resample([one_hot([0, 0], [0, 0])], resamples=5)["auc_macro"].observed).all()
+
+
+def test_tied_scores_count_half(one_hot):
+    run = one_hot([0, 0, 1, 1, 2, 2, 2], [0, 1, 1, 0, 2, 0, 1])
+    assert resample([run], ("auc_macro",), resamples=2)["auc_macro"].observed[0] == pytest.approx(
+        np.mean([roc_auc_score(run.labels == k, run.probabilities[:, k]) for k in range(3)])
+    )
