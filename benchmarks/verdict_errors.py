@@ -95,7 +95,7 @@ def normal_scores(generator, *, seeds, gain, methods, wide, resamples):
 def rules(scores, seeds, methods):
     """Return ``{rule: significant [pairs]}``, the minimum detectable differences of the rule used, and whose pairs.
 
-    A moderated variance would be another rule; its family-wise error was .10 to .13 with one spread three times the
+    A moderated variance would be another rule; its family-wise error was .09 to .13 with one spread three times the
     others' (normal scores, 4,000 studies), and its power less than that of the rule used.
     """
     rows = {arm: range(arm * seeds, (arm + 1) * seeds) for arm in range(methods)}
