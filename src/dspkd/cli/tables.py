@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dspkd.evaluation.scoring import LOWER_IS_BETTER, TITLES
 from dspkd.runtime.console import headed
 from dspkd.runtime.files import readable
 
@@ -78,6 +77,8 @@ def print_comparison(console: Console, results: Results) -> None:
 
 
 def _print_scores(console: Console, results: Results, metric: str) -> None:
+    from dspkd.evaluation.scoring import TITLES
+
     title = f"{TITLES[metric]}{', ' * bool(results.name)}{results.name}: mean ± sd over seeds, 95 % interval"
     table = headed(title, ["method"], ["runs", "mean", "95 %", "training"])
     for arm in results.arms:
@@ -89,6 +90,8 @@ def _print_scores(console: Console, results: Results, metric: str) -> None:
 
 def print_verdicts(console: Console, verdicts: Sequence[Verdict], metric: str) -> None:
     """Print the verdicts by one metric; p is the larger of the pooled and the pairwise one."""
+    from dspkd.evaluation.scoring import LOWER_IS_BETTER, TITLES
+
     scale, digits = (1, 3) if metric in LOWER_IS_BETTER else (100, 1)
     unit = "nats, less is better" if metric in LOWER_IS_BETTER else "percentage points"
     title = f"{TITLES[metric]}, differences in {unit}; detectable: with 80 % power"
