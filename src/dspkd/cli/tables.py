@@ -226,7 +226,7 @@ def print_audit(console: Console, audited: Audit) -> None:
     console.print("sources: " + ", ".join(f"{name} {count:,}" for name, count in audited.sources.items()))
     for finding in audited.findings:
         advice = f"; {finding.advice}" if finding.advice else ""
-        console.print(f"{finding.severity}: {finding.says}{advice}", soft_wrap=True)
+        console.print(f"{finding.severity}: {finding.message}{advice}", soft_wrap=True)
         for case in finding.cases[:2]:
             more = f" and {len(case) - 4} more" if len(case) > 4 else ""
             console.print(f"    {', '.join(case[:4])}{more}", soft_wrap=True)

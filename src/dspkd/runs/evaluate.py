@@ -117,7 +117,7 @@ def evaluate(
         lesions=lesion_summary(predictions),
         leak=made_by.leak,
         test_evaluations=count_test_evaluations(run) if uses_test_set else 0,
-        attributes={name: each.values for name, each in metadata.told(table.take(rows)).items()},
+        attributes={name: each.values for name, each in metadata.attributes_of(table.take(rows)).items()},
     )
 
 

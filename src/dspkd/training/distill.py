@@ -85,8 +85,7 @@ def distill(
         ignored. `dspkd.types.Batch` is taken as it is.
     terms
         The parts of the loss, each a method's name (`dspkd.list_methods`), ``(name, weight)`` or
-        ``(name, weight, options)``. A term may read feature maps, which are found as `dspkd.models.adapted.Adapted`
-        says.
+        ``(name, weight, options)``. A term may read feature maps, which `dspkd.models.adapted.Adapted` finds.
     epochs, lr, optimizer, weight_decay, warmup, clip
         As in a recipe's stage: ``adamw`` or ``sgd``; `lr` rises over `warmup` epochs, then falls along a cosine; `clip`
         is the largest gradient norm. Defaults are ours (inferred).
@@ -168,7 +167,7 @@ class _Batches:
         return next(_batches(self._loader, 0))
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch; a sampler with ``set_epoch`` is told its number."""
+        """Yield the batches of an epoch; a sampler with ``set_epoch`` receives its number."""
         set_epoch = getattr(self._loader.sampler, "set_epoch", None)
         if set_epoch is not None:
             set_epoch(number)
