@@ -155,3 +155,29 @@ def test_settings_that_cannot_be_are_refused_by_name(settings, message):
     teacher = call.pop("teacher")
     with pytest.raises(RecipeError, match=message):
         distill(network(0), teacher, data(), **call)
+
+
+def test_another_seed_gives_other_initial_layers_of_terms():
+    students = []
+    for seed in (0, 1):
+        distill(student := network(0), network(1, width=16), data(), terms=["labels", "fitnets"], epochs=1, seed=seed)
+        students.append(weights(student))
+    assert any(not torch.equal(value, students[1][name]) for name, value in students[0].items())
+
+
+class Constant(nn.Module):
+    """Predicts class 0 of every image, whatever it learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images):
+        return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(images), K) + self.value
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur():
+    labels = torch.tensor([0] * 9 + [1])
+    validation = DataLoader(TensorDataset(torch.rand(10, 3, 32, 32), labels), batch_size=4)
+    (record,) = distill(Constant(), None, data(), terms=["labels"], epochs=1, validation=validation).history
+    assert record["val"] == pytest.approx({"balanced_accuracy": 0.5, "accuracy": 0.9})
