@@ -6,7 +6,7 @@ import torch
 
 from dspkd.errors import RecipeError
 from dspkd.methods.kd import KD
-from dspkd.methods.ltkd import LTKD
+from dspkd.methods.ltkd import LTKD, _groups
 
 GROUPS = [[1, 0, 2], [4, 3], [7, 6, 5]]
 """Classes of (40, 120, 30, 8, 24, 3, 4, 6) images, 3, 2 and 3 from many to few."""
@@ -114,6 +114,11 @@ def test_few_classes_are_groups_of_their_own(classes, nets):
     corrected = replace(teacher, logits=teacher.logits - 4 * q_BK.sum(dim=0).log())
     got, want = LTKD(*specs)(student, teacher, nets.batch()), KD(*specs)(student, corrected, nets.batch())
     torch.testing.assert_close(got, want, rtol=1e-6, atol=0)
+
+
+def test_groups_are_cut_at_a_third_and_two_thirds_of_the_classes():
+    assert [len(group) for group in _groups(range(10))] == [3, 4, 3]
+    assert _groups((5, 9, 9)) == [[1], [2], [0]]
 
 
 def test_a_teacher_certain_of_one_group_leaves_it_finite(nets):
