@@ -175,7 +175,11 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Return 12 hex digits that change with any setting that can change the result."""
+        """Return 12 hex digits that change with any setting that can change the result by more than rounding.
+
+        The settings of `machine` can change the last bits (device, threads, compile) and are left out, so that a run
+        may be resumed on another machine; ``environment.json`` of the run folder has what was used.
+        """
         settings = dataclasses.asdict(self)
         del settings["machine"], settings["split"]["waiver"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

@@ -28,7 +28,7 @@ from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import hardware
+from dspkd.runs import class_priors, hardware
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
@@ -217,7 +217,8 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
             f"teacher {run}: was trained on {len(leaked)} lesions or patients of its student's validation or test set, "
             f"e.g. {leaked[0]}; give both runs the same data and [split], or both the same split.file"
         )
-    return FrozenTeacher(hardware.placed(network, device), network.spec, name=network.name)
+    spec = replace(network.spec, class_prior=class_priors.of_run(made_by, network.spec))
+    return FrozenTeacher(hardware.placed(network, device), spec, name=network.name)
 
 
 def distiller(

@@ -23,7 +23,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import artifacts, build, holdout, teacher_cache, validate
+from dspkd.runs import artifacts, build, class_priors, holdout, teacher_cache, validate
 from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runtime.distributed import SINGLE, World
@@ -122,6 +122,8 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
             if stage.start == "initial":
                 student.load_state_dict(initial)
             distiller = make(stage, earlier=distiller).to(context.device)
+            if opposition := class_priors.opposition(distiller, context.table.classes):
+                listener.note(f"warning: stage {stage.name!r}: {opposition}")
             progress = loop.fit(
                 stage,
                 distiller,
