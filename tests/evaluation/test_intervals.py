@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 
 from dspkd.errors import DataError
-from dspkd.evaluation.intervals import METRICS, Scores, estimate, percentiles, resample, resample_f1, wilson
+from dspkd.evaluation.intervals import Scores, estimate, percentiles, resample, resample_f1, wilson
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.scoring import METRICS, scorers
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,11 @@ def test_a_resample_is_scored_as_if_its_images_were_listed(runs):
         images = np.concatenate([np.flatnonzero(np.array(runs[0].groups) == names[g]) for g in groups])
         for r, run in enumerate(runs):
             labels, predicted = run.labels[images], run.predicted[images]
+            p, present = run.probabilities[images], np.unique(labels)
             want = (
+                np.mean([roc_auc_score(labels == k, p[:, k]) for k in present]),
                 balanced_accuracy_score(labels, predicted),
+                log_loss(labels, p, labels=[0, 1, 2], sample_weight=1 / np.bincount(labels)[labels]),
                 f1_score(labels, predicted, average="macro", labels=np.unique(labels)),
                 accuracy_score(labels, predicted),
             )
@@ -47,13 +51,14 @@ def test_resamples_do_not_depend_on_the_chunk_size(runs, monkeypatch):
     monkeypatch.setattr("dspkd.evaluation.intervals._WEIGHTS_AT_ONCE", 7 * 30)
     parts = resample(runs, resamples=50)
     for metric in METRICS:
-        np.testing.assert_array_equal(parts[metric].drawn, whole[metric].drawn)
+        np.testing.assert_allclose(parts[metric].drawn, whole[metric].drawn, rtol=1e-12)  # sums of log losses round
 
 
 def test_a_class_that_a_resample_lacks_is_left_out(one_hot):
     scores = resample([one_hot([0, 0, 0, 1], [0, 0, 0, 1])], resamples=200)
     assert set(scores["balanced_accuracy"].drawn[0]) == {1.0}  # and not 0.5 where class 1 was not drawn
     assert set(scores["f1_macro"].drawn[0]) == {1.0}
+    np.testing.assert_allclose(scores["log_loss"].drawn, np.log(1 + 2 * np.exp(-1)))  # that of every image
 
 
 def test_the_spread_of_accuracy_over_single_images_is_binomial(drawn):
@@ -194,3 +199,79 @@ def test_f1_of_each_class_is_that_of_scikit_learn_and_its_mean_is_macro_f1():
         np.testing.assert_allclose([scores.observed[place] for scores in by_class.values()], expected)
     together = np.mean([scores.drawn for scores in by_class.values()], axis=0)
     np.testing.assert_allclose(together, whole["f1_macro"].drawn)
+
+
+def test_pooled_variance_is_obuchowski_and_rocketts_but_for_the_lesions_of_a_pair(shared):
+    """The golden lesion part is the mean over pairs, ours each pair's own: the squared errors agree in the mean."""
+    golden = np.load(shared / "golden/losses2.npz")
+    theta, cov = golden["or_theta"].ravel(), golden["or_cov"]
+    root = np.linalg.cholesky(cov)
+    normal = np.random.default_rng(0).normal(size=(12, 4000))
+    normal -= normal.mean(axis=1, keepdims=True)
+    normal = np.linalg.solve(np.linalg.cholesky(np.cov(normal)), normal)  # of covariance 1 exactly
+    scores, arms = Scores(theta, root @ normal), [range(4), range(4, 8), range(8, 12)]
+    pairs = [(arms[0], arms[1]), (arms[0], arms[2]), (arms[1], arms[2])]
+    got = [estimate(scores, *pair, pool=arms) for pair in pairs]
+    seeds = 2 * golden["or_nested__ms"] / 4
+    lesions = golden["or_nested__se"] ** 2 - seeds
+    floors = [np.var(scores.drawn[one].mean(0) - scores.drawn[other].mean(0), ddof=1) for one, other in pairs]
+    assert np.mean(floors) == pytest.approx(golden["or_nested__floor"] ** 2)
+    own_R = [np.var(scores.drawn[rows] - scores.drawn[rows].mean(0), axis=1, ddof=1).sum() / 12 for rows in arms]
+    parts = [floor - own_R[arms.index(a)] - own_R[arms.index(b)] for floor, (a, b) in zip(floors, pairs, strict=True)]
+    assert np.mean(parts) == pytest.approx(lesions)
+    for each, floor, part in zip(got, floors, parts, strict=True):
+        both = max(0, part) + seeds
+        variances = [(floor, np.inf), (both, both**2 / (seeds**2 / 9))]
+        assert each.high - each.value == pytest.approx(max(np.sqrt(v) * stats.t.ppf(0.975, nu) for v, nu in variances))
+        assert each.seeds**2 == pytest.approx(seeds)
+
+
+def test_a_pool_of_two_equal_arms_is_the_pair_itself_and_a_wide_third_widens_it():
+    scores = scores_of([0.60, 0.62, 0.64, 0.66, 0.68, 0.70, 0.2, 0.5, 0.8], common=0.001, own=0)
+    one, other, wild = range(3), range(3, 6), range(6, 9)
+    own, pooled = estimate(scores, one, other), estimate(scores, one, other, pool=[one, other])
+    assert (pooled.low, pooled.high, pooled.freedom) == pytest.approx((own.low, own.high, own.freedom))
+    three = estimate(scores, one, other, pool=[one, other, wild])
+    assert three.seeds**2 == pytest.approx((0.02**2 + 0.02**2 + 0.3**2) / 3 * 2 / 3)
+    assert three.freedom == pytest.approx(6, rel=1e-3)
+
+
+def test_weighted_auroc_and_log_loss_are_the_golden_ones(shared):
+    golden = np.load(shared / "golden/losses2.npz")
+    labels, names, classes = golden["stat_labels"], tuple("ABCD"), range(4)
+    lesions, first = np.unique(golden["stat_lesion"], return_index=True)
+    weights = golden["stat_weights"][first][None].astype(np.float32)  # those of a lesion's images are equal
+    ids, groups = tuple(map(str, range(60))), tuple(f"{lesion:03d}" for lesion in golden["stat_lesion"])
+    order = np.argsort([f"{lesion:03d}" for lesion in lesions])
+    run = Predictions(names, ids, groups, labels, golden["stat_logp"].astype(np.float32))
+    _, by_metric = scorers([run], ("auc_macro", "log_loss"))
+    assert by_metric["log_loss"](weights[:, order])[0, 0] == pytest.approx(
+        np.nanmean(golden["stat_class_log_loss_weighted"]), rel=1e-6
+    )
+    ranked = Predictions(names, ids, groups, labels, golden["stat_scores"].astype(np.float32))
+    got = [_of_class_auroc(golden["stat_scores"], labels, golden["stat_weights"], k) for k in classes]
+    assert got == pytest.approx(golden["stat_auroc_weighted"])  # the definition, pair by pair
+    p = ranked.probabilities
+    want = np.mean([_of_class_auroc(p, labels, golden["stat_weights"], k) for k in classes])
+    assert scorers([ranked], ("auc_macro",))[1]["auc_macro"](weights[:, order])[0, 0] == pytest.approx(want)
+
+
+def _of_class_auroc(scores, labels, weights, k):
+    mine, others = labels == k, labels != k
+    won = np.sign(scores[mine, k][:, None] - scores[others, k]) / 2 + 0.5
+    pairs = weights[mine][:, None] * weights[others]
+    return (pairs * won).sum() / pairs.sum()
+
+
+def test_auroc_of_a_resample_of_one_class_is_the_observed_one_and_of_images_of_one_class_nan(one_hot):
+    scores = resample([one_hot([0, 0, 0, 1], [0, 0, 1, 1])], resamples=200)["auc_macro"]
+    assert not np.isnan(scores.drawn).any()
+    assert scores.observed[0] in scores.drawn[0]
+    assert np.isnan(resample([one_hot([0, 0], [0, 0])], resamples=5)["auc_macro"].observed).all()
+
+
+def test_tied_scores_count_half(one_hot):
+    run = one_hot([0, 0, 1, 1, 2, 2, 2], [0, 1, 1, 0, 2, 0, 1])
+    assert resample([run], ("auc_macro",), resamples=2)["auc_macro"].observed[0] == pytest.approx(
+        np.mean([roc_auc_score(run.labels == k, run.probabilities[:, k]) for k in range(3)])
+    )

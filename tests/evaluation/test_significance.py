@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dspkd.evaluation.intervals import METRICS, Estimate
-from dspkd.evaluation.significance import LEVEL, holm, minimum_detectable_difference, p_value, verdicts
+from dspkd.evaluation.intervals import Estimate, Scores
+from dspkd.evaluation.scoring import METRICS
+from dspkd.evaluation.significance import LEVEL, holm, minimum_detectable_difference, of_scores, p_value, verdicts
 
 
 def estimated(value, error=0.01, freedom=10.0):
@@ -52,15 +53,16 @@ def test_a_verdict_is_reversed_with_its_pair(arms, results):
 
 def test_two_single_runs_have_no_p_value(arms):
     for verdict in verdicts({"a": arms["good"][:1], "b": arms["poor"][:1]}, resamples=500):
-        assert verdict.difference.low > 0  # these two runs do differ
+        assert not verdict.difference.low <= 0 <= verdict.difference.high  # these two runs do differ
         assert (verdict.word, verdict.p, verdict.minimum_detectable_difference) == ("inconclusive", None, None)
+        assert verdict.p_pooled is verdict.p_pairwise is None
 
 
 def test_a_pair_without_p_value_does_not_count_in_the_correction(arms):
     three = {"good": arms["good"], "lone": arms["lone"], "other": arms["equal"][:1]}
     few = {(v.one, v.other): v for v in verdicts(three, resamples=500) if v.metric == METRICS[0]}
     p = [p_value(few["good", name].difference) for name in ("lone", "other")]
-    assert [few["good", name].p for name in ("lone", "other")] == pytest.approx(holm(p))
+    assert [few["good", name].p_pooled for name in ("lone", "other")] == pytest.approx(holm(p))
     assert few["lone", "other"].p is None
     assert few["good", "lone"].minimum_detectable_difference == pytest.approx(
         minimum_detectable_difference(few["good", "lone"].difference, 2)
@@ -96,10 +98,11 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p_values):
 
 @pytest.mark.parametrize(("freedom", "pairs"), [(2.2, 1), (4, 3), (4, 10), (30, 6), (np.inf, 1)])
 def test_the_minimum_detectable_difference_is_significant_in_four_of_five_studies(freedom, pairs):
+    """Of studies with errors of their own, the true difference being the mean of what they say is detectable."""
     generator = np.random.default_rng(0)
-    true = minimum_detectable_difference(estimated(0.0, 0.01, freedom), pairs)
-    observed = true + 0.01 * generator.normal(size=200_000)
     chi = 1 if np.isinf(freedom) else np.sqrt(generator.chisquare(freedom, 200_000) / freedom)
+    true = minimum_detectable_difference(estimated(0.0, 0.01 * np.mean(chi), freedom), pairs)
+    observed = true + 0.01 * generator.normal(size=200_000)
     significant = observed / (0.01 * chi) > stats.t.ppf(1 - LEVEL / 2 / pairs, freedom)
     assert significant.mean() == pytest.approx(0.8, abs=0.004)  # four standard errors of the simulation
 
@@ -111,3 +114,46 @@ def test_the_minimum_detectable_difference_is_the_textbooks_at_infinite_freedom(
     assert minimum_detectable_difference(estimated(0.3, 0.02, 5)) == pytest.approx(
         2 * minimum_detectable_difference(estimated(0, 0.01, 5))
     )
+
+
+def scored(observed):
+    """Scores without lesion variance: arms a, b, c, d of three runs each."""
+    values = np.concatenate([observed[name] for name in "abcd"])
+    return Scores(values, np.repeat(values[:, None], 2, axis=1)), {
+        name: range(3 * n, 3 * n + 3) for n, name in enumerate("abcd")
+    }
+
+
+def test_pooling_finds_what_three_seeds_of_two_arms_cannot():
+    spread = np.array([-0.01, 0, 0.01])
+    scores, rows = scored({"a": 0.64 + spread, "b": 0.60 + spread, "c": 0.5 + spread, "d": 0.5 + spread})
+    pairs = [("a", "b"), ("c", "d"), ("c", "b")]
+    got = of_scores("balanced_accuracy", scores, rows, pairs)[0]
+    t = 0.04 / np.sqrt(2 / 3 * 0.01**2)
+    assert got.p_pairwise == pytest.approx(2 * stats.t.sf(t, 4))
+    assert got.p_pooled == pytest.approx(2 * 2 * stats.t.sf(t, 8))  # the second of three by Holm
+    assert got.p == max(got.p_pooled, got.p_pairwise)
+    assert got.word == "better"
+
+
+def test_an_arm_of_wider_seeds_is_not_judged_by_the_narrow_ones():
+    narrow, wide = 0.003 * np.array([-1, 0, 1]), 0.03 * np.array([-1, 0, 1])
+    scores, rows = scored({"a": 0.66 + wide, "b": 0.60 + narrow, "c": 0.6 + narrow, "d": 0.6 + narrow})
+    (got,) = of_scores("balanced_accuracy", scores, rows, [("a", "b")])
+    assert got.p_pooled < LEVEL < got.p_pairwise
+    assert got.word == "inconclusive"
+    own = Estimate(0.06, got.difference.low, got.difference.high, got.difference.error, got.difference.freedom, 0.0)
+    assert got.difference.low < 0 < got.difference.high  # the interval is that of the pairwise test
+    assert got.minimum_detectable_difference == pytest.approx(minimum_detectable_difference(own))
+
+
+def test_of_a_log_loss_less_is_better():
+    spread = np.array([-0.01, 0, 0.01])
+    scores, rows = scored({"a": 1.2 + spread, "b": 1.6 + spread, "c": 1.6 + spread, "d": 1.6 + spread})
+    (loss,), (share,) = (of_scores(metric, scores, rows, [("a", "b")]) for metric in ("log_loss", "accuracy"))
+    assert (loss.word, share.word) == ("better", "worse")
+
+
+def test_a_metric_that_the_images_do_not_define_is_left_out(one_hot):
+    arms = {name: [one_hot([0, 0, 0], [0, 0, 1])] * 2 for name in "ab"}
+    assert {row.metric for row in verdicts(arms, resamples=20)} == set(METRICS) - {"auc_macro"}

@@ -1,6 +1,7 @@
 """Comparison of a grid on synthetic lesions: results, threads, errors."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from statistics import fmean, stdev
 
@@ -65,6 +66,25 @@ def test_what_is_finished_is_not_trained_again(unbroken, grid_file):
 
     compare.compare(grid.load(grid_file), out, none)
     assert table(out) == before
+
+
+def test_the_metric_that_the_grid_names_decides(unbroken, grid_file):
+    """It orders the methods and heads tables and page; no run is trained again."""
+    out, _ = unbroken
+    named = replace(grid.load(grid_file), decide_by="log_loss")
+    try:
+        compare.compare(named, out, nothing)
+        (results,) = json.loads((out / "results.json").read_text())
+        means = [arm["figures"]["log_loss"]["mean"] for arm in results["arms"]]
+        assert (results["decide_by"], means) == ("log_loss", sorted(means))
+        assert "**Class-balanced log loss decides**" in (out / "results.md").read_text()
+        assert "Class-balanced log loss decides" in (out / "report.html").read_text()
+    finally:
+        compare.compare(grid.load(grid_file), out, nothing)
+    (results,) = json.loads((out / "results.json").read_text())
+    assert results["decide_by"] == "auc_macro"
+    means = [arm["figures"]["auc_macro"]["mean"] for arm in results["arms"]]
+    assert means == sorted(means, reverse=True)
 
 
 def test_cores_are_divided_among_jobs_if_a_recipe_sets_no_threads(grid_file, tmp_path, monkeypatch):

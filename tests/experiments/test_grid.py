@@ -177,6 +177,7 @@ def test_no_reason_permits_other_data_or_another_split(tmp_path, key, setting):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (KD + "decide_by = 'auc'", r"decide_by: .*'auc_macro', 'balanced_accuracy', 'log_loss'"),
         ("methods = []", r"grid\.toml: methods: .*at least 1"),
         ("methods = ['demo/kdd']", r"no recipe 'demo/kdd'.*did you mean 'demo/kd'"),
         ("methods = [{ recipe = 'demo/kd', nam = 'x' }]", r"methods\.0\.nam: .*did you mean 'name'"),

@@ -10,6 +10,7 @@ from dspkd import reports
 from dspkd.errors import RunError
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import verdicts
 from dspkd.reports import wording
 from dspkd.reports.comparison import agreement, arms, differing, intervals, unanimity
@@ -31,7 +32,7 @@ def read(runs):
 
 
 def scores(folders):
-    return [summarise(Predictions.load(folder / "predictions/test.csv")).balanced_accuracy for folder in folders]
+    return [summarise(Predictions.load(folder / "predictions/test.csv")).auc_macro for folder in folders]
 
 
 def test_the_page_has_mean_and_standard_deviation_over_seeds(runs, page, tmp_path):
@@ -57,14 +58,15 @@ def test_the_page_is_whole_escaped_and_always_the_same(runs, page, tmp_path):
 def test_the_page_has_each_verdict_with_interval_and_detectable_difference(runs, read, page, tmp_path):
     text = page(reports.compare(runs, tmp_path / "compare.html")).words
     pairs = verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in arms(read)})
-    assert len(pairs) == 3
+    assert len(pairs) == len(METRICS)
     for row in pairs:
         difference = [
-            wording.points(share) for share in (row.difference.value, row.difference.low, row.difference.high)
+            wording.amount(each, row.metric) for each in (row.difference.value, row.difference.low, row.difference.high)
         ]
         assert (
             f"{row.one} against {row.other} {row.word} {difference[0]} {difference[1]} to {difference[2]} "
-            f"{wording.p_value(row.p)} {100 * row.minimum_detectable_difference:.1f}"
+            f"{' '.join(map(wording.p_value, (row.p, row.p_pooled, row.p_pairwise)))} "
+            f"{wording.detectable(row.minimum_detectable_difference, row.metric)}"
         ) in text
     assert {row.word for row in pairs} == {"inconclusive"}  # these recipes differ by nothing but chance
     assert "Significance of differences" not in page(reports.compare(runs[:3], tmp_path / "alone.html")).words

@@ -22,7 +22,9 @@ def arm(name, *strengths):
         test = Predictions(("a", "b", "c"), ids, ids, labels, logits)
         return SimpleNamespace(predictions=lambda _: test, result=SimpleNamespace(seed=seed))
 
-    return SimpleNamespace(name=name, runs=[run(seed, strength) for seed, strength in enumerate(strengths)])
+    return SimpleNamespace(
+        name=name, metric="balanced_accuracy", runs=[run(seed, strength) for seed, strength in enumerate(strengths)]
+    )
 
 
 def verdicts(*pairs, metric="balanced_accuracy"):
@@ -45,13 +47,17 @@ def test_each_seed_ranks_by_itself_and_only_seeds_that_all_have_count():
 
 def test_bars_join_the_longest_stretches_without_a_significant_difference():
     names = ["a", "b", "c", "d"]
-    assert critical_difference.indistinguishable(names, verdicts(("d", "a", "worse"))) == [(0, 2), (1, 3)]
-    assert critical_difference.indistinguishable(
-        names, verdicts(("a", "b", "better"), ("a", "c", "better"), ("a", "d", "better"))
-    ) == [(1, 3)]
-    assert critical_difference.indistinguishable(names, verdicts(("a", "d", "inconclusive"))) == [(0, 3)]
-    assert critical_difference.indistinguishable(names, verdicts(("a", "d", "better"), metric="accuracy")) == [(0, 3)]
-    assert critical_difference.indistinguishable(names[:2], verdicts(("a", "b", "better"))) == []
+
+    def indistinguishable(names, results):
+        return critical_difference.indistinguishable(names, results, "balanced_accuracy")
+
+    assert indistinguishable(names, verdicts(("d", "a", "worse"))) == [(0, 2), (1, 3)]
+    assert indistinguishable(names, verdicts(("a", "b", "better"), ("a", "c", "better"), ("a", "d", "better"))) == [
+        (1, 3)
+    ]
+    assert indistinguishable(names, verdicts(("a", "d", "inconclusive"))) == [(0, 3)]
+    assert indistinguishable(names, verdicts(("a", "d", "better"), metric="accuracy")) == [(0, 3)]
+    assert indistinguishable(names[:2], verdicts(("a", "b", "better"))) == []
 
 
 def test_it_draws_each_arm_at_its_rank_and_a_bar_for_each_stretch():

@@ -17,11 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from dspkd.errors import DataError
 from dspkd.evaluation.predictions import Predictions
-
-METRICS = ("balanced_accuracy", "f1_macro", "accuracy")
-"""The scores that are resampled, all from the confusion matrix, named as in `Summary`; the first is the primary one."""
+from dspkd.evaluation.scoring import METRICS, counts, parts, scorers
 
 CONFIDENCE = 0.95
 """That of every interval."""
@@ -72,24 +69,28 @@ class Estimate:
     seeds: float | None
 
 
-def resample(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int = 0) -> dict[str, Scores]:
+def resample(
+    runs: Sequence[Predictions], metrics: Sequence[str] = METRICS, *, resamples: int = 10_000, seed: int = 0
+) -> dict[str, Scores]:
     r"""Score runs on the images as they are and on resamples of their groups, drawn with replacement.
 
-    A resample has as many groups as there are, some of them several times. It is scored from the counts of its groups
-    (times drawn ``[S, G]`` times counts ``[G, ...]``), not image by image. A class missing from a resample is left out
-    of its means, as in `summarise`.
+    A resample has as many groups as there are, some of them several times. It is scored from the weights of its groups
+    (times drawn ``[S, G]``); see `scorers`. A class missing from a resample is left out of its means, as in
+    `summarise`; a resample of one class alone has the observed AUROC (inferred), and images of one class have NaN.
 
     Parameters
     ----------
     runs
         R predictions of the same images.
+    metrics
+        Of `METRICS`.
     resamples, seed
         S, and the random seed: the same seed gives the same resamples.
 
     Returns
     -------
     dict
-        `Scores` for each of `METRICS`.
+        `Scores` for each of `metrics`.
 
     Raises
     ------
@@ -103,11 +104,18 @@ def resample(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int 
     Source: Efron, Tibshirani, *An Introduction to the Bootstrap*, 1993; Field, Welsh, *Bootstrapping clustered data*,
     JRSS B 2007, for drawing whole groups.
     """
-    counts_GX, classes = _counts(runs), len(runs[0].classes)
-    drawn = [_scores(times_SG @ counts_GX, classes) for times_SG in draws(len(counts_GX), resamples, seed=seed)]
-    observed_MR1 = _scores(counts_GX.sum(axis=0, keepdims=True), classes)
-    drawn_MRS = np.concatenate(drawn, axis=2)
-    return {metric: Scores(observed_MR1[m, :, 0], drawn_MRS[m]) for m, metric in enumerate(METRICS)}
+    groups, by_metric = scorers(runs, metrics)
+    whole_1G = np.ones((1, groups), np.float32)
+    observed = {metric: score(whole_1G) for metric, score in by_metric.items()}
+    drawn: dict[str, list[NDArray[np.float64]]] = {metric: [] for metric in metrics}
+    for times_SG in draws(groups, resamples, seed=seed):
+        for metric, score in by_metric.items():
+            drawn[metric].append(score(times_SG))
+    return {metric: _completed(observed[metric], np.concatenate(drawn[metric], axis=1)) for metric in metrics}
+
+
+def _completed(observed_R1: NDArray[np.float64], drawn_RS: NDArray[np.float64]) -> Scores:
+    return Scores(observed_R1[:, 0], np.where(np.isnan(drawn_RS), observed_R1, drawn_RS))
 
 
 def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.float32]]:
@@ -126,10 +134,10 @@ def resample_f1(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: i
 
     A resample without an image of a class, true or predicted, gives it 0: its interval then begins there.
     """
-    counts_GX = _counts(runs)
+    counts_GX = counts(runs)
     names = runs[0].classes
-    drawn = [_parts(times_SG @ counts_GX, len(names))[2] for times_SG in draws(len(counts_GX), resamples, seed=seed)]
-    observed_1RK = _parts(counts_GX.sum(axis=0, keepdims=True), len(names))[2]
+    drawn = [parts(times_SG @ counts_GX, len(names))[2] for times_SG in draws(len(counts_GX), resamples, seed=seed)]
+    observed_1RK = parts(counts_GX.sum(axis=0, keepdims=True), len(names))[2]
     drawn_SRK = np.concatenate(drawn)
     present = np.flatnonzero(counts_GX[:, : len(names)].sum(axis=0))
     return {names[k]: Scores(observed_1RK[0, :, k], drawn_SRK[:, :, k].T) for k in present}
@@ -141,7 +149,14 @@ def percentiles(scores: Scores, run: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = (), *, lend: bool = True) -> Estimate:
+def estimate(
+    scores: Scores,
+    one: Sequence[int],
+    other: Sequence[int] = (),
+    *,
+    lend: bool = True,
+    pool: Sequence[Sequence[int]] = (),
+) -> Estimate:
     r"""Return the mean score of an arm's runs, less that of another arm's, with its interval.
 
     .. math:: e^2 = v - \sum_a \frac{u_a^2}{n_a} + \sum_a \frac{s_a^2}{n_a}, \qquad
@@ -160,14 +175,22 @@ def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = (), *, l
     lend
         Let an arm with a single run borrow the other's variance over seeds. False where the interval is for that very
         run, such as a teacher, and not for its recipe.
+    pool
+        Rows of the runs of all arms whose variance over seeds is taken as one:
+        :math:`s^2 = \sum_a (n_a - 1) s_a^2 / f` with :math:`f = \sum_a (n_a - 1)` degrees of freedom, in place of each
+        :math:`s_a^2`.
 
     Notes
     -----
+    With `pool` it is the analysis of Obuchowski and Rockette with Hillis' freedom, seeds as readers nested in methods,
+    but for the lesions' part, which is this pair's own and not the mean over all pairs (inferred).
+
     Seeds of two arms are taken as independent, which is conservative where equal seeds rise and fall together.
     Inferred: an arm with a single run borrows the variance of the other arm's seeds; and the lesions' part v is taken
     as known exactly, since its degrees of freedom are those of hundreds of lesions.
 
-    Source: Satterthwaite, *An approximate distribution of estimates of variance components*, Biometrics 1946; Welch,
+    Source: Obuchowski, Rockette, Communications in Statistics 1995; Hillis, Statistics in Medicine 2007, for `pool`;
+    Satterthwaite, *An approximate distribution of estimates of variance components*, Biometrics 1946; Welch,
     Biometrika 1947.
     """
     arms = [np.asarray(rows) for rows in (one, other) if len(rows)]
@@ -175,8 +198,11 @@ def estimate(scores: Scores, one: Sequence[int], other: Sequence[int] = (), *, l
     value = sum(sign * float(scores.observed[rows].mean()) for sign, rows in signed)
     lesions = float(np.var(sum(sign * scores.drawn[rows].mean(axis=0) for sign, rows in signed), ddof=1))
     parts = _seed_parts(scores, arms, lend)
+    counted = sum(part.counted for part in parts)
+    if pool and parts:
+        parts = [_pooled(scores, arms, pool)]
     seeds = sum(part.variance for part in parts)
-    both = max(0.0, lesions - sum(part.counted for part in parts)) + seeds
+    both = max(0.0, lesions - counted) + seeds
     doubt = sum(part.variance**2 / part.freedom for part in parts)
     ways = [(lesions**0.5, np.inf), (both**0.5, both**2 / doubt if doubt else np.inf)]
     reach, error, freedom = max((error * float(stats.t.ppf((1 + CONFIDENCE) / 2, nu)), error, nu) for error, nu in ways)
@@ -226,66 +252,16 @@ def _seed_parts(scores: Scores, arms: Sequence[NDArray[np.int64]], lend: bool) -
     return parts
 
 
+def _pooled(scores: Scores, arms: Sequence[NDArray[np.int64]], pool: Sequence[Sequence[int]]) -> _SeedPart:
+    """Return the seed part of arms whose runs have the variance over seeds of all arms of `pool` together."""
+    observed = [scores.observed[np.asarray(rows)] for rows in pool]
+    freedom = sum(len(each) - 1 for each in observed)
+    variance = sum(float(((each - each.mean()) ** 2).sum()) for each in observed) / freedom
+    return _SeedPart(variance * sum(1 / len(rows) for rows in arms), 0.0, freedom)
+
+
 def _of_several(scores: Scores, rows: NDArray[np.int64]) -> _SeedPart:
     runs = len(rows)
     own_RS = scores.drawn[rows] - scores.drawn[rows].mean(axis=0)
     counted = float(np.var(own_RS, axis=1, ddof=1).sum()) / (runs - 1) / runs
     return _SeedPart(float(np.var(scores.observed[rows], ddof=1)) / runs, counted, runs - 1)
-
-
-def _counts(runs: Sequence[Predictions]) -> NDArray[np.float32]:
-    """Return counts ``[G, K + 2RK]`` of each group: images of each class; then, run by run, right and predicted.
-
-    In float32, which holds counts up to 16 million exactly.
-    """
-    if not runs:
-        raise DataError("nothing to resample; give the predictions of at least one run")
-    first, classes = runs[0], len(runs[0].classes)
-    for run in runs[1:]:
-        require_same_images(first, run)
-    names, group_N = np.unique(np.array(first.groups), return_inverse=True)
-
-    def per_group(classes_N: NDArray[np.int64], weights_N: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-        cells = np.bincount(group_N * classes + classes_N, weights_N, minlength=len(names) * classes)
-        return cells.reshape(len(names), classes).astype(np.float32)
-
-    columns = [per_group(first.labels)]
-    for run in runs:
-        columns += [per_group(run.labels, run.predicted == run.labels), per_group(run.predicted)]
-    return np.concatenate(columns, axis=1)
-
-
-def _scores(counts_SX: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
-    """Return ``[M, R, S]``: each of `METRICS` of each run on each resample, from counts laid out as in `_counts`."""
-    present_S1K, recall_SRK, f1_SRK, accuracy_SR = _parts(counts_SX, classes)
-    by_name = {
-        "balanced_accuracy": recall_SRK.sum(axis=2) / present_S1K.sum(axis=2),
-        "f1_macro": f1_SRK.sum(axis=2) / present_S1K.sum(axis=2),
-        "accuracy": accuracy_SR,
-    }
-    return np.stack([by_name[metric].T for metric in METRICS])
-
-
-def _parts(
-    counts_SX: NDArray[np.float32], classes: int
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return which classes are present, their recall and F1, and accuracy, from counts laid out as in `_counts`."""
-    images_S1K = counts_SX[:, None, :classes].astype(np.float64)
-    right_SRK, predicted_SRK = np.moveaxis(counts_SX[:, classes:].reshape(len(counts_SX), -1, 2, classes), 2, 0)
-    present_S1K = images_S1K > 0
-    recall_SRK = right_SRK / np.maximum(images_S1K, 1)
-    f1_SRK = np.where(present_S1K, 2 * right_SRK / np.maximum(predicted_SRK + images_S1K, 1), 0)
-    return present_S1K, recall_SRK, f1_SRK, right_SRK.sum(axis=2) / images_S1K.sum(axis=2)
-
-
-def require_same_images(first: Predictions, run: Predictions) -> None:
-    """Raise DataError where two runs were not tested on the same images."""
-    same = {
-        "classes": first.classes == run.classes,
-        "ids": first.ids == run.ids,
-        "groups": first.groups == run.groups,
-        "labels": np.array_equal(first.labels, run.labels),
-    }
-    for what, equal in same.items():
-        if not equal:
-            raise DataError(f"the runs' {what} differ; compare runs that were tested on the same images")

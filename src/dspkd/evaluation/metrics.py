@@ -12,12 +12,14 @@ textbooks leave a choice:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.scoring import log_losses
 
 DEFINITIONS: dict[str, str] = {
     "accuracy": "images whose largest logit is the true class / all images",
@@ -28,6 +30,8 @@ DEFINITIONS: dict[str, str] = {
     "specificity": "TN / (TN + FP): of the images of other classes, the share not predicted as this one",
     "f1": "2 TP / (2 TP + FP + FN): harmonic mean of precision and recall",
     "auc": "probability that an image of this class scores higher for it than one of another class; ties count half",
+    "log_loss": "mean over the classes that have images of minus the log of the true class's probability, in nats; "
+    "0 is perfect, and less is better",
     "macro": "mean over the classes that have images, each counting the same; a class without images is left out",
     "weighted": "mean over classes, each counting by its number of images",
     "undefined": "0 / 0 counts as 0 and is listed; an AUC without both kinds of image is left out of its mean",
@@ -64,6 +68,8 @@ class Summary:
         Number of images, and of their different groups.
     accuracy, balanced_accuracy, balanced_accuracy_isic, *_macro, *_weighted
         As in `DEFINITIONS`, in [0, 1]. ``auc_macro`` is None where no class has an AUC.
+    log_loss
+        Class-balanced log loss, as in `DEFINITIONS`: at least 0, in nats.
     tied
         Images whose largest logit is shared by several classes.
     per_class
@@ -86,6 +92,7 @@ class Summary:
     specificity_macro: float
     f1_macro: float
     auc_macro: float | None
+    log_loss: float
     precision_weighted: float
     recall_weighted: float
     specificity_weighted: float
@@ -115,6 +122,7 @@ def summarise(predictions: Predictions) -> Summary:
 
     tied_N = _tied(predictions.logits)
     sure_K = np.bincount(labels[(labels == predicted) & ~tied_N], minlength=len(rows))
+    losses_N = log_losses(predictions)
     aucs = [row.auc for row in rows if row.auc is not None]
     return Summary(
         images=len(predictions),
@@ -127,6 +135,7 @@ def summarise(predictions: Predictions) -> Summary:
         specificity_macro=macro("specificity"),
         f1_macro=macro("f1"),
         auc_macro=float(np.mean(aucs)) if aucs else None,
+        log_loss=fmean(fmean(losses_N[labels == k]) for k in np.flatnonzero(present_K)),
         precision_weighted=weighted("precision"),
         recall_weighted=weighted("recall"),
         specificity_weighted=weighted("specificity"),

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.errors import DataError
-from dspkd.evaluation.intervals import Scores, draws, require_same_images
+from dspkd.evaluation.intervals import Scores, draws
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.scoring import require_same_images
 
 FEW = 10
 """Lesions below which no figure of a cell is reported (inferred): a bootstrap of g lesions has (g - 1) / g of the

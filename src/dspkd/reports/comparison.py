@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from dspkd.errors import RunError
-from dspkd.evaluation.intervals import METRICS, Estimate, estimate, resample
+from dspkd.evaluation.intervals import Estimate, estimate, resample
 from dspkd.evaluation.metrics import Summary, summarise
+from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS
 from dspkd.runs.run_folder import Run
 
 
@@ -37,6 +38,8 @@ class ArmRuns:
     name: str
     runs: tuple[Run, ...]
     tests: tuple[Summary, ...]
+    metric: str = METRICS[0]
+    """The one that decides, and by which arms are ranked."""
 
     def spread(self, metric: str) -> MeanAndSd | None:
         """Return mean and sd over seeds of a metric of `Summary`, such as ``"f1_macro"``; None where it is None."""
@@ -49,12 +52,14 @@ class ArmRuns:
 
     @property
     def score(self) -> MeanAndSd:
-        """Mean and sd of balanced accuracy, by which arms are ranked."""
-        return MeanAndSd.of(test.balanced_accuracy for test in self.tests)
+        """Mean and sd of the metric that decides."""
+        return MeanAndSd.of(getattr(test, self.metric) for test in self.tests)
 
 
-def arms(runs: Sequence[Run]) -> list[ArmRuns]:
-    """Group runs by name, best mean balanced accuracy first.
+def arms(runs: Sequence[Run], decide_by: str = METRICS[0]) -> list[ArmRuns]:
+    """Group runs by name, the best mean of the metric that decides first.
+
+    Balanced accuracy decides where the test images do not define `decide_by`: AUROC, where all have one class.
 
     Raises
     ------
@@ -74,11 +79,12 @@ def arms(runs: Sequence[Run]) -> list[ArmRuns]:
                 f"{run.result.seed}; leave one out, or give different recipes different names"
             )
         seeds[run.result.seed] = run
-    grouped = [
-        ArmRuns(name, tuple(seeds.values()), tuple(summarise(run.predictions("test")) for run in seeds.values()))
-        for name, seeds in named.items()
-    ]
-    return sorted(grouped, key=lambda arm: (-arm.score.mean, arm.name))
+    tests = {name: tuple(summarise(run.predictions("test")) for run in seeds.values()) for name, seeds in named.items()}
+    defined = all(getattr(test, decide_by) is not None for several in tests.values() for test in several)
+    metric = decide_by if defined else "balanced_accuracy"
+    grouped = [ArmRuns(name, tuple(seeds.values()), tests[name], metric) for name, seeds in named.items()]
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+    return sorted(grouped, key=lambda arm: (sign * arm.score.mean, arm.name))
 
 
 def intervals(ranked: Sequence[ArmRuns]) -> list[dict[str, Estimate]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dspkd.evaluation.intervals import METRICS
+from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS, TITLES
 from dspkd.evaluation.significance import LEVEL, POWER
 from dspkd.reports import compute_cost, data_card, fidelity_by_arm, wording
 from dspkd.reports.comparison import MeanAndSd
@@ -42,17 +42,18 @@ def _section(results: Results) -> str:
 
 
 def _tests(results: Results) -> str:
+    first, *others = sorted(results.arms[0].figures, key=results.decide_by.__ne__)
     rows = [
         [
             arm.name,
             str(len(arm.runs)),
-            _spread(arm.figures["balanced_accuracy"]),
-            "{0.low:.3f} to {0.high:.3f}".format(arm.figures["balanced_accuracy"]),
-            *(_spread(arm.figures[metric]) for metric in METRICS[1:]),
+            _spread(arm.figures[first]),
+            "{0.low:.3f} to {0.high:.3f}".format(arm.figures[first]),
+            *(_spread(arm.figures[metric]) for metric in others),
         ]
         for arm in results.arms
     ]
-    headings = ["method", "runs", "balanced accuracy", "95 %", "macro F1", "accuracy"]
+    headings = ["method", "runs", TITLES[first], "95 %", *(TITLES[metric] for metric in others)]
     text = (
         f"{wording.counted(results.images, 'test image')} of {wording.counted(results.groups, 'lesion')}, split "
         f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
@@ -82,39 +83,54 @@ def _fidelity(results: Results) -> list[str]:
 
 
 def _verdicts(results: Results) -> str:
+    shown = dict.fromkeys((results.decide_by, "auc_macro", "balanced_accuracy", "log_loss"))
+    tables = [table for metric in shown if (table := _verdicts_by(results, metric))]
+    if not tables:
+        return "No verdict: the controls, or all other methods, have no finished run."
+    text = (
+        f"**{_capital(results.decide_by)} decides**; the other metrics describe. Significant is p < {LEVEL}, where p "
+        "is the larger of two: *pooled* takes the variance over seeds from all methods together and is corrected "
+        "(Holm) for the pairs below, which were chosen in advance; *pairwise* takes it from the pair alone. The report "
+        "page compares all methods with each other and corrects for all those pairs. *Inconclusive* does not mean "
+        f"equal: a true difference of the size in the last column is significant about {POWER:.0%} of the time."
+    )
+    return "\n\n".join([text, *tables])
+
+
+def _verdicts_by(results: Results, metric: str) -> str:
+    """Return the table of verdicts by a metric; empty where there is none."""
     rows = [
         [
             row.one,
             row.other,
             f"**{row.word}**",
-            wording.points(row.difference.value),
-            f"{wording.points(row.difference.low)} to {wording.points(row.difference.high)}",
-            wording.p_value(row.p),
-            wording.detectable(row.minimum_detectable_difference),
+            wording.amount(row.difference.value, metric),
+            f"{wording.amount(row.difference.low, metric)} to {wording.amount(row.difference.high, metric)}",
+            *map(wording.p_value, (row.p, row.p_pooled, row.p_pairwise)),
+            wording.detectable(row.minimum_detectable_difference, metric),
         ]
         for row in results.verdicts
-        if row.metric == METRICS[0]
+        if row.metric == metric
     ]
-    if not rows:
-        return "No verdict: the controls, or all other methods, have no finished run."
-    headings = ["method", "against", "verdict", "difference", "95 %", "p", "minimum detectable difference"]
-    text = (
-        f"Balanced accuracy against the controls, in percentage points. p is corrected (Holm) for these {len(rows)} "
-        f"pairs; significant is p < {LEVEL}. The report page compares all methods with each other and corrects for "
-        "all those pairs. *Inconclusive* does not mean equal: a true difference of the size in the last column is "
-        f"significant {POWER:.0%} of the time."
-    )
-    return f"{text}\n\n{_table(headings, rows)}"
+    ps = ["p", "p pooled", "p pairwise"]
+    headings = ["method", "against", "verdict", "difference", "95 %", *ps, "minimum detectable difference"]
+    less = "; less is better" * (metric in LOWER_IS_BETTER)
+    text = f"{_capital(metric)} against the controls, {len(rows)} pairs, in {wording.unit_of(metric)}{less}:"
+    return f"{text}\n\n{_table(headings, rows)}" if rows else ""
+
+
+def _capital(metric: str) -> str:
+    return TITLES[metric][:1].upper() + TITLES[metric][1:]
 
 
 def _runs(results: Results) -> str:
     runs = [(arm.name, run) for arm in results.arms for run in arm.runs]
     runs += [(f"teacher {Path(run.folder).name}", run) for run in results.teachers]
     rows = [
-        [name, str(run.seed), *(f"{run.figures[metric]:.4f}" for metric in METRICS), wording.duration(run.seconds)]
+        [name, str(run.seed), *(_figure(run.figures[metric]) for metric in METRICS), wording.duration(run.seconds)]
         for name, run in runs
     ]
-    return "Each run:\n\n" + _table(["method", "seed", "balanced accuracy", "macro F1", "accuracy", "training"], rows)
+    return "Each run:\n\n" + _table(["method", "seed", *TITLES.values(), "training"], rows)
 
 
 def _card(results: Results) -> str:
@@ -122,6 +138,10 @@ def _card(results: Results) -> str:
         return f"Data card: {data_card.ABSENT}; these runs did not record it."
     lines = [f"- {data_card.line(section)}" for section in data_card.sections(results.card, ["test"])]
     return "Data card, test images:\n\n" + "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "\N{EN DASH}" if value is None else f"{value:.4f}"
 
 
 def _spread(figure: Figure | MeanAndSd) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from dspkd.evaluation.scoring import METRICS, TITLES
 from dspkd.evaluation.significance import POWER, Verdict, verdicts
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports import compute_cost, critical_difference, fidelity_by_arm, holdout, plots, style, subgroups, wording
@@ -15,7 +16,7 @@ from dspkd.reports.html import render
 from dspkd.runs.run_folder import read
 
 
-def compare(runs: Sequence[Path], out: Path) -> Path:
+def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0]) -> Path:
     """Write one report about several runs; those of the same name are one recipe with several seeds.
 
     Parameters
@@ -24,6 +25,8 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
         Run folders, tested on the same images.
     out
         The page to write; its folder is made if missing.
+    decide_by
+        The metric that decides: methods are ranked by it, and its verdicts come first.
 
     Returns
     -------
@@ -36,7 +39,7 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
         Where a run is unfinished or broken, or the runs do not compare; see `arms`.
     """
     sources = [read(run) for run in runs]
-    ranked = arms(sources)
+    ranked = arms(sources, decide_by)
     present = [number for number, row in enumerate(ranked[0].tests[0].per_class) if row.images]
     recalls = {number: [arm.recall(number) for arm in ranked] for number in present}
     pairs = verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in ranked})
@@ -60,6 +63,10 @@ def compare(runs: Sequence[Path], out: Path) -> Path:
         agreement_shades=_shades(agreements),
         unanimity=unanimity(sources),
         intervals=intervals(ranked),
+        metrics=sorted(dict.fromkeys(row.metric for row in pairs), key=ranked[0].metric.__ne__),
+        shown=sorted(METRICS, key=ranked[0].metric.__ne__),
+        titles=TITLES,
+        unit_of=wording.unit_of,
         differing={arm.name: keys for arm in ranked if (keys := differing(arm))},
         verdicts=pairs,
         power=POWER,
@@ -108,7 +115,7 @@ def _ranks(ranked: Sequence[ArmRuns], pairs: Sequence[Verdict]) -> Markup | None
     """Return the critical-difference diagram; None for fewer than three arms, or where some pair has no p-value."""
     if len(ranked) < 3 or any(row.p is None for row in pairs) or not (ranks := critical_difference.mean_ranks(ranked)):
         return None
-    stretches = critical_difference.indistinguishable(list(ranks), pairs)
+    stretches = critical_difference.indistinguishable(list(ranks), pairs, ranked[0].metric)
     figure, (axes,) = style.sheet(width=7.0, height=0.9 + 0.16 * len(ranks) + 0.16 * len(stretches))
     critical_difference.draw(axes, ranks, stretches)
     listed = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())

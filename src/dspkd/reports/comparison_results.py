@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dspkd.data.data_card import Attribute
-from dspkd.evaluation.intervals import METRICS
 from dspkd.evaluation.metrics import Summary, summarise
+from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import Verdict, verdicts
 from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout
-from dspkd.reports.comparison import MeanAndSd, intervals
+from dspkd.reports.comparison import intervals
 from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
 from dspkd.runs.run_folder import Run, read
@@ -82,8 +82,10 @@ class Results:
         Test images of each class that has any.
     controls
         Names of the arms that learn from labels alone: plain, label smoothing.
+    decide_by
+        The metric that decides, named before training.
     arms
-        Best mean balanced accuracy first; those with a finished run.
+        The best mean of `decide_by` first; those with a finished run.
     teachers
         The teachers that were trained for it.
     verdicts
@@ -107,6 +109,7 @@ class Results:
     groups: int
     classes: dict[str, int]
     controls: list[str]
+    decide_by: str
     arms: list[ArmFigures]
     teachers: list[RunFigures]
     verdicts: list[Verdict]
@@ -125,6 +128,7 @@ def tabulate(
     controls: Sequence[str],
     failed: Mapping[str, str],
     unequal: Sequence[str],
+    decide_by: str = METRICS[0],
 ) -> Results:
     """Collect the results of finished runs; see `Results` for the arguments.
 
@@ -139,12 +143,14 @@ def tabulate(
     runs = [read(folder) for folder in students]
     teacher_runs = [_figures(run, summarise(run.predictions("test"))) for run in map(read, teachers)]
     if not runs:
-        return Results(name, {}, False, 0, 0, {}, list(controls), [], teacher_runs, [], dict(failed), list(unequal))
-    ranked = comparison.arms(runs)
+        return Results(
+            name, {}, False, 0, 0, {}, list(controls), decide_by, [], teacher_runs, [], dict(failed), list(unequal)
+        )
+    ranked = comparison.arms(runs, decide_by)
     fidelity = fidelity_by_arm.of_arms(ranked)
     arms = []
     for arm, estimates in zip(ranked, intervals(ranked), strict=True):
-        spreads = {metric: MeanAndSd.of(getattr(test, metric) for test in arm.tests) for metric in METRICS}
+        spreads = {metric: spread for metric in METRICS if (spread := arm.spread(metric))}
         figures = {
             metric: Figure(spread.mean, spread.sd, estimates[metric].low, estimates[metric].high)
             for metric, spread in spreads.items()
@@ -163,8 +169,8 @@ def tabulate(
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
-        name, where, data.synthetic, test.images, test.groups, classes, present, arms, teacher_runs, compared,
-        dict(failed),
+        name, where, data.synthetic, test.images, test.groups, classes, present, ranked[0].metric, arms, teacher_runs,
+        compared, dict(failed),
         list(unequal), " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
         leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
         card=next((run.data.card for run in runs if run.data.card), {}),
@@ -177,9 +183,7 @@ def as_json(results: Sequence[Results]) -> str:
 
 
 def _figures(run: Run, test: Summary) -> RunFigures:
-    figures = {
-        metric: getattr(test, metric) for metric in (*METRICS, "precision_macro", "specificity_macro", "auc_macro")
-    }
+    figures = {metric: getattr(test, metric) for metric in (*METRICS, "precision_macro", "specificity_macro")}
     recalls = {row.name: row.recall for row in test.per_class if row.images}
     f1s = {row.name: row.f1 for row in test.per_class if row.images}
     result = run.result
@@ -201,6 +205,8 @@ def _plain(results: Results) -> dict[str, Any]:
             "low": row.difference.low,
             "high": row.difference.high,
             "p": row.p,
+            "p_pooled": row.p_pooled,
+            "p_pairwise": row.p_pairwise,
             "minimum_detectable_difference": row.minimum_detectable_difference,
         }
         for row in results.verdicts

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from dspkd.errors import DataError
 from dspkd.evaluation.by_lesion import by_lesion
 from dspkd.evaluation.calibration import Calibration, calibration, reliability, scaled, temperature
-from dspkd.evaluation.intervals import METRICS, percentiles, resample, wilson
+from dspkd.evaluation.intervals import percentiles, resample, wilson
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.ranking import Ranking, ranking
@@ -28,7 +28,7 @@ class ConfidenceSummary:
     Attributes
     ----------
     intervals
-        ``{metric: (low, high)}`` over lesions, for each of `METRICS`.
+        ``{metric: (low, high)}`` over lesions, for each of `METRICS` that is defined.
     recalls
         The interval of each class's recall, in class order; None for a class without images.
     lesions, lesion_intervals
@@ -120,7 +120,7 @@ def _lesions(predictions: Predictions) -> Predictions | None:
 
 def _intervals(predictions: Predictions) -> dict[str, Interval]:
     scores = resample([predictions])
-    return {metric: percentiles(scores[metric]) for metric in METRICS}
+    return {metric: percentiles(each) for metric, each in scores.items() if not np.isnan(each.observed[0])}
 
 
 def _recalls(predictions: Predictions) -> tuple[Interval | None, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from matplotlib.axes import Axes
 from scipy.stats import rankdata
 
-from dspkd.evaluation.intervals import METRICS, resample
+from dspkd.evaluation.intervals import resample
+from dspkd.evaluation.scoring import LOWER_IS_BETTER
 from dspkd.evaluation.significance import Verdict
 from dspkd.reports.comparison import ArmRuns
 from dspkd.reports.style import LIGHT
@@ -16,7 +17,7 @@ _RESAMPLES = 2_000
 
 
 def mean_ranks(ranked: Sequence[ArmRuns]) -> dict[str, float]:
-    """Return the mean rank of each arm by balanced accuracy, best first: 1 for one that always wins.
+    """Return the mean rank of each arm by the metric that decides, best first: 1 for one that always wins.
 
     Arms are ranked (ties share their mean rank) in each of 2,000 resamples of the lesions and for each seed that all
     arms have; the mean is over both. Empty where no seed is common to all.
@@ -25,18 +26,20 @@ def mean_ranks(ranked: Sequence[ArmRuns]) -> dict[str, float]:
     if not seeds:
         return {}
     runs = [next(run for run in arm.runs if run.result.seed == seed) for arm in ranked for seed in seeds]
-    drawn_RS = resample([run.predictions("test") for run in runs], resamples=_RESAMPLES)[METRICS[0]].drawn
-    ranks = rankdata(-drawn_RS.reshape(len(ranked), len(seeds), -1), axis=0).mean(axis=(1, 2))
+    metric = ranked[0].metric
+    scores = resample([run.predictions("test") for run in runs], (metric,), resamples=_RESAMPLES)[metric]
+    best_last_RS = -scores.drawn if metric in LOWER_IS_BETTER else scores.drawn
+    ranks = rankdata(-best_last_RS.reshape(len(ranked), len(seeds), -1), axis=0).mean(axis=(1, 2))
     return dict(sorted(zip((arm.name for arm in ranked), map(float, ranks), strict=True), key=lambda item: item[1]))
 
 
-def indistinguishable(names: Sequence[str], results: Collection[Verdict]) -> list[tuple[int, int]]:
-    """Return the first and the last place of each longest stretch of `names` in which no two differ significantly.
+def indistinguishable(names: Sequence[str], results: Collection[Verdict], metric: str) -> list[tuple[int, int]]:
+    """Return the first and last place of each longest stretch of `names` in which no two differ by `metric`.
 
     Source: Demšar, *Statistical Comparisons of Classifiers over Multiple Data Sets*, JMLR 2006, for the diagram. His
     critical distance (Nemenyi's) needs many independent data sets; here the bars follow the verdicts.
     """
-    decided = [row for row in results if row.metric == METRICS[0] and row.word != "inconclusive"]
+    decided = [row for row in results if row.metric == metric and row.word != "inconclusive"]
     different = {frozenset((row.one, row.other)) for row in decided}
     stretches: list[tuple[int, int]] = []
     for first in range(len(names)):

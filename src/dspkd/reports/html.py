@@ -36,6 +36,8 @@ def _templates() -> jinja2.Environment:
         percent=_percent,
         percents=_percents,
         points=wording.points,
+        amount=wording.amount,
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
         p_value=wording.p_value,
         detectable=wording.detectable,
         duration=wording.duration,

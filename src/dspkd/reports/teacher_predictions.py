@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 
 from dspkd.errors import DspkdError
-from dspkd.evaluation.intervals import require_same_images
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.scoring import require_same_images
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 

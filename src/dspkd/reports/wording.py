@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dspkd.evaluation.metrics import Summary
+from dspkd.evaluation.scoring import TITLES
 from dspkd.evaluation.significance import POWER, Verdict
 from dspkd.reports import data_card
 from dspkd.reports.comparison import ArmRuns
@@ -46,29 +47,29 @@ def verdict(run: Run, test: Summary) -> str:
 def comparison(ranked: Sequence[ArmRuns], results: Sequence[Verdict]) -> str:
     """Return which method came first, and whether its lead over the second is significant."""
     first = ranked[0]
-    lead = f"{first.name} has balanced accuracy {_spread(first)}"
+    lead = f"{first.name} has {TITLES[first.metric]} {_spread(first)}"
     if len(ranked) == 1:
         return f"{lead}."
     second = ranked[1]
-    text = f"Of {len(ranked)} methods, {lead}, the highest; {second.name} follows with {_spread(second)}."
-    pair = next(row for row in results if {row.one, row.other} == {first.name, second.name})
+    text = f"Of {len(ranked)} methods, {lead}, the best; {second.name} follows with {_spread(second)}."
+    names = {first.name, second.name}
+    pair = next(row for row in results if {row.one, row.other} == names and row.metric == first.metric)
     return f"{text} {significance(pair)}"
 
 
 def significance(verdict: Verdict) -> str:
     """Return a verdict in a sentence or two."""
     difference = verdict.difference
-    by = (
-        f"{points(difference.value)} percentage points "
-        f"(95 % interval {points(difference.low)} to {points(difference.high)})"
-    )
+    unit = unit_of(verdict.metric)
+    value, low, high = (amount(each, verdict.metric) for each in (difference.value, difference.low, difference.high))
+    by = f"{value} {unit} (95 % interval {low} to {high})"
     if verdict.minimum_detectable_difference is None:
         return f"Which is better is inconclusive: {by}; with one run of each, the variance over seeds is unknown."
     if verdict.word == "inconclusive":
         return (
             f"Whether {verdict.one} differs from {verdict.other} is inconclusive: {by}. "
             f"The minimum detectable difference ({POWER:.0%} power) is "
-            f"{detectable(verdict.minimum_detectable_difference)} percentage points."
+            f"{detectable(verdict.minimum_detectable_difference, verdict.metric)} {unit}."
         )
     return (
         f"{verdict.one} is significantly {verdict.word} than {verdict.other}: {by}, p {p_value(verdict.p)} "
@@ -85,13 +86,29 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def detectable(difference: float | None) -> str:
-    """Return a minimum detectable difference in percentage points, a dash where there is none.
+def unit_of(metric: str) -> str:
+    """Return the unit of a difference by a metric: percentage points of shares, nats of a log loss."""
+    return "nats" if metric == "log_loss" else "percentage points"
 
-    >>> detectable(0.0312), detectable(None)
-    ('3.1', '\N{EN DASH}')
+
+def amount(difference: float, metric: str) -> str:
+    """Return a difference by a metric with its sign, in `unit_of` it.
+
+    >>> amount(0.0164, "accuracy"), amount(-0.2, "log_loss")
+    ('+1.6', '\N{MINUS SIGN}0.200')
     """
-    return "\N{EN DASH}" if difference is None else f"{100 * difference:.1f}"
+    return f"{difference:+.3f}".replace("-", "\N{MINUS SIGN}") if metric == "log_loss" else points(difference)
+
+
+def detectable(difference: float | None, metric: str) -> str:
+    """Return a minimum detectable difference in `unit_of` its metric, a dash where there is none.
+
+    >>> detectable(0.0312, "accuracy"), detectable(0.0312, "log_loss"), detectable(None, "accuracy")
+    ('3.1', '0.031', '\N{EN DASH}')
+    """
+    if difference is None:
+        return "\N{EN DASH}"
+    return f"{difference:.3f}" if metric == "log_loss" else f"{100 * difference:.1f}"
 
 
 def p_value(p: float | None) -> str:

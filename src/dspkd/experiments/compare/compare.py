@@ -191,10 +191,11 @@ def _write_results(grid: Grid, comparisons: Sequence[Comparison], out: Path, err
                     if run.folder in errors
                 },
                 unequal=[str(grid.unequal), *comparison.differences] if comparison.differences else [],
+                decide_by=grid.decide_by,
             )
         )
         if done:
-            pages.append(reports.compare(done, comparison.folder / "report.html"))
+            pages.append(reports.compare(done, comparison.folder / "report.html", grid.decide_by))
     write_text(out / "results.json", comparison_results.as_json(results))
     write_text(out / "results.md", comparison_markdown.markdown(results))
     return GridResult(results, pages)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -82,6 +82,8 @@ class Grid:
     students: tuple[Variant, ...] = ()
     set: tuple[str, ...] = ()
     """Settings of all runs, teachers included."""
+    decide_by: Literal["auc_macro", "balanced_accuracy", "log_loss", "f1_macro", "accuracy"] = "auc_macro"
+    """The metric whose verdicts decide, named before training; the others describe."""
     unequal: Annotated[str, Field(min_length=1)] | None = None
     """Why methods may differ in settings that should be equal; printed with the results."""
 

@@ -40,7 +40,9 @@ def _of_method(setup: TableSetup, teacher: str, arm: str, method: str | None) ->
         return [TableCell(printed)]
     name = arm if arm == "label_smoothing" else setup.arm(arm, teacher)
     figures = setup.arms.get(name)
-    verdict = next((v for v in setup.results.verdicts if (v.one, v.other) == (name, PLAIN)), None)
+    verdict = next(
+        (v for v in setup.results.verdicts if (v.one, v.other, v.metric) == (name, PLAIN, "balanced_accuracy")), None
+    )
     return [
         TableCell(printed, of_arm(figures, "accuracy")),
         TableCell("", of_arm(figures, "balanced_accuracy")),

@@ -21,8 +21,9 @@ from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import DataError, DspkdError, RecipeError
 from dspkd.evaluation.inference import predict
-from dspkd.evaluation.intervals import Estimate, require_same_images
+from dspkd.evaluation.intervals import Estimate
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.scoring import require_same_images
 from dspkd.evaluation.teacher_quality import Calibrated, Margin, NetworkScores, calibrated, gain, level, margin
 from dspkd.experiments.compare import controls
 from dspkd.experiments.compare.grid import TEACHERS

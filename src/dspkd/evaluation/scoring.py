@@ -1,0 +1,180 @@
+"""Scores of several runs on weighted groups of images: what a bootstrap needs, without listing images again.
+
+A weight is how often a lesion was drawn. Every score equals that of the images listed as often as their lesion was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from dspkd.errors import DataError
+from dspkd.evaluation.predictions import Predictions
+
+METRICS = ("auc_macro", "balanced_accuracy", "log_loss", "f1_macro", "accuracy")
+"""The scores that are resampled, named as in `Summary`; the first is the one to decide by, unless another is named."""
+
+TITLES = {
+    "auc_macro": "macro AUROC",
+    "balanced_accuracy": "balanced accuracy",
+    "log_loss": "class-balanced log loss",
+    "f1_macro": "macro F1",
+    "accuracy": "accuracy",
+}
+
+LOWER_IS_BETTER = frozenset({"log_loss"})
+
+_FROM_CLASSES = ("balanced_accuracy", "f1_macro", "accuracy")
+
+Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+"""Weights ``[S, G]`` to scores ``[R, S]``."""
+
+
+def scorers(runs: Sequence[Predictions], metrics: Sequence[str] = METRICS) -> tuple[int, dict[str, Score]]:
+    r"""Return the number of groups G, and for each metric a function from weights ``[S, G]`` to scores ``[R, S]``.
+
+    .. math:: A_c = \frac{\sum_{i: y_i = c} w_i \left( W^-_c(< s_i) + W^-_c(= s_i) / 2 \right)}{W^+_c W^-_c}, \qquad
+              L_c = \frac{\sum_{i: y_i = c} w_i (-\log p_{i, c})}{\sum_{i: y_i = c} w_i}
+
+    :math:`W^\pm_c` are weights of the images with and without class c, and :math:`s_i` the probability of c. AUROC and
+    log loss are means over the classes that have weight, and for AUROC weight outside of them; NaN where there is none.
+
+    Raises
+    ------
+    DataError
+        Where there is no run, or they are not about the same images.
+
+    Source: DeLong et al., Biometrics 1988, for AUROC as a mean over pairs of images.
+    """
+    require_runs(runs)
+    names, group_N = np.unique(np.array(runs[0].groups), return_inverse=True)
+    chosen: dict[str, Score] = {}
+    if any(metric in _FROM_CLASSES for metric in metrics):
+        counts_GX, classes = counts(runs), len(runs[0].classes)
+        for metric in _FROM_CLASSES:
+            chosen[metric] = lambda times_SG, metric=metric: _of_classes(times_SG @ counts_GX, classes, metric)  # type: ignore[misc]
+    if "auc_macro" in metrics:
+        rankings = [[_Ranks(run, k, group_N) for k in np.unique(run.labels)] for run in runs]
+        chosen["auc_macro"] = lambda times_SG: np.stack([_mean([r(times_SG.T) for r in row]) for row in rankings])
+    if "log_loss" in metrics:
+        sums_RGK, images_GK = _losses(runs, group_N, len(names))
+        chosen["log_loss"] = lambda times_SG: _log_loss(times_SG.astype(np.float64), sums_RGK, images_GK)
+    return len(names), {metric: chosen[metric] for metric in metrics}
+
+
+class _Ranks:
+    """AUROC of one class of one run, as a function of the weights ``[G, S]``."""
+
+    def __init__(self, run: Predictions, number: int, group_N: NDArray[np.int64]) -> None:
+        mine_N, scores_N = run.labels == number, run.probabilities[:, number]
+        others = np.flatnonzero(~mine_N)
+        others = others[np.argsort(scores_N[others], kind="stable")]
+        self.mine, self.others = group_N[mine_N], group_N[others]
+        self.below, self.up_to = (
+            np.searchsorted(scores_N[others], scores_N[mine_N], side) for side in ("left", "right")
+        )
+
+    def __call__(self, times_GS: NDArray[np.float32]) -> NDArray[np.float64]:
+        mine_PS = times_GS[self.mine]
+        passed_QS = np.zeros((len(self.others) + 1, times_GS.shape[1]), np.float32)  # exact up to 16 million images
+        np.cumsum(times_GS[self.others], axis=0, out=passed_QS[1:])
+        won_S = (mine_PS * (passed_QS[self.below] + passed_QS[self.up_to])).sum(axis=0, dtype=np.float64) / 2
+        pairs_S = mine_PS.sum(axis=0, dtype=np.float64) * passed_QS[-1]
+        area_S = np.divide(won_S, pairs_S, out=np.full_like(won_S, np.nan), where=pairs_S > 0)
+        return np.asarray(area_S)
+
+
+def _mean(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the mean over classes, without those that are NaN; NaN where all are."""
+    scores_KS = np.stack(scores)
+    there_KS = ~np.isnan(scores_KS)
+    total_S, classes_S = np.where(there_KS, scores_KS, 0).sum(axis=0), there_KS.sum(axis=0)
+    mean_S = np.divide(total_S, classes_S, out=np.full_like(total_S, np.nan), where=classes_S > 0)
+    return np.asarray(mean_S)
+
+
+def log_losses(run: Predictions) -> NDArray[np.float64]:
+    """Return ``[N]``, minus the log of the probability (nats) of each image's true class."""
+    return np.asarray(-log_softmax(run.logits.astype(np.float64), axis=1)[np.arange(len(run)), run.labels])
+
+
+def _losses(
+    runs: Sequence[Predictions], group_N: NDArray[np.int64], groups: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log losses added up ``[R, G, K]`` by group and class, and numbers of images ``[G, K]``."""
+    classes = len(runs[0].classes)
+    cell_N, size = group_N * classes + runs[0].labels, groups * classes
+    sums = [np.bincount(cell_N, log_losses(run), minlength=size).reshape(groups, classes) for run in runs]
+    return np.stack(sums), np.bincount(cell_N, minlength=size).reshape(groups, classes).astype(np.float64)
+
+
+def _log_loss(
+    times_SG: NDArray[np.float64], sums_RGK: NDArray[np.float64], images_GK: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    images_SK = times_SG @ images_GK
+    losses_RSK = (times_SG @ sums_RGK) / np.maximum(images_SK, 1)
+    return np.asarray(losses_RSK.sum(axis=2) / (images_SK > 0).sum(axis=1))
+
+
+def counts(runs: Sequence[Predictions]) -> NDArray[np.float32]:
+    """Return counts ``[G, K + 2RK]`` of each group: images of each class; then, run by run, right and predicted.
+
+    In float32, which holds counts up to 16 million exactly.
+    """
+    require_runs(runs)
+    first, classes = runs[0], len(runs[0].classes)
+    names, group_N = np.unique(np.array(first.groups), return_inverse=True)
+
+    def per_group(classes_N: NDArray[np.int64], weights_N: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        cells = np.bincount(group_N * classes + classes_N, weights_N, minlength=len(names) * classes)
+        return cells.reshape(len(names), classes).astype(np.float32)
+
+    columns = [per_group(first.labels)]
+    for run in runs:
+        columns += [per_group(run.labels, run.predicted == run.labels), per_group(run.predicted)]
+    return np.concatenate(columns, axis=1)
+
+
+def _of_classes(counts_SX: NDArray[np.float32], classes: int, metric: str) -> NDArray[np.float64]:
+    """Return ``[R, S]``: a metric of the predicted classes, from counts laid out as in `counts`."""
+    present_S1K, recall_SRK, f1_SRK, accuracy_SR = parts(counts_SX, classes)
+    if metric == "accuracy":
+        return np.asarray(accuracy_SR.T)
+    shares_SRK = recall_SRK if metric == "balanced_accuracy" else f1_SRK
+    return np.asarray((shares_SRK.sum(axis=2) / present_S1K.sum(axis=2)).T)
+
+
+def parts(
+    counts_SX: NDArray[np.float32], classes: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return which classes are present, their recall and F1, and accuracy, from counts laid out as in `counts`."""
+    images_S1K = counts_SX[:, None, :classes].astype(np.float64)
+    right_SRK, predicted_SRK = np.moveaxis(counts_SX[:, classes:].reshape(len(counts_SX), -1, 2, classes), 2, 0)
+    present_S1K = images_S1K > 0
+    recall_SRK = right_SRK / np.maximum(images_S1K, 1)
+    f1_SRK = np.where(present_S1K, 2 * right_SRK / np.maximum(predicted_SRK + images_S1K, 1), 0)
+    return present_S1K, recall_SRK, f1_SRK, right_SRK.sum(axis=2) / images_S1K.sum(axis=2)
+
+
+def require_runs(runs: Sequence[Predictions]) -> None:
+    """Raise DataError where there is no run, or they are not about the same images."""
+    if not runs:
+        raise DataError("nothing to resample; give the predictions of at least one run")
+    for run in runs[1:]:
+        require_same_images(runs[0], run)
+
+
+def require_same_images(first: Predictions, run: Predictions) -> None:
+    """Raise DataError where two runs were not tested on the same images."""
+    same = {
+        "classes": first.classes == run.classes,
+        "ids": first.ids == run.ids,
+        "groups": first.groups == run.groups,
+        "labels": np.array_equal(first.labels, run.labels),
+    }
+    for what, equal in same.items():
+        if not equal:
+            raise DataError(f"the runs' {what} differ; compare runs that were tested on the same images")

@@ -1,0 +1,57 @@
+"""The command referee: verdicts on anyone's prediction files."""
+
+import re
+
+import numpy as np
+import pytest
+
+from command import call, refused
+from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.significance import verdicts
+from dspkd.runtime import console
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Predictions of a good method and of a poor one, three seeds each."""
+    labels = np.arange(300) // 2 % 3
+    groups, ids = tuple(str(n // 2) for n in range(300)), tuple(map(str, range(300)))
+    paths = {}
+    for name, gain in (("good", 2.0), ("poor", 0.5)):
+        for seed in range(3):
+            noise = np.random.default_rng([seed, int(10 * gain)]).normal(size=(300, 3))
+            logits = (noise + gain * np.eye(3)[labels]).astype(np.float32)
+            paths[name, seed] = tmp_path / f"{name}{seed}.csv"
+            Predictions(("A", "B", "C"), ids, groups, labels, logits).save(paths[name, seed])
+    return paths
+
+
+def test_the_verdicts_are_those_of_compare(files, monkeypatch):
+    monkeypatch.setattr(console, "terminal", lambda: console.Console(width=160))
+    out, _ = call("referee", *(f"{name}={path}" for (name, _), path in files.items()))
+    arms = {name: [Predictions.load(files[name, seed]) for seed in range(3)] for name in ("good", "poor")}
+    assert "300 images of 150 lesions" in out
+    assert out.index("macro AUROC, differences") < out.index("balanced accuracy, differences")
+    for row in verdicts(arms):
+        value = f"{row.difference.value:+.3f}" if row.metric == "log_loss" else f"{100 * row.difference.value:+.1f}"
+        assert re.search(
+            rf"good[ │]+poor[ │]+better[ │]+{re.escape(value)}[ │]+{row.p:.3f}[ │]+{row.p_pooled:.3f}", out
+        )
+
+
+def test_the_metric_that_decides_comes_first_and_a_file_alone_is_a_method(files, monkeypatch):
+    monkeypatch.setattr(console, "terminal", lambda: console.Console(width=160))
+    out, _ = call("referee", files["good", 0], files["poor", 0], "--decide-by", "balanced_accuracy")
+    assert out.index("balanced accuracy, differences") < out.index("macro AUROC, differences")
+    assert re.search(r"good0[ │]+poor0[ │]+inconclusive", out)
+
+
+def test_an_unknown_metric_is_refused(files):
+    assert "no metric is called 'auc'" in refused("referee", files["good", 0], files["poor", 0], "--decide-by", "auc")
+
+
+def test_one_method_and_a_missing_file_are_refused(files, tmp_path):
+    assert "got one method, good; give two at least, each file as NAME=FILE" in refused(
+        "referee", f"good={files['good', 0]}", f"good={files['good', 1]}"
+    )
+    assert "nowhere.csv: cannot be read" in refused("referee", files["good", 0], tmp_path / "nowhere.csv")
