@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from dspkd.errors import DataError, RecipeError
+from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.models import zoo
 from dspkd.training.distill import distill
 from dspkd.training.progress import NullProgress
@@ -147,6 +147,7 @@ def test_batches_of_another_kind_are_refused(loader, message):
         ({"terms": ["kd"], "teacher": None}, r"^terms: 'kd' learns from a teacher"),
         ({"epochs": 0}, r"^epochs: "),
         ({"lr": 0}, r"^lr: "),
+        ({"ema": 1.0}, r"^ema: .*0.998.*got 1.0"),
         ({"optimizer": "adam"}, r"^optimizer: "),
     ],
 )
@@ -155,3 +156,19 @@ def test_settings_that_cannot_be_are_refused_by_name(settings, message):
     teacher = call.pop("teacher")
     with pytest.raises(RecipeError, match=message):
         distill(network(0), teacher, data(), **call)
+
+
+def test_the_average_of_weights_is_validated_and_returned_and_continues(tmp_path):
+    call = {"terms": ["labels"], "epochs": 3, "lr": 1e-2, "validation": data(seed=1)}
+    plain = distill(network(0), None, data(), **call)
+    averaged = distill(network(0), None, data(), **call, ema=0.9)
+    assert averaged.history[-1]["train"] == plain.history[-1]["train"]
+    assert any(not torch.equal(value, plain.student.state_dict()[n]) for n, value in weights(averaged.student).items())
+    with pytest.raises(KeyboardInterrupt):
+        distill(network(0), None, data(), **call, ema=0.9, out=tmp_path, progress=Interrupted())
+    resumed = distill(network(0), None, data(), **call, ema=0.9, out=tmp_path)
+    assert all(
+        torch.equal(value, resumed.student.state_dict()[name]) for name, value in weights(averaged.student).items()
+    )
+    with pytest.raises(RunError, match="choose another --out"):
+        distill(network(0), None, data(), **call, ema=0.8, out=tmp_path)
