@@ -66,6 +66,7 @@ def test_a_recipe_is_read_from_a_file(good):
         ("split.waiver=true", r"split\.waiver: .*valid string"),
         ("split={file='a', column='b'}", r"split: file and column"),
         ("train.balance=2", r"train\.balance: .*less than or equal to 1"),
+        ("train.ema=1.0", r"train\.ema: .*less than 1"),
         ("seed=2020-01-01", r"dates and times"),
         ("stages.9.lr=1.0", r"stages\.9\.lr=1\.0: .*2"),
         ("seed", r"key=value"),

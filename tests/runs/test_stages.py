@@ -1,7 +1,11 @@
 """Settings of a stage besides its terms: ramps, carried layers, the epoch that is kept, a trainable teacher."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
+from safetensors import safe_open
 
 from dspkd.errors import RecipeError
 from dspkd.runs import train as run
@@ -130,3 +134,48 @@ def test_killed_with_ramp_carried_layers_and_trainable_teacher_and_resumed_equal
     assert {name.split(".")[0] for name in states[0]} == {"student", "terms", "trainable_copy"}
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
+
+
+@pytest.fixture(scope="module")
+def averaged(lesions, teacher, tmp_path_factory):
+    """A run like `whole`, its student averaged."""
+    out = tmp_path_factory.mktemp("runs") / "averaged"
+    run.train(with_average(mutual(lesions, teacher)), out)
+    return out
+
+
+def with_average(recipe):
+    return replace(recipe, train=replace(recipe.train, ema=0.9))
+
+
+def test_the_average_of_a_stage_is_what_the_next_one_starts_from_and_what_is_saved(
+    lesions, teacher, averaged, whole, tmp_path, monkeypatch
+):
+    states = record_states(monkeypatch)
+    run.train(with_average(mutual(lesions, teacher)), tmp_path / "run")
+    (_, left), (started, kept) = states
+    for name, value in part(left, "student.").items():
+        assert torch.equal(started[name], value), name
+    saved = weights(tmp_path / "run")
+    for name, value in part(kept, "student.").items():
+        assert torch.equal(saved[name.removeprefix("student.network.")], value), name
+    assert any(not torch.equal(value, saved[name]) for name, value in weights(whole).items())
+    with safe_open(averaged / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"network": "tiny", "ema": "0.9"}
+    lines = [json.loads(line) for line in (averaged / "metrics.jsonl").read_text().splitlines()]
+    steps = len(lines) // 2  # epochs of each stage
+    last = [line["ema"] for line in lines]
+    assert last[:steps] == last[steps:]  # the second stage counts its steps from 0
+    first = torch.load(averaged / "stages/0-one/last.pt", weights_only=True)
+    second = torch.load(averaged / "stages/1-two/last.pt", weights_only=True)
+    assert first["progress"]["average"].keys() == second["progress"]["average"].keys()
+
+
+@pytest.mark.parametrize("at", [("one", 1), ("two", 1)])
+def test_an_average_killed_and_resumed_equals_an_uninterrupted_one(lesions, teacher, averaged, tmp_path, at):
+    recipe = with_average(mutual(lesions, teacher))
+    with pytest.raises(Killed):
+        run.train(recipe, tmp_path / "run", Killer(*at))
+    run.train(recipe, tmp_path / "run")
+    for name, value in weights(averaged).items():
+        assert torch.equal(value, weights(tmp_path / "run")[name]), name

@@ -12,6 +12,7 @@ import torch
 from dspkd.methods import find, names
 from dspkd.models import zoo
 from dspkd.training import loop
+from dspkd.training.average import WeightAverage
 from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.cached import CachedTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
@@ -104,6 +105,6 @@ def test_on_a_gpu_losses_are_checked_every_twenty_steps_and_at_the_end(monkeypat
     listener = type("NoListener", (), {"step": lambda *_: None})()
     loop._train_epoch(
         "s", 0, distiller, distiller, [batch()] * steps, optimizer, [1e-3] * steps, loop.StepConfig(device=Elsewhere()),
-        listener,
+        WeightAverage(student, 0.0), listener,
     )  # fmt: skip
     assert looks == [(19, 20), (39, 20), (42, 3)]

@@ -158,6 +158,7 @@ def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> 
         bf16=hardware.bf16(recipe.train, device),
         compiled=hardware.compiles(recipe.machine, world),
         clip=recipe.train.clip,
+        ema=recipe.train.ema,
         world=world,
     )
 

@@ -195,7 +195,8 @@ def _conclude(context: RunContext, stages: list[dict[str, Any]], cost: CacheCost
     """Save the student, evaluate it on validation and test set, and write artifacts and result."""
     recipe, files, student = context.recipe, context.files, context.student
     weights = {name: value.detach().cpu().contiguous() for name, value in student.library_state().items()}
-    save_file(weights, files.weights, metadata={"network": student.name})
+    averaged = {"ema": str(recipe.train.ema)} if recipe.train.ema else {}
+    save_file(weights, files.weights, metadata={"network": student.name, **averaged})
     test = holdout.evaluate_test(context.split, files.folder, purpose=holdout.TRAINING)
     rows = {"val": context.split.rows("val"), "test": test}
     predictions = {
