@@ -137,6 +137,8 @@ def fit(
             progress.best_student = _copied(distiller.student)
             progress.best_terms = {name: _copied(distiller.terms[name]) for name in hand_on}
         record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
+        if distiller.shares:
+            record["share"] = {"weight": dict(distiller.shares.weights), "gradient": distiller.shares.measured()}
         record["seconds"] = round(time.perf_counter() - started, 3)
         computing = arithmetic.world.all_gather(time.process_time() - computed)
         record["cpu_seconds"] = round(sum(computing), 3)  # of all threads of all ranks; not of loader processes

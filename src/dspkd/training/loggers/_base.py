@@ -12,7 +12,8 @@ class Sink(ABC):
     """Writes the record of each epoch in one format.
 
     A record has the keys ``stage``, ``epoch`` (from 0 in each stage), ``lr``, ``train`` (losses by name), ``val``
-    (metrics by name), ``best``, ``seconds`` and ``cpu_seconds``.
+    (metrics by name), ``best``, ``seconds`` and ``cpu_seconds``. Where terms keep a share of the gradient there is also
+    ``share``: their ``weight`` at the end of the epoch, and share of the ``gradient`` by running averages.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
@@ -38,8 +39,8 @@ class Sink(ABC):
 
 
 def metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of a record: ``train/NAME``, ``val/NAME`` and ``lr``."""
-    return flat({key: record[key] for key in ("train", "val", "lr")}, "/")
+    """Return the figures of a record: ``train/NAME``, ``val/NAME``, ``lr``, and ``share/...`` where there are any."""
+    return flat({key: record[key] for key in ("train", "val", "lr", "share") if key in record}, "/")
 
 
 def flat(nested: Mapping[str, Any], separator: str) -> dict[str, Any]:
