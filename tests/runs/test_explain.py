@@ -201,7 +201,7 @@ def test_a_term_with_a_share_is_warned_of_by_that_and_has_the_weight_of_the_firs
     facts = explain(recipe_for(lesions, teacher, stages=[stage("features", FEATURES[0], shared)]))
     labels, mgd = facts.stages[0].terms
     assert (mgd.share, labels.share) == (0.4, None)
-    assert mgd.value == pytest.approx(2 / 3 * labels.value, rel=0.11)  # by value, then one step of a tenth at most
+    assert mgd.value == pytest.approx(2 / 3 * labels.value, rel=0.21)  # by value, then one step of a fifth at most
     assert facts.warnings == ()
     low = explain(recipe_for(lesions, teacher, stages=[stage("features", FEATURES[0], {**shared, "share": 0.05})]))
     assert "labels has 95.0% of the gradient" in low.warnings[0]

@@ -159,6 +159,8 @@ def print_facts(console: Console, facts: Facts) -> None:
         "parameters: of the term's own layers, dropped after the stage",
         soft_wrap=True,
     )
+    if any(term.share is not None for stage in facts.stages for term in stage.terms):
+        console.print("a weight of share S: follows the gradients until the term has S of them", soft_wrap=True)
     _print_warnings(console, facts.warnings)
 
 

@@ -169,8 +169,9 @@ def _unbalanced(stage: StageFacts) -> list[str]:
     extreme = [name for name, share in shares.items() if share > 1 - NEGLIGIBLE]
     extreme = extreme or [name for name, share in shares.items() if 0 < share < NEGLIGIBLE]
     return [
-        f"{name} has {shares[name]:.1%} of the gradient, and other terms train the student "
-        f"{'hardly' if shares[name] > 0.5 else 'nearly alone'}; change a weight, or set share = 0.4 in place of it"
+        f"{name} has {shares[name]:.1%} of the gradient, "
+        + (f"more than {1 - NEGLIGIBLE:.0%}" if shares[name] > 0.5 else f"less than {NEGLIGIBLE:.0%}")
+        + "; change a weight, or set share = 0.4 in place of it"
         for name in extreme
     ]
 

@@ -14,7 +14,7 @@ EVERY = 10
 MEMORY = 0.9
 """What a running average keeps at a measurement (inferred): it looks back over some 100 steps."""
 
-STEEPEST = 1.1
+STEEPEST = 1.2
 """Factor by which a weight rises or falls at a measurement, at most (inferred)."""
 
 
@@ -28,7 +28,7 @@ class GradientShares(nn.Module):
 
     A generator that has learned nothing sends almost no gradient, so the first measurements would ask for weights a
     thousand times too large. A weight therefore starts where the term's *value* has its share of the values, and
-    approaches the formula by a factor of `STEEPEST` at each measurement: twofold in some 75 steps. All of this is
+    approaches the formula by a factor of `STEEPEST` at each measurement: twofold in some 40 steps. All of this is
     inferred; the authors of MGD advise equal values, and no publication a share.
 
     Parameters
