@@ -10,6 +10,7 @@ from safetensors import safe_open
 from dspkd.errors import RecipeError
 from dspkd.runs import train as run
 from dspkd.runs import validate
+from dspkd.training.loggers._base import metrics
 from tiny_runs import LABELS, Killed, Killer, recipe, trained, weights
 from tiny_runs import stage as stage_of
 
@@ -179,3 +180,31 @@ def test_an_average_killed_and_resumed_equals_an_uninterrupted_one(lesions, teac
     run.train(recipe, tmp_path / "run")
     for name, value in weights(averaged).items():
         assert torch.equal(value, weights(tmp_path / "run")[name]), name
+
+
+def keeping_shares(lesions, teacher):
+    """Return a recipe whose first stage has a share, measured in its first and eleventh step."""
+    shared = {"method": "hierarchical_fusion", "share": 0.4, "options": {"target": "stride8", "width": 8}}
+    one = stage("one", LABELS, shared, epochs=3, keep="last")
+    return recipe_of(lesions, one, stage("two", LABELS), teacher=str(teacher))
+
+
+def test_killed_with_a_share_and_resumed_equals_uninterrupted_and_each_epoch_is_logged(lesions, teacher, tmp_path):
+    recipe = keeping_shares(lesions, teacher)
+    run.train(recipe, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run.train(recipe, tmp_path / "run", Killer("one", 2))
+    run.train(recipe, tmp_path / "run")
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "run")[name]), name
+    logged = [
+        [json.loads(line).get("share") for line in (tmp_path / out / "metrics.jsonl").read_text().splitlines()]
+        for out in ("whole", "run")
+    ]
+    assert logged[0] == logged[1]
+    one, two = logged[0][:3], logged[0][3:]
+    assert two == [None, None]
+    assert all(0 < epoch["gradient"]["hierarchical_fusion"] < 1 for epoch in one)
+    assert len({epoch["weight"]["hierarchical_fusion"] for epoch in one}) > 1
+    header = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0]
+    assert "share/weight/hierarchical_fusion" in metrics(json.loads(header))

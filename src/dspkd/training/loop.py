@@ -152,6 +152,8 @@ def fit(
         record["clipped"] = clipped
         if arithmetic.ema:
             record["ema"] = average.decay
+        if distiller.shares:
+            record["share"] = {"weight": dict(distiller.shares.weights), "gradient": distiller.shares.measured()}
         record["seconds"] = round(time.perf_counter() - started, 3)
         computing = arithmetic.world.all_gather(time.process_time() - computed)
         record["cpu_seconds"] = round(sum(computing), 3)  # of all threads of all ranks; not of loader processes
