@@ -60,7 +60,7 @@ def test_weights_follow_the_formula_step_by_step(shares):
 
 
 def test_a_generator_that_has_learned_nothing_does_not_get_a_huge_weight_and_then_keeps_its_share():
-    """Measured on a new generator: 0.035 beside 36 of the labels, which would ask for a weight near 700."""
+    """Measured on a new generator: 0.035 beside 36 of the labels, which would give a weight near 700."""
     kept = GradientShares({"mgd": 0.4})
     theta = torch.zeros(3, requires_grad=True)
     for step in range(1500):

@@ -26,7 +26,7 @@ class GradientShares(nn.Module):
     with the :math:`s` given, k over the terms that have a share, n over those that have a weight (the labels), norms
     over the student's parameters, and bars for running averages over measurements.
 
-    A generator that has learned nothing sends almost no gradient, so the first measurements would ask for weights a
+    A generator that has learned nothing sends almost no gradient, so the first measurements would give weights a
     thousand times too large. A weight therefore starts where the term's *value* has its share of the values, and
     approaches the formula by a factor of `STEEPEST` at each measurement: twofold in some 40 steps. All of this is
     inferred; the authors of MGD advise equal values, and no publication a share.
