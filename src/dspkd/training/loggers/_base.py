@@ -13,8 +13,9 @@ class Sink(ABC):
 
     A record has the keys ``stage``, ``epoch`` (from 0 in each stage), ``lr``, ``train`` (losses by name), ``val``
     (metrics by name), ``best``, ``clipped`` (the share of steps whose gradient was clipped), ``seconds`` and
-    ``cpu_seconds``. With a moving average of weights also ``ema``, its decay at the last step; where terms keep a share
-    of the gradient, ``share``: their ``weight`` at the end of the epoch, and share of the ``gradient`` by running averages.
+    ``cpu_seconds``. With a moving average of weights also ``ema``, its decay at the last step. Where terms keep a share
+    of the gradient also ``share``: their ``weight`` at the end of the epoch, and their share of the ``gradient`` by
+    running averages.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
@@ -40,7 +41,7 @@ class Sink(ABC):
 
 
 def metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of a record: ``train/NAME``, ``val/NAME``, ``lr``, ``clipped``; ``ema`` and ``share`` if any."""
+    """Return the figures of a record: ``train/NAME``, ``val/NAME``, ``lr``, ``clipped``, and ``ema``, ``share`` if any."""
     return flat({key: record[key] for key in ("train", "val", "lr", "clipped", "ema", "share") if key in record}, "/")
 
 
