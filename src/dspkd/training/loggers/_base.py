@@ -41,7 +41,7 @@ class Sink(ABC):
 
 
 def metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of a record: ``train/NAME``, ``val/NAME``, ``lr``, ``clipped``, and ``ema``, ``share`` if any."""
+    """Return the figures of a record: ``train/NAME``, ``val/NAME``, ``lr``, ``clipped``, ``ema`` and ``share``."""
     return flat({key: record[key] for key in ("train", "val", "lr", "clipped", "ema", "share") if key in record}, "/")
 
 
