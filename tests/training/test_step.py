@@ -5,6 +5,7 @@ Tensors of the device "meta" have no values. Operations that need one raise an e
 """
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def frozen():
 def a_step(teacher, name):
     """Take a step with this method alone, as in `loop._train_epoch` between two checks of the losses."""
     student = zoo.make("tiny", classes=4)
-    term = find(name)(student.spec, teacher.spec)
+    term = find(name)(replace(student.spec, class_counts=(4, 9, 2, 7)), teacher.spec)
     trainable_copy = teacher.trainable_copy() if term.trains_teacher else None
     distiller = Distiller(student, teacher, [(name, 0.5, term)], trainable_copy=trainable_copy).to(META).train()
     losses = distiller(batch().to(META), 0.5)
