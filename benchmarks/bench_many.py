@@ -21,7 +21,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from dspkd.data.decode import judged
+from dspkd.data.decode import evaluation_crop
 
 
 def peak():
@@ -35,7 +35,7 @@ class Loader:
 
     def __init__(self, folder, size):
         self._folder = folder
-        self._decode = partial(judged, size=size, short_side=round(size * 8 / 7))
+        self._decode = partial(evaluation_crop, size=size, short_side=round(size * 8 / 7))
 
     def __call__(self, path):
         image = self._decode(path)

@@ -26,7 +26,9 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 CLASSES = 8
 GRIDS = {"stride4": 56, "stride8": 28, "stride16": 14, "stride32": 7, "last": 7}
-SHUFFLENET_V2 = NetworkSpec(CLASSES, 1024, dict(zip(GRIDS, (24, 116, 232, 464, 1024), strict=True)))
+SHUFFLENET_V2 = NetworkSpec(
+    CLASSES, 1024, dict(zip(GRIDS, (24, 116, 232, 464, 1024), strict=True)), class_counts=(100,) * CLASSES
+)
 RES2NET101 = NetworkSpec(CLASSES, 2048, dict(zip(GRIDS, (256, 512, 1024, 2048, 2048), strict=True)))
 
 WIDTHS = [pytest.param("mgd", {"hidden": width}, id=f"mgd-hidden-{width}") for width in (512, 256, 128)]

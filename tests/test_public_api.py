@@ -61,7 +61,7 @@ def test_public_functions_are_typed_and_documented():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A working folder with images in ``my_images``, 8 classes as in ISIC 2019."""
-    synthesize(tmp_path / "my_images", images=200, size=64, seed=0, temper=0.5)
+    synthesize(tmp_path / "my_images", images=120, size=48, seed=0, temper=0.5)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -78,7 +78,7 @@ def run_cells(cells, names):
     return shown
 
 
-def test_the_snippets_of_the_page_run(folder):
+def test_the_snippets_of_the_page_run(folder, no_pages):
     cells = re.findall(r"```python\n(.*?)```", (DOCS / "api.md").read_text(encoding="utf-8"), re.DOTALL)
     names = {"image": next((folder / "my_images").rglob("*.jpg"))}
     run_cells(cells, names)
@@ -87,10 +87,13 @@ def test_the_snippets_of_the_page_run(folder):
     assert isinstance(dspkd.load("runs/plain"), Run)
     assert len(names["plain"].history) == 2
     assert names["comparison"].failed == 0
+    table = names["comparison"]._repr_html_()
+    assert all(f"<td>{name}</td>" in table for name in ("plain", "kd", "label_smoothing"))
+    assert "inconclusive against plain" in table or "than plain" in table
     assert sum(names["prediction"].probabilities.values()) == pytest.approx(1)
 
 
-def test_the_tutorial_runs(folder):
+def test_the_tutorial_runs(folder, no_pages):
     notebook = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     names = {}

@@ -183,6 +183,8 @@ class NetworkSpec:
     class_draws
         Images of each class in an epoch. They differ from `class_counts` where classes are sampled more evenly than
         they occur; empty means that each image occurs once in an epoch.
+    class_prior
+        Of a teacher: the class shares that its logits reflect, from its own training; empty where they are unknown.
     """
 
     classes: int
@@ -190,3 +192,4 @@ class NetworkSpec:
     channels: Mapping[str, int]
     class_counts: tuple[int, ...] = ()
     class_draws: tuple[int, ...] = ()
+    class_prior: tuple[float, ...] = ()

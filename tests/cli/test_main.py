@@ -126,7 +126,9 @@ def test_several_settings_are_applied_in_order():
 
 def test_methods_and_models_are_listed_by_their_names_in_recipes():
     out, _ = call("methods")
-    assert re.search(r"^kd: .+\n    temperature = 4\.0 .*\n    Source: Hinton", out, flags=re.MULTILINE)
+    assert re.search(
+        r"^kd: .+\n    temperature = 4\.0 .*\n    prior = 0\.0 .*\n    Source: Hinton", out, flags=re.MULTILINE
+    )
     out, _ = call("models")
     assert re.search(r"│ shufflenet_v2_x1_0 +│ torchvision +│ +1,261,804 │", out)
     assert "…" not in out

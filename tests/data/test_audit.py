@@ -140,7 +140,7 @@ def test_twins_of_isic_2019_are_named_with_their_originals(tmp_path):
     finding = kinds(audit(twins))["downsampled_twins"]
     assert finding.severity == "warning"
     assert finding.cases == (("A", "A_downsampled"),)
-    assert finding.says.startswith("2 images named *_downsampled; the original of 1 ")
+    assert finding.message.startswith("2 images named *_downsampled; the original of 1 ")
 
 
 def test_a_sound_data_set_is_valid(lesions):

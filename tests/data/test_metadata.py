@@ -18,7 +18,7 @@ def table(groups=None, **columns):
 
 
 def test_values_have_one_spelling_and_missing_ones_are_unknown():
-    attributes = metadata.told(
+    attributes = metadata.attributes_of(
         table(age=["7", "85", "NaN", "60-69"], fitspatrick=["3.0", "VI", "", "2"], sex=["unknown"] * 4)
     )
     assert attributes["age"].values == ("0 to 19", "80 and over", UNKNOWN, "60-69")
@@ -29,10 +29,10 @@ def test_values_have_one_spelling_and_missing_ones_are_unknown():
 
 
 def test_the_source_is_taken_from_lesion_ids_without_a_column():
-    attributes = metadata.told(table(groups=["BCN_01", "HAM_02", "MSK4_03", "image:I3"]))
+    attributes = metadata.attributes_of(table(groups=["BCN_01", "HAM_02", "MSK4_03", "image:I3"]))
     assert attributes["source"].values == ("BCN", "HAM", "MSK4", UNKNOWN)
-    assert "source" not in metadata.told(table(groups=["L1", "L2"]))
-    named = metadata.told(table(groups=["BCN_01", "BCN_02"], dataset=["a", "b"]))
+    assert "source" not in metadata.attributes_of(table(groups=["L1", "L2"]))
+    named = metadata.attributes_of(table(groups=["BCN_01", "BCN_02"], dataset=["a", "b"]))
     assert (named["source"].column, named["source"].values) == ("dataset", ("a", "b"))
 
 

@@ -1,7 +1,6 @@
 """One image in every form gives one prediction; unreadable files are refused by name; no torch is needed."""
 
 import io
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -283,39 +282,3 @@ def test_a_model_that_does_not_match_the_specification_is_refused(bundle, tmp_pa
     with pytest.raises(BundleError, match=message) as refused:
         Predictor(tmp_path / "bad.dspkd", "fp32")
     assert str(refused.value).startswith(f"{tmp_path / 'bad.dspkd'}: model.fp32.onnx: ")
-
-
-TRAINING = (
-    "torch", "torchvision", "timm", "scipy", "sklearn", "onnx", "matplotlib", "huggingface_hub", "safetensors",
-    "jinja2", "tomli_w",
-)  # fmt: skip
-BLOCKED = """
-import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition('.')[0] in {blocked!r}:
-            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
-sys.meta_path.insert(0, Block())
-from dspkd.cli import app
-app({arguments!r})
-"""
-
-
-@pytest.mark.parametrize("command", ["verify", "predict", "--out", "--isic-csv"])
-def test_reading_a_bundle_needs_no_package_of_training(bundle, photographs, tmp_path, command):
-    arguments = {
-        "verify": ["verify", str(bundle)],
-        "predict": ["predict", str(bundle), str(photographs[0]), "--json"],
-        "--out": ["predict", str(bundle), str(photographs[0]), "--out", str(tmp_path / "a.csv"), "--workers", "0"],
-        "--isic-csv": ["predict", str(bundle), str(photographs[0]), "--isic-csv", str(tmp_path / "a.csv")],
-    }[command]
-    program = BLOCKED.format(blocked=TRAINING, arguments=arguments)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_blocked_packages_are_what_training_needs():
-    program = BLOCKED.format(blocked=TRAINING, arguments=["models"])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "pip install 'dspkd[train]'" in done.stderr

@@ -67,6 +67,21 @@ def test_a_gap_is_to_the_largest_subgroup_and_a_real_one_is_significant():
     assert none.p > 0.05
 
 
+def test_the_reference_has_the_most_lesions_not_the_most_images():
+    """Of 200 lesions 120 are of women, with one image each, 80 of men, with three."""
+    lesion = np.concatenate([np.arange(120), np.repeat(np.arange(120, 200), 3)])
+    labels, ids = lesion % 2, tuple(f"i{n}" for n in range(360))
+    predictions = Predictions(("A", "B"), ids, tuple(map(str, lesion)), labels, np.eye(2, dtype=np.float32)[labels])
+    sex = tuple("female" if number < 120 else "male" for number in lesion)
+    (section,) = subgroups([predictions], {"sex": sex}, resamples=100)
+    assert [(group.name, group.images, group.lesions) for group in section.groups] == [
+        ("male", 240, 80),
+        ("female", 120, 120),
+    ]
+    assert section.reference == "female"
+    assert section.groups[1].gaps == {}
+
+
 def test_the_interval_of_a_gap_is_over_lesions():
     """Every lesion twice the same: as many lesions, so the interval must not shrink by the root of two."""
     predictions, attributes = study(lesions=300)

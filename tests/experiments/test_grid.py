@@ -218,3 +218,17 @@ def test_invalid_seeds_are_refused(tmp_path, seeds, message):
 def test_an_unknown_grid_is_refused_with_the_nearest_name():
     with pytest.raises(RecipeError, match=r"no grid 'grids/demmo'.*did you mean 'grids/demo'"):
         catalog.find_grid("grids/demmo")
+
+
+def test_the_grid_from_scratch_trains_students_alone_from_random_weights_for_equal_epochs():
+    (comparison,) = grid.comparisons(grid.load(catalog.find_grid("grids/dermoscopy150_64_scratch")), OUT)
+    recipes = {name: runs[0].recipe for name, runs in comparison.runs.items()}
+    assert {recipe.model.weights for recipe in recipes.values()} == {"none"}
+    assert comparison.teachers[0].recipe.model.weights != "none"
+    assert {recipe.epochs for recipe in recipes.values()} == {30}
+    shares = {name: [term.share for term in recipe.stages[0].terms if term.share] for name, recipe in recipes.items()}
+    assert {name for name, given in shares.items() if given == [0.4]} == {
+        "mgd", "dsp_kd", "dsp_kd_no_mask", "dsp_kd_joint"
+    }  # fmt: skip
+    for recipe in recipes.values():
+        validate.check(recipe)

@@ -74,6 +74,7 @@ def test_a_weight_is_suggested_if_gradients_differ_by_an_order_of_magnitude():
     assert setting.line == "stages.0.terms.1.weight=0.023"
     assert "mgd has 0.3% of the gradient" in setting.reason
     assert suggestions.weights(student, facts(0.8, 0.2)) == []
+    assert suggestions.weights(recipe({"method": "mgd", "share": 0.4}), facts(0.997, 0.003)) == []
     (setting,) = suggestions.weights(student, facts(0.05, 0.95))
     assert float(setting.line.partition("=")[2]) == pytest.approx(7e-5 / 19, rel=0.05)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def mixed(x_BCHW, conv):
     return out if conv.bias is None else out + conv.bias.detach().numpy()[:, None, None]
 
 
-def pooled(x_BCHW, size=2):
+def pooled(x_BCHW, size):
     B, C, H, W = x_BCHW.shape
     return x_BCHW.reshape(B, C, size, H // size, size, W // size).mean((3, 5))
 
@@ -56,13 +58,14 @@ def fused_by_hand(term, fuse, levels):
 def by_hand(term, student, teacher, *, fuse, order, masks):
     maps = {tap: x.numpy() for tap, x in student.maps.items()}
     mask, *level_masks = [m.numpy() for m in masks]
-    levels = [pooled(normalised(mixed(maps[tap], lateral[0]))) for tap, lateral in term.laterals.items()]
-    aligned = mixed(maps["last"], term.align)
+    size = teacher.maps[term.target].shape[-1]
+    levels = [pooled(normalised(mixed(maps[tap], lateral[0])), size) for tap, lateral in term.laterals.items()]
+    aligned = mixed(maps[term.target], term.align)
     if order != "fuse_then_mask":
         levels = [level * level_mask for level, level_mask in zip(levels, level_masks, strict=True)]
     added = term.gate.item() * fused_by_hand(term, fuse, levels)
     fused = aligned * mask + added if order == "mask_then_fuse" else (aligned + added) * mask
-    error = term.generation(torch.from_numpy(fused)).detach().numpy() - teacher.maps["last"].numpy()
+    error = term.generation(torch.from_numpy(fused)).detach().numpy() - teacher.maps[term.target].numpy()
     return (error**2).sum() / len(error)
 
 
@@ -82,18 +85,52 @@ def test_it_is_the_formula(levels, fuse, order, kind, nets):
     assert loss.item() == pytest.approx(by_hand(term, student, teacher, fuse=fuse, order=order, masks=masks), rel=1e-9)
 
 
+@pytest.mark.parametrize(("target", "channels", "size"), [("stride16", 8, 4), ("stride8", 6, 8)])
 @pytest.mark.parametrize("fuse", FUSIONS)
 @pytest.mark.parametrize("order", ORDERS)
+def test_with_a_shallower_target_it_is_the_same_formula(target, channels, size, fuse, order, nets):
+    term = built(nets, target=target, mask_ratio=0.4, gate=0.7, fuse=fuse, mask_order=order).double()
+    student, teacher = nets.pair(dtype=torch.float64)
+    torch.manual_seed(5)
+    shapes = [channels] + [6] * len(term.laterals)
+    masks = [draw_mask(torch.empty(5, c, size, size).double(), "channel", 0.4, nets.batch()) for c in shapes]
+    torch.manual_seed(5)
+    loss = term(student, teacher, nets.batch())
+    assert loss.item() == pytest.approx(by_hand(term, student, teacher, fuse=fuse, order=order, masks=masks), rel=1e-9)
+
+
+@pytest.mark.parametrize(("target", "shallower"), [("stride16", ["stride4", "stride8"]), ("stride8", ["stride4"])])
+def test_a_shallower_target_is_fused_with_all_maps_before_it_and_no_other_is_read(target, shallower, nets):
+    for levels in ("last3", "all"):
+        term = built(nets, target=target, levels=levels, gate=0.5)
+        assert list(term.laterals) == shallower
+        student, teacher = nets.pair()
+        nets.leaves(student)
+        term(student, replace(teacher, maps={target: teacher.maps[target]}), nets.batch()).backward()
+        assert [tap for tap, x in student.maps.items() if x.grad is not None and x.grad.any()] == [*shallower, target]
+    assert term.generation[0].in_channels == nets.teacher.channels[target]
+
+
+def test_a_target_that_is_not_offered_is_refused(nets):
+    with pytest.raises(RecipeError, match=r"hierarchical_fusion.target = 'stride16': the teacher offers last, not str"):
+        HierarchicalFusion(nets.student, NetworkSpec(8, 7, {"last": 3}), target="stride16")
+    with pytest.raises(RecipeError, match=r"hierarchical_fusion.target: .*'stride8', got 'stride4'"):
+        HierarchicalFusion(nets.student, nets.teacher, target="stride4")
+
+
+@pytest.mark.parametrize("fuse", FUSIONS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("target", ["last", "stride16"])
 @pytest.mark.parametrize("shared_options", [{}, {"mask": "spatial", "mask_ratio": 0.6}, {"hidden": 4}, SEPARABLE])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_with_its_gate_at_zero_it_is_mgd_bit_for_bit(fuse, order, shared_options, dtype, nets):
-    fusion = built(nets, fuse=fuse, mask_order=order, **shared_options)
+def test_with_its_gate_at_zero_it_is_mgd_bit_for_bit(fuse, order, target, shared_options, dtype, nets):
+    fusion = built(nets, fuse=fuse, mask_order=order, target=target, **shared_options)
     torch.manual_seed(0)
-    plain = MGD(nets.student, nets.teacher, **shared_options)
+    plain = MGD(nets.student, nets.teacher, target=target, **shared_options)
     results = []
     for term in (fusion, plain):
         student, teacher = nets.pair()
-        leaf = student.maps["last"].requires_grad_()
+        leaf = student.maps[target].requires_grad_()
         torch.manual_seed(11)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
             loss = term(student, teacher, nets.batch())
@@ -189,5 +226,5 @@ def test_a_level_that_is_not_offered_is_refused(nets):
     HierarchicalFusion(student, nets.teacher)
     with pytest.raises(RecipeError, match=r"levels = 'all': the student offers stride8, .*, last, not stride4"):
         HierarchicalFusion(student, nets.teacher, levels="all")
-    with pytest.raises(RecipeError, match=r"hierarchical_fusion.levels: the teacher offers stride8, not last"):
+    with pytest.raises(RecipeError, match=r"hierarchical_fusion.target = 'last': the teacher offers stride8, not last"):
         HierarchicalFusion(student, NetworkSpec(8, 7, {"stride8": 3}))

@@ -124,24 +124,24 @@ def test_a_students_map_on_another_grid_is_interpolated(nets):
     torch.testing.assert_close(term(large, teacher, nets.batch()), term(small, teacher, nets.batch()))
 
 
-def test_any_tap_works(nets):
+def test_any_map_can_be_the_target(nets):
     student, teacher = nets.pair()
-    loss = MGD(nets.student, nets.teacher, tap="stride8")(student, teacher, nets.batch())
+    loss = MGD(nets.student, nets.teacher, target="stride8")(student, teacher, nets.batch())
     loss.backward()
     assert loss.item() > 0
 
 
 @pytest.mark.parametrize(
-    ("student", "teacher", "tap", "message"),
+    ("student", "teacher", "target", "message"),
     [
         (
             {"last": 4},
             {"last": 4, "stride8": 2},
             "stride8",
-            "mgd.tap = 'stride8': the student offers last, not stride8",
+            "mgd.target = 'stride8': the student offers last, not stride8",
         ),
-        ({"stride8": 4}, {"last": 4}, "stride8", "mgd.tap = 'stride8': the teacher offers last, not stride8"),
-        ({}, {}, "last", "mgd.tap = 'last': the teacher offers no maps, not last"),
+        ({"stride8": 4}, {"last": 4}, "stride8", "mgd.target = 'stride8': the teacher offers last, not stride8"),
+        ({}, {}, "last", "mgd.target = 'last': the teacher offers no maps, not last"),
         (
             {"stride16": 4, "stride32": 4},
             {"stride64": 4},
@@ -150,9 +150,9 @@ def test_any_tap_works(nets):
         ),
     ],
 )
-def test_a_map_that_is_not_offered_is_refused(student, teacher, tap, message):
+def test_a_map_that_is_not_offered_is_refused(student, teacher, target, message):
     with pytest.raises(RecipeError, match=message):
-        MGD(NetworkSpec(8, 4, student), NetworkSpec(8, 4, teacher), tap=tap)
+        MGD(NetworkSpec(8, 4, student), NetworkSpec(8, 4, teacher), target=target)
 
 
 def test_it_agrees_with_the_authors_program(golden, monkeypatch):

@@ -22,7 +22,7 @@ def by_hand(s, t, labels, weight, temperature):
     rare_classes = [k for k in range(K) if often[k] <= np.median(often)]
     total = -weight * np.log(softmax(s.strong_aug.logits.numpy())[np.arange(B), labels]).mean()
     views = [(s, t, unsure_images, rare_classes), (s.strong_aug, t.strong_aug, range(B), range(K))]
-    for T in {temperature, 2, 3, 5, 6}:
+    for T in [temperature, 2, 3, 5, 6]:
         for student, teacher, images, classes in views:
             p, q = (softmax(x.logits.numpy() / T) for x in (student, teacher))
             for b in images:

@@ -1,6 +1,9 @@
+import numpy as np
 import pytest
 
-from dspkd.errors import RunError
+from dspkd import data
+from dspkd.data.split import Split
+from dspkd.errors import DataError, RunError
 from dspkd.runs.context import prepare
 from dspkd.runs.files import RunFiles
 from dspkd.training.progress import NullProgress
@@ -22,3 +25,14 @@ def test_the_class_map_is_copied_into_the_run_folder_and_must_not_change(lesions
     class_map.write_text('[classes]\nmelanoma = ["MEL"]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\n')
     with pytest.raises(RunError, match=r"classes\.toml: .*class map has changed.*another folder"):
         prepare(binary, RunFiles(out), NullProgress())
+
+
+def test_a_split_without_test_images_stops_the_run_before_it_trains(lesions, tmp_path):
+    dataset = data.load(lesions)
+    parts = np.where(dataset.split.parts == "test", "val", dataset.split.parts)
+    Split(parts).save(tmp_path / "split.csv", dataset.table)
+    without = recipe(lesions, split={"file": str(tmp_path / "split.csv")}, machine={"cache": "none"})
+    (out := tmp_path / "run").mkdir()
+    with pytest.raises(DataError, match=r"the split leaves test empty: .*name a split\.file"):
+        prepare(without, RunFiles(out), NullProgress())
+    assert not (out / "split.csv").exists()

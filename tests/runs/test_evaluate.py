@@ -89,6 +89,9 @@ def test_the_test_set_is_the_default_and_images_trained_on_are_counted(finished,
     assert evaluation.trained_on == 0
     on_train = evaluate.evaluate(finished, part="train")
     assert on_train.trained_on == len(on_train.predictions) == sum(row["part"] == "train" for row in rows)
+    assert f"balanced accuracy {evaluation.summary.balanced_accuracy:.3f}" in evaluation._repr_html_()
+    assert "too optimistic" in on_train._repr_html_()
+    assert "too optimistic" not in evaluation._repr_html_()
 
 
 def test_classes_in_another_order_or_missing_are_matched_by_name(lesions, finished, rows, tmp_path):

@@ -4,12 +4,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from dspkd.cli.tables import print_facts, print_plan
 from dspkd.data import loader
 from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.experiments.teacher_check.examine import examine
 from dspkd.recipes import schema
 from dspkd.runs import build
-from dspkd.runs.explain import explain
+from dspkd.runs.explain import StageFacts, TermFacts, _unbalanced, explain
+from dspkd.runs.plan import plan
 from dspkd.runs.run_folder import Run
+from dspkd.runtime.console import terminal
 from tiny_runs import recipe, stage, trained
 
 FEATURES = [
@@ -150,3 +154,68 @@ def test_a_term_that_does_not_train_the_student_has_no_gradient_share(lesions, t
     first, second = explain(recipe_for(lesions, teacher, stages=both)).stages
     assert [term.gradient_share for term in first.terms] == [0, 1]
     assert [term.gradient_share for term in second.terms] == [1]
+
+
+def test_a_coarse_target_is_warned_of_with_the_nearest_finer_map(lesions, teacher):
+    """At 32 pixels the last map and stride 32 have 1 position, stride 16 has 2 x 2, stride 8 has 4 x 4."""
+    features = stage("features", *FEATURES)
+    first, second = explain(recipe_for(lesions, teacher, stages=[features])).warnings[:2]
+    for name, warning in (("hierarchical_fusion", first), ("mgd", second)):
+        assert f"stage features: the map that {name} rebuilds has 1 x 1 positions, fewer than 4 x 4" in warning
+        assert warning.endswith('options.target = "stride8"')
+    finer = [FEATURES[0], *({**term, "options": {"target": "stride8"}} for term in FEATURES[1:])]
+    facts = explain(recipe_for(lesions, teacher, stages=[stage("features", *finer)]))
+    assert not [warning for warning in facts.warnings if "positions" in warning]
+    larger = {"size": 128, "randaugment": {"num_ops": 0}}
+    assert not [
+        w for w in explain(recipe_for(lesions, teacher, stages=[features], images=larger)).warnings if "pos" in w
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "named"),
+    [
+        ({"labels": 0.95, "kd": 0.05}, ["labels"]),
+        ({"labels": 0.09, "kd": 0.91}, ["kd"]),
+        ({"labels": 0.89, "kd": 0.11}, []),
+        ({"labels": 0.5, "kd": 0.45, "mgd": 0.05}, ["mgd"]),
+        ({"labels": 1.0}, []),
+        ({"labels": 0.5, "kd": 0.5, "head": 0.0}, []),
+        ({"labels": 0.5, "kd": 0.4, "mgd": (0.1, 0.05)}, ["mgd"]),
+        ({"labels": 0.1, "kd": 0.8, "mgd": (0.1, 0.4)}, ["labels"]),
+    ],
+)
+def test_a_term_with_nearly_all_or_nearly_none_of_the_gradient_is_warned_of(shares, named):
+    def of(share):
+        measured, kept = share if isinstance(share, tuple) else (share, None)
+        return measured, 0, kept
+
+    terms = tuple(TermFacts(name, 1.0, 1.0, *of(share)) for name, share in shares.items())
+    warnings = _unbalanced(StageFacts("s", 1, 1, terms))
+    assert [warning.split()[0] for warning in warnings] == named
+    assert all("share = 0.4" in warning for warning in warnings)
+
+
+def test_a_term_with_a_share_is_warned_of_by_that_and_has_the_weight_of_the_first_step(lesions, teacher):
+    shared = {"method": "mgd", "share": 0.4, "options": {"target": "stride8"}}
+    facts = explain(recipe_for(lesions, teacher, stages=[stage("features", FEATURES[0], shared)]))
+    labels, mgd = facts.stages[0].terms
+    assert (mgd.share, labels.share) == (0.4, None)
+    assert mgd.value == pytest.approx(2 / 3 * labels.value, rel=0.21)  # by value, then one step of a fifth at most
+    assert facts.warnings == ()
+    low = explain(recipe_for(lesions, teacher, stages=[stage("features", FEATURES[0], {**shared, "share": 0.05})]))
+    assert "labels has 95.0% of the gradient" in low.warnings[0]
+
+
+def test_warnings_are_printed_by_explain_and_plan_and_are_notes_of_the_doctor(lesions, teacher, capsys):
+    coarse = recipe_for(lesions, teacher, stages=[stage("features", *FEATURES)])
+    print_facts(terminal(), explain(coarse))
+    assert "warning: stage features: the map that mgd rebuilds" in " ".join(capsys.readouterr().out.split())
+    print_plan(terminal(), plan(coarse, steps=1))
+    assert "warning: stage features: the map that mgd rebuilds" in " ".join(capsys.readouterr().out.split())
+    notes = [finding for finding in examine(coarse).findings if finding.about == "what the terms can do"]
+    assert [note.severity for note in notes] == ["note"] * len(notes)
+    assert "the map that mgd rebuilds" in notes[1].message
+    shared = {"method": "mgd", "share": 0.4}
+    print_facts(terminal(), explain(recipe_for(lesions, teacher, stages=[stage("features", FEATURES[0], shared)])))
+    assert "share 0.4" in capsys.readouterr().out

@@ -1,11 +1,16 @@
 """Settings of a stage besides its terms: ramps, carried layers, the epoch that is kept, a trainable teacher."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
+from safetensors import safe_open
 
 from dspkd.errors import RecipeError
 from dspkd.runs import train as run
 from dspkd.runs import validate
+from dspkd.training.loggers._base import metrics
 from tiny_runs import LABELS, Killed, Killer, recipe, trained, weights
 from tiny_runs import stage as stage_of
 
@@ -130,3 +135,76 @@ def test_killed_with_ramp_carried_layers_and_trainable_teacher_and_resumed_equal
     assert {name.split(".")[0] for name in states[0]} == {"student", "terms", "trainable_copy"}
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
+
+
+@pytest.fixture(scope="module")
+def averaged(lesions, teacher, tmp_path_factory):
+    """A run like `whole`, its student averaged."""
+    out = tmp_path_factory.mktemp("runs") / "averaged"
+    run.train(with_average(mutual(lesions, teacher)), out)
+    return out
+
+
+def with_average(recipe):
+    return replace(recipe, train=replace(recipe.train, ema=0.9))
+
+
+def test_the_average_of_a_stage_is_what_the_next_one_starts_from_and_what_is_saved(
+    lesions, teacher, averaged, whole, tmp_path, monkeypatch
+):
+    states = record_states(monkeypatch)
+    run.train(with_average(mutual(lesions, teacher)), tmp_path / "run")
+    (_, left), (started, kept) = states
+    for name, value in part(left, "student.").items():
+        assert torch.equal(started[name], value), name
+    saved = weights(tmp_path / "run")
+    for name, value in part(kept, "student.").items():
+        assert torch.equal(saved[name.removeprefix("student.network.")], value), name
+    assert any(not torch.equal(value, saved[name]) for name, value in weights(whole).items())
+    with safe_open(averaged / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"network": "tiny", "ema": "0.9"}
+    lines = [json.loads(line) for line in (averaged / "metrics.jsonl").read_text().splitlines()]
+    steps = len(lines) // 2  # epochs of each stage
+    last = [line["ema"] for line in lines]
+    assert last[:steps] == last[steps:]  # the second stage counts its steps from 0
+    first = torch.load(averaged / "stages/0-one/last.pt", weights_only=True)
+    second = torch.load(averaged / "stages/1-two/last.pt", weights_only=True)
+    assert first["progress"]["average"].keys() == second["progress"]["average"].keys()
+
+
+@pytest.mark.parametrize("at", [("one", 1), ("two", 1)])
+def test_an_average_killed_and_resumed_equals_an_uninterrupted_one(lesions, teacher, averaged, tmp_path, at):
+    recipe = with_average(mutual(lesions, teacher))
+    with pytest.raises(Killed):
+        run.train(recipe, tmp_path / "run", Killer(*at))
+    run.train(recipe, tmp_path / "run")
+    for name, value in weights(averaged).items():
+        assert torch.equal(value, weights(tmp_path / "run")[name]), name
+
+
+def keeping_shares(lesions, teacher):
+    """Return a recipe whose first stage has a share, measured in its first and eleventh step."""
+    shared = {"method": "hierarchical_fusion", "share": 0.4, "options": {"target": "stride8", "width": 8}}
+    one = stage("one", LABELS, shared, epochs=3, keep="last")
+    return recipe_of(lesions, one, stage("two", LABELS), teacher=str(teacher))
+
+
+def test_killed_with_a_share_and_resumed_equals_uninterrupted_and_each_epoch_is_logged(lesions, teacher, tmp_path):
+    recipe = keeping_shares(lesions, teacher)
+    run.train(recipe, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run.train(recipe, tmp_path / "run", Killer("one", 2))
+    run.train(recipe, tmp_path / "run")
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "run")[name]), name
+    logged = [
+        [json.loads(line).get("share") for line in (tmp_path / out / "metrics.jsonl").read_text().splitlines()]
+        for out in ("whole", "run")
+    ]
+    assert logged[0] == logged[1]
+    one, two = logged[0][:3], logged[0][3:]
+    assert two == [None, None]
+    assert all(0 < epoch["gradient"]["hierarchical_fusion"] < 1 for epoch in one)
+    assert len({epoch["weight"]["hierarchical_fusion"] for epoch in one}) > 1
+    header = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0]
+    assert "share/weight/hierarchical_fusion" in metrics(json.loads(header))

@@ -187,6 +187,7 @@ def test_other_weights_and_other_transforms_are_not_read_from_the_cache(
             {"images": {"size": 32, "randaugment": {"num_ops": 2}, "views": 2}},
             {"images": {"size": 40, "randaugment": {"num_ops": 1}, "views": 2}},
             {"images": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "erasing": 0.5}},
+            {"train": {"batch_size": 16, "balance": 0.5, "precision": "bfloat16"}},
         ]
     ):
         computed.clear()
@@ -198,6 +199,22 @@ def test_other_weights_and_other_transforms_are_not_read_from_the_cache(
         build.augmentation(schema.ImagesConfig(artefacts=removed)).about for removed in ((), ("colour_constancy",))
     ]
     assert about[0] != about[1]
+
+
+def keys_of(cache):
+    return {path.name for path in cache.glob("teacher-*")}
+
+
+@pytest.mark.parametrize("package", ["dspkd", "torch", "torchvision", "timm"])
+def test_outputs_of_another_version_are_not_read(lesions, teacher, tmp_path, machine, monkeypatch, package):
+    recipe = recipe_for(lesions, teacher=str(teacher), machine=machine, stages=[{**LOGITS, "epochs": 1}])
+    run.train(recipe, tmp_path / "first")
+    before = keys_of(tmp_path / "cache")
+    real = run.teacher_cache.version
+    monkeypatch.setattr(run.teacher_cache, "version", lambda name: "0.0" if name == package else real(name))
+    run.train(recipe, tmp_path / "second")
+    assert len(before) == 1
+    assert len(keys_of(tmp_path / "cache")) == 2
 
 
 def test_a_cache_needs_a_folder(lesions, teacher, tmp_path):

@@ -31,7 +31,7 @@ RELATIONS = stage("relations", {"method": "rkd"}, {"method": "crkd"}, **SGD)
 def recipe_for(lesions, cache, **settings):
     three_stages = {
         "images": IMAGES,
-        "train": {"batch_size": 42, "balance": 0.5, "mixup": 0.2, "cutmix": 1.0},
+        "train": {"batch_size": 42, "balance": 0.5, "mixup": 0.2, "cutmix": 1.0, "ema": 0.9},
         "machine": {"threads": 1, "cache": str(cache)},
         "stages": [FEATURES, LOGITS, RELATIONS],
     }

@@ -83,13 +83,14 @@ def teacher(lesions, cache, tmp_path_factory):
 
 @pytest.mark.parametrize("views", ["fresh", 2])
 def test_a_compiled_run_has_the_results_of_an_uncompiled_one(views, lesions, cache, teacher, tmp_path, captured):
-    """Maps, rotated images, a live and a cached teacher, a last batch of validation that is not full."""
+    """Maps, rotated images, a live and a cached teacher, an average of weights, a last batch that is not full."""
     stages = [
         {"name": "features", "epochs": 1, **SGD, "terms": [LABELS, MGD]},
         {"name": "logits", "epochs": 2, **SGD, "terms": [LABELS, {"method": "eml"}, {"method": "kd"}]},
     ]
     images = {"size": 32, "randaugment": {"num_ops": 0}, "views": views}
-    plain = settings(lesions, cache, teacher=teacher, stages=stages, images=images)
+    train = {"batch_size": 64, "ema": 0.9}
+    plain = settings(lesions, cache, teacher=teacher, stages=stages, images=images, train=train)
     quick = replace(plain, machine=replace(plain.machine, compile=True))
     assert quick.digest == plain.digest
     run.train(plain, tmp_path / "plain")

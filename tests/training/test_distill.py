@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from dspkd.errors import DataError, RecipeError
+from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.models import zoo
 from dspkd.training.distill import distill
 from dspkd.training.progress import NullProgress
@@ -147,6 +147,7 @@ def test_batches_of_another_kind_are_refused(loader, message):
         ({"terms": ["kd"], "teacher": None}, r"^terms: 'kd' learns from a teacher"),
         ({"epochs": 0}, r"^epochs: "),
         ({"lr": 0}, r"^lr: "),
+        ({"ema": 1.0}, r"^ema: .*0.998.*got 1.0"),
         ({"optimizer": "adam"}, r"^optimizer: "),
     ],
 )
@@ -155,3 +156,45 @@ def test_settings_that_cannot_be_are_refused_by_name(settings, message):
     teacher = call.pop("teacher")
     with pytest.raises(RecipeError, match=message):
         distill(network(0), teacher, data(), **call)
+
+
+def test_another_seed_gives_other_initial_layers_of_terms():
+    students = []
+    for seed in (0, 1):
+        distill(student := network(0), network(1, width=16), data(), terms=["labels", "fitnets"], epochs=1, seed=seed)
+        students.append(weights(student))
+    assert any(not torch.equal(value, students[1][name]) for name, value in students[0].items())
+
+
+class Constant(nn.Module):
+    """Predicts class 0 of every image, whatever it learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images):
+        return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(images), K) + self.value
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur():
+    labels = torch.tensor([0] * 9 + [1])
+    validation = DataLoader(TensorDataset(torch.rand(10, 3, 32, 32), labels), batch_size=4)
+    (record,) = distill(Constant(), None, data(), terms=["labels"], epochs=1, validation=validation).history
+    assert record["val"] == pytest.approx({"balanced_accuracy": 0.5, "accuracy": 0.9})
+
+
+def test_the_average_of_weights_is_validated_and_returned_and_continues(tmp_path):
+    call = {"terms": ["labels"], "epochs": 3, "lr": 1e-2, "validation": data(seed=1)}
+    plain = distill(network(0), None, data(), **call)
+    averaged = distill(network(0), None, data(), **call, ema=0.9)
+    assert averaged.history[-1]["train"] == plain.history[-1]["train"]
+    assert any(not torch.equal(value, plain.student.state_dict()[n]) for n, value in weights(averaged.student).items())
+    with pytest.raises(KeyboardInterrupt):
+        distill(network(0), None, data(), **call, ema=0.9, out=tmp_path, progress=Interrupted())
+    resumed = distill(network(0), None, data(), **call, ema=0.9, out=tmp_path)
+    assert all(
+        torch.equal(value, resumed.student.state_dict()[name]) for name, value in weights(averaged.student).items()
+    )
+    with pytest.raises(RunError, match="choose another --out"):
+        distill(network(0), None, data(), **call, ema=0.8, out=tmp_path)

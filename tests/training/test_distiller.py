@@ -210,11 +210,13 @@ def test_only_terms_that_train_a_teacher_send_it_gradients(batch):
     assert any(value.grad.any() for value in distiller.student.parameters() if value.grad is not None)
 
 
-def test_the_digest_depends_on_weights_and_statistics():
+@pytest.mark.parametrize("name", ["running_mean", "mean", "std", "weight"])
+def test_the_digest_depends_on_weights_and_statistics_and_the_normalisation_of_images(name):
     _, teacher = distiller_of(("labels", 1.0))
     before = teacher.digest()
-    statistic = next(value for name, value in teacher.network.named_buffers() if name.endswith("running_mean"))
-    statistic[0] += 1e-6
+    values = {**dict(teacher.network.named_parameters()), **dict(teacher.network.named_buffers())}
+    value = next(value for key, value in values.items() if key.rpartition(".")[2] == name)
+    value.data.view(-1)[0] += 1e-6
     assert teacher.digest() != before
 
 

@@ -4,62 +4,11 @@ import pytest
 import torch
 
 from dspkd.errors import RunError, TrainingError
-from dspkd.methods import Term, find
+from dspkd.methods import Term
 from dspkd.models import zoo
-from dspkd.recipes.stage import StageConfig, TermConfig
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller
-from dspkd.training.teachers.frozen import FrozenTeacher
-from dspkd.types import Batch
-
-CPU = loop.StepConfig(device=torch.device("cpu"))
-
-
-def stage(**settings):
-    return StageConfig(**{"name": "s", "epochs": 4, "lr": 0.01, "terms": (TermConfig(method="labels"),), **settings})
-
-
-class Noise:
-    """Two batches an epoch, a function of the epoch's number."""
-
-    def __len__(self):
-        return 2
-
-    def epoch(self, number):
-        for step in range(2):
-            draw = torch.Generator().manual_seed(number * 2 + step)
-            labels = torch.randint(4, (8,), generator=draw)
-            yield Batch(torch.rand(8, 3, 32, 32, generator=draw), labels, torch.arange(8), torch.full((8,), number))
-
-
-class Recorder:
-    def __init__(self):
-        self.steps, self.records = [], []
-
-    def step(self, *arguments):
-        self.steps.append(arguments)
-
-    def epoch(self, record):
-        self.records.append(record)
-
-
-def fit(folder, *, scores=(0.1, 0.4, 0.4, 0.3), the_stage=None, term=None, recorder=None, digest="d", hand_on=()):
-    torch.manual_seed(0)
-    student = zoo.make("tiny", classes=4)
-    distiller = Distiller(student, None, [("labels", 1.0, term or find("labels")(student.spec, None))])
-    given = iter(scores)
-    recorder = recorder or Recorder()
-    states = []
-
-    def score(student):
-        states.append({name: value.clone() for name, value in student.state_dict().items()})
-        return {"balanced_accuracy": next(given), "accuracy": 0.0, "macro_f1": 0.0}
-
-    progress = loop.fit(
-        the_stage or stage(), distiller, Noise(), score, folder=folder, digest=digest, seed=0, first_epoch=0,
-        hand_on=hand_on, arithmetic=CPU, listener=recorder,
-    )  # fmt: skip
-    return student, progress, states
+from tiny_stages import Killed, Killer, Noise, Recorder, fit, mutual, stage
 
 
 def test_the_student_left_is_that_of_the_first_best_epoch(tmp_path):
@@ -124,14 +73,6 @@ def test_losses_are_checked_every_few_steps_and_at_the_end_of_an_epoch(tmp_path,
 
 
 def test_a_resumed_stage_ends_with_the_same_bits(tmp_path):
-    class Killed(BaseException):
-        pass
-
-    class Killer(Recorder):
-        def step(self, stage, epoch, done, steps):
-            if (epoch, done) == (2, 1):
-                raise Killed
-
     rising = (0.1, 0.2, 0.3, 0.4)
     whole, _, _ = fit(tmp_path / "whole", scores=rising)
     with pytest.raises(Killed):
@@ -186,30 +127,6 @@ def test_vectors_do_not_decay(name):
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
 
 
-class Noisy(Term):
-    """Sends both networks gradients of very different sizes."""
-
-    needs_teacher = False
-    trains_teacher = True
-
-    def forward(self, student, teacher, batch):
-        return student.logits.square().mean() + 1e6 * teacher.logits.square().mean()
-
-
-def mutual(folder, recorder=None, **settings):
-    torch.manual_seed(0)
-    student, teacher = zoo.make("tiny", classes=4), zoo.make("tiny_wide", classes=4)
-    term = Noisy(student.spec, None)
-    frozen = FrozenTeacher(teacher, teacher.spec)
-    distiller = Distiller(student, frozen, [("noisy", 1.0, term)], trainable_copy=frozen.trainable_copy())
-    loop.fit(
-        stage(**{"teacher_lr": 1e-4, "keep": "last", **settings}), distiller, Noise(),
-        lambda student: {"balanced_accuracy": 0.0}, folder=folder, digest="d", seed=0, first_epoch=0, arithmetic=CPU,
-        listener=recorder or Recorder(),
-    )  # fmt: skip
-    return distiller, frozen
-
-
 def test_a_trainable_teacher_has_its_own_rate_and_gradient_norm(tmp_path):
     """Two steps of SGD with momentum and gradients of at most 5 go no further than 5 rate_0 + 5 (1 + 0.9) rate_1."""
     one = {"epochs": 1, "lr": 0.01, "teacher_lr": 1e-4, "optimizer": "sgd", "weight_decay": 0.0}
@@ -230,14 +147,6 @@ def test_a_trainable_teacher_has_its_own_rate_and_gradient_norm(tmp_path):
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_a_resumed_stage_with_a_trainable_teacher_ends_with_the_same_bits(tmp_path, name):
-    class Killed(BaseException):
-        pass
-
-    class Killer(Recorder):
-        def step(self, stage, epoch, done, steps):
-            if (epoch, done) == (2, 1):
-                raise Killed
-
     whole, _ = mutual(tmp_path / "whole", optimizer=name)
     with pytest.raises(Killed):
         mutual(tmp_path / "broken", Killer(), optimizer=name)

@@ -5,6 +5,7 @@ Tensors of the device "meta" have no values. Operations that need one raise an e
 """
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import torch
 from dspkd.methods import find, names
 from dspkd.models import zoo
 from dspkd.training import loop
+from dspkd.training.average import WeightAverage
 from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.cached import CachedTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
@@ -40,7 +42,7 @@ def frozen():
 def a_step(teacher, name):
     """Take a step with this method alone, as in `loop._train_epoch` between two checks of the losses."""
     student = zoo.make("tiny", classes=4)
-    term = find(name)(student.spec, teacher.spec)
+    term = find(name)(replace(student.spec, class_counts=(4, 9, 2, 7)), teacher.spec)
     trainable_copy = teacher.trainable_copy() if term.trains_teacher else None
     distiller = Distiller(student, teacher, [(name, 0.5, term)], trainable_copy=trainable_copy).to(META).train()
     losses = distiller(batch().to(META), 0.5)
@@ -104,6 +106,6 @@ def test_on_a_gpu_losses_are_checked_every_twenty_steps_and_at_the_end(monkeypat
     listener = type("NoListener", (), {"step": lambda *_: None})()
     loop._train_epoch(
         "s", 0, distiller, distiller, [batch()] * steps, optimizer, [1e-3] * steps, loop.StepConfig(device=Elsewhere()),
-        listener,
+        WeightAverage(student, 0.0), listener,
     )  # fmt: skip
     assert looks == [(19, 20), (39, 20), (42, 3)]

@@ -182,6 +182,9 @@ def print_facts(console: Console, facts: Facts) -> None:
         "parameters: of the term's own layers, dropped after the stage",
         soft_wrap=True,
     )
+    if any(term.share is not None for stage in facts.stages for term in stage.terms):
+        console.print("a weight of share S: follows the gradients until the term has S of them", soft_wrap=True)
+    _print_warnings(console, facts.warnings)
 
 
 def print_plan(console: Console, plan: Plan) -> None:
@@ -202,6 +205,12 @@ def print_plan(console: Console, plan: Plan) -> None:
             costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
             console.print(f"once, where not cached yet: {task}, {once.count:,} images: {costs}", soft_wrap=True)
     console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in total: {_duration(plan.seconds)}")
+    _print_warnings(console, plan.warnings)
+
+
+def _print_warnings(console: Console, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:
@@ -216,7 +225,8 @@ def _stage(stage: StageFacts) -> Table:
     table = headed(title, ["term"], ["weight", "first value", "gradient share", "parameters"])
     for term in stage.terms:
         share = f"{100 * term.gradient_share:.3g}%"
-        table.add_row(term.name, f"{term.weight:g}", f"{term.value:.4g}", share, f"{term.parameters:,}")
+        weight = f"{term.weight:g}" if term.share is None else f"share {term.share:g}"
+        table.add_row(term.name, weight, f"{term.value:.4g}", share, f"{term.parameters:,}")
     return table
 
 
@@ -249,7 +259,7 @@ def print_audit(console: Console, audited: Audit) -> None:
     console.print("sources: " + ", ".join(f"{name} {count:,}" for name, count in audited.sources.items()))
     for finding in audited.findings:
         advice = f"; {finding.advice}" if finding.advice else ""
-        console.print(f"{finding.severity}: {finding.says}{advice}", soft_wrap=True)
+        console.print(f"{finding.severity}: {finding.message}{advice}", soft_wrap=True)
         for case in finding.cases[:2]:
             more = f" and {len(case) - 4} more" if len(case) > 4 else ""
             console.print(f"    {', '.join(case[:4])}{more}", soft_wrap=True)

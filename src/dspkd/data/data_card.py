@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from dspkd.data.metadata import COLUMNS, ORDERED, UNKNOWN, told
+from dspkd.data.metadata import COLUMNS, ORDERED, UNKNOWN, attributes_of
 from dspkd.data.split import PARTS, Split
 from dspkd.data.table import Table
 
@@ -40,7 +40,7 @@ def card(table: Table, split: Split) -> dict[str, Attribute]:
     own = [group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)]
     named = [UNKNOWN if alone else "named" for alone in own]
     attributes = {"lesion or patient": _count("what images are grouped by", named, split)}
-    provided = told(table)
+    provided = attributes_of(table)
     for name in COLUMNS:
         if name not in provided:
             attributes[name] = Attribute(None)

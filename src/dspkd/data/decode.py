@@ -63,7 +63,7 @@ def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return image[top : top + size, left : left + size]
 
 
-def judged(path: Path, *, size: int, short_side: int, artefacts: Sequence[str] = ()) -> NDArray[np.uint8]:
+def evaluation_crop(path: Path, *, size: int, short_side: int, artefacts: Sequence[str] = ()) -> NDArray[np.uint8]:
     """Return the input of a network in evaluation, ``[size, size, 3]``: the centre crop; raises as `decode` does."""
     return np.ascontiguousarray(centre(decode(path, short_side=short_side, artefacts=artefacts), size))
 

@@ -57,7 +57,7 @@ class AttributeValues:
     years: tuple[float | None, ...] = field(default=())
 
 
-def told(table: Table) -> dict[str, AttributeValues]:
+def attributes_of(table: Table) -> dict[str, AttributeValues]:
     """Return each attribute of `COLUMNS` that the table provides; it may be unknown for every image."""
     provided = {}
     for name, columns in COLUMNS.items():
@@ -79,7 +79,7 @@ def told(table: Table) -> dict[str, AttributeValues]:
 
 def save(path: Path, table: Table) -> None:
     """Write the attributes of the table's images as CSV, all or nothing."""
-    attributes = told(table)
+    attributes = attributes_of(table)
     with atomic_open(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *attributes])

@@ -262,6 +262,18 @@ def require_training_images(table: Table, split: Split) -> None:
             )
 
 
+def require_no_empty_part(table: Table, split: Split) -> None:
+    """Raise DataError if the training, validation or test set has no image, as happens with few unequal groups."""
+    empty = [part for part in PARTS if not len(split.places(part))]
+    if empty:
+        sizes = sorted((table.groups.count(group) for group in set(table.groups)), reverse=True)
+        raise DataError(
+            f"{table.root}: the split leaves {' and '.join(empty)} empty: its {len(sizes)} lesions or patients have "
+            f"{', '.join(map(str, sizes[:4]))}{', ...' * (len(sizes) > 4)} images; try larger val and test or another "
+            "seed of [split], or name a split.file"
+        )
+
+
 def report(table: Table, split: Split) -> Counts:
     """Count the images and groups of each class in each part; a group that mixes classes counts for each."""
     return {

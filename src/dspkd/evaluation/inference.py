@@ -32,12 +32,14 @@ def predict(
     """
     training = network.training
     network.eval()
-    predictions, _ = ask(lambda batch: network(batch.images), table, batches, device=device, bf16=bf16)
+    predictions, _ = predict_with_features(
+        lambda batch: network(batch.images), table, batches, device=device, bf16=bf16
+    )
     network.train(training)
     return predictions
 
 
-def ask(
+def predict_with_features(
     answer: Callable[[Batch], Output],
     table: Table,
     batches: Iterable[Batch],

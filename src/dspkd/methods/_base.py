@@ -57,6 +57,8 @@ class Term(nn.Module):
     """Whether the loss is a mean over images of values that each depend on one image only, apart from batch
     normalisation and random numbers of `Batch.draw`. If several processes share a batch, each then computes it for its
     own images; any other loss is computed on all images, gathered from the processes."""
+    corrects_prior: bool = False
+    """Whether the term, with its options, teaches predictions for equally common classes."""
     inferred: ClassVar[str] = ""
     """What no publication states and this implementation chose, in one sentence; empty if nothing."""
 

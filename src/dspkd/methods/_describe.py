@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -70,6 +71,8 @@ def describe(name: str, method: type[Term] | Declaration) -> Description:
 def _domain(option: Option) -> str:
     """Return the values that an option takes, e.g. ``float >= 0 and < 1`` or ``"channel" or "spatial"``."""
     base, bounds = option.annotation, []
+    if get_origin(base) in (Union, UnionType):
+        return " or ".join(_domain(Option(part, option.default)) for part in get_args(base))
     if get_origin(base) is Annotated:
         base, *notes = get_args(base)
         ranges = [limit for note in notes if isinstance(note, FieldInfo) for limit in note.metadata]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -19,6 +20,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 """A number in [0, 1)."""
 Width = Annotated[int, Field(ge=1)]
 """A number of channels, from 1 on."""
+Prior = NotNegative | Literal["uniform"]
+"""How much of a teacher's class prior is removed from its logits: from 0 (nothing) on; "uniform" is 1."""
 WidthOrZero = Annotated[int, Field(ge=0)]
 """A number of channels; the meaning of 0 depends on the method."""
 
@@ -43,6 +46,8 @@ class Option:
     @property
     def kind(self) -> str:
         """Return the type in words, e.g. ``float`` or ``'channel' | 'spatial'``."""
+        if get_origin(self.annotation) in (Union, UnionType):
+            return " | ".join(Option(part, self.default).kind for part in get_args(self.annotation))
         base = get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
         if get_origin(base) is Literal:
             return " | ".join(repr(choice) for choice in get_args(base))

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from dspkd.methods._base import Term, precise
 from dspkd.methods._divergence import kl_per_image
-from dspkd.methods._options import NotNegative, Positive
+from dspkd.methods._options import NotNegative, Positive, Prior
+from dspkd.methods._priors import adjustment
 from dspkd.types import Batch, NetworkSpec, Output
 
 
@@ -32,6 +33,15 @@ class DKD(Term):
         Weight of the other classes' part, from 0 on. The authors use 8 for 100 classes; 2 is inferred for few.
     temperature
         :math:`T > 0`.
+    prior
+        :math:`\tau \ge 0`: :math:`t_b - \tau \log \pi` replaces the teacher's logits :math:`t_b` before anything
+        else, with :math:`\pi` the class prior that its own training met, as drawn and weighted. ``"uniform"`` is 1: a
+        teacher for equally common classes, as balanced accuracy counts them. 0 leaves it as it is.
+
+    Raises
+    ------
+    RecipeError
+        If the networks have different numbers of classes, or `prior` needs the teacher's class prior and it is unknown.
 
     Notes
     -----
@@ -39,12 +49,19 @@ class DKD(Term):
     batch. The authors raise the weight of the term linearly over the first 20 epochs; a recipe does so
     by ``ramp = { epochs = 20 }``.
 
+    The correction of the prior is inferred (Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021, adjust
+    a classifier, not a teacher). It holds where the logits are about log-probabilities: after focal loss, label
+    smoothing or MixUp, 1 is a start to be tuned on the validation set. Labels that favour common classes pull the
+    other way: give them ``logit_adjustment = 1``, or draw classes equally (``train.balance = 1``).
+
     Source: Zhao et al., *Decoupled Knowledge Distillation*, CVPR 2022.
     """
 
     by_image: ClassVar[bool] = True
     needs_one_label: ClassVar[bool] = True
-    inferred: ClassVar[str] = "beta = 2 for few classes, where the authors use 8 for 100."
+    inferred: ClassVar[str] = "beta = 2 for few classes, where the authors use 8 for 100; `prior`."
+
+    adjustment: Tensor
 
     def __init__(
         self,
@@ -54,17 +71,21 @@ class DKD(Term):
         alpha: NotNegative = 1.0,
         beta: NotNegative = 2.0,
         temperature: Positive = 4.0,
+        prior: Prior = 0.0,
     ) -> None:
-        super().__init__(student, teacher, alpha=alpha, beta=beta, temperature=temperature)
+        super().__init__(student, teacher, alpha=alpha, beta=beta, temperature=temperature, prior=prior)
         self.require_same_classes(student, teacher)
         self.alpha = alpha
         self.beta = beta
         self.temperature = temperature
+        self.corrects_prior = bool(prior)
+        self.register_buffer("adjustment", adjustment(self, teacher, prior), persistent=False)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
         s_B2, s_BR = self._split(precise(student.logits), batch.labels)
-        t_B2, t_BR = self._split(precise(teacher.logits.detach()), batch.labels)
+        t_BK = precise(teacher.logits.detach())
+        t_B2, t_BR = self._split(t_BK - self.adjustment.to(t_BK.dtype), batch.labels)
         loss_B = self.alpha * kl_per_image(t_B2, s_B2) + self.beta * kl_per_image(t_BR, s_BR)
         return self.temperature**2 * loss_B.mean()
 

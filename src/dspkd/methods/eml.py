@@ -50,6 +50,8 @@ class EML(Term):
     The teacher is trained where the stage sets ``teacher_lr``: a copy of the trained teacher, discarded at the end.
     Where it is frozen, its own parts, the first two with :math:`p^s` barred, are constants without a gradient, and
     only its linear map is trained. A weight that rises (``ramp``, of shape ``"sigmoid"``) is part of the recipe.
+    Deviation from the methods of this family: they raise the weight of what the networks learn from each other only;
+    the ramp of a recipe raises the whole term, and with it the teacher's own cross-entropy.
 
     Nothing in the formula prevents the embeddings from collapsing to one vector; the labels, which shape the pooled
     vectors, counteract it.

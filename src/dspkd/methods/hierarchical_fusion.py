@@ -1,4 +1,4 @@
-"""MGD on the student's last map, fused with its shallower maps. The first stage of DSP-KD."""
+"""MGD on one map of the student, fused with its shallower maps. The first stage of DSP-KD."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from dspkd.methods._align import LEVELS, align, averaged, projection, stretched
+from dspkd.methods._align import align, averaged, projection, stretched
 from dspkd.methods._base import Term, precise
 from dspkd.methods._fusion import Attention, Concat, Sum
 from dspkd.methods._masking import GeneratorKind, MaskKind, build_generator, draw_mask, squared_error
 from dspkd.methods._options import Share, Width, WidthOrZero
-from dspkd.types import Batch, NetworkSpec, Output
+from dspkd.types import TAPS, Batch, NetworkSpec, Output
 
 _FUSIONS = {"concat": Concat, "sum": Sum, "abf": Attention}
 
 
 class HierarchicalFusion(Term):
-    r"""Generate the teacher's last map from the student's, enriched with the student's own shallower maps and masked.
+    r"""Generate a map of the teacher from the student's, enriched with the student's own shallower maps and masked.
 
     .. math:: U_l = \mathrm{resize}(\mathrm{BN}(\mathrm{conv}_{1\times1}(S_l))), \qquad
-              F = A(S_L) + \gamma\, P(U_1, \dots), \qquad
+              F = A(S_t) + \gamma\, P(U_1, \dots), \qquad
               L = \frac1B \sum_b \big\| G(F_b \odot M_b) - T_b \big\|_2^2
 
-    with :math:`A`, :math:`G` and :math:`M` those of `mgd`, :math:`P` the fusion, and :math:`\gamma` learned.
+    with :math:`S_t` and :math:`T` the target of both networks, :math:`A`, :math:`G` and :math:`M` those of `mgd`,
+    :math:`P` the fusion, and :math:`\gamma` learned.
 
     The paper gives this module's name and purpose; its equations are not public. **Everything here but MGD is
     inferred**, as are all defaults but `mask` and `mask_ratio`, which are MGD's. At :math:`\gamma = 0`, the default
@@ -35,13 +36,18 @@ class HierarchicalFusion(Term):
     ----------
     student, teacher
         Shapes of the networks.
+    target
+        The map that is masked and rebuilt: ``"last"``, which the classifier pools, or the one of stride 16 or 8, for
+        images so small that the last map has fewer than 4 x 4 positions (inferred).
     levels
-        The maps that are fused into the last one: ``"last3"`` those of stride 8, 16 and 32, ``"all"`` also stride 4.
+        The maps that are fused into the target, all shallower than it: ``"all"`` of them, or the ``"last3"``. For the
+        last map these are the strides 8, 16 and 32, and for ``"all"`` also 4; for stride 16 they are 4 and 8, for
+        stride 8 it is 4.
     fuse
         P: ``"concat"`` stacks the levels, conv1x1 + BN; ``"sum"`` adds them, conv1x1 + BN; ``"abf"`` fuses them one
         after another by attention as in knowledge review, conv3x3 + BN.
     mask_order
-        ``"fuse_then_mask"`` masks F only; ``"mask_then_fuse"`` masks :math:`A(S_L)` and each :math:`U_l` by separate
+        ``"fuse_then_mask"`` masks F only; ``"mask_then_fuse"`` masks :math:`A(S_t)` and each :math:`U_l` by separate
         masks, and not F; ``"both"`` masks each :math:`U_l` and F.
     mask, mask_ratio
         Kind and drop probability of every mask, as in `mgd`.
@@ -56,12 +62,12 @@ class HierarchicalFusion(Term):
     Raises
     ------
     RecipeError
-        If the student does not offer a level, or a network has no ``last`` map.
+        If the student does not offer a level, or a network does not offer the target.
 
     Notes
     -----
     Maps ``[B, C, H, W]``; reduction, types and random numbers as in `mgd`. Levels are resized to the grid of the
-    teacher's last map by adaptive average pooling. In training mode the batch normalisations keep running
+    teacher's map by adaptive average pooling. In training mode the batch normalisations keep running
     statistics; a batch of one value per channel is normalised with those.
 
     Source: name and purpose, *DSP-KD: Dual-Stage Progressive Knowledge Distillation for Skin Disease Classification*,
@@ -77,6 +83,7 @@ class HierarchicalFusion(Term):
         student: NetworkSpec,
         teacher: NetworkSpec,
         *,
+        target: Literal["last", "stride16", "stride8"] = "last",
         levels: Literal["last3", "all"] = "last3",
         fuse: Literal["concat", "sum", "abf"] = "concat",
         mask_order: Literal["fuse_then_mask", "mask_then_fuse", "both"] = "fuse_then_mask",
@@ -90,6 +97,7 @@ class HierarchicalFusion(Term):
         super().__init__(
             student,
             teacher,
+            target=target,
             levels=levels,
             fuse=fuse,
             mask_order=mask_order,
@@ -103,12 +111,14 @@ class HierarchicalFusion(Term):
         self.mask_order = mask_order
         self.mask = mask
         self.mask_ratio = mask_ratio
-        channels = self.channels("teacher", teacher, "last", "levels")
+        self.target = target
+        channels = self.channels("teacher", teacher, target, f"target = {target!r}")
         # First the layers of MGD, so that they are initialised as MGD's are.
-        self.align = align(self.channels("student", student, "last", "levels"), channels)
+        self.align = align(self.channels("student", student, target, f"target = {target!r}"), channels)
         self.generation = build_generator(channels, hidden, generator)
         setting = f"levels = {levels!r}"
-        taps = LEVELS[levels]
+        shallower = TAPS[: TAPS.index(target)]
+        taps = shallower if levels == "all" else shallower[-3:]
         self.laterals = nn.ModuleDict(
             {tap: projection(self.channels("student", student, tap, setting), width) for tap in taps}
         )
@@ -117,8 +127,8 @@ class HierarchicalFusion(Term):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
-        true_BCHW = teacher.maps["last"].detach()
-        aligned_BCHW = stretched(self.align(precise(student.maps["last"])), true_BCHW)
+        true_BCHW = teacher.maps[self.target].detach()
+        aligned_BCHW = stretched(self.align(precise(student.maps[self.target])), true_BCHW)
         mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio, batch)
         levels = [averaged(lateral(precise(student.maps[tap])), true_BCHW) for tap, lateral in self.laterals.items()]
         if self.mask_order != "fuse_then_mask":

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dspkd.errors import RecipeError
 from dspkd.methods._base import Term, precise
 from dspkd.methods._options import NotNegative, Share
+from dspkd.methods._priors import ClassWeights, class_prior, images_of, weights_of
 from dspkd.types import Batch, NetworkSpec, Output
 
 
@@ -47,6 +47,12 @@ class Labels(Term):
     logit_adjustment
         :math:`\tau \ge 0`. Adds :math:`\tau \log \pi` to the logits in this term only, so that the unadjusted logits
         suit balanced accuracy; 1 is the authors' choice, 0 switches it off.
+
+    Attributes
+    ----------
+    prior
+        Class shares that the student's logits reflect once this term has trained them; empty where the training images
+        are unknown.
 
     Raises
     ------
@@ -91,7 +97,7 @@ class Labels(Term):
         student: NetworkSpec,
         teacher: NetworkSpec | None,
         *,
-        class_weights: Literal["none", "inverse", "sqrt_inverse", "effective"] = "none",
+        class_weights: ClassWeights = "none",
         effective_beta: Share = 0.999,
         focal_gamma: NotNegative = 0.0,
         label_smoothing: Share = 0.0,
@@ -113,10 +119,16 @@ class Labels(Term):
         if class_weights != "none" or logit_adjustment > 0:
             weighted = class_weights != "none"
             setting = f"class_weights = {class_weights!r}" if weighted else f"logit_adjustment = {logit_adjustment}"
-            images_K = self._images(student, setting)
+            images_K = images_of(student, f"labels.{setting}")
             draws_K = torch.tensor(student.class_draws or student.class_counts, dtype=torch.float64)
-        weight_K = _weights(class_weights, images_K, effective_beta)
+        weight_K = weights_of(class_weights, images_K, effective_beta)
         weight_K *= images_K.sum() / (images_K * weight_K).sum()
+        self.prior = class_prior(
+            student,
+            class_weights=class_weights,
+            effective_beta=effective_beta,
+            logit_adjustment=logit_adjustment,
+        )
         # Both follow from the training set, so they are not saved in checkpoints.
         self.register_buffer("class_weight", weight_K.float(), persistent=False)
         self.register_buffer("log_prior", (draws_K * weight_K).log().log_softmax(0).float(), persistent=False)
@@ -136,24 +148,6 @@ class Labels(Term):
         if self.focal_gamma > 0:
             loss_B = (self.focal_gamma * _log_miss(adjusted_BK, labels_B)).exp() * loss_B
         return self.class_weight[labels_B].to(loss_B.dtype) * loss_B
-
-    def _images(self, student: NetworkSpec, setting: str) -> Tensor:
-        """Return the training images of each class, ``[K]``; RecipeError where one is unknown or 0."""
-        counts = student.class_counts
-        if not counts:
-            raise RecipeError(f"labels.{setting}: needs the training images per class, and there is no training set")
-        if 0 in counts:
-            empty = ", ".join(str(c) for c, count in enumerate(counts) if count == 0)
-            raise RecipeError(f"labels.{setting}: no training image is of class {empty}; merge or drop it")
-        return torch.tensor(counts, dtype=torch.float64)
-
-
-def _weights(kind: str, images_K: Tensor, effective_beta: float) -> Tensor:
-    """Return ``[K]`` the weights of the classes, up to a common factor."""
-    if kind == "effective":
-        # 1 - beta^N in full precision, however close to 1 beta is.
-        return -1 / torch.expm1(images_K * torch.tensor(effective_beta, dtype=torch.float64).log())
-    return images_K ** {"none": 0.0, "inverse": -1.0, "sqrt_inverse": -0.5}[kind]
 
 
 def _log_miss(logits_BK: Tensor, labels_B: Tensor) -> Tensor:

@@ -25,8 +25,10 @@ class MGD(Term):
     ----------
     student, teacher
         Shapes of the networks.
-    tap
-        The map of both networks; ``"last"`` is the one that the classifier pools.
+    target
+        The map of both networks; ``"last"`` is the one that the classifier pools. At small image sizes that has too few
+        positions to mask and rebuild: 2 x 2 of stride 32 at 64 pixels, where ``"stride16"`` has 4 x 4. A target other
+        than the last is ours (inferred); the authors' for classification is the last.
     mask_ratio
         Probability in [0, 1) that a channel or position is dropped. 0.15 is the authors' for classification, 0.65
         (with ``"spatial"``) for detection; 0 is the control without a mask.
@@ -42,7 +44,7 @@ class MGD(Term):
     Raises
     ------
     RecipeError
-        If a network does not offer the tap.
+        If a network does not offer the map.
 
     Notes
     -----
@@ -62,7 +64,8 @@ class MGD(Term):
 
     by_image: ClassVar[bool] = True
     inferred: ClassVar[str] = (
-        "A `hidden` width other than 0, the separable generator, and the resizing of maps whose grids differ."
+        "A `hidden` width other than 0, the separable generator, targets other than the last map, and the resizing of "
+        "maps whose grids differ."
     )
 
     def __init__(
@@ -70,26 +73,26 @@ class MGD(Term):
         student: NetworkSpec,
         teacher: NetworkSpec,
         *,
-        tap: str = "last",
+        target: str = "last",
         mask_ratio: Share = 0.15,
         mask: MaskKind = "channel",
         hidden: WidthOrZero = 0,
         generator: GeneratorKind = "conv",
     ) -> None:
         super().__init__(
-            student, teacher, tap=tap, mask_ratio=mask_ratio, mask=mask, hidden=hidden, generator=generator
+            student, teacher, target=target, mask_ratio=mask_ratio, mask=mask, hidden=hidden, generator=generator
         )
-        setting = f"tap = {tap!r}"
-        channels = self.channels("teacher", teacher, tap, setting)
-        self.tap = tap
+        setting = f"target = {target!r}"
+        channels = self.channels("teacher", teacher, target, setting)
+        self.target = target
         self.mask_ratio = mask_ratio
         self.mask = mask
-        self.align = align(self.channels("student", student, tap, setting), channels)
+        self.align = align(self.channels("student", student, target, setting), channels)
         self.generation = build_generator(channels, hidden, generator)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
-        true_BCHW = teacher.maps[self.tap].detach()
-        aligned_BCHW = stretched(self.align(precise(student.maps[self.tap])), true_BCHW)
+        true_BCHW = teacher.maps[self.target].detach()
+        aligned_BCHW = stretched(self.align(precise(student.maps[self.target])), true_BCHW)
         mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio, batch)
         return squared_error(self.generation(aligned_BCHW * mask), true_BCHW)

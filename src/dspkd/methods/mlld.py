@@ -22,12 +22,12 @@ class MLLD(Term):
               + \frac1B \big\| m^{1/2} (P_t P_t^\top - P_s P_s^\top) \big\|_F^2
               + \frac1K \big\| n^{1/2} (P_t^\top P_t - P_s^\top P_s) \big\|_F^2 \Big]
 
-    with :math:`P = \sigma(z / T)` of the batch, ``[B, K]``, and T out of {`temperature`, 2, 3, 5, 6}. The views are the
-    training image and a strongly augmented one (a hat) with two more operations of RandAugment; m and n weight the rows
-    of the matrices. For the training image, :math:`m_b` is 1 where the teacher's highest probability (at T = 1) is at
-    most the batch's median and :math:`n_k` where its summed probability of class k is at most the classes' median, else
-    0; for the strongly augmented one all are 1. H is the cross-entropy of the strongly augmented images; that of the
-    training images is the term `labels`.
+    with :math:`P = \sigma(z / T)` of the batch, ``[B, K]``, and T = `temperature`, 2, 3, 5, 6, of which one may occur
+    twice. The views are the training image and a strongly augmented one (a hat) with two more operations of
+    RandAugment; m and n weight the rows of the matrices. For the training image, :math:`m_b` is 1 where the teacher's
+    highest probability (at T = 1) is at most the batch's median and :math:`n_k` where its summed probability of class
+    k is at most the classes' median, else 0; for the strongly augmented one all are 1. H is the cross-entropy of the
+    strongly augmented images; that of the training images is the term `labels`.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class MLLD(Term):
         super().__init__(student, teacher, labels=labels, temperature=temperature)
         self.require_same_classes(student, teacher)
         self.labels = labels
-        self.temperatures = sorted({float(temperature), 2.0, 3.0, 5.0, 6.0})
+        self.temperatures = sorted([float(temperature), 2.0, 3.0, 5.0, 6.0])
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from dspkd.methods._base import Term, precise
 from dspkd.methods._divergence import kl_per_image
-from dspkd.methods._options import Positive
+from dspkd.methods._options import Positive, Prior
+from dspkd.methods._priors import adjustment
 from dspkd.types import Batch, NetworkSpec, Output
 
 
@@ -27,6 +28,15 @@ class NormKD(Term):
         :math:`\nu > 0`, the temperature of an image whose logits have standard deviation 1. The authors use 2 for
         CIFAR-100 and 1 for ImageNet. With 8 classes 2 leaves a confident teacher's best class a probability of
         0.37, nearly uniform, and 1 leaves it 0.71: hence the default, which is inferred.
+    prior
+        :math:`\tau \ge 0`: :math:`t_b - \tau \log \pi` replaces the teacher's logits :math:`t_b` before anything
+        else, with :math:`\pi` the class prior that its own training met, as drawn and weighted. ``"uniform"`` is 1: a
+        teacher for equally common classes, as balanced accuracy counts them. 0 leaves it as it is.
+
+    Raises
+    ------
+    RecipeError
+        If the networks have different numbers of classes, or `prior` needs the teacher's class prior and it is unknown.
 
     Notes
     -----
@@ -40,22 +50,34 @@ class NormKD(Term):
     Deviation: a spread is clamped to 1e-6 from below. Logits that are all equal then give the uniform
     distribution, where the authors' code gives NaN.
 
+    The correction of the prior is inferred (Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021, adjust
+    a classifier, not a teacher). It holds where the logits are about log-probabilities: after focal loss, label
+    smoothing or MixUp, 1 is a start to be tuned on the validation set. Labels that favour common classes pull the
+    other way: give them ``logit_adjustment = 1``, or draw classes equally (``train.balance = 1``).
+
     Source: Chi et al., *NormKD: Normalized Logits for Knowledge Distillation*, 2023, arXiv 2308.00520.
     """
 
     by_image: ClassVar[bool] = True
     inferred: ClassVar[str] = (
-        "t_norm = 1 for few classes (the authors: 2 for 100, 1 for 1000); spreads clamped to 1e-6."
+        "t_norm = 1 for few classes (the authors: 2 for 100, 1 for 1000); spreads clamped to 1e-6; `prior`."
     )
 
-    def __init__(self, student: NetworkSpec, teacher: NetworkSpec, *, t_norm: Positive = 1.0) -> None:
-        super().__init__(student, teacher, t_norm=t_norm)
+    adjustment: Tensor
+
+    def __init__(
+        self, student: NetworkSpec, teacher: NetworkSpec, *, t_norm: Positive = 1.0, prior: Prior = 0.0
+    ) -> None:
+        super().__init__(student, teacher, t_norm=t_norm, prior=prior)
         self.require_same_classes(student, teacher)
         self.t_norm = t_norm
+        self.corrects_prior = bool(prior)
+        self.register_buffer("adjustment", adjustment(self, teacher, prior), persistent=False)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
         s_BK, t_BK = precise(student.logits), precise(teacher.logits.detach())
+        t_BK = t_BK - self.adjustment.to(t_BK.dtype)
         tau_s_B1, tau_t_B1 = self._temperatures(s_BK), self._temperatures(t_BK)
         return (tau_t_B1.squeeze(1).square() * kl_per_image(t_BK / tau_t_B1, s_BK / tau_s_B1)).mean()
 

@@ -49,7 +49,9 @@ class ReviewKD(Term):
 
     The authors raise the weight from 0 over the first 20 epochs; a recipe does so by ``ramp = { epochs = 20 }``.
 
-    Deviation: the authors' deepest level is the pooled vector, and in some set-ups their shallowest is of stride 4.
+    Deviations: the authors' deepest level is the pooled vector, and in some set-ups their shallowest is of stride 4.
+    They initialise the convolutions of :math:`U_l` and :math:`P_l` by Kaiming's uniform rule with a = 1; here with
+    torch's default, a third of that variance. Batch normalisation makes the outputs equal, not the first steps.
 
     Source: Chen et al., *Distilling Knowledge via Knowledge Review*, CVPR 2021.
     """

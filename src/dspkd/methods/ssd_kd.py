@@ -64,6 +64,9 @@ class SSDKD(Term):
     teacher's head is random. All networks process upright and rotated images in one forward pass, as in the authors'
     code, so batch normalisation sees both.
 
+    Deviation: the authors rotate the original image and draw another random transform for each of the four views; here
+    the one augmented view is rotated, so that its rotations differ in nothing else.
+
     The authors also select among the rotated images by how the teacher ranks their label, and then keep all of them;
     that selection is left out.
 

@@ -12,7 +12,10 @@ from dspkd.recipes.stage import STRICT
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MachineConfig:
-    """Hardware settings. Not part of the digest: a run may be resumed on another machine."""
+    """Hardware settings. Not part of the digest: a run may be resumed on another machine.
+
+    Bit-identical results need the same device, threads and compile.
+    """
 
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` ..."""
@@ -20,7 +23,7 @@ class MachineConfig:
     """Processes that load images; results do not depend on their number. `auto`: none on a CPU, whose cores are busy
     anyway; with a GPU, one less than there are cores, up to 16."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads of torch; 0: torch's default."""
+    """CPU threads of torch; 0: torch's default. Results change by rounding."""
     compile: bool | Literal["auto"] = "auto"
     """Compile student and teacher with torch.compile, which takes minutes before the first step. Results change by
     rounding. `auto`: no; the gain on a GPU is not measured."""

@@ -133,7 +133,11 @@ class TrainConfig:
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     """The same for CutMix, e.g. 1.0. With both, each batch gets one of them. Neither works with a teacher cache."""
     clip: Annotated[float, Field(gt=0)] = 5.0
-    """Largest gradient norm."""
+    """Largest gradient norm; the record of each epoch has the share of steps whose gradient was larger, `clipped`."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of an exponential moving average of the student's weights and batch-norm statistics, e.g. 0.998 (inferred);
+    0 turns it off. The average is then what is validated, kept and saved. Step t of a stage, from 0, has the decay
+    min(ema, (1 + t) / (10 + t)), so that a short stage does not average its own start."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 autocast on a GPU, float32 elsewhere."""
 
@@ -175,7 +179,11 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Return 12 hex digits that change with any setting that can change the result."""
+        """Return 12 hex digits that change with any setting that can change the result by more than rounding.
+
+        The settings of `machine` can change the last bits (device, threads, compile) and are left out, so that a run
+        may be resumed on another machine; ``environment.json`` of the run folder has what was used.
+        """
         settings = dataclasses.asdict(self)
         del settings["machine"], settings["split"]["waiver"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

@@ -34,11 +34,22 @@ class TermConfig:
 
     method: str
     weight: Annotated[float, Field(gt=0)] = 1.0
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Instead of a weight: the share of the gradient into the student that the term keeps, beside the terms that have a
+    weight. Its weight follows running averages of the gradient norms; see `dspkd.training.gradient_share`."""
     options: dict[str, Any] = Field(default_factory=dict)
     ramp: RampConfig | None = None
     """How the weight rises from (nearly) 0; by default it has its full value from the start."""
     carry: bool = False
     """Start this term's own layers from those of the same-named term of the stage before."""
+
+    @model_validator(mode="after")
+    def _require_a_weight_or_a_share(self) -> Self:
+        if self.share is not None and self.weight != 1:
+            raise ValueError(f"weight {self.weight:g} and share {self.share:g} exclude each other; keep one of the two")
+        if self.share is not None and self.ramp is not None:
+            raise ValueError("a share rises by itself from the first step; leave out ramp or share")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -70,6 +81,15 @@ class StageConfig:
         for t, term in enumerate(self.terms):
             if term.ramp and term.ramp.epochs > self.epochs:
                 raise ValueError(f"terms.{t}: ramp of {term.ramp.epochs} epochs does not end within {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _require_a_weight_beside_shares(self) -> Self:
+        shares = [term.share for term in self.terms if term.share is not None]
+        if shares and len(shares) == len(self.terms):
+            raise ValueError("each term has a share; give one of them, such as labels, a weight that they refer to")
+        if sum(shares) >= 1:
+            raise ValueError(f"shares sum to {sum(shares):g}, which leaves nothing to the others; they must be below 1")
         return self
 
     @property

@@ -72,7 +72,7 @@ def verdict(audited: Audit) -> str:
     where = "this data set" if audited.split is None else "this split"
     if not grave:
         return f"Nothing was found that would invalidate a result on {where}.{more}"
-    listed = "; ".join(finding.says for finding in grave)
+    listed = "; ".join(finding.message for finding in grave)
     first = "Fix before splitting" if audited.split is None else "Results on this split are not valid"
     return f"{first}: {listed}.{more}"
 

@@ -22,7 +22,7 @@ from dspkd.data.decode import decode
 from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.fidelity import agreement, class_order, listed
 from dspkd.evaluation.gradcam import grad_cam
-from dspkd.evaluation.inference import ask
+from dspkd.evaluation.inference import predict_with_features
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes.schema import Recipe
 from dspkd.runs.context import RunContext
@@ -73,7 +73,9 @@ def _outputs(
     context: RunContext, forward: Callable[[Batch], Output], rows: NDArray[np.int64]
 ) -> tuple[Predictions, NDArray[np.float32]]:
     """Return a network's predictions and pooled features ``[N, D]`` of these rows."""
-    return ask(forward, context.table, context.eval_loader(rows), device=context.device, bf16=context.bf16)
+    return predict_with_features(
+        forward, context.table, context.eval_loader(rows), device=context.device, bf16=context.bf16
+    )
 
 
 def _choose_rows_to_map(student: Predictions, teacher: Predictions | None) -> list[int]:

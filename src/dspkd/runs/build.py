@@ -28,7 +28,7 @@ from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import hardware
+from dspkd.runs import class_priors, hardware
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
@@ -152,14 +152,35 @@ def eval_loader(
 
 
 def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> StepConfig:
-    """Return how the recipe's training steps are computed on `device`."""
+    """Return how the recipe's training steps are computed on `device`.
+
+    Raises
+    ------
+    RecipeError
+        A term has a share, and networks are compiled or several processes share each batch.
+    """
+    compiled = hardware.compiles(recipe.machine, world)
+    if compiled or world.size > 1:
+        _refuse_shares(recipe, "machine.compile = true" if compiled else f"{world.size} processes")
     return StepConfig(
         device=device,
         bf16=hardware.bf16(recipe.train, device),
-        compiled=hardware.compiles(recipe.machine, world),
+        compiled=compiled,
         clip=recipe.train.clip,
+        ema=recipe.train.ema,
         world=world,
     )
+
+
+def _refuse_shares(recipe: Recipe, setting: str) -> None:
+    """Refuse shares where the gradient of one term cannot be measured: `setting` says where."""
+    for s, stage in enumerate(recipe.stages):
+        for t, term in enumerate(stage.terms):
+            if term.share:
+                raise RecipeError(
+                    f"stages.{s}.terms.{t}.share = {term.share:g}: not with {setting}, where gradients of single terms "
+                    "are not measured; train in one process without compiling, or give the term a weight"
+                )
 
 
 def centre_crop(images: schema.ImagesConfig) -> CentreCrop:
@@ -217,7 +238,8 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
             f"teacher {run}: was trained on {len(leaked)} lesions or patients of its student's validation or test set, "
             f"e.g. {leaked[0]}; give both runs the same data and [split], or both the same split.file"
         )
-    return FrozenTeacher(hardware.placed(network, device), network.spec, name=network.name)
+    spec = replace(network.spec, class_prior=class_priors.of_run(made_by, network.spec))
+    return FrozenTeacher(hardware.placed(network, device), spec, name=network.name)
 
 
 def distiller(
@@ -249,7 +271,8 @@ def distiller(
     ramps = {name: term.ramp.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.ramp}
     weighted = list(zip(stage.part_names, weights, terms, strict=True))
     trainable_copy = _trainable_copy(teacher, stage) if stage.teacher_lr else None
-    objective = Distiller(student, teacher, weighted, ramps, trainable_copy)
+    shares = {name: term.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.share}
+    objective = Distiller(student, teacher, weighted, ramps, trainable_copy, shares)
     for name in stage.carried:
         assert earlier is not None, "`validate.check` refuses carry = true in the first stage"
         try:

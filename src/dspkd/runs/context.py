@@ -146,6 +146,7 @@ def _split(recipe: Recipe, table: Table, files: RunFiles) -> tuple[Split, leakag
         dataset = data.Dataset.of(table, build.split_options(recipe))
         split, leak = dataset.split, dataset.leak
         splits.require_training_images(table, split)
+        splits.require_no_empty_part(table, split)
         split.save(files.split, table)
     metadata.save(files.attributes, table)
     return split, leak, table.digest, not files.stages.exists()

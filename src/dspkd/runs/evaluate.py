@@ -56,6 +56,16 @@ class Evaluation:
     test_evaluations: int
     attributes: dict[str, tuple[str, ...]]
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the metrics, and a warning where lesions of the training set are among them."""
+        test = self.summary
+        warning = f"<p>{self.trained_on} images show lesions of the training set: too optimistic.</p>"
+        return (
+            f"<p>{test.images:,} images of {test.groups:,} lesions or patients: balanced accuracy "
+            f"{test.balanced_accuracy:.3f}, macro F1 {test.f1_macro:.3f}, accuracy {test.accuracy:.3f}.</p>"
+            f"{warning if self.trained_on else ''}"
+        )
+
 
 def evaluate(
     run: Path,
@@ -117,7 +127,7 @@ def evaluate(
         lesions=lesion_summary(predictions),
         leak=made_by.leak,
         test_evaluations=count_test_evaluations(run) if uses_test_set else 0,
-        attributes={name: each.values for name, each in metadata.told(table.take(rows)).items()},
+        attributes={name: each.values for name, each in metadata.attributes_of(table.take(rows)).items()},
     )
 
 

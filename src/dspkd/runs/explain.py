@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dspkd.data.table import Table
+from dspkd.methods.hierarchical_fusion import HierarchicalFusion
+from dspkd.methods.mgd import MGD
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, validate
 from dspkd.training.distiller import Distiller
+from dspkd.training.gradient_share import gradient_norm
 from dspkd.types import Batch, Output
+
+FEWEST = 4
+"""Positions a side below which a map has too little for a generator to rebuild (inferred)."""
+
+NEGLIGIBLE = 0.1
+"""Share of the gradient below which a term hardly trains the student (inferred)."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +31,8 @@ class TermFacts:
 
     Attributes
     ----------
-    name, weight
-        As in the recipe.
+    name, weight, share
+        As in the recipe; `weight` of a term with a share is that of the first step.
     value
         Weighted value on the first batch.
     gradient_share
@@ -37,16 +46,18 @@ class TermFacts:
     value: float
     gradient_share: float
     parameters: int
+    share: float | None = None
 
 
 @dataclass(frozen=True)
 class StageFacts:
-    """A stage: its name, epochs, number of trained parameters (student and terms), and terms."""
+    """A stage: its name, epochs, number of trained parameters (student and terms), terms, and what to reconsider."""
 
     name: str
     epochs: int
     trained: int
     terms: tuple[TermFacts, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,11 @@ class Facts:
     teacher: NetworkFacts | None
     stages: tuple[StageFacts, ...]
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return the warnings of all stages."""
+        return tuple(warning for stage in self.stages for warning in stage.warnings)
+
 
 def explain(recipe: Recipe) -> Facts:
     """Measure each stage of the recipe on its first batch, always with the initial student.
@@ -90,19 +106,22 @@ def explain(recipe: Recipe) -> Facts:
     with torch.no_grad():
         shapes = _shapes(student.eval()(batch.images))
     counts = _counts(table, rows)
+    teacher_facts = _teacher_facts(teacher, batch) if teacher else None
     stages: list[StageFacts] = []
     distiller = None
     for stage in recipe.stages:
         distiller = build.distiller(
             stage, student, teacher, counts, seed=recipe.seed, balance=recipe.train.balance, earlier=distiller
         )
-        stages.append(_stage_facts(stage.name, stage.epochs, distiller, batch))
+        facts = _stage_facts(stage.name, stage.epochs, distiller, batch)
+        coarse = _coarse_targets(distiller, teacher_facts.shapes) if teacher_facts else []
+        stages.append(replace(facts, warnings=tuple(f"stage {stage.name}: {w}" for w in coarse + _unbalanced(facts))))
     return Facts(
         digest=recipe.digest,
         images=len(rows),
         batch_size=len(batch),
         student=NetworkFacts(recipe.model.name, _size(student), shapes),
-        teacher=_teacher_facts(teacher, batch) if teacher else None,
+        teacher=teacher_facts,
         stages=tuple(stages),
     )
 
@@ -113,14 +132,48 @@ def _stage_facts(name: str, epochs: int, distiller: Distiller, batch: Batch) -> 
     losses = distiller(batch)
     norms = {}
     for part in distiller.terms:
-        gradients = torch.autograd.grad(losses[part], parameters, retain_graph=True, allow_unused=True)
-        norms[part] = math.hypot(*(g.norm().item() for g in gradients if g is not None))
+        norms[part] = gradient_norm(losses[part], parameters)
     total = sum(norms.values()) or 1.0
+    shares = distiller.shares.shares if distiller.shares else {}
+    weights = {**distiller.weights, **(distiller.shares.weights if distiller.shares else {})}
     terms = tuple(
-        TermFacts(part, distiller.weights[part], losses[part].item(), norms[part] / total, _size(term))
+        TermFacts(part, weights[part], losses[part].item(), norms[part] / total, _size(term), shares.get(part))
         for part, term in distiller.terms.items()
     )
     return StageFacts(name, epochs, sum(value.numel() for _, value in distiller.trainable()), terms)
+
+
+def _coarse_targets(distiller: Distiller, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return a warning for each term that rebuilds a map of the teacher with fewer than `FEWEST` positions a side."""
+    found = []
+    for name, term in distiller.terms.items():
+        rows, columns = shapes[term.target][1:] if isinstance(term, HierarchicalFusion | MGD) else (FEWEST, FEWEST)
+        if min(rows, columns) < FEWEST:
+            finer = [tap for tap in ("stride16", "stride8") if min(shapes.get(tap, (0,))[1:], default=0) >= FEWEST]
+            remedy = f'set its options.target = "{finer[0]}"' if finer else "enlarge images.size"
+            grid = f"{rows} x {columns} positions, fewer than {FEWEST} x {FEWEST}"
+            found.append(f"the map that {name} rebuilds has {grid}; {remedy}")
+    return found
+
+
+def _unbalanced(stage: StageFacts) -> list[str]:
+    """Return a warning for the term with nearly all of the gradient, or for each with nearly none.
+
+    Beside terms that keep a share, the others divide the rest in the proportion of the first step.
+    """
+    if len(stage.terms) == 1:
+        return []
+    fixed = sum(term.gradient_share for term in stage.terms if term.share is None) or 1.0
+    rest = (1 - sum(term.share or 0.0 for term in stage.terms)) / fixed
+    shares = {term.name: term.share or rest * term.gradient_share for term in stage.terms}
+    extreme = [name for name, share in shares.items() if share > 1 - NEGLIGIBLE]
+    extreme = extreme or [name for name, share in shares.items() if 0 < share < NEGLIGIBLE]
+    return [
+        f"{name} has {shares[name]:.1%} of the gradient, "
+        + (f"more than {1 - NEGLIGIBLE:.0%}" if shares[name] > 0.5 else f"less than {NEGLIGIBLE:.0%}")
+        + "; change a weight, or set share = 0.4 in place of it"
+        for name in extreme
+    ]
 
 
 def _teacher_facts(teacher: build.AnyTeacher, batch: Batch) -> NetworkFacts:

@@ -21,6 +21,7 @@ from dspkd.evaluation.inference import predict
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
 from dspkd.runs import build, hardware, teacher_cache, validate
+from dspkd.runs.explain import explain
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
@@ -95,6 +96,8 @@ class Plan:
         Computing and caching teacher outputs; 0 where the teacher runs in every step.
     validation
         Seconds of evaluating the validation set after one epoch.
+    warnings
+        Those of `dspkd.runs.explain`; they cost no measured time.
     """
 
     device: str
@@ -106,6 +109,7 @@ class Plan:
     images: CacheEstimate
     teacher_outputs: CacheEstimate
     validation: float
+    warnings: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -183,6 +187,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         images=CacheEstimate(*(sum(both) for both in zip(astuple(decoding), astuple(evaluated), strict=True))),
         teacher_outputs=outputs,
         validation=validation,
+        warnings=explain(recipe).warnings,
     )
 
 

@@ -50,7 +50,9 @@ class RunClassifier:
         network, recipe, self.classes = made_by.model, made_by.recipe, made_by.classes
         crop = build.centre_crop(recipe.images)
         self.batch_size, self.refer_below = recipe.train.batch_size, None
-        self.preprocess = partial(decode.judged, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts)
+        self.preprocess = partial(
+            decode.evaluation_crop, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts
+        )
         self._device = hardware.device(recipe.machine)
         self.on_gpu = self._device.type == "cuda"
         self._bf16 = hardware.bf16(recipe.train, self._device)

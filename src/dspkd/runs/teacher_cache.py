@@ -21,6 +21,9 @@ from dspkd.training.teachers.cached import CacheCost, CachedTeacher, image_keys,
 from dspkd.training.teachers.fields_read import fields_read
 from dspkd.types import Batch, Output, derived_views
 
+_PACKAGES = ("dspkd", "torch", "torchvision", "timm")
+"""Packages whose versions are part of the cache's key: another one may compute other outputs."""
+
 
 def is_used(recipe: Recipe) -> bool:
     """Return whether the recipe's teacher outputs are cached: it has a teacher, and a fixed number of views."""
@@ -65,7 +68,7 @@ def cached_teacher(
     fast_teacher = teacher.compiled() if context.compiled else teacher
     about = {
         **build.augmentation(recipe.images).about,
-        "made by": f"{DECODER}, torchvision {version('torchvision')}",
+        "made by": ", ".join([DECODER, *(f"{name} {version(name)}" for name in _PACKAGES)]),
         "precision": "bfloat16" if context.bf16 else "float32",
     }
 

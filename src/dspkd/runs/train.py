@@ -23,7 +23,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import artifacts, build, holdout, teacher_cache, validate
+from dspkd.runs import artifacts, build, class_priors, holdout, teacher_cache, validate
 from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runtime.distributed import SINGLE, World
@@ -122,6 +122,8 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
             if stage.start == "initial":
                 student.load_state_dict(initial)
             distiller = make(stage, earlier=distiller).to(context.device)
+            if opposition := class_priors.opposition(distiller, context.table.classes):
+                listener.note(f"warning: stage {stage.name!r}: {opposition}")
             progress = loop.fit(
                 stage,
                 distiller,
@@ -193,7 +195,8 @@ def _conclude(context: RunContext, stages: list[dict[str, Any]], cost: CacheCost
     """Save the student, evaluate it on validation and test set, and write artifacts and result."""
     recipe, files, student = context.recipe, context.files, context.student
     weights = {name: value.detach().cpu().contiguous() for name, value in student.library_state().items()}
-    save_file(weights, files.weights, metadata={"network": student.name})
+    averaged = {"ema": str(recipe.train.ema)} if recipe.train.ema else {}
+    save_file(weights, files.weights, metadata={"network": student.name, **averaged})
     test = holdout.evaluate_test(context.split, files.folder, purpose=holdout.TRAINING)
     rows = {"val": context.split.rows("val"), "test": test}
     predictions = {

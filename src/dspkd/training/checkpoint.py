@@ -26,6 +26,8 @@ class Progress:
         The epoch that is kept, and its student's score on the validation set: the first of the best, or the last.
     best_student, best_terms
         State of that student, and by name of the terms whose layers the next stage continues with.
+    average
+        The moving average of the student's state; empty where nothing is averaged.
     history
         The record of each finished epoch.
     """
@@ -35,6 +37,7 @@ class Progress:
     best_score: float = float("-inf")
     best_student: dict[str, Tensor] = field(default_factory=dict)
     best_terms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

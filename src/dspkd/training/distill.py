@@ -45,7 +45,8 @@ class Distilled:
         The network that was passed in, trained, in evaluation mode.
     history
         A record for each epoch: ``epoch`` (from 0), ``lr`` at its end, ``seconds``, ``train`` (the mean loss: ``total``
-        and each weighted term), ``val`` (balanced accuracy and accuracy; empty without validation batches).
+        and each weighted term), ``val`` (balanced accuracy and accuracy; empty without validation batches), ``clipped``
+        (the share of steps whose gradient was clipped).
     """
 
     student: nn.Module
@@ -65,6 +66,7 @@ def distill(
     weight_decay: float = 0.05,
     warmup: float = 0.0,
     clip: float = 5.0,
+    ema: float = 0.0,
     class_counts: Sequence[int] = (),
     seed: int = 0,
     device: str | torch.device | None = None,
@@ -85,11 +87,13 @@ def distill(
         ignored. `dspkd.types.Batch` is taken as it is.
     terms
         The parts of the loss, each a method's name (`dspkd.list_methods`), ``(name, weight)`` or
-        ``(name, weight, options)``. A term may read feature maps, which are found as `dspkd.models.adapted.Adapted`
-        says.
+        ``(name, weight, options)``. A term may read feature maps, which `dspkd.models.adapted.Adapted` finds.
     epochs, lr, optimizer, weight_decay, warmup, clip
         As in a recipe's stage: ``adamw`` or ``sgd``; `lr` rises over `warmup` epochs, then falls along a cosine; `clip`
         is the largest gradient norm. Defaults are ours (inferred).
+    ema
+        Decay of an exponential moving average of the student's weights, e.g. 0.998, which is then validated and
+        returned in their place; 0 turns it off. See `dspkd.training.average.WeightAverage`.
     validation
         Labelled batches on which each epoch is evaluated. The last epoch is kept all the same: choosing one by few
         images is a lottery.
@@ -114,6 +118,8 @@ def distill(
         A loss is not finite.
     """
     stage = _stage(terms, epochs=epochs, lr=lr, optimizer=optimizer, weight_decay=weight_decay, warmup=warmup)
+    if not 0 <= ema < 1:
+        raise RecipeError(f"ema: a decay in [0, 1), e.g. 0.998, or 0 for none; got {ema!r}")
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     batches = _Batches(loader)
     sample = batches.sample().to(place).images
@@ -133,14 +139,14 @@ def distill(
             batches,
             lambda network: _scores(network, validation, place),
             folder=folder,
-            digest=_digest(stage, learner.spec, seed),
+            digest=_digest(stage, learner.spec, seed, ema),
             seed=seed,
             first_epoch=0,
-            arithmetic=loop.StepConfig(device=place, clip=clip),
+            arithmetic=loop.StepConfig(device=place, clip=clip, ema=ema),
             listener=progress or NullProgress(),
         )
     student.eval()
-    keys = ("epoch", "lr", "seconds", "train")
+    keys = ("epoch", "lr", "seconds", "train", "clipped")
     history = [
         {key: record[key] for key in keys} | {"val": record["val"] if validation is not None else {}}
         for record in trained.history
@@ -168,7 +174,7 @@ class _Batches:
         return next(_batches(self._loader, 0))
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch; a sampler with ``set_epoch`` is told its number."""
+        """Yield the batches of an epoch; a sampler with ``set_epoch`` receives its number."""
         set_epoch = getattr(self._loader.sampler, "set_epoch", None)
         if set_epoch is not None:
             set_epoch(number)
@@ -257,5 +263,5 @@ def _scores(network: nn.Module, validation: DataLoader[Any] | None, device: torc
     return {"balanced_accuracy": math.fsum(recalls) / len(recalls), "accuracy": float(right_N.mean())}
 
 
-def _digest(stage: StageConfig, spec: NetworkSpec, seed: int) -> str:
-    return hashlib.sha256(json.dumps([repr(stage), repr(spec), seed]).encode()).hexdigest()[:12]
+def _digest(stage: StageConfig, spec: NetworkSpec, seed: int, ema: float) -> str:
+    return hashlib.sha256(json.dumps([repr(stage), repr(spec), seed, ema]).encode()).hexdigest()[:12]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dspkd.methods._base import Term
+from dspkd.training.gradient_share import GradientShares
 from dspkd.types import Batch, NetworkSpec, Output
 
 
@@ -57,11 +58,15 @@ class Distiller(nn.Module):
     trainable_copy
         A trainable copy of the teacher's network, which is then used instead of the teacher. It is a part of this
         module, and trained by the terms with `Term.trains_teacher`.
+    shares
+        By name, for parts that keep a share of the gradient instead of a weight; see `GradientShares`.
 
     Attributes
     ----------
     step
         Computes outputs and losses of a batch: in this process, unless several processes share each batch.
+    shares
+        Weights of the parts that have a share; None where there are none.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Distiller(nn.Module):
         terms: Sequence[tuple[str, float, Term]],
         ramps: Mapping[str, Callable[[float], float]] = MappingProxyType({}),
         trainable_copy: nn.Module | None = None,
+        shares: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.student = student
@@ -78,6 +84,7 @@ class Distiller(nn.Module):
         self.weights: Mapping[str, float] = {name: weight for name, weight, _ in terms}
         self._ramps = ramps
         self.trainable_copy = trainable_copy
+        self.shares = GradientShares(shares) if shares else None
         self.step = LocalStep()
         self.rotated = any(term.wants_rotated for _, _, term in terms)
         self.strong_aug = any(term.wants_strong_aug for _, _, term in terms)
@@ -96,6 +103,10 @@ class Distiller(nn.Module):
         for name, term in self.terms.items():
             loss = self.step.loss(term, student, teacher if term.trains_teacher else fixed, batch)
             parts[name] = self._weight(name, elapsed) * loss
+        if self.shares:
+            if self.training and torch.is_grad_enabled():
+                self.shares.update(parts, (value for value in self.student.parameters() if value.requires_grad))
+            parts |= {name: weight * parts[name] for name, weight in self.shares.weights.items()}
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
     def parted(self, output: Output) -> Output:

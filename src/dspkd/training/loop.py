@@ -22,6 +22,7 @@ from dspkd.recipes.stage import StageConfig
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
 from dspkd.training import checkpoint, ddp
+from dspkd.training.average import WeightAverage
 from dspkd.training.compile import Compiled
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import ProgressListener
@@ -49,6 +50,8 @@ class StepConfig:
         Compile the trained networks with torch.compile. Not with several ranks.
     clip
         Largest gradient norm.
+    ema
+        Decay of the student's `WeightAverage`; 0 turns it off.
     world
         Processes that train together, each on its share of every batch; rank 0 saves checkpoints.
     """
@@ -57,6 +60,7 @@ class StepConfig:
     bf16: bool = False
     compiled: bool = False
     clip: float = 5.0
+    ema: float = 0.0
     world: World = SINGLE
 
 
@@ -88,6 +92,9 @@ def fit(
 ) -> checkpoint.Progress:
     """Train a stage, and leave the weights of the epoch that it keeps in ``distiller.student``.
 
+    With a moving average of weights, the average is what is scored, kept and left; it starts again in each stage, from
+    the student with which the stage begins.
+
     Parameters
     ----------
     stage
@@ -115,6 +122,9 @@ def fit(
     optimizer = make_optimizer(stage, distiller.trainable())
     progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.world)
     objective = objective_of(distiller, arithmetic)
+    steps = progress.epochs * len(batches)
+    average = WeightAverage(distiller.student, arithmetic.ema, steps=steps, state=progress.average)
+    progress.average = average.state
     for record in progress.history:
         listener.epoch(record)
     for epoch in range(progress.epochs, stage.epochs):
@@ -124,19 +134,26 @@ def fit(
             learning_rate(stage, epoch * len(batches) + step, stage.epochs * len(batches))
             for step in range(len(batches))
         ]
-        losses = _train_epoch(
+        losses, clipped = _train_epoch(
             stage.name, epoch, distiller, objective, batches.epoch(first_epoch + epoch), optimizer, rates, arithmetic,
-            listener,
+            average, listener,
         )  # fmt: skip
         distiller.eval()
-        scores = score(distiller.student)
+        with average.applied():
+            scores = score(distiller.student)
+            student = _copied(distiller.student)
         better = scores["balanced_accuracy"] > progress.best_score
         best = epoch + 1 == stage.epochs if stage.keep == "last" else better
         if best:
             progress.best_epoch, progress.best_score = epoch, scores["balanced_accuracy"]
-            progress.best_student = _copied(distiller.student)
+            progress.best_student = student
             progress.best_terms = {name: _copied(distiller.terms[name]) for name in hand_on}
         record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
+        record["clipped"] = clipped
+        if arithmetic.ema:
+            record["ema"] = average.decay
+        if distiller.shares:
+            record["share"] = {"weight": dict(distiller.shares.weights), "gradient": distiller.shares.measured()}
         record["seconds"] = round(time.perf_counter() - started, 3)
         computing = arithmetic.world.all_gather(time.process_time() - computed)
         record["cpu_seconds"] = round(sum(computing), 3)  # of all threads of all ranks; not of loader processes
@@ -171,14 +188,16 @@ def _train_epoch(
     optimizer: torch.optim.Optimizer,
     rates: list[float],
     arithmetic: StepConfig,
+    average: WeightAverage,
     listener: ProgressListener,
-) -> dict[str, float]:
-    """Take one step per rate; return the mean of each part of the loss over the epoch's images."""
+) -> tuple[dict[str, float], float]:
+    """Take one step per rate; return the mean of each part of the loss over images, and the share of clipped steps."""
     distiller.train()
     trained = owners(distiller.trainable())
     sums: dict[str, Tensor] = {}
     seen = 0
     unchecked: list[dict[str, Tensor]] = []
+    clipped: list[Tensor] = []
     # Reading a loss makes the program wait for a GPU.
     interval = 1 if arithmetic.device.type == "cpu" else STEPS_UNCHECKED
     for step, (rate, loaded) in enumerate(zip(rates, batches, strict=True)):
@@ -192,12 +211,14 @@ def _train_epoch(
             unchecked.clear()
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
-        update(trained, optimizer, rate, arithmetic.clip)
+        clipped.append(update(trained, optimizer, rate, arithmetic.clip))
+        average.update()
         seen += len(batch)
         for name, loss in of_batch.items():
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * len(batch)
         listener.step(stage, epoch, step + 1, len(rates))
-    return {name: (total / seen).item() for name, total in sums.items()}
+    means = {name: (total / seen).item() for name, total in sums.items()}
+    return means, torch.stack(clipped).float().mean().item()
 
 
 def _require_finite(unchecked: list[dict[str, Tensor]], place: str, *, last: int) -> None:
@@ -213,13 +234,18 @@ def _require_finite(unchecked: list[dict[str, Tensor]], place: str, *, last: int
             )
 
 
-def update(trained: Iterable[list[nn.Parameter]], optimizer: torch.optim.Optimizer, rate: float, clip: float) -> None:
-    """Take an optimiser step at this rate, with the gradient norm of each owner's parameters clipped to `clip`."""
-    for values in trained:
-        nn.utils.clip_grad_norm_(values, clip)
+def update(
+    trained: tuple[list[nn.Parameter], ...], optimizer: torch.optim.Optimizer, rate: float, clip: float
+) -> Tensor:
+    """Take an optimiser step at this rate, with the gradient norm of each owner's parameters clipped to `clip`.
+
+    Returns whether the first owner's (student and terms) was larger, as a scalar on its device.
+    """
+    norms = [nn.utils.clip_grad_norm_(values, clip) for values in trained]
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
     optimizer.step()
+    return norms[0] > clip
 
 
 def learning_rate(stage: StageConfig, step: int, steps: int) -> float:

@@ -5,7 +5,12 @@ from math import prod
 
 import pytest
 
-from dspkd.experiments.paper.claims.bounds import accuracy_bounds, majority_needed, specificity_bounds
+from dspkd.experiments.paper.claims.bounds import (
+    accuracy_bounds,
+    balanced_accuracy_bounds,
+    majority_needed,
+    specificity_bounds,
+)
 
 ISIC = [4522, 12875, 3323, 867, 2624, 239, 253, 628]
 
@@ -47,6 +52,19 @@ def test_specificity_bounds_are_the_extremes_over_all_confusion_matrices(images)
             extremes_by_accuracy[accuracy, average] = min(low, value), max(high, value)
     for (accuracy, average), extremes in extremes_by_accuracy.items():
         assert specificity_bounds(images, (accuracy, accuracy), average) == pytest.approx(extremes, abs=1e-12)
+
+
+@pytest.mark.parametrize("images", [(3, 1), (2, 2), (4, 2, 1), (2, 2, 2), (1, 5, 1), (3, 4, 2)])
+def test_balanced_accuracy_bounds_are_the_extremes_over_all_numbers_of_correct_images(images):
+    extremes = {}
+    for right in product(*(range(count + 1) for count in images)):
+        recall = sum(k / count for k, count in zip(right, images, strict=True)) / len(images)
+        low, high = extremes.get(sum(right), (2, -1))
+        extremes[sum(right)] = min(low, recall), max(high, recall)
+    for right, expected in extremes.items():
+        accuracy = right / sum(images)
+        assert balanced_accuracy_bounds(images, (accuracy, accuracy)) == pytest.approx(expected, abs=1e-12)
+    assert balanced_accuracy_bounds(images, (0.0, 1.0)) == (0.0, 1.0)
 
 
 def test_counts_and_shares_have_the_same_bounds_and_a_rounded_accuracy_widens_them():

@@ -56,7 +56,7 @@ def test_the_f1_of_two_methods_cannot_give_their_accuracies_whatever_the_classes
     findings = of("f1-of-classes", "impossible")
     always = {where for where, finding in findings.items() if "whatever the sizes" in finding.message}
     assert {where.split(": ")[1].split()[0] for where in always} == {"Vanilla-KD", "FitNets"}
-    assert all(finding.assumes for finding in findings.values())
+    assert all(any("single runs" in each for each in finding.assumes) for finding in findings.values())
     assert "[71.23, 86.99]; printed 87.39" in next(iter(findings.values())).arithmetic
 
 

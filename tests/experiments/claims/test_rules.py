@@ -142,10 +142,103 @@ def test_accuracy_is_checked_against_the_f1_of_the_classes():
     assert "with the sizes of the classes" in finding.arithmetic
 
 
+def rotated_runs():
+    """Means of three runs on three classes of 10 images: in each, another class is predicted as the next one.
+
+    F1 is 0 for it, 2/3 for the next, 1 for the third; accuracy is 20 of 30.
+    """
+    return {name: number("55.56") for name in "ABC"}
+
+
+def test_a_bound_of_one_run_is_not_applied_to_means_over_several():
+    several = row("kd", accuracy="66.67", f1="55.56", f1_of=rotated_runs(), runs=3)
+    assert one("f1-of-classes", several).severity == "could not be checked"
+    assert "means over runs" in one("f1-of-classes", several).message
+    assert one("macro-mean", several).severity == "passed"
+    finding = one("f1-of-classes", replace(several, runs=1))
+    assert finding.severity == "impossible"
+    assert any("single runs" in each for each in finding.assumes)
+
+
+def test_rules_on_all_classes_are_not_applied_to_some_of_them():
+    some = {"A": number("90.00"), "B": number("70.00")}
+    figures = {"accuracy": "95.00", "f1": "85.00", "f1_of": some}
+    three = row("kd", classes={"A": 50, "B": 30, "C": 20}, **figures)
+    for rule in ("f1-of-classes", "macro-mean"):
+        assert one(rule, three).severity == "could not be checked"
+        assert "some classes" in one(rule, three).message
+        assert one(rule, row("kd", **figures)).severity == "impossible"
+        assert "the F1 of every class is printed" in one(rule, row("kd", **figures)).assumes
+        stated = one(rule, row("kd", classes={"A": 50, "B": 50}, **figures))
+        assert stated.severity == "impossible"
+        assert "the F1 of every class is printed" not in stated.assumes
+
+
+@pytest.mark.parametrize(
+    ("balanced", "severity"),
+    # 80 of 100 correct: the errors are 20 of A's 90, or all 10 of B and 10 of A.
+    [("88.89", "passed"), ("88.91", "impossible"), ("44.44", "passed"), ("44.42", "impossible")],
+)
+def test_balanced_accuracy_is_checked_against_accuracy_and_the_sizes_of_the_classes(balanced, severity):
+    one_run = row("kd", accuracy="80.00", balanced_accuracy=balanced, classes={"A": 90, "B": 10})
+    assert one("balanced-accuracy", one_run).severity == severity
+    assert one("balanced-accuracy", replace(one_run, runs=3)).severity == severity
+    assert one("balanced-accuracy", replace(one_run, classes={})).severity == "could not be checked"
+    assumed = replace(one_run, classes_assume="the proportions of the data set")
+    assert one("balanced-accuracy", assumed).assumes == (("the proportions of the data set",) * (severity != "passed"))
+
+
+def test_balanced_accuracy_is_macro_recall():
+    def found(recall, accuracy="90.00"):
+        findings = check([row("kd", accuracy=accuracy, balanced_accuracy="75.00", recall=recall)])
+        (finding,) = [f for f in findings if f.rule == "balanced-accuracy" and "recall" in f.message]
+        return finding
+
+    assert found("75.01").severity == "passed"
+    assert found("75.02").severity == "impossible"
+    assert "weighted by images" not in found("75.02").message
+    assert "weighted by images" in found("90.00").message
+    assert found("80.00").assumes == ("recall is the plain mean over the classes",)
+
+
+@pytest.mark.parametrize("recall", ["recall", "balanced_accuracy"])
+@pytest.mark.parametrize(("f1", "severity"), [("70.01", "passed"), ("70.02", "impossible"), ("50.00", "passed")])
+def test_macro_f1_is_at_most_the_mean_of_precision_and_recall(recall, f1, severity):
+    finding = one("f1-of-means", row("kd", precision="80.00", f1=f1, **{recall: "60.00"}))
+    assert finding.severity == severity
+    assert bool(finding.assumes) == (severity == "impossible")
+    # Rounding leaves 0.005 of F1, and of the mean half of 0.05 and of 0.005: 0.0325 together.
+    for coarse, expected in (("70.03", "passed"), ("70.04", "impossible")):
+        assert one("f1-of-means", row("kd", precision="80.0", f1=coarse, **{recall: "60.00"})).severity == expected
+    assert severities("f1-of-means", row("kd", precision="80.00", f1="90.00")) == []
+
+
+@pytest.mark.parametrize(
+    ("delta", "severity", "words"),
+    # 88.54 is 2.33 points above 86.21, which is 2.7027 % of it; rounding of both leaves 0.0118 beside that of the gain.
+    [
+        ("2.70", "passed", "in percent of"),
+        ("2.714", "passed", "in percent of"),
+        ("2.716", "impossible", "add up"),
+        ("2.73", "impossible", "add up"),
+        ("2.33", "passed", "adds up"),
+    ],
+)
+def test_a_gain_in_percent_of_the_baseline_adds_up_too(delta, severity, words):
+    plain = row("plain", accuracy="86.21")
+    finding = one("deltas", plain, row("kd", accuracy="88.54", delta=number(delta), delta_from="plain"))
+    assert finding.severity == severity
+    assert words in finding.message
+    assert ("percent" in finding.message) == (words == "in percent of")
+
+
 def test_accuracies_are_whole_numbers_of_images():
     exact = row("kd", accuracy="66.67", images=(3, 3))
     assert one("granularity", exact).severity == "passed"
-    assert one("granularity", replace(exact, figures={"accuracy": number("60.00")})).severity == "impossible"
+    wrong = replace(exact, figures={"accuracy": number("60.00")})
+    assert one("granularity", wrong).severity == "impossible"
+    assert any("single runs" in each for each in one("granularity", wrong).assumes)
+    assert one("granularity", replace(wrong, runs=5)).severity == "passed"
     assert one("granularity", row("kd", accuracy="60.00")).severity == "could not be checked"
     ranged = [row(f"kd{n}", accuracy=text, images=(1, 100)) for n, text in enumerate(("51.00", "53.00", "57.00"))]
     assert one("granularity", *ranged).severity == "needs explanation"  # only 100 images give all three

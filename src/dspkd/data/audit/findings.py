@@ -40,17 +40,17 @@ class AuditFinding:
         A stable name, for programs.
     severity
         See `Severity`.
-    says
+    message
         One sentence with the number of cases.
     cases
-        For each case the ids of its images, or the names of what `says` counts.
+        For each case the ids of its images, or the names of what `message` counts.
     advice
         Suggested fix; "" where none is needed.
     """
 
     kind: str
     severity: Severity
-    says: str
+    message: str
     cases: tuple[tuple[str, ...], ...]
     advice: str = ""
 
@@ -87,13 +87,13 @@ def of_parts(table: Table, split: Split, pairs: Pairs) -> list[AuditFinding]:
     apart = parts[pairs.first] != parts[pairs.second]
     findings = []
     if groups:
-        says = f"{_count(len(groups), 'lesion or patient', 'lesions or patients')} in more than one part of the split"
-        findings.append(AuditFinding("groups_cross_parts", "invalidates", says, _ids(table, groups), "split by group"))
+        text = f"{_count(len(groups), 'lesion or patient', 'lesions or patients')} in more than one part of the split"
+        findings.append(AuditFinding("groups_cross_parts", "invalidates", text, _ids(table, groups), "split by group"))
     if apart.any():
-        says = f"{_count(int(apart.sum()), 'pair')} of copies in two parts of the split"
+        text = f"{_count(int(apart.sum()), 'pair')} of copies in two parts of the split"
         advice = "merge groups with --merge, then make a new split"
         cases = paired(table, pairs.take(apart))
-        findings.append(AuditFinding("copies_cross_parts", "invalidates", says, cases, advice))
+        findings.append(AuditFinding("copies_cross_parts", "invalidates", text, cases, advice))
     return findings
 
 
@@ -106,18 +106,18 @@ def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) 
         ("identical_pixels", "of equal pixels in different files", _equal_in_different_files(prints)),
     ):
         if sets:
-            says = f"{_count(len(sets), 'set')} of images {what}"
-            findings.append(AuditFinding(kind, "warning", says, _ids(table, sets), "keep one of each"))
+            text = f"{_count(len(sets), 'set')} of images {what}"
+            findings.append(AuditFinding(kind, "warning", text, _ids(table, sets), "keep one of each"))
     groups = np.array(table.groups)
     same = groups[pairs.first] == groups[pairs.second]
     if not same.all():
-        says = f"{_count(int((~same).sum()), 'pair')} of copies under different lesion or patient ids"
+        text = f"{_count(int((~same).sum()), 'pair')} of copies under different lesion or patient ids"
         advice = "merge these groups with --merge before splitting"
         severity: Severity = "warning" if split else "invalidates"
-        findings.append(AuditFinding("copies_across_groups", severity, says, paired(table, pairs.take(~same)), advice))
+        findings.append(AuditFinding("copies_across_groups", severity, text, paired(table, pairs.take(~same)), advice))
     if same.any():
-        says = f"{_count(int(same.sum()), 'pair')} of copies within one lesion or patient"
-        findings.append(AuditFinding("copies_within_group", "note", says, paired(table, pairs.take(same))))
+        text = f"{_count(int(same.sum()), 'pair')} of copies within one lesion or patient"
+        findings.append(AuditFinding("copies_within_group", "note", text, paired(table, pairs.take(same))))
     return findings + _twins(table)
 
 
@@ -138,14 +138,14 @@ def of_labels(table: Table, pairs: Pairs) -> list[AuditFinding]:
         ]
         name = "label" if column == "class" else column
         if mixed:
-            says = f"{_count(len(mixed), 'lesion or patient', 'lesions or patients')} with more than one {column}"
+            text = f"{_count(len(mixed), 'lesion or patient', 'lesions or patients')} with more than one {column}"
             advice = "right for a patient with several lesions, wrong for one lesion" if name == "label" else ""
-            findings.append(AuditFinding(f"group_differs_in_{name}", "warning", says, _ids(table, mixed), advice))
+            findings.append(AuditFinding(f"group_differs_in_{name}", "warning", text, _ids(table, mixed), advice))
         if any(differs):
-            says = f"{_count(sum(differs), 'pair')} of copies with different {column}"
+            text = f"{_count(sum(differs), 'pair')} of copies with different {column}"
             cases = paired(table, pairs.take(np.array(differs)))
             advice = "one of the two is wrong, or they are no copies"
-            findings.append(AuditFinding(f"copies_differ_in_{name}", "warning", says, cases, advice))
+            findings.append(AuditFinding(f"copies_differ_in_{name}", "warning", text, cases, advice))
     return findings
 
 
@@ -154,14 +154,14 @@ def of_table(table: Table) -> list[AuditFinding]:
     findings = []
     unknown = np.array([group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)])
     if unknown.any():
-        says = f"{_count(int(unknown.sum()), 'image')} of {len(table):,} without a lesion or patient id"
+        text = f"{_count(int(unknown.sum()), 'image')} of {len(table):,} without a lesion or patient id"
         advice = "each counts as a group of its own; only copies among them are found"
-        findings.append(AuditFinding("group_unknown", "note", says, _each(table, unknown), advice))
+        findings.append(AuditFinding("group_unknown", "note", text, _each(table, unknown), advice))
     few = tuple((name, str(groups)) for name, (_, groups) in table.counts().items() if groups < 3)
     if few:
-        says = f"{_count(len(few), 'class', 'classes')} of fewer than three lesions or patients"
+        text = f"{_count(len(few), 'class', 'classes')} of fewer than three lesions or patients"
         advice = "it cannot be in training, validation and test at once"
-        findings.append(AuditFinding("class_too_small", "warning", says, few, advice))
+        findings.append(AuditFinding("class_too_small", "warning", text, few, advice))
     return findings
 
 
@@ -172,9 +172,9 @@ def _twins(table: Table) -> list[AuditFinding]:
     both = tuple((id_of[other], name) for name, other in small.items() if other in id_of)
     if not small:
         return []
-    says = f"{_count(len(small), 'image')} named *{_TWIN}; the original of {len(both):,} is in the data set too"
+    text = f"{_count(len(small), 'image')} named *{_TWIN}; the original of {len(both):,} is in the data set too"
     return [
-        AuditFinding("downsampled_twins", "warning" if both else "note", says, both or tuple((name,) for name in small))
+        AuditFinding("downsampled_twins", "warning" if both else "note", text, both or tuple((name,) for name in small))
     ]
 
 

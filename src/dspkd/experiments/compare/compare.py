@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -45,6 +46,22 @@ class GridResult:
     def failed(self) -> int:
         """Return how many runs have no result."""
         return len({folder for results in self.results for folder in results.failed})
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: balanced accuracy of each method, and its verdicts against the controls."""
+        metric = "balanced_accuracy"
+        rows = []
+        for results in self.results:
+            for arm in results.arms:
+                score = arm.figures[metric]
+                verdicts = [v for v in results.verdicts if v.one == arm.name and v.metric == metric]
+                words = ", ".join(f"{v.word} than {v.other}" if v.p and v.word != "inconclusive" else
+                                  f"inconclusive against {v.other}" for v in verdicts)  # fmt: skip
+                cells = (results.name, arm.name, len(arm.runs), f"{score.mean:.3f}", words)
+                rows.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
+        head = "".join(f"<th>{name}</th>" for name in ("", "method", "runs", "balanced accuracy", "result"))
+        failed = f"<p>{self.failed} runs have no result; the same call tries them again.</p>" if self.failed else ""
+        return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>{failed}"
 
 
 def compare(

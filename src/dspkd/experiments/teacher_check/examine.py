@@ -125,9 +125,8 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
     scores, calibration = level(validation), calibrated(validation)
     above = margin(validation, list(compared.values())) if compared else None
     soft = suggestions.softness(recipe, _training_logits(recipe, network, table, split), scores.accuracy[0])
-    suggested = suggestions.temperatures(soft, scores.accuracy[0]) + suggestions.weights(
-        recipe, explain.explain(recipe).stages
-    )
+    facts = explain.explain(recipe)
+    suggested = suggestions.temperatures(soft, scores.accuracy[0]) + suggestions.weights(recipe, facts.stages)
     findings = [
         TeacherFinding("classes and split", "ok", f"classes in the data's order: {', '.join(table.classes)}; no leak"),
         *(_images(run, recipe) for run in recipe.teachers),
@@ -135,6 +134,7 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
         rules.memorisation(training, scores),
         rules.calibration(calibration),
         rules.averaged_views(rotated),
+        *(TeacherFinding("what the terms can do", "note", warning) for warning in facts.warnings),
     ]
     return Examination(
         recipe.teachers, tuple(compared), tuple(findings), above, scores, training, calibration, rotated,

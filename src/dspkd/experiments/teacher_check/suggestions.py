@@ -113,14 +113,17 @@ def temperatures(soft: Sequence[Softening], right: float) -> list[Suggestion]:
 
 
 def weights(recipe: Recipe, stages: Sequence[StageFacts]) -> list[Suggestion]:
-    """Return a setting for each term whose first gradient differs from that of the labels by a factor of `DOMINANT`."""
+    """Return a weight for each term that has one and whose first gradient is far from that of the labels.
+
+    Far is a factor of `DOMINANT` either way. A term with a share needs no such advice.
+    """
     suggestions = []
     for s, (stage, facts) in enumerate(zip(recipe.stages, stages, strict=True)):
         share = {name: term.gradient_share for name, term in zip(stage.part_names, facts.terms, strict=True)}
         labels = share.get("labels", 0.0)
         for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
             ratio = share[name] / labels if labels else 1.0
-            if not find(term.method).needs_teacher or 1 / DOMINANT <= ratio <= DOMINANT or not ratio:
+            if term.share or not find(term.method).needs_teacher or 1 / DOMINANT <= ratio <= DOMINANT or not ratio:
                 continue
             suggestions.append(
                 Suggestion(

@@ -12,7 +12,10 @@ class Sink(ABC):
     """Writes the record of each epoch in one format.
 
     A record has the keys ``stage``, ``epoch`` (from 0 in each stage), ``lr``, ``train`` (losses by name), ``val``
-    (metrics by name), ``best``, ``seconds`` and ``cpu_seconds``.
+    (metrics by name), ``best``, ``clipped`` (the share of steps whose gradient was clipped), ``seconds`` and
+    ``cpu_seconds``. With a moving average of weights also ``ema``, its decay at the last step. Where terms keep a share
+    of the gradient also ``share``: their ``weight`` at the end of the epoch, and their share of the ``gradient`` by
+    running averages.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
@@ -38,8 +41,8 @@ class Sink(ABC):
 
 
 def metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of a record: ``train/NAME``, ``val/NAME`` and ``lr``."""
-    return flat({key: record[key] for key in ("train", "val", "lr")}, "/")
+    """Return the figures of a record: ``train/NAME``, ``val/NAME``, ``lr``, ``clipped``, ``ema`` and ``share``."""
+    return flat({key: record[key] for key in ("train", "val", "lr", "clipped", "ema", "share") if key in record}, "/")
 
 
 def flat(nested: Mapping[str, Any], separator: str) -> dict[str, Any]:

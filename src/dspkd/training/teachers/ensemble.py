@@ -28,6 +28,8 @@ class EnsembleTeacher:
 
     Notes
     -----
+    Its class prior is the mean of its members' (inferred; exact where they are equal), unknown where one of them is.
+
     Costs as many forward passes as there are members. A mean of probabilities is a better teacher than its members
     where these are uncertain in different ways, such as runs of several seeds on few images of a rare class.
 
@@ -37,7 +39,9 @@ class EnsembleTeacher:
 
     def __init__(self, members: Sequence[FrozenTeacher]) -> None:
         self.members = tuple(members)
-        self.spec = self.members[0].spec
+        priors = [member.spec.class_prior for member in self.members]
+        mean = tuple(sum(shares) / len(priors) for shares in zip(*priors, strict=True)) if all(priors) else ()
+        self.spec = replace(self.members[0].spec, class_prior=mean)
         self.name = " + ".join(member.name for member in self.members)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +56,10 @@ class FrozenTeacher:
         return copy.deepcopy(self.network).requires_grad_(True).train()
 
     def digest(self) -> str:
-        """Return SHA-256 of all weights and statistics, in hex."""
+        """Return SHA-256 of all weights, statistics and other buffers, such as the input's mean and std, in hex."""
         hashed = hashlib.sha256()
-        for name, value in self.network.state_dict().items():
+        # Not of the state dict: it leaves out buffers that are not saved.
+        for name, value in chain(self.network.named_parameters(), self.network.named_buffers()):
             hashed.update(name.encode())
-            hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return hashed.hexdigest()

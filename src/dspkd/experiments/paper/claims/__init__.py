@@ -17,6 +17,8 @@ RULES = (
     rules.same_network,
     matrix_rules.specificity,
     matrix_rules.f1_of_classes,
+    matrix_rules.balanced_accuracy,
+    matrix_rules.f1_of_means,
     matrix_rules.granularity,
     rules.macro_mean,
     rules.deltas,

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dspkd.experiments.paper.claims.bounds import accuracy_bounds, majority_needed, specificity_bounds
+from dspkd.experiments.paper.claims.bounds import (
+    accuracy_bounds,
+    balanced_accuracy_bounds,
+    majority_needed,
+    specificity_bounds,
+)
 from dspkd.experiments.paper.claims.finding import ClaimFinding, Severity
 from dspkd.experiments.paper.claims.granularity import sizes
-from dspkd.experiments.paper.claims.rows import ClaimRow, ClaimTable, Number
+from dspkd.experiments.paper.claims.rows import ALL_CLASSES, ClaimRow, ClaimTable, Number
 
 USUAL = 0.2
 """Usual share of a data set in the test set of a single split (inferred: 10 to 20 %)."""
 
 
+SINGLE_RUNS = "the figures are of single runs, not means over several"
+
+
 def specificity(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Check macro specificity, one class against the rest, against its bounds from accuracy and class sizes."""
+    """Check macro specificity, one class against the rest, against its bounds from accuracy and class sizes.
+
+    Supposes that all runs have one test set; means over runs then lie within the bounds, too.
+    """
     for row in table.joined:
         if "specificity" not in row.figures:
             continue
@@ -31,7 +42,7 @@ def _specificity(row: ClaimRow) -> ClaimFinding:
     accuracy = _shares(row.figures["accuracy"])
     low, high = specificity_bounds(images, accuracy, "macro")
     from_, to = _shares(printed)
-    where = f"{printed.place}: {row.name}" if printed.place else row.name
+    where = _place(row, printed)
     sums = f"accuracy {row.figures['accuracy']}: macro specificity in {_percent(low, high)}; printed {printed}"
     if _overlap((from_, to), (low, high)):
         return ClaimFinding(
@@ -58,14 +69,22 @@ def _specificity(row: ClaimRow) -> ClaimFinding:
 
 
 def f1_of_classes(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Check accuracy against its bounds from the F1 of each class, of which it is a weighted mean."""
+    """Check accuracy against its bounds from the F1 of each class, of which it is a weighted mean.
+
+    Supposes a single run, and the F1 of every class; where a table states neither, the finding names what it supposes.
+    """
     for row in table.joined:
         if len(row.f1_of) < 2:
             continue
-        if "accuracy" in row.figures:
-            yield _f1_of_classes(row)
-        else:
+        if "accuracy" not in row.figures:
             yield ClaimFinding("f1-of-classes", Severity.UNCHECKED, row.name, "no accuracy is given")
+        elif row.runs > 1:
+            message = "the figures are means over runs, and the bounds hold for one run"
+            yield ClaimFinding("f1-of-classes", Severity.UNCHECKED, row.name, message)
+        elif row.all_classes is False:
+            yield ClaimFinding("f1-of-classes", Severity.UNCHECKED, row.name, "the F1 of some classes is not given")
+        else:
+            yield _f1_of_classes(row)
 
 
 def _f1_of_classes(row: ClaimRow) -> ClaimFinding:
@@ -75,11 +94,12 @@ def _f1_of_classes(row: ClaimRow) -> ClaimFinding:
     f1, accuracy = [_shares(number) for number in scores], _shares(printed)
     low, high = accuracy_bounds(f1, None)
     sums = f"accuracy is a weighted mean of F1, so it lies in {_percent(low, high)}; printed {printed}"
-    assumptions = row.assumptions_for(printed, scores[0])
+    assumptions = (*row.assumptions_for(printed, scores[0]), SINGLE_RUNS)
+    assumptions += () if row.all_classes else (ALL_CLASSES,)
     if not _overlap(accuracy, (low, high)):
         message = "no confusion matrix has this accuracy and these F1 scores, whatever the sizes of the classes"
         return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, message, sums, assumptions)
-    if set(row.classes) >= set(row.f1_of):
+    if row.classes and set(row.classes) == set(row.f1_of):
         low, high = accuracy_bounds(f1, [row.classes[name] for name in row.f1_of])
         sums += f"; with the sizes of the classes in {_percent(low, high)}"
         if not _overlap(accuracy, (low, high)):
@@ -91,8 +111,77 @@ def _f1_of_classes(row: ClaimRow) -> ClaimFinding:
     )
 
 
+def balanced_accuracy(table: ClaimTable) -> Iterator[ClaimFinding]:
+    """Check balanced accuracy against its bounds from accuracy and class sizes, and against macro recall, its synonym.
+
+    Supposes that all runs have one test set, and that both are plain means over the classes.
+    """
+    for row in table.joined:
+        printed = row.figures.get("balanced_accuracy")
+        if printed is None:
+            continue
+        if "recall" in row.figures:
+            yield _is_recall(row, printed, row.figures["recall"])
+        if "accuracy" not in row.figures:
+            yield ClaimFinding("balanced-accuracy", Severity.UNCHECKED, row.name, "no accuracy is given")
+        elif len(row.classes) < 2:
+            message = "no numbers of images per class are given"
+            yield ClaimFinding("balanced-accuracy", Severity.UNCHECKED, row.name, message)
+        else:
+            yield _balanced_accuracy(row, printed)
+
+
+def _is_recall(row: ClaimRow, printed: Number, recall: Number) -> ClaimFinding:
+    same = abs(printed.value - recall.value) <= printed.half + recall.half + 1e-9
+    accuracy = row.figures.get("accuracy")
+    message = "balanced accuracy is the mean recall of the classes"
+    if not same:
+        message += "; the two differ"
+        if accuracy and abs(accuracy.value - recall.value) <= accuracy.half + recall.half + 1e-9:
+            message += ", and this recall equals accuracy: it is weighted by images"
+    assumptions = () if same else (*row.assumptions_for(printed, recall), "recall is the plain mean over the classes")
+    severity = Severity.PASSED if same else Severity.IMPOSSIBLE
+    sums = f"balanced accuracy {printed}; recall {recall}"
+    return ClaimFinding("balanced-accuracy", severity, _place(row, printed), message, sums, assumptions)
+
+
+def _balanced_accuracy(row: ClaimRow, printed: Number) -> ClaimFinding:
+    low, high = balanced_accuracy_bounds(list(row.classes.values()), _shares(row.figures["accuracy"]))
+    sums = f"accuracy {row.figures['accuracy']}: balanced accuracy in {_percent(low, high)}; printed {printed}"
+    where = _place(row, printed)
+    if _overlap(_shares(printed), (low, high)):
+        message = "balanced accuracy is consistent with accuracy and class sizes"
+        return ClaimFinding("balanced-accuracy", Severity.PASSED, where, message, sums)
+    message = "no confusion matrix of these classes has this accuracy and this balanced accuracy"
+    assumptions = (*row.assumptions_for(printed), *([row.classes_assume] if row.classes_assume else []))
+    return ClaimFinding("balanced-accuracy", Severity.IMPOSSIBLE, where, message, sums, assumptions)
+
+
+def f1_of_means(table: ClaimTable) -> Iterator[ClaimFinding]:
+    """Check that macro F1 is at most the mean of macro precision and macro recall: so it is in every class and run.
+
+    Supposes that all three are plain means over the same classes. Balanced accuracy serves as recall.
+    """
+    for row in table.joined:
+        recall = row.figures.get("recall", row.figures.get("balanced_accuracy"))
+        if recall is None or not {"f1", "precision"} <= set(row.figures):
+            continue
+        printed, precision = row.figures["f1"], row.figures["precision"]
+        mean = (precision.value + recall.value) / 2
+        above = printed.value - mean > printed.half + (precision.half + recall.half) / 2 + 1e-9
+        sums = f"({precision} + {recall}) / 2 = {mean:.2f}; printed {printed}"
+        message = f"macro F1 is {'above' if above else 'at most'} the mean of macro precision and macro recall"
+        assumes = "precision, recall and F1 are plain means over the same classes"
+        assumptions = (*row.assumptions_for(printed, precision, recall), assumes) if above else ()
+        severity = Severity.IMPOSSIBLE if above else Severity.PASSED
+        yield ClaimFinding("f1-of-means", severity, _place(row, printed), message, sums, assumptions)
+
+
 def granularity(table: ClaimTable) -> Iterator[ClaimFinding]:
-    """Check that a whole number of correct images in one test set gives each printed accuracy."""
+    """Check that a whole number of correct images in one test set gives each printed accuracy.
+
+    Supposes the number of runs that the table states, and one run where it states none.
+    """
     for data in dict.fromkeys(row.data for row in table.joined):
         rows = [row for row in table.joined if row.data == data and "accuracy" in row.figures]
         for images, runs in dict.fromkeys((row.images, row.runs) for row in rows):
@@ -109,13 +198,14 @@ def granularity(table: ClaimTable) -> Iterator[ClaimFinding]:
 
 def _single(row: ClaimRow, images: int) -> ClaimFinding:
     printed = row.figures["accuracy"]
-    where = f"{printed.place}: {row.name}" if printed.place else row.name
+    where = _place(row, printed)
     step = 100 / images / row.runs
     sums = f"{images:,} images" + f" x {row.runs} runs" * (row.runs > 1) + f": steps of {step:.4f}; printed {printed}"
     if len(sizes([printed], (images, images), row.runs)):
         return ClaimFinding("granularity", Severity.PASSED, where, "this number of images can give this accuracy", sums)
     message = "no number of correct predictions among so many images gives this accuracy"
-    return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, message, sums, row.assumptions_for(printed))
+    assumptions = row.assumptions_for(printed) + ((SINGLE_RUNS,) if row.runs == 1 else ())
+    return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, message, sums, assumptions)
 
 
 def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str) -> ClaimFinding:
@@ -125,7 +215,8 @@ def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str
     head = f"{len(different)} different values, a test set of {images[0]:,} to {images[1]:,} images"
     if not len(fitting):
         message = "no test set of these sizes gives all of these accuracies"
-        return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, message, head)
+        assumptions = (SINGLE_RUNS,) if runs == 1 else ()
+        return ClaimFinding("granularity", Severity.IMPOSSIBLE, where, message, head, assumptions)
     least, whole = int(fitting[0]), images[1]
     sums = f"{head}: the smallest that gives all is {least:,}"
     if images[0] > 1 or least <= USUAL * whole:
@@ -141,6 +232,10 @@ def _range(printed: list[Number], images: tuple[int, int], runs: int, where: str
         "over runs or folds, or of different test sets?"
     )
     return ClaimFinding("granularity", Severity.UNEXPLAINED, where, message, sums)
+
+
+def _place(row: ClaimRow, printed: Number) -> str:
+    return f"{printed.place}: {row.name}" if printed.place else row.name
 
 
 def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -12,6 +12,9 @@ METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity"
 COSTS = ("parameters", "time")
 """Figures of the deployed network, in any unit."""
 
+ALL_CLASSES = "the F1 of every class is printed"
+"""What a rule supposes of a table with F1 scores that does not state its classes."""
+
 Role = Literal["teacher", "baseline", "student"]
 
 
@@ -61,7 +64,7 @@ class ClaimRow:
     teacher, baseline
         Models with the same data; filled in by role if there is only one.
     runs
-        Number of seeds that the figures are means of.
+        Number of seeds that the figures are means of; 1 is also what a table that does not state it gets.
     figures, spreads
         Of `METRICS` and `COSTS`; standard deviations over seeds.
     f1_of
@@ -99,6 +102,11 @@ class ClaimRow:
         """Return model, teacher and data set, by which a reader finds the row."""
         taught = f" of {self.teacher}" if self.teacher and self.role == "student" else ""
         return f"{self.model}{taught}" + (f" ({self.data})" if self.data else "")
+
+    @property
+    def all_classes(self) -> bool | None:
+        """Return whether `f1_of` has all classes of the data; None if these are not known."""
+        return set(self.classes) <= set(self.f1_of) if self.classes else None
 
     def assumptions_for(self, *numbers: Number) -> tuple[str, ...]:
         """Return the assumptions under which these figures are this row's."""
