@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from dspkd import reports
-from dspkd.cli.tables import print_comparison
+from dspkd.cli.comparison_tables import print_comparison
 from dspkd.data.data_card import Attribute
 from dspkd.reports import comparison_markdown, comparison_results, data_card
 

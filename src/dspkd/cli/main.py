@@ -151,7 +151,7 @@ def compare(
     label smoothing, are added if the grid lacks them. Failed runs are listed; run the same command again to retry them.
     """
     with one_line_errors(stopped="stopped; run the same command again to train the missing runs"):
-        from dspkd.cli.tables import print_comparison
+        from dspkd.cli.comparison_tables import print_comparison
         from dspkd.experiments.compare import compare as comparison
         from dspkd.experiments.compare import executors
         from dspkd.experiments.compare import grid as grid_file

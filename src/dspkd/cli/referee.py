@@ -36,7 +36,7 @@ def referee(
     Each method is compared with each other, and p is corrected for all pairs.
     """
     with one_line_errors():
-        from dspkd.cli.tables import print_verdicts
+        from dspkd.cli.comparison_tables import print_verdicts
         from dspkd.errors import DataError, suggest
         from dspkd.evaluation.metrics import summarise
         from dspkd.evaluation.prediction_files import load_together
