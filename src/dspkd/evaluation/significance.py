@@ -90,7 +90,7 @@ def verdicts(
     -------
     list
         Metric by metric, the pairs in order. P-values are corrected among the pairs of one metric: one metric, named
-        beforehand, decides, and the others are to be read as further descriptions. A metric that these images do not
+        in advance, decides, and the others are to be read as further descriptions. A metric that these images do not
         define, such as AUROC where all have one class, is left out.
 
     Raises

@@ -101,7 +101,7 @@ def size(network: Tapped, side: int, models: Mapping[str, bytes]) -> dict[str, A
     return {
         "parameters": sum(value.numel() for value in network.parameters()),
         "multiply-accumulates": macs.whole(network.spec.classes),
-        "picture": [3, side, side],
+        "image": [3, side, side],
         "bytes": {precision: len(model) for precision, model in models.items()},
     }
 
