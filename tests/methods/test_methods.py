@@ -62,7 +62,7 @@ def test_an_entry_point_that_is_no_term_is_refused(monkeypatch, value):
 
 
 def test_options_are_the_keyword_only_arguments():
-    assert list(options("mgd")) == ["tap", "mask_ratio", "mask", "hidden", "generator"]
+    assert list(options("mgd")) == ["target", "mask_ratio", "mask", "hidden", "generator"]
     assert options("mgd")["mask"] == Option(Literal["channel", "spatial"], "channel")
     assert options("mgd")["mask_ratio"].default == 0.15
     kinds = [option.kind for option in options("mgd").values()]
@@ -75,7 +75,7 @@ def test_options_are_the_keyword_only_arguments():
         {},
         {"mask_ratio": 0},
         {"mask_ratio": 0.5, "mask": "spatial"},
-        {"hidden": 64, "tap": "stride16"},
+        {"hidden": 64, "target": "stride16"},
         {"generator": "separable"},
     ],
 )
@@ -87,7 +87,7 @@ def test_good_options_pass(given):
     ("name", "given", "message"),
     [
         ("mgd", {"mask_ratoi": 0.1}, r"^mgd\.mask_ratoi: no such option; did you mean 'mask_ratio'\?$"),
-        ("mgd", {"zzzz": 0.1}, r"^mgd\.zzzz: no such option; known: tap, mask_ratio, mask, hidden, generator$"),
+        ("mgd", {"zzzz": 0.1}, r"^mgd\.zzzz: no such option; known: target, mask_ratio, mask, hidden, generator$"),
         ("mgd", {"student": 1}, r"mgd\.student: no such option"),
         ("mgd", {"mask": "chanel"}, r"^mgd\.mask: should be 'channel' or 'spatial', got 'chanel'$"),
         ("mgd", {"mask_ratio": True}, r"mgd\.mask_ratio: should be a valid number, got True"),
@@ -98,7 +98,7 @@ def test_good_options_pass(given):
         ("mgd", {"hidden": 2.0}, r"mgd\.hidden: should be a valid integer, got 2.0"),
         ("mgd", {"hidden": -1}, r"mgd\.hidden: should be greater than or equal to 0, got -1"),
         ("mgd", {"generator": "seperable"}, r"^mgd\.generator: should be 'conv' or 'separable', got 'seperable'$"),
-        ("mgd", {"tap": 3}, r"mgd\.tap: should be a valid string, got 3"),
+        ("mgd", {"target": 3}, r"mgd\.target: should be a valid string, got 3"),
         ("kd", {"temperature": 0}, r"kd\.temperature: should be greater than 0, got 0"),
         ("kd", {"temperature": float("nan")}, r"kd\.temperature: should be a finite number, got nan"),
         ("hierarchical_fusion", {"width": 0}, r"hierarchical_fusion\.width: should be greater than or equal to 1"),

@@ -207,14 +207,14 @@ def distiller_of(teacher, *terms, name="s", seed=0, counts=(), balance=0.0):
 
 
 def test_a_repeated_method_is_numbered_and_has_its_own_weight_options_and_layers(teacher, batch):
-    small, large = {"tap": "stride16", "hidden": 4}, {"tap": "last", "hidden": 8}
+    small, large = {"target": "stride16", "hidden": 4}, {"target": "last", "hidden": 8}
     terms = [
         LABELS, {"method": "mgd", "weight": 0.5, "options": small}, {"method": "kd", "weight": 2},
         {"method": "mgd", "weight": 0.25, "options": large}, {"method": "mgd", "options": small},
     ]  # fmt: skip
     distiller = distiller_of(teacher, *terms)
     assert dict(distiller.weights) == {"labels": 1, "mgd": 0.5, "kd": 2, "mgd#2": 0.25, "mgd#3": 1}
-    assert [distiller.terms[name].tap for name in ("mgd", "mgd#2", "mgd#3")] == ["stride16", "last", "stride16"]
+    assert [distiller.terms[name].target for name in ("mgd", "mgd#2", "mgd#3")] == ["stride16", "last", "stride16"]
     losses = distiller(batch)
     assert list(losses) == ["total", "labels", "mgd", "kd", "mgd#2", "mgd#3"]
 

@@ -119,7 +119,7 @@ def test_a_folder_of_another_recipe_or_of_something_else_is_refused(lesions, fin
 
 
 def test_a_last_stage_that_cannot_be_built_stops_the_run_before_the_first(lesions, teacher, tmp_path):
-    stages = [stage("labels"), stage("mgd", {"method": "mgd", "options": {"tap": "stride64"}})]
+    stages = [stage("labels"), stage("mgd", {"method": "mgd", "options": {"target": "stride64"}})]
     with pytest.raises(RecipeError, match="stride64"):
         run.train(dsp_kd_recipe(lesions, teacher, stages=stages), tmp_path / "run")
     assert not (tmp_path / "run" / "stages").exists()

@@ -22,6 +22,9 @@ B = 7
 SMALL = {"width": 8, "hidden": 8, "gate": 0.7, "mask_ratio": 0.4, "regressor": "norm_relu", "compare": "unit"}
 """Options that make a method fast, and use all its parts."""
 
+COUNTS = (4, 9, 2, 7)
+"""Training images of each class."""
+
 
 def whole_batch():
     torch.manual_seed(5)
@@ -43,8 +46,7 @@ def steps(name, world):
     student, network = zoo.make("tiny", classes=4).double(), zoo.make("tiny_wide", classes=4).double()
     teacher = FrozenTeacher(network, network.spec)
     chosen = {key: value for key, value in SMALL.items() if key in options(name)}
-    spec = replace(student.spec, class_counts=(4, 9, 2, 7))
-    term = find(name)(spec, network.spec, **chosen).double()
+    term = find(name)(replace(student.spec, class_counts=COUNTS), network.spec, **chosen).double()
     trainable_copy = teacher.trainable_copy() if term.trains_teacher else None
     distiller = Distiller(student, teacher, [(name, 0.5, term)], trainable_copy=trainable_copy)
     objective = shared(distiller, world)
@@ -111,7 +113,7 @@ def test_a_mean_over_images_is_the_weighted_mean_of_its_shares(name):
     """Checks `Term.by_image` without ranks: in evaluation mode batch normalisation does not depend on the batch."""
     student, network = zoo.make("tiny", classes=4).double().eval(), zoo.make("tiny_wide", classes=4).double().eval()
     chosen = {key: value for key, value in SMALL.items() if key in options(name)}
-    term = find(name)(student.spec, network.spec, **chosen).double().eval()
+    term = find(name)(replace(student.spec, class_counts=COUNTS), network.spec, **chosen).double().eval()
 
     def loss(batch):
         torch.manual_seed(2)

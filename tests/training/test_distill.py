@@ -65,7 +65,7 @@ def test_a_student_learns_what_its_teacher_predicts_without_labels():
 def test_the_teacher_is_frozen_and_the_student_trained_in_place():
     student, teacher = network(0), network(1, width=16).train()
     before, started = weights(teacher), weights(student)
-    trained = distill(student, teacher, data(), terms=[("labels", 0.5), ("mgd", 0.1, {"tap": "last"})], epochs=1)
+    trained = distill(student, teacher, data(), terms=[("labels", 0.5), ("mgd", 0.1, {"target": "last"})], epochs=1)
     assert trained.student is student
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
     assert not any(value.requires_grad for value in teacher.parameters())
