@@ -1,6 +1,6 @@
 """Compare a bundle's predictions in Chromium, on the device, with the Predictor's, on real images.
 
-    python benchmarks/device_answers.py model.dspkd ../shared/data/dermoscopy-150 --images 200
+    python benchmarks/device_predictions.py model.dspkd ../shared/data/dermoscopy-150 --images 200
 
 Each network of the bundle is run by the page's own modules (they need `make web`). Printed for each network and folder:
 the largest difference of a pixel of the network's input (of 255), of a logit and of a probability, the number of
