@@ -8,6 +8,7 @@ import pytest
 from altered import altered
 from dspkd import reports
 from dspkd.errors import RunError
+from dspkd.evaluation import calibration, metrics
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import METRICS
@@ -42,6 +43,13 @@ def test_the_page_has_mean_and_standard_deviation_over_seeds(runs, page, tmp_pat
     (lone,) = scores(runs[3:])
     assert f"lone <i> 1 run {lone:.3f} 0." in text
     assert "not a diagnosis" in text
+
+
+def test_the_log_loss_of_the_table_is_defined_as_the_one_that_is_computed(runs, page, tmp_path):
+    """The log loss of the calibration table is another one: the mean over images, not over classes."""
+    text = page(reports.compare(runs, tmp_path / "compare.html")).words
+    assert f"Class-balanced log loss: {metrics.DEFINITIONS['log_loss']}" in text
+    assert calibration.DEFINITIONS["log_loss"] not in text
 
 
 def test_the_page_is_whole_escaped_and_always_the_same(runs, page, tmp_path):

@@ -10,7 +10,7 @@ from dspkd.evaluation import calibration, metrics, ranking
 from dspkd.reports import data_card, style, wording
 from dspkd.runtime.files import write_text
 
-_DEFINITIONS = metrics.DEFINITIONS | calibration.DEFINITIONS | ranking.DEFINITIONS
+_DEFINITIONS = metrics.DEFINITIONS | ranking.DEFINITIONS
 
 
 def render(template: str, out: Path, **values: object) -> Path:
@@ -29,7 +29,13 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(LIGHT=style.LIGHT, DARK=style.DARK, DEFINITIONS=_DEFINITIONS, ABSENT=data_card.ABSENT)
+    environment.globals.update(
+        LIGHT=style.LIGHT,
+        DARK=style.DARK,
+        DEFINITIONS=_DEFINITIONS,
+        CALIBRATION=calibration.DEFINITIONS,
+        ABSENT=data_card.ABSENT,
+    )
     environment.filters.update(
         score=_score,
         interval=_interval,

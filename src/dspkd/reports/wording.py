@@ -80,10 +80,10 @@ def significance(verdict: Verdict) -> str:
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, with its sign.
 
-    >>> points(0.0164), points(-0.2)
-    ('+1.6', '\N{MINUS SIGN}20.0')
+    >>> points(0.0164), points(-0.2), points(-0.0002)
+    ('+1.6', '\N{MINUS SIGN}20.0', '+0.0')
     """
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def unit_of(metric: str) -> str:
