@@ -34,16 +34,25 @@ def test_the_verdicts_are_those_of_compare(files, monkeypatch):
     assert out.index("macro AUROC, differences") < out.index("balanced accuracy, differences")
     for row in verdicts(arms):
         value = f"{row.difference.value:+.3f}" if row.metric == "log_loss" else f"{100 * row.difference.value:+.1f}"
-        assert re.search(
-            rf"good[ │]+poor[ │]+better[ │]+{re.escape(value)}[ │]+{row.p:.3f}[ │]+{row.p_pooled:.3f}", out
-        )
+        value = re.escape(value.replace("-", "\N{MINUS SIGN}"))
+        assert re.search(rf"good[ │]+better[ │]+{value}[ │]+{row.p_pooled:.3f}", out)
+        assert re.search(rf"against poor.*{row.p_pairwise:.3f}", out)
 
 
 def test_the_metric_that_decides_comes_first_and_a_file_alone_is_a_method(files, monkeypatch):
     monkeypatch.setattr(console, "terminal", lambda: console.Console(width=160))
     out, _ = call("referee", files["good", 0], files["poor", 0], "--decide-by", "balanced_accuracy")
     assert out.index("balanced accuracy, differences") < out.index("macro AUROC, differences")
-    assert re.search(r"good0[ │]+poor0[ │]+inconclusive", out)
+    assert re.search(r"good0[ │]+inconclusive.*\n.*against poor0", out)
+
+
+def test_the_tables_fit_into_80_columns_and_cut_nothing(files, monkeypatch):
+    monkeypatch.setattr(console, "terminal", lambda: console.Console(width=80))
+    named = [f"{name}={path}" for (name, _), path in files.items()]
+    out, _ = call("referee", *named)
+    assert "…" not in out
+    for words in ("good 1", "poor 3", "AUROC", "accuracy", "against poor", "80 % power", "nats"):
+        assert words in out
 
 
 def test_an_unknown_metric_is_refused(files):

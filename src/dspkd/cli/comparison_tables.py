@@ -43,25 +43,22 @@ def _print_scores(console: Console, results: Results, metric: str) -> None:
 
 
 def print_verdicts(console: Console, verdicts: Sequence[Verdict], metric: str) -> None:
-    """Print the verdicts by one metric; p is the larger of the pooled and the pairwise one."""
-    from dspkd.evaluation.scoring import LOWER_IS_BETTER, TITLES
+    """Print the verdicts by one metric, on lines that fit into 80 columns."""
+    from dspkd.evaluation.scoring import TITLES
+    from dspkd.reports.wording import amount, detectable, unit_of
 
-    scale, digits = (1, 3) if metric in LOWER_IS_BETTER else (100, 1)
-    unit = "nats, less is better" if metric in LOWER_IS_BETTER else "percentage points"
-    title = f"{TITLES[metric]}, differences in {unit}; detectable: with 80 % power"
-    table = headed(
-        title, ["method", "against"], ["result", "difference, 95 %", "p", "pooled", "pairwise", "detectable"]
-    )
+    title = f"{TITLES[metric]}, differences in {unit_of(metric)}"
+    figures = ["result", "difference\n95 %", "p pooled\npairwise", "detectable\n80 % power"]
+    table = headed(title, ["method"], figures)
     for row in verdicts:
         if row.metric == metric:
-            ps = ["-" if p is None else f"{p:.3f}" for p in (row.p, row.p_pooled, row.p_pairwise)]
-            smallest = row.minimum_detectable_difference
-            detectable = "-" if smallest is None else f"{scale * smallest:.{digits}f}"
             value, low, high = (
-                f"{scale * each:+.{digits}f}"
-                for each in (row.difference.value, row.difference.low, row.difference.high)
+                amount(each, metric) for each in (row.difference.value, row.difference.low, row.difference.high)
             )
-            table.add_row(row.one, row.other, row.word, f"{value}\n{low} to {high}", *ps, detectable)
+            ps = ["-" if p is None else f"{p:.3f}" for p in (row.p_pooled, row.p_pairwise)]
+            smallest = detectable(row.minimum_detectable_difference, metric)
+            names = f"{row.one}\nagainst {row.other}"
+            table.add_row(names, row.word, f"{value}\n{low} to {high}", "\n".join(ps), smallest)
     console.print(table)
 
 

@@ -57,16 +57,20 @@ def referee(
         arms = {name: [runs[path] for path in several] for name, several in methods.items()}
         first = next(iter(runs.values()))
         title = f"{len(first):,} images of {len(set(first.groups)):,} lesions or patients"
-        table = headed(title, ["file"], [TITLES[metric] for metric in METRICS])
-        for path, run in runs.items():
-            summary = summarise(run)
-            figures = [getattr(summary, metric) for metric in METRICS]
-            table.add_row(path.stem, *("-" if figure is None else f"{figure:.3f}" for figure in figures))
+        table = headed(title, ["method"], [TITLES[metric].replace(" ", "\n", 1) for metric in METRICS])
+        for name, several in arms.items():
+            for number, run in enumerate(several, 1):
+                summary = summarise(run)
+                figures = [getattr(summary, metric) for metric in METRICS]
+                table.add_row(
+                    f"{name} {number}" if len(several) > 1 else name,
+                    *("-" if figure is None else f"{figure:.3f}" for figure in figures),
+                )
         terminal().print(table)
         results = verdicts(arms)
         for metric in sorted(dict.fromkeys(row.metric for row in results), key=decide_by.__ne__):
             print_verdicts(terminal(), results, metric)
-        typer.echo(f"{TITLES[decide_by]} decides; p is the larger of the pooled and the pairwise one, both two-sided")
+        typer.echo(f"{TITLES[decide_by]} decides; a difference is significant where both p are below 0.05")
 
 
 def _parted(text: str) -> tuple[str, str, str]:
