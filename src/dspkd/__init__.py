@@ -4,11 +4,13 @@
 >>> run = dspkd.train("demo/plain", out="runs/plain", data="my/images")  # doctest: +SKIP
 >>> run.test.balanced_accuracy  # doctest: +SKIP
 
-Importing this imports nothing else: each name is loaded when it is first used.
+Importing this imports nothing else: each name is loaded when it is first used. It turns off the usage reports of ONNX
+Runtime, Hugging Face and Ray for this process and those it starts, unless the environment says otherwise.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,12 @@ __all__ = [
     "train",
 ]
 __version__ = "0.1.0"
+
+_NO_USAGE_REPORTS = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+"""Environment variables; ONNX Runtime reads its own while it is imported, hence here, before everything else."""
+
+for _variable, _value in _NO_USAGE_REPORTS.items():
+    os.environ.setdefault(_variable, _value)
 
 _HOMES = {
     "Predictor": ("dspkd.deploy.bundle.predictor", "Predictor"),
