@@ -17,6 +17,7 @@ import tomli_w
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from dspkd.errors import RecipeError
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
@@ -30,6 +31,7 @@ class DataConfig:
     """The data set: a folder or CSV file of a known layout."""
 
     path: str
+    """The folder or table of the images, relative to the working directory."""
     layout: str = "auto"
     """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
     group: str | None = None
@@ -43,8 +45,11 @@ class SplitConfig:
     """The split into training, validation and test set: random, or from a file or a column of the data."""
 
     val: Fraction = 0.15
+    """Share of the images for validation."""
     test: Fraction = 0.2
+    """Share of the images for the test set."""
     seed: int = 0
+    """Seed of the random split; another value gives other sets. It does not depend on the run's `seed`."""
     by: Literal["group", "image"] = "group"
     """`image` lets images of one lesion fall into several parts; only to imitate papers that did so. Training then
     needs a `waiver`."""
@@ -78,6 +83,7 @@ class ModelConfig:
     """The network to train."""
 
     name: str
+    """A network of `dspkd models`, or the name of any timm model."""
     weights: str = "none"
     """`none`, `imagenet` (downloaded by the network's own library) or a file of weights."""
 
@@ -87,7 +93,9 @@ class RandAugmentConfig:
     """RandAugment (Cubuk et al. 2020). The paper names it without numbers; 2 and 9 are torchvision's (inferred)."""
 
     num_ops: Annotated[int, Field(ge=0)] = 2
+    """Number of random operations on each image; 0 turns it off."""
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    """Strength of the operations."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -101,6 +109,7 @@ class ImagesConfig:
     rotation: Annotated[float, Field(ge=0, le=180)] = 180.0
     """Training images are rotated by up to this many degrees either way."""
     flips: bool = True
+    """Whether training images are flipped at random, left to right and top to bottom."""
     erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Probability that a rectangle of a training image becomes black (random erasing, Zhong et al. 2020)."""
     artefacts: tuple[str, ...] = ()
@@ -125,6 +134,7 @@ class TrainConfig:
     """Settings of all stages."""
 
     batch_size: Count = 64
+    """Images in a step, over all processes."""
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Class balance of sampling: 0 draws each image once an epoch, 1 all classes equally often; in between, class c in
     proportion to N_c^(1-balance)."""
@@ -152,10 +162,12 @@ class Recipe:
     """A whole experiment. A teacher is a run too: of a recipe without a teacher."""
 
     name: str
+    """Name of the run in reports."""
     data: DataConfig
     model: ModelConfig
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
     seed: int = 0
+    """Seed of initial weights, order of images and every other random choice but the split."""
     teacher: str | tuple[str, ...] | None = None
     """The teacher's run folder, relative to the working directory. With several, the student learns from the mean of
     their probabilities and the maps of the first."""
@@ -203,6 +215,8 @@ def load(path: Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
         The file cannot be read, is not TOML, or has an invalid key or value.
     """
     settings = read_toml(path)
+    if "methods" in settings and "stages" not in settings:
+        raise RecipeError(f"{path}: is a grid of methods, not a recipe; compare them: dspkd compare {path} --out DIR")
     for setting in overrides:
         override(settings, setting)
     return parse(settings, place=str(path))

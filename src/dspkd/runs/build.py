@@ -268,7 +268,7 @@ def distiller(
     shapes = (spec, teacher.spec if teacher else None)
     terms = [methods.find(term.method)(*shapes, **term.options) for term in stage.terms]
     weights = [term.weight for term in stage.terms]
-    ramps = {name: term.ramp.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.ramp}
+    ramps = {name: ramp.share for name, ramp in stage.ramps.items()}
     weighted = list(zip(stage.part_names, weights, terms, strict=True))
     trainable_copy = _trainable_copy(teacher, stage) if stage.teacher_lr else None
     shares = {name: term.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.share}

@@ -105,8 +105,8 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     def load() -> tuple[tuple[Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
         if table.digest != digest:
             raise RunError(f"{table.root}: has other images, labels or groups here than on rank 0; copy the data again")
+        teacher = build.teacher(recipe.teachers, table, split, device)  # a wrong one is found before decoding
         decoded = _decoded(recipe, table, split, listener, new=new)
-        teacher = build.teacher(recipe.teachers, table, split, device)
         return decoded, teacher, build.student(recipe.model, len(table.classes), seed=recipe.seed)
 
     (to_train, to_evaluate), teacher, student = world.rank_zero_first(load)

@@ -115,7 +115,8 @@ def explain(recipe: Recipe) -> Facts:
         )
         facts = _stage_facts(stage.name, stage.epochs, distiller, batch)
         coarse = _coarse_targets(distiller, teacher_facts.shapes) if teacher_facts else []
-        stages.append(replace(facts, warnings=tuple(f"stage {stage.name}: {w}" for w in coarse + _unbalanced(facts))))
+        warnings = [*stage.shortened, *coarse, *_unbalanced(facts)]
+        stages.append(replace(facts, warnings=tuple(f"stage {stage.name}: {warning}" for warning in warnings)))
     return Facts(
         digest=recipe.digest,
         images=len(rows),

@@ -28,7 +28,7 @@ def _with(key: str) -> AfterValidator:
 
 @dataclass(frozen=True)
 class StageResult:
-    """A finished stage; `best_epoch` counts from 0, `best_score` is its balanced accuracy on the validation set."""
+    """A finished stage; `best_epoch` counts from 1, `best_score` is its balanced accuracy on the validation set."""
 
     name: str
     epochs: int

@@ -74,15 +74,9 @@ def _claim(recipe: Recipe, files: RunFiles) -> bool:
         raise RunError(f"{out}: is a file; --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
     files.require_current_names()
-    if files.recipe.exists():
-        earlier = schema.load(files.recipe)
-        if earlier.digest != recipe.digest:
-            raise RunError(
-                f"{out}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is "
-                f"{recipe.digest}; choose another --out"
-            )
-    elif any(out.iterdir()):
+    if not files.recipe.exists() and any(out.iterdir()):
         raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
+    files.require_recipe(recipe.digest)
     write_text(files.recipe, schema.dump(recipe))
     return files.result.exists()
 
@@ -118,10 +112,13 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
     done = 0
     distiller = None
     with _logger(context) as listener:
+        listener.run(recipe.name, recipe.epochs)
         for number, stage in enumerate(recipe.stages):
             if stage.start == "initial":
                 student.load_state_dict(initial)
             distiller = make(stage, earlier=distiller).to(context.device)
+            for line in stage.shortened:
+                listener.note(f"stage {stage.name!r}: {line}")
             if opposition := class_priors.opposition(distiller, context.table.classes):
                 listener.note(f"warning: stage {stage.name!r}: {opposition}")
             progress = loop.fit(

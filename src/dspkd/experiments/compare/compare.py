@@ -65,7 +65,13 @@ class GridResult:
 
 
 def compare(
-    grid: Grid, out: Path, executor: Executor, *, jobs: int = 1, log: Callable[[str], None] = lambda _: None
+    grid: Grid,
+    out: Path,
+    executor: Executor,
+    *,
+    jobs: int = 1,
+    log: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> GridResult:
     """Train the runs of a grid that are not finished in `out`, and compare its methods.
 
@@ -84,6 +90,8 @@ def compare(
         How many runs it trains at once: a run whose recipe sets no number of threads gets its share of the cores.
     log
         Called with one line for each run that ends.
+    progress
+        Called with the number of runs that have ended, and that of all runs to train.
 
     Raises
     ------
@@ -97,13 +105,23 @@ def compare(
     _check(teachers, students)
     with _locked(out):
         for run in teachers + students:
-            _require_same_recipe(run)
+            RunFiles(run.folder).require_recipe(run.recipe.digest)
         for run in teachers + students:
             if not _finished(run):
                 _write_recipe(run, max(1, available_cores() // jobs))
         errors: dict[Path, str] = {}
+        to_train = sum(not _finished(run) for run in teachers + students)
+        ended = 0
+
+        def end(line: str) -> None:
+            nonlocal ended
+            ended += 1
+            log(line)
+            progress(ended, to_train)
+
+        progress(0, to_train)
         for runs in (teachers, students):
-            _train(runs, executor, errors, log)
+            _train(runs, executor, errors, end)
         return _write_results(grid, comparisons, out, errors)
 
 
@@ -124,16 +142,6 @@ def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> No
         build.load_data(recipe)
     for folder in {folder for recipe in recipes for folder in recipe.teachers} - to_train:
         _ = Run(folder).model
-
-
-def _require_same_recipe(run: PlannedRun) -> None:
-    """Refuse a folder that holds a run of another recipe."""
-    path = RunFiles(run.folder).recipe
-    if path.exists() and (other := schema.load(path)).digest != run.recipe.digest:
-        raise RunError(
-            f"{run.folder}: holds a run of recipe {other.digest}, but the grid has {run.recipe.digest}; choose "
-            "another --out, or delete this folder"
-        )
 
 
 def _finished(run: PlannedRun) -> bool:
