@@ -110,6 +110,7 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         return decoded, teacher, build.student(recipe.model, len(table.classes), seed=recipe.seed)
 
     (to_train, to_evaluate), teacher, student = world.rank_zero_first(load)
+    listener.note(f"{student.name}, {student.loaded}")
     loaders = hardware.workers(recipe.machine, device, world)
     prefix = f"rank 0 of {world.size}: " if world.size > 1 else ""
     listener.note(
