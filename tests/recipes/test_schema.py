@@ -79,6 +79,15 @@ def test_a_recipe_is_read_from_a_file(good):
         ("teacher={}", r"teacher\.run: Field required"),
         ("teacher.run=true", r"teacher\.run: write a run folder or a list .*True"),
         ("teacher.run=['a', 'a']", r"teacher\.run: a run folder is named twice.*'a'"),
+        ("teacher.cross_fit=1", r"teacher\.cross_fit: .*greater than or equal to 2.*1"),
+        ("teacher.views=4", r"teacher\.views: .*1, 2 or 8.*4"),
+        ("teacher.size=0", r"teacher\.size: .*greater than 0.*0"),
+        ("teacher.weights='median'", r"teacher\.weights: .*'mean', 'agreement' or 'label'.*'median'"),
+        (
+            "teacher={run=['a', 'b'], weights='agreement'}",
+            r"teacher: .*needs three teachers, got 2.*'label' or 'mean'|\"label\"",
+        ),
+        ("teacher={run='a', weights='label'}", r"teacher: .*run names one; name two or more"),
         ("teacher.ran='a'", r"teacher\.ran: no such key; did you mean 'run'"),
         ("seed=2020-01-01", r"dates and times"),
         ("stages.9.lr=1.0", r"stages\.9\.lr=1\.0: .*2"),
@@ -135,6 +144,15 @@ def test_a_teacher_is_a_run_several_runs_or_a_table_and_they_mean_the_same(good,
     assert schema.load(good).with_teachers(runs) == recipes[0]
 
 
+def test_other_teachers_keep_the_settings_and_too_few_for_them_are_refused(good):
+    recipe = schema.load(good, ["teacher={run=['a', 'b', 'c'], weights='agreement', views=2}"])
+    other = recipe.with_teachers(["d", "e", "f"])
+    assert other.teachers == ("d", "e", "f")
+    assert (other.teacher.weights, other.teacher.views) == ("agreement", 2)
+    with pytest.raises(RecipeError, match=r"^dsp_kd: teacher: .*needs three teachers, got 1"):
+        recipe.with_teachers(["d"])
+
+
 def test_a_recipe_without_a_teacher_has_none(tmp_path):
     (tmp_path / "plain.toml").write_text(GOOD.replace('teacher = "runs/teacher"', ""))
     assert schema.load(tmp_path / "plain.toml").teachers == ()
@@ -157,6 +175,10 @@ def test_the_digest_changes_with_any_setting_but_the_machine(good):
         "train.balance=0.5",
         "split.seed=1",
         "stages.0.terms.1.options.tap='x'",
+        "teacher.cross_fit=2",
+        "teacher.views=2",
+        "teacher.size=300",
+        "teacher={run=['runs/teacher', 'b'], weights='label'}",
     ):
         assert schema.load(good, [override]).digest != digest, override
     for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1"):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
@@ -192,9 +192,27 @@ class Recipe:
         return self.teacher.run if self.teacher else ()
 
     def with_teachers(self, runs: Sequence[str]) -> Recipe:
-        """Return the recipe with other teachers, and its other settings of the teacher."""
+        """Return the recipe with other teachers, and its other settings of the teacher.
+
+        Raises
+        ------
+        RecipeError
+            These settings need more teachers.
+        """
         run = tuple(runs)
-        return replace(self, teacher=replace(self.teacher, run=run) if self.teacher else TeacherConfig(run=run))
+        try:
+            teacher = replace(self.teacher, run=run) if self.teacher else TeacherConfig(run=run)
+        except ValidationError as error:
+            raise RecipeError(
+                f"{self.name}: teacher: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from None
+        return replace(self, teacher=teacher)
+
+    @property
+    def seen_by_teacher(self) -> Recipe:
+        """Return the recipe with images of the size that the teacher sees."""
+        size = self.teacher.size if self.teacher else None
+        return replace(self, images=replace(self.images, size=size)) if size else self
 
     @property
     def digest(self) -> str:

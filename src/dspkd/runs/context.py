@@ -27,6 +27,7 @@ from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, hardware
 from dspkd.runs.files import RunFiles
+from dspkd.runs.teacher_words import described, too_small
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json, write_text
 from dspkd.runtime.memory import keep_freed_memory
@@ -48,8 +49,9 @@ class RunContext:
         The student, on `device`; the frozen teacher, or None.
     device, bf16, compiled
         Where and how steps are computed.
-    to_train, to_evaluate
-        Cached decoded images of the training set, and of the other two; None where nothing is cached.
+    to_train, to_evaluate, to_teach
+        Cached decoded images of the training set, of the other two, and of the training set at the teacher's size
+        where it is not the student's; None where nothing is cached.
     """
 
     recipe: Recipe
@@ -64,22 +66,31 @@ class RunContext:
     compiled: bool
     to_train: Decode | None
     to_evaluate: Decode | None
+    to_teach: Decode | None = None
     world: World = SINGLE
 
-    def train_batches(self) -> TrainBatches:
-        """Return the batches of the training set: this process's share of each."""
+    def train_batches(self, *, for_teacher: bool) -> TrainBatches:
+        """Return the batches of the training set, this process's share of each; `for_teacher` also at its size."""
         return build.train_batches(
             self.recipe,
             self.table,
             self.split.rows("train"),
             self.device,
             decoded=self.to_train,
+            larger=build.larger(self.recipe, self.to_teach) if for_teacher else None,
             world=self.world,
         )
 
     def eval_loader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
         """Return a loader of these rows for evaluation, in order: this process's share of the batches."""
         return build.eval_loader(self.recipe, self.table, rows, self.device, decoded=self.to_evaluate, world=self.world)
+
+    def teacher_loader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
+        """Return a loader of these rows at the size that the teacher sees."""
+        if not build.larger(self.recipe):
+            return self.eval_loader(rows)
+        seen, listener = self.recipe.seen_by_teacher, self.listener
+        return build.eval_loader(seen, self.table, rows, self.device, listener=listener, world=self.world)
 
 
 def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: World = SINGLE) -> RunContext:
@@ -101,15 +112,17 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     listener.data(splits.report(table, split))
     if leak:
         listener.note(f"warning: {leak}")
+    if recipe.teacher and (enlarged := too_small(recipe.teacher, table, split.rows("train"))):
+        listener.note(f"warning: {enlarged}")
 
-    def load() -> tuple[tuple[Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
+    def load() -> tuple[tuple[Decode | None, Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
         if table.digest != digest:
             raise RunError(f"{table.root}: has other images, labels or groups here than on rank 0; copy the data again")
-        teacher = build.teacher(recipe.teachers, table, split, device)  # a wrong one is found before decoding
+        teacher = build.evaluated_teacher(recipe, table, split, device)  # a wrong one is found before decoding
         decoded = _decoded(recipe, table, split, listener, new=new)
         return decoded, teacher, build.student(recipe.model, len(table.classes), seed=recipe.seed)
 
-    (to_train, to_evaluate), teacher, student = world.rank_zero_first(load)
+    (to_train, to_evaluate, to_teach), teacher, student = world.rank_zero_first(load)
     listener.note(f"{student.name}, {student.loaded}")
     loaders = hardware.workers(recipe.machine, device, world)
     prefix = f"rank 0 of {world.size}: " if world.size > 1 else ""
@@ -118,7 +131,9 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     )
     if world.rank == 0:
         write_json(files.data, _data_summary(recipe, table, split, leak))
-        machine = {"workers": loaders, "compiled": compiled, "ranks": world.size}
+        machine: dict[str, Any] = {"workers": loaders, "compiled": compiled, "ranks": world.size}
+        if recipe.teacher:
+            machine["teacher"] = described(recipe.teacher)
         write_json(files.environment, {**_environment(device), **machine})
     return RunContext(
         recipe=recipe,
@@ -133,6 +148,7 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         compiled=compiled,
         to_train=to_train,
         to_evaluate=to_evaluate,
+        to_teach=to_teach,
         world=world,
     )
 
@@ -164,13 +180,13 @@ def _copy_class_map(classes: str | None, copy: Path) -> None:
 
 def _decoded(
     recipe: Recipe, table: Table, split: Split, listener: ProgressListener, *, new: bool
-) -> tuple[Decode | None, Decode | None]:
+) -> tuple[Decode | None, Decode | None, Decode | None]:
     """Decode each image into the cache; where nothing is cached, only check all images before a new run."""
     folder = hardware.cache_folder(recipe.machine)
     if folder is None:
         if new:
             decode.check(table)
-        return None, None
+        return None, None, None
     cached = partial(
         DecodeCache,
         table,
@@ -179,10 +195,12 @@ def _decoded(
         progress=listener.prepare,
         log=listener.note,
     )
-    evaluated = np.concatenate([split.places("val"), split.places("test")])
+    trained, evaluated = split.rows("train"), np.concatenate([split.places("val"), split.places("test")])
+    to_teach = build.augmentation(recipe.seen_by_teacher.images).decode_side if build.larger(recipe) else None
     return (
-        cached(split.rows("train"), build.augmentation(recipe.images).decode_side),
+        cached(trained, build.augmentation(recipe.images).decode_side),
         cached(evaluated, build.centre_crop(recipe.images).decode_side),
+        cached(trained, to_teach) if to_teach else None,
     )
 
 

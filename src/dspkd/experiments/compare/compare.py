@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dspkd import reports
+from dspkd.data.training_folds import training_folds
 from dspkd.errors import RunError
 from dspkd.experiments.compare import grid as grids
 from dspkd.experiments.compare.executors import Executor
@@ -138,8 +139,11 @@ def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> No
     recipes = {replace(run.recipe, seed=0).digest: run.recipe for run in [*teachers, *students]}.values()
     for recipe in recipes:
         validate.check(recipe)
+    folds = {recipe.teacher.cross_fit for recipe in recipes if recipe.teacher and recipe.teacher.cross_fit}
     for recipe in {json.dumps([asdict(recipe.data), asdict(recipe.split)]): recipe for recipe in recipes}.values():
-        build.load_data(recipe)
+        dataset = build.load_data(recipe)
+        for count in folds:
+            training_folds(dataset.table, dataset.split, count)
     for folder in {folder for recipe in recipes for folder in recipe.teachers} - to_train:
         _ = Run(folder).model
 
