@@ -213,6 +213,18 @@ def test_a_fold_teacher_that_saw_a_validation_lesion_is_refused(lesions, runs, d
         loaded(lesions, runs, dataset, copied, fold_N)
 
 
+def test_how_good_fold_teachers_are_on_other_lesions_is_said_and_a_start_from_a_file_doubted(runs, planned):
+    (teachers,), _ = planned
+    scores = [Run(teachers.run(fold)).test.balanced_accuracy for fold in range(2)]
+    assert (
+        f"balanced accuracy {scores[0]:.3f}, {scores[1]:.3f}, each on the lesions of its own fold" in teachers.quality
+    )
+    assert teachers.doubt == ""
+    model = replace(teachers.recipes[0].model, weights="mine.pth")
+    started = replace(teachers, recipes=(replace(teachers.recipes[0], model=model),))
+    assert started.doubt.startswith("warning: teachers of folds start from mine.pth; ")
+
+
 def test_another_split_has_other_fold_teachers(lesions, runs, dataset, planned, tmp_path):
     split = dataset.split.parts.copy()
     split[dataset.split.rows("train")[0]] = "val"

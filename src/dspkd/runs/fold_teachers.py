@@ -72,6 +72,26 @@ class FoldTeachers:
         share = 1 - 1 / len(self.recipes)
         return len(self.missing) * share * Run(self.of).result.seconds
 
+    @property
+    def quality(self) -> str:
+        """Return in a sentence how good the trained ones are on their own folds."""
+        scores = [Run(self.run(fold)).test.balanced_accuracy for fold in range(len(self.recipes))]
+        return (
+            f"teachers of folds of {self.of}: balanced accuracy {', '.join(f'{score:.3f}' for score in scores)}, "
+            "each on the lesions of its own fold, which it never saw"
+        )
+
+    @property
+    def doubt(self) -> str:
+        """Return a warning where they start from a file of weights; empty where they do not."""
+        weights = self.recipes[0].model.weights
+        if weights in ("none", "imagenet"):
+            return ""
+        return (
+            f"warning: teachers of folds start from {weights}; if these weights were trained on the images of a fold, "
+            "its teacher has seen them"
+        )
+
 
 def planned(recipe: Recipe, table: Table, split: Split) -> tuple[list[FoldTeachers], NDArray[np.int64]]:
     """Return the fold teachers of each of the recipe's teachers, and ``[N]`` the fold of each row of the table.
@@ -135,6 +155,8 @@ def train_missing(
     RunError
         The folder cannot be written to.
     """
+    if teachers.doubt and world.on_rank_zero(lambda: teachers.missing):
+        listener.note(teachers.doubt)
     for wait in (False, True):
         for fold in world.on_rank_zero(lambda: teachers.missing):
             with _locked(teachers, fold, wait, listener, world) as mine:

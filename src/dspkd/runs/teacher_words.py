@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dspkd.data.decode import DAMAGED
 from dspkd.data.table import Table
 from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs.fold_teachers import FoldTeachers
@@ -62,7 +63,7 @@ def too_small(config: TeacherConfig, table: Table, rows: NDArray[np.int64]) -> s
         try:
             with Image.open(table.paths[row]) as image:
                 sides.append(min(image.size))
-        except OSError:  # decoding reports a damaged file; DICOM is not opened here
+        except DAMAGED:  # decoding reports it; DICOM is not opened here
             continue
     share = np.mean([side < config.size for side in sides]) if sides else 0.0
     if share < _MANY:

@@ -36,6 +36,8 @@ def in_training(context: RunContext, train: Train) -> tuple[AnyTrainingTeacher |
         teachers, fold_N = world.on_all(lambda: fold_teachers.planned(recipe, table, split))
         for each in teachers:
             fold_teachers.train_missing(each, train, table, split, fold_N, context.listener, world)
+        for each in teachers:
+            context.listener.note(world.on_rank_zero(lambda each=each: each.quality))  # type: ignore[misc]
         return world.on_all(
             lambda: fold_teachers.loaded(teachers, teacher, recipe, table, split, fold_N, context.device)
         ), teachers
