@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.recipes.stage import STRICT, Count
+
+_ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
 
 def _folders(value: Any) -> tuple[str, ...]:
@@ -24,9 +26,9 @@ def _folders(value: Any) -> tuple[str, ...]:
 class TeacherConfig:
     """The table `[teacher]`."""
 
-    run: Annotated[tuple[str, ...], BeforeValidator(_folders)]
-    """The teacher's run folder, relative to the working directory. With several, the student learns from the mean of
-    their probabilities and the maps of the first."""
+    run: Annotated[tuple[str, ...], BeforeValidator(_folders), WithJsonSchema(_ONE_OR_MORE)]
+    """The teacher's run folder, relative to the working directory; `teacher = "runs/teacher"` says the same. With
+    several, the student learns from the mean of their probabilities and the maps of the first."""
     weights: Literal["mean", "agreement", "label"] = "mean"
     """Weights of several teachers: all the same, or for each image by their agreement with each other, or with its
     label."""
