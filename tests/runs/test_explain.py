@@ -239,7 +239,7 @@ def teaching(lesions, teacher, **settings):
             {"cross_fit": 2, "views": 2},
             4,  # the terms of the first stage read maps
             [
-                r"in training: 2 teachers of folds of .*teacher, mean of 2 views; 4 forward passes an image",
+                r"in training: .*teacher, cross-fit in 2 folds, mean of 2 views; 4 forward passes an image",
                 r"0 of 2 trained, in .*teacher-cross-fit/2-\w{8}$",
                 r"maps and pooled vectors: of .*teacher, which was trained on these images",
             ],

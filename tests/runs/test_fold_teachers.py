@@ -1,4 +1,4 @@
-"""Teachers of folds: trained on other lesions, once for all students, resumed, and locked against two processes."""
+"""Fold teachers: trained on other lesions, once for all students, resumed, and locked against two processes."""
 
 import csv
 import json
@@ -97,7 +97,7 @@ def test_the_run_names_the_teachers_that_answered_and_is_charged_with_them(runs,
     folders = [str(teachers.run(fold)) for fold in range(2)]
     assert json.loads((runs / "student" / "result.json").read_text())["fold_teachers"] == folders
     environment = json.loads((runs / "student" / "environment.json").read_text())
-    assert environment["teacher"] == f"2 teachers of folds of {runs / 'teacher'}"
+    assert environment["teacher"] == f"{runs / 'teacher'}, cross-fit in 2 folds"
     trained = sum(Run(folder).result.seconds for folder in [runs / "teacher", *folders])
     assert compute_cost.of([Run(runs / "student")]).teachers.seconds == pytest.approx(trained, abs=0.2)
 
@@ -222,7 +222,7 @@ def test_how_good_fold_teachers_are_on_other_lesions_is_said_and_a_start_from_a_
     assert teachers.doubt == ""
     model = replace(teachers.recipes[0].model, weights="mine.pth")
     started = replace(teachers, recipes=(replace(teachers.recipes[0], model=model),))
-    assert started.doubt.startswith("warning: teachers of folds start from mine.pth; ")
+    assert started.doubt.startswith("warning: fold teachers start from mine.pth; ")
 
 
 def test_another_split_has_other_fold_teachers(lesions, runs, dataset, planned, tmp_path):

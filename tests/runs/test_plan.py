@@ -123,7 +123,7 @@ def test_the_training_of_missing_fold_teachers_is_estimated_from_that_of_the_tea
     without = planned.images.seconds + planned.teacher_outputs.seconds + sum(stage.seconds for stage in planned.stages)
     assert planned.seconds == pytest.approx(without + 3 * seconds + 5 * planned.validation)
     print_plan(terminal(), planned)
-    assert re.search(r"once, beside the teacher's run: train 4 teachers of folds: \d+ s", capsys.readouterr().out)
+    assert re.search(r"once, beside the teacher's run: train 4 fold teachers: \d+ s", capsys.readouterr().out)
 
 
 def test_views_and_a_larger_size_are_timed_and_counted(lesions, teacher, monkeypatch, capsys):

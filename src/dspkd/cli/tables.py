@@ -147,7 +147,7 @@ def print_plan(console: Console, plan: Plan) -> None:
         table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
     console.print(table)
     if plan.fold_teachers.count:
-        folds = f"{plan.fold_teachers.count} teachers of folds: {_duration(plan.fold_teachers.seconds)}"
+        folds = f"{plan.fold_teachers.count} fold teachers: {_duration(plan.fold_teachers.seconds)}"
         console.print(f"once, beside the teacher's run: train {folds}")
     for task, once in (("decode images", plan.images), ("compute teacher outputs", plan.teacher_outputs)):
         if once.count:

@@ -22,7 +22,7 @@ PARTS = ("train", "val", "test")
 """The parts of a split."""
 
 UNUSED = "unused"
-"""In a saved split: an image that is in no part. The teachers of folds leave out their student's test set so."""
+"""In a saved split: an image that is in no part. Fold teachers leave out their student's test set so."""
 
 
 @dataclass(frozen=True, eq=False)

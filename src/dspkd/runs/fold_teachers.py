@@ -1,4 +1,4 @@
-"""The teachers of folds: where they are, how they are trained, and what is checked before they answer.
+"""Fold teachers: where they are, how they are trained, and what is checked before they answer.
 
 Beside the run of a teacher, so that all its students with the same training set share them:
 
@@ -77,7 +77,7 @@ class FoldTeachers:
         """Return in a sentence how good the trained ones are on their own folds."""
         scores = [Run(self.run(fold)).test.balanced_accuracy for fold in range(len(self.recipes))]
         return (
-            f"teachers of folds of {self.of}: balanced accuracy {', '.join(f'{score:.3f}' for score in scores)}, "
+            f"fold teachers of {self.of}: balanced accuracy {', '.join(f'{score:.3f}' for score in scores)}, "
             "each on the lesions of its own fold, which it never saw"
         )
 
@@ -88,7 +88,7 @@ class FoldTeachers:
         if weights in ("none", "imagenet"):
             return ""
         return (
-            f"warning: teachers of folds start from {weights}; if these weights were trained on the images of a fold, "
+            f"warning: fold teachers start from {weights}; if these weights were trained on the images of a fold, "
             "its teacher has seen them"
         )
 

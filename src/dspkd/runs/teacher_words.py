@@ -24,7 +24,7 @@ def described(config: TeacherConfig) -> str:
     """Return in words which teacher answers in training, such as ``runs/teacher, mean of 8 views, on 128 px``."""
     parts = [" and ".join(config.run)]
     if config.cross_fit:
-        parts[0] = f"{config.cross_fit} teachers of folds of {parts[0]}"
+        parts.append(f"cross-fit in {config.cross_fit} folds")
     if config.weights != "mean":
         parts.append("weighted by " + {"agreement": "agreement with each other", "label": "the label"}[config.weights])
     if config.views > 1:
@@ -48,7 +48,7 @@ def details(config: TeacherConfig, folds: list[FoldTeachers], *, features: bool)
     lines = [f"in training: {described(config)}; {count} forward pass{'es' * (count > 1)} an image"]
     for each in folds:
         trained = len(each.recipes) - len(each.missing)
-        lines.append(f"teachers of folds: {trained} of {len(each.recipes)} trained, in {each.folder}")
+        lines.append(f"fold teachers: {trained} of {len(each.recipes)} trained, in {each.folder}")
     if folds and features:
         lines.append(f"maps and pooled vectors: of {config.run[0]}, which was trained on these images")
     return lines

@@ -110,7 +110,7 @@ def _check_teacher(recipe: Recipe, teacher: TeacherConfig) -> None:
     if teacher.cross_fit and recipe.train.mixes_images:
         raise RecipeError(
             f"teacher.cross_fit = {teacher.cross_fit}: train.mixup or train.cutmix shows two lesions in one image, and "
-            "each teacher of a fold may have seen one of them; set both to 0, or leave out teacher.cross_fit"
+            "each fold teacher may have seen one of them; set both to 0, or leave out teacher.cross_fit"
         )
     changed = [key for key in ("cross_fit", "views", "size") if getattr(teacher, key) not in (None, 1)]
     for s, stage in enumerate(recipe.stages):

@@ -1,4 +1,4 @@
-"""Teachers of folds: who answers about which image."""
+"""Fold teachers: who answers about which image."""
 
 import numpy as np
 import pytest

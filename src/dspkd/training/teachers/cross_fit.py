@@ -1,4 +1,4 @@
-"""Teachers of folds: each answers only about the lesions that it was trained without."""
+"""Fold teachers: each answers only about the lesions that it was trained without."""
 
 from __future__ import annotations
 
