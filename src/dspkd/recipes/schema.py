@@ -171,7 +171,10 @@ class Recipe:
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
     seed: int = 0
     """Seed of initial weights, order of images and every other random choice but the split."""
-    teacher: Annotated[TeacherConfig | None, BeforeValidator(as_table)] = None
+    teacher: Annotated[
+        TeacherConfig | None,
+        BeforeValidator(as_table, json_schema_input_type=str | tuple[str, ...] | TeacherConfig | None),
+    ] = None
     """What the student learns from; a run folder or a list of them is short for a table with `run` alone."""
     split: SplitConfig = Field(default_factory=SplitConfig)
     images: ImagesConfig = Field(default_factory=ImagesConfig)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.recipes.stage import STRICT, Count
-
-_ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-
 
 def _folders(value: Any) -> tuple[str, ...]:
     """Return one run folder, or a list of them, as a tuple."""
@@ -26,7 +23,7 @@ def _folders(value: Any) -> tuple[str, ...]:
 class TeacherConfig:
     """The table `[teacher]`."""
 
-    run: Annotated[tuple[str, ...], BeforeValidator(_folders), WithJsonSchema(_ONE_OR_MORE)]
+    run: Annotated[tuple[str, ...], BeforeValidator(_folders, json_schema_input_type=str | tuple[str, ...])]
     """The teacher's run folder, relative to the working directory; `teacher = "runs/teacher"` says the same. With
     several, the student learns from the mean of their probabilities and the maps of the first."""
     weights: Literal["mean", "agreement", "label"] = "mean"
