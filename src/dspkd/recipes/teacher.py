@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from dspkd.recipes.stage import STRICT, Count
 
+
 def _folders(value: Any) -> tuple[str, ...]:
     """Return one run folder, or a list of them, as a tuple."""
     runs = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
