@@ -16,6 +16,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, validate
 from dspkd.training.distiller import Distiller
 from dspkd.training.gradient_share import gradient_norm
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
 FEWEST = 4
@@ -86,10 +87,11 @@ class Facts:
         return tuple(warning for stage in self.stages for warning in stage.warnings)
 
 
-def explain(recipe: Recipe) -> Facts:
+def explain(recipe: Recipe, *, stand_in: FrozenTeacher | None = None) -> Facts:
     """Measure each stage of the recipe on its first batch, always with the initial student.
 
-    Data are read and split, but only one batch of images is decoded. The teacher's run must be finished.
+    Data are read and split, but only one batch of images is decoded. The teacher's run must be finished, unless
+    `stand_in`, its network with any weights, is given in its place.
 
     Raises
     ------
@@ -100,9 +102,12 @@ def explain(recipe: Recipe) -> Facts:
     dataset = build.load_data(recipe)
     table = dataset.table
     student = build.student(recipe.model, len(table.classes), seed=recipe.seed)
-    teacher = build.teacher(recipe.teachers, table, dataset.split, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    if stand_in:
+        stand_in.network.to(cpu)
+    teacher = stand_in or build.teacher(recipe.teachers, table, dataset.split, cpu)
     rows = dataset.split.rows("train")
-    batch = next(build.train_batches(recipe, table, rows, torch.device("cpu")).epoch(0))
+    batch = next(build.train_batches(recipe, table, rows, cpu).epoch(0))
     with torch.no_grad():
         shapes = _shapes(student.eval()(batch.images))
     counts = _counts(table, rows)

@@ -25,6 +25,7 @@ from dspkd.runs.explain import explain
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, NetworkSpec, Output
 
 STEPS = 20
@@ -131,8 +132,17 @@ class _PrecomputedTeacher:
         return self.output
 
 
-def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
+def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None = None) -> Plan:
     """Time `steps` steps of each stage, and a sample of what is computed once before training; save nothing.
+
+    Parameters
+    ----------
+    recipe
+        The recipe.
+    steps
+        Steps to time in each stage, after two that are not timed.
+    stand_in
+        The teacher's network with any weights, in place of its finished run: for a plan before it is trained.
 
     Raises
     ------
@@ -148,7 +158,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     table, split = dataset.table, dataset.split
     rows = split.rows("train")
     counts = tuple(images for images, _ in table.take(rows).counts().values())
-    teacher = build.teacher(recipe.teachers, table, split, device)
+    teacher = stand_in or build.teacher(recipe.teachers, table, split, device)
     student = hardware.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
     views = build.train_batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
     to_train, decoding = _decoded(
@@ -187,7 +197,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         images=CacheEstimate(*(sum(both) for both in zip(astuple(decoding), astuple(evaluated), strict=True))),
         teacher_outputs=outputs,
         validation=validation,
-        warnings=explain(recipe).warnings,
+        warnings=explain(recipe, stand_in=stand_in).warnings,
     )
 
 
