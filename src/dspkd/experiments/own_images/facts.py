@@ -123,6 +123,7 @@ def look(path: Path, out: Path, *, group: str | None, split_file: Path | None, p
     audited = of_prints(table, dataset.split, prints, pairs)
     reports.write_audit(audited, out / AUDIT_PAGE)
     parts = splits.report(table, dataset.split)
+    unit = "images" if unnamed == len(table) else "lesions or patients"
     return DataFacts(
         path=os.fspath(used),
         layout=layout,
@@ -138,8 +139,8 @@ def look(path: Path, out: Path, *, group: str | None, split_file: Path | None, p
         cautions=(
             *_about_groups(len(table), unnamed, copies),
             *_about_findings(audited),
-            *_about_classes(parts),
-            *_about_size(parts),
+            *_about_classes(parts, unit),
+            *_about_size(parts, unit),
         ),
     )
 
@@ -210,7 +211,7 @@ def _about_findings(audited: Audit) -> list[str]:
     ]
 
 
-def _about_classes(parts: Counts) -> list[str]:
+def _about_classes(parts: Counts, unit: str) -> list[str]:
     found = []
     for part, what in (("val", "validation"), ("test", "test")):
         if absent := [name for name, (images, _) in parts[part].items() if not images]:
@@ -220,7 +221,7 @@ def _about_classes(parts: Counts) -> list[str]:
             )
     if few := [f"{name} {groups}" for name, (_, groups) in parts["test"].items() if 0 < groups < FEW_TESTED]:
         found.append(
-            f"Fewer than {FEW_TESTED} test lesions or patients ({', '.join(few)}): the recall of "
+            f"Fewer than {FEW_TESTED} test {unit} ({', '.join(few)}): the recall of "
             f"{'this class' if len(few) == 1 else 'these classes'} cannot be measured."
         )
     if few := [f"{name} {images}" for name, (images, _) in parts["train"].items() if images < FEW_TRAINED]:
@@ -231,12 +232,12 @@ def _about_classes(parts: Counts) -> list[str]:
     return found
 
 
-def _about_size(parts: Counts) -> list[str]:
+def _about_size(parts: Counts, unit: str) -> list[str]:
     lesions = sum(groups for _, groups in parts["test"].values())
-    margin = 100 * 1.96 * (0.25 / lesions) ** 0.5
+    margin = 100 * 1.96 * (0.25 / max(lesions, 1)) ** 0.5
     if margin < 5:
         return []
     return [
-        f"The test set has {lesions} lesions or patients: an accuracy on it is uncertain by up to {margin:.0f} "
+        f"The test set has {lesions} {unit}: an accuracy on it is uncertain by up to {margin:.0f} "
         "percentage points either way (95 % interval)."
     ]

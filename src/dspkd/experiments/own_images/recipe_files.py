@@ -20,7 +20,7 @@ TEACHER, PLAIN, STUDENT = "teacher", "plain", "student"
 """Names of the recipes' files and of their run folders."""
 
 _SMOOTHED = "{ label_smoothing = 0.05 }"
-_WIDTH = 56
+_WIDTH = 46
 
 
 def recipes(facts: DataFacts, settings: Settings, out: Path) -> dict[str, Recipe]:
@@ -127,7 +127,7 @@ def _shared(facts: DataFacts, settings: Settings, network: Network, *, views: in
     yield "\n[images]"
     yield _line("size", settings.size, f"px; the images' shorter side is {facts.side} px")
     yield _line("min_area", 0.4, "a training crop covers at least this share of the image")
-    yield "randaugment = { num_ops = 1, magnitude = 5 }".ljust(_WIDTH) + "# mild changes of colour and shape"
+    yield "randaugment = { num_ops = 1, magnitude = 5 }".ljust(_WIDTH) + "  # mild changes of colour and shape"
     if settings.artefacts:
         yield _line("artefacts", list(settings.artefacts), "removed from images, as in the teacher's run")
     if views:
@@ -141,7 +141,7 @@ def _shared(facts: DataFacts, settings: Settings, network: Network, *, views: in
 
 def _stage(name: str, epochs: int, rate: float, keep: str, *, warm: bool) -> Iterable[str]:
     yield "\n[[stages]]"
-    yield _line("name", name, "")
+    yield _line("name", name, "in the record of each epoch")
     yield _line("epochs", epochs, "each draws as many images as there are for training")
     yield _line("lr", rate, "peak learning rate of AdamW; falls to 0 along a cosine")
     if warm and epochs > 1:
@@ -158,7 +158,7 @@ def _terms(*terms: str) -> Iterable[str]:
 
 def _line(key: str, value: Any, why: str) -> str:
     setting = tomli_w.dumps({key: value}).strip()
-    return f"{setting.ljust(_WIDTH)}# {why}" if why else setting
+    return f"{setting.ljust(_WIDTH)}  # {why}"
 
 
 def _join(lines: Iterable[str]) -> str:
