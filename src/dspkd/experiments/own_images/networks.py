@@ -8,9 +8,11 @@ from pathlib import Path
 from dspkd.errors import RecipeError, WeightsError
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
+from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+"""Suffixes of files of weights."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def named(text: str, classes: int, *, option: str) -> Network:
     Parameters
     ----------
     text
-        A network's name, ``timm:NAME``, a file of weights, or (for a teacher) the folder of a finished run.
+        A network's name, ``timm:NAME``, a file or Hugging Face folder of weights, or (for a teacher) the folder of a
+        finished run.
     classes
         Number of classes of the data.
     option
@@ -65,14 +68,19 @@ def named(text: str, classes: int, *, option: str) -> Network:
         The folder holds no finished run.
     """
     path = Path(text)
-    if path.is_dir():
+    if is_run(path):
         return _of_run(path, option)
-    if path.suffix in SUFFIXES:
-        return _of_file(path, classes, option)
+    if path.is_dir() or path.suffix in SUFFIXES:
+        return _of_weights(path, classes, option)
     try:
         return _described(zoo.make(text.removeprefix("timm:"), classes=classes), "none")
     except RecipeError as error:
         raise RecipeError(f"{option} {text}: {error}") from None
+
+
+def is_run(path: Path) -> bool:
+    """Return whether this is a run folder."""
+    return RunFiles(path).recipe.is_file()
 
 
 def with_pretrained_weights(network: Network, classes: int) -> tuple[Network, str]:
@@ -96,13 +104,13 @@ def _described(made: Tapped, weights: str) -> Network:
 
 def _of_run(folder: Path, option: str) -> Network:
     if option == "--student":
-        raise RecipeError(f"{option} {folder}: is a folder; name a network (dspkd models) or a file of weights")
+        raise RecipeError(f"{option} {folder}: is a run; name a network (dspkd models) or a file of weights")
     return replace(_described(Run(folder).require_finished().model, "run"), run=str(folder))
 
 
-def _of_file(path: Path, classes: int, option: str) -> Network:
-    """Return the network of ours whose tensors are those of the file."""
-    if not path.is_file():
+def _of_weights(path: Path, classes: int, option: str) -> Network:
+    """Return the network of ours whose tensors are those of the file or folder."""
+    if not path.exists():
         raise RecipeError(f"{option} {path}: there is no such file")
     reasons = []
     fitting: list[tuple[int, Network]] = []

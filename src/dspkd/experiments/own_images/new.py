@@ -124,7 +124,7 @@ def new(options: Options, out: Path, *, progress: Progress | None, log: Callable
     started = time.monotonic()
     _claim(out)
     machine = _machine()
-    teacher_run = Path(options.teacher) if options.teacher and Path(options.teacher).is_dir() else None
+    teacher_run = Path(options.teacher) if options.teacher and networks.is_run(Path(options.teacher)) else None
     split_file = Run(teacher_run).require_finished().files.split if teacher_run else None
     log(f"reading {options.data}: layout, ids, copies, unreadable images")
     found = facts.look(Path(options.data), out, group=options.group, split_file=split_file, progress=progress)

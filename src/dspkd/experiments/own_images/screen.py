@@ -27,7 +27,8 @@ class JobScreen:
 
     def __init__(self, console: Console, listener: ProgressListener) -> None:
         self._console = console
-        self.note, self.prepare, self.step, self.epoch = listener.note, listener.prepare, listener.step, listener.epoch
+        self.run, self.note, self.prepare = listener.run, listener.note, listener.prepare
+        self.step, self.epoch = listener.step, listener.epoch
 
     def data(self, counts: Counts) -> None:
         """Print nothing: the plan has shown the counts, which are those of every run."""
