@@ -15,6 +15,8 @@ from dspkd.training.teachers.frozen import FrozenTeacher
 
 HAM = [name for name in catalog.names() if name.startswith("ham10000/")]
 ISIC = [name for name in catalog.names() if name.startswith("isic2019/")]
+PARTS = {"isic2019/hierarchical_fusion", "isic2019/normkd", "isic2019/fusion_then_kd"}
+"""Recipes whose stages are those of others."""
 STUDENTS = [name for name in HAM + ISIC if "teacher" not in name]
 
 
@@ -33,8 +35,8 @@ def stand_in():
     return FrozenTeacher(network, network.spec, name="resnet18")
 
 
-@pytest.mark.parametrize("name", HAM + ISIC)
-def test_three_steps_of_each_stage_are_finite(name, images, stand_in):
+@pytest.mark.parametrize("name", [name for name in HAM + ISIC if name not in PARTS])
+def test_three_steps_of_each_stage_run(name, images, stand_in):
     settings = [f"data.path='{images}'", "model.weights='none'", "images.size=64", "train.batch_size=4"]
     recipe = schema.load(catalog.find(name), [*settings, "machine.cache='none'", "images.views='fresh'"])
     if "convnext" in name or "res2net" in name:

@@ -184,9 +184,9 @@ def _about_groups(images: int, unnamed: int, copies: int) -> list[str]:
     found = []
     if unnamed == images:
         found.append(
-            "There are no lesion or patient ids, so the split is by image: images of one person may be in the training "
-            "set and in the test set, and the scores may be too high. If a column of your table names the lesion or "
-            "patient, give it: --group COLUMN."
+            "There are no lesion or patient ids: images of one person may be in the training set and in the test set, "
+            "and the scores may be too high. If a column of your table names the lesion or patient, give it: "
+            "--group COLUMN."
         )
     elif unnamed:
         found.append(
@@ -201,13 +201,18 @@ def _about_groups(images: int, unnamed: int, copies: int) -> list[str]:
     return found
 
 
+_DOUBTFUL = {
+    "copies_cross_parts": "the scores may be too high",
+    "copies_differ_in_label": "one of the labels is wrong, or they are no copies",
+}
+"""``{kind of an audit's finding: what it does to results}``, of those that are not said elsewhere."""
+
+
 def _about_findings(audited: Audit) -> list[str]:
-    """Return the audit's findings that make a result doubtful and that are not said elsewhere."""
-    kinds = {"groups_cross_parts", "copies_cross_parts", "copies_differ_in_label"}
     return [
-        f"{finding.message[0].upper()}{finding.message[1:]}: {finding.advice}; see {AUDIT_PAGE}."
+        f"{finding.message[0].upper()}{finding.message[1:]}: {_DOUBTFUL[finding.kind]}; see {AUDIT_PAGE}."
         for finding in audited.findings
-        if finding.kind in kinds
+        if finding.kind in _DOUBTFUL
     ]
 
 
