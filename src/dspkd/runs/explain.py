@@ -20,6 +20,7 @@ from dspkd.runs import build, fold_teachers, teacher_cache, teacher_words, valid
 from dspkd.runs.fold_teachers import FoldTeachers
 from dspkd.training.distiller import Distiller
 from dspkd.training.gradient_share import gradient_norm
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
 FEWEST = 4
@@ -93,10 +94,11 @@ class Facts:
         return (*self.teacher_warnings, *(warning for stage in self.stages for warning in stage.warnings))
 
 
-def explain(recipe: Recipe) -> Facts:
+def explain(recipe: Recipe, *, stand_in: FrozenTeacher | None = None) -> Facts:
     """Measure each stage of the recipe on its first batch, always with the initial student.
 
-    Data are read and split, but only one batch of images is decoded. The teacher's run must be finished.
+    Data are read and split, but only one batch of images is decoded. The teacher's run must be finished, unless
+    `stand_in`, its network with any weights, is given in its place.
 
     Raises
     ------
@@ -107,10 +109,12 @@ def explain(recipe: Recipe) -> Facts:
     dataset = build.load_data(recipe)
     table = dataset.table
     student = build.student(recipe.model, len(table.classes), seed=recipe.seed)
-    teacher = build.evaluated_teacher(recipe, table, dataset.split, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    if stand_in:
+        stand_in.network.to(cpu)
+    teacher = stand_in or build.evaluated_teacher(recipe, table, dataset.split, cpu)
     rows = dataset.split.rows("train")
-    larger = build.larger(recipe)
-    batch = next(build.train_batches(recipe, table, rows, torch.device("cpu"), larger=larger).epoch(0))
+    batch = next(build.train_batches(recipe, table, rows, cpu, larger=build.larger(recipe)).epoch(0))
     with torch.no_grad():
         shapes = _shapes(student.eval()(batch.images))
     counts = _counts(table, rows)

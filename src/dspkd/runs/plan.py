@@ -25,6 +25,7 @@ from dspkd.runs.explain import explain
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, NetworkSpec, Output
 
 STEPS = 20
@@ -137,8 +138,17 @@ class _PrecomputedTeacher:
         return self.output
 
 
-def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
+def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None = None) -> Plan:
     """Time `steps` steps of each stage, and a sample of what is computed once before training; save nothing.
+
+    Parameters
+    ----------
+    recipe
+        The recipe.
+    steps
+        Steps to time in each stage, after two that are not timed.
+    stand_in
+        The teacher's network with any weights, in place of its finished run: for a plan before it is trained.
 
     Raises
     ------
@@ -154,7 +164,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     table, split = dataset.table, dataset.split
     rows = split.rows("train")
     counts = tuple(images for images, _ in table.take(rows).counts().values())
-    teacher = build.evaluated_teacher(recipe, table, split, device)
+    teacher = stand_in or build.evaluated_teacher(recipe, table, split, device)
     student = hardware.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
     views = build.train_batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
     to_train, decoding = _decoded(
@@ -179,7 +189,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         measured.append(
             _measure(stage, earlier, both_sizes, fast_teacher, precomputed, hardware.step_config(recipe, device), steps)
         )
-    outputs, facts = CacheEstimate(), explain(recipe)
+    outputs, facts = CacheEstimate(), explain(recipe, stand_in=stand_in)
     if recipe.teacher and facts.passes > len(recipe.teachers) * recipe.teacher.views:  # fold teachers and this one
         measured = [replace(stage, teaching=2 * stage.teaching) for stage in measured]
     if teacher and teacher_cache.is_used(recipe):

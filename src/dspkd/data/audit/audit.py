@@ -15,6 +15,7 @@ import numpy as np
 from dspkd.data.audit import duplicates, findings, fingerprint
 from dspkd.data.audit.duplicates import Pairs
 from dspkd.data.audit.findings import AuditFinding
+from dspkd.data.audit.fingerprint import Fingerprints
 from dspkd.data.split import Split
 from dspkd.data.split import report as part_counts
 from dspkd.data.table import Table
@@ -93,7 +94,11 @@ class Audit:
 def audit(table: Table, split: Split | None = None, progress: Progress | None = None) -> Audit:
     """Audit every image of a table, and a split of it if there is one."""
     prints = fingerprint.take(table.paths, progress)
-    pairs = duplicates.find(prints, progress)
+    return of_prints(table, split, prints, duplicates.find(prints, progress))
+
+
+def of_prints(table: Table, split: Split | None, prints: Fingerprints, pairs: Pairs) -> Audit:
+    """Audit a table whose images are already fingerprinted and compared, row by row."""
     collected = [
         *([] if split is None else findings.of_parts(table, split, pairs)),
         *findings.of_copies(table, prints, pairs, split=split is not None),

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from dspkd.data.download import catalog
 from dspkd.data.table import Table
 from dspkd.errors import DataError, suggest
 
@@ -75,7 +76,7 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
         The layout is unknown, or the data set does not match its layout.
     """
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder")
+        raise DataError(f"{path}: there is no such file or folder{catalog.hint(path)}")
     if layout == "auto":
         layout = recognise(path, label=label or "label")
     for reader in readers():
