@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from dspkd.deploy.bundle.writer import as_json, pack
 from dspkd.deploy.export import (
     certificate,
     class_names,
+    duration,
     golden,
     image_sets,
     int8_gate,
@@ -73,6 +75,24 @@ class ExportSource:
         """Return the training images for int8 calibration."""
         table, rows = evaluate.own_part(self.run, self.recipe, self.classes, "train", purpose="export")
         return image_sets.read(image_sets.sample(table.take(rows), CALIBRATION_IMAGES), self.steps)
+
+    def plan(self, validation: ImageSet, decoding: float, predicting: float) -> str:
+        """Return what remains to be done, and how long it will take, from the seconds that validation took."""
+        images = len(validation.table)
+        counts = {name: sum(n for n, _ in of.values()) for name, of in Run(self.run).data.counts.items()}
+        calibration = min(CALIBRATION_IMAGES, counts["train"])
+        seconds = duration.expected(
+            decoding / images,
+            predicting / images,
+            trials=quantise.TRIALS,
+            validation=images,
+            calibration=calibration,
+            test=counts["test"],
+        )
+        return (
+            f"to do: {quantise.TRIALS} settings of int8 on {calibration:,} training and {images:,} validation images, "
+            f"then {counts['test']:,} test images, and latencies: {duration.roughly(seconds)} in all"
+        )
 
     def predictions(self, image_set: ImageSet, name: str, models: Mapping[str, bytes]) -> dict[str, Predictions]:
         """Return the predictions for a part: the run's saved ones, the network's in torch, and each ONNX model's."""
@@ -149,8 +169,11 @@ def export(
     difference = onnx_graph.largest_difference(exported.network, fp32, pixels)
     log(f"float32: {len(fp32):,} bytes, logits within {difference:.1e} of torch's")
 
+    started = time.perf_counter()
     validation = exported.part("val")
+    decoded = time.perf_counter()
     reference = validation.predict(fp32)
+    log(exported.plan(validation, decoded - started, time.perf_counter() - decoded))
     of_fp32 = thresholds.fit(reference, exported.kinds, coverage)
     best, trials = quantise.search(
         fp32, reference, exported.training().images, validation.predict, max_loss=max_loss, log=log
