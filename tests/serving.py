@@ -44,6 +44,7 @@ A network of **random weights**, *not trained*, with `code` and a [link](https:/
 | class | recall |
 |---|---|
 | MEL | 0.25 |
+| a \\| b | 0.50 |
 
 - one thing
 - another <script>alert(1)</script>

@@ -42,7 +42,7 @@ def test_the_page_shows_the_prediction_in_plain_words(page, server, bundle_file,
     assert page.text_content("[role=status][aria-live=polite]").startswith(NOT_REACHED)
     page.click("text=Model card")
     card = page.locator("#model-card")
-    assert card.locator("td").all_inner_texts() == ["MEL", "0.25"]
+    assert card.locator("td").all_inner_texts() == ["MEL", "0.25", "a | b", "0.50"]
     assert "<script>alert(1)</script>" in card.inner_text()  # text, and nothing that runs
     assert card.locator("script, a").count() == 0
     assert card.locator("strong, em").all_inner_texts() == ["random weights", "not trained"]

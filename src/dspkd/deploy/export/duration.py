@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_CALIBRATION = 4.0
+_CALIBRATION = 6.0
 """Passes that an image costs in calibration, where all activations are kept and their ranges computed (inferred)."""
 
 _LATENCIES = 3 * 120
