@@ -167,7 +167,7 @@ def test_a_dumped_recipe_reads_back_as_the_same(good):
     assert again.digest == read.digest
 
 
-def test_the_digest_changes_with_any_setting_but_the_machine(good):
+def test_the_digest_changes_with_any_setting_but_the_machine_and_the_advice(good):
     digest = schema.load(good).digest
     for override in (
         "seed=1",
@@ -181,7 +181,8 @@ def test_the_digest_changes_with_any_setting_but_the_machine(good):
         "teacher={run=['runs/teacher', 'b'], weights='label'}",
     ):
         assert schema.load(good, [override]).digest != digest, override
-    for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1"):
+    advice = ("data.malignant=['x']", "data.benign=['x']")
+    for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1", *advice):
         assert schema.load(good, [override]).digest == digest, override
 
 

@@ -233,6 +233,34 @@ def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tu
     return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
 
 
+def paired(lost: int, gained: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
+    r"""Return the interval of the change of a share of images, such as a recall, between two networks on the same ones.
+
+    .. math:: \tilde p_- = \frac{l + 1}{n + 2}, \quad \tilde p_+ = \frac{g + 1}{n + 2}, \quad
+              \tilde p_+ - \tilde p_- \pm
+              z \sqrt{\frac{\tilde p_- + \tilde p_+ - (\tilde p_+ - \tilde p_-)^2}{n + 2}}
+
+    with Kish's effective number of images as n, and l and g scaled to it; see `wilson`. It keeps its width where
+    nothing changes, where a bootstrap has none: 54 images of which none changes give a lower end of -0.05.
+
+    Parameters
+    ----------
+    lost, gained
+        How many of the images the first network alone has right, and the second alone.
+    images_of_group
+        How many images each group has; at least one.
+
+    Source: Bonett, Price, Journal of Educational and Behavioral Statistics 2012.
+    """
+    sizes = np.asarray(images_of_group)
+    n = sizes.sum() ** 2 / np.square(sizes).sum()
+    less, more = (count * n / sizes.sum() + 1 for count in (lost, gained))
+    change = (more - less) / (n + 2)
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    reach = z * np.sqrt(((less + more) / (n + 2) - change**2) / (n + 2))
+    return max(-1.0, float(change - reach)), min(1.0, float(change + reach))
+
+
 @dataclass(frozen=True)
 class _SeedPart:
     """An arm's share of the squared error from seeds, the part of it already in v, and its degrees of freedom."""

@@ -41,6 +41,11 @@ class DataConfig:
     """Column that names the lesion or patient, for layouts without a fixed column."""
     classes: str | None = None
     """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
+    malignant: tuple[str, ...] = ()
+    """Classes that are malignant, where the table of class names does not know them; see
+    `dspkd.evaluation.classes.malignancies`. Not part of the digest: it changes the advice of a bundle, no training."""
+    benign: tuple[str, ...] = ()
+    """Classes that are neither malignant nor premalignant, likewise. A class that nobody knows counts as malignant."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -226,6 +231,7 @@ class Recipe:
         """
         settings = dataclasses.asdict(self)
         del settings["machine"], settings["split"]["waiver"]
+        del settings["data"]["malignant"], settings["data"]["benign"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

@@ -23,6 +23,7 @@ from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import RunError
+from dspkd.evaluation import classes
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, hardware
@@ -108,12 +109,15 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
             data.load_table(**build.data_options(recipe)),
         )
     )
+    kinds = classes.malignancies(table.classes, recipe.data.malignant, recipe.data.benign)
     split, leak, digest, new = world.on_rank_zero(lambda: _split(recipe, table, files))
     listener.data(splits.report(table, split))
     if leak:
         listener.note(f"warning: {leak}")
     if recipe.teacher and (enlarged := too_small(recipe.teacher, table, split.rows("train"))):
         listener.note(f"warning: {enlarged}")
+    for line in classes.in_words(table.classes, kinds):
+        listener.note(line)
 
     def load() -> tuple[tuple[Decode | None, Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
         if table.digest != digest:

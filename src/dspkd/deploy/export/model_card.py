@@ -24,10 +24,13 @@ def card(spec: BundleSpec, certificate: Mapping[str, Any]) -> str:
     lines += [
         "## Classes",
         "",
-        *table(("class", "name", "meaning"), [(c.id, c.name, c.meaning) for c in spec.classes]),
+        *table(
+            ("class", "name", "malignancy", "meaning"), [(c.id, c.name, c.malignancy, c.meaning) for c in spec.classes]
+        ),
         "",
     ]
-    lines += ["## Accuracy after conversion", "", conversion["verdict"], ""]
+    lines += ["## When it advises to refer", "", *_referral(spec, certificate), ""]
+    lines += ["## Accuracy after conversion", "", conversion["verdict"], "", *_gate(conversion["gate"]), ""]
     for name in ("test", "validation"):
         lines += [*_part(name, certificate["parts"][name]), ""]
     lines += ["## Confidence and referral", "", *_confidence(spec, certificate), ""]
@@ -50,6 +53,70 @@ def _summary(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
         f"A {certificate['origins']['recipe']['network']} with {size['parameters']:,} parameters that classifies "
         f"images of skin into {len(spec.classes)} classes, at {spec.preprocessing.size} px. "
         f"Models: {', '.join(spec.models)}; default: {spec.default}."
+    ]
+
+
+def _referral(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
+    """Return the rule, and its sensitivity and specificity with intervals on both parts of the data."""
+    if spec.refer_from is None:
+        rule = f"Always. {spec.refer_from_rule}"
+    else:
+        rule = (
+            f"Where the probabilities of all classes that are not benign add up to {spec.refer_from:.4f} or more, "
+            f"where such a class is the most probable one, or where the confidence is below {spec.refer_below:.3f}. "
+            f"Otherwise it says that no threshold is reached, which is no all-clear. {spec.refer_from_rule}"
+        )
+    shares = {
+        "sensitivity: cancers referred": ("cancers referred", False),
+        "premalignant lesions referred": ("premalignant referred", False),
+        "specificity: benign images not referred": ("benign referred", True),
+    }
+    rows = [
+        (name, part, *_share_cells(certificate["parts"][part]["advice"][key], complement=complement))
+        for name, (key, complement) in shares.items()
+        for part in ("validation", "test")
+    ]
+    recall = certificate["parts"]["test"]["advice"]["recall"]
+    recalls = [(f"recall of {name}", "test", *_share_cells(each)) for name, each in recall.items()]
+    return [
+        f"{rule} The threshold was chosen on the validation images; the test images had no part in it. Intervals are "
+        "95 %, over lesions or patients.",
+        "",
+        *table(("", "images", "share", "interval", "number of images", "lesions or patients"), [*rows, *recalls]),
+    ]
+
+
+def _share_cells(share: Mapping[str, Any], *, complement: bool = False) -> tuple[str, str, int, int]:
+    """Return the cells of a share, or of 1 less it."""
+    counts = (share["images"], share["lesions"])
+    if not share["images"]:
+        return ("", "", *counts)
+    value, low, high = share["share"], share["low"], share["high"]
+    if complement:
+        value, low, high = 1 - value, 1 - high, 1 - low
+    return (_share(value), f"{low:.3f} to {high:.3f}", *counts)
+
+
+def _gate(gate: Mapping[str, Any]) -> list[str]:
+    """Return int8 against float32 on validation, by what decides whether it may be the default."""
+    rows = [
+        (
+            change["name"],
+            change["lesions"],
+            _share(change["before"]),
+            _share(change["after"]),
+            f"{change['low']:+.3f} to {change['high']:+.3f}",
+            "yes" if change["passes"] else "no",
+        )
+        for change in gate["changes"]
+    ]
+    if not rows:
+        return []
+    head = ("validation", "lesions or patients", "float32", "int8", "interval of the change", "passes")
+    return [
+        f"int8 may be the default only if a fall by more than {gate['margin']} lies outside of every interval:",
+        "",
+        *table(head, rows),
     ]
 
 
@@ -91,7 +158,7 @@ def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
         f"The expected calibration error on the test images is {error['before']:.3f} without it and "
         f"{error['after']:.3f} with it{': not better' if error['after'] >= error['before'] else ''}.",
         "",
-        f"Below a confidence of {spec.refer_below:.3f} the advice is: not sure, refer. {certificate['referral rule']} "
+        f"Below a confidence of {spec.refer_below:.3f} it is not sure, and refers. {certificate['referral rule']} "
         f"Of the test images {_share(answered)} are not referred. The class most often wrong and not "
         f"referred is {worst}.",
         "",
