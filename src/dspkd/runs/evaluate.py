@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd import data
-from dspkd.data import class_map, decode, metadata
+from dspkd.data import assumptions, class_map, decode, metadata
 from dspkd.data import split as splits
 from dspkd.data.leakage import Leak
-from dspkd.data.table import Table
+from dspkd.data.table import Table, is_named
 from dspkd.errors import DamagedImagesError, DataError, suggest
 from dspkd.evaluation.by_lesion import lesion_summary
 from dspkd.evaluation.inference import predict
@@ -25,7 +25,7 @@ from dspkd.runs import build, hardware, holdout
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.files import write_json
-from dspkd.training.progress import ProgressListener
+from dspkd.training.progress import NullProgress, ProgressListener
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,11 @@ class Evaluation:
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the metrics, and a warning where lesions of the training set are among them."""
         test = self.summary
+        lesions = len({group for group in self.predictions.groups if is_named(group)})
+        of = f" of {lesions:,} lesions or patients" if lesions else f" ({assumptions.NO_IDS})"
         warning = f"<p>{self.trained_on} images show lesions of the training set: too optimistic.</p>"
         return (
-            f"<p>{test.images:,} images of {test.groups:,} lesions or patients: balanced accuracy "
+            f"<p>{test.images:,} images{of}: balanced accuracy "
             f"{test.balanced_accuracy:.3f}, macro F1 {test.f1_macro:.3f}, accuracy {test.accuracy:.3f}.</p>"
             f"{warning if self.trained_on else ''}"
         )
@@ -120,7 +122,7 @@ def evaluate(
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
-        table = _numbered_by(student_classes, data.load_table(folder, group=group, classes=classes))
+        table = _numbered_by(student_classes, _images_in(folder, group, listener, classes))
         rows = np.arange(len(table))
         test_images = holdout.count_test_images(run, table)
         uses_test_set = test_images > 0
@@ -241,7 +243,7 @@ def evaluate_ood(
     """
     made_by = Run(run)
     network, recipe, student_classes = made_by.model, made_by.recipe, made_by.classes
-    table = data.load_table(folder, group=group)
+    table = _images_in(folder, group, listener)
     maps = [class_map.load(path) for path in (made_by.files.class_map, classes) if path is not None and path.exists()]
     names = {*student_classes, *(old for each in maps for olds in each.classes.values() for old in olds)}
     unknown = [name for name in table.classes if name not in names]
@@ -263,6 +265,17 @@ def evaluate_ood(
         network, recipe, relabelled, np.arange(len(rows)), listener, skip_damaged=skip_damaged
     )
     return OutOfDistribution(counts, predictions.groups, predictions.logits, len(table) - len(rows), skipped)
+
+
+def _images_in(
+    folder: Path, group: str | None, listener: ProgressListener | None, classes: Path | None = None
+) -> Table:
+    """Return the images of another data set, and say how it was read."""
+    listener = listener or NullProgress()
+    table = data.load_table(folder, group=group, classes=classes, progress=listener.prepare, log=listener.note)
+    for line in (*assumptions.lines(table), *assumptions.warnings(table)):
+        listener.note(line)
+    return table
 
 
 def own_part(
