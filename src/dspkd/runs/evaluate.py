@@ -21,11 +21,11 @@ from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, hardware, holdout
+from dspkd.runs import build, hardware, holdout, other_images
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.files import write_json
-from dspkd.training.progress import NullProgress, ProgressListener
+from dspkd.training.progress import ProgressListener
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def evaluate(
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
-        table = _numbered_by(student_classes, _images_in(folder, group, listener, classes))
+        table = _numbered_by(student_classes, other_images.load(folder, group, listener, classes))
         rows = np.arange(len(table))
         test_images = holdout.count_test_images(run, table)
         uses_test_set = test_images > 0
@@ -243,7 +243,7 @@ def evaluate_ood(
     """
     made_by = Run(run)
     network, recipe, student_classes = made_by.model, made_by.recipe, made_by.classes
-    table = _images_in(folder, group, listener)
+    table = other_images.load(folder, group, listener)
     maps = [class_map.load(path) for path in (made_by.files.class_map, classes) if path is not None and path.exists()]
     names = {*student_classes, *(old for each in maps for olds in each.classes.values() for old in olds)}
     unknown = [name for name in table.classes if name not in names]
@@ -265,17 +265,6 @@ def evaluate_ood(
         network, recipe, relabelled, np.arange(len(rows)), listener, skip_damaged=skip_damaged
     )
     return OutOfDistribution(counts, predictions.groups, predictions.logits, len(table) - len(rows), skipped)
-
-
-def _images_in(
-    folder: Path, group: str | None, listener: ProgressListener | None, classes: Path | None = None
-) -> Table:
-    """Return the images of another data set, and say how it was read."""
-    listener = listener or NullProgress()
-    table = data.load_table(folder, group=group, classes=classes, progress=listener.prepare, log=listener.note)
-    for line in (*assumptions.lines(table), *assumptions.warnings(table)):
-        listener.note(line)
-    return table
 
 
 def own_part(
