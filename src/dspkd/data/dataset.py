@@ -133,7 +133,8 @@ def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
     split = splits.split(table, val=val, test=test, seed=seed, by=options.by)
     known = all(map(is_named, table.groups))
     unit = "image" if options.by == "image" or not any(map(is_named, table.groups)) else "lesion or patient"
-    how = f"split at random by {unit}{'' if known or unit == 'image' else ' where known'}, seed {options.seed}"
+    copied = ", near copies together" if table.origin.merged and unit == "image" and options.by == "group" else ""
+    how = f"split at random by {unit}{copied}{'' if known or unit == 'image' else ' where known'}, seed {options.seed}"
     if table.parts:
         how += f"; the published parts ({parts}) are not used, as split.official = false"
     return split, how, f"split.by = {options.by!r}"

@@ -241,11 +241,7 @@ def require_no_empty_part(table: Table, split: Split) -> None:
         raise DataError(
             f"{table.root}: the split leaves {' and '.join(empty)} empty: its {len(sizes)} lesions or patients have "
             f"{', '.join(map(str, sizes[:4]))}{', ...' * (len(sizes) > 4)} images"
-            + (
-                f", and of classes {first_few(small)}, where three parts need 3: add images of these; or"
-                if small
-                else ";"
-            )
+            + (f". Classes too small for three parts: {first_few(small)}; add images, or" if small else ";")
             + " try larger val and test or another seed of [split], or name a split.file"
         )
 
