@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from dspkd.data import class_map, leakage
+from dspkd.data import assumptions, class_map, copies, leakage, official_split
 from dspkd.data import split as splits
 from dspkd.data.data_card import Attribute
 from dspkd.data.data_card import card as data_card
 from dspkd.data.leakage import Leak
 from dspkd.data.readers import read
 from dspkd.data.split import Split
-from dspkd.data.table import Table
+from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError
+from dspkd.runtime.files import user_cache
+from dspkd.runtime.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How to split a table: by `file`, by `column`, or by `val`, `test`, `seed` and `by`.
+    """How to split a table: by `file`, by `column`, as published, or by `val`, `test`, `seed` and `by`.
 
     Parameters
     ----------
     val, test, seed, by
-        As for `dspkd.data.split.split`; they do not matter where a file or a column is named.
+        As for `dspkd.data.split.split`. Where a column or the published parts are used, they only say how a missing
+        validation or test set is taken out of the training set.
     file
         A CSV that `Split.save` wrote, such as a run's own ``split.csv``.
     column
         An attribute of the table that names the part of each image: an official split.
+    official
+        Use the parts that the data set is published with, where it has any; False splits at random.
     waiver
         Why a lesion or patient may be in several parts; without it such a split is refused.
 
@@ -45,6 +51,7 @@ class SplitOptions:
     by: Literal["group", "image"] = "group"
     file: str | Path | None = None
     column: str | None = None
+    official: bool = True
     waiver: str | None = None
 
     def __post_init__(self) -> None:
@@ -57,7 +64,7 @@ class SplitOptions:
 
 
 BY_GROUP = SplitOptions()
-"""The default: 65 % training, 15 % validation and 20 % test images, no lesion or patient in two parts."""
+"""The default: the published parts, or 65 % training, 15 % validation and 20 % test images, no group in two parts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +79,14 @@ class Dataset:
         The part of each image.
     leak
         Lesions or patients in several parts, which the waiver accepts; None where there are none.
+    how
+        How the split was made, in a line.
     """
 
     table: Table
     split: Split
     leak: Leak | None
+    how: str = ""
 
     @cached_property
     def card(self) -> dict[str, Attribute]:
@@ -93,14 +103,41 @@ class Dataset:
             The file or column does not fit the table, a class has no training image, or a lesion or patient is in
             several parts and there is no waiver.
         """
-        if options.file is not None:
-            split, where = splits.load(Path(options.file), table, by="image"), str(options.file)
-        elif options.column is not None:
-            split, where = splits.from_column(table, options.column, by="image"), f"split.column = {options.column!r}"
-        else:
-            split = splits.split(table, val=options.val, test=options.test, seed=options.seed, by=options.by)
-            where = f"split.by = {options.by!r}"
-        return cls(table, split, leakage.accept(table, split, waiver=options.waiver, where=where))
+        split, how, where = _split(table, options)
+        return cls(table, split, leakage.accept(table, split, waiver=options.waiver, where=where), how)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the data set was read and split, in lines."""
+        return (*assumptions.lines(self.table), *((self.how,) if self.how else ()))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of results must know: missing ids, files left out, classes without test images."""
+        return assumptions.warnings(self.table, self.split)
+
+
+def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
+    """Return the split, how it was made, and what defines it, for messages."""
+    val, test, seed = options.val, options.test, options.seed
+    parts = table.origin.parts
+    if options.file is not None:
+        how = f"split read from {options.file}" + (f"; the published parts ({parts}) are not used" if parts else "")
+        return splits.load(Path(options.file), table, by="image"), how, str(options.file)
+    if options.column is not None:
+        split, how = official_split.from_column(table, options.column, val=val, test=test, seed=seed, by="image")
+        return split, how, f"split.column = {options.column!r}"
+    if table.parts and options.official:
+        split, how = official_split.of(table, val=val, test=test, seed=seed)
+        return split, how, f"{table.root}: the split as published, by {parts}"
+    split = splits.split(table, val=val, test=test, seed=seed, by=options.by)
+    known = all(map(is_named, table.groups))
+    unit = "image" if options.by == "image" or not any(map(is_named, table.groups)) else "lesion or patient"
+    copied = ", near copies together" if table.origin.merged and unit == "image" and options.by == "group" else ""
+    how = f"split at random by {unit}{copied}{'' if known or unit == 'image' else ' where known'}, seed {options.seed}"
+    if table.parts:
+        how += f"; the published parts ({parts}) are not used, as split.official = false"
+    return split, how, f"split.by = {options.by!r}"
 
 
 def load(
@@ -110,6 +147,7 @@ def load(
     group: str | None = None,
     classes: str | Path | None = None,
     split: SplitOptions = BY_GROUP,
+    merge_copies: bool = True,
 ) -> Dataset:
     """Read a data set, map its classes, and split it.
 
@@ -121,19 +159,40 @@ def load(
         A class map, see `dspkd.data.class_map.load`; None keeps the classes as they are.
     split
         How to split it.
+    merge_copies
+        As for `load_table`.
 
     Raises
     ------
     DataError
         See `load_table` and `Dataset.of`.
     """
-    return Dataset.of(load_table(path, layout=layout, group=group, classes=classes), split)
+    table = load_table(path, layout=layout, group=group, classes=classes, merge_copies=merge_copies)
+    return Dataset.of(table, split)
 
 
 def load_table(
-    path: str | Path, *, layout: str = "auto", group: str | None = None, classes: str | Path | None = None
+    path: str | Path,
+    *,
+    layout: str = "auto",
+    group: str | None = None,
+    classes: str | Path | None = None,
+    merge_copies: bool = True,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Table:
-    """Read a data set and map its classes, without a split; arguments as for `load`.
+    """Read a data set and map its classes, without a split.
+
+    Parameters
+    ----------
+    path, layout, group, classes
+        As for `load`.
+    merge_copies
+        Put near copies of images without a lesion or patient id into one group; see `dspkd.data.copies.merge`. All
+        images are read once for that.
+    cache, progress, log
+        Where the copies are remembered, by default in the user's cache folder, and what learns of the search.
 
     Raises
     ------
@@ -141,4 +200,6 @@ def load_table(
         The data set does not match its layout, or the class map does not fit it.
     """
     table = read(layout, Path(path), group=group)
-    return table if classes is None else class_map.load(Path(classes)).apply(table)
+    if classes is not None:
+        table = class_map.load(Path(classes)).apply(table)
+    return copies.merge(table, cache=cache or user_cache(), progress=progress, log=log) if merge_copies else table

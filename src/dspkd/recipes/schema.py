@@ -38,7 +38,7 @@ class DataConfig:
     layout: str = "auto"
     """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
     group: str | None = None
-    """Column that names the lesion or patient, for layouts without a fixed column."""
+    """Column of lesion or patient ids; where none is named, one is chosen by its name, and printed."""
     classes: str | None = None
     """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
     malignant: tuple[str, ...] = ()
@@ -46,11 +46,13 @@ class DataConfig:
     `dspkd.evaluation.classes.malignancies`. Not part of the digest: it changes the advice of a bundle, no training."""
     benign: tuple[str, ...] = ()
     """Classes that are neither malignant nor premalignant, likewise. A class that nobody knows counts as malignant."""
+    merge_copies: bool = True
+    """Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SplitConfig:
-    """The split into training, validation and test set: random, or from a file or a column of the data."""
+    """The split into training, validation and test set: as published, at random, or from a file or column."""
 
     val: Fraction = 0.15
     """Share of the images for validation."""
@@ -64,7 +66,11 @@ class SplitConfig:
     file: str | None = None
     """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
     column: str | None = None
-    """Column of the data set with the values train, val and test: an official split."""
+    """Column of the data set with the values train, val and test, in any spelling: an official split."""
+    official: bool = True
+    """Use the parts that the data set is published with, where it has any: folders such as train and test, or a column
+    such as `split`. A missing validation or test set is taken out of the training set by lesion or patient. `false`
+    splits at random."""
     waiver: str | None = None
     """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Such a
     split is refused without it, and every report of the run prints it. Not part of the digest."""

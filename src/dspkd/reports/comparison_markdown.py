@@ -21,7 +21,7 @@ def _section(results: Results) -> str:
     parts = [f"## {results.name}"] if results.name else []
     if results.synthetic:
         parts.append("**Synthetic data: drawings, not photographs. No number here applies to patients.**")
-    parts += [f"**{leak}**" for leak in results.leaks]
+    parts += [f"**{warning}**" for warning in (*results.leaks, *results.warnings)]
     if results.unequal:
         reason, *differences = results.unequal
         listed = "".join(f"\n- {each}" for each in differences)
@@ -55,9 +55,9 @@ def _tests(results: Results) -> str:
     ]
     headings = ["method", "runs", TITLES[first], "95 %", *(TITLES[metric] for metric in others)]
     text = (
-        f"{wording.counted(results.images, 'test image')} of {wording.counted(results.groups, 'lesion')}, split "
+        f"{wording.counted(results.images, 'test image')}{wording.of_lesions(results.groups)}, split "
         f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
-        f"interval is over lesions and seeds. {results.holdout}"
+        f"interval is over {'lesions or patients' if results.groups else 'images'} and seeds. {results.holdout}"
     )
     return f"{text}\n\n{_table(headings, rows)}"
 

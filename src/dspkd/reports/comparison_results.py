@@ -12,7 +12,7 @@ from dspkd.data.data_card import Attribute
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import Verdict, verdicts
-from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout
+from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout, wording
 from dspkd.reports.comparison import intervals
 from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
@@ -77,7 +77,7 @@ class Results:
     synthetic
         Whether the images are drawings.
     images, groups
-        Of the test set.
+        Of the test set; groups are the lesions or patients that the data set names, 0 without ids.
     classes
         Test images of each class that has any.
     controls
@@ -100,6 +100,10 @@ class Results:
         Leaks of the splits, each once; empty where there are none.
     card
         The data card; empty where the runs have none.
+    split_how
+        How the split was made, in a line.
+    warnings
+        What a reader must know of the data, each once.
     """
 
     name: str
@@ -118,6 +122,8 @@ class Results:
     holdout: str = ""
     leaks: list[str] = field(default_factory=list)
     card: dict[str, Attribute] = field(default_factory=dict)
+    split_how: str = ""
+    warnings: list[str] = field(default_factory=list)
 
 
 def tabulate(
@@ -166,14 +172,17 @@ def tabulate(
         verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in ranked}, pairs) if pairs else []
     )
     data, test = runs[0].data, ranked[0].tests[0]
+    lesions = wording.named(runs[0].predictions("test").groups)
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
-        name, where, data.synthetic, test.images, test.groups, classes, present, ranked[0].metric, arms, teacher_runs,
+        name, where, data.synthetic, test.images, lesions, classes, present, ranked[0].metric, arms, teacher_runs,
         compared, dict(failed),
         list(unequal), " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
         leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
         card=next((run.data.card for run in runs if run.data.card), {}),
+        split_how=data.split_how,
+        warnings=list(dict.fromkeys(warning for run in runs for warning in run.data.warnings)),
     )  # fmt: skip
 
 

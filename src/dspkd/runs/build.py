@@ -49,6 +49,7 @@ def data_options(recipe: Recipe) -> dict[str, Any]:
         "layout": recipe.data.layout,
         "group": recipe.data.group,
         "classes": None if recipe.data.classes is None else Path(recipe.data.classes),
+        "merge_copies": recipe.data.merge_copies,
     }
 
 

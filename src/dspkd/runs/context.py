@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch.utils.data import DataLoader
 
 from dspkd import data
 from dspkd.data import decode, leakage, metadata
 from dspkd.data import split as splits
-from dspkd.data.data_card import card
 from dspkd.data.decode_cache import DecodeCache
 from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.split import Split
@@ -26,7 +26,7 @@ from dspkd.errors import RunError
 from dspkd.evaluation import classes
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, hardware
+from dspkd.runs import build, hardware, records
 from dspkd.runs.files import RunFiles
 from dspkd.runs.teacher_words import described, too_small
 from dspkd.runtime.distributed import SINGLE, World
@@ -102,22 +102,20 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     keep_freed_memory()
     if recipe.machine.threads:
         torch.set_num_threads(recipe.machine.threads)
-    device, compiled, table = world.on_all(
-        lambda: (
-            hardware.device(recipe.machine, world),
-            hardware.compiles(recipe.machine, world),
-            data.load_table(**build.data_options(recipe)),
-        )
+    device, compiled = world.on_all(
+        lambda: (hardware.device(recipe.machine, world), hardware.compiles(recipe.machine, world))
     )
+    table = world.rank_zero_first(lambda: _table(recipe, listener))
     kinds = classes.malignancies(table.classes, recipe.data.malignant, recipe.data.benign)
-    split, leak, digest, new = world.on_rank_zero(lambda: _split(recipe, table, files))
+    dataset, digest, new = world.on_rank_zero(lambda: _dataset(recipe, table, files))
+    split, leak = dataset.split, dataset.leak
+    for line in [*dataset.notes, *classes.in_words(table.classes, kinds)]:
+        listener.note(line)
     listener.data(splits.report(table, split))
-    if leak:
-        listener.note(f"warning: {leak}")
+    for warning in [*dataset.warnings, *([str(leak)] if leak else [])]:
+        listener.note(f"warning: {warning}")
     if recipe.teacher and (enlarged := too_small(recipe.teacher, table, split.rows("train"))):
         listener.note(f"warning: {enlarged}")
-    for line in classes.in_words(table.classes, kinds):
-        listener.note(line)
 
     def load() -> tuple[tuple[Decode | None, Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
         if table.digest != digest:
@@ -134,7 +132,7 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         f"{prefix}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiled}"
     )
     if world.rank == 0:
-        write_json(files.data, _data_summary(recipe, table, split, leak))
+        write_json(files.data, _data_summary(recipe, dataset))
         machine: dict[str, Any] = {"workers": loaders, "compiled": compiled, "ranks": world.size}
         if recipe.teacher:
             machine["teacher"] = described(recipe.teacher)
@@ -157,20 +155,33 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     )
 
 
-def _split(recipe: Recipe, table: Table, files: RunFiles) -> tuple[Split, leakage.Leak | None, str, bool]:
-    """Save the split; return it, its leak, the digest of the images, and whether nothing is trained yet."""
+def _table(recipe: Recipe, listener: ProgressListener) -> Table:
+    """Read the images; the search for copies among them shows its progress, and is remembered."""
+    cache = hardware.cache_folder(recipe.machine)
+    return data.load_table(**build.data_options(recipe), cache=cache, progress=listener.prepare, log=listener.note)
+
+
+def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Dataset, str, bool]:
+    """Save the split; return the data set, the digest of the images, and whether nothing is trained yet."""
     _copy_class_map(recipe.data.classes, files.class_map)
     if files.split.exists():
         split = splits.load(files.split, table, by="image")
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
+        dataset = data.Dataset(table, split, leak, _recorded_how(files))
     else:
         dataset = data.Dataset.of(table, build.split_options(recipe))
-        split, leak = dataset.split, dataset.leak
-        splits.require_training_images(table, split)
-        splits.require_no_empty_part(table, split)
-        split.save(files.split, table)
+        splits.require_training_images(table, dataset.split)
+        splits.require_no_empty_part(table, dataset.split)
+        dataset.split.save(files.split, table)
     metadata.save(files.attributes, table)
-    return split, leak, table.digest, not files.stages.exists()
+    return dataset, table.digest, not files.stages.exists()
+
+
+def _recorded_how(files: RunFiles) -> str:
+    """Return how the split was made when the run began, "" if it was stopped before that was recorded."""
+    if not files.data.exists():
+        return ""
+    return records.read(TypeAdapter(records.DataSummary), files.data).split_how
 
 
 def _copy_class_map(classes: str | None, copy: Path) -> None:
@@ -208,7 +219,8 @@ def _decoded(
     )
 
 
-def _data_summary(recipe: Recipe, table: Table, split: Split, leak: leakage.Leak | None) -> dict[str, Any]:
+def _data_summary(recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:
+    table, split = dataset.table, dataset.split
     return {
         "path": recipe.data.path,
         "layout": recipe.data.layout,
@@ -216,9 +228,12 @@ def _data_summary(recipe: Recipe, table: Table, split: Split, leak: leakage.Leak
         "classes": list(table.classes),
         "digest": table.digest,
         "split_digest": split.digest,
+        "split_how": dataset.how,
+        "notes": list(dataset.notes),
+        "warnings": list(dataset.warnings),
         "counts": splits.report(table, split),
-        "leak": asdict(leak) if leak else None,
-        "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
+        "leak": asdict(dataset.leak) if dataset.leak else None,
+        "card": {name: asdict(attribute) for name, attribute in dataset.card.items()},
     }
 
 

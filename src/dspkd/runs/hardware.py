@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.schema import Recipe, TrainConfig
 from dspkd.runtime.cores import available_cores
 from dspkd.runtime.distributed import SINGLE, World
+from dspkd.runtime.files import user_cache
 from dspkd.training.loop import StepConfig
 
 M = TypeVar("M", bound=nn.Module)
@@ -110,5 +110,5 @@ def cache_folder(machine: MachineConfig) -> Path | None:
     if machine.cache == "none":
         return None
     if machine.cache == "auto":
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dspkd"
+        return user_cache()
     return Path(machine.cache)

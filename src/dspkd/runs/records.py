@@ -73,7 +73,8 @@ class Result:
 class DataSummary:
     """``data.json``: where the images are and how many: ``{part: {class: (images, groups)}}``.
 
-    `leak` is how the split leaks, or None; `card` the data card.
+    `leak` is how the split leaks, or None; `card` the data card; `split_how` how the split was made; `notes` how the
+    data set was read; `warnings` what a reader of results must know. Older runs lack the last three.
     """
 
     layout: str
@@ -85,6 +86,9 @@ class DataSummary:
     counts: dict[str, dict[str, tuple[int, int]]]
     leak: Leak | None = None
     card: dict[str, Attribute] | None = None
+    split_how: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

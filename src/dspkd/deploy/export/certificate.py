@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dspkd import data
 from dspkd.data import decode as images
 from dspkd.data.download.catalog import SOURCES
+from dspkd.data.table import is_named
 from dspkd.data.transforms import CentreCrop
 from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
 from dspkd.deploy.export import latency, onnx_graph
@@ -96,7 +97,7 @@ def part(predictions: Mapping[str, Predictions], fitted: Thresholds, default: st
     calibrated = scaled(default_predictions, fitted.temperature)
     return {
         "images": len(default_predictions),
-        "lesions or patients": len(set(default_predictions.groups)),
+        "lesions or patients": len({group for group in default_predictions.groups if is_named(group)}),
         "recall": recalls(predictions),
         "balanced accuracy": {name: round(summarise(p).balanced_accuracy, 6) for name, p in predictions.items()},
         "accuracy": {name: round(float((p.predicted == p.labels).mean()), 6) for name, p in predictions.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dspkd.data.assumptions import NO_IDS
 from dspkd.deploy.bundle.spec import BundleSpec
 
 LIMITS = (
@@ -137,7 +138,7 @@ def _part(name: str, part: Mapping[str, Any]) -> list[str]:
         "validation": "used to choose temperature, threshold and int8",
     }[name]
     return [
-        f"Recall on {part['images']:,} {name} images of {part['lesions or patients']:,} lesions or patients ({use}). "
+        f"Recall on {part['images']:,} {name} images{_of(part['lesions or patients'])} ({use}). "
         "*run*: as the run was evaluated, with its own decoder; *torch*: its weights with the bundle's preprocessing.",
         "",
         *table(("class", "images", *models), rows),
@@ -213,6 +214,10 @@ def _origin(origins: Mapping[str, Any]) -> list[str]:
         f"digest {data['digest'][:12]}, split {data['split digest'][:12]}",
         "- made with " + ", ".join(f"{name} {number}" for name, number in origins["made with"].items()),
     ]
+
+
+def _of(lesions: int) -> str:
+    return f" of {lesions:,} lesions or patients" if lesions else f"; {NO_IDS}"
 
 
 def _share(value: float | None) -> str:

@@ -16,7 +16,8 @@ from dspkd.experiments.own_images.rules import Settings
 from dspkd.models import macs, zoo
 from dspkd.recipes.machine import MachineConfig
 from dspkd.runs import hardware
-from dspkd.runs.plan import Plan, plan
+from dspkd.runs.estimates import Plan
+from dspkd.runs.plan import plan
 from dspkd.training.teachers.frozen import FrozenTeacher
 
 TIMED = 3
