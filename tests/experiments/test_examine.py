@@ -134,7 +134,7 @@ def test_the_mean_over_rotations_and_flips_is_over_eight_views(lesions, runs):
     table, split = dataset.table, dataset.split
     teacher = build.teacher([str(runs / "teacher")], table, split, torch.device("cpu"))
     images = torch.rand(2, 3, 32, 32)
-    network = doctor._TeacherNetwork(teacher, doctor._TURNS)
+    network = doctor._TeacherNetwork(teacher.averaging(8))
     views = [torch.rot90(flipped, k, dims=(2, 3)) for flipped in (images, images.flip(3)) for k in range(4)]
     by_hand = torch.stack([teacher.network(view).logits.softmax(dim=1) for view in views]).mean(dim=0)
     torch.testing.assert_close(network(images).logits.softmax(dim=1), by_hand, rtol=1e-4, atol=1e-6)
