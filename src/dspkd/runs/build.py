@@ -89,10 +89,14 @@ def train_batches(
     rows: NDArray[np.int64],
     device: torch.device,
     *,
+    strong_aug: bool = False,
     decoded: Decode | None = None,
     world: World = SINGLE,
 ) -> TrainBatches:
-    """Return the training batches of these rows; `decoded` and `world` as in `dspkd.data.loader`."""
+    """Return the training batches of these rows; `decoded` and `world` as in `dspkd.data.loader`.
+
+    They have strongly augmented images where a term needs them, or with `strong_aug`.
+    """
     terms = [methods.find(term.method) for stage in recipe.stages for term in stage.terms]
     return TrainBatches(
         table,
@@ -103,7 +107,7 @@ def train_batches(
         views=None if recipe.images.views == "fresh" else recipe.images.views,
         balance=recipe.train.balance,
         mixing=mixing(recipe.train),
-        strong_aug=any(term.wants_strong_aug for term in terms),
+        strong_aug=strong_aug or any(term.wants_strong_aug for term in terms),
         decoded=decoded,
         workers=hardware.workers(recipe.machine, device, world),
         pin=device.type == "cuda",

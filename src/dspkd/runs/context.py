@@ -66,13 +66,14 @@ class RunContext:
     to_evaluate: Decode | None
     world: World = SINGLE
 
-    def train_batches(self) -> TrainBatches:
-        """Return the batches of the training set: this process's share of each."""
+    def train_batches(self, *, strong_aug: bool = False) -> TrainBatches:
+        """Return the batches of the training set: this process's share of each; `strong_aug` as for `build`."""
         return build.train_batches(
             self.recipe,
             self.table,
             self.split.rows("train"),
             self.device,
+            strong_aug=strong_aug,
             decoded=self.to_train,
             world=self.world,
         )

@@ -5,6 +5,7 @@ recipe.toml               the recipe as run, with every default
 classes.toml              the class map, where the recipe names one
 environment.json          versions and machine
 data.json                 where the images are, fingerprints, counts per class and part, data card
+shared_outputs.json       in a comparison: what its runs read of the teacher's outputs, computed together
 split.csv                 the set (training, validation, test) of each image
 attributes.csv            sex, age, body site, ... of each image, where the data set has them
 metrics.jsonl             a record for each epoch
@@ -54,6 +55,11 @@ class RunFiles:
     def data(self) -> Path:
         """Where the images are, their fingerprints and counts."""
         return self.folder / "data.json"
+
+    @property
+    def shared_outputs(self) -> Path:
+        """In a comparison, what the runs that share this run's teacher read of its outputs."""
+        return self.folder / "shared_outputs.json"
 
     @property
     def split(self) -> Path:

@@ -31,7 +31,7 @@ from dspkd.runtime.files import write_json, write_text
 from dspkd.training import loggers, loop
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import NullProgress, ProgressListener
-from dspkd.training.teachers.cached import CacheCost
+from dspkd.training.teachers.cache_cost import CacheCost
 from dspkd.types import Batch
 
 

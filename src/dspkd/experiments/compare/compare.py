@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from dspkd import reports
 from dspkd.errors import RunError
 from dspkd.experiments.compare import grid as grids
+from dspkd.experiments.compare import shared_outputs
 from dspkd.experiments.compare.executors import Executor
 from dspkd.experiments.compare.grid import Comparison, Grid, PlannedRun
 from dspkd.recipes import schema
@@ -102,8 +103,10 @@ def compare(
             if not _finished(run):
                 _write_recipe(run, max(1, available_cores() // jobs))
         errors: dict[Path, str] = {}
-        for runs in (teachers, students):
-            _train(runs, executor, errors, log)
+        _train(teachers, executor, errors, log)
+        ready = [run for run in students if not (_finished(run) or _failed_teachers(run, errors))]
+        shared_outputs.announce(ready, log)
+        _train(students, executor, errors, log)
         return _write_results(grid, comparisons, out, errors)
 
 
@@ -150,6 +153,10 @@ def _write_recipe(run: PlannedRun, threads: int) -> None:
     (run.folder / FAILURE).unlink(missing_ok=True)
 
 
+def _failed_teachers(run: PlannedRun, errors: Mapping[Path, str]) -> list[Path]:
+    return [folder for folder in run.waits_for if folder in errors]
+
+
 def _train(runs: Sequence[PlannedRun], executor: Executor, errors: dict[Path, str], log: Callable[[str], None]) -> None:
     """Train the runs that have no result; record failures in `errors` and in the run folders."""
 
@@ -161,10 +168,11 @@ def _train(runs: Sequence[PlannedRun], executor: Executor, errors: dict[Path, st
 
     pending = []
     for run in runs:
-        failed_teachers = [folder for folder in run.waits_for if folder in errors]
-        if failed_teachers and not _finished(run):
+        if _finished(run):
+            continue
+        if failed_teachers := _failed_teachers(run, errors):
             end(run.folder, f"its teacher {failed_teachers[0]} failed")
-        elif not _finished(run):
+        else:
             pending.append(run.folder)
     if not pending:
         return
