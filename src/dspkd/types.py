@@ -45,6 +45,8 @@ class Batch:
     other_labels, own_share
         ``[B]`` int64 and ``[B]`` float32 in [0, 1]: with MixUp, the class of the second image, and the share of the
         first, whose class is in `labels`. None where images are not mixed.
+    other_index, other_views
+        ``[B]`` int64, with MixUp: row and view of the second image, in main memory. None where images are not mixed.
     first, whole
         If several processes share each batch: the position of this share's first image in the whole batch, and the
         size of the whole batch. None if this is the whole batch.
@@ -57,6 +59,8 @@ class Batch:
     strong_aug: Tensor | None = None
     other_labels: Tensor | None = None
     own_share: Tensor | None = None
+    other_index: Tensor | None = None
+    other_views: Tensor | None = None
     first: int = 0
     whole: int | None = None
 
@@ -77,10 +81,17 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`; the copy overlaps with computation when memory is pinned.
 
-        `index` and `views` stay in main memory: the program reads them, and reading from a GPU would make it wait.
+        Rows and views stay in main memory: the program reads them, and reading from a GPU would make it wait.
         """
         moved = self._each(lambda values: values.to(device, non_blocking=True))
-        return replace(moved, index=self.index, views=self.views)
+        read = ("index", "views", "other_index", "other_views")
+        return replace(moved, **{name: getattr(self, name) for name in read})
+
+    def of_second_images(self) -> Batch:
+        """Return a mixed batch with rows and views of the second image of each mixture; the images stay mixed."""
+        assert self.other_index is not None, "the images are mixed"
+        assert self.other_views is not None, "the images are mixed"
+        return replace(self, index=self.other_index, views=self.other_views)
 
     def with_derived(self, *, rotated: bool, strong_aug: bool) -> Batch:
         """Return the batch followed by views derived from it: rotated by 90, 180 and 270 degrees, strongly augmented.
@@ -98,11 +109,19 @@ class Batch:
             derived.append(self.strong_aug)
         if not derived:
             return self
+        copies = 1 + len(derived)
+
+        def numbered(views: Tensor) -> Tensor:
+            return torch.cat([views, *[derived_view(views, number) for number in numbers]])
+
+        mixed = self.other_index is not None and self.other_views is not None
         return Batch(
             torch.cat([self.images, *derived]),
-            self.labels.repeat(1 + len(derived)),
-            self.index.repeat(1 + len(derived)),
-            torch.cat([self.views, *[derived_view(self.views, number) for number in numbers]]),
+            self.labels.repeat(copies),
+            self.index.repeat(copies),
+            numbered(self.views),
+            other_index=self.other_index.repeat(copies) if mixed else None,  # type: ignore[union-attr]
+            other_views=numbered(self.other_views) if mixed else None,  # type: ignore[arg-type]
         )
 
     def pin_memory(self) -> Batch:

@@ -28,7 +28,8 @@ class Mixing:
     Notes
     -----
     Training batches are in random order, so neighbours are random pairs. Strongly augmented images are mixed in
-    the same way. `Batch.index` and `Batch.views` stay those of :math:`x_b` alone: they do not name a mixed image.
+    the same way. `Batch.index` and `Batch.views` stay those of :math:`x_b`; `Batch.other_index` and `Batch.other_views`
+    are those of :math:`x_{b-1}`.
 
     Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018; Yun et al., *CutMix: Regularization
     Strategy to Train Strong Classifiers with Localizable Features*, ICCV 2019; pairs and draws as in torchvision, the
@@ -39,7 +40,7 @@ class Mixing:
     cutmix: float = 0.0
 
     def __call__(self, batch: Batch, *, seed: int) -> Batch:
-        """Mix a batch; a pure function of (batch, seed). Sets `Batch.other_labels` and `Batch.own_share`."""
+        """Mix a batch; a pure function of (batch, seed). Sets `Batch.own_share`, and what is `other` in the batch."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             ways = [way(alpha=a) for way, a in ((v2.MixUp, self.mixup), (v2.CutMix, self.cutmix)) if a]
@@ -51,5 +52,7 @@ class Mixing:
             images=mix.transform(batch.images, drawn),
             strong_aug=None if batch.strong_aug is None else mix.transform(batch.strong_aug, drawn),
             other_labels=batch.labels.roll(1),
+            other_index=batch.index.roll(1),
+            other_views=batch.views.roll(1),
             own_share=torch.full((len(batch),), share),
         )

@@ -131,7 +131,11 @@ class TrainConfig:
     mixup: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of MixUp's Beta(alpha, alpha) distribution, e.g. 0.2; 0 turns it off."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    """The same for CutMix, e.g. 1.0. With both, each batch gets one of them. Neither works with a teacher cache."""
+    """The same for CutMix, e.g. 1.0. With both, each batch gets one of them."""
+    mix_teacher_outputs: bool = False
+    """With MixUp or CutMix: learn from the teacher's cached outputs for the two images of a mixture, each loss weighted
+    by the image's share, as for two labels (inferred). False: the teacher runs on the mixtures themselves, which needs
+    ``images.views = "fresh"``."""
     clip: Annotated[float, Field(gt=0)] = 5.0
     """Largest gradient norm; the record of each epoch has the share of steps whose gradient was larger, `clipped`."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0

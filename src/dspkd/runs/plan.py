@@ -122,8 +122,8 @@ class Plan:
 class _PrecomputedTeacher:
     """A teacher that returns an output computed before the step, so that both networks are timed separately."""
 
-    def __init__(self, spec: NetworkSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: NetworkSpec, *, by_row: bool) -> None:
+        self.spec, self.by_row = spec, by_row
         self.output: Output | None = None
 
     def answer(self, batch: Batch) -> Output:  # noqa: ARG002
@@ -159,16 +159,17 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         build.distiller, student=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
     fast_teacher = teacher.compiled() if teacher and hardware.compiles(recipe.machine) else teacher
+    cached = teacher_cache.is_used(recipe)
     measured: list[StagePlan] = []
     earlier = None
     for stage in recipe.stages:
-        precomputed = _PrecomputedTeacher(teacher.spec) if teacher and not stage.teacher_lr else None
+        precomputed = _PrecomputedTeacher(teacher.spec, by_row=cached) if teacher and not stage.teacher_lr else None
         earlier = make(stage, teacher=precomputed or teacher, earlier=earlier).to(device)
         measured.append(
             _measure(stage, earlier, batches, fast_teacher, precomputed, build.step_config(recipe, device), steps)
         )
     outputs = CacheEstimate()
-    if teacher and teacher_cache.is_used(recipe):
+    if teacher and cached:
         count = len(teacher_cache.schedule(recipe, batches))
         seconds = count / batches.batch_size * max(stage.loading + stage.teaching for stage in measured)
         nbytes = teacher_cache.bytes_of_an_output(

@@ -16,6 +16,7 @@ from torch import nn
 from dspkd import methods
 from dspkd.data.decode_cache import DECODER, fingerprints
 from dspkd.data.loader import Key, TrainBatches
+from dspkd.errors import RecipeError
 from dspkd.methods import Term
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
@@ -91,6 +92,8 @@ def cached_teacher(
 
     Raises
     ------
+    RecipeError
+        Terms read maps, and CutMix pastes images.
     DataError, RunError
         See `CachedTeacher.fill`.
     """
@@ -105,6 +108,7 @@ def cached_teacher(
 
     first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
     own = _reads(recipe, make, context.student, partial(forward, of=teacher), first_two)
+    _refuse_pasted_maps(recipe, own)
     stored = world.on_rank_zero(lambda: own | TeacherReads.load(context.files.shared_outputs))
     shown = batches if own.strong_aug == stored.strong_aug else context.train_batches(strong_aug=True)
 
@@ -154,6 +158,16 @@ def bytes_of_an_output(
     reads = _reads(recipe, make, student, teacher.answer, batch)
     output = teacher.answer(batch.with_derived(rotated=reads.rotated, strong_aug=reads.strong_aug))
     return stored_bytes(output, reads.fields, recipe.teacher_cache.maps) / len(batch)
+
+
+def _refuse_pasted_maps(recipe: Recipe, reads: TeacherReads) -> None:
+    """Refuse CutMix beside cached maps: each position of a map belongs to one of the two images, not to both."""
+    maps = sorted(reads.fields - {"logits", "pooled"})
+    if recipe.train.cutmix and maps:
+        raise RecipeError(
+            f"train.cutmix = {recipe.train.cutmix:g}: terms read the teacher's cached maps ({', '.join(maps)}), and a "
+            'pasted image has a map of neither; use train.mixup instead, or images.views = "fresh"'
+        )
 
 
 def reads_together(recipes: Sequence[Recipe]) -> TeacherReads:

@@ -69,6 +69,11 @@ def _check_images(recipe: Recipe) -> None:
         raise RecipeError(f"images.artefacts: {error}") from None
     for run in recipe.teachers:
         _require_same_artefacts(recipe, Path(run))
+    if recipe.teachers and recipe.train.mix_teacher_outputs and recipe.images.views == "fresh":
+        raise RecipeError(
+            'train.mix_teacher_outputs = true: images.views = "fresh" caches no teacher outputs that could be mixed; '
+            "set images.views to a number, or leave this out"
+        )
     if not recipe.teachers or recipe.images.views == "fresh":
         return
     if recipe.machine.cache == "none":
@@ -76,11 +81,11 @@ def _check_images(recipe: Recipe) -> None:
             'machine.cache = "none": teacher outputs for a fixed number of views are cached in a folder; name one, '
             'or set images.views = "fresh"'
         )
-    if recipe.train.mixes_images:
+    if recipe.train.mixes_images and not recipe.train.mix_teacher_outputs:
         raise RecipeError(
             f"images.views = {recipe.images.views}: teacher outputs are cached for single images, and "
-            'train.mixup or train.cutmix mixes new ones in each batch; set images.views = "fresh", '
-            "or both to 0"
+            "train.mixup or train.cutmix mixes new ones in each batch; set train.mix_teacher_outputs = true to learn "
+            'from the outputs of the two images, images.views = "fresh" to run the teacher on the mixture, or both to 0'
         )
 
 

@@ -37,6 +37,8 @@ class EnsembleTeacher:
     ensemble's predictions).
     """
 
+    by_row = False
+
     def __init__(self, members: Sequence[FrozenTeacher]) -> None:
         self.members = tuple(members)
         priors = [member.spec.class_prior for member in self.members]

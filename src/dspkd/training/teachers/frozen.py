@@ -30,6 +30,8 @@ class FrozenTeacher:
         Its name in messages.
     """
 
+    by_row = False
+
     def __init__(self, network: nn.Module, spec: NetworkSpec, *, name: str = "teacher") -> None:
         self.network = network.eval().requires_grad_(False)
         self.spec, self.name = spec, name
