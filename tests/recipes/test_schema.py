@@ -75,6 +75,13 @@ def test_a_recipe_is_read_from_a_file(good):
         ("split={file='a', column='b'}", r"split: file and column"),
         ("train.balance=2", r"train\.balance: .*less than or equal to 1"),
         ("train.ema=1.0", r"train\.ema: .*less than 1"),
+        ("teacher=5", r"teacher: write a run folder or a list .*got 5"),
+        ("teacher=['a', 5]", r"teacher: write a run folder or a list .*5"),
+        ("teacher=[]", r"teacher: write a run folder or a list .*\[\]"),
+        ("teacher={}", r"teacher\.run: Field required"),
+        ("teacher.run=true", r"teacher\.run: write a run folder or a list .*True"),
+        ("teacher.run=['a', 'a']", r"teacher\.run: a run folder is named twice.*'a'"),
+        ("teacher.ran='a'", r"teacher\.ran: no such key; did you mean 'run'"),
         ("seed=2020-01-01", r"dates and times"),
         ("stages.9.lr=1.0", r"stages\.9\.lr=1\.0: .*2"),
         ("seed", r"key=value"),
@@ -116,6 +123,23 @@ def test_overrides_may_set_keys_that_the_file_leaves_out(good):
     assert read.images.randaugment.num_ops == 0
     assert read.stages[1].terms[0].options == {"t_norm": 2.0}
     assert read.seed == 7
+
+
+@pytest.mark.parametrize("runs", [["runs/a"], ["runs/a", "runs/b"]])
+def test_a_teacher_is_a_run_several_runs_or_a_table_and_they_mean_the_same(good, runs):
+    written = [f"teacher={runs}", f"teacher={{run={runs}}}", f"teacher.run={runs}"]
+    if len(runs) == 1:
+        written += ["teacher='runs/a'", "teacher={run='runs/a'}", "teacher.run='runs/a'"]
+    recipes = [schema.load(good, [override]) for override in written]
+    assert all(recipe.teachers == tuple(runs) for recipe in recipes)
+    assert len({recipe.digest for recipe in recipes}) == 1
+    assert recipes[0].digest != schema.load(good).digest
+    assert schema.load(good).with_teachers(runs) == recipes[0]
+
+
+def test_a_recipe_without_a_teacher_has_none(tmp_path):
+    (tmp_path / "plain.toml").write_text(GOOD.replace('teacher = "runs/teacher"', ""))
+    assert schema.load(tmp_path / "plain.toml").teachers == ()
 
 
 def test_a_dumped_recipe_reads_back_as_the_same(good):

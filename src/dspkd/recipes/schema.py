@@ -10,17 +10,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
 from dspkd.recipes.stage import STRICT, Count, RampConfig, StageConfig, TermConfig
+from dspkd.recipes.teacher import TeacherConfig, as_table
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -160,9 +163,8 @@ class Recipe:
     model: ModelConfig
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
     seed: int = 0
-    teacher: str | tuple[str, ...] | None = None
-    """The teacher's run folder, relative to the working directory. With several, the student learns from the mean of
-    their probabilities and the maps of the first."""
+    teacher: Annotated[TeacherConfig | None, BeforeValidator(as_table)] = None
+    """What the student learns from; a run folder or a list of them is short for a table with `run` alone."""
     split: SplitConfig = Field(default_factory=SplitConfig)
     images: ImagesConfig = Field(default_factory=ImagesConfig)
     teacher_cache: TeacherCacheConfig = Field(default_factory=TeacherCacheConfig)
@@ -179,7 +181,12 @@ class Recipe:
     @property
     def teachers(self) -> tuple[str, ...]:
         """Return the run folders of all teachers; none for a recipe that trains from labels alone."""
-        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher or ()
+        return self.teacher.run if self.teacher else ()
+
+    def with_teachers(self, runs: Sequence[str]) -> Recipe:
+        """Return the recipe with other teachers, and its other settings of the teacher."""
+        run = tuple(runs)
+        return replace(self, teacher=replace(self.teacher, run=run) if self.teacher else TeacherConfig(run=run))
 
     @property
     def digest(self) -> str:
@@ -236,6 +243,7 @@ _SECTIONS: dict[str, type] = {
     "model": ModelConfig,
     "images": ImagesConfig,
     "randaugment": RandAugmentConfig,
+    "teacher": TeacherConfig,
     "teacher_cache": TeacherCacheConfig,
     "train": TrainConfig,
     "machine": MachineConfig,
