@@ -6,7 +6,7 @@ columns of a map, N images in a table, L levels of a hierarchy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ class Batch:
     images
         ``[B, 3, H, W]`` float, RGB in [0, 1]; each network normalises them itself.
     labels
-        ``[B]`` int64, class numbers.
+        ``[B]`` int64, class numbers; -1 for an unlabelled image.
     index
         ``[B]`` int64, rows of the table that the images come from. Always in main memory, like `views`, even if the
         images are on a GPU.
@@ -50,6 +50,8 @@ class Batch:
     first, whole
         If several processes share each batch: the position of this share's first image in the whole batch, and the
         size of the whole batch. None if this is the whole batch.
+    labelled
+        Number of labelled images of the whole batch, which come first. None if all are labelled.
     """
 
     images: Tensor
@@ -63,9 +65,27 @@ class Batch:
     other_views: Tensor | None = None
     first: int = 0
     whole: int | None = None
+    labelled: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """Return several batches as one; their tensors are joined, and the first has all else."""
+        if len(parts) == 1:
+            return parts[0]
+        present = {item.name: [getattr(part, item.name) for part in parts] for item in fields(cls)}
+        tensors: dict[str, Any] = {k: torch.cat(each) for k, each in present.items() if isinstance(each[0], Tensor)}
+        return replace(parts[0], **tensors)
+
+    def labelled_part(self) -> Batch:
+        """Return the labelled images of this share, as a share of the labelled images of the whole batch."""
+        if self.labelled is None:
+            return self
+        own = max(0, min(self.labelled - self.first, len(self)))
+        whole = self.whole and self.labelled
+        return replace(self.rows(0, own), whole=whole, labelled=None)
 
     def draw(self, make: Callable[[int], Tensor]) -> Tensor:
         """Return random numbers for these images, ``[B, ...]``: their rows of what `make(N)` draws for N images.
@@ -183,6 +203,20 @@ class Output:
         """Return the output for the images from `first` up to, but not including, `last`."""
         maps = {tap: x[first:last] for tap, x in self.maps.items()}
         return Output(self.logits[first:last], self.pooled[first:last], maps)
+
+    def first_images(self, count: int) -> Output:
+        """Return the output for the first images of the batch, and for the views derived from them."""
+        if count == len(self.logits):
+            return self
+        B, rotated = len(self.logits), self.rotated
+        return replace(
+            self.rows(0, count),
+            rotated=rotated and rotated._each(lambda x: x.view(3, B, *x.shape[1:])[:, :count].flatten(0, 1)),
+            strong_aug=self.strong_aug and self.strong_aug.rows(0, count),
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Output:
+        return Output(change(self.logits), change(self.pooled), {tap: change(x) for tap, x in self.maps.items()})
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,12 @@ class LocalStep:
         return output
 
     def loss(self, term: nn.Module, student: Output, teacher: Output | None, batch: Batch) -> Tensor:
-        """Return the term's loss for the batch."""
+        """Return the term's loss for the batch; of one that reads labels, for its labelled images."""
+        if batch.labelled is not None and term.reads_labels:
+            batch = batch.labelled_part()
+            student, teacher = student.first_images(len(batch)), teacher and teacher.first_images(len(batch))
+            if not len(batch):  # all are on other ranks, and this one takes part in the sum of gradients
+                return 0 * student.logits.sum()
         loss: Tensor = term(student, teacher, batch)
         return loss
 
