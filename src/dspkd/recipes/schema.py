@@ -39,6 +39,11 @@ class DataConfig:
     """Column that names the lesion or patient, for layouts without a fixed column."""
     classes: str | None = None
     """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
+    unlabelled: str | None = None
+    """A folder of images without labels, from which terms learn that read a teacher and no labels. Copies of validation
+    and test images are left out; see `dspkd.data.unlabelled`."""
+    unlabelled_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """Unlabelled images for each labelled one in a batch, beside `train.batch_size` labelled ones; 1 is inferred."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -180,7 +185,7 @@ class Recipe:
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """Return the run folders of all teachers; none for a recipe that trains from labels alone."""
+        """Return the run folders of all teachers; none without a teacher, or where it is a file of answers."""
         return self.teacher.run if self.teacher else ()
 
     def with_teachers(self, runs: Sequence[str]) -> Recipe:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.recipes.stage import STRICT
@@ -20,13 +20,27 @@ def _folders(value: Any) -> tuple[str, ...]:
     return runs
 
 
+def _folders_or_none(value: Any) -> tuple[str, ...]:
+    """Return run folders, none where the teacher is a file: a recipe in a run folder has that written out."""
+    return () if value in ([], ()) else _folders(value)
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TeacherConfig:
     """The table `[teacher]`."""
 
-    run: Annotated[tuple[str, ...], BeforeValidator(_folders)]
+    run: Annotated[tuple[str, ...], BeforeValidator(_folders_or_none)] = ()
     """The teacher's run folder, relative to the working directory. With several, the student learns from the mean of
     their probabilities and the maps of the first."""
+    answers: str | None = None
+    """In place of a run: a CSV or parquet file with logits, probabilities or embeddings of each training image, of any
+    model anywhere; see `dspkd.data.answer_files`. They are the same for all views of an image."""
+
+    @model_validator(mode="after")
+    def _require_a_run_or_answers(self) -> Self:
+        if bool(self.run) == (self.answers is not None):
+            raise ValueError("name either a run folder, run = ..., or a file of answers, answers = ...")
+        return self
 
 
 def as_table(value: Any) -> Any:

@@ -25,9 +25,11 @@ from dspkd.evaluation.gradcam import grad_cam
 from dspkd.evaluation.inference import predict_with_features
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes.schema import Recipe
+from dspkd.runs import build
 from dspkd.runs.context import RunContext
 from dspkd.runtime.files import write_json
 from dspkd.runtime.seeds import seed_for
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.types import Batch, Output
 
@@ -58,6 +60,8 @@ def keep(context: RunContext, predictions: Mapping[str, Predictions], rows: Rows
     teacher_predictions: dict[str, Predictions] = {}
     if context.teacher:
         for part, of_part in rows.items():
+            if not _knows(context.teacher, of_part):
+                continue
             teacher_predictions[part], _ = _outputs(context, context.teacher.answer, of_part)
             teacher_predictions[part].save(context.files.teacher_predictions(part))
     _save_features(context, rows["val"])
@@ -67,6 +71,11 @@ def keep(context: RunContext, predictions: Mapping[str, Predictions], rows: Rows
     for part, teacher in teacher_predictions.items():
         chosen += [(part, row) for row in listed(agreement(predictions[part], teacher), "forgotten")[:LISTED]]
     _save_images(context, list(dict.fromkeys(chosen)), maps, rows)
+
+
+def _knows(teacher: build.AnyTeacher | AnswersTeacher, rows: NDArray[np.int64]) -> bool:
+    """Return whether the teacher has outputs for these images: a file of answers may lack some."""
+    return not isinstance(teacher, AnswersTeacher) or teacher.covers(rows)
 
 
 def _outputs(
@@ -91,7 +100,7 @@ def _choose_rows_to_map(student: Predictions, teacher: Predictions | None) -> li
 def _maps(context: RunContext, rows: NDArray[np.int64]) -> list[dict[str, list[list[float]]]]:
     """Return Grad-CAM maps of each true class: ``{"student": map, "teacher": map}``; of an ensemble, the first."""
     networks: dict[str, nn.Module] = {"student": context.student}
-    if teacher := context.teacher:
+    if isinstance(teacher := context.teacher, build.AnyTeacher):
         networks["teacher"] = (teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher).network
     maps: list[dict[str, list[list[float]]]] = []
     for small in _small_batches(context.eval_loader(rows)):
@@ -120,7 +129,7 @@ def _save_features(context: RunContext, rows: NDArray[np.int64]) -> None:
         rng = np.random.default_rng(seed_for("evidence", "features"))
         rows = np.sort(rng.choice(rows, FEATURES, replace=False))
     networks: dict[str, Callable[[Batch], Output]] = {"student": lambda batch: context.student(batch.images)}
-    if context.teacher:
+    if context.teacher and context.teacher.spec.pooled and _knows(context.teacher, rows):
         networks["teacher"] = context.teacher.answer
     arrays: dict[str, Any] = {
         "ids": np.array([context.table.ids[row] for row in rows]),

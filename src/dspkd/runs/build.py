@@ -33,7 +33,6 @@ from dspkd.runs.run_folder import Run
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
 from dspkd.training.distiller import Distiller, Teacher
-from dspkd.training.loop import StepConfig
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers.cached import CachedTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
@@ -41,6 +40,7 @@ from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
 AnyTeacher = FrozenTeacher | EnsembleTeacher
+"""A teacher that computes its outputs."""
 
 
 def data_options(recipe: Recipe) -> dict[str, Any]:
@@ -89,11 +89,12 @@ def train_batches(
     rows: NDArray[np.int64],
     device: torch.device,
     *,
+    unlabelled: NDArray[np.int64] | None = None,
     strong_aug: bool = False,
     decoded: Decode | None = None,
     world: World = SINGLE,
 ) -> TrainBatches:
-    """Return the training batches of these rows; `decoded` and `world` as in `dspkd.data.loader`.
+    """Return the training batches of these rows; `unlabelled`, `decoded` and `world` as in `dspkd.data.loader`.
 
     They have strongly augmented images where a term needs them, or with `strong_aug`.
     """
@@ -112,6 +113,8 @@ def train_batches(
         workers=hardware.workers(recipe.machine, device, world),
         pin=device.type == "cuda",
         world=world,
+        unlabelled=unlabelled,
+        ratio=recipe.data.unlabelled_ratio,
     )
 
 
@@ -153,38 +156,6 @@ def eval_loader(
         pin=device.type == "cuda",
         world=world,
     )
-
-
-def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> StepConfig:
-    """Return how the recipe's training steps are computed on `device`.
-
-    Raises
-    ------
-    RecipeError
-        A term has a share, and networks are compiled or several processes share each batch.
-    """
-    compiled = hardware.compiles(recipe.machine, world)
-    if compiled or world.size > 1:
-        _refuse_shares(recipe, "machine.compile = true" if compiled else f"{world.size} processes")
-    return StepConfig(
-        device=device,
-        bf16=hardware.bf16(recipe.train, device),
-        compiled=compiled,
-        clip=recipe.train.clip,
-        ema=recipe.train.ema,
-        world=world,
-    )
-
-
-def _refuse_shares(recipe: Recipe, setting: str) -> None:
-    """Refuse shares where the gradient of one term cannot be measured: `setting` says where."""
-    for s, stage in enumerate(recipe.stages):
-        for t, term in enumerate(stage.terms):
-            if term.share:
-                raise RecipeError(
-                    f"stages.{s}.terms.{t}.share = {term.share:g}: not with {setting}, where gradients of single terms "
-                    "are not measured; train in one process without compiling, or give the term a weight"
-                )
 
 
 def centre_crop(images: schema.ImagesConfig) -> CentreCrop:
@@ -293,5 +264,5 @@ def _trainable_copy(teacher: Teacher | None, stage: StageConfig) -> nn.Module:
     if isinstance(teacher, CachedTeacher):
         teacher = teacher.live
     if not isinstance(teacher, FrozenTeacher):
-        raise RecipeError(f"stage {stage.name!r}: teacher_lr: one network can learn, not an ensemble; name one teacher")
+        raise RecipeError(f"stage {stage.name!r}: teacher_lr: one network can learn; name the run of one teacher")
     return teacher.trainable_copy()

@@ -22,15 +22,18 @@ from dspkd.data.decode_cache import DecodeCache
 from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
+from dspkd.data.unlabelled import UnlabelledImages
 from dspkd.errors import RunError
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, hardware
+from dspkd.runs import answers, build, hardware
+from dspkd.runs import unlabelled as unlabelled_images
 from dspkd.runs.files import RunFiles
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json, write_text
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training.progress import ProgressListener
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.types import Batch
 
 
@@ -49,7 +52,10 @@ class RunContext:
     device, bf16, compiled
         Where and how steps are computed.
     to_train, to_evaluate
-        Cached decoded images of the training set, and of the other two; None where nothing is cached.
+        Cached decoded images of the training set (and unlabelled ones), and of the other two; None where nothing is
+        cached.
+    unlabelled
+        Images without labels from which the run learns; None where it has none.
     """
 
     recipe: Recipe
@@ -58,21 +64,32 @@ class RunContext:
     table: Table
     split: Split
     student: Tapped
-    teacher: build.AnyTeacher | None
+    teacher: build.AnyTeacher | AnswersTeacher | None
     device: torch.device
     bf16: bool
     compiled: bool
     to_train: Decode | None
     to_evaluate: Decode | None
+    unlabelled: UnlabelledImages | None = None
     world: World = SINGLE
 
-    def train_batches(self, *, strong_aug: bool = False) -> TrainBatches:
-        """Return the batches of the training set: this process's share of each; `strong_aug` as for `build`."""
+    @property
+    def images(self) -> Table:
+        """The table, followed by the unlabelled images."""
+        return self.unlabelled.after(self.table) if self.unlabelled else self.table
+
+    def train_batches(self, *, unlabelled: bool, strong_aug: bool = False) -> TrainBatches:
+        """Return the batches of the training set, this process's share of each.
+
+        With `unlabelled`, the unlabelled images are beside the labelled ones, where the run has any; `strong_aug` as
+        for `build`.
+        """
         return build.train_batches(
             self.recipe,
-            self.table,
+            self.images,
             self.split.rows("train"),
             self.device,
+            unlabelled=np.arange(len(self.table), len(self.images)) if unlabelled else None,
             strong_aug=strong_aug,
             decoded=self.to_train,
             world=self.world,
@@ -103,14 +120,17 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     if leak:
         listener.note(f"warning: {leak}")
 
-    def load() -> tuple[tuple[Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
+    unlabelled = world.on_rank_zero(lambda: unlabelled_images.load(recipe, table, split, listener, files=files))
+    images = unlabelled.after(table) if unlabelled else table
+
+    def load() -> tuple[tuple[Decode | None, Decode | None], Tapped]:
         if table.digest != digest:
             raise RunError(f"{table.root}: has other images, labels or groups here than on rank 0; copy the data again")
-        decoded = _decoded(recipe, table, split, listener, new=new)
-        teacher = build.teacher(recipe.teachers, table, split, device)
-        return decoded, teacher, build.student(recipe.model, len(table.classes), seed=recipe.seed)
+        decoded = _decoded(recipe, images, split, listener, new=new)
+        return decoded, build.student(recipe.model, len(table.classes), seed=recipe.seed)
 
-    (to_train, to_evaluate), teacher, student = world.rank_zero_first(load)
+    (to_train, to_evaluate), student = world.rank_zero_first(load)
+    teacher = _teacher(recipe, table, split, device, files, listener, world, images)
     loaders = hardware.workers(recipe.machine, device, world)
     prefix = f"rank 0 of {world.size}: " if world.size > 1 else ""
     listener.note(
@@ -133,8 +153,28 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         compiled=compiled,
         to_train=to_train,
         to_evaluate=to_evaluate,
+        unlabelled=unlabelled,
         world=world,
     )
+
+
+def _teacher(
+    recipe: Recipe,
+    table: Table,
+    split: Split,
+    device: torch.device,
+    files: RunFiles,
+    listener: ProgressListener,
+    world: World,
+    images: Table,
+) -> build.AnyTeacher | AnswersTeacher | None:
+    """Load the teacher on each process; answers from a file on rank 0, which keeps them in the run folder."""
+    load = partial(
+        answers.teacher_of, recipe, table, split, device, images=images, kept=files.teacher_answers, listener=listener
+    )
+    if recipe.teacher and recipe.teacher.answers:
+        return world.on_rank_zero(load)
+    return world.on_all(load)
 
 
 def _split(recipe: Recipe, table: Table, files: RunFiles) -> tuple[Split, leakage.Leak | None, str, bool]:
@@ -181,7 +221,10 @@ def _decoded(
     )
     evaluated = np.concatenate([split.places("val"), split.places("test")])
     return (
-        cached(split.rows("train"), build.augmentation(recipe.images).decode_side),
+        cached(
+            np.concatenate([split.rows("train"), np.arange(len(split.parts), len(table))]),
+            build.augmentation(recipe.images).decode_side,
+        ),
         cached(evaluated, build.centre_crop(recipe.images).decode_side),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ from dspkd.data.table import Table
 from dspkd.methods.hierarchical_fusion import HierarchicalFusion
 from dspkd.methods.mgd import MGD
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, validate
+from dspkd.runs import answers, build, teacher_cache, validate
 from dspkd.training.distiller import Distiller
 from dspkd.training.gradient_share import gradient_norm
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.types import Batch, Output
 
 FEWEST = 4
@@ -100,19 +102,27 @@ def explain(recipe: Recipe) -> Facts:
     dataset = build.load_data(recipe)
     table = dataset.table
     student = build.student(recipe.model, len(table.classes), seed=recipe.seed)
-    teacher = build.teacher(recipe.teachers, table, dataset.split, torch.device("cpu"))
+    teacher = answers.teacher_of(recipe, table, dataset.split, torch.device("cpu"))
     rows = dataset.split.rows("train")
     batch = next(build.train_batches(recipe, table, rows, torch.device("cpu")).epoch(0))
     with torch.no_grad():
         shapes = _shapes(student.eval()(batch.images))
-    counts = _counts(table, rows)
     teacher_facts = _teacher_facts(teacher, batch) if teacher else None
+    make = partial(
+        build.distiller,
+        student=student,
+        teacher=teacher,
+        class_counts=_counts(table, rows),
+        seed=recipe.seed,
+        balance=recipe.train.balance,
+    )
+    if isinstance(teacher, AnswersTeacher):
+        fields = teacher_cache.reads(recipe, make, student, teacher.answer, batch.rows(0, 2)).fields
+        answers.require_readable(teacher.name, teacher, fields)
     stages: list[StageFacts] = []
     distiller = None
     for stage in recipe.stages:
-        distiller = build.distiller(
-            stage, student, teacher, counts, seed=recipe.seed, balance=recipe.train.balance, earlier=distiller
-        )
+        distiller = make(stage, earlier=distiller)
         facts = _stage_facts(stage.name, stage.epochs, distiller, batch)
         coarse = _coarse_targets(distiller, teacher_facts.shapes) if teacher_facts else []
         stages.append(replace(facts, warnings=tuple(f"stage {stage.name}: {w}" for w in coarse + _unbalanced(facts))))
@@ -176,7 +186,7 @@ def _unbalanced(stage: StageFacts) -> list[str]:
     ]
 
 
-def _teacher_facts(teacher: build.AnyTeacher, batch: Batch) -> NetworkFacts:
+def _teacher_facts(teacher: build.AnyTeacher | AnswersTeacher, batch: Batch) -> NetworkFacts:
     return NetworkFacts(teacher.name, teacher.parameters, _shapes(teacher.answer(batch)))
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 from statistics import median
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,11 +21,13 @@ from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.evaluation.inference import predict
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import build, hardware, teacher_cache, validate
+from dspkd.runs import answers, build, hardware, teacher_cache, unlabelled, validate
 from dspkd.runs.explain import explain
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
+from dspkd.training.progress import NullProgress
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.types import Batch, NetworkSpec, Output
 
 STEPS = 20
@@ -148,13 +151,21 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     table, split = dataset.table, dataset.split
     rows = split.rows("train")
     counts = tuple(images for images, _ in table.take(rows).counts().values())
-    teacher = build.teacher(recipe.teachers, table, split, device)
+    found = unlabelled.load(recipe, table, split, NullProgress())
+    all_images = found.after(table) if found else table
+    beside = np.arange(len(table), len(all_images))
+    teacher = answers.teacher_of(recipe, table, split, device, images=all_images)
     student = hardware.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
-    views = build.train_batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
+    first = build.train_batches(recipe, all_images, rows, device, unlabelled=beside).batches(0)[: steps + 2]
     to_train, decoding = _decoded(
-        recipe, table, [row for row, _ in views], build.augmentation(recipe.images), len(rows)
+        recipe,
+        all_images,
+        [row for keys in first for row, _ in keys],
+        build.augmentation(recipe.images),
+        len(rows) + len(beside),
     )
-    batches = build.train_batches(recipe, table, rows, device, decoded=to_train)
+    batches = build.train_batches(recipe, all_images, rows, device, unlabelled=beside, decoded=to_train)
+    labelled = build.train_batches(recipe, table, rows, device, decoded=to_train)
     make = partial(
         build.distiller, student=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
@@ -163,13 +174,25 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     measured: list[StagePlan] = []
     earlier = None
     for stage in recipe.stages:
-        precomputed = _PrecomputedTeacher(teacher.spec, by_row=cached) if teacher and not stage.teacher_lr else None
+        precomputed = (
+            _PrecomputedTeacher(teacher.spec, by_row=cached or teacher.by_row)
+            if teacher and not stage.teacher_lr
+            else None
+        )
         earlier = make(stage, teacher=precomputed or teacher, earlier=earlier).to(device)
         measured.append(
-            _measure(stage, earlier, batches, fast_teacher, precomputed, build.step_config(recipe, device), steps)
+            _measure(
+                stage,
+                earlier,
+                batches if unlabelled.learns(stage) else labelled,
+                fast_teacher,
+                precomputed,
+                hardware.step_config(recipe, device),
+                steps,
+            )
         )
     outputs = CacheEstimate()
-    if teacher and cached:
+    if teacher and not isinstance(teacher, AnswersTeacher) and cached:
         count = len(teacher_cache.schedule(recipe, batches))
         seconds = count / batches.batch_size * max(stage.loading + stage.teaching for stage in measured)
         nbytes = teacher_cache.bytes_of_an_output(

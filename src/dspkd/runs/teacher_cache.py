@@ -20,7 +20,7 @@ from dspkd.errors import RecipeError
 from dspkd.methods import Term
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import build, hardware
+from dspkd.runs import build, hardware, unlabelled
 from dspkd.runs.context import RunContext
 from dspkd.runtime.files import write_json
 from dspkd.training.distiller import Distiller
@@ -74,7 +74,12 @@ def is_used(recipe: Recipe) -> bool:
 
 
 def cached_teacher(
-    context: RunContext, make: Callable[..., Distiller], batches: TrainBatches
+    context: RunContext,
+    make: Callable[..., Distiller],
+    batches: TrainBatches,
+    *,
+    views: set[Key] | None = None,
+    fields: frozenset[str] = frozenset(),
 ) -> tuple[CachedTeacher, CacheCost]:
     """Compute and cache missing teacher outputs; return a teacher that reads them, and the cost of computing all.
 
@@ -89,6 +94,10 @@ def cached_teacher(
         Returns the objective of a stage, given that of the stage before as `earlier`.
     batches
         The training batches.
+    views
+        Those to cache; None for those of all epochs.
+    fields
+        Parts of the outputs to read besides those that terms read.
 
     Raises
     ------
@@ -99,7 +108,7 @@ def cached_teacher(
     """
     recipe, teacher, device, world = context.recipe, context.teacher, context.device, context.world
     folder = hardware.cache_folder(recipe.machine)
-    assert teacher, "see `is_used`"
+    assert isinstance(teacher, build.AnyTeacher), "see `is_used`"
     assert folder, "`validate.check` refuses machine.cache = none"
 
     def forward(batch: Batch, of: build.AnyTeacher) -> Output:
@@ -107,10 +116,10 @@ def cached_teacher(
             return of.answer(batch)
 
     first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
-    own = _reads(recipe, make, context.student, partial(forward, of=teacher), first_two)
+    own = reads(recipe, make, context.student, partial(forward, of=teacher), first_two) | TeacherReads(fields)
     _refuse_pasted_maps(recipe, own)
     stored = world.on_rank_zero(lambda: own | TeacherReads.load(context.files.shared_outputs))
-    shown = batches if own.strong_aug == stored.strong_aug else context.train_batches(strong_aug=True)
+    shown = batches if own.strong_aug == stored.strong_aug else context.train_batches(unlabelled=True, strong_aug=True)
 
     def show(views: Sequence[list[Key]]) -> Iterator[Batch]:
         for batch in shown.show(views):
@@ -124,13 +133,13 @@ def cached_teacher(
     }
 
     def open_cache() -> CachedTeacher:
-        images = image_keys(fingerprints(context.table.paths), context.table.ids)
+        images = image_keys(fingerprints(context.images.paths), context.images.ids)
         return CachedTeacher(
             teacher, own.fields, images, about, folder, also=stored.fields, maps=recipe.teacher_cache.maps
         )
 
     cached = world.on_all(open_cache)
-    views = schedule(recipe, batches)
+    views = schedule(recipe, batches) if views is None else views
     cached.fill(
         views,
         show,
@@ -155,14 +164,14 @@ def bytes_of_an_output(
 ) -> float:
     """Return the bytes cached for one view and the views derived from it, measured on two images."""
     batch = next(batches.show([batches.keys(0)[:2]])).to(device)
-    reads = _reads(recipe, make, student, teacher.answer, batch)
-    output = teacher.answer(batch.with_derived(rotated=reads.rotated, strong_aug=reads.strong_aug))
-    return stored_bytes(output, reads.fields, recipe.teacher_cache.maps) / len(batch)
+    read = reads(recipe, make, student, teacher.answer, batch)
+    output = teacher.answer(batch.with_derived(rotated=read.rotated, strong_aug=read.strong_aug))
+    return stored_bytes(output, read.fields, recipe.teacher_cache.maps) / len(batch)
 
 
-def _refuse_pasted_maps(recipe: Recipe, reads: TeacherReads) -> None:
+def _refuse_pasted_maps(recipe: Recipe, read: TeacherReads) -> None:
     """Refuse CutMix beside cached maps: each position of a map belongs to one of the two images, not to both."""
-    maps = sorted(reads.fields - {"logits", "pooled"})
+    maps = sorted(read.fields - {"logits", "pooled"})
     if recipe.train.cutmix and maps:
         raise RecipeError(
             f"train.cutmix = {recipe.train.cutmix:g}: terms read the teacher's cached maps ({', '.join(maps)}), and a "
@@ -186,7 +195,7 @@ def reads_together(recipes: Sequence[Recipe]) -> TeacherReads:
     teacher = build.teacher(recipes[0].teachers, dataset.table, dataset.split, device)
     assert teacher, "see `is_used`"
     counts = tuple(images for images, _ in dataset.table.take(rows).counts().values())
-    reads = TeacherReads()
+    together = TeacherReads()
     for recipe in recipes:
         student = build.student(recipe.model, len(dataset.table.classes), seed=recipe.seed)
         batches = build.train_batches(recipe, dataset.table, rows, device)
@@ -198,8 +207,8 @@ def reads_together(recipes: Sequence[Recipe]) -> TeacherReads:
             seed=recipe.seed,
             balance=recipe.train.balance,
         )
-        reads |= _reads(recipe, make, student, teacher.answer, next(batches.show([batches.keys(0)[:2]])))
-    return reads
+        together |= reads(recipe, make, student, teacher.answer, next(batches.show([batches.keys(0)[:2]])))
+    return together
 
 
 def _uses_teacher(stage: StageConfig) -> bool:
@@ -213,16 +222,18 @@ def schedule(recipe: Recipe, batches: TrainBatches) -> set[Key]:
     first = 0
     for stage in recipe.stages:
         if _uses_teacher(stage):
-            views.update(key for epoch in range(first, first + stage.epochs) for key in batches.keys(epoch))
+            beside = unlabelled.learns(stage)
+            for epoch in range(first, first + stage.epochs):
+                views.update(batches.keys(epoch, unlabelled=beside))
         first += stage.epochs
     return views
 
 
-def _reads(
+def reads(
     recipe: Recipe, make: Callable[..., Distiller], student: nn.Module, forward: Callable[[Batch], Output], batch: Batch
 ) -> TeacherReads:
     """Return what the recipe's terms read of the teacher's outputs, found by one call of each stage."""
-    reads = TeacherReads()
+    read = TeacherReads()
     earlier = None
     training = student.training
     for stage in recipe.stages:
@@ -233,6 +244,6 @@ def _reads(
                 output = earlier.parted(student.eval()(views.images))
             terms: Iterable[Term] = earlier.terms.values()  # type: ignore[assignment]
             fields = fields_read(terms, output, earlier.parted(forward(views)), batch)
-            reads |= TeacherReads(frozenset(fields), earlier.rotated, earlier.strong_aug)
+            read |= TeacherReads(frozenset(fields), earlier.rotated, earlier.strong_aug)
     student.train(training)
-    return reads
+    return read

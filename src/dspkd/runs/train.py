@@ -23,7 +23,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import artifacts, build, class_priors, holdout, teacher_cache, validate
+from dspkd.runs import answers, artifacts, build, class_priors, hardware, holdout, teacher_cache, unlabelled, validate
 from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runtime.distributed import SINGLE, World
@@ -31,6 +31,7 @@ from dspkd.runtime.files import write_json, write_text
 from dspkd.training import loggers, loop
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import NullProgress, ProgressListener
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.cache_cost import CacheCost
 from dspkd.types import Batch
 
@@ -91,7 +92,7 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
     """Train the stages in order; return a summary of each, and what caching the teacher's outputs cost."""
     recipe, world, student = context.recipe, context.world, context.student
     counts = tuple(images for images, _ in context.table.take(context.split.rows("train")).counts().values())
-    config = build.step_config(recipe, context.device, world)
+    config = hardware.step_config(recipe, context.device, world)
     teacher = context.teacher.compiled() if context.teacher and config.compiled else context.teacher
     make = partial(
         build.distiller,
@@ -104,15 +105,23 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
 
     def checked_batches() -> TrainBatches:
         _require_buildable(recipe, make)
-        return context.train_batches()
+        return context.train_batches(unlabelled=True)
 
     batches = world.on_all(checked_batches)
+    if isinstance(context.teacher, AnswersTeacher):
+        first_two = next(batches.show([batches.keys(0)[:2]])).to(context.device)
+        read = teacher_cache.reads(recipe, make, student, context.teacher.answer, first_two)
+        answers.require_readable(context.teacher.name, context.teacher, read.fields)
     cost = None
     if teacher_cache.is_used(recipe):
         cached, cost = teacher_cache.cached_teacher(context, make, batches)
         make = partial(make, teacher=cached)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
     validation = context.eval_loader(context.split.rows("val"))  # its loader processes serve all epochs
+    if context.unlabelled and not all(map(unlabelled.learns, recipe.stages)):
+        labelled = context.train_batches(unlabelled=False)
+    else:
+        labelled = batches
     frozen_digest = context.teacher.digest() if context.teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0
@@ -127,7 +136,7 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
             progress = loop.fit(
                 stage,
                 distiller,
-                batches,
+                batches if unlabelled.learns(stage) else labelled,
                 partial(_validation_scores, context=context, loader=validation),
                 folder=context.files.stages / f"{number}-{stage.name}",
                 digest=recipe.digest,
@@ -213,7 +222,7 @@ def _conclude(context: RunContext, stages: list[dict[str, Any]], cost: CacheCost
             "model": recipe.model.name,
             "classes": list(context.table.classes),
             "parameters": sum(value.numel() for value in student.parameters()),
-            "teacher": ", ".join(recipe.teachers) or None,
+            "teacher": ", ".join(recipe.teachers) or (recipe.teacher.answers if recipe.teacher else None),
             "digest": recipe.digest,
             "seed": recipe.seed,
             "stages": stages,

@@ -44,7 +44,7 @@ def check(recipe: Recipe) -> None:
                 methods.check_options(term.method, term.options)
             except RecipeError as error:
                 raise RecipeError(f"{place}: {error}") from None
-            if method.needs_teacher and not recipe.teachers:
+            if method.needs_teacher and not recipe.teacher:
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
             if method.needs_one_label and recipe.train.mixes_images:
                 raise RecipeError(
@@ -73,6 +73,11 @@ def _check_images(recipe: Recipe) -> None:
         raise RecipeError(
             'train.mix_teacher_outputs = true: images.views = "fresh" caches no teacher outputs that could be mixed; '
             "set images.views to a number, or leave this out"
+        )
+    if recipe.teacher and recipe.teacher.answers and recipe.train.mixes_images and not recipe.train.mix_teacher_outputs:
+        raise RecipeError(
+            f"teacher.answers = {recipe.teacher.answers!r}: are for single images, and train.mixup or train.cutmix "
+            "mixes new ones in each batch; set train.mix_teacher_outputs = true to learn from those of the two images"
         )
     if not recipe.teachers or recipe.images.views == "fresh":
         return
