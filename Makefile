@@ -20,13 +20,18 @@ PROJECT := --editable '.[export,serve,tensorboard]' --group dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo web test check lint format bench constraints
+.PHONY: help demo docs web test check lint format bench constraints
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Distil on synthetic lesions, start to end, and write a report into runs/demo
 	$(BIN)/dspkd demo --out runs/demo
+
+docs: $(STAMP) ## Build the documentation site, with the command and Python references, into build/site
+	rm -rf build/docs && mkdir -p build && cp -r docs build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs build/docs build/site
+	@echo "documentation: build/site/index.html"
 
 web: ## Fetch ONNX Runtime for browsers by npm, verify its checksums, and put it into the web page
 	rm -rf build/web && mkdir -p build/web

@@ -156,7 +156,7 @@ def requirements():
     """Return the project's requirements, extras and development included."""
     table = PROJECT["project"]
     lists = [table["dependencies"], *table["optional-dependencies"].values(), *PROJECT["dependency-groups"].values()]
-    listed = [Requirement(line) for lines in lists for line in lines]
+    listed = [Requirement(line) for lines in lists for line in lines if isinstance(line, str)]
     return [requirement for requirement in listed if requirement.name != table["name"]]  # an extra may name another
 
 

@@ -48,10 +48,10 @@ class Killed(BaseException):
 
 
 class Killer(Recorder):
-    """Ends the training after the first of two steps of epoch 2."""
+    """Ends the training after the first of two steps of epoch 3."""
 
     def step(self, stage, epoch, done, steps):
-        if (epoch, done) == (2, 1):
+        if (epoch, done) == (3, 1):
             raise Killed
 
 

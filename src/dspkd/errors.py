@@ -2,6 +2,7 @@
 
 DspkdError
 ├── DataError        a table, an image or a split
+│   └── DamagedImagesError   images that do not decode
 ├── RecipeError      a recipe, an option of a method, a name
 ├── WeightsError     a file of weights
 ├── RunError         a run folder: missing, of another recipe, unfinished
@@ -16,7 +17,7 @@ DspkdError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class DspkdError(Exception):
@@ -25,6 +26,20 @@ class DspkdError(Exception):
 
 class DataError(DspkdError):
     """A table, an image or a split is not as it must be."""
+
+
+class DamagedImagesError(DataError):
+    """Images of a table do not decode.
+
+    Attributes
+    ----------
+    problems
+        ``{row: path and reason}``.
+    """
+
+    def __init__(self, message: str, problems: Mapping[int, str]) -> None:
+        super().__init__(message)
+        self.problems = dict(problems)
 
 
 class RecipeError(DspkdError):

@@ -47,6 +47,9 @@ class Batch:
         first, whose class is in `labels`. None where images are not mixed.
     other_index, other_views
         ``[B]`` int64, with MixUp: row and view of the second image, in main memory. None where images are not mixed.
+    larger
+        The same images at the teacher's size, where that is not the student's: the same crop of each, with its own
+        `strong_aug`. None where both networks see the same.
     first, whole
         If several processes share each batch: the position of this share's first image in the whole batch, and the
         size of the whole batch. None if this is the whole batch.
@@ -63,6 +66,7 @@ class Batch:
     own_share: Tensor | None = None
     other_index: Tensor | None = None
     other_views: Tensor | None = None
+    larger: Batch | None = None
     first: int = 0
     whole: int | None = None
     labelled: int | None = None
@@ -77,7 +81,8 @@ class Batch:
             return parts[0]
         present = {item.name: [getattr(part, item.name) for part in parts] for item in fields(cls)}
         tensors: dict[str, Any] = {k: torch.cat(each) for k, each in present.items() if isinstance(each[0], Tensor)}
-        return replace(parts[0], **tensors)
+        larger = [part.larger for part in parts if part.larger]
+        return replace(parts[0], **tensors, larger=cls.joined(larger) if larger else None)
 
     def labelled_part(self) -> Batch:
         """Return the labelled images of this share, as a share of the labelled images of the whole batch."""
@@ -98,14 +103,19 @@ class Batch:
         """Return the images from `first` up to, but not including, `last`."""
         return self._each(lambda values: values[first:last])
 
+    def take(self, places: Tensor) -> Batch:
+        """Return the images at these places of the batch, in this order."""
+        return self._each(lambda values: values[places])
+
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`; the copy overlaps with computation when memory is pinned.
 
         Rows and views stay in main memory: the program reads them, and reading from a GPU would make it wait.
         """
         moved = self._each(lambda values: values.to(device, non_blocking=True))
-        read = ("index", "views", "other_index", "other_views")
-        return replace(moved, **{name: getattr(self, name) for name in read})
+        larger = self.larger.to(device) if self.larger else None
+        read = {name: getattr(self, name) for name in ("index", "views", "other_index", "other_views")}
+        return replace(moved, **read, larger=larger)
 
     def of_second_images(self) -> Batch:
         """Return a mixed batch with rows and views of the second image of each mixture; the images stay mixed."""
@@ -142,6 +152,7 @@ class Batch:
             numbered(self.views),
             other_index=self.other_index.repeat(copies) if mixed else None,  # type: ignore[union-attr]
             other_views=numbered(self.other_views) if mixed else None,  # type: ignore[arg-type]
+            larger=self.larger.with_derived(rotated=rotated, strong_aug=strong_aug) if self.larger else None,
         )
 
     def pin_memory(self) -> Batch:
@@ -151,7 +162,7 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         present = {item.name: getattr(self, item.name) for item in fields(self)}
         changed: dict[str, Any] = {k: change(values) for k, values in present.items() if isinstance(values, Tensor)}
-        return replace(self, **changed)
+        return replace(self, **changed, larger=self.larger._each(change) if self.larger else None)
 
 
 def derived_views(*, rotated: bool, strong_aug: bool) -> tuple[int, ...]:

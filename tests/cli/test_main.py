@@ -42,7 +42,8 @@ def test_help_shows_an_example_of_a_setting_and_all_commands_exist():
         (), ("train",), ("demo",), ("evaluate",), ("predict",), ("explain",), ("plan",), ("report",), ("methods",),
         ("models",), ("compare",), ("agreement",), ("referee",),
         ("data", "download"), ("data", "unpack"), ("reproduce",),
-        ("claims",), ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"), ("data",),
+        ("claims",), ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"),
+        ("recipes", "keys"), ("data",),
         ("data", "synthesize"), ("data", "audit"), ("data", "split-inflation"), ("export",), ("verify",), ("doctor",),
         ("serve",), ("web",),
     }  # fmt: skip

@@ -76,7 +76,7 @@ def test_training_prints_counts_epochs_results_and_the_path_of_the_report(folder
     of_mel = [row for row in rows if row["label"] == "MEL" and row["part"] == "train"]
     assert f"{len(of_mel)} ({len({row['group'] for row in of_mel})})" in mel
     epochs = [line for line in lines if " epoch " in line]
-    assert [line.split("  loss ")[0] for line in epochs] == ["features epoch 0", "logits epoch 0", "logits epoch 1"]
+    assert [line.split("  loss ")[0] for line in epochs] == ["features epoch 1", "logits epoch 1", "logits epoch 2"]
     assert re.search(r"\(labels \S+  hierarchical_fusion \S+\)  val balanced accuracy 0\.\d{3}", epochs[0])
     assert epochs[0].endswith("  * kept")
     result = next(line for line in lines if line.startswith("│ dsp_kd"))
@@ -84,7 +84,7 @@ def test_training_prints_counts_epochs_results_and_the_path_of_the_report(folder
     assert lines[-1] == f"report: {folder / 'student' / 'report.html'}"
     assert (folder / "student" / "report.html").is_file()
     assert err == ""
-    assert "labels epoch 0" in teacher
+    assert "labels epoch 1" in teacher
 
 
 def test_a_finished_run_is_reported_again_without_training(folder, student, monkeypatch):
@@ -110,9 +110,9 @@ def test_a_stopped_run_is_resumed_by_the_same_command(folder, outputs, tmp_path,
     trained = []
     monkeypatch.setattr(console.ConsoleProgress, "step", lambda self, stage, epoch, done, steps: trained.append(epoch))
     call(*again)
-    assert set(trained) == {1}
+    assert set(trained) == {2}
     records = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in records] == [0, 1]
+    assert [json.loads(line)["epoch"] for line in records] == [1, 2]
 
 
 def test_ctrl_c_in_a_command_that_cannot_be_resumed_promises_nothing(student, monkeypatch):
@@ -183,6 +183,16 @@ def test_other_images_are_evaluated_with_a_warning_for_training_lesions(lesions,
     assert err.startswith(f"warning: {known} of these {len(rows)} images ")
     assert "no image of NV, BCC, AK, BKL, DF, VASC: left out of the means" in out
     assert call("evaluate", student, "--data", other)[1] == ""
+    damaged = sorted((other / "MEL").glob("*.jpg"))[:4]
+    for path in damaged:
+        path.write_bytes(b"no image")
+    _, err = call("evaluate", student, "--data", other, code=2)
+    assert f"4 of {len(rows)} images do not decode" in err
+    assert "--skip-damaged" in err
+    assert all(str(path) in err for path in damaged)
+    out, err = call("evaluate", student, "--data", other, "--skip-damaged")
+    assert out.startswith(f"{len(rows) - 4} images of ")
+    assert [line.split(": ")[2] for line in err.splitlines()] == list(map(str, damaged))
     (other / "SCC").rename(other / "Squamous")
     assert "Squamous" in refused("evaluate", student, "--data", other)
 

@@ -9,7 +9,7 @@ from PIL import Image
 from dspkd.data.decode import check, decode
 from dspkd.data.readers import isic2019
 from dspkd.data.table import Table
-from dspkd.errors import DataError
+from dspkd.errors import DamagedImagesError, DataError
 
 # Red, green above blue, white: no rotation or reflection leaves it alone.
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
@@ -186,13 +186,19 @@ def table_of(folder, names):
 def test_check_counts_and_names_damaged_files(tmp_path):
     broken = [*broken_files(tmp_path)]
     lines = []
-    check(table_of(tmp_path, ["whole.jpg"]), lines.append)
+    check(table_of(tmp_path, ["whole.jpg"]), log=lines.append)
     assert lines == ["1 images decoded, none damaged"]
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DamagedImagesError) as caught:
         check(table_of(tmp_path, ["whole.jpg", *broken]))
     assert "6 of 7 images do not decode" in str(caught.value)
     assert all(name in str(caught.value) for name in broken[:3])
     assert not any(name in str(caught.value) for name in ["whole.jpg", *broken[3:]])
+    assert sorted(caught.value.problems) == [1, 2, 3, 4, 5, 6]
+    check(table_of(tmp_path, [*broken, "whole.jpg"]), rows=[6])
+    with pytest.raises(DamagedImagesError) as caught:
+        check(table_of(tmp_path, ["whole.jpg", *broken]), rows=[0, 4])
+    assert list(caught.value.problems) == [4]
+    assert broken[3] in caught.value.problems[4]
 
 
 def test_one_cut_file_among_hundreds_is_found(shared, tmp_path):

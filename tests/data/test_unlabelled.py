@@ -48,6 +48,10 @@ def pool(table, split, tmp_path):
     Image.open(table.paths[test[1]]).rotate(90).save(folder / "rotated_test.png")
     Image.open(table.paths[val[1]]).resize((96, 96)).save(folder / "resized_val.jpg", quality=90)
     Image.open(table.paths[train[1]]).resize((96, 96)).save(folder / "resized_train.jpg", quality=90)
+    noise = np.random.default_rng(0).integers(0, 255, (48, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise[:, :48]).save(folder / f"{table.ids[test[3]]}.png")
+    noise[:, 16:64] = np.asarray(Image.open(table.paths[test[2]]).convert("RGB").resize((48, 48)))
+    Image.fromarray(noise).save(folder / "wide_test.png")  # as if the data set were its centre crops
     (folder / "broken.jpg").write_bytes(b"no image")
     return folder
 
@@ -59,16 +63,16 @@ def test_what_would_leak_is_left_out_and_counted(pool, table, split):
         "same_val.jpg": "copy",
         "rotated_test.png": "copy",
         "resized_val.jpg": "copy",
+        "wide_test.png": "copy",
+        f"{table.ids[split.places('test')[3]]}.png": "same name",
         "broken.jpg": "damaged",
     }
     assert images.left_out == {f"unlabelled/{name}": reason for name, reason in expected.items()}
     assert "unlabelled/resized_train.jpg" in images.ids
     assert len(images) == 13
     text = str(images)
-    assert "13 of 18 images" in text
-    assert (
-        "3 copies of validation or test images, 1 files that are labelled images, too, 1 files that cannot be" in text
-    )
+    assert "13 of 20 images" in text
+    assert "4 copies of validation or test images, 1 with the name of a validation or test image, 1 files" in text
     assert "lesions and patients are unknown" in text
 
 

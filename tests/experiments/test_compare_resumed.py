@@ -1,8 +1,7 @@
 """A comparison that is killed or has failed runs, and is resumed."""
 
 import json
-import signal
-import subprocess
+import runpy
 import sys
 import time
 from functools import partial
@@ -15,6 +14,7 @@ from dspkd.errors import TrainingError
 from dspkd.experiments import single_run
 from dspkd.experiments.compare import compare, executors, grid
 from dspkd.training.progress import NullProgress
+from together import FORKS
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 
@@ -48,17 +48,19 @@ def test_a_comparison_killed_repeatedly_ends_with_the_same_results(unbroken, gri
     assert table(out) == table(unbroken[0])
 
 
-def test_two_killed_processes_are_resumed_and_give_the_same_runs(unbroken, grid_file, tmp_path):
+def test_two_killed_processes_are_resumed_and_give_the_same_runs(unbroken, grid_file, tmp_path, monkeypatch):
+    """The command is forked, since torch takes seconds to import."""
     out, path = tmp_path / "out", tmp_path / "grid.toml"
     seeds, methods, _ = grid_file.read_text().strip().splitlines()
     path.write_text(f"{seeds.replace('0, 1', '0')}\n{methods.split(',')[0]}]")
-    arguments = [sys.executable, "-m", "dspkd", "compare", str(path), "--out", str(out), "--jobs", "2"]
-    started = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, start_new_session=True)
+    monkeypatch.setattr(sys, "argv", ["dspkd", "compare", str(path), "--out", str(out), "--jobs", "2"])
+    started = FORKS.Process(target=runpy.run_module, args=("dspkd", None, "__main__"))
+    started.start()
     while not list(out.glob("plain/*/metrics.jsonl")):
-        assert started.poll() is None
+        assert started.is_alive()
         time.sleep(0.05)
-    started.send_signal(signal.SIGKILL)
-    started.wait()
+    started.kill()
+    started.join()
     assert not (out / "results.json").exists()
     compared = compare.compare(grid.load(path), out, partial(executors.processes, jobs=2), jobs=2)
     assert compared.failed == 0

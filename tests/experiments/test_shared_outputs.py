@@ -55,7 +55,8 @@ def fill(folder):
     make = partial(
         build.distiller, student=context.student, teacher=context.teacher, class_counts=(9,) * 8, seed=0, balance=0.5
     )
-    return teacher_cache.cached_teacher(context, make, context.train_batches())[0]
+    batches = context.train_batches(for_teacher=False)
+    return teacher_cache.cached_teacher(context, context.teacher, make, batches)[0]
 
 
 def one_by_one(folders):
@@ -117,7 +118,7 @@ def test_a_run_reads_what_its_own_terms_read(write, tmp_path):
     compare.compare(write("kd", "maps"), tmp_path / "out", one_by_one)
     cached = {name: fill(tmp_path / "out" / name / "seed-0") for name in ("kd", "maps")}
     run = Run(tmp_path / "out/kd/seed-0")
-    batch = next(prepare(run.recipe, RunFiles(run.folder), NullProgress()).train_batches().epoch(0))
+    batch = next(prepare(run.recipe, RunFiles(run.folder), NullProgress()).train_batches(for_teacher=False).epoch(0))
     assert list(cached["kd"].answer(batch).maps) == []
     output = cached["maps"].answer(batch)
     assert list(output.maps) == ["last"]

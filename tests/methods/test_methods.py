@@ -12,7 +12,7 @@ from dspkd.methods.kd import KD
 
 
 def offer(monkeypatch, *entries):
-    monkeypatch.setattr(methods, "entry_points", lambda group: [EntryPoint(n, v, group) for n, v in entries])
+    monkeypatch.setattr(methods, "_entries", lambda: [EntryPoint(n, v, methods.GROUP) for n, v in entries])
 
 
 def test_the_name_of_a_method_is_that_of_its_file():

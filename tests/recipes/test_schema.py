@@ -53,10 +53,8 @@ def test_a_recipe_is_read_from_a_file(good):
         ("stages.1.start='best'", r"stages\.1\.start: .*'previous'"),
         ("stages.1.name='features'", r"stage names must differ"),
         ("stages.1.name='a/b'", r"stages\.1\.name: .*pattern"),
-        ("stages.0.warmup=2", r"stages\.0: warmup of 2"),
         ("stages=[]", r"stages: .*at least 1"),
         ("stages.0.keep='first'", r"stages\.0\.keep: .*'best' or 'last'"),
-        ("stages.0.terms.1.ramp={epochs=3}", r"stages\.0: terms\.1: ramp of 3 epochs"),
         ("stages.0.terms.1.ramp={epoch=3}", r"terms\.1\.ramp\.epoch: no such key; did you mean 'epochs'"),
         ("stages.0.terms.1.ramp={epochs=1, shape='cosine'}", r"terms\.1\.ramp\.shape: .*'linear' or 'sigmoid'"),
         ("stages.0.terms.1={method='mgd', weight=2.0, share=0.4}", r"terms\.1: weight 2 and share 0\.4 exclude"),
@@ -80,8 +78,18 @@ def test_a_recipe_is_read_from_a_file(good):
         ("teacher=[]", r"teacher: write a run folder or a list .*\[\]"),
         ("teacher={}", r"teacher: name either a run folder"),
         ("teacher={run='a', answers='b.csv'}", r"teacher: name either a run folder"),
+        ("teacher={answers='b.csv', views=8}", r"teacher: views is for a teacher that is run"),
         ("teacher.run=true", r"teacher\.run: write a run folder or a list .*True"),
         ("teacher.run=['a', 'a']", r"teacher\.run: a run folder is named twice.*'a'"),
+        ("teacher.cross_fit=1", r"teacher\.cross_fit: .*greater than or equal to 2.*1"),
+        ("teacher.views=4", r"teacher\.views: .*1, 2 or 8.*4"),
+        ("teacher.size=0", r"teacher\.size: .*greater than 0.*0"),
+        ("teacher.weights='median'", r"teacher\.weights: .*'mean', 'agreement' or 'label'.*'median'"),
+        (
+            "teacher={run=['a', 'b'], weights='agreement'}",
+            r"teacher: .*needs three teachers, got 2.*'label' or 'mean'|\"label\"",
+        ),
+        ("teacher={run='a', weights='label'}", r"teacher: .*run names one; name two or more"),
         ("teacher.ran='a'", r"teacher\.ran: no such key; did you mean 'run'"),
         ("seed=2020-01-01", r"dates and times"),
         ("stages.9.lr=1.0", r"stages\.9\.lr=1\.0: .*2"),
@@ -138,6 +146,15 @@ def test_a_teacher_is_a_run_several_runs_or_a_table_and_they_mean_the_same(good,
     assert schema.load(good).with_teachers(runs) == recipes[0]
 
 
+def test_other_teachers_keep_the_settings_and_too_few_for_them_are_refused(good):
+    recipe = schema.load(good, ["teacher={run=['a', 'b', 'c'], weights='agreement', views=2}"])
+    other = recipe.with_teachers(["d", "e", "f"])
+    assert other.teachers == ("d", "e", "f")
+    assert (other.teacher.weights, other.teacher.views) == ("agreement", 2)
+    with pytest.raises(RecipeError, match=r"^dsp_kd: teacher: .*needs three teachers, got 1"):
+        recipe.with_teachers(["d"])
+
+
 def test_a_recipe_without_a_teacher_has_none(tmp_path):
     (tmp_path / "plain.toml").write_text(GOOD.replace('teacher = "runs/teacher"', ""))
     assert schema.load(tmp_path / "plain.toml").teachers == ()
@@ -160,6 +177,10 @@ def test_the_digest_changes_with_any_setting_but_the_machine(good):
         "train.balance=0.5",
         "split.seed=1",
         "stages.0.terms.1.options.tap='x'",
+        "teacher.cross_fit=2",
+        "teacher.views=2",
+        "teacher.size=300",
+        "teacher={run=['runs/teacher', 'b'], weights='label'}",
     ):
         assert schema.load(good, [override]).digest != digest, override
     for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1"):

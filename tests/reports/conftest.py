@@ -54,7 +54,7 @@ def predictions(seed, classes, images, prefix):
 
 def epochs(seed, stage, count, terms, level):
     generator = np.random.default_rng(seed)
-    for epoch in range(count):
+    for epoch in range(1, count + 1):
         parts = {
             name: size * (0.3 + math.exp(-4 * epoch / count)) * generator.uniform(0.95, 1.05)
             for name, size in terms.items()

@@ -55,7 +55,7 @@ def test_the_loss_is_drawn_as_logged(axes, run):
     drawn = {line.get_label(): line.get_xydata() for line in axes.lines}
     assert list(drawn) == ["total", "labels", "hierarchical_fusion"]
     for name, points in drawn.items():
-        np.testing.assert_allclose(points, [(epoch.epoch + 1, epoch.train[name]) for epoch in history])
+        np.testing.assert_allclose(points, [(epoch.epoch, epoch.train[name]) for epoch in history])
     assert axes.get_ylim()[0] == 0
 
 
@@ -74,9 +74,9 @@ def test_the_kept_epoch_is_marked(axes, run):
     stage = run.result.stages[0]
     plots.validation(axes, run.epochs_of(stage), stage)
     curve, mark = axes.lines
-    assert mark.get_xydata().tolist() == [[stage.best_epoch + 1, stage.best_score]]
+    assert mark.get_xydata().tolist() == [[stage.best_epoch, stage.best_score]]
     assert max(curve.get_ydata()) == stage.best_score
-    assert axes.texts[0].get_text() == f"kept: epoch {stage.best_epoch + 1}, {stage.best_score:.3f}"
+    assert axes.texts[0].get_text() == f"kept: epoch {stage.best_epoch}, {stage.best_score:.3f}"
 
 
 def test_the_area_under_the_drawn_curve_is_the_auc(axes, run):

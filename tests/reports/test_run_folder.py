@@ -18,7 +18,7 @@ def rewrite(path, **changes):
 def test_it_reads_what_training_writes(run):
     read = run_folder.read(run)
     assert read.result.stages[0].name == "features"
-    assert [epoch.epoch for epoch in read.epochs_of(read.result.stages[0])] == [0, 1, 2]
+    assert [epoch.epoch for epoch in read.epochs_of(read.result.stages[0])] == [1, 2, 3]
     assert list(read.history[0].parts) == ["labels", "hierarchical_fusion"]
     assert sum(read.history[0].parts.values()) == pytest.approx(read.history[0].train["total"])
     assert read.data.counts["test"]["MEL"] == (5, 4)
@@ -83,7 +83,7 @@ def test_a_cut_line_is_refused_by_its_number(run):
 def test_a_best_epoch_that_was_not_logged_is_refused(run):
     path = run / "metrics.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
-    with pytest.raises(RunError, match=r"metrics\.jsonl lacks epoch 0 of stage 'logits'"):
+    with pytest.raises(RunError, match=r"metrics\.jsonl lacks epoch 1 of stage 'logits'"):
         run_folder.read(run)
 
 

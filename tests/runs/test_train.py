@@ -47,7 +47,7 @@ def test_a_finished_run_folder_describes_itself(finished):
     assert schema.load(finished / "recipe.toml").digest == result["digest"]
     lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [(line["stage"], line["epoch"]) for line in lines] == [
-        ("features", 0), ("features", 1), ("logits", 0), ("logits", 1)
+        ("features", 1), ("features", 2), ("logits", 1), ("logits", 2)
     ]  # fmt: skip
     assert set(lines[0]["train"]) == {"total", "labels", "hierarchical_fusion"}
     assert "synthetic" in (finished / "report.html").read_text()
@@ -189,7 +189,7 @@ def test_teacher_and_student_get_the_same_mixed_images_also_in_resumed_runs(lesi
 
     class Interrupted(NullProgress):
         def epoch(self, record):
-            if (record["stage"], record["epoch"]) == ("logits", 0):
+            if (record["stage"], record["epoch"]) == ("logits", 1):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -23,7 +23,7 @@ def finished(lesions, teacher, tmp_path_factory):
 
 
 @pytest.mark.parametrize("when", ["within", "after"])
-@pytest.mark.parametrize("at", [("features", 0), ("features", 1), ("logits", 0), ("logits", 1)])
+@pytest.mark.parametrize("at", [("features", 1), ("features", 2), ("logits", 1), ("logits", 2)])
 def test_killed_anywhere_and_resumed_equals_uninterrupted(lesions, teacher, finished, tmp_path, at, when):
     out = tmp_path / "run"
     recipe = dsp_kd_recipe(lesions, teacher)
@@ -61,7 +61,7 @@ def test_killed_in_stage_one_the_initial_layers_of_stage_two_are_the_same(lesion
     swapped = replace(recipe, stages=tuple(reversed(recipe.stages)))
     run.train(swapped, tmp_path / "uninterrupted")
     with pytest.raises(Killed):
-        run.train(swapped, tmp_path / "resumed", Killer("features", 0, "within"))
+        run.train(swapped, tmp_path / "resumed", Killer("features", 1, "within"))
     run.train(swapped, tmp_path / "resumed")
     for name, value in weights(tmp_path / "uninterrupted").items():
         assert torch.equal(value, weights(tmp_path / "resumed")[name]), name

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from dspkd.data.synthetic.dataset import synthesize
 from dspkd.errors import RecipeError, RunError
 from dspkd.recipes import schema
-from dspkd.runs import plan
+from dspkd.runs import plan, validate
 from dspkd.runs import train as run
 from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.frozen import FrozenTeacher
@@ -88,9 +89,9 @@ def test_other_unlabelled_images_are_refused_when_a_run_goes_on(lesions, teacher
 
 
 def test_where_nothing_learns_from_them_they_are_not_loaded_and_that_is_printed(lesions, teacher, pool, tmp_path):
-    only = [stage("labels", LABELS, {"method": "dkd"})]
-    for settings in ({"stages": only}, {"teacher": None, "stages": [stage("labels")]}):
-        recipe = student(lesions, teacher, pool, tmp_path / "cache", **settings)
+    only = student(lesions, teacher, pool, tmp_path / "c", stages=[stage("labels", LABELS, {"method": "dkd"})])
+    alone = student(lesions, teacher, pool, tmp_path / "c", stages=[stage("labels")])
+    for recipe in (only, replace(alone, teacher=None)):
         listener = Notes()
         context = run.prepare(recipe, run.RunFiles(tmp_path), listener)
         assert context.unlabelled is None
@@ -104,6 +105,9 @@ def test_a_plan_counts_them_and_recipes_are_checked(lesions, teacher, pool, tmp_
     steps = plan.plan(alone, steps=1).stages[1].steps
     counts = [plan.plan(each, steps=1).teacher_outputs.count for each in (alone, recipe)]
     assert counts[1] - counts[0] == min(steps * 8, 41 * 2)
+    weighed = replace(recipe, teacher=replace(recipe.teacher, run=("a", "b"), weights="label"))
+    with pytest.raises(RecipeError, match=r'teacher\.weights = "label": unlabelled images have no label'):
+        validate.check(weighed)
     with pytest.raises(RecipeError, match=r"data\.unlabelled_ratio: .*greater than 0"):
         schema.parse({"name": "x", "data": {"path": "x", "unlabelled_ratio": 0.0}, "model": {"name": "tiny"},
                       "stages": [stage("labels")]})  # fmt: skip

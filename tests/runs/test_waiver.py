@@ -49,7 +49,7 @@ def test_with_a_waiver_the_leak_is_reported_before_training_and_with_the_result(
     warned, result = [
         out.index(words) for words in ("warning: The split leaks", "plain (leaking split): The split leaks")
     ]
-    assert warned < out.index("labels epoch 0") < out.index("│ plain (leaking split) │") < result
+    assert warned < out.index("labels epoch 1") < out.index("│ plain (leaking split) │") < result
     assert out.count(f'Waived by the recipe: "{WHY}"') == 2
 
 

@@ -50,16 +50,16 @@ def test_counts_have_a_row_per_class_and_a_total_of_images(console):
 def test_an_epoch_is_one_line_and_the_best_so_far_has_a_star(console):
     listener = ConsoleProgress(console)
     with listener:
-        listener.step("features", 0, 1, 2)
-        listener.epoch(record(0, best=True))
         listener.step("features", 1, 1, 2)
-        listener.epoch(record(1))
+        listener.epoch(record(1, best=True))
+        listener.step("features", 2, 1, 2)
+        listener.epoch(record(2))
     first, second = printed(console)
     assert first == (
-        "features epoch 0  loss 2.5 (labels 2  hierarchical_fusion 0.5)  "
+        "features epoch 1  loss 2.5 (labels 2  hierarchical_fusion 0.5)  "
         "val balanced accuracy 0.125  accuracy 0.250  * kept"
     )
-    assert second.startswith("features epoch 1 ")
+    assert second.startswith("features epoch 2 ")
     assert "*" not in second
 
 
@@ -67,14 +67,33 @@ def test_on_a_terminal_a_bar_shows_the_running_epoch_and_is_removed_at_its_end()
     on_terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     listener = ConsoleProgress(on_terminal)
     with listener:
-        listener.step("features", 0, 3, 7)
+        listener.step("features", 1, 3, 7)
         listener._progress.refresh()
         assert "3/7" in on_terminal.file.getvalue()
-        listener.epoch(record(0))
+        listener.epoch(record(1))
         assert listener._progress.tasks == []
-        listener.step("features", 1, 1, 7)
-        listener.step("features", 1, 2, 7)
-        assert [(task.description, task.completed) for task in listener._progress.tasks] == [("features epoch 1", 2)]
+        listener.step("features", 2, 1, 7)
+        listener.step("features", 2, 2, 7)
+        assert [(task.description, task.completed) for task in listener._progress.tasks] == [("features epoch 2", 2)]
+
+
+def test_bars_show_the_runs_of_a_comparison_and_the_epochs_of_all_stages():
+    listener = ConsoleProgress(Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None))
+
+    def bars():
+        return {task.description: (task.completed, task.total) for task in listener._progress.tasks}
+
+    with listener:
+        listener.runs(0, 6)
+        listener.run("kd", 3)
+        listener.epoch(record(1))  # of an earlier, interrupted call
+        listener.step("logits", 1, 1, 4)
+        assert bars() == {"runs": (0, 6), "kd: epochs": (1.25, 3), "logits epoch 1": (1, 4)}
+        listener.epoch(record(1, stage="logits"))
+        listener.runs(1, 6)
+        assert bars() == {"runs": (1, 6), "kd: epochs": (2, 3)}
+        listener.run("mgd", 5)
+        assert bars() == {"runs": (1, 6), "mgd: epochs": (0, 5)}
 
 
 def test_a_summary_has_a_row_per_class_and_no_recall_for_a_class_without_images(console):

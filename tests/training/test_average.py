@@ -145,9 +145,9 @@ def test_the_average_is_scored_kept_and_left_and_training_is_unchanged(tmp_path,
         assert all(torch.equal(value, there[name]) for name, value in here.items())
     assert [record["ema"] for record in recorder.records] == pytest.approx([2 / 11, 0.3, 0.3, 0.3])
     kept = progress.best_epoch
-    assert kept == (1 if keep == "best" else 3)
+    assert kept == (2 if keep == "best" else 4)
     for name, value in student.state_dict().items():
-        assert torch.equal(value, scored[kept][name]), name
+        assert torch.equal(value, scored[kept - 1][name]), name
     for epoch in range(4):
         expected = by_hand([started, *states[: 2 * epoch + 2]], 0.3)
         for name, value in scored[epoch].items():

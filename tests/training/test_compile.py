@@ -190,6 +190,8 @@ def test_real_compilation_gives_the_same_outputs_and_gradients(tmp_path, monkeyp
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("torch._inductor.config.compile_threads", 1)
     monkeypatch.setattr("torch._inductor.config.cpp_cache_precompile_headers", False)
+    # Otherwise it compiles a test for each instruction set.
+    monkeypatch.setattr("torch._inductor.config.cpp.vec_isa_ok", False)
     torch.compiler.reset()
     torch.manual_seed(0)
     network = Small()

@@ -48,7 +48,7 @@ def weights(module):
 
 def test_a_student_learns_from_labels_and_is_evaluated_each_epoch():
     trained = distill(network(0), None, data(), terms=["labels"], epochs=12, lr=1e-2, validation=data(seed=1))
-    assert [record["epoch"] for record in trained.history] == list(range(12))
+    assert [record["epoch"] for record in trained.history] == list(range(1, 13))
     assert trained.history[-1]["val"]["balanced_accuracy"] > 0.9
     assert trained.history[-1]["train"]["labels"] < trained.history[0]["train"]["labels"]
     assert not trained.student.training
@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_weights_and_networks_of_ours_will_do():
 
 class Interrupted(NullProgress):
     def epoch(self, record):
-        if record["epoch"] == 1:
+        if record["epoch"] == 2:
             raise KeyboardInterrupt
 
 

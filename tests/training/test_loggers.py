@@ -34,12 +34,12 @@ class Recorder(NullProgress):
 
 def record(stage, epoch, loss, term="kd#2"):
     return {
-        "stage": stage, "epoch": epoch, "lr": 10.0 ** -(epoch + 1), "train": {"total": loss, term: loss / 4},
+        "stage": stage, "epoch": epoch, "lr": 10.0**-epoch, "train": {"total": loss, term: loss / 4},
         "val": {"balanced_accuracy": 1 / loss}, "best": True, "seconds": 0.5,
     }  # fmt: skip
 
 
-RECORDS = [record("features", 0, 8.0), record("features", 1, 4.0), record("logits", 0, 2.0)]
+RECORDS = [record("features", 1, 8.0), record("features", 2, 4.0), record("logits", 1, 2.0)]
 
 
 def lines(folder):
@@ -95,7 +95,7 @@ def test_loggers_are_found_by_file():
 
 
 def test_csv_has_a_row_for_each_epoch_and_the_columns_of_all_stages(tmp_path):
-    records = [*RECORDS[:2], record("logits", 0, 2.0, term="normkd")]
+    records = [*RECORDS[:2], record("logits", 1, 2.0, term="normkd")]
     log(tmp_path, records[:1], "csv")
     log(tmp_path, records, "csv")
     with (tmp_path / "metrics.csv").open(newline="") as file:
@@ -114,8 +114,8 @@ def test_tensorboard_has_all_figures_on_one_axis_and_each_epoch_once(tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     figures = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-    assert figures["train/total"] == [(0, 8.0), (1, 4.0), (2, 2.0)]
-    assert figures["val/balanced_accuracy"] == [(0, 0.125), (1, 0.25), (2, 0.5)]
+    assert figures["train/total"] == [(1, 8.0), (2, 4.0), (3, 2.0)]
+    assert figures["val/balanced_accuracy"] == [(1, 0.125), (2, 0.25), (3, 0.5)]
     assert [value for _, value in figures["lr"]] == pytest.approx([0.1, 0.01, 0.1])
     assert [value for _, value in figures["train/kd#2"]] == [2.0, 1.0, 0.5]
 
@@ -154,7 +154,7 @@ def test_wandb_is_offline_and_has_each_epoch_once_under_one_id(tmp_path, no_tele
         values = {item.key or "/".join(item.nested_key): item.value_json for item in each.history.item}
         if "train/total" in values:
             totals.append((each.history.step.num, float(values["train/total"])))
-    assert totals == [(0, 8.0), (1, 4.0), (2, 2.0)]
+    assert totals == [(1, 8.0), (2, 4.0), (3, 2.0)]
 
 
 def test_mlflow_keeps_a_run_in_the_run_folder_and_continues_it(tmp_path, no_telemetry):
@@ -169,7 +169,7 @@ def test_mlflow_keeps_a_run_in_the_run_folder_and_continues_it(tmp_path, no_tele
     assert (run.info.run_name, run.info.status) == ("dsp_kd", "FINISHED")
     assert run.data.params["stages.0.epochs"] == "2"
     totals = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "train/total")]
-    assert sorted(totals) == [(0, 8.0), (1, 4.0), (2, 2.0)]
+    assert sorted(totals) == [(1, 8.0), (2, 4.0), (3, 2.0)]
     assert run.data.metrics["train/kd-2"] == 0.5
 
 

@@ -13,7 +13,7 @@ from tiny_stages import Killed, Killer, Noise, Recorder, fit, mutual, stage
 
 def test_the_student_left_is_that_of_the_first_best_epoch(tmp_path):
     student, progress, states = fit(tmp_path)
-    assert (progress.best_epoch, progress.best_score) == (1, 0.4)
+    assert (progress.best_epoch, progress.best_score) == (2, 0.4)
     for name, value in student.state_dict().items():
         assert torch.equal(value, states[1][name]), name
     assert any(not torch.equal(value, states[3][name]) for name, value in student.state_dict().items())
@@ -22,7 +22,7 @@ def test_the_student_left_is_that_of_the_first_best_epoch(tmp_path):
 def test_a_stage_may_keep_its_last_epoch_whatever_the_scores(tmp_path):
     recorder = Recorder()
     student, progress, states = fit(tmp_path, the_stage=stage(keep="last"), recorder=recorder)
-    assert (progress.best_epoch, progress.best_score) == (3, 0.3)
+    assert (progress.best_epoch, progress.best_score) == (4, 0.3)
     assert [record["best"] for record in recorder.records] == [False, False, False, True]
     for name, value in student.state_dict().items():
         assert torch.equal(value, states[3][name]), name
@@ -48,7 +48,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last
             return student.logits.sum() * (math.nan if Bad.calls > 3 else 0.001)
 
     spec = zoo.make("tiny", classes=4).spec
-    with pytest.raises(TrainingError, match=r"stage 's', epoch 1, step 1: loss not finite: total, labels"):
+    with pytest.raises(TrainingError, match=r"stage 's', epoch 2, step 2: loss not finite: total, labels"):
         fit(tmp_path, term=Bad(spec, None))
     assert torch.load(tmp_path / "last.pt", weights_only=True)["progress"]["epochs"] == 1
 
@@ -56,7 +56,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last
 @pytest.mark.parametrize(("steps", "last"), [([1.0, math.nan, math.nan, 1.0], 9), ([1.0, math.inf], 7)])
 def test_a_late_check_names_the_first_step_with_a_loss_that_is_not_finite(steps, last):
     unchecked = [{"total": torch.tensor(value), "kd": torch.tensor(1.0), "mgd": torch.tensor(value)} for value in steps]
-    with pytest.raises(TrainingError, match=r"here, step 7: loss not finite: total, mgd;"):
+    with pytest.raises(TrainingError, match=r"here, step 8: loss not finite: total, mgd;"):
         loop._require_finite(unchecked, "here", last=last)
     loop._require_finite(unchecked[:1], "here", last=6)
 
@@ -79,8 +79,8 @@ def test_a_resumed_stage_ends_with_the_same_bits(tmp_path):
         fit(tmp_path / "broken", scores=rising, recorder=Killer())
     recorder = Recorder()
     resumed, progress, _ = fit(tmp_path / "broken", scores=rising[2:], recorder=recorder)
-    assert [record["epoch"] for record in recorder.records] == [0, 1, 2, 3]
-    assert progress.best_epoch == 3
+    assert [record["epoch"] for record in recorder.records] == [1, 2, 3, 4]
+    assert progress.best_epoch == 4
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
@@ -116,6 +116,15 @@ def test_the_rate_rises_linearly_then_falls_to_zero_along_a_cosine():
     assert rates[60] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 79 / 80)))
     assert max(rates) == rates[20]
+
+
+def test_a_warm_up_as_long_as_its_stage_takes_half_of_it():
+    shortened, half = (stage(epochs=1, lr=1.0, warmup=warmup) for warmup in (1.0, 0.5))
+    rates = [[loop.learning_rate(config, step, 100) for step in range(100)] for config in (shortened, half)]
+    assert rates[0] == rates[1]
+    assert rates[0].index(1.0) == 50
+    assert shortened.shortened == ("warm-up shortened from 1 to 0.5 of 1 epochs",)
+    assert half.shortened == ()
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
@@ -187,4 +196,4 @@ def test_the_gradient_is_clipped_and_the_means_are_over_images(tmp_path):
     student = zoo.make("tiny", classes=4).train()
     values = [torch.nn.functional.cross_entropy(student(b.images).logits, b.labels).item() for b in Noise().epoch(0)]
     assert recorder.records[0]["train"]["labels"] == pytest.approx(sum(values) / 2, rel=1e-4)
-    assert recorder.steps == [("s", 0, 1, 2), ("s", 0, 2, 2)]
+    assert recorder.steps == [("s", 1, 1, 2), ("s", 1, 2, 2)]

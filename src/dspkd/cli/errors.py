@@ -22,11 +22,19 @@ EXTRAS = {
 
 @contextmanager
 def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
-    """Turn a user error into one line and exit code 2, Ctrl-C into exit code 130; other errors keep their traceback."""
+    """Turn a user error, or a file that the system refuses, into one line and exit code 2, Ctrl-C into exit code 130.
+
+    Other errors keep their traceback.
+    """
     try:
         yield
     except DspkdError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
+        raise typer.Exit(code=2) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.secho(f"error: {error.filename}: {error.strerror}", fg="red", err=True)
         raise typer.Exit(code=2) from None
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

@@ -48,6 +48,9 @@ def evaluate(
             "classes are left out."
         ),
     ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out images that do not decode, and list them.")
+    ] = False,
 ) -> None:
     """Evaluate a run's student on labelled images: per class, by lesion and by subgroup.
 
@@ -61,10 +64,19 @@ def evaluate(
         from dspkd.runs import evaluate as evaluation
         from dspkd.runtime.console import terminal
 
-        ood = None if unknown is None else evaluation.evaluate_ood(run, unknown, group=group, classes=classes)
+        ood = (
+            None
+            if unknown is None
+            else evaluation.evaluate_ood(run, unknown, group=group, classes=classes, skip_damaged=skip_damaged)
+        )
         own = data is None and ood is not None  # then --group and --classes are for the images of --unknown alone
         result = evaluation.evaluate(
-            run, folder=data, part=part, group=None if own else group, classes=None if own else classes
+            run,
+            folder=data,
+            part=part,
+            group=None if own else group,
+            classes=None if own else classes,
+            skip_damaged=skip_damaged,
         )
         if out is not None:
             result.predictions.save(out)
@@ -79,6 +91,8 @@ def evaluate(
             _print_unknown(terminal(), result.predictions, ood)
         if result.test_evaluations:
             typer.echo(f"test-set evaluations of {run} so far: {result.test_evaluations}", err=True)
+        for problem in [*result.skipped, *(ood.skipped if ood else ())]:
+            typer.secho(f"warning: left out: {problem}", fg="yellow", err=True)
         if result.leak:
             typer.secho(f"warning: {result.leak}", fg="yellow", err=True)
         if result.trained_on:

@@ -163,7 +163,7 @@ def compare(
         loaded = grid_file.load(recipes.find_grid(grid))
         with ConsoleProgress(terminal()) as screen:
             executor = executors.choose(jobs=jobs, ray=ray, listener=screen)
-            compared = comparison.compare(loaded, out, executor, jobs=jobs, log=screen.note)
+            compared = comparison.compare(loaded, out, executor, jobs=jobs, log=screen.note, progress=screen.runs)
         for results in compared.results:
             print_comparison(terminal(), results)
         for page in [out / "results.md", *compared.pages]:

@@ -43,6 +43,27 @@ def show(recipe: RecipeArgument) -> None:
         typer.echo(path.read_text(encoding="utf-8"), nl=False)
 
 
+@app.command("keys")
+def keys(
+    section: Annotated[str, typer.Argument(help="Only keys that begin so, such as train or stages.N.terms.")] = "",
+    table: Annotated[bool, typer.Option("--table", help="Print a Markdown page.")] = False,
+) -> None:
+    """List every key of a recipe: the values that it takes, its default, and what it does."""
+    with one_line_errors():
+        from dspkd.errors import RecipeError, suggest
+        from dspkd.recipes import keys as reference
+
+        if table:
+            typer.echo(reference.markdown(), nl=False)
+            return
+        known = reference.all_keys()
+        chosen = [key for key in known if f"{key.name}.".startswith(section and f"{section.rstrip('.')}.")]
+        if not chosen:
+            raise RecipeError(f"no key {section!r}; {suggest(section, [key.name for key in known])}")
+        for key in chosen:
+            typer.echo(f"{key.name}: {key.type} ({key.default})\n    {key.text}")
+
+
 @app.command("check")
 def check(recipe: RecipeArgument, override: SetOption = None) -> None:
     """Check a recipe without reading data: every key and value, model, methods and their options."""

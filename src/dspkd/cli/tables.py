@@ -118,6 +118,8 @@ def print_facts(console: Console, facts: Facts) -> None:
         if network is not None:
             shapes = "  ".join(f"{tap} {'x'.join(map(str, shape))}" for tap, shape in network.shapes.items())
             console.print(f"{role} {network.name}: {network.parameters:,} parameters\n  {shapes}", soft_wrap=True)
+    for line in facts.teaching:
+        console.print(f"  {line}", soft_wrap=True)
     for stage in facts.stages:
         console.print(_stage(stage))
     console.print(
@@ -144,9 +146,14 @@ def print_plan(console: Console, plan: Plan) -> None:
         milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
         table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
     console.print(table)
+    if plan.fold_teachers.count:
+        folds = f"{plan.fold_teachers.count} fold teachers: {_duration(plan.fold_teachers.seconds)}"
+        console.print(f"once, beside the teacher's run: train {folds}")
     for task, once in (("decode images", plan.images), ("compute teacher outputs", plan.teacher_outputs)):
         if once.count:
             costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
+            if once is plan.teacher_outputs and plan.passes > 1:
+                costs += f" ({plan.passes} forward passes each)"
             console.print(f"once, where not cached yet: {task}, {once.count:,} images: {costs}", soft_wrap=True)
     console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in total: {_duration(plan.seconds)}")
     _print_warnings(console, plan.warnings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageOps
 from dspkd.data import dicom
 from dspkd.data.artefacts import removed
 from dspkd.data.table import Table
-from dspkd.errors import DataError
+from dspkd.errors import DamagedImagesError, DataError
 
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, Warning)
 """What Pillow raises for a damaged file; warnings are included for callers that turn them into errors."""
@@ -107,35 +107,45 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def check(table: Table, log: Callable[[str], None] | None = None) -> None:
+def check(table: Table, rows: Iterable[int] | None = None, log: Callable[[str], None] | None = None) -> None:
     """Decode every image of a table once, so that a damaged file does not stop a run hours later.
 
     Parameters
     ----------
     table
         Its images are decoded in full: only so is a file found that was cut short.
+    rows
+        Rows to decode; by default all.
     log
         Called at the end with the number of images decoded.
 
     Raises
     ------
-    DataError
+    DamagedImagesError
         Some do not decode; the message has their number and the first three.
     """
+    chosen = [int(row) for row in (range(len(table)) if rows is None else rows)]
     with ThreadPoolExecutor() as pool:
-        problems = [problem for problem in pool.map(_problem, table.paths) if problem]
+        found = pool.map(_problem, [table.paths[row] for row in chosen])
+        problems = {row: problem for row, problem in zip(chosen, found, strict=True) if problem}
     if problems:
         raise damaged(table, problems)
     if log is not None:
-        log(f"{len(table):,} images decoded, none damaged")
+        log(f"{len(chosen):,} images decoded, none damaged")
 
 
-def damaged(table: Table, problems: Sequence[str]) -> DataError:
-    """Return the error for images of a table that do not decode: their number, and the first three problems."""
-    listed = "\n  ".join(problems[:3])
-    return DataError(
-        f"{table.root}: {len(problems)} of {len(table)} images do not decode; fix or remove them:\n  {listed}"
-        + ("\n  ..." if len(problems) > 3 else "")
+def damaged(
+    table: Table, problems: Mapping[int, str], *, remedy: str = "fix or remove them", shown: int | None = 3
+) -> DamagedImagesError:
+    """Return the error for the images in these rows of a table, which do not decode: their number, the first `shown`.
+
+    None shows all.
+    """
+    listed = "\n  ".join([problems[row] for row in sorted(problems)][:shown])
+    return DamagedImagesError(
+        f"{table.root}: {len(problems)} of {len(table)} images do not decode; {remedy}:\n  {listed}"
+        + ("\n  ..." if shown is not None and len(problems) > shown else ""),
+        problems,
     )
 
 

@@ -55,9 +55,10 @@ class DecodeCache:
 
     Raises
     ------
+    DamagedImagesError
+        Some images do not decode: their number, and the first three. What was decoded stays.
     DataError
-        Some images do not decode (their number, and the first three), or the disk is too small. What was decoded
-        stays.
+        The disk is too small.
     """
 
     def __init__(
@@ -92,13 +93,13 @@ class DecodeCache:
         size = sum(3 * short_side * round(short_side * _aspect(table.paths[row])) for row in rows)
         log(f"decoding {len(rows):,} images once, to {short_side} px: {readable(size)} in {self._store.folder}")
         self._store.require_space(size)
-        problems: list[str] = []
+        problems: dict[int, str] = {}
 
         def decode_row(row: int) -> RGB | None:
             try:
                 return self._decode(table.paths[row])
             except DataError as error:
-                problems.append(str(error))
+                problems[row] = str(error)
                 return None
 
         with ThreadPoolExecutor() as pool:
@@ -108,7 +109,7 @@ class DecodeCache:
                 self._store.append((self._keys[row], image) for row, image in images if image is not None)
                 progress("decoding", start + len(chunk), len(rows))
         if problems:
-            raise damaged(table, sorted(problems))
+            raise damaged(table, problems)
 
 
 def fingerprints(paths: Sequence[Path]) -> list[bytes]:

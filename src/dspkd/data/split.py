@@ -21,6 +21,9 @@ from dspkd.runtime.seeds import seed_for
 PARTS = ("train", "val", "test")
 """The parts of a split."""
 
+UNUSED = "unused"
+"""In a saved split: an image that is in no part. Fold teachers leave out their student's test set so."""
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -104,7 +107,7 @@ def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -
                 )
     parts = rows.column("part")
     for part, line in zip(parts, rows.lines, strict=True):
-        if part not in PARTS:
+        if part not in (*PARTS, UNUSED):
             raise DataError(f"{path}, line {line}: there is no part {part!r}; {suggest(part, PARTS)}")
     loaded = Split(np.array([parts[row] for row in order]))
     if by == "group":
@@ -224,13 +227,13 @@ def split(
     group_N = np.array([number[key] for key in keys], dtype=np.int64)
     counts_GK = np.zeros((len(names), len(table.classes)), dtype=np.int64)
     np.add.at(counts_GK, (group_N, table.labels), 1)
-    part_G = _assign(counts_GK, np.array([1 - val - test, val, test]))
-    assigned = Split(np.array(PARTS)[part_G[group_N]])
-    require_training_images(table, assigned)
-    return assigned
+    part_G = assigned(counts_GK, np.array([1 - val - test, val, test]))
+    parts = Split(np.array(PARTS)[part_G[group_N]])
+    require_training_images(table, parts)
+    return parts
 
 
-def _assign(counts_GK: NDArray[np.int64], share_P: NDArray[np.float64]) -> NDArray[np.int64]:
+def assigned(counts_GK: NDArray[np.int64], share_P: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return ``[G]`` the part of each group, assigned in the order given; see `split` for rule and bound."""
     part_G = np.zeros(len(counts_GK), dtype=np.int64)
     lacks_PK = np.zeros((len(share_P), counts_GK.shape[1]))

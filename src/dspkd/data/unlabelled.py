@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.audit import duplicates, fingerprint
 from dspkd.data.decode_cache import fingerprints
-from dspkd.data.image_files import images_below
+from dspkd.data.image_files import bare, images_below
 from dspkd.data.readers import read
 from dspkd.data.split import Split
 from dspkd.data.table import UNLABELLED, Table
@@ -23,11 +23,12 @@ from dspkd.errors import DataError, RunError, first_few
 from dspkd.runtime.files import atomic_open, write_json
 from dspkd.runtime.progress import Progress
 
-COPY, SAME_LESION, SAME_FILE, DAMAGED = "copy", "same lesion", "same file", "damaged"
+COPY, SAME_NAME, SAME_LESION, SAME_FILE, DAMAGED = "copy", "same name", "same lesion", "same file", "damaged"
 """Why an image is left out."""
 
 _REASONS = {
     COPY: "copies of validation or test images",
+    SAME_NAME: "with the name of a validation or test image",
     SAME_LESION: "of lesions or patients of the validation or test set",
     SAME_FILE: "files that are labelled images, too",
     DAMAGED: "files that cannot be read",
@@ -151,8 +152,9 @@ def screened(
     """Return the images without those that would leak the validation or test set, or repeat a labelled file.
 
     Left out are copies of validation and test images, as `dspkd data audit` finds them (flipped, rotated, resized,
-    re-encoded, slightly cropped); images of their lesions or patients; files that are equal to a labelled one; and
-    damaged files. Copies of training images in another size or encoding stay.
+    re-encoded, slightly cropped), or of their centre squares; images with their names, or of their lesions or
+    patients; files that are equal to a labelled one; and damaged files. Copies of training images in another size or
+    encoding stay.
 
     Parameters
     ----------
@@ -175,11 +177,14 @@ def screened(
     evaluated = [labelled[row] for row in held_out]
     copies = _kept(cache, [*evaluated, b"|", *own], lambda: _copies(images, table, held_out, progress))
     taken = {table.groups[row] for row in held_out}
+    names = {bare(table.ids[row]) for row in held_out}
     same_file = set(labelled)
     reasons: dict[str, str] = {}
     for name, group, digest in zip(images.ids, images.groups, own, strict=True):
         if name in copies:
             reasons[name] = copies[name]
+        elif bare(name) in names:
+            reasons[name] = SAME_NAME
         elif group and group in taken:
             reasons[name] = SAME_LESION
         elif digest in same_file:
@@ -189,17 +194,20 @@ def screened(
 
 def _copies(images: UnlabelledImages, table: Table, held_out: NDArray[np.int64], progress: Progress) -> dict[str, str]:
     """Return ``{id: reason}`` of the images that are copies of held-out ones, and of damaged files."""
-    prints = fingerprint.take((*(table.paths[row] for row in held_out), *images.paths), progress)
-    pairs = duplicates.find(prints, progress)
-    cluster_N = duplicates.clusters(pairs.first, pairs.second, len(prints))
-    first = len(held_out)
-    guarded = set(cluster_N[:first].tolist())
-    reasons = {}
-    for place, name in enumerate(images.ids):
-        if prints.complaints[first + place]:
-            reasons[name] = DAMAGED
-        elif int(cluster_N[first + place]) in guarded:
-            reasons[name] = COPY
+    paths, first = (*(table.paths[row] for row in held_out), *images.paths), len(held_out)
+    reasons: dict[str, str] = {}
+    for centred in (False, True):
+        prints = fingerprint.take(paths, progress, centred=centred)
+        pairs = duplicates.find(prints, progress)
+        cluster_N = duplicates.clusters(pairs.first, pairs.second, len(prints))
+        guarded = set(cluster_N[:first].tolist())
+        for place, name in enumerate(images.ids):
+            if prints.complaints[first + place]:
+                reasons[name] = DAMAGED
+            elif int(cluster_N[first + place]) in guarded:
+                reasons[name] = COPY
+        if (prints.sizes[:, 0] == prints.sizes[:, 1]).all():
+            break  # their centre squares are the images
     return reasons
 
 

@@ -40,6 +40,12 @@ class Loaded:
     count: int
     fresh: tuple[str, ...]
 
+    def __str__(self) -> str:
+        if self.source == "none":
+            return "weights: random"
+        new = f"; random: {', '.join(self.fresh[:4])}{' and more' * (len(self.fresh) > 4)}" if self.fresh else ""
+        return f"weights: {self.count} tensors of {self.source}{new}"
+
 
 class Tapped(nn.Module):
     """A library's network with its input normalisation and access to its feature maps.

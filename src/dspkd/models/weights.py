@@ -14,6 +14,11 @@ from torch import Tensor
 from dspkd.errors import WeightsError
 from dspkd.models.tapped import Loaded, Tapped
 
+_PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+_OF_A_FOLDER = ("model.safetensors", "pytorch_model.bin")
+_OF_A_CHECKPOINT = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "network")
+"""Keys of a training's checkpoint under which it holds the weights, averaged ones first."""
+
 COUNTER = "num_batches_tracked"
 """A batch normalisation's counter, unused while its momentum is a number, so not counted here."""
 
@@ -29,8 +34,8 @@ def load(tapped: Tapped, source: str | Path) -> Loaded:
     tapped
         The network, changed in place.
     source
-        ``none``; ``imagenet``, the library's own download; or a file: ``.safetensors``, or a state dict in ``.pt`` or
-        ``.pth``, unpickled with ``weights_only=True``. Names in a file are the library's own.
+        ``none``; ``imagenet``, the library's own download; or a file or folder that `read` accepts. Names in it are the
+        library's own, perhaps with one prefix more, such as ``module.``.
 
     Raises
     ------
@@ -42,7 +47,8 @@ def load(tapped: Tapped, source: str | Path) -> Loaded:
     elif str(source) == "imagenet":
         state = _downloaded(tapped)
     else:
-        state = _read(Path(source))
+        state, inside = read(Path(source))
+        return _fit(tapped, _without_prefix(state, tapped.library_state()), f"{source}{inside and f' ({inside})'}")
     return _fit(tapped, state, str(source))
 
 
@@ -61,22 +67,55 @@ def _downloaded(tapped: Tapped) -> Mapping[str, Tensor]:
         ) from error
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read(path: Path) -> tuple[Mapping[str, Tensor], str]:
+    """Return the tensors of a file by name, and the key of the checkpoint under which they are; empty if none.
+
+    Parameters
+    ----------
+    path
+        ``.safetensors``; or ``.pt``, ``.pth``, ``.ckpt`` or ``.bin``, unpickled with ``weights_only=True``: tensors by
+        name, or a checkpoint of a training, whose averaged weights (EMA) are taken where it has them, as timm does. A
+        folder is one of the Hugging Face hub: ``model.safetensors`` or ``pytorch_model.bin``.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, or holds something else.
+    """
+    if path.is_dir():
+        files = [file for name in _OF_A_FOLDER if (file := path / name).is_file()]
+        if not files:
+            raise WeightsError(f"weights {path}: a folder without {' or '.join(_OF_A_FOLDER)}")
+        path = files[0]
     if not path.is_file():
         raise WeightsError(f"weights {str(path)!r}: no such file, and neither 'none' nor 'imagenet'")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        if path.suffix in (".pt", ".pth"):
+            return load_file(path), ""
+        if path.suffix in _PICKLES:
             state = torch.load(path, map_location="cpu", weights_only=True)
         else:
-            raise WeightsError(f"weights {path}: {path.suffix or 'no suffix'!r}; give a .safetensors, .pt or .pth file")
+            accepted = ", ".join([".safetensors", *_PICKLES])
+            raise WeightsError(f"weights {path}: {path.suffix or 'no suffix'!r}; accepted are {accepted}")
     except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise WeightsError(f"weights {path}: cannot be read as tensors alone ({reason}); save a state dict") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        content = f"a dict of {_few(state)}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
-        raise WeightsError(f"weights {path}: holds {content}, not tensors by name; save network.state_dict() alone")
+    for key in ("", *_OF_A_CHECKPOINT):
+        tensors = state.get(key) if key and isinstance(state, Mapping) else state
+        if isinstance(tensors, Mapping) and tensors and all(isinstance(value, Tensor) for value in tensors.values()):
+            return tensors, key
+    content = f"a dict of {_few(state)}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
+    raise WeightsError(f"weights {path}: holds {content}, not tensors by name; save network.state_dict() alone")
+
+
+def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the tensors without what stands before the network's own names, such as ``module.`` or ``_orig_mod.``."""
+    state = {name: tensor for name, tensor in state.items() if name != "n_averaged"}  # torch's AveragedModel counts
+    while state and not state.keys() & own.keys():
+        first = {name.partition(".")[0] for name in state}
+        if len(first) > 1 or not all("." in name for name in state):
+            break
+        state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
     return state
 
 
@@ -84,7 +123,7 @@ def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str) -> Loaded:
     place = f"weights {source!r} for model {tapped.name!r}"
     own = tapped.library_state()
     names = [name for name in own if not name.endswith(COUNTER)]
-    if state and not state.keys() & set(names):
+    if (state or source not in ("none", "imagenet")) and not state.keys() & set(names):
         raise WeightsError(f"{place}: nothing fits; its tensors are {_few(state)}, the network's are {_few(names)}")
     if unknown := [name for name in state if name not in own]:
         raise WeightsError(f"{place}: {len(unknown)} tensors have no place in this network: {_few(unknown)}")

@@ -54,7 +54,13 @@ def _embedded() -> list[str]:
 def _find(name: str | Path, names: list[str], kind: str) -> Path:
     if Path(name).is_file():
         return Path(name)
+    if Path(name).is_dir():
+        inside = ", ".join(sorted(map(str, Path(name).glob("*.toml")))) or "none in it"
+        raise RecipeError(f"{name}: a folder, not a {kind}; name a TOML file: {inside}")
     embedded = Path(name).with_suffix("").as_posix()
     if embedded in names:
         return _FOLDER / f"{embedded}.toml"
+    if embedded in _embedded():
+        use = "dspkd compare" if kind == "recipe" else "dspkd train"
+        raise RecipeError(f"{name} is not a {kind}: {use} {name} --out DIR uses it")
     raise RecipeError(f"no {kind} {str(name)!r}: neither a file nor an embedded {kind}; {suggest(embedded, names)}")

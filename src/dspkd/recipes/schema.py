@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from dspkd.errors import RecipeError
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
@@ -33,6 +34,7 @@ class DataConfig:
     """The data set: a folder or CSV file of a known layout."""
 
     path: str
+    """The folder or table of the images, relative to the working directory."""
     layout: str = "auto"
     """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
     group: str | None = None
@@ -51,8 +53,11 @@ class SplitConfig:
     """The split into training, validation and test set: random, or from a file or a column of the data."""
 
     val: Fraction = 0.15
+    """Share of the images for validation."""
     test: Fraction = 0.2
+    """Share of the images for the test set."""
     seed: int = 0
+    """Seed of the random split; another value gives other sets. It does not depend on the run's `seed`."""
     by: Literal["group", "image"] = "group"
     """`image` lets images of one lesion fall into several parts; only to imitate papers that did so. Training then
     needs a `waiver`."""
@@ -86,6 +91,7 @@ class ModelConfig:
     """The network to train."""
 
     name: str
+    """A network of `dspkd models`, or the name of any timm model."""
     weights: str = "none"
     """`none`, `imagenet` (downloaded by the network's own library) or a file of weights."""
 
@@ -95,7 +101,9 @@ class RandAugmentConfig:
     """RandAugment (Cubuk et al. 2020). The paper names it without numbers; 2 and 9 are torchvision's (inferred)."""
 
     num_ops: Annotated[int, Field(ge=0)] = 2
+    """Number of random operations on each image; 0 turns it off."""
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    """Strength of the operations."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -109,6 +117,7 @@ class ImagesConfig:
     rotation: Annotated[float, Field(ge=0, le=180)] = 180.0
     """Training images are rotated by up to this many degrees either way."""
     flips: bool = True
+    """Whether training images are flipped at random, left to right and top to bottom."""
     erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Probability that a rectangle of a training image becomes black (random erasing, Zhong et al. 2020)."""
     artefacts: tuple[str, ...] = ()
@@ -133,6 +142,7 @@ class TrainConfig:
     """Settings of all stages."""
 
     batch_size: Count = 64
+    """Images in a step, over all processes."""
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Class balance of sampling: 0 draws each image once an epoch, 1 all classes equally often; in between, class c in
     proportion to N_c^(1-balance)."""
@@ -164,11 +174,16 @@ class Recipe:
     """A whole experiment. A teacher is a run too: of a recipe without a teacher."""
 
     name: str
+    """Name of the run in reports."""
     data: DataConfig
     model: ModelConfig
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
     seed: int = 0
-    teacher: Annotated[TeacherConfig | None, BeforeValidator(as_table)] = None
+    """Seed of initial weights, order of images and every other random choice but the split."""
+    teacher: Annotated[
+        TeacherConfig | None,
+        BeforeValidator(as_table, json_schema_input_type=str | tuple[str, ...] | TeacherConfig | None),
+    ] = None
     """What the student learns from; a run folder or a list of them is short for a table with `run` alone."""
     split: SplitConfig = Field(default_factory=SplitConfig)
     images: ImagesConfig = Field(default_factory=ImagesConfig)
@@ -189,9 +204,27 @@ class Recipe:
         return self.teacher.run if self.teacher else ()
 
     def with_teachers(self, runs: Sequence[str]) -> Recipe:
-        """Return the recipe with other teachers, and its other settings of the teacher."""
+        """Return the recipe with other teachers, and its other settings of the teacher.
+
+        Raises
+        ------
+        RecipeError
+            These settings need more teachers.
+        """
         run = tuple(runs)
-        return replace(self, teacher=replace(self.teacher, run=run) if self.teacher else TeacherConfig(run=run))
+        try:
+            teacher = replace(self.teacher, run=run) if self.teacher else TeacherConfig(run=run)
+        except ValidationError as error:
+            raise RecipeError(
+                f"{self.name}: teacher: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from None
+        return replace(self, teacher=teacher)
+
+    @property
+    def seen_by_teacher(self) -> Recipe:
+        """Return the recipe with images of the size that the teacher sees."""
+        size = self.teacher.size if self.teacher else None
+        return replace(self, images=replace(self.images, size=size)) if size else self
 
     @property
     def digest(self) -> str:
@@ -219,6 +252,8 @@ def load(path: Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
         The file cannot be read, is not TOML, or has an invalid key or value.
     """
     settings = read_toml(path)
+    if "methods" in settings and "stages" not in settings:
+        raise RecipeError(f"{path}: is a grid of methods, not a recipe; compare them: dspkd compare {path} --out DIR")
     for setting in overrides:
         override(settings, setting)
     return parse(settings, place=str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -19,6 +20,7 @@ class RampConfig:
     """Increase of a term's weight over the first epochs of its stage."""
 
     epochs: Count
+    """Length of the increase in epochs; at most the stage's."""
     shape: Literal["linear", "sigmoid"] = "linear"
     """`linear` begins at 0; `sigmoid` is exp(-5 (1 - t)^2), which begins at 0.007 and rises late."""
 
@@ -33,11 +35,14 @@ class TermConfig:
     """One part of a stage's loss."""
 
     method: str
+    """A method of `dspkd methods`."""
     weight: Annotated[float, Field(gt=0)] = 1.0
+    """Factor of the term in the loss."""
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Instead of a weight: the share of the gradient into the student that the term keeps, beside the terms that have a
     weight. Its weight follows running averages of the gradient norms; see `dspkd.training.gradient_share`."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the method; `dspkd methods` lists them."""
     ramp: RampConfig | None = None
     """How the weight rises from (nearly) 0; by default it has its full value from the start."""
     carry: bool = False
@@ -57,14 +62,19 @@ class StageConfig:
     """A stage of training, with one objective and a new optimiser."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    """Name of the stage in records and reports: letters, digits, `_` and `-`."""
     epochs: Count
+    """Length of the stage in passes over the training set."""
     lr: Annotated[float, Field(gt=0)]
+    """Peak learning rate."""
     terms: Annotated[tuple[TermConfig, ...], Field(min_length=1)]
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`sgd` has momentum 0.9 and no Nesterov step."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """Weight decay of matrices and kernels; biases and norms have none."""
     warmup: Annotated[float, Field(ge=0)] = 0.0
-    """Epochs of linear increase of the learning rate; then it falls to 0 along a cosine."""
+    """Epochs of linear increase of the learning rate; then it falls to 0 along a cosine. In a stage that is not longer,
+    the increase takes half of the stage."""
     start: Literal["previous", "initial"] = "previous"
     """Initial student: that of the stage before (in the first stage, the initial one), or the initial one again."""
     keep: Literal["best", "last"] = "best"
@@ -73,15 +83,6 @@ class StageConfig:
     teacher_lr: Annotated[float, Field(gt=0)] | None = None
     """Peak learning rate of a copy of the teacher that is trained in this stage and dropped at its end; by default only
     the student and the terms' own layers are trained."""
-
-    @model_validator(mode="after")
-    def _require_warmup_and_ramps_within_the_stage(self) -> Self:
-        if self.warmup >= self.epochs:
-            raise ValueError(f"warmup of {self.warmup} epochs leaves none of the {self.epochs} for the cosine")
-        for t, term in enumerate(self.terms):
-            if term.ramp and term.ramp.epochs > self.epochs:
-                raise ValueError(f"terms.{t}: ramp of {term.ramp.epochs} epochs does not end within {self.epochs}")
-        return self
 
     @model_validator(mode="after")
     def _require_a_weight_beside_shares(self) -> Self:
@@ -98,6 +99,29 @@ class StageConfig:
         methods = [term.method for term in self.terms]
         earlier = [methods[:t].count(method) for t, method in enumerate(methods)]
         return tuple(f"{method}#{n + 1}" if n else method for method, n in zip(methods, earlier, strict=True))
+
+    @property
+    def warmup_epochs(self) -> float:
+        """Return `warmup`, or half of the stage where that would leave no epoch for the cosine."""
+        return self.warmup if self.warmup < self.epochs else self.epochs / 2
+
+    @property
+    def ramps(self) -> dict[str, RampConfig]:
+        """Return the ramp of each term that has one, by the term's name; none is longer than the stage."""
+        terms = zip(self.part_names, self.terms, strict=True)
+        ramps = {name: term.ramp for name, term in terms if term.ramp}
+        return {name: replace(ramp, epochs=min(ramp.epochs, self.epochs)) for name, ramp in ramps.items()}
+
+    @property
+    def shortened(self) -> tuple[str, ...]:
+        """Return a line for each warm-up and ramp that does not fit into the stage, with its length in use."""
+        lines = []
+        if self.warmup_epochs != self.warmup:
+            lines.append(f"warm-up shortened from {self.warmup:g} to {self.warmup_epochs:g} of {self.epochs} epochs")
+        for name, term in zip(self.part_names, self.terms, strict=True):
+            if term.ramp and term.ramp.epochs > self.epochs:
+                lines.append(f"ramp of {name} shortened from {term.ramp.epochs} to {self.epochs} epochs")
+        return tuple(lines)
 
     @property
     def carried(self) -> tuple[str, ...]:

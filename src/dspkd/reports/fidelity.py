@@ -142,20 +142,17 @@ def of_folder(run: Path, part: str, *, teacher: Path | None = None, also: Sequen
     DataError
         Predictions are broken, or of other images.
     """
-    if not RunFiles(run).predictions(part).is_file():
-        raise RunError(f"{run}: no finished run (no predictions/{part}.csv)")
+    student = Run(run).predictions(part)
     others = {name: {part: each[part]} for name, each in load_predictions(run).items() if part in each}
     if teacher is not None:
-        if not RunFiles(teacher).predictions(part).is_file():
-            raise RunError(f"{teacher}: no finished run (no predictions/{part}.csv)")
-        others["teacher"] = {part: Predictions.load(RunFiles(teacher).predictions(part))}
+        others["teacher"] = {part: Run(teacher).predictions(part)}
     elif "teacher" not in others:
         raise RunError(
             f"{run}: predictions/teacher-{part}.csv is missing: the run had no teacher or did not keep its "
             "predictions; name a run to compare with by --teacher RUN"
         )
     others |= {path.stem: {part: Predictions.load(path)} for path in also}
-    return fidelity({part: Predictions.load(RunFiles(run).predictions(part))}, others, RunFiles(run).attributes)
+    return fidelity({part: student}, others, RunFiles(run).attributes)
 
 
 def of_class(compared: RunAgreement, part: str, name: str | None) -> list[ImageOutcome]:

@@ -89,13 +89,11 @@ def validation(axes: Axes, history: Sequence[Epoch], stage: StageResult) -> None
     epochs = _numbers(history)
     scores = [epoch.val["balanced_accuracy"] for epoch in history]
     _line(axes, epochs, scores, color=LIGHT["accent"])
-    axes.plot(
-        stage.best_epoch + 1, stage.best_score, "o", ms=8, mfc=LIGHT["card"], mec=LIGHT["accent"], mew=2, zorder=3
-    )
-    late = stage.best_epoch + 1 > (epochs[0] + epochs[-1]) / 2
+    axes.plot(stage.best_epoch, stage.best_score, "o", ms=8, mfc=LIGHT["card"], mec=LIGHT["accent"], mew=2, zorder=3)
+    late = stage.best_epoch > (epochs[0] + epochs[-1]) / 2
     axes.annotate(
-        f"kept: epoch {stage.best_epoch + 1}, {stage.best_score:.3f}",
-        (stage.best_epoch + 1, stage.best_score),
+        f"kept: epoch {stage.best_epoch}, {stage.best_score:.3f}",
+        (stage.best_epoch, stage.best_score),
         xytext=(4 if late else -4, 9),
         textcoords="offset points",
         ha="right" if late else "left",
@@ -162,7 +160,7 @@ def _line(axes: Axes, epochs: NDArray[np.int64], values: Sequence[float], **how:
 
 def _numbers(history: Sequence[Epoch]) -> NDArray[np.int64]:
     """Return the epochs' numbers, counted from 1."""
-    return np.array([epoch.epoch + 1 for epoch in history])
+    return np.array([epoch.epoch for epoch in history])
 
 
 def _colours(history: Sequence[Epoch]) -> dict[str, str]:

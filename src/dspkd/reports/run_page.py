@@ -110,7 +110,7 @@ def _curves(run: Run) -> list[list[Markup]]:
             f"Training loss of stage {stage.name}: from {losses[0]:.3f} to {losses[-1]:.3f}.",
             f"Share of each term in the loss of stage {stage.name}.",
             f"Validation balanced accuracy of stage {stage.name}: {stage.best_score:.3f} "
-            f"in epoch {stage.best_epoch + 1} of {stage.epochs}, which was kept.",
+            f"in epoch {stage.best_epoch} of {stage.epochs}, which was kept.",
         ]
         row = []
         for place, words in enumerate(alt):

@@ -36,11 +36,11 @@ def teacher_of(
     """Return the recipe's teacher, a network or a file of answers; None where it has none.
 
     `images` is the table followed by unlabelled images, where there are any; `kept` and `listener` as for `teacher`.
-    Raises as that or as `dspkd.runs.build.teacher` does.
+    Raises as that or as `dspkd.runs.build.evaluated_teacher` does.
     """
     if recipe.teacher and recipe.teacher.answers:
         return teacher(Path(recipe.teacher.answers), images or table, split, kept=kept, listener=listener)
-    return build.teacher(recipe.teachers, table, split, device)
+    return build.evaluated_teacher(recipe, table, split, device)
 
 
 def teacher(

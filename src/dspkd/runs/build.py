@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from dspkd import data, methods
 from dspkd.data import split as splits
 from dspkd.data.decode_cache import DecodeCache
-from dspkd.data.loader import Decode, TrainBatches, in_order
+from dspkd.data.loader import Decode, Larger, TrainBatches, in_order
 from dspkd.data.mixup import Mixing
 from dspkd.data.sampling import class_draws
 from dspkd.data.split import Split
@@ -35,7 +35,7 @@ from dspkd.runtime.seeds import seed_for
 from dspkd.training.distiller import Distiller, Teacher
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers.cached import CachedTeacher
-from dspkd.training.teachers.ensemble import EnsembleTeacher
+from dspkd.training.teachers.ensemble import EnsembleTeacher, Weights
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
@@ -92,9 +92,10 @@ def train_batches(
     unlabelled: NDArray[np.int64] | None = None,
     strong_aug: bool = False,
     decoded: Decode | None = None,
+    larger: Larger | None = None,
     world: World = SINGLE,
 ) -> TrainBatches:
-    """Return the training batches of these rows; `unlabelled`, `decoded` and `world` as in `dspkd.data.loader`.
+    """Return the training batches of these rows; other arguments as in `dspkd.data.loader`.
 
     They have strongly augmented images where a term needs them, or with `strong_aug`.
     """
@@ -110,12 +111,19 @@ def train_batches(
         mixing=mixing(recipe.train),
         strong_aug=strong_aug or any(term.wants_strong_aug for term in terms),
         decoded=decoded,
+        larger=larger,
         workers=hardware.workers(recipe.machine, device, world),
         pin=device.type == "cuda",
         world=world,
         unlabelled=unlabelled,
         ratio=recipe.data.unlabelled_ratio,
     )
+
+
+def larger(recipe: Recipe, decoded: Decode | None = None) -> Larger | None:
+    """Return the second size of training images, which the teacher sees; None where it is the student's."""
+    size = recipe.seen_by_teacher.images.size
+    return Larger(size, decoded) if size != recipe.images.size else None
 
 
 def eval_loader(
@@ -174,8 +182,18 @@ def student(model: schema.ModelConfig, classes: int, *, seed: int) -> Tapped:
     return zoo.make(model.name, classes=classes, weights=model.weights)
 
 
-def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.device) -> AnyTeacher | None:
+def teacher(
+    runs: Sequence[str],
+    images: Table,
+    parts: Split,
+    device: torch.device,
+    *,
+    views: int = 1,
+    weights: Weights = "mean",
+) -> AnyTeacher | None:
     """Return the networks of finished runs as one frozen teacher for these images; None where `runs` is empty.
+
+    `views` and `weights` as for `FrozenTeacher` and `EnsembleTeacher`.
 
     Raises
     ------
@@ -185,8 +203,21 @@ def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.devi
         A run has other classes or another order of them, or was trained on lesions of the student's validation or test
         set.
     """
-    members = [_member(Path(run), images, parts, device) for run in runs]
-    return members[0] if len(members) == 1 else EnsembleTeacher(members) if members else None
+    members = [_member(Path(run), images, parts, device).averaging(views) for run in runs]
+    return members[0] if len(members) == 1 else EnsembleTeacher(members, weights) if members else None
+
+
+def evaluated_teacher(recipe: Recipe, table: Table, split: Split, device: torch.device) -> AnyTeacher | None:
+    """Return the recipe's teacher of all training images, for images of any set; None where it has none.
+
+    Several teachers that are weighted by the label in training weigh the same: of images to evaluate, no teacher may
+    know it. Raises as `teacher` does.
+    """
+    config = recipe.teacher
+    if config is None:
+        return None
+    weights: Weights = "mean" if config.weights == "label" else config.weights
+    return teacher(config.run, table, split, device, views=config.views, weights=weights)
 
 
 def _member(run: Path, images: Table, parts: Split, device: torch.device) -> FrozenTeacher:
@@ -243,7 +274,7 @@ def distiller(
     shapes = (spec, teacher.spec if teacher else None)
     terms = [methods.find(term.method)(*shapes, **term.options) for term in stage.terms]
     weights = [term.weight for term in stage.terms]
-    ramps = {name: term.ramp.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.ramp}
+    ramps = {name: ramp.share for name, ramp in stage.ramps.items()}
     weighted = list(zip(stage.part_names, weights, terms, strict=True))
     trainable_copy = _trainable_copy(teacher, stage) if stage.teacher_lr else None
     shares = {name: term.share for name, term in zip(stage.part_names, stage.terms, strict=True) if term.share}

@@ -29,6 +29,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import answers, build, hardware
 from dspkd.runs import unlabelled as unlabelled_images
 from dspkd.runs.files import RunFiles
+from dspkd.runs.teacher_words import described, too_small
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json, write_text
 from dspkd.runtime.memory import keep_freed_memory
@@ -51,9 +52,9 @@ class RunContext:
         The student, on `device`; the frozen teacher, or None.
     device, bf16, compiled
         Where and how steps are computed.
-    to_train, to_evaluate
-        Cached decoded images of the training set (and unlabelled ones), and of the other two; None where nothing is
-        cached.
+    to_train, to_evaluate, to_teach
+        Cached decoded images of the training set (and unlabelled ones), of the other two, and of the first at the
+        teacher's size where it is not the student's; None where nothing is cached.
     unlabelled
         Images without labels from which the run learns; None where it has none.
     """
@@ -70,6 +71,7 @@ class RunContext:
     compiled: bool
     to_train: Decode | None
     to_evaluate: Decode | None
+    to_teach: Decode | None = None
     unlabelled: UnlabelledImages | None = None
     world: World = SINGLE
 
@@ -78,8 +80,8 @@ class RunContext:
         """The table, followed by the unlabelled images."""
         return self.unlabelled.after(self.table) if self.unlabelled else self.table
 
-    def train_batches(self, *, unlabelled: bool, strong_aug: bool = False) -> TrainBatches:
-        """Return the batches of the training set, this process's share of each.
+    def train_batches(self, *, for_teacher: bool, unlabelled: bool = True, strong_aug: bool = False) -> TrainBatches:
+        """Return the batches of the training set, this process's share of each; `for_teacher` also at its size.
 
         With `unlabelled`, the unlabelled images are beside the labelled ones, where the run has any; `strong_aug` as
         for `build`.
@@ -92,12 +94,20 @@ class RunContext:
             unlabelled=np.arange(len(self.table), len(self.images)) if unlabelled else None,
             strong_aug=strong_aug,
             decoded=self.to_train,
+            larger=build.larger(self.recipe, self.to_teach) if for_teacher else None,
             world=self.world,
         )
 
     def eval_loader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
         """Return a loader of these rows for evaluation, in order: this process's share of the batches."""
         return build.eval_loader(self.recipe, self.table, rows, self.device, decoded=self.to_evaluate, world=self.world)
+
+    def teacher_loader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
+        """Return a loader of these rows at the size that the teacher sees."""
+        if not build.larger(self.recipe):
+            return self.eval_loader(rows)
+        seen, listener = self.recipe.seen_by_teacher, self.listener
+        return build.eval_loader(seen, self.table, rows, self.device, listener=listener, world=self.world)
 
 
 def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: World = SINGLE) -> RunContext:
@@ -119,18 +129,21 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     listener.data(splits.report(table, split))
     if leak:
         listener.note(f"warning: {leak}")
+    if recipe.teacher and (enlarged := too_small(recipe.teacher, table, split.rows("train"))):
+        listener.note(f"warning: {enlarged}")
 
     unlabelled = world.on_rank_zero(lambda: unlabelled_images.load(recipe, table, split, listener, files=files))
     images = unlabelled.after(table) if unlabelled else table
+    teacher = _teacher(recipe, table, split, device, files, listener, world, images)  # a wrong one is found now
 
-    def load() -> tuple[tuple[Decode | None, Decode | None], Tapped]:
+    def load() -> tuple[tuple[Decode | None, Decode | None, Decode | None], Tapped]:
         if table.digest != digest:
             raise RunError(f"{table.root}: has other images, labels or groups here than on rank 0; copy the data again")
         decoded = _decoded(recipe, images, split, listener, new=new)
         return decoded, build.student(recipe.model, len(table.classes), seed=recipe.seed)
 
-    (to_train, to_evaluate), student = world.rank_zero_first(load)
-    teacher = _teacher(recipe, table, split, device, files, listener, world, images)
+    (to_train, to_evaluate, to_teach), student = world.rank_zero_first(load)
+    listener.note(f"{student.name}, {student.loaded}")
     loaders = hardware.workers(recipe.machine, device, world)
     prefix = f"rank 0 of {world.size}: " if world.size > 1 else ""
     listener.note(
@@ -138,7 +151,9 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     )
     if world.rank == 0:
         write_json(files.data, _data_summary(recipe, table, split, leak))
-        machine = {"workers": loaders, "compiled": compiled, "ranks": world.size}
+        machine: dict[str, Any] = {"workers": loaders, "compiled": compiled, "ranks": world.size}
+        if recipe.teacher:
+            machine["teacher"] = described(recipe.teacher)
         write_json(files.environment, {**_environment(device), **machine})
     return RunContext(
         recipe=recipe,
@@ -153,6 +168,7 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         compiled=compiled,
         to_train=to_train,
         to_evaluate=to_evaluate,
+        to_teach=to_teach,
         unlabelled=unlabelled,
         world=world,
     )
@@ -204,13 +220,13 @@ def _copy_class_map(classes: str | None, copy: Path) -> None:
 
 def _decoded(
     recipe: Recipe, table: Table, split: Split, listener: ProgressListener, *, new: bool
-) -> tuple[Decode | None, Decode | None]:
+) -> tuple[Decode | None, Decode | None, Decode | None]:
     """Decode each image into the cache; where nothing is cached, only check all images before a new run."""
     folder = hardware.cache_folder(recipe.machine)
     if folder is None:
         if new:
             decode.check(table)
-        return None, None
+        return None, None, None
     cached = partial(
         DecodeCache,
         table,
@@ -219,13 +235,13 @@ def _decoded(
         progress=listener.prepare,
         log=listener.note,
     )
+    trained = np.concatenate([split.rows("train"), np.arange(len(split.parts), len(table))])  # and unlabelled ones
     evaluated = np.concatenate([split.places("val"), split.places("test")])
+    to_teach = build.augmentation(recipe.seen_by_teacher.images).decode_side if build.larger(recipe) else None
     return (
-        cached(
-            np.concatenate([split.rows("train"), np.arange(len(split.parts), len(table))]),
-            build.augmentation(recipe.images).decode_side,
-        ),
+        cached(trained, build.augmentation(recipe.images).decode_side),
         cached(evaluated, build.centre_crop(recipe.images).decode_side),
+        cached(trained, to_teach) if to_teach else None,
     )
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd import data
-from dspkd.data import class_map, metadata
+from dspkd.data import class_map, decode, metadata
 from dspkd.data import split as splits
 from dspkd.data.leakage import Leak
 from dspkd.data.table import Table
-from dspkd.errors import DataError, suggest
+from dspkd.errors import DamagedImagesError, DataError, suggest
 from dspkd.evaluation.by_lesion import lesion_summary
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.metrics import Summary, summarise
@@ -46,6 +46,8 @@ class Evaluation:
         Number of evaluations on the run's test set, this one included; 0 if none of its images is among these.
     attributes
         ``{attribute: value of each image}``, such as sex and age, where the data set has them.
+    skipped
+        Path and reason of each image that does not decode and was left out.
     """
 
     predictions: Predictions
@@ -55,6 +57,7 @@ class Evaluation:
     leak: Leak | None
     test_evaluations: int
     attributes: dict[str, tuple[str, ...]]
+    skipped: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the metrics, and a warning where lesions of the training set are among them."""
@@ -74,6 +77,7 @@ def evaluate(
     part: str | None = None,
     group: str | None = None,
     classes: Path | None = None,
+    skip_damaged: bool = False,
     listener: ProgressListener | None = None,
 ) -> Evaluation:
     """Evaluate the student of a finished run.
@@ -90,14 +94,18 @@ def evaluate(
         Column of `folder` that names the lesion or patient, where its layout does not.
     classes
         A class map from the classes of `folder` to the student's, where their names differ.
+    skip_damaged
+        Whether images that do not decode are left out.
     listener
         Receives progress.
 
     Raises
     ------
+    DamagedImagesError
+        Images do not decode; the message lists all.
     RunError, DataError
-        There is no finished run; the images cannot be read or have classes that the student does not know; `part` is
-        unknown or empty, or given together with `folder`.
+        There is no finished run; the images have classes that the student does not know; `part` is unknown or
+        empty, or given together with `folder`.
     """
     made_by = Run(run)
     network, recipe, student_classes = made_by.model, made_by.recipe, made_by.classes
@@ -118,7 +126,7 @@ def evaluate(
         uses_test_set = test_images > 0
         if uses_test_set:
             holdout.record(run, purpose="evaluate --data", images=test_images)
-    predictions = _predict(network, recipe, table, rows, listener)
+    predictions, rows, skipped = _predict_readable(network, recipe, table, rows, listener, skip_damaged=skip_damaged)
     trained = splits.trained_groups(made_by.files.split)
     return Evaluation(
         predictions,
@@ -128,7 +136,41 @@ def evaluate(
         leak=made_by.leak,
         test_evaluations=count_test_evaluations(run) if uses_test_set else 0,
         attributes={name: each.values for name, each in metadata.attributes_of(table.take(rows)).items()},
+        skipped=skipped,
     )
+
+
+def _predict_readable(
+    network: Tapped,
+    recipe: Recipe,
+    table: Table,
+    rows: NDArray[np.int64],
+    listener: ProgressListener | None,
+    *,
+    skip_damaged: bool,
+) -> tuple[Predictions, NDArray[np.int64], tuple[str, ...]]:
+    """Return predictions for the images that decode, their rows, and path and reason of each of the others.
+
+    Raises
+    ------
+    DamagedImagesError
+        Images do not decode, and they are not to be skipped; the message lists all.
+    DataError
+        No image decodes.
+    """
+    try:
+        if hardware.cache_folder(recipe.machine) is None:
+            decode.check(table, rows)
+        return _predict(network, recipe, table, rows, listener), rows, ()
+    except DamagedImagesError as error:
+        problems = error.problems
+    if not skip_damaged:
+        remedy = "fix or remove them, or leave them out by --skip-damaged"
+        raise decode.damaged(table, problems, remedy=remedy, shown=None)
+    left = np.array([row for row in rows if int(row) not in problems], dtype=np.int64)
+    if not len(left):
+        raise DataError(f"{table.root}: no image decodes")
+    return _predict(network, recipe, table, left, listener), left, tuple(sorted(problems.values()))
 
 
 def _predict(
@@ -154,12 +196,15 @@ class OutOfDistribution:
         ``[N, K]``, the student's logits; none of its K classes is correct.
     left_out
         Number of images left out, as the student was trained on their classes.
+    skipped
+        Path and reason of each image that does not decode and was left out.
     """
 
     classes: dict[str, int]
     groups: tuple[str, ...]
     logits: NDArray[np.float32]
     left_out: int
+    skipped: tuple[str, ...] = ()
 
 
 def evaluate_ood(
@@ -168,6 +213,7 @@ def evaluate_ood(
     *,
     group: str | None = None,
     classes: Path | None = None,
+    skip_damaged: bool = False,
     listener: ProgressListener | None = None,
 ) -> OutOfDistribution:
     """Predict with the student of a finished run on images of classes that it was not trained on.
@@ -183,6 +229,8 @@ def evaluate_ood(
         Column of `folder` that names the lesion or patient, where its layout does not.
     classes
         A class map; classes that it does not drop count as known.
+    skip_damaged
+        Whether images that do not decode are left out.
     listener
         Receives progress.
 
@@ -211,8 +259,10 @@ def evaluate_ood(
     counts = {name: images for name, (images, _) in table.take(rows).counts().items() if images}
     # None of the labels is a class of the student; all are set to its first class, and nothing reads them.
     relabelled = replace(table.take(rows), classes=student_classes, labels=np.zeros(len(rows), dtype=np.int64))
-    predictions = _predict(network, recipe, relabelled, np.arange(len(rows)), listener)
-    return OutOfDistribution(counts, predictions.groups, predictions.logits, len(table) - len(rows))
+    predictions, _, skipped = _predict_readable(
+        network, recipe, relabelled, np.arange(len(rows)), listener, skip_damaged=skip_damaged
+    )
+    return OutOfDistribution(counts, predictions.groups, predictions.logits, len(table) - len(rows), skipped)
 
 
 def own_part(

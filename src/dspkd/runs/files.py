@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspkd.errors import RunError
+from dspkd.recipes import schema
 
 _RENAMED = {"test_openings.jsonl": "test_evaluations.jsonl", "evidence": "artifacts"}
 """Names in run folders of older versions, and the names of today."""
@@ -140,6 +141,21 @@ class RunFiles:
     def ledger(self) -> Path:
         """The images that the student forgot, copied or corrected."""
         return self.folder / "ledger.csv"
+
+    def require_recipe(self, digest: str) -> None:
+        """Raise RunError if a run of another recipe has trained here; forget one that failed before its first epoch."""
+        if not self.recipe.exists():
+            return
+        earlier = schema.load(self.recipe)
+        if earlier.digest == digest:
+            return
+        if self.stages.exists() or self.result.exists():
+            raise RunError(
+                f"{self.folder}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is {digest}; "
+                "choose another --out, or delete this folder"
+            )
+        for path in (self.recipe, self.class_map, self.environment, self.data, self.split, self.attributes):
+            path.unlink(missing_ok=True)
 
     def require_current_names(self) -> None:
         """Raise RunError for a folder of an older version, which has files of other names."""

@@ -21,7 +21,7 @@ from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.evaluation.inference import predict
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import answers, build, hardware, teacher_cache, unlabelled, validate
+from dspkd.runs import answers, build, fold_teachers, hardware, teacher_cache, unlabelled, validate
 from dspkd.runs.explain import explain
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
@@ -97,6 +97,10 @@ class Plan:
         Decoding into the cache; 0 images where nothing is cached, and decoding is part of loading.
     teacher_outputs
         Computing and caching teacher outputs; 0 where the teacher runs in every step.
+    fold_teachers
+        Training the fold teachers that are missing, from the recorded time of the teacher's own training.
+    passes
+        Forward passes of teachers for one view of an image.
     validation
         Seconds of evaluating the validation set after one epoch.
     warnings
@@ -113,12 +117,14 @@ class Plan:
     teacher_outputs: CacheEstimate
     validation: float
     warnings: tuple[str, ...] = ()
+    fold_teachers: CacheEstimate = CacheEstimate()
+    passes: int = 1
 
     @property
     def seconds(self) -> float:
         """Return the seconds of the whole run, without start-up and report."""
         epochs = sum(stage.epochs for stage in self.stages)
-        before = self.images.seconds + self.teacher_outputs.seconds
+        before = self.images.seconds + self.teacher_outputs.seconds + self.fold_teachers.seconds
         return before + sum(stage.seconds for stage in self.stages) + epochs * self.validation
 
 
@@ -166,6 +172,17 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     )
     batches = build.train_batches(recipe, all_images, rows, device, unlabelled=beside, decoded=to_train)
     labelled = build.train_batches(recipe, table, rows, device, decoded=to_train)
+    enlarging = CacheEstimate()
+    sized = {True: batches, False: labelled}  # with unlabelled images, and without
+    if build.larger(recipe):
+        seen = build.augmentation(recipe.seen_by_teacher.images)
+        shown = [row for keys in first for row, _ in keys]
+        to_teach, enlarging = _decoded(recipe, all_images, shown, seen, len(rows) + len(beside))
+        with_larger = partial(build.train_batches, decoded=to_train, larger=build.larger(recipe, to_teach))
+        sized = {
+            True: with_larger(recipe, all_images, rows, device, unlabelled=beside),
+            False: with_larger(recipe, table, rows, device),
+        }
     make = partial(
         build.distiller, student=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
@@ -184,22 +201,29 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
             _measure(
                 stage,
                 earlier,
-                batches if unlabelled.learns(stage) else labelled,
+                sized[unlabelled.learns(stage)],
                 fast_teacher,
                 precomputed,
                 hardware.step_config(recipe, device),
                 steps,
             )
         )
-    outputs = CacheEstimate()
+    outputs, facts = CacheEstimate(), explain(recipe)
+    if recipe.teacher and facts.passes > len(recipe.teachers) * recipe.teacher.views:  # fold teachers and this one
+        measured = [replace(stage, teaching=2 * stage.teaching) for stage in measured]
     if teacher and not isinstance(teacher, AnswersTeacher) and cached:
         count = len(teacher_cache.schedule(recipe, batches))
         seconds = count / batches.batch_size * max(stage.loading + stage.teaching for stage in measured)
         nbytes = teacher_cache.bytes_of_an_output(
-            recipe, partial(make, teacher=teacher), student, teacher, batches, device
+            recipe, partial(make, teacher=teacher), student, teacher, sized[True], device
         )
         outputs = CacheEstimate(count, seconds, count * nbytes)
-        measured = [replace(stage, teaching=0.0) for stage in measured]
+        loading = _loading(batches, steps) if sized[True] is not batches else None
+        measured = [
+            replace(stage, teaching=0.0, loading=stage.loading if loading is None else loading) for stage in measured
+        ]
+    cross_fit = recipe.teacher and recipe.teacher.cross_fit
+    folds = fold_teachers.planned(recipe, table, split)[0] if cross_fit else []
     evaluated, validation = _validation(recipe, table, split, student, device, steps)
     return Plan(
         device=str(device),
@@ -208,11 +232,23 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         compiled=hardware.compiles(recipe.machine),
         batch_size=batches.batch_size,
         stages=tuple(measured),
-        images=CacheEstimate(*(sum(both) for both in zip(astuple(decoding), astuple(evaluated), strict=True))),
+        images=CacheEstimate(*map(sum, zip(*map(astuple, (decoding, enlarging, evaluated)), strict=True))),
         teacher_outputs=outputs,
         validation=validation,
-        warnings=explain(recipe).warnings,
+        warnings=facts.warnings,
+        fold_teachers=CacheEstimate(sum(len(each.missing) for each in folds), sum(each.seconds for each in folds)),
+        passes=facts.passes,
     )
+
+
+def _loading(batches: TrainBatches, steps: int) -> float:
+    """Return the median seconds in which a batch is loaded."""
+    epoch, laps = batches.epoch(0), []
+    for _ in range(min(steps + 2, len(batches))):
+        started = time.perf_counter()
+        next(epoch)
+        laps.append(time.perf_counter() - started)
+    return median(laps[2:] or laps)
 
 
 def _validation(

@@ -28,7 +28,7 @@ def _with(key: str) -> AfterValidator:
 
 @dataclass(frozen=True)
 class StageResult:
-    """A finished stage; `best_epoch` counts from 0, `best_score` is its balanced accuracy on the validation set."""
+    """A finished stage; `best_epoch` counts from 1, `best_score` is its balanced accuracy on the validation set."""
 
     name: str
     epochs: int
@@ -51,6 +51,7 @@ class Result:
     """``result.json``: what was trained. `teacher` is the folder of the teacher's run, or None.
 
     `cpu_seconds` is None where an epoch's was not recorded, `teacher_cache` where outputs were not cached.
+    `fold_teachers` are the run folders of the fold teachers that taught.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Result:
     test_evaluations: int
     cpu_seconds: float | None = None
     teacher_cache: TeacherCost | None = None
+    fold_teachers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -47,6 +48,10 @@ class Run:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.files = RunFiles(self.folder)
+        if zipfile.is_zipfile(self.folder):
+            raise RunError(f"{folder}: a bundle, not a run folder; dspkd predict, verify, serve and web take bundles")
+        if self.folder.is_file():
+            raise RunError(f"{folder}: a file, not the folder of a run, which dspkd train makes")
         if not self.folder.is_dir():
             raise RunError(f"{folder}: no such run folder; make it with: dspkd train RECIPE --out {folder}")
         self.files.require_current_names()

@@ -16,16 +16,20 @@ from torch import nn
 from dspkd import methods
 from dspkd.data.decode_cache import DECODER, fingerprints
 from dspkd.data.loader import Key, TrainBatches
+from dspkd.data.table import Table
 from dspkd.errors import RecipeError
 from dspkd.methods import Term
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
+from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs import build, hardware, unlabelled
 from dspkd.runs.context import RunContext
+from dspkd.runs.teaching import AnyTrainingTeacher
 from dspkd.runtime.files import write_json
 from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.cache_cost import CacheCost
 from dspkd.training.teachers.cached import CachedTeacher, image_keys, stored_bytes
+from dspkd.training.teachers.cross_fit import CrossFitTeacher
 from dspkd.training.teachers.fields_read import fields_read
 from dspkd.types import Batch, Output, derived_views
 
@@ -75,6 +79,7 @@ def is_used(recipe: Recipe) -> bool:
 
 def cached_teacher(
     context: RunContext,
+    teacher: AnyTrainingTeacher,
     make: Callable[..., Distiller],
     batches: TrainBatches,
     *,
@@ -89,7 +94,9 @@ def cached_teacher(
     Parameters
     ----------
     context
-        The run, with the recipe, the frozen teacher and the images.
+        The run, with the recipe and the images.
+    teacher
+        The teacher that answers in training.
     make
         Returns the objective of a stage, given that of the stage before as `earlier`.
     batches
@@ -106,34 +113,40 @@ def cached_teacher(
     DataError, RunError
         See `CachedTeacher.fill`.
     """
-    recipe, teacher, device, world = context.recipe, context.teacher, context.device, context.world
+    recipe, device, world = context.recipe, context.device, context.world
     folder = hardware.cache_folder(recipe.machine)
-    assert isinstance(teacher, build.AnyTeacher), "see `is_used`"
     assert folder, "`validate.check` refuses machine.cache = none"
 
-    def forward(batch: Batch, of: build.AnyTeacher) -> Output:
+    def forward(batch: Batch, of: AnyTrainingTeacher) -> Output:
         with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
             return of.answer(batch)
 
-    first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
+    sized = context.train_batches(for_teacher=True) if build.larger(recipe) else batches
+    first_two = next(sized.show([batches.keys(0)[:2]])).to(device)
     own = reads(recipe, make, context.student, partial(forward, of=teacher), first_two) | TeacherReads(fields)
     _refuse_pasted_maps(recipe, own)
     stored = world.on_rank_zero(lambda: own | TeacherReads.load(context.files.shared_outputs))
-    shown = batches if own.strong_aug == stored.strong_aug else context.train_batches(unlabelled=True, strong_aug=True)
+    shown = sized
+    if stored.strong_aug and not own.strong_aug:
+        shown = context.train_batches(for_teacher=True, strong_aug=True)
 
     def show(views: Sequence[list[Key]]) -> Iterator[Batch]:
         for batch in shown.show(views):
             yield batch.to(device).with_derived(rotated=stored.rotated, strong_aug=stored.strong_aug)
 
+    teacher, settings = _reading(stored.fields, teacher, recipe.teacher)
     fast_teacher = teacher.compiled() if context.compiled else teacher
     about = {
         **build.augmentation(recipe.images).about,
         "made by": ", ".join([DECODER, *(f"{name} {version(name)}" for name in _PACKAGES)]),
         "precision": "bfloat16" if context.bf16 else "float32",
+        **settings,
     }
 
     def open_cache() -> CachedTeacher:
-        images = image_keys(fingerprints(context.images.paths), context.images.ids)
+        table = context.images
+        names = _names(table, by_label=settings.get("teacher weights") == "label")
+        images = image_keys(fingerprints(table.paths), names)
         return CachedTeacher(
             teacher, own.fields, images, about, folder, also=stored.fields, maps=recipe.teacher_cache.maps
         )
@@ -154,11 +167,36 @@ def cached_teacher(
     return cached, world.on_rank_zero(lambda: cached.cost(len(views)))
 
 
+def _reading(
+    fields: frozenset[str], teacher: AnyTrainingTeacher, config: TeacherConfig | None
+) -> tuple[AnyTrainingTeacher, dict[str, object]]:
+    """Return the teacher without the passes that these fields do not need, and its settings for the cache's key.
+
+    Settings at their defaults are left out of the key, so that caches filled before there were any still match.
+    """
+    assert config, "see `is_used`"
+    settings: dict[str, object] = {"teacher size": config.size} if config.size else {}
+    if config.weights != "mean":
+        settings["teacher weights"] = config.weights
+    if config.views > 1 and fields & {"logits", "pooled"}:
+        settings["teacher views"] = config.views
+    elif config.views > 1:
+        teacher = teacher.averaging(1)
+    if isinstance(teacher, CrossFitTeacher) and fields <= {"logits"}:
+        teacher = teacher.without_features()
+    return teacher, settings
+
+
+def _names(table: Table, *, by_label: bool) -> Sequence[str]:
+    """Return each image's ID, with its label where the teacher's output depends on that."""
+    return [f"{name} {label}" for name, label in zip(table.ids, table.labels, strict=True)] if by_label else table.ids
+
+
 def bytes_of_an_output(
     recipe: Recipe,
     make: Callable[..., Distiller],
     student: nn.Module,
-    teacher: build.AnyTeacher,
+    teacher: AnyTrainingTeacher,
     batches: TrainBatches,
     device: torch.device,
 ) -> float:
@@ -192,7 +230,7 @@ def reads_together(recipes: Sequence[Recipe]) -> TeacherReads:
     device = torch.device("cpu")
     dataset = build.load_data(recipes[0])
     rows = dataset.split.rows("train")
-    teacher = build.teacher(recipes[0].teachers, dataset.table, dataset.split, device)
+    teacher = build.evaluated_teacher(recipes[0], dataset.table, dataset.split, device)
     assert teacher, "see `is_used`"
     counts = tuple(images for images, _ in dataset.table.take(rows).counts().values())
     together = TeacherReads()

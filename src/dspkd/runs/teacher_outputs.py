@@ -77,8 +77,9 @@ def _of_views(context: RunContext, rows: NDArray[np.int64], kind: Kind) -> NDArr
     )
     read = frozenset({"pooled" if kind == "embeddings" else "logits"})
     views = {(int(row), 0) for row in rows}
-    batches = context.train_batches(unlabelled=True)
-    cached, _ = teacher_cache.cached_teacher(context, make, batches, views=views, fields=read)
+    batches, teacher = context.train_batches(for_teacher=True), context.teacher
+    assert isinstance(teacher, build.AnyTeacher), "the recipe names a run"
+    cached, _ = teacher_cache.cached_teacher(context, teacher, make, batches, views=views, fields=read)
     index = torch.from_numpy(rows)
     return _values(cached.answer(Batch(torch.empty(len(rows), 0), index, index, 0 * index)), kind)
 

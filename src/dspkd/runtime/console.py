@@ -62,18 +62,24 @@ class _ProgressDisplay:
 
 
 class ConsoleProgress(_ProgressDisplay):
-    """A listener that prints counts, a progress bar for the running epoch, and a line for each finished epoch.
+    """A listener that prints counts and a line for each finished epoch, and draws up to three progress bars.
+
+    They show the runs of a comparison, the epochs of the run, and the steps of the epoch or another piece of work,
+    each with the time that it still needs.
 
     Parameters
     ----------
     console
-        Where to print; no bar where it is no terminal.
+        Where to print; no bars where it is no terminal.
     """
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, *_counting_columns(), TimeRemainingColumn())
         self._bar: TaskID | None = None
         self._bar_name: str | None = None
+        self._run: TaskID | None = None
+        self._runs: TaskID | None = None
+        self._epochs = 0
 
     def data(self, counts: Counts) -> None:
         """Print the images and groups of each class in training, validation and test set."""
@@ -84,6 +90,18 @@ class ConsoleProgress(_ProgressDisplay):
         table.add_row("all", *(str(sum(images for images, _ in counts[part].values())) for part in counts))
         self._console.print(table)
 
+    def runs(self, done: int, of: int) -> None:
+        """Update the bar of the runs of a comparison."""
+        if self._runs is None:
+            self._runs = self._progress.add_task("runs", total=of)
+        self._progress.update(self._runs, completed=done, total=of)
+
+    def run(self, name: str, epochs: int) -> None:
+        """Begin the bar of a run, which counts the epochs of all its stages."""
+        if self._run is not None:
+            self._progress.remove_task(self._run)
+        self._run, self._epochs = self._progress.add_task(f"{name}: epochs", total=epochs), 0
+
     def prepare(self, what: str, done: int, of: int | None) -> None:
         """Update the bar of work before training."""
         self._update_bar(what, done, of)
@@ -91,8 +109,9 @@ class ConsoleProgress(_ProgressDisplay):
             self._remove_bar()
 
     def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
-        """Update the bar of the running epoch."""
+        """Update the bars of the running epoch and of the run."""
         self._update_bar(f"{stage} epoch {epoch}", done, steps)
+        self._update_run(self._epochs + done / steps)
 
     def _update_bar(self, what: str, done: int, of: int | None) -> None:
         if self._bar_name != what:
@@ -105,6 +124,8 @@ class ConsoleProgress(_ProgressDisplay):
     def epoch(self, record: dict[str, Any]) -> None:
         """Print a finished epoch in one line; ``* kept`` marks the best so far."""
         self._remove_bar()
+        self._epochs += 1
+        self._update_run(self._epochs)
         parts = "  ".join(f"{name} {value:.4g}" for name, value in record["train"].items() if name != "total")
         self._console.print(
             f"{record['stage']} epoch {record['epoch']}  loss {record['train']['total']:.4g} ({parts})  "
@@ -112,6 +133,10 @@ class ConsoleProgress(_ProgressDisplay):
             f"{'  * kept' if record['best'] else ''}",
             soft_wrap=True,
         )
+
+    def _update_run(self, epochs: float) -> None:
+        if self._run is not None:
+            self._progress.update(self._run, completed=epochs)
 
     def _remove_bar(self) -> None:
         if self._bar is not None:
@@ -161,5 +186,5 @@ def progress_bar(console: Console) -> Iterator[Counter]:
 
 
 def _counting_columns() -> tuple[ProgressColumn, ...]:
-    text, counts = TextColumn("{task.description}"), TextColumn("{task.completed}/{task.total}")
+    text, counts = TextColumn("{task.description}"), TextColumn("{task.completed:.0f}/{task.total}")
     return text, BarColumn(), counts, TimeElapsedColumn()

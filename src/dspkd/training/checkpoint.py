@@ -33,7 +33,7 @@ class Progress:
     """
 
     epochs: int = 0
-    best_epoch: int = -1
+    best_epoch: int = 0
     best_score: float = float("-inf")
     best_student: dict[str, Tensor] = field(default_factory=dict)
     best_terms: dict[str, dict[str, Tensor]] = field(default_factory=dict)

@@ -145,10 +145,17 @@ def fit(
         better = scores["balanced_accuracy"] > progress.best_score
         best = epoch + 1 == stage.epochs if stage.keep == "last" else better
         if best:
-            progress.best_epoch, progress.best_score = epoch, scores["balanced_accuracy"]
+            progress.best_epoch, progress.best_score = epoch + 1, scores["balanced_accuracy"]
             progress.best_student = student
             progress.best_terms = {name: _copied(distiller.terms[name]) for name in hand_on}
-        record = {"stage": stage.name, "epoch": epoch, "lr": rates[-1], "train": losses, "val": scores, "best": best}
+        record = {
+            "stage": stage.name,
+            "epoch": epoch + 1,
+            "lr": rates[-1],
+            "train": losses,
+            "val": scores,
+            "best": best,
+        }
         record["clipped"] = clipped
         if arithmetic.ema:
             record["ema"] = average.decay
@@ -207,7 +214,7 @@ def _train_epoch(
         of_batch = ddp.averaged(losses, arithmetic.world)
         unchecked.append(of_batch)
         if len(unchecked) == interval or step + 1 == len(rates):
-            _require_finite(unchecked, f"stage {stage!r}, epoch {epoch}", last=step)
+            _require_finite(unchecked, f"stage {stage!r}, epoch {epoch + 1}", last=step)
             unchecked.clear()
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
@@ -216,7 +223,7 @@ def _train_epoch(
         seen += len(batch)
         for name, loss in of_batch.items():
             sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * len(batch)
-        listener.step(stage, epoch, step + 1, len(rates))
+        listener.step(stage, epoch + 1, step + 1, len(rates))
     means = {name: (total / seen).item() for name, total in sums.items()}
     return means, torch.stack(clipped).float().mean().item()
 
@@ -229,7 +236,7 @@ def _require_finite(unchecked: list[dict[str, Tensor]], place: str, *, last: int
         bad = [name for name, loss in losses.items() if not loss.isfinite()]
         if bad:
             raise TrainingError(
-                f"{place}, step {step}: loss not finite: {', '.join(bad)}; "
+                f"{place}, step {step + 1}: loss not finite: {', '.join(bad)}; "
                 "lower the learning rate or the term's weight. Epochs before this one are saved"
             )
 
@@ -250,7 +257,7 @@ def update(
 
 def learning_rate(stage: StageConfig, step: int, steps: int) -> float:
     """Return the learning rate of step `step` of `steps`: a linear warm-up, then a cosine to 0."""
-    warmup = steps * stage.warmup / stage.epochs
+    warmup = steps * stage.warmup_epochs / stage.epochs
     if step < warmup:
         return stage.lr * (step + 1) / (warmup + 1)
     return stage.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))

@@ -14,6 +14,10 @@ class ProgressListener(Protocol):
         """Receive the counts per set and class, before training starts."""
         ...
 
+    def run(self, name: str, epochs: int) -> None:
+        """Receive the run's name and the epochs of all its stages, before the first."""
+        ...
+
     def note(self, text: str) -> None:
         """Receive a line that the user should see."""
         ...
@@ -23,7 +27,7 @@ class ProgressListener(Protocol):
         ...
 
     def step(self, stage: str, epoch: int, done: int, steps: int) -> None:
-        """Receive the progress of an epoch: `done` of its `steps`."""
+        """Receive the progress of an epoch, which counts from 1 in its stage: `done` of its `steps`."""
         ...
 
     def epoch(self, record: dict[str, Any]) -> None:
@@ -35,6 +39,9 @@ class NullProgress:
     """A listener that ignores everything."""
 
     def data(self, counts: Counts) -> None:
+        """Ignore it."""
+
+    def run(self, name: str, epochs: int) -> None:
         """Ignore it."""
 
     def note(self, text: str) -> None:

@@ -127,10 +127,8 @@ def open_bundle(path: Path | str) -> Bundle:
             manifest = _bytes(archive, MANIFEST, min(sizes[MANIFEST], LARGEST_TEXT + 1))
     except BundleError as error:
         raise BundleError(_with_path(path, error)) from None
-    except FileNotFoundError:
-        raise BundleError(f"{path}: there is no such file") from None
     except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise BundleError(f"{path}: {_why_unreadable(path, error)}") from None
     except _BROKEN as error:
         raise BundleError(f"{path}: damaged, truncated, or not a bundle: {error}") from None
     try:
@@ -148,6 +146,14 @@ def open_bundle(path: Path | str) -> Bundle:
     except BundleError as error:
         raise BundleError(_with_path(path, error)) from None
     return Bundle(path, hashlib.sha256(manifest).hexdigest(), files, spec)
+
+
+def _why_unreadable(path: Path, error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return f"a folder; the bundle of a run's folder is made by: dspkd export {path} --out model.dspkd"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    return f"cannot be read: {error.strerror or error}"
 
 
 def _member_sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:

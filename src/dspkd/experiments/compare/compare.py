@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dspkd import reports
+from dspkd.data.training_folds import training_folds
 from dspkd.errors import RunError
 from dspkd.experiments.compare import grid as grids
 from dspkd.experiments.compare import shared_outputs
@@ -66,7 +67,13 @@ class GridResult:
 
 
 def compare(
-    grid: Grid, out: Path, executor: Executor, *, jobs: int = 1, log: Callable[[str], None] = lambda _: None
+    grid: Grid,
+    out: Path,
+    executor: Executor,
+    *,
+    jobs: int = 1,
+    log: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> GridResult:
     """Train the runs of a grid that are not finished in `out`, and compare its methods.
 
@@ -85,6 +92,8 @@ def compare(
         How many runs it trains at once: a run whose recipe sets no number of threads gets its share of the cores.
     log
         Called with one line for each run that ends.
+    progress
+        Called with the number of runs that have ended, and that of all runs to train.
 
     Raises
     ------
@@ -98,15 +107,25 @@ def compare(
     _check(teachers, students)
     with _locked(out):
         for run in teachers + students:
-            _require_same_recipe(run)
+            RunFiles(run.folder).require_recipe(run.recipe.digest)
         for run in teachers + students:
             if not _finished(run):
                 _write_recipe(run, max(1, available_cores() // jobs))
         errors: dict[Path, str] = {}
-        _train(teachers, executor, errors, log)
+        to_train = sum(not _finished(run) for run in teachers + students)
+        ended = 0
+
+        def end(line: str) -> None:
+            nonlocal ended
+            ended += 1
+            log(line)
+            progress(ended, to_train)
+
+        progress(0, to_train)
+        _train(teachers, executor, errors, end)
         ready = [run for run in students if not (_finished(run) or _failed_teachers(run, errors))]
         shared_outputs.announce(ready, log)
-        _train(students, executor, errors, log)
+        _train(students, executor, errors, end)
         return _write_results(grid, comparisons, out, errors)
 
 
@@ -123,20 +142,13 @@ def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> No
     recipes = {replace(run.recipe, seed=0).digest: run.recipe for run in [*teachers, *students]}.values()
     for recipe in recipes:
         validate.check(recipe)
+    folds = {recipe.teacher.cross_fit for recipe in recipes if recipe.teacher and recipe.teacher.cross_fit}
     for recipe in {json.dumps([asdict(recipe.data), asdict(recipe.split)]): recipe for recipe in recipes}.values():
-        build.load_data(recipe)
+        dataset = build.load_data(recipe)
+        for count in folds:
+            training_folds(dataset.table, dataset.split, count)
     for folder in {folder for recipe in recipes for folder in recipe.teachers} - to_train:
         _ = Run(folder).model
-
-
-def _require_same_recipe(run: PlannedRun) -> None:
-    """Refuse a folder that holds a run of another recipe."""
-    path = RunFiles(run.folder).recipe
-    if path.exists() and (other := schema.load(path)).digest != run.recipe.digest:
-        raise RunError(
-            f"{run.folder}: holds a run of recipe {other.digest}, but the grid has {run.recipe.digest}; choose "
-            "another --out, or delete this folder"
-        )
 
 
 def _finished(run: PlannedRun) -> bool:

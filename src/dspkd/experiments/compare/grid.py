@@ -149,6 +149,8 @@ def load(path: Path) -> Grid:
         The file cannot be read, is not TOML, or has an invalid key or value.
     """
     settings = read_toml(path)
+    if "stages" in settings and "methods" not in settings:
+        raise RecipeError(f"{path}: is a recipe, not a grid of methods; train it: dspkd train {path} --out DIR")
     for key in ("methods", "teachers"):
         if isinstance(settings.get(key), list):
             settings[key] = [{"recipe": each} if isinstance(each, str) else each for each in settings[key]]

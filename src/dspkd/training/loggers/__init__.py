@@ -103,6 +103,10 @@ class MetricsLogger:
         """Pass it on."""
         self._listener.data(counts)
 
+    def run(self, name: str, epochs: int) -> None:
+        """Pass it on."""
+        self._listener.run(name, epochs)
+
     def note(self, text: str) -> None:
         """Pass it on."""
         self._listener.note(text)
@@ -117,8 +121,8 @@ class MetricsLogger:
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Write the record and pass it on."""
-        self._on_each(lambda sink: sink.epoch(record, self._epochs))
         self._epochs += 1
+        self._on_each(lambda sink: sink.epoch(record, self._epochs))
         self._listener.epoch(record)
 
     def _on_each(self, action: Callable[[Sink], None]) -> None:

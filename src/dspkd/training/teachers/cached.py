@@ -22,6 +22,7 @@ from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import readable
 from dspkd.training.teachers import cache_cost
 from dspkd.training.teachers.cache_cost import CacheCost
+from dspkd.training.teachers.cross_fit import CrossFitTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.training.teachers.lazy_maps import LazyMaps
@@ -68,7 +69,7 @@ class CachedTeacher:
 
     def __init__(
         self,
-        live: FrozenTeacher | EnsembleTeacher,
+        live: FrozenTeacher | EnsembleTeacher | CrossFitTeacher,
         fields: Iterable[str],
         images: Sequence[bytes],
         about: Mapping[str, object],
