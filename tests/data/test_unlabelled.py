@@ -41,7 +41,7 @@ def pool(table, split, tmp_path):
     synthesize(tmp_path / "others", images=12, size=48, seed=77)
     (folder / "sub").mkdir(parents=True)
     for file in sorted((tmp_path / "others").rglob("*.jpg"))[:12]:
-        shutil.copy(file, folder / "sub" / file.name)
+        shutil.copy(file, folder / "sub" / f"other_{file.name}")
     train, val, test = (split.places(part) for part in ("train", "val", "test"))
     shutil.copy(table.paths[train[0]], folder / "same_train.jpg")
     shutil.copy(table.paths[val[0]], folder / "same_val.jpg")

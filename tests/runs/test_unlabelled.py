@@ -27,6 +27,8 @@ def pool(lesions, teacher, tmp_path_factory):
     """Return a folder of forty images, and a copy of one test image."""
     folder = tmp_path_factory.mktemp("pool") / "images"
     synthesize(folder, images=40, size=48, seed=79, layout="folder")
+    for file in folder.rglob("*/*.jpg"):
+        file.rename(file.with_name(f"other_{file.name}"))
     with (teacher / "split.csv").open() as file:
         name = next(row["id"] for row in csv.DictReader(file) if row["part"] == "test")
     (source,) = lesions.rglob(f"{name}.*")

@@ -125,8 +125,8 @@ def _check_teacher(recipe: Recipe, teacher: TeacherConfig) -> None:
     if teacher.cross_fit and recipe.train.mixes_images and not recipe.train.mix_teacher_outputs:
         raise RecipeError(
             f"teacher.cross_fit = {teacher.cross_fit}: train.mixup or train.cutmix shows two lesions in one image, and "
-            "each fold teacher may have seen one of them; set both to 0, or train.mix_teacher_outputs to true, or leave "
-            "out teacher.cross_fit"
+            "each fold teacher may have seen one of them; set both to 0, or train.mix_teacher_outputs to true, or "
+            "leave out teacher.cross_fit"
         )
     changed = [key for key in ("cross_fit", "views", "size") if getattr(teacher, key) not in (None, 1)]
     for s, stage in enumerate(recipe.stages):
