@@ -39,7 +39,7 @@ def test_sgd_average_shares_and_mixed_cached_outputs_together_resume_bit_for_bit
     answer = FrozenTeacher.answer
     monkeypatch.setattr(FrozenTeacher, "answer", lambda self, batch: computed.append(len(batch)) or answer(self, batch))
     with pytest.raises(Killed):
-        run.train(recipe, tmp_path / "resumed", Killer("logits", 0, "after"))
+        run.train(recipe, tmp_path / "resumed", Killer("logits", 1, "after"))
     run.train(recipe, tmp_path / "resumed")
     assert computed == [2] * 4  # the trials of two stages that find what the terms read: everything else is cached
     expected = weights(tmp_path / "uninterrupted")

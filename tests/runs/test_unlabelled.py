@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dspkd.data.sampling import in_passes
 from dspkd.data.synthetic.dataset import synthesize
 from dspkd.errors import RecipeError, RunError
 from dspkd.recipes import schema
@@ -72,7 +73,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one_and_each_stage_has_its_imag
     answer = FrozenTeacher.answer
     monkeypatch.setattr(FrozenTeacher, "answer", lambda self, batch: computed.append(len(batch)) or answer(self, batch))
     with pytest.raises(Killed):
-        run.train(recipe, tmp_path / "killed", Killer("kd", 0))
+        run.train(recipe, tmp_path / "killed", Killer("kd", 1))
     run.train(recipe, tmp_path / "killed")
     assert max(computed) == 2  # the trials: outputs for unlabelled images are cached, too
     expected = weights(tmp_path / "whole")
@@ -84,7 +85,7 @@ def test_other_unlabelled_images_are_refused_when_a_run_goes_on(lesions, teacher
     shutil.copytree(pool, folder)
     recipe = student(lesions, teacher, folder, tmp_path / "cache")
     with pytest.raises(Killed):
-        run.train(recipe, tmp_path / "run", Killer("labels", 0))
+        run.train(recipe, tmp_path / "run", Killer("labels", 1))
     next(folder.rglob("*/*.jpg")).unlink()
     with pytest.raises(RunError, match=r"unlabelled images have changed since this run began"):
         run.train(recipe, tmp_path / "run")
@@ -104,9 +105,10 @@ def test_where_nothing_learns_from_them_they_are_not_loaded_and_that_is_printed(
 def test_a_plan_counts_them_and_recipes_are_checked(lesions, teacher, pool, tmp_path):
     recipe = student(lesions, teacher, pool, tmp_path / "cache")
     alone = student(lesions, teacher, pool, tmp_path / "cache", data={"path": str(lesions)})
-    steps = plan.plan(alone, steps=1).stages[1].steps
-    counts = [plan.plan(each, steps=1).teacher_outputs.count for each in (alone, recipe)]
-    assert counts[1] - counts[0] == min(steps * 8, 41 * 2)
+    plans = [plan.plan(each, steps=1) for each in (alone, recipe)]
+    # The second stage alone learns from them: eight beside each sixteen labelled images, 41 before screening.
+    drawn = in_passes(41, 8 * plans[0].stages[1].steps, seed=0, epoch=1, views=2)
+    assert plans[1].teacher_outputs.count - plans[0].teacher_outputs.count == len(set(zip(*drawn, strict=True)))
     weighed = replace(recipe, teacher=replace(recipe.teacher, run=("a", "b"), weights="label"))
     with pytest.raises(RecipeError, match=r'teacher\.weights = "label": unlabelled images have no label'):
         validate.check(weighed)

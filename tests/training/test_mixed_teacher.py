@@ -137,17 +137,17 @@ def test_both_losses_draw_the_same_random_numbers(mixed):
 
 
 def test_a_teacher_that_sees_the_mixture_has_one_output_for_it(mixed):
-    asked = []
+    computed = []
 
     class Live(ByRow):
         by_row = False
 
         def answer(self, batch):
-            asked.append(batch.images)
+            computed.append(batch.images)
             return super().answer(batch)
 
     distiller_of(("kd", {}), ("rkd", {}), teacher=Live())(mixed)
-    (images,) = asked
+    (images,) = computed
     assert torch.equal(images, mixed.images)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dspkd.data.decode import decode
-from dspkd.data.mixup import Mixing
+from dspkd.data.mixup import Mixing, Segment
 from dspkd.data.sampling import epoch_order, in_passes
 from dspkd.data.table import Table
 from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened, to_unit
@@ -105,25 +105,6 @@ class ImageDataset(Dataset[Item]):
         return decode(self.table.paths[row], short_side=side, artefacts=self.transform.artefacts)
 
 
-class _Segment(NamedTuple):
-    """The images of one kind in a share of a batch, as places in the whole batch."""
-
-    loaded: list[int]
-    """Those of the share; where images are mixed, the one before the first comes first."""
-    before: int
-    """Number of images loaded for mixing alone."""
-
-    @classmethod
-    def of(cls, kind: range, mine: range, *, mixed: bool) -> _Segment | None:
-        own = range(max(kind.start, mine.start), min(kind.stop, mine.stop))
-        if not own:
-            return None
-        if not mixed or len(own) == len(kind):
-            return cls(list(own), 0)
-        before = kind[(own.start - kind.start - 1) % len(kind)]
-        return cls([before, *own], 1)
-
-
 class TrainBatches:
     """Batches for training, one epoch at a time.
 
@@ -208,7 +189,7 @@ class TrainBatches:
         mine = self._world.shares(whole)[self._world.rank]
         # An image is mixed with the one before it among those of its kind, which may belong to another rank.
         kinds = [range(B), range(B, whole)] if self._beside else [range(B)]
-        segments = [segment for kind in kinds if (segment := _Segment.of(kind, mine, mixed=bool(self._mixing)))]
+        segments = [segment for kind in kinds if (segment := Segment.of(kind, mine, mixed=bool(self._mixing)))]
         places = [place for segment in segments for place in segment.loaded]
         batches = self.show([[keys[place] for place in places] for keys in self.batches(number)])
         for step, loaded in enumerate(batches):
@@ -221,7 +202,7 @@ class TrainBatches:
                 labelled=B if self._beside else None,
             )
 
-    def _mixed(self, batch: Batch, segments: list[_Segment], number: int, step: int) -> Batch:
+    def _mixed(self, batch: Batch, segments: list[Segment], number: int, step: int) -> Batch:
         if self._mixing is None:
             return batch
         parts, first, seed = [], 0, seed_for(self.seed, "mix", number, step)

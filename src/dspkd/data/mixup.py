@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torchvision.transforms import v2
@@ -68,3 +68,29 @@ def _enlarged(drawn: dict[str, Any], larger: Batch, batch: Batch) -> dict[str, A
     """Return what was drawn for `batch` for its larger images: the rectangle of CutMix is enlarged with them."""
     scale = larger.images.shape[2] / batch.images.shape[2]
     return {**drawn, "box": tuple(round(scale * edge) for edge in drawn["box"])} if "box" in drawn else drawn
+
+
+class Segment(NamedTuple):
+    """The images of one kind, labelled or not, in a share of a batch.
+
+    Attributes
+    ----------
+    loaded
+        Places in the whole batch; where images are mixed, first the one before the first, if another share has it.
+    before
+        Number of images loaded for mixing alone.
+    """
+
+    loaded: list[int]
+    before: int
+
+    @classmethod
+    def of(cls, kind: range, mine: range, *, mixed: bool) -> Segment | None:
+        """Return those of `kind` that are in the share `mine`; None where none is."""
+        own = range(max(kind.start, mine.start), min(kind.stop, mine.stop))
+        if not own:
+            return None
+        if not mixed or len(own) == len(kind):
+            return cls(list(own), 0)
+        before = kind[(own.start - kind.start - 1) % len(kind)]
+        return cls([before, *own], 1)

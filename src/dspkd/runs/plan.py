@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from statistics import median
@@ -13,15 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from dspkd.data import decode as images
-from dspkd.data.loader import Decode, TrainBatches
+from dspkd.data.loader import TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
-from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.evaluation.inference import predict
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
 from dspkd.runs import answers, build, fold_teachers, hardware, teacher_cache, unlabelled, validate
+from dspkd.runs.cache_estimate import CacheEstimate, decoded_sample
 from dspkd.runs.explain import explain
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
@@ -67,23 +65,6 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
-class CacheEstimate:
-    """The cost of what is cached before training, estimated for an empty cache.
-
-    Attributes
-    ----------
-    count
-        Number of images decoded, or of teacher outputs computed; 0 where nothing is cached.
-    seconds, nbytes
-        Time and disk space, estimated from a sample.
-    """
-
-    count: int = 0
-    seconds: float = 0.0
-    nbytes: float = 0.0
-
-
-@dataclass(frozen=True)
 class Plan:
     """The estimated time of a run.
 
@@ -117,7 +98,7 @@ class Plan:
     teacher_outputs: CacheEstimate
     validation: float
     warnings: tuple[str, ...] = ()
-    fold_teachers: CacheEstimate = CacheEstimate()
+    fold_teachers: CacheEstimate = field(default_factory=CacheEstimate)
     passes: int = 1
 
     @property
@@ -163,7 +144,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     teacher = answers.teacher_of(recipe, table, split, device, images=all_images)
     student = hardware.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
     first = build.train_batches(recipe, all_images, rows, device, unlabelled=beside).batches(0)[: steps + 2]
-    to_train, decoding = _decoded(
+    to_train, decoding = decoded_sample(
         recipe,
         all_images,
         [row for keys in first for row, _ in keys],
@@ -177,7 +158,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     if build.larger(recipe):
         seen = build.augmentation(recipe.seen_by_teacher.images)
         shown = [row for keys in first for row, _ in keys]
-        to_teach, enlarging = _decoded(recipe, all_images, shown, seen, len(rows) + len(beside))
+        to_teach, enlarging = decoded_sample(recipe, all_images, shown, seen, len(rows) + len(beside))
         with_larger = partial(build.train_batches, decoded=to_train, larger=build.larger(recipe, to_teach))
         sized = {
             True: with_larger(recipe, all_images, rows, device, unlabelled=beside),
@@ -259,27 +240,11 @@ def _validation(
     rows = split.rows("val")
     sample = rows[: steps * recipe.train.batch_size]
     count = len(rows) + len(split.places("test"))
-    decoded, decoding = _decoded(recipe, table, sample.tolist(), crop, count)
+    decoded, decoding = decoded_sample(recipe, table, sample.tolist(), crop, count)
     started = time.perf_counter()
     loader = build.eval_loader(recipe, table, sample, device, decoded=decoded)
     predict(student, table, loader, device=device, bf16=hardware.bf16(recipe.train, device))
     return decoding, (time.perf_counter() - started) * len(rows) / len(sample)
-
-
-def _decoded(
-    recipe: Recipe, table: Table, rows: list[int], transform: Augmentation | CentreCrop, of: int
-) -> tuple[Decode | None, CacheEstimate]:
-    """Decode these rows; return them and the cost of decoding `of` images, or nothing where a run caches none."""
-    if hardware.cache_folder(recipe.machine) is None:
-        return None, CacheEstimate()
-    sample = sorted(set(rows))
-    decode = partial(images.decode, short_side=transform.decode_side, artefacts=transform.artefacts)
-    started = time.perf_counter()
-    with ThreadPoolExecutor() as pool:
-        decoded = dict(zip(sample, pool.map(decode, [table.paths[row] for row in sample]), strict=True))
-    scale = of / len(sample)
-    seconds = scale * (time.perf_counter() - started)
-    return decoded.__getitem__, CacheEstimate(of, seconds, scale * sum(image.nbytes for image in decoded.values()))
 
 
 def _measure(

@@ -47,24 +47,24 @@ def test_other_images_have_the_mean_of_all_heads_and_their_labels_are_not_read()
 
 
 def test_no_label_of_a_lesion_reaches_the_answers_about_it(monkeypatch):
-    """Heads record which images they are fitted to and asked about."""
+    """Heads record which images they are fitted to and predict."""
     embeddings, labels, groups = lesions(20, 3, 2, 5, signal=1)
     real, pairs = linear_head._head, []
 
     def recorded(seen_MD, *rest):
         head = real(seen_MD, *rest)
 
-        def asked(of_ND):
+        def predict(of_ND):
             pairs.append((seen_MD, of_ND))
             return head(of_ND)
 
-        return asked
+        return predict
 
     monkeypatch.setattr(linear_head, "_head", recorded)
     linear_head.fit(embeddings, labels, groups, np.arange(60), 2)
     lesion_of = {row.tobytes(): group for row, group in zip(embeddings, groups, strict=True)}
-    for seen, asked in pairs:
-        assert not {lesion_of[row.tobytes()] for row in seen} & {lesion_of[row.tobytes()] for row in asked}
+    for seen, unseen in pairs:
+        assert not {lesion_of[row.tobytes()] for row in seen} & {lesion_of[row.tobytes()] for row in unseen}
     assert len(pairs) == linear_head.FOLDS * len(linear_head.STRENGTHS)
 
 
