@@ -69,6 +69,19 @@ def write_recipe(folder, recipe):
     return folder / "r.toml"
 
 
+class Notes(NullProgress):
+    """Records notes and progress."""
+
+    def __init__(self):
+        self.notes, self.prepared = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def prepare(self, what, done, of):
+        self.prepared.append((what, done, of))
+
+
 class Killed(BaseException):
     """Ends a training in a test, as a kill would."""
 

@@ -6,7 +6,7 @@ columns of a map, N images in a table, L levels of a hierarchy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ class Batch:
     images
         ``[B, 3, H, W]`` float, RGB in [0, 1]; each network normalises them itself.
     labels
-        ``[B]`` int64, class numbers.
+        ``[B]`` int64, class numbers; -1 for an unlabelled image.
     index
         ``[B]`` int64, rows of the table that the images come from. Always in main memory, like `views`, even if the
         images are on a GPU.
@@ -45,12 +45,16 @@ class Batch:
     other_labels, own_share
         ``[B]`` int64 and ``[B]`` float32 in [0, 1]: with MixUp, the class of the second image, and the share of the
         first, whose class is in `labels`. None where images are not mixed.
+    other_index, other_views
+        ``[B]`` int64, with MixUp: row and view of the second image, in main memory. None where images are not mixed.
     larger
         The same images at the teacher's size, where that is not the student's: the same crop of each, with its own
         `strong_aug`. None where both networks see the same.
     first, whole
         If several processes share each batch: the position of this share's first image in the whole batch, and the
         size of the whole batch. None if this is the whole batch.
+    labelled
+        Number of labelled images of the whole batch, which come first. None if all are labelled.
     """
 
     images: Tensor
@@ -60,12 +64,33 @@ class Batch:
     strong_aug: Tensor | None = None
     other_labels: Tensor | None = None
     own_share: Tensor | None = None
+    other_index: Tensor | None = None
+    other_views: Tensor | None = None
     larger: Batch | None = None
     first: int = 0
     whole: int | None = None
+    labelled: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """Return several batches as one; their tensors are joined, and the first has all else."""
+        if len(parts) == 1:
+            return parts[0]
+        present = {item.name: [getattr(part, item.name) for part in parts] for item in fields(cls)}
+        tensors: dict[str, Any] = {k: torch.cat(each) for k, each in present.items() if isinstance(each[0], Tensor)}
+        larger = [part.larger for part in parts if part.larger]
+        return replace(parts[0], **tensors, larger=cls.joined(larger) if larger else None)
+
+    def labelled_part(self) -> Batch:
+        """Return the labelled images of this share, as a share of the labelled images of the whole batch."""
+        if self.labelled is None:
+            return self
+        own = max(0, min(self.labelled - self.first, len(self)))
+        whole = self.whole and self.labelled
+        return replace(self.rows(0, own), whole=whole, labelled=None)
 
     def draw(self, make: Callable[[int], Tensor]) -> Tensor:
         """Return random numbers for these images, ``[B, ...]``: their rows of what `make(N)` draws for N images.
@@ -85,11 +110,18 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`; the copy overlaps with computation when memory is pinned.
 
-        `index` and `views` stay in main memory: the program reads them, and reading from a GPU would make it wait.
+        Rows and views stay in main memory: the program reads them, and reading from a GPU would make it wait.
         """
         moved = self._each(lambda values: values.to(device, non_blocking=True))
         larger = self.larger.to(device) if self.larger else None
-        return replace(moved, index=self.index, views=self.views, larger=larger)
+        read = {name: getattr(self, name) for name in ("index", "views", "other_index", "other_views")}
+        return replace(moved, **read, larger=larger)
+
+    def of_second_images(self) -> Batch:
+        """Return a mixed batch with rows and views of the second image of each mixture; the images stay mixed."""
+        assert self.other_index is not None, "the images are mixed"
+        assert self.other_views is not None, "the images are mixed"
+        return replace(self, index=self.other_index, views=self.other_views)
 
     def with_derived(self, *, rotated: bool, strong_aug: bool) -> Batch:
         """Return the batch followed by views derived from it: rotated by 90, 180 and 270 degrees, strongly augmented.
@@ -107,11 +139,19 @@ class Batch:
             derived.append(self.strong_aug)
         if not derived:
             return self
+        copies = 1 + len(derived)
+
+        def numbered(views: Tensor) -> Tensor:
+            return torch.cat([views, *[derived_view(views, number) for number in numbers]])
+
+        mixed = self.other_index is not None and self.other_views is not None
         return Batch(
             torch.cat([self.images, *derived]),
-            self.labels.repeat(1 + len(derived)),
-            self.index.repeat(1 + len(derived)),
-            torch.cat([self.views, *[derived_view(self.views, number) for number in numbers]]),
+            self.labels.repeat(copies),
+            self.index.repeat(copies),
+            numbered(self.views),
+            other_index=self.other_index.repeat(copies) if mixed else None,  # type: ignore[union-attr]
+            other_views=numbered(self.other_views) if mixed else None,  # type: ignore[arg-type]
             larger=self.larger.with_derived(rotated=rotated, strong_aug=strong_aug) if self.larger else None,
         )
 
@@ -174,6 +214,20 @@ class Output:
         """Return the output for the images from `first` up to, but not including, `last`."""
         maps = {tap: x[first:last] for tap, x in self.maps.items()}
         return Output(self.logits[first:last], self.pooled[first:last], maps)
+
+    def first_images(self, count: int) -> Output:
+        """Return the output for the first images of the batch, and for the views derived from them."""
+        if count == len(self.logits):
+            return self
+        B, rotated = len(self.logits), self.rotated
+        return replace(
+            self.rows(0, count),
+            rotated=rotated and rotated._each(lambda x: x.view(3, B, *x.shape[1:])[:, :count].flatten(0, 1)),
+            strong_aug=self.strong_aug and self.strong_aug.rows(0, count),
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Output:
+        return Output(change(self.logits), change(self.pooled), {tap: change(x) for tap, x in self.maps.items()})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import pytest
 from dspkd.cli.tables import print_plan
 from dspkd.data import read
 from dspkd.runs import plan as planning
+from dspkd.runs.estimates import CacheEstimate
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.console import terminal
 from tiny_runs import LABELS, recipe, stage, trained
@@ -52,7 +53,7 @@ def test_each_phase_of_a_step_is_timed_separately(lesions, teacher, monkeypatch)
     assert (first.teaching, first.learning, first.updating) == (0, 100, 1000)
     assert (second.teaching, second.learning, second.updating) == (10, 100, 1000)
     assert first.seconds == 3 * first.steps * 1100
-    assert plan.teacher_outputs == planning.CacheEstimate()
+    assert plan.teacher_outputs == CacheEstimate()
     trained = first.seconds + second.seconds + 5 * plan.validation
     assert plan.seconds == pytest.approx(plan.images.seconds + trained)
 
@@ -87,7 +88,7 @@ def test_estimated_bytes_and_images_are_those_that_a_run_caches(lesions, teacher
 
 def test_without_a_cache_nothing_is_estimated_for_it(lesions, teacher):
     plan = planning.plan(recipe_for(lesions, teacher=teacher, machine={"cache": "none"}))
-    assert plan.images == plan.teacher_outputs == planning.CacheEstimate()
+    assert plan.images == plan.teacher_outputs == CacheEstimate()
     assert plan.stages[0].loading > 0
 
 

@@ -15,7 +15,7 @@ from dspkd.runs import build
 from dspkd.runs import train as run
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
-from tiny_runs import FUSION, IMAGES, LABELS, Killed, recipe, stage, weights
+from tiny_runs import FUSION, IMAGES, LABELS, Killed, Notes, recipe, stage, weights
 
 FEATURES = stage("features", LABELS, FUSION, epochs=2, lr=3e-3)
 LOGITS = stage("logits", LABELS, {"method": "normkd"}, epochs=2)
@@ -51,17 +51,6 @@ def count_teacher_images(monkeypatch):
     answer = FrozenTeacher.answer
     monkeypatch.setattr(FrozenTeacher, "answer", lambda self, batch: computed.append(len(batch)) or answer(self, batch))
     return computed
-
-
-class Notes(NullProgress):
-    def __init__(self):
-        self.notes, self.prepared = [], []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def prepare(self, what, done, of):
-        self.prepared.append((what, done, of))
 
 
 def disable_cache(monkeypatch):

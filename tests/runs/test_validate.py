@@ -49,7 +49,7 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
         ),
         (
             {"teacher": "t", "train": {"mixup": 0.2}, "images": {"size": 32, "views": 4}},
-            r'^images\.views = 4: .*train\.mixup .* set images\.views = "fresh"',
+            r'^images\.views = 4: .*train\.mixup .*mix_teacher_outputs = true.* images\.views = "fresh"',
         ),
         (
             {"teacher": {"run": "t", "size": 24}},

@@ -40,7 +40,13 @@ def share_of(batch, world):
     return Batch(**{**vars(part), "first": mine.start, "whole": B})
 
 
-def steps(name, world):
+def partly_labelled(batch):
+    """Return the batch with labels of the first three images only: the third rank has none."""
+    labels = batch.labels.where(torch.arange(B) < 3, torch.tensor(-1))
+    return replace(batch, labels=labels, labelled=3)
+
+
+def steps(name, world, batch=None):
     """Return losses, gradients and all state after three steps with this method alone, and the next random numbers."""
     torch.manual_seed(0)
     student, network = zoo.make("tiny", classes=4).double(), zoo.make("tiny_wide", classes=4).double()
@@ -53,7 +59,7 @@ def steps(name, world):
     parameters = [value for _, value in distiller.trainable()]
     optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
     torch.manual_seed(1)
-    batch = share_of(whole_batch(), world)
+    batch = share_of(batch or whole_batch(), world)
     for _ in range(3):
         optimizer.zero_grad(set_to_none=True)
         losses = objective(batch, 0.0)
@@ -78,6 +84,21 @@ def test_every_method_gives_the_losses_gradients_and_statistics_of_the_whole_bat
                     if value is not None:
                         torch.testing.assert_close(here[key], value, rtol=1e-7, atol=1e-9, msg=f"{name} {key} {rank}")
             assert torch.equal(given[name][3], expected[3]), f"{name} left the generator elsewhere on rank {rank}"
+
+
+def test_a_batch_with_unlabelled_images_is_shared_too(tmp_path):
+    chosen = [name for name in names() if find(name).needs_one_label] + ["labels", "kd", "rkd"]
+
+    def of_each(world):
+        return {name: steps(name, world, partly_labelled(whole_batch())) for name in chosen}
+
+    by_rank, expected = together(3, of_each, tmp_path), of_each(SINGLE)
+    for name in chosen:
+        for given in by_rank:
+            for here, there in zip(given[name][:2], expected[name][:2], strict=True):
+                for key, value in there.items():
+                    if value is not None:
+                        torch.testing.assert_close(here[key], value, rtol=1e-7, atol=1e-9, msg=f"{name} {key}")
 
 
 def test_a_single_process_is_not_wrapped():

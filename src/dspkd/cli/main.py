@@ -16,6 +16,7 @@ from dspkd.cli import doctor as cli_doctor
 from dspkd.cli import evaluate as cli_evaluate
 from dspkd.cli import recipes as cli_recipes
 from dspkd.cli import referee as cli_referee
+from dspkd.cli import teacher_outputs as cli_teacher_outputs
 from dspkd.cli.errors import one_line_errors
 from dspkd.cli.recipes import RecipeArgument, SetOption
 
@@ -35,6 +36,7 @@ app.command("doctor")(cli_doctor.doctor)
 app.command("evaluate")(cli_evaluate.evaluate)
 app.command("agreement")(cli_agreement.agreement)
 app.command("referee")(cli_referee.referee)
+app.command("teacher-outputs")(cli_teacher_outputs.teacher_outputs)
 
 STOPPED = "stopped; run the same command again to resume after the last finished epoch"
 

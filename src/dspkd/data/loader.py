@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dspkd.data.decode import decode
-from dspkd.data.mixup import Mixing
-from dspkd.data.sampling import epoch_order
+from dspkd.data.mixup import Mixing, Segment
+from dspkd.data.sampling import epoch_order, in_passes
 from dspkd.data.table import Table
 from dspkd.data.transforms import RGB, Augmentation, CentreCrop, strengthened, to_unit
 from dspkd.runtime.distributed import SINGLE, World, require_enough
@@ -136,6 +136,11 @@ class TrainBatches:
         Return batches in page-locked memory, for a GPU.
     world
         Processes that share each batch of an epoch; this one loads its own images only.
+    unlabelled
+        Rows of images without labels, which are drawn after the labelled ones of each batch. An epoch is one of the
+        labelled images.
+    ratio
+        Unlabelled images of a batch for each labelled one.
 
     Raises
     ------
@@ -160,11 +165,15 @@ class TrainBatches:
         workers: int = 0,
         pin: bool = False,
         world: World = SINGLE,
+        unlabelled: NDArray[np.int64] | None = None,
+        ratio: float = 1.0,
     ) -> None:
         self._mixing, self._world = mixing, world
         self.rows, self.labels = rows, table.labels[rows]
         self.batch_size, self.seed, self.views, self.balance = min(batch_size, len(rows)), seed, views, balance
-        require_enough(self.batch_size, world)
+        self.unlabelled = np.empty(0, dtype=np.int64) if unlabelled is None else unlabelled
+        self._beside = max(1, round(ratio * self.batch_size)) if len(self.unlabelled) else 0
+        require_enough(self.batch_size + self._beside, world)
         self._batches: list[list[Key]] = []
         images = ImageDataset(
             table, transform, seed=0 if views else seed, strong_aug=strong_aug, decoded=decoded, larger=larger
@@ -176,28 +185,55 @@ class TrainBatches:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield this rank's share of each batch of epoch `number`, counted over all stages."""
-        keys, B = self.keys(number), self.batch_size
-        mine = self._world.shares(B)[self._world.rank]
-        # An image is mixed with the one before it, which may belong to another rank.
-        before = 1 if self._mixing and len(mine) < B else 0
-        places = range(mine.start - before, mine.stop)
-        batches = self.show([[keys[i * B + place % B] for place in places] for i in range(len(self))])
-        for step, batch in enumerate(batches):
-            mixed = self._mixed(batch, number, step)
-            yield mixed if len(mine) == B else replace(mixed.rows(before, len(places)), first=mine.start, whole=B)
+        B, whole = self.batch_size, self.batch_size + self._beside
+        mine = self._world.shares(whole)[self._world.rank]
+        # An image is mixed with the one before it among those of its kind, which may belong to another rank.
+        kinds = [range(B), range(B, whole)] if self._beside else [range(B)]
+        segments = [segment for kind in kinds if (segment := Segment.of(kind, mine, mixed=bool(self._mixing)))]
+        places = [place for segment in segments for place in segment.loaded]
+        batches = self.show([[keys[place] for place in places] for keys in self.batches(number)])
+        for step, loaded in enumerate(batches):
+            batch = self._mixed(loaded, segments, number, step)
+            shared = len(mine) < whole
+            yield replace(
+                batch,
+                first=mine.start if shared else 0,
+                whole=whole if shared else None,
+                labelled=B if self._beside else None,
+            )
 
-    def _mixed(self, batch: Batch, number: int, step: int) -> Batch:
+    def _mixed(self, batch: Batch, segments: list[Segment], number: int, step: int) -> Batch:
         if self._mixing is None:
             return batch
-        mixed = self._mixing(batch, seed=seed_for(self.seed, "mix", number, step))
+        parts, first, seed = [], 0, seed_for(self.seed, "mix", number, step)
+        for segment in segments:
+            last = first + len(segment.loaded)
+            parts.append(self._mixing(batch.rows(first, last), seed=seed).rows(segment.before, last - first))
+            first = last
+        mixed = Batch.joined(parts)
         return mixed.pin_memory() if self._pin else mixed  # the loader pinned the images before mixing
 
-    def keys(self, number: int) -> list[Key]:
-        """Return the images of epoch `number`, in order."""
+    def batches(self, number: int) -> list[list[Key]]:
+        """Return the images of each whole batch of epoch `number`: labelled ones, then unlabelled ones."""
         positions, views = epoch_order(
             self.labels, seed=self.seed, epoch=number, balance=self.balance, views=self.views
         )
-        return list(zip(self.rows[positions].tolist(), views.tolist(), strict=True))[: len(self) * self.batch_size]
+        labelled = list(zip(self.rows[positions].tolist(), views.tolist(), strict=True))
+        beside = self._unlabelled_keys(number)
+        B, U = self.batch_size, self._beside
+        return [labelled[i * B : (i + 1) * B] + beside[i * U : (i + 1) * U] for i in range(len(self))]
+
+    def _unlabelled_keys(self, number: int) -> list[Key]:
+        if not self._beside:
+            return []
+        count = len(self) * self._beside
+        places, views = in_passes(len(self.unlabelled), count, seed=self.seed, epoch=number, views=self.views)
+        return list(zip(self.unlabelled[places].tolist(), views.tolist(), strict=True))
+
+    def keys(self, number: int, *, unlabelled: bool = True) -> list[Key]:
+        """Return the images of epoch `number`, batch by batch; without `unlabelled`, the labelled ones alone."""
+        last = None if unlabelled else self.batch_size
+        return [key for keys in self.batches(number) for key in keys[:last]]
 
     def show(self, images: Sequence[list[Key]]) -> Iterator[Batch]:
         """Yield batches of these images, without mixing."""

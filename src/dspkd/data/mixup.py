@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torchvision.transforms import v2
@@ -29,7 +29,8 @@ class Mixing:
     Notes
     -----
     Training batches are in random order, so neighbours are random pairs. Strongly augmented images are mixed in
-    the same way. `Batch.index` and `Batch.views` stay those of :math:`x_b` alone: they do not name a mixed image.
+    the same way. `Batch.index` and `Batch.views` stay those of :math:`x_b`; `Batch.other_index` and `Batch.other_views`
+    are those of :math:`x_{b-1}`.
 
     Source: Zhang et al., *mixup: Beyond Empirical Risk Minimization*, ICLR 2018; Yun et al., *CutMix: Regularization
     Strategy to Train Strong Classifiers with Localizable Features*, ICCV 2019; pairs and draws as in torchvision, the
@@ -40,7 +41,7 @@ class Mixing:
     cutmix: float = 0.0
 
     def __call__(self, batch: Batch, *, seed: int) -> Batch:
-        """Mix a batch; a pure function of (batch, seed). Sets `Batch.other_labels` and `Batch.own_share`."""
+        """Mix a batch; a pure function of (batch, seed). Sets `Batch.own_share`, and what is `other` in the batch."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             ways = [way(alpha=a) for way, a in ((v2.MixUp, self.mixup), (v2.CutMix, self.cutmix)) if a]
@@ -52,6 +53,8 @@ class Mixing:
             _mixed(mix, batch, drawn),
             larger=larger,
             other_labels=batch.labels.roll(1),
+            other_index=batch.index.roll(1),
+            other_views=batch.views.roll(1),
             own_share=torch.full((len(batch),), share),
         )
 
@@ -65,3 +68,29 @@ def _enlarged(drawn: dict[str, Any], larger: Batch, batch: Batch) -> dict[str, A
     """Return what was drawn for `batch` for its larger images: the rectangle of CutMix is enlarged with them."""
     scale = larger.images.shape[2] / batch.images.shape[2]
     return {**drawn, "box": tuple(round(scale * edge) for edge in drawn["box"])} if "box" in drawn else drawn
+
+
+class Segment(NamedTuple):
+    """The images of one kind, labelled or not, in a share of a batch.
+
+    Attributes
+    ----------
+    loaded
+        Places in the whole batch; where images are mixed, first the one before the first, if another share has it.
+    before
+        Number of images loaded for mixing alone.
+    """
+
+    loaded: list[int]
+    before: int
+
+    @classmethod
+    def of(cls, kind: range, mine: range, *, mixed: bool) -> Segment | None:
+        """Return those of `kind` that are in the share `mine`; None where none is."""
+        own = range(max(kind.start, mine.start), min(kind.stop, mine.stop))
+        if not own:
+            return None
+        if not mixed or len(own) == len(kind):
+            return cls(list(own), 0)
+        before = kind[(own.start - kind.start - 1) % len(kind)]
+        return cls([before, *own], 1)

@@ -45,6 +45,24 @@ def epoch_order(
     return np.concatenate(rows)[shuffled], np.concatenate(row_views)[shuffled]
 
 
+def in_passes(
+    images: int, count: int, *, seed: int, epoch: int, views: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return `count` images of one epoch, numbers below `images`, and the view of each, both ``[count]``.
+
+    Epochs continue each other: all images are drawn, in random order, before one is drawn again. Pass p over them
+    draws view p, or p mod V where there are only V = `views` of each. A pure function of its arguments, with random
+    numbers of its own, so that the order of the labelled images does not depend on it.
+    """
+    drawn = np.arange(epoch * count, (epoch + 1) * count)
+    passes, place = np.divmod(drawn, images)
+    order = {
+        int(p): np.random.default_rng(seed_for(seed, "unlabelled", int(p))).permutation(images) for p in set(passes)
+    }
+    rows = np.array([order[int(p)][n] for p, n in zip(passes, place, strict=True)], dtype=np.int64)
+    return rows, passes if views is None else passes % views
+
+
 def class_draws(counts: NDArray[np.int64], *, balance: float) -> NDArray[np.int64]:
     r"""Return the number of draws of each class in an epoch, ``[K]``, for `counts` images of each.
 

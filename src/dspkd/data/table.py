@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from dspkd.errors import DataError, first_few
 
+UNLABELLED = -1
+"""The label of an image without one."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -45,7 +48,7 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """N labelled images, one per row.
+    """N images, one per row.
 
     Attributes
     ----------
@@ -69,6 +72,8 @@ class Table:
         empty where the data set has no official parts.
     origin
         How the data set was read.
+    labelled
+        Number of labelled images, which come first; the others have the label `UNLABELLED`. None: all have labels.
 
     Raises
     ------
@@ -85,6 +90,7 @@ class Table:
     root: Path
     parts: tuple[str, ...] = ()
     origin: Origin = field(default_factory=Origin)
+    labelled: int | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in ("ids", "paths", "labels", "groups")}
@@ -94,10 +100,14 @@ class Table:
         twice = repeated(self.ids)
         if twice:
             raise DataError(f"{self.root}: ids must be unique; these occur more than once: {first_few(twice)}")
-        if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+        labels, others = (
+            self.labels[: self.labelled],
+            self.labels[len(self) if self.labelled is None else self.labelled :],
+        )
+        assert (others == UNLABELLED).all(), "images without labels come last"
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise DataError(
-                f"{self.root}: labels must lie in [0, {len(self.classes)}), "
-                f"got {self.labels.min()} to {self.labels.max()}"
+                f"{self.root}: labels must lie in [0, {len(self.classes)}), got {labels.min()} to {labels.max()}"
             )
 
     def __len__(self) -> int:

@@ -71,6 +71,11 @@ class Term(nn.Module):
             raise RecipeError(f"{self.name}: compares the student with a teacher, and there is none; name one")
 
     @property
+    def reads_labels(self) -> bool:
+        """Whether the term learns from labelled images alone: it has no teacher, or reads labels beside it."""
+        return self.needs_one_label or not self.needs_teacher
+
+    @property
     def name(self) -> str:
         """Return the method's name in recipes."""
         return type(self).__module__.rpartition(".")[2]

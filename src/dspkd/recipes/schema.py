@@ -48,6 +48,11 @@ class DataConfig:
     """Classes that are neither malignant nor premalignant, likewise. A class that nobody knows counts as malignant."""
     merge_copies: bool = True
     """Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
+    unlabelled: str | None = None
+    """A folder of images without labels, from which terms learn that read a teacher and no labels. Copies of validation
+    and test images are left out; see `dspkd.data.unlabelled`."""
+    unlabelled_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """Unlabelled images for each labelled one in a batch, beside `train.batch_size` labelled ones; 1 is inferred."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -155,7 +160,11 @@ class TrainConfig:
     mixup: Annotated[float, Field(ge=0)] = 0.0
     """Alpha of MixUp's Beta(alpha, alpha) distribution, e.g. 0.2; 0 turns it off."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    """The same for CutMix, e.g. 1.0. With both, each batch gets one of them. Neither works with a teacher cache."""
+    """The same for CutMix, e.g. 1.0. With both, each batch gets one of them."""
+    mix_teacher_outputs: bool = False
+    """With MixUp or CutMix: learn from the teacher's cached outputs for the two images of a mixture, each loss weighted
+    by the image's share, as for two labels (inferred). False: the teacher runs on the mixtures themselves, which needs
+    ``images.views = "fresh"``."""
     clip: Annotated[float, Field(gt=0)] = 5.0
     """Largest gradient norm; the record of each epoch has the share of steps whose gradient was larger, `clipped`."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -202,7 +211,7 @@ class Recipe:
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """Return the run folders of all teachers; none for a recipe that trains from labels alone."""
+        """Return the run folders of all teachers; none without a teacher, or where it is a file of answers."""
         return self.teacher.run if self.teacher else ()
 
     def with_teachers(self, runs: Sequence[str]) -> Recipe:

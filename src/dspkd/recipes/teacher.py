@@ -20,13 +20,23 @@ def _folders(value: Any) -> tuple[str, ...]:
     return runs
 
 
+def _folders_or_none(value: Any) -> tuple[str, ...]:
+    """Return run folders, none where the teacher is a file: a recipe in a run folder has that written out."""
+    return () if value in ([], ()) else _folders(value)
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TeacherConfig:
     """The table `[teacher]`."""
 
-    run: Annotated[tuple[str, ...], BeforeValidator(_folders, json_schema_input_type=str | tuple[str, ...])]
+    run: Annotated[
+        tuple[str, ...], BeforeValidator(_folders_or_none, json_schema_input_type=str | tuple[str, ...])
+    ] = ()
     """The teacher's run folder, relative to the working directory; `teacher = "runs/teacher"` says the same. With
     several, the student learns from the mean of their probabilities and the maps of the first."""
+    answers: str | None = None
+    """In place of a run: a CSV or parquet file with logits, probabilities or embeddings of each training image, of any
+    model anywhere; see `dspkd.data.answer_files`. They are the same for all views of an image."""
     weights: Literal["mean", "agreement", "label"] = "mean"
     """Weights of several teachers: all the same, or for each image by their agreement with each other, or with its
     label."""
@@ -39,6 +49,21 @@ class TeacherConfig:
     cross_fit: Annotated[int, Field(ge=2)] | None = None
     """Number of folds of the training lesions. As many teachers are trained, each without one fold, and answer only
     about the lesions that they never saw. The teacher of `run` is evaluated, and gives maps and pooled vectors."""
+
+    @model_validator(mode="after")
+    def _require_a_run_or_answers(self) -> Self:
+        if bool(self.run) == (self.answers is not None):
+            raise ValueError("name either a run folder, run = ..., or a file of answers, answers = ...")
+        settings = {
+            "weights": self.weights != "mean",
+            "views": self.views != 1,
+            "size": self.size,
+            "cross_fit": self.cross_fit,
+        }
+        if self.answers and any(settings.values()):
+            name = next(name for name, value in settings.items() if value)
+            raise ValueError(f"{name} is for a teacher that is run, and answers = ... are in a file; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _require_enough_teachers(self) -> Self:

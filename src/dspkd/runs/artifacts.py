@@ -25,9 +25,11 @@ from dspkd.evaluation.gradcam import grad_cam
 from dspkd.evaluation.inference import predict_with_features
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes.schema import Recipe
+from dspkd.runs import build
 from dspkd.runs.context import RunContext
 from dspkd.runtime.files import write_json
 from dspkd.runtime.seeds import seed_for
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.types import Batch, Output
 
@@ -58,6 +60,8 @@ def keep(context: RunContext, predictions: Mapping[str, Predictions], rows: Rows
     teacher_predictions: dict[str, Predictions] = {}
     if context.teacher:
         for part, of_part in rows.items():
+            if not _knows(context.teacher, of_part):
+                continue
             loader = context.teacher_loader(of_part)
             teacher_predictions[part], _ = _outputs(context, context.teacher.answer, loader)
             teacher_predictions[part].save(context.files.teacher_predictions(part))
@@ -68,6 +72,11 @@ def keep(context: RunContext, predictions: Mapping[str, Predictions], rows: Rows
     for part, teacher in teacher_predictions.items():
         chosen += [(part, row) for row in listed(agreement(predictions[part], teacher), "forgotten")[:LISTED]]
     _save_images(context, list(dict.fromkeys(chosen)), maps, rows)
+
+
+def _knows(teacher: build.AnyTeacher | AnswersTeacher, rows: NDArray[np.int64]) -> bool:
+    """Return whether the teacher has outputs for these images: a file of answers may lack some."""
+    return not isinstance(teacher, AnswersTeacher) or teacher.covers(rows)
 
 
 def _outputs(
@@ -90,7 +99,7 @@ def _choose_rows_to_map(student: Predictions, teacher: Predictions | None) -> li
 def _maps(context: RunContext, rows: NDArray[np.int64]) -> list[dict[str, list[list[float]]]]:
     """Return Grad-CAM maps of each true class: ``{"student": map, "teacher": map}``; of an ensemble, the first."""
     maps = {"student": _maps_of(context.student, context.eval_loader(rows), context)}
-    if teacher := context.teacher:
+    if isinstance(teacher := context.teacher, build.AnyTeacher):
         network = (teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher).network
         maps["teacher"] = _maps_of(network, context.teacher_loader(rows), context)
     return [dict(zip(maps, of_image, strict=True)) for of_image in zip(*maps.values(), strict=True)]
@@ -120,7 +129,7 @@ def _save_features(context: RunContext, rows: NDArray[np.int64]) -> None:
         rows = np.sort(rng.choice(rows, FEATURES, replace=False))
     student: Callable[[Batch], Output] = lambda batch: context.student(batch.images)  # noqa: E731
     networks = {"student": (student, context.eval_loader(rows))}
-    if context.teacher:
+    if context.teacher and context.teacher.spec.pooled and _knows(context.teacher, rows):
         networks["teacher"] = context.teacher.answer, context.teacher_loader(rows)
     arrays: dict[str, Any] = {
         "ids": np.array([context.table.ids[row] for row in rows]),

@@ -40,6 +40,7 @@ from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
 AnyTeacher = FrozenTeacher | EnsembleTeacher
+"""A teacher that computes its outputs."""
 
 
 def data_options(recipe: Recipe) -> dict[str, Any]:
@@ -89,11 +90,16 @@ def train_batches(
     rows: NDArray[np.int64],
     device: torch.device,
     *,
+    unlabelled: NDArray[np.int64] | None = None,
+    strong_aug: bool = False,
     decoded: Decode | None = None,
     larger: Larger | None = None,
     world: World = SINGLE,
 ) -> TrainBatches:
-    """Return the training batches of these rows; `decoded`, `larger` and `world` as in `dspkd.data.loader`."""
+    """Return the training batches of these rows; other arguments as in `dspkd.data.loader`.
+
+    They have strongly augmented images where a term needs them, or with `strong_aug`.
+    """
     terms = [methods.find(term.method) for stage in recipe.stages for term in stage.terms]
     return TrainBatches(
         table,
@@ -104,12 +110,14 @@ def train_batches(
         views=None if recipe.images.views == "fresh" else recipe.images.views,
         balance=recipe.train.balance,
         mixing=mixing(recipe.train),
-        strong_aug=any(term.wants_strong_aug for term in terms),
+        strong_aug=strong_aug or any(term.wants_strong_aug for term in terms),
         decoded=decoded,
         larger=larger,
         workers=hardware.workers(recipe.machine, device, world),
         pin=device.type == "cuda",
         world=world,
+        unlabelled=unlabelled,
+        ratio=recipe.data.unlabelled_ratio,
     )
 
 
@@ -288,5 +296,5 @@ def _trainable_copy(teacher: Teacher | None, stage: StageConfig) -> nn.Module:
     if isinstance(teacher, CachedTeacher):
         teacher = teacher.live
     if not isinstance(teacher, FrozenTeacher):
-        raise RecipeError(f"stage {stage.name!r}: teacher_lr: one network can learn, not an ensemble; name one teacher")
+        raise RecipeError(f"stage {stage.name!r}: teacher_lr: one network can learn; name the run of one teacher")
     return teacher.trainable_copy()

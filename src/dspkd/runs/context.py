@@ -22,17 +22,20 @@ from dspkd.data.decode_cache import DecodeCache
 from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
+from dspkd.data.unlabelled import UnlabelledImages
 from dspkd.errors import RunError
 from dspkd.evaluation import classes
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, hardware, records
+from dspkd.runs import answers, build, hardware, records
+from dspkd.runs import unlabelled as unlabelled_images
 from dspkd.runs.files import RunFiles
 from dspkd.runs.teacher_words import described, too_small
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json, write_text
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training.progress import ProgressListener
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.types import Batch
 
 
@@ -51,8 +54,10 @@ class RunContext:
     device, bf16, compiled
         Where and how steps are computed.
     to_train, to_evaluate, to_teach
-        Cached decoded images of the training set, of the other two, and of the training set at the teacher's size
-        where it is not the student's; None where nothing is cached.
+        Cached decoded images of the training set (and unlabelled ones), of the other two, and of the first at the
+        teacher's size where it is not the student's; None where nothing is cached.
+    unlabelled
+        Images without labels from which the run learns; None where it has none.
     """
 
     recipe: Recipe
@@ -61,22 +66,34 @@ class RunContext:
     table: Table
     split: Split
     student: Tapped
-    teacher: build.AnyTeacher | None
+    teacher: build.AnyTeacher | AnswersTeacher | None
     device: torch.device
     bf16: bool
     compiled: bool
     to_train: Decode | None
     to_evaluate: Decode | None
     to_teach: Decode | None = None
+    unlabelled: UnlabelledImages | None = None
     world: World = SINGLE
 
-    def train_batches(self, *, for_teacher: bool) -> TrainBatches:
-        """Return the batches of the training set, this process's share of each; `for_teacher` also at its size."""
+    @property
+    def images(self) -> Table:
+        """The table, followed by the unlabelled images."""
+        return self.unlabelled.after(self.table) if self.unlabelled else self.table
+
+    def train_batches(self, *, for_teacher: bool, unlabelled: bool = True, strong_aug: bool = False) -> TrainBatches:
+        """Return the batches of the training set, this process's share of each; `for_teacher` also at its size.
+
+        With `unlabelled`, the unlabelled images are beside the labelled ones, where the run has any; `strong_aug` as
+        for `build`.
+        """
         return build.train_batches(
             self.recipe,
-            self.table,
+            self.images,
             self.split.rows("train"),
             self.device,
+            unlabelled=np.arange(len(self.table), len(self.images)) if unlabelled else None,
+            strong_aug=strong_aug,
             decoded=self.to_train,
             larger=build.larger(self.recipe, self.to_teach) if for_teacher else None,
             world=self.world,
@@ -117,14 +134,17 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     if recipe.teacher and (enlarged := too_small(recipe.teacher, table, split.rows("train"))):
         listener.note(f"warning: {enlarged}")
 
-    def load() -> tuple[tuple[Decode | None, Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
+    unlabelled = world.on_rank_zero(lambda: unlabelled_images.load(recipe, table, split, listener, files=files))
+    images = unlabelled.after(table) if unlabelled else table
+    teacher = _teacher(recipe, table, split, device, files, listener, world, images)  # a wrong one is found now
+
+    def load() -> tuple[tuple[Decode | None, Decode | None, Decode | None], Tapped]:
         if table.digest != digest:
             raise RunError(f"{table.root}: has other images, labels or groups here than on rank 0; copy the data again")
-        teacher = build.evaluated_teacher(recipe, table, split, device)  # a wrong one is found before decoding
-        decoded = _decoded(recipe, table, split, listener, new=new)
-        return decoded, teacher, build.student(recipe.model, len(table.classes), seed=recipe.seed)
+        decoded = _decoded(recipe, images, split, listener, new=new)
+        return decoded, build.student(recipe.model, len(table.classes), seed=recipe.seed)
 
-    (to_train, to_evaluate, to_teach), teacher, student = world.rank_zero_first(load)
+    (to_train, to_evaluate, to_teach), student = world.rank_zero_first(load)
     listener.note(f"{student.name}, {student.loaded}")
     loaders = hardware.workers(recipe.machine, device, world)
     prefix = f"rank 0 of {world.size}: " if world.size > 1 else ""
@@ -151,8 +171,28 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         to_train=to_train,
         to_evaluate=to_evaluate,
         to_teach=to_teach,
+        unlabelled=unlabelled,
         world=world,
     )
+
+
+def _teacher(
+    recipe: Recipe,
+    table: Table,
+    split: Split,
+    device: torch.device,
+    files: RunFiles,
+    listener: ProgressListener,
+    world: World,
+    images: Table,
+) -> build.AnyTeacher | AnswersTeacher | None:
+    """Load the teacher on each process; answers from a file on rank 0, which keeps them in the run folder."""
+    load = partial(
+        answers.teacher_of, recipe, table, split, device, images=images, kept=files.teacher_answers, listener=listener
+    )
+    if recipe.teacher and recipe.teacher.answers:
+        return world.on_rank_zero(load)
+    return world.on_all(load)
 
 
 def _table(recipe: Recipe, listener: ProgressListener) -> Table:
@@ -210,7 +250,8 @@ def _decoded(
         progress=listener.prepare,
         log=listener.note,
     )
-    trained, evaluated = split.rows("train"), np.concatenate([split.places("val"), split.places("test")])
+    trained = np.concatenate([split.rows("train"), np.arange(len(split.parts), len(table))])  # and unlabelled ones
+    evaluated = np.concatenate([split.places("val"), split.places("test")])
     to_teach = build.augmentation(recipe.seen_by_teacher.images).decode_side if build.larger(recipe) else None
     return (
         cached(trained, build.augmentation(recipe.images).decode_side),

@@ -16,10 +16,11 @@ from dspkd.methods.hierarchical_fusion import HierarchicalFusion
 from dspkd.methods.mgd import MGD
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.teacher import TeacherConfig
-from dspkd.runs import build, fold_teachers, teacher_cache, teacher_words, validate
+from dspkd.runs import answers, build, fold_teachers, teacher_cache, teacher_words, validate
 from dspkd.runs.fold_teachers import FoldTeachers
 from dspkd.training.distiller import Distiller
 from dspkd.training.gradient_share import gradient_norm
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
@@ -112,23 +113,26 @@ def explain(recipe: Recipe, *, stand_in: FrozenTeacher | None = None) -> Facts:
     cpu = torch.device("cpu")
     if stand_in:
         stand_in.network.to(cpu)
-    teacher = stand_in or build.evaluated_teacher(recipe, table, dataset.split, cpu)
+    teacher = stand_in or answers.teacher_of(recipe, table, dataset.split, cpu)
     rows = dataset.split.rows("train")
     batch = next(build.train_batches(recipe, table, rows, cpu, larger=build.larger(recipe)).epoch(0))
     with torch.no_grad():
         shapes = _shapes(student.eval()(batch.images))
-    counts = _counts(table, rows)
     teacher_facts = _teacher_facts(teacher, batch) if teacher else None
-    stages: list[StageFacts] = []
     make = partial(
         build.distiller,
         student=student,
         teacher=teacher,
-        class_counts=counts,
+        class_counts=_counts(table, rows),
         seed=recipe.seed,
         balance=recipe.train.balance,
     )
-    fields = teacher_cache.fields(recipe, make, student, teacher.answer, batch.rows(0, 2)) if teacher else set()
+    fields: frozenset[str] = frozenset()
+    if teacher:
+        fields = teacher_cache.reads(recipe, make, student, teacher.answer, batch.rows(0, 2)).fields
+    if isinstance(teacher, AnswersTeacher):
+        answers.require_readable(teacher.name, teacher, fields)
+    stages: list[StageFacts] = []
     planned = recipe.teacher and recipe.teacher.cross_fit and fold_teachers.planned(recipe, table, dataset.split)
     folds = planned[0] if planned else []
     distiller = None
@@ -152,7 +156,7 @@ def explain(recipe: Recipe, *, stand_in: FrozenTeacher | None = None) -> Facts:
 def _teaching(
     config: TeacherConfig | None,
     folds: list[FoldTeachers],
-    fields: set[str],
+    fields: frozenset[str],
     table: Table,
     rows: NDArray[np.int64],
 ) -> dict[str, Any]:
@@ -167,7 +171,9 @@ def _teaching(
     }
 
 
-def _teacher_warnings(config: TeacherConfig, fields: set[str], table: Table, rows: NDArray[np.int64]) -> list[str]:
+def _teacher_warnings(
+    config: TeacherConfig, fields: frozenset[str], table: Table, rows: NDArray[np.int64]
+) -> list[str]:
     """Return what to reconsider about the teacher's settings, given the parts of its outputs that terms read."""
     warnings = []
     unread = [key for key in ("views", "cross_fit", "weights") if getattr(config, key) not in (1, None, "mean")]
@@ -229,7 +235,7 @@ def _unbalanced(stage: StageFacts) -> list[str]:
     ]
 
 
-def _teacher_facts(teacher: build.AnyTeacher, batch: Batch) -> NetworkFacts:
+def _teacher_facts(teacher: build.AnyTeacher | AnswersTeacher, batch: Batch) -> NetworkFacts:
     return NetworkFacts(teacher.name, teacher.parameters, _shapes(teacher.answer(batch)))
 
 

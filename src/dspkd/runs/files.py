@@ -5,6 +5,9 @@ recipe.toml               the recipe as run, with every default
 classes.toml              the class map, where the recipe names one
 environment.json          versions and machine
 data.json                 where the images are, fingerprints, counts per class and part, data card
+shared_outputs.json       in a comparison: what its runs read of the teacher's outputs, computed together
+teacher_answers.npz       logits of a teacher that is a file of answers, as the run began
+unlabelled.csv            the unlabelled images that are used, and why others are not
 split.csv                 the set (training, validation, test) of each image
 attributes.csv            sex, age, body site, ... of each image, where the data set has them
 metrics.jsonl             a record for each epoch
@@ -55,6 +58,21 @@ class RunFiles:
     def data(self) -> Path:
         """Where the images are, their fingerprints and counts."""
         return self.folder / "data.json"
+
+    @property
+    def shared_outputs(self) -> Path:
+        """In a comparison, what the runs that share this run's teacher read of its outputs."""
+        return self.folder / "shared_outputs.json"
+
+    @property
+    def teacher_answers(self) -> Path:
+        """The logits of a teacher that is a file of answers."""
+        return self.folder / "teacher_answers.npz"
+
+    @property
+    def unlabelled(self) -> Path:
+        """The unlabelled images that are used, and why others are left out."""
+        return self.folder / "unlabelled.csv"
 
     @property
     def split(self) -> Path:

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from functools import partial
 from itertools import pairwise
 from statistics import median
 
+import numpy as np
 import torch
 from torch import nn
 
-from dspkd.data import decode as images
-from dspkd.data.loader import Decode, TrainBatches
+from dspkd.data.loader import TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
-from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.evaluation.inference import predict
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import build, fold_teachers, hardware, teacher_cache, validate
+from dspkd.runs import answers, build, fold_teachers, hardware, teacher_cache, unlabelled, validate
+from dspkd.runs.cache_estimate import decoded_sample
 from dspkd.runs.estimates import CacheEstimate, Plan, StagePlan
 from dspkd.runs.explain import explain
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
+from dspkd.training.progress import NullProgress
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, NetworkSpec, Output
 
@@ -36,8 +37,8 @@ STEPS = 20
 class _PrecomputedTeacher:
     """A teacher that returns an output computed before the step, so that both networks are timed separately."""
 
-    def __init__(self, spec: NetworkSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: NetworkSpec, *, by_row: bool) -> None:
+        self.spec, self.by_row = spec, by_row
         self.output: Output | None = None
 
     def answer(self, batch: Batch) -> Output:  # noqa: ARG002
@@ -71,42 +72,68 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
     table, split = dataset.table, dataset.split
     rows = split.rows("train")
     counts = tuple(images for images, _ in table.take(rows).counts().values())
-    teacher = stand_in or build.evaluated_teacher(recipe, table, split, device)
+    found = unlabelled.load(recipe, table, split, NullProgress())
+    all_images = found.after(table) if found else table
+    beside = np.arange(len(table), len(all_images))
+    teacher = stand_in or answers.teacher_of(recipe, table, split, device, images=all_images)
     student = hardware.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
-    views = build.train_batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
-    to_train, decoding = _decoded(
-        recipe, table, [row for row, _ in views], build.augmentation(recipe.images), len(rows)
+    first = build.train_batches(recipe, all_images, rows, device, unlabelled=beside).batches(0)[: steps + 2]
+    to_train, decoding = decoded_sample(
+        recipe,
+        all_images,
+        [row for keys in first for row, _ in keys],
+        build.augmentation(recipe.images),
+        len(rows) + len(beside),
     )
-    batches = build.train_batches(recipe, table, rows, device, decoded=to_train)
-    both_sizes, enlarging = batches, CacheEstimate()
+    batches = build.train_batches(recipe, all_images, rows, device, unlabelled=beside, decoded=to_train)
+    labelled = build.train_batches(recipe, table, rows, device, decoded=to_train)
+    enlarging = CacheEstimate()
+    sized = {True: batches, False: labelled}  # with unlabelled images, and without
     if build.larger(recipe):
         seen = build.augmentation(recipe.seen_by_teacher.images)
-        to_teach, enlarging = _decoded(recipe, table, [row for row, _ in views], seen, len(rows))
-        larger = build.larger(recipe, to_teach)
-        both_sizes = build.train_batches(recipe, table, rows, device, decoded=to_train, larger=larger)
+        shown = [row for keys in first for row, _ in keys]
+        to_teach, enlarging = decoded_sample(recipe, all_images, shown, seen, len(rows) + len(beside))
+        with_larger = partial(build.train_batches, decoded=to_train, larger=build.larger(recipe, to_teach))
+        sized = {
+            True: with_larger(recipe, all_images, rows, device, unlabelled=beside),
+            False: with_larger(recipe, table, rows, device),
+        }
     make = partial(
         build.distiller, student=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
     fast_teacher = teacher.compiled() if teacher and hardware.compiles(recipe.machine) else teacher
+    cached = teacher_cache.is_used(recipe)
     measured: list[StagePlan] = []
     earlier = None
     for stage in recipe.stages:
-        precomputed = _PrecomputedTeacher(teacher.spec) if teacher and not stage.teacher_lr else None
+        precomputed = (
+            _PrecomputedTeacher(teacher.spec, by_row=cached or teacher.by_row)
+            if teacher and not stage.teacher_lr
+            else None
+        )
         earlier = make(stage, teacher=precomputed or teacher, earlier=earlier).to(device)
         measured.append(
-            _measure(stage, earlier, both_sizes, fast_teacher, precomputed, hardware.step_config(recipe, device), steps)
+            _measure(
+                stage,
+                earlier,
+                sized[unlabelled.learns(stage)],
+                fast_teacher,
+                precomputed,
+                hardware.step_config(recipe, device),
+                steps,
+            )
         )
     outputs, facts = CacheEstimate(), explain(recipe, stand_in=stand_in)
     if recipe.teacher and facts.passes > len(recipe.teachers) * recipe.teacher.views:  # fold teachers and this one
         measured = [replace(stage, teaching=2 * stage.teaching) for stage in measured]
-    if teacher and teacher_cache.is_used(recipe):
+    if teacher and not isinstance(teacher, AnswersTeacher) and cached:
         count = len(teacher_cache.schedule(recipe, batches))
         seconds = count / batches.batch_size * max(stage.loading + stage.teaching for stage in measured)
         nbytes = teacher_cache.bytes_of_an_output(
-            recipe, partial(make, teacher=teacher), student, teacher, both_sizes, device
+            recipe, partial(make, teacher=teacher), student, teacher, sized[True], device
         )
         outputs = CacheEstimate(count, seconds, count * nbytes)
-        loading = _loading(batches, steps) if both_sizes is not batches else None
+        loading = _loading(batches, steps) if sized[True] is not batches else None
         measured = [
             replace(stage, teaching=0.0, loading=stage.loading if loading is None else loading) for stage in measured
         ]
@@ -147,27 +174,11 @@ def _validation(
     rows = split.rows("val")
     sample = rows[: steps * recipe.train.batch_size]
     count = len(rows) + len(split.places("test"))
-    decoded, decoding = _decoded(recipe, table, sample.tolist(), crop, count)
+    decoded, decoding = decoded_sample(recipe, table, sample.tolist(), crop, count)
     started = time.perf_counter()
     loader = build.eval_loader(recipe, table, sample, device, decoded=decoded)
     predict(student, table, loader, device=device, bf16=hardware.bf16(recipe.train, device))
     return decoding, (time.perf_counter() - started) * len(rows) / len(sample)
-
-
-def _decoded(
-    recipe: Recipe, table: Table, rows: list[int], transform: Augmentation | CentreCrop, of: int
-) -> tuple[Decode | None, CacheEstimate]:
-    """Decode these rows; return them and the cost of decoding `of` images, or nothing where a run caches none."""
-    if hardware.cache_folder(recipe.machine) is None:
-        return None, CacheEstimate()
-    sample = sorted(set(rows))
-    decode = partial(images.decode, short_side=transform.decode_side, artefacts=transform.artefacts)
-    started = time.perf_counter()
-    with ThreadPoolExecutor() as pool:
-        decoded = dict(zip(sample, pool.map(decode, [table.paths[row] for row in sample]), strict=True))
-    scale = of / len(sample)
-    seconds = scale * (time.perf_counter() - started)
-    return decoded.__getitem__, CacheEstimate(of, seconds, scale * sum(image.nbytes for image in decoded.values()))
 
 
 def _measure(

@@ -22,6 +22,8 @@ _MANY = 0.1
 
 def described(config: TeacherConfig) -> str:
     """Return in words which teacher answers in training, such as ``runs/teacher, mean of 8 views, on 128 px``."""
+    if config.answers:
+        return f"answers in {config.answers}"
     parts = [" and ".join(config.run)]
     if config.cross_fit:
         parts.append(f"cross-fit in {config.cross_fit} folds")
@@ -43,7 +45,7 @@ def passes(config: TeacherConfig, *, features: bool) -> int:
 def details(config: TeacherConfig, folds: list[FoldTeachers], *, features: bool) -> list[str]:
     """Return lines about a teacher that is more than one network on one view; none about any other."""
     count = passes(config, features=features)
-    if count == 1 and not config.cross_fit and not config.size:
+    if count <= 1 and not config.cross_fit and not config.size:
         return []
     lines = [f"in training: {described(config)}; {count} forward pass{'es' * (count > 1)} an image"]
     for each in folds:

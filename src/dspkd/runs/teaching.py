@@ -6,13 +6,16 @@ from dspkd import methods
 from dspkd.runs import build, fold_teachers
 from dspkd.runs.context import RunContext
 from dspkd.runs.fold_teachers import FoldTeachers, Train
+from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.cross_fit import CrossFitTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 
 AnyTrainingTeacher = build.AnyTeacher | CrossFitTeacher
 
 
-def in_training(context: RunContext, train: Train) -> tuple[AnyTrainingTeacher | None, list[FoldTeachers]]:
+def in_training(
+    context: RunContext, train: Train
+) -> tuple[AnyTrainingTeacher | AnswersTeacher | None, list[FoldTeachers]]:
     """Return the teacher that answers in training, and the fold teachers that it has.
 
     Parameters
@@ -30,6 +33,8 @@ def in_training(context: RunContext, train: Train) -> tuple[AnyTrainingTeacher |
     config, teacher = context.recipe.teacher, context.teacher
     if config is None or teacher is None:
         return None, []
+    if isinstance(teacher, AnswersTeacher):
+        return teacher, []
     terms = [methods.find(term.method) for stage in context.recipe.stages for term in stage.terms]
     if config.cross_fit and any(term.needs_teacher for term in terms):
         recipe, table, split, world = context.recipe, context.table, context.split, context.world

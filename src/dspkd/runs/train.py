@@ -23,7 +23,18 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import artifacts, build, class_priors, hardware, holdout, teacher_cache, teaching, validate
+from dspkd.runs import (
+    answers,
+    artifacts,
+    build,
+    class_priors,
+    hardware,
+    holdout,
+    teacher_cache,
+    teaching,
+    unlabelled,
+    validate,
+)
 from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runs.fold_teachers import FoldTeachers
@@ -33,7 +44,8 @@ from dspkd.runtime.files import write_json, write_text
 from dspkd.training import loggers, loop
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import NullProgress, ProgressListener
-from dspkd.training.teachers.cached import CacheCost
+from dspkd.training.teachers.answers import AnswersTeacher
+from dspkd.training.teachers.cache_cost import CacheCost
 from dspkd.types import Batch
 
 
@@ -85,7 +97,7 @@ def _claim(recipe: Recipe, files: RunFiles) -> bool:
 
 
 def _train_stages(
-    context: RunContext, teacher: AnyTrainingTeacher | None
+    context: RunContext, teacher: AnyTrainingTeacher | AnswersTeacher | None
 ) -> tuple[list[dict[str, Any]], CacheCost | None]:
     """Train the stages in order; return a summary of each, and what caching the teacher's outputs cost."""
     recipe, world, student = context.recipe, context.world, context.student
@@ -107,12 +119,20 @@ def _train_stages(
         return context.train_batches(for_teacher=not cached_outputs)
 
     batches = world.on_all(checked_batches)
+    if isinstance(teacher, AnswersTeacher):
+        first_two = next(batches.show([batches.keys(0)[:2]])).to(context.device)
+        read = teacher_cache.reads(recipe, make, student, teacher.answer, first_two)
+        answers.require_readable(teacher.name, teacher, read.fields)
     cost = None
-    if teacher and cached_outputs:
+    if teacher and not isinstance(teacher, AnswersTeacher) and cached_outputs:
         cached, cost = teacher_cache.cached_teacher(context, teacher, make, batches)
         make = partial(make, teacher=cached)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
     validation = context.eval_loader(context.split.rows("val"))  # its loader processes serve all epochs
+    if context.unlabelled and not all(map(unlabelled.learns, recipe.stages)):
+        labelled = context.train_batches(for_teacher=not cached_outputs, unlabelled=False)
+    else:
+        labelled = batches
     frozen_digest = teacher.digest() if teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0
@@ -130,7 +150,7 @@ def _train_stages(
             progress = loop.fit(
                 stage,
                 distiller,
-                batches,
+                batches if unlabelled.learns(stage) else labelled,
                 partial(_validation_scores, context=context, loader=validation),
                 folder=context.files.stages / f"{number}-{stage.name}",
                 digest=recipe.digest,
@@ -218,7 +238,7 @@ def _conclude(
             "model": recipe.model.name,
             "classes": list(context.table.classes),
             "parameters": sum(value.numel() for value in student.parameters()),
-            "teacher": ", ".join(recipe.teachers) or None,
+            "teacher": ", ".join(recipe.teachers) or (recipe.teacher.answers if recipe.teacher else None),
             "digest": recipe.digest,
             "seed": recipe.seed,
             "stages": stages,

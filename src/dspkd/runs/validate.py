@@ -47,7 +47,7 @@ def check(recipe: Recipe) -> None:
                 methods.check_options(term.method, term.options)
             except RecipeError as error:
                 raise RecipeError(f"{place}: {error}") from None
-            if method.needs_teacher and not recipe.teachers:
+            if method.needs_teacher and not recipe.teacher:
                 raise RecipeError(f'{place}: {term.method!r} learns from a teacher; name its run: teacher = "runs/..."')
             if method.needs_one_label and recipe.train.mixes_images:
                 raise RecipeError(
@@ -72,6 +72,16 @@ def _check_images(recipe: Recipe) -> None:
         raise RecipeError(f"images.artefacts: {error}") from None
     for run in recipe.teachers:
         _require_same_artefacts(recipe, Path(run))
+    if recipe.teachers and recipe.train.mix_teacher_outputs and recipe.images.views == "fresh":
+        raise RecipeError(
+            'train.mix_teacher_outputs = true: images.views = "fresh" caches no teacher outputs that could be mixed; '
+            "set images.views to a number, or leave this out"
+        )
+    if recipe.teacher and recipe.teacher.answers and recipe.train.mixes_images and not recipe.train.mix_teacher_outputs:
+        raise RecipeError(
+            f"teacher.answers = {recipe.teacher.answers!r}: are for single images, and train.mixup or train.cutmix "
+            "mixes new ones in each batch; set train.mix_teacher_outputs = true to learn from those of the two images"
+        )
     if not recipe.teachers or recipe.images.views == "fresh":
         return
     if recipe.machine.cache == "none":
@@ -79,16 +89,21 @@ def _check_images(recipe: Recipe) -> None:
             'machine.cache = "none": teacher outputs for a fixed number of views are cached in a folder; name one, '
             'or set images.views = "fresh"'
         )
-    if recipe.train.mixes_images:
+    if recipe.train.mixes_images and not recipe.train.mix_teacher_outputs:
         raise RecipeError(
             f"images.views = {recipe.images.views}: teacher outputs are cached for single images, and "
-            'train.mixup or train.cutmix mixes new ones in each batch; set images.views = "fresh", '
-            "or both to 0"
+            "train.mixup or train.cutmix mixes new ones in each batch; set train.mix_teacher_outputs = true to learn "
+            'from the outputs of the two images, images.views = "fresh" to run the teacher on the mixture, or both to 0'
         )
 
 
 def _check_teacher(recipe: Recipe, teacher: TeacherConfig) -> None:
     """Check the settings of the table `[teacher]` against the rest of the recipe and, where trained, the teachers."""
+    if recipe.data.unlabelled and teacher.weights == "label":
+        raise RecipeError(
+            'teacher.weights = "label": unlabelled images have no label that weighs teachers; set it to "mean" or '
+            '"agreement", or leave out data.unlabelled'
+        )
     size = teacher.size
     if size and size < recipe.images.size:
         raise RecipeError(
@@ -107,10 +122,11 @@ def _check_teacher(recipe: Recipe, teacher: TeacherConfig) -> None:
                 f"teacher.cross_fit: {run} has a teacher of its own, {theirs.teachers[0]}, which saw all lesions; name "
                 "a teacher that learns from labels alone"
             )
-    if teacher.cross_fit and recipe.train.mixes_images:
+    if teacher.cross_fit and recipe.train.mixes_images and not recipe.train.mix_teacher_outputs:
         raise RecipeError(
             f"teacher.cross_fit = {teacher.cross_fit}: train.mixup or train.cutmix shows two lesions in one image, and "
-            "each fold teacher may have seen one of them; set both to 0, or leave out teacher.cross_fit"
+            "each fold teacher may have seen one of them; set both to 0, or train.mix_teacher_outputs to true, or "
+            "leave out teacher.cross_fit"
         )
     changed = [key for key in ("cross_fit", "views", "size") if getattr(teacher, key) not in (None, 1)]
     for s, stage in enumerate(recipe.stages):

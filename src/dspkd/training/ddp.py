@@ -65,48 +65,54 @@ class ShardedStep(LocalStep):
     def loss(self, term: nn.Module, student: Output, teacher: Output | None, batch: Batch) -> Tensor:
         """Return a loss whose mean over the ranks is the term's loss of the whole batch."""
         assert batch.whole, "TrainBatches sets it for several ranks"
+        part = batch.labelled_part() if term.reads_labels else batch
+        assert part.whole, "a share of a whole batch"
         if not term.by_image:
-            loss: Tensor = term(*(part and _Whole(part, batch, self._world) for part in (student, teacher, batch)))
+            whole = (each and _Whole(each, batch, self._world, part.whole) for each in (student, teacher, batch))
+            loss: Tensor = term(*whole)
             return loss
-        with GlobalBatchNorm(batch):
-            return super().loss(term, student, teacher, batch) * (self._world.size * len(batch) / batch.whole)
+        with GlobalBatchNorm(part):
+            return super().loss(term, student, teacher, batch) * (self._world.size * len(part) / part.whole)
 
 
 class _Whole:
-    """The whole batch, or the output for it; each tensor is gathered from the ranks at its first use."""
+    """The first `count` images of the whole batch, or the output for them.
+
+    Each tensor is gathered from the ranks at its first use.
+    """
 
     first, whole, draw = 0, None, Batch.draw
 
-    def __init__(self, own: Batch | Output, batch: Batch, world: World) -> None:
-        self._own, self._batch, self._world = own, batch, world
+    def __init__(self, own: Batch | Output, batch: Batch, world: World, count: int) -> None:
+        self._own, self._batch, self._world, self._count = own, batch, world, count
 
     def __len__(self) -> int:
-        return self._batch.whole or 0
+        return self._count
 
     def detach(self) -> _Whole:
         assert isinstance(self._own, Output), "batches have no gradient"
-        return _Whole(self._own.detach(), self._batch, self._world)
+        return _Whole(self._own.detach(), self._batch, self._world, self._count)
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._own, name)
         if isinstance(value, Tensor):
-            value = _Gathered.apply(value, self._batch, self._world)
+            value = _gathered(value, self._batch, self._world, self._count)
         elif isinstance(value, Output):
-            value = _Whole(value, self._batch, self._world)
+            value = _Whole(value, self._batch, self._world, self._count)
         elif isinstance(value, Mapping):
-            value = _WholeMaps(value, self._batch, self._world)
+            value = _WholeMaps(value, self._batch, self._world, self._count)
         setattr(self, name, value)
         return value
 
 
 class _WholeMaps(Mapping[str, Tensor]):
-    def __init__(self, own: Mapping[str, Tensor], batch: Batch, world: World) -> None:
-        self._own, self._batch, self._world = own, batch, world
+    def __init__(self, own: Mapping[str, Tensor], batch: Batch, world: World, count: int) -> None:
+        self._own, self._batch, self._world, self._count = own, batch, world, count
         self._gathered: dict[str, Tensor] = {}
 
     def __getitem__(self, tap: str) -> Tensor:
         if tap not in self._gathered:
-            self._gathered[tap] = _Gathered.apply(self._own[tap], self._batch, self._world)
+            self._gathered[tap] = _gathered(self._own[tap], self._batch, self._world, self._count)
         return self._gathered[tap]
 
     def __iter__(self) -> Iterator[str]:
@@ -114,6 +120,16 @@ class _WholeMaps(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._own)
+
+
+def _gathered(own: Tensor, batch: Batch, world: World, count: int) -> Tensor:
+    """Return the rows of all ranks for the first `count` images of the whole batch, in each group of views."""
+    whole: Tensor = _Gathered.apply(own, batch, world)
+    if count == batch.whole:
+        return whole
+    assert batch.whole, "TrainBatches sets it for several ranks"
+    groups = whole.view(-1, batch.whole, *whole.shape[1:])
+    return groups[:, :count].flatten(0, 1)
 
 
 class _Gathered(torch.autograd.Function):

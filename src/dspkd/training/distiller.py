@@ -17,9 +17,18 @@ from dspkd.types import Batch, NetworkSpec, Output
 
 
 class Teacher(Protocol):
-    """Anything that returns the large network's output for a batch: computed, cached, or of an ensemble."""
+    """Anything that returns the large network's output for a batch: computed, cached, or of an ensemble.
+
+    Attributes
+    ----------
+    spec
+        The network's shape.
+    by_row
+        Whether outputs are found by row and view, so that there is none for an image that was mixed of two.
+    """
 
     spec: NetworkSpec
+    by_row: bool
 
     def answer(self, batch: Batch) -> Output:
         """Return the output for these images, without a gradient."""
@@ -35,13 +44,25 @@ class LocalStep:
         return output
 
     def loss(self, term: nn.Module, student: Output, teacher: Output | None, batch: Batch) -> Tensor:
-        """Return the term's loss for the batch."""
+        """Return the term's loss for the batch; of one that reads labels, for its labelled images."""
+        if batch.labelled is not None and term.reads_labels:
+            batch = batch.labelled_part()
+            student, teacher = student.first_images(len(batch)), teacher and teacher.first_images(len(batch))
+            if not len(batch):  # all are on other ranks, and this one takes part in the sum of gradients
+                return 0 * student.logits.sum()
         loss: Tensor = term(student, teacher, batch)
         return loss
 
 
 class Distiller(nn.Module):
     r"""The objective of a stage, :math:`L = \sum_m w_m L_m`.
+
+    Where images are mixed, :math:`x = \lambda x_a + (1 - \lambda) x_b`, and the teacher has outputs for the single
+    images only (`Teacher.by_row`), a term m of that teacher is
+
+    .. math:: L_m = \lambda\, L_m(s, t_a) + (1 - \lambda)\, L_m(s, t_b),
+
+    as the loss of labels is with MixUp. Both losses draw the same random numbers.
 
     Parameters
     ----------
@@ -88,7 +109,7 @@ class Distiller(nn.Module):
         self.step = LocalStep()
         self.rotated = any(term.wants_rotated for _, _, term in terms)
         self.strong_aug = any(term.wants_strong_aug for _, _, term in terms)
-        self._answer = teacher.answer if teacher and any(term.needs_teacher for _, _, term in terms) else None
+        self._teacher = teacher if teacher and any(term.needs_teacher for _, _, term in terms) else None
 
     def forward(self, batch: Batch, elapsed: float = math.inf) -> dict[str, Tensor]:
         """Return each weighted part under its name, and their sum under ``total``; all are scalars.
@@ -96,12 +117,17 @@ class Distiller(nn.Module):
         `elapsed` is how many epochs of the stage have passed; without it all ramps have ended.
         """
         views = batch.with_derived(rotated=self.rotated, strong_aug=self.strong_aug)
-        teacher = self._teacher_output(views, batch)
+        teacher, second = self._teacher_output(views, batch), self._output_for_second_images(views)
         fixed = teacher.detach() if teacher and self.trainable_copy else teacher
         student = self.parted(self.step.answer(self.student, views.images, batch))
         parts = {}
         for name, term in self.terms.items():
-            loss = self.step.loss(term, student, teacher if term.trains_teacher else fixed, batch)
+            output = teacher if term.trains_teacher else fixed
+            if second and term.needs_teacher:
+                assert output, "there is one for the second images"
+                loss = self._mixed_loss(term, student, output, second, batch)
+            else:
+                loss = self.step.loss(term, student, output, batch)
             parts[name] = self._weight(name, elapsed) * loss
         if self.shares:
             if self.training and torch.is_grad_enabled():
@@ -124,7 +150,22 @@ class Distiller(nn.Module):
     def _teacher_output(self, views: Batch, batch: Batch) -> Output | None:
         if self.trainable_copy:
             return self.parted(self.step.answer(self.trainable_copy, views.images, batch))
-        return self.parted(self._answer(views)) if self._answer else None
+        return self.parted(self._teacher.answer(views)) if self._teacher else None
+
+    def _output_for_second_images(self, views: Batch) -> Output | None:
+        """Return the teacher's output for the second image of each mixture; None where it sees the mixtures."""
+        if views.other_index is None or self.trainable_copy or not self._teacher or not self._teacher.by_row:
+            return None
+        return self.parted(self._teacher.answer(views.of_second_images()))
+
+    def _mixed_loss(self, term: nn.Module, student: Output, first: Output, second: Output, batch: Batch) -> Tensor:
+        """Return the losses for the outputs of both images, weighted by their shares, which are those of the batch."""
+        assert batch.own_share is not None, "the images are mixed"
+        share = batch.own_share[0]
+        device = student.logits.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            of_first = self.step.loss(term, student, first, batch)
+        return share * of_first + (1 - share) * self.step.loss(term, student, second, batch)
 
     def _weight(self, name: str, elapsed: float) -> float:
         return self.weights[name] * self._ramps[name](elapsed) if name in self._ramps else self.weights[name]

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dspkd.errors import DataError
-from dspkd.training.teachers.cached import CacheCost, CachedTeacher, stored_bytes
+from dspkd.training.teachers.cache_cost import CacheCost
+from dspkd.training.teachers.cached import CachedTeacher, stored_bytes
 from dspkd.types import Batch, NetworkSpec, Output
 
 

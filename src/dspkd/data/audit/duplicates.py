@@ -210,7 +210,12 @@ def _compare_closely(prints: Fingerprints, pairs: NDArray[np.float64]) -> NDArra
     rows = pairs[:, [0, 1]].astype(np.int64)
     images, at = np.unique(rows, return_inverse=True)
     detail = detail_of(
-        np.stack([thumbnail(decode(prints.paths[row], short_side=_CLOSE_SIDE), _CLOSE_SIDE) for row in images])
+        np.stack(
+            [
+                thumbnail(decode(prints.paths[row], short_side=_CLOSE_SIDE), _CLOSE_SIDE, centred=prints.centred)
+                for row in images
+            ]
+        )
     )
     first, second = at.reshape(rows.shape).T
     closer = _close_agreement(_rotate_each(detail[first], pairs[:, 3]), detail[second])

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import fft, ndimage
 
-from dspkd.data.decode import decode
+from dspkd.data.decode import centre, decode
 from dspkd.errors import DataError
 from dspkd.runtime.progress import Progress
 
@@ -57,6 +58,8 @@ class Fingerprints:
         ``[N, 3, F, F]`` float32, F = `FREQUENCIES`: see `layout_of`.
     detail
         ``[N, S, S]`` int8, S = `SIDE`: see `detail_of`.
+    centred
+        Whether layout and detail are of each image's centre square, which is how many data sets are cropped.
     """
 
     paths: tuple[Path, ...]
@@ -68,13 +71,17 @@ class Fingerprints:
     colour: NDArray[np.float32]
     layout: NDArray[np.float32]
     detail: NDArray[np.int8]
+    centred: bool = False
 
     def __len__(self) -> int:
         return len(self.complaints)
 
 
-def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerprints:
-    """Compute the fingerprints of files, in threads; damaged files are recorded, not raised."""
+def take(paths: tuple[Path, ...], progress: Progress | None = None, *, centred: bool = False) -> Fingerprints:
+    """Compute the fingerprints of files, in threads; damaged files are recorded, not raised.
+
+    With `centred`, of the centre square of each image.
+    """
     count = len(paths)
     complaints, of_bytes, of_pixels = [], [], []
     sizes = np.zeros((count, 2), dtype=np.int64)
@@ -82,7 +89,7 @@ def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerpri
     layout = np.zeros((count, 3, FREQUENCIES, FREQUENCIES), dtype=np.float32)
     detail = np.zeros((count, SIDE, SIDE), dtype=np.int8)
     with ThreadPoolExecutor() as pool:
-        for first, files in _in_batches(pool, paths):
+        for first, files in _in_batches(pool, paths, centred):
             rows = slice(first, first + len(files))
             thumbs = np.stack([file.thumb for file in files])
             complaints += [file.complaint for file in files]
@@ -96,11 +103,13 @@ def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerpri
             if progress is not None:
                 progress("images read", rows.stop, count)
     texts = (tuple(complaints), tuple(of_bytes), tuple(of_pixels))
-    return Fingerprints(tuple(paths), *texts, sizes, contrast, colour, layout, detail)
+    return Fingerprints(tuple(paths), *texts, sizes, contrast, colour, layout, detail, centred)
 
 
-def thumbnail(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
-    """Return the image ``[H, W, 3]`` resized to a square ``[S, S, 3]``."""
+def thumbnail(pixels: NDArray[np.uint8], side: int = SIDE, *, centred: bool = False) -> NDArray[np.uint8]:
+    """Return the image ``[H, W, 3]``, or its centre square, resized to a square ``[S, S, 3]``."""
+    if centred:
+        pixels = centre(pixels, min(pixels.shape[:2]))
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
@@ -186,12 +195,12 @@ class _File:
     size: tuple[int, int] = (0, 0)
 
 
-def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...]) -> Iterator[tuple[int, list[_File]]]:
+def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...], centred: bool) -> Iterator[tuple[int, list[_File]]]:
     """Yield the number of the first file and the files of a batch, while only the next batch is being read."""
     first = 0
     waiting: list[_File] | Iterator[_File] = []
     for start in range(0, len(paths), _AT_ONCE):
-        following = pool.map(_read, paths[start : start + _AT_ONCE])
+        following = pool.map(partial(_read, centred=centred), paths[start : start + _AT_ONCE])
         if files := list(waiting):
             yield first, files
         first, waiting = first + len(files), following
@@ -199,7 +208,7 @@ def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...]) -> Iterator[t
         yield first, files
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path, *, centred: bool) -> _File:
     black = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
     try:
         of_bytes = digest_of(path)
@@ -208,7 +217,7 @@ def _read(path: Path) -> _File:
         return _File(black, complaint=str(error))
     shape = str(pixels.shape).encode()
     of_pixels = hashlib.blake2b(shape + pixels.tobytes(), digest_size=16).hexdigest()
-    return _File(thumbnail(pixels), "", of_bytes, of_pixels, (pixels.shape[0], pixels.shape[1]))
+    return _File(thumbnail(pixels, centred=centred), "", of_bytes, of_pixels, (pixels.shape[0], pixels.shape[1]))
 
 
 def digest_of(path: Path) -> str:

@@ -22,6 +22,7 @@ from dspkd import reports
 from dspkd.data.training_folds import training_folds
 from dspkd.errors import RunError
 from dspkd.experiments.compare import grid as grids
+from dspkd.experiments.compare import shared_outputs
 from dspkd.experiments.compare.executors import Executor
 from dspkd.experiments.compare.grid import Comparison, Grid, PlannedRun
 from dspkd.recipes import schema
@@ -121,8 +122,10 @@ def compare(
             progress(ended, to_train)
 
         progress(0, to_train)
-        for runs in (teachers, students):
-            _train(runs, executor, errors, end)
+        _train(teachers, executor, errors, end)
+        ready = [run for run in students if not (_finished(run) or _failed_teachers(run, errors))]
+        shared_outputs.announce(ready, log)
+        _train(students, executor, errors, end)
         return _write_results(grid, comparisons, out, errors)
 
 
@@ -162,6 +165,10 @@ def _write_recipe(run: PlannedRun, threads: int) -> None:
     (run.folder / FAILURE).unlink(missing_ok=True)
 
 
+def _failed_teachers(run: PlannedRun, errors: Mapping[Path, str]) -> list[Path]:
+    return [folder for folder in run.waits_for if folder in errors]
+
+
 def _train(runs: Sequence[PlannedRun], executor: Executor, errors: dict[Path, str], log: Callable[[str], None]) -> None:
     """Train the runs that have no result; record failures in `errors` and in the run folders."""
 
@@ -173,10 +180,11 @@ def _train(runs: Sequence[PlannedRun], executor: Executor, errors: dict[Path, st
 
     pending = []
     for run in runs:
-        failed_teachers = [folder for folder in run.waits_for if folder in errors]
-        if failed_teachers and not _finished(run):
+        if _finished(run):
+            continue
+        if failed_teachers := _failed_teachers(run, errors):
             end(run.folder, f"its teacher {failed_teachers[0]} failed")
-        elif not _finished(run):
+        else:
             pending.append(run.folder)
     if not pending:
         return

@@ -29,7 +29,7 @@ _EQUAL = ("model", "images", "train")
 def control(recipe: Recipe) -> Literal["plain", "label_smoothing"] | None:
     """Return which control a recipe is; None for one with a teacher or a term other than `labels`."""
     terms = [term for stage in recipe.stages for term in stage.terms]
-    if recipe.teachers or any(term.method != "labels" for term in terms):
+    if recipe.teacher or any(term.method != "labels" for term in terms):
         return None
     return "label_smoothing" if any(_smoothing(term) for term in terms) else "plain"
 

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -21,6 +20,8 @@ from dspkd.errors import DataError, RunError
 from dspkd.runtime.array_store import KEY_BYTES, Store
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import readable
+from dspkd.training.teachers import cache_cost
+from dspkd.training.teachers.cache_cost import CacheCost
 from dspkd.training.teachers.cross_fit import CrossFitTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
@@ -33,25 +34,6 @@ View = tuple[int, int]
 Rows = dict[str, tuple[list[bytes], NDArray[np.generic]]]
 """For each field, keys of views and the values to store under them."""
 
-_COSTS = "spent.jsonl"
-
-
-@dataclass(frozen=True)
-class CacheCost:
-    """The time that cached teacher outputs took to compute, in whichever run that was.
-
-    Attributes
-    ----------
-    views
-        Number of views.
-    seconds, cpu_seconds
-        Wall-clock time, and processor time of all threads of all ranks; None where it was not recorded.
-    """
-
-    views: int
-    seconds: float | None
-    cpu_seconds: float | None
-
 
 class CachedTeacher:
     """A frozen teacher that reads its stored output for each view.
@@ -61,8 +43,8 @@ class CachedTeacher:
     live
         Teacher that computes what is not yet stored.
     fields
-        Parts of an output to store: ``logits``, ``pooled``, names of maps. Logits and pooled vectors are stored in
-        float32. An output that is read has these fields and no others.
+        Parts of an output to store and read: ``logits``, ``pooled``, names of maps. Logits and pooled vectors are
+        stored in float32. An output that is read has these fields and no others.
     images
         For each row of the table, a key of what its views depend on beside the transform: the image's bytes and its ID.
     about
@@ -70,6 +52,8 @@ class CachedTeacher:
     folder
         Parent of all caches, each in a folder whose name is a hash of all that it depends on. Any change leads to
         another cache; a folder whose content does not match its name is refused.
+    also
+        Parts that are stored and not read: those that other runs will read, from one forward pass for all.
     maps
         Type in which maps are stored. With ``float32`` training is that with the live teacher, bit for bit where its
         output for a view does not depend on the other views of the batch; ``float16`` rounds to 11 bits, and halves
@@ -81,6 +65,8 @@ class CachedTeacher:
     checked when first read and shared by processes that run at the same time; an interrupted `fill` can continue.
     """
 
+    by_row = True
+
     def __init__(
         self,
         live: FrozenTeacher | EnsembleTeacher | CrossFitTeacher,
@@ -89,15 +75,17 @@ class CachedTeacher:
         about: Mapping[str, object],
         folder: Path,
         *,
+        also: Iterable[str] = (),
         maps: Literal["float16", "float32"] = "float16",
     ) -> None:
+        self._fields = frozenset(fields)
         self.live, self.spec, self.name = live, live.spec, live.name
         self._images = images
         depends = {"teacher": live.name, "weights": live.digest(), **about}
         name = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
         self._folder = folder / f"teacher-{name}"
         self._stores: dict[str, Store] = {}
-        for field in sorted(fields):
+        for field in sorted({*self._fields, *also}):
             dtype = _dtype(field, maps)
             self._stores[field] = Store(self._folder / f"{field}-{dtype}", dtype, depends)
 
@@ -126,8 +114,8 @@ class CachedTeacher:
             return _sent(self._read(field, keys), batch.images.device).float()
 
         absent = batch.images.new_empty(len(batch), 0)
-        logits, pooled = (read(name) if name in self._stores else absent for name in ("logits", "pooled"))
-        return Output(logits, pooled, LazyMaps(self._stores.keys() - {"logits", "pooled"}, read))
+        logits, pooled = (read(name) if name in self._fields else absent for name in ("logits", "pooled"))
+        return Output(logits, pooled, LazyMaps(self._fields - {"logits", "pooled"}, read))
 
     def fill(
         self,
@@ -205,21 +193,12 @@ class CachedTeacher:
 
     def cost(self, views: int) -> CacheCost:
         """Return the time for so many views, at the mean of all that this cache holds."""
-        path = self._folder / _COSTS
-        costs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-        if not costs:  # another run is about to write it
-            return CacheCost(views, None, None)
-        share = views / sum(cost["views"] for cost in costs)
-        seconds, cpu_seconds = (
-            round(share * sum(cost[key] for cost in costs), 1) for key in ("seconds", "cpu_seconds")
-        )
-        return CacheCost(views, seconds, cpu_seconds)
+        return cache_cost.of_views(self._folder, views)
 
     def _record_cost(self, views: int, started: float, computed: float, processes: int) -> None:
         # Each rank computes as many views, so the time of one stands for all.
         cost = CacheCost(views, time.perf_counter() - started, processes * (time.process_time() - computed))
-        with (self._folder / _COSTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(cost)) + "\n")
+        cache_cost.record(self._folder, cost)
 
     @property
     def nbytes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,12 +21,15 @@ from dspkd.types import Batch, Output
 class CrossFitTeacher:
     """Logits from the fold teacher that never saw an image's lesion; maps and pooled vectors of one other teacher.
 
+    An unlabelled image has the logarithm of the fold teachers' mean probabilities.
+
     Parameters
     ----------
     folds
         The teacher of each fold, trained without its images.
     fold_N
-        ``[N]`` int64, for each row of the table the fold that it is in; -1 for an image outside the folds.
+        ``[N]`` int64, for each row of the table the fold that it is in; -1 for an image outside the folds. Rows beyond
+        are unlabelled images, which no fold teacher was trained on.
     whole
         The teacher of all images. Its maps and pooled vectors are used, and its shape is this teacher's: the features
         of networks that were trained apart have no common axes, so that one student cannot imitate them all.
@@ -37,6 +41,8 @@ class CrossFitTeacher:
 
     Source: Dao et al., *Knowledge Distillation as Semiparametric Inference*, ICLR 2021, without its loss correction.
     """
+
+    by_row = False
 
     def __init__(
         self,
@@ -62,13 +68,20 @@ class CrossFitTeacher:
         DataError
             An image is outside the folds.
         """
-        fold_B = self._fold_N[batch.index.numpy()]
+        row_B = batch.index.numpy()
+        labelled_B = row_B < len(self._fold_N)
+        fold_B = self._fold_N[row_B[labelled_B]]
         if (fold_B < 0).any():
             raise DataError("teacher.cross_fit: fold teachers answer only about training images")
         logits_BK = batch.images.new_empty(len(batch), self.spec.classes, dtype=torch.float32)
         for fold in np.unique(fold_B).tolist():
-            places = torch.from_numpy(np.flatnonzero(fold_B == fold))
+            places = torch.from_numpy(np.flatnonzero(labelled_B)[fold_B == fold])
             logits_BK[places] = self.folds[fold].answer(batch.take(places)).logits.float()
+        if not labelled_B.all():
+            places = torch.from_numpy(np.flatnonzero(~labelled_B))
+            unlabelled = batch.take(places)
+            log_p_FBK = torch.stack([fold.answer(unlabelled).logits.float().log_softmax(dim=1) for fold in self.folds])
+            logits_BK[places] = log_p_FBK.logsumexp(dim=0) - math.log(len(self.folds))
         if not self._features:
             return Output(logits_BK, batch.images.new_empty(len(batch), 0))
         return replace(self.whole.answer(batch), logits=logits_BK)

@@ -41,6 +41,8 @@ class EnsembleTeacher:
     ensemble's predictions).
     """
 
+    by_row = False
+
     def __init__(self, members: Sequence[FrozenTeacher], weights: Weights = "mean") -> None:
         self.members, self.weights = tuple(members), weights
         prior = mean_prior([member.spec for member in self.members])

@@ -40,6 +40,8 @@ class FrozenTeacher:
     stride 2 on an even number of columns starts at the first, and on the flipped image therefore at the last.
     """
 
+    by_row = False
+
     def __init__(self, network: nn.Module, spec: NetworkSpec, *, name: str = "teacher", views: int = 1) -> None:
         self.network = network.eval().requires_grad_(False)
         self.spec, self.name, self.views = spec, name, views
