@@ -34,6 +34,7 @@ app.command("doctor")(cli_doctor.doctor)
 app.command("evaluate")(cli_evaluate.evaluate)
 app.command("agreement")(cli_agreement.agreement)
 app.command("referee")(cli_referee.referee)
+app.command("pack")(cli_referee.pack)
 
 STOPPED = "stopped; run the same command again to resume after the last finished epoch"
 

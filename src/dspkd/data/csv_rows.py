@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspkd.errors import DataError, suggest
+from dspkd.runtime.files import read_bytes
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Rows:
 def read_rows(path: Path) -> Rows:
     """Read a CSV file: UTF-8, comma-separated, a header of different names, and as many cells in every row.
 
+    One whose name ends in ``.gz`` is decompressed.
+
     Raises
     ------
     DataError
@@ -95,7 +98,7 @@ def read_header(path: Path) -> tuple[str, ...]:
 def _text(path: Path) -> str:
     """Return the text of a UTF-8 file, with or without a byte-order mark."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from None
     try:

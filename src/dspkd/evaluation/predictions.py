@@ -1,12 +1,13 @@
 """Predictions of a network for a set of images: the interface between training and evaluation.
 
-A file of predictions is a CSV with the columns ``id, group, label, logit_<class>, ...``. Labels are class names; a
-logit has nine significant digits, enough to read back the same float32 bit for bit.
+A file of predictions is a CSV with the columns ``id, group, label, logit_<class>, ...``, compressed if its name ends in
+``.gz``. Labels are class names; a logit has nine significant digits, enough to read back the same float32 bit for bit.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dspkd.errors import DataError, suggest
-from dspkd.runtime.files import atomic_open
+from dspkd.runtime.files import read_bytes, write_compressed, write_text
 
 _COLUMNS = ["id", "group", "label"]
 _LOGIT = "logit_"
@@ -109,14 +110,19 @@ class Predictions:
             raise DataError(f"{len(missing)} of {len(ids)} images have no prediction, such as {missing[0]!r}")
         return self.take(np.array([row_of[name] for name in ids], dtype=np.int64))
 
-    def save(self, path: Path) -> None:
-        """Write the predictions to `path`, making its folder; the file is replaced as a whole."""
+    def save(self, path: Path, digits: int | None = None) -> None:
+        """Write the predictions to `path`, making its folder; the file is replaced as a whole.
+
+        With `digits`, logits are rounded to so many decimals.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_open(path) as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow([*_COLUMNS, *(_LOGIT + name for name in self.classes)])
-            for image, group, label, logits in zip(self.ids, self.groups, self.labels, self.logits, strict=True):
-                rows.writerow([image, group, self.classes[label], *(f"{logit:.9g}" for logit in logits)])
+        text, number = io.StringIO(), ".9g" if digits is None else f".{digits}f"
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow([*_COLUMNS, *(_LOGIT + name for name in self.classes)])
+        for image, group, label, logits in zip(self.ids, self.groups, self.labels, self.logits, strict=True):
+            rows.writerow([image, group, self.classes[label], *(format(float(logit), number) for logit in logits)])
+        write = write_compressed if path.suffix == ".gz" else write_text
+        write(path, text.getvalue())
 
     @classmethod
     def joined(cls, parts: Sequence[Self], ids: Sequence[str]) -> Self:
@@ -142,10 +148,11 @@ class Predictions:
             Where the file is missing or not such a file; the message names the file and the line.
         """
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                return cls(**_parse(file))
+            return cls(**_parse(io.StringIO(read_bytes(path).decode(), newline="")))
         except FileNotFoundError:
             raise DataError(f"{path}: no such file of predictions") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         except (UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path}: not a CSV in UTF-8: {error}") from None
         except DataError as error:

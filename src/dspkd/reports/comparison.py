@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from dspkd.errors import RunError
-from dspkd.evaluation.intervals import Estimate, estimate, resample
+from dspkd.evaluation.intervals import Estimate, Scores, estimate, resample
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS
+from dspkd.evaluation.significance import Verdict, of_all_scores, rows_of
 from dspkd.runs.run_folder import Run
 
 
@@ -87,12 +88,26 @@ def arms(runs: Sequence[Run], decide_by: str = METRICS[0]) -> list[ArmRuns]:
     return sorted(grouped, key=lambda arm: (sign * arm.score.mean, arm.name))
 
 
-def intervals(ranked: Sequence[ArmRuns]) -> list[dict[str, Estimate]]:
-    """Return, for each arm, the mean over its seeds of each of `METRICS`, with its interval."""
-    scores = resample([run.predictions("test") for arm in ranked for run in arm.runs])
-    rows = iter(range(len(scores[METRICS[0]].observed)))
-    own = [[next(rows) for _ in arm.runs] for arm in ranked]
-    return [{metric: estimate(scores[metric], mine) for metric in METRICS} for mine in own]
+@dataclass(frozen=True, eq=False)
+class ResampledArms:
+    """Scores of all runs on resamples of the lesions, by metric, and the rows of each arm's runs in them."""
+
+    scores: dict[str, Scores]
+    rows: dict[str, range]
+
+    @classmethod
+    def of(cls, ranked: Sequence[ArmRuns]) -> ResampledArms:
+        """Resample the lesions once for all arms: intervals and verdicts come from the same resamples."""
+        runs = [run.predictions("test") for arm in ranked for run in arm.runs]
+        return cls(resample(runs), rows_of({arm.name: arm.runs for arm in ranked}))
+
+    def intervals(self) -> list[dict[str, Estimate]]:
+        """Return, for each arm, the mean over its seeds of each of `METRICS`, with its interval."""
+        return [{metric: estimate(self.scores[metric], mine) for metric in METRICS} for mine in self.rows.values()]
+
+    def verdicts(self, pairs: Sequence[tuple[str, str]] | None = None) -> list[Verdict]:
+        """Compare these pairs of arms, by default each with each; see `dspkd.evaluation.significance.verdicts`."""
+        return of_all_scores(self.scores, self.rows, list(combinations(self.rows, 2)) if pairs is None else pairs)
 
 
 def differing(arm: ArmRuns) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS, TITLES
 from dspkd.evaluation.significance import LEVEL, POWER
@@ -14,11 +15,16 @@ from dspkd.reports.comparison_results import Figure, Results
 
 def markdown(results: Sequence[Results]) -> str:
     """Return the results as a Markdown page."""
-    return "# Comparison\n" + "".join(f"\n{_section(each)}" for each in results)
+    return f"# Comparison\n\n{sections(results, '##')}"
 
 
-def _section(results: Results) -> str:
-    parts = [f"## {results.name}"] if results.name else []
+def sections(results: Sequence[Results], heading: str = "###") -> str:
+    """Return the results as Markdown without a title, each under a heading if it has a name."""
+    return "\n".join(_section(each, heading) for each in results)
+
+
+def _section(results: Results, heading: str) -> str:
+    parts = [f"{heading} {results.name}"] if results.name else []
     if results.synthetic:
         parts.append("**Synthetic data: drawings, not photographs. No number here applies to patients.**")
     parts += [f"**{leak}**" for leak in results.leaks]
@@ -32,6 +38,7 @@ def _section(results: Results) -> str:
             _verdicts(results),
             _compute(results),
             *_fidelity(results),
+            _recalls(results),
             _runs(results),
             _card(results),
         ]
@@ -127,10 +134,26 @@ def _runs(results: Results) -> str:
     runs = [(arm.name, run) for arm in results.arms for run in arm.runs]
     runs += [(f"teacher {Path(run.folder).name}", run) for run in results.teachers]
     rows = [
-        [name, str(run.seed), *(_figure(run.figures[metric]) for metric in METRICS), wording.duration(run.seconds)]
+        [
+            name,
+            str(run.seed),
+            *(_figure(run.figures[metric]) for metric in METRICS),
+            wording.parameters(run.parameters),
+            str(run.epochs),
+            wording.duration(run.seconds),
+        ]
         for name, run in runs
     ]
-    return "Each run:\n\n" + _table(["method", "seed", *TITLES.values(), "training"], rows)
+    return "Each run:\n\n" + _table(["method", "seed", *TITLES.values(), "parameters", "epochs", "training"], rows)
+
+
+def _recalls(results: Results) -> str:
+    images = ", ".join(f"{name} {count:,}" for name, count in results.classes.items())
+    rows = [
+        [arm.name, *(f"{fmean(run.recalls[name] for run in arm.runs):.3f}" for name in results.classes)]
+        for arm in results.arms
+    ]
+    return f"Recall by class, mean over runs. Test images: {images}.\n\n" + _table(["method", *results.classes], rows)
 
 
 def _card(results: Results) -> str:
