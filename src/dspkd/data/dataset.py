@@ -11,6 +11,7 @@ from dspkd.data import class_map, leakage
 from dspkd.data import split as splits
 from dspkd.data.data_card import Attribute
 from dspkd.data.data_card import card as data_card
+from dspkd.data.folds import fold_split
 from dspkd.data.leakage import Leak
 from dspkd.data.readers import read
 from dspkd.data.split import Split
@@ -20,7 +21,7 @@ from dspkd.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How to split a table: by `file`, by `column`, or by `val`, `test`, `seed` and `by`.
+    """How to split a table: by `file`, by `column`, into `folds`, or by `val`, `test`, `seed` and `by`.
 
     Parameters
     ----------
@@ -30,13 +31,15 @@ class SplitOptions:
         A CSV that `Split.save` wrote, such as a run's own ``split.csv``.
     column
         An attribute of the table that names the part of each image: an official split.
+    folds, fold
+        Number of folds of a cross-validation, and the one whose part is the test set, from 0; `test` does not matter.
     waiver
         Why a lesion or patient may be in several parts; without it such a split is refused.
 
     Raises
     ------
     DataError
-        File and column are both named, or the waiver is blank.
+        Several of file, column and folds are given, folds without a fold, or the waiver is blank.
     """
 
     val: float = 0.15
@@ -45,11 +48,16 @@ class SplitOptions:
     by: Literal["group", "image"] = "group"
     file: str | Path | None = None
     column: str | None = None
+    folds: int | None = None
+    fold: int | None = None
     waiver: str | None = None
 
     def __post_init__(self) -> None:
-        if self.file is not None and self.column is not None:
-            raise DataError("split: file and column both name the part of an image; keep one of the two")
+        several = [name for name in ("file", "column", "folds") if getattr(self, name) is not None]
+        if len(several) > 1:
+            raise DataError(f"split: {' and '.join(several)} both name the part of an image; keep one of the two")
+        if (self.folds is None) != (self.fold is None):
+            raise DataError("split: folds and fold belong together, such as folds = 5, fold = 0")
         if self.waiver is not None and not self.waiver.strip():
             raise DataError(
                 "split.waiver is empty; give the reason why lesions may be in several parts, or leave it out"
@@ -83,6 +91,22 @@ class Dataset:
         """The data card: how many images of each part have which value of an attribute."""
         return data_card(self.table, self.split)
 
+    @property
+    def missing_classes(self) -> list[str]:
+        """Which classes the validation and the test set lack, a sentence for each set that lacks one."""
+        counts = splits.report(self.table, self.split)
+        lacking = {
+            name: [
+                f"{label} ({wholes[1]})" for label, wholes in self.table.counts().items() if not counts[part][label][0]
+            ]
+            for part, name in (("val", "validation"), ("test", "test"))
+        }
+        return [
+            f"no {name} image of {', '.join(labels)}: left out of means (in brackets: the class's lesions or patients)"
+            for name, labels in lacking.items()
+            if labels
+        ]
+
     @classmethod
     def of(cls, table: Table, options: SplitOptions = BY_GROUP) -> Dataset:
         """Split a table.
@@ -97,6 +121,11 @@ class Dataset:
             split, where = splits.load(Path(options.file), table, by="image"), str(options.file)
         elif options.column is not None:
             split, where = splits.from_column(table, options.column, by="image"), f"split.column = {options.column!r}"
+        elif options.folds is not None and options.fold is not None:
+            split = fold_split(
+                table, folds=options.folds, fold=options.fold, val=options.val, seed=options.seed, by=options.by
+            )
+            where = f"split.by = {options.by!r}"
         else:
             split = splits.split(table, val=options.val, test=options.test, seed=options.seed, by=options.by)
             where = f"split.by = {options.by!r}"

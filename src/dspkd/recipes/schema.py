@@ -42,7 +42,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SplitConfig:
-    """The split into training, validation and test set: random, or from a file or a column of the data."""
+    """The split into training, validation and test set: random, a fold, or from a file or a column of the data."""
 
     val: Fraction = 0.15
     """Share of the images for validation."""
@@ -57,6 +57,11 @@ class SplitConfig:
     """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
     column: str | None = None
     """Column of the data set with the values train, val and test: an official split."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Number of folds of a cross-validation, e.g. 5: lesions or patients are divided into so many parts."""
+    fold: Annotated[int, Field(ge=0)] | None = None
+    """The fold whose part is the test set, from 0; the rest is training and validation set, and `test` does not matter.
+    A grid with `folds` trains all."""
     waiver: str | None = None
     """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Such a
     split is refused without it, and every report of the run prints it. Not part of the digest."""
@@ -67,8 +72,28 @@ class SplitConfig:
             raise ValueError(
                 f"val {self.val} and test {self.test} leave nothing to train on; they must sum to less than 1"
             )
-        if self.file is not None and self.column is not None:
-            raise ValueError("file and column both define the parts; keep one of the two")
+        several = [name for name in ("file", "column", "folds") if getattr(self, name) is not None]
+        if len(several) > 1:
+            raise ValueError(f"{' and '.join(several)} both define the parts; keep one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _require_a_fold(self) -> Self:
+        if self.folds is None:
+            if self.fold is not None:
+                raise ValueError(f"fold {self.fold} of how many? Set folds too, such as folds = 5")
+            return self
+        if self.fold is None or self.fold >= self.folds:
+            given = "no fold is given" if self.fold is None else f"fold is {self.fold}"
+            raise ValueError(f"{self.folds} folds are numbered 0 to {self.folds - 1}, but {given}; choose one of them")
+        if self.val + 1 / self.folds >= 1:
+            raise ValueError(
+                f"val {self.val} and one of {self.folds} folds leave nothing to train on; use a smaller val"
+            )
+        if self.test != SplitConfig.test:
+            raise ValueError(
+                f"test is {self.test}, but with folds the test set is one of {self.folds}; leave test out, or the folds"
+            )
         return self
 
     @model_validator(mode="after")
@@ -198,6 +223,8 @@ class Recipe:
         """
         settings = dataclasses.asdict(self)
         del settings["machine"], settings["split"]["waiver"]
+        if self.split.folds is None:  # so that runs from before there were folds can be resumed
+            del settings["split"]["folds"], settings["split"]["fold"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

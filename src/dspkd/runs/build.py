@@ -59,14 +59,16 @@ def split_options(recipe: Recipe) -> data.SplitOptions:
 
 
 def load_data(recipe: Recipe) -> data.Dataset:
-    """Return the recipe's images and their split.
+    """Return the recipe's images and their split; DataError as for `dspkd.data.load_table` and `divided`."""
+    return divided(recipe, data.load_table(**data_options(recipe)))
 
-    Raises
-    ------
-    DataError
-        See `dspkd.data.load`.
-    """
-    return data.load(**data_options(recipe), split=split_options(recipe))
+
+def divided(recipe: Recipe, table: Table) -> data.Dataset:
+    """Return a table with the recipe's split; DataError also where a part is empty or a class cannot be trained."""
+    dataset = data.Dataset.of(table, split_options(recipe))
+    splits.require_training_images(table, dataset.split)
+    splits.require_no_empty_part(table, dataset.split)
+    return dataset
 
 
 def augmentation(images: schema.ImagesConfig) -> Augmentation:

@@ -99,8 +99,8 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     )
     split, leak, digest, new = world.on_rank_zero(lambda: _split(recipe, table, files))
     listener.data(splits.report(table, split))
-    if leak:
-        listener.note(f"warning: {leak}")
+    for warning in [*([leak] if leak else []), *data.Dataset(table, split, leak).missing_classes]:
+        listener.note(f"warning: {warning}")
 
     def load() -> tuple[tuple[Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
         if table.digest != digest:
@@ -144,10 +144,8 @@ def _split(recipe: Recipe, table: Table, files: RunFiles) -> tuple[Split, leakag
         split = splits.load(files.split, table, by="image")
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
     else:
-        dataset = data.Dataset.of(table, build.split_options(recipe))
+        dataset = build.divided(recipe, table)
         split, leak = dataset.split, dataset.leak
-        splits.require_training_images(table, split)
-        splits.require_no_empty_part(table, split)
         split.save(files.split, table)
     metadata.save(files.attributes, table)
     return split, leak, table.digest, not files.stages.exists()
