@@ -1,5 +1,6 @@
 """Run folders as training leaves them, without a training: recipes of a small comparison, and made-up predictions."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -64,7 +65,7 @@ def write_run(folder, of, test):
             "synthetic": False,
             "classes": CLASSES,
             "digest": "51c0ffee51c0",
-            "split_digest": f"0ddba11ca5e5{of.split.seed}",
+            "split_digest": f"0ddba11ca5e5{of.split.seed}{of.split.fold or 0}",
             "counts": counts,
         },
         "result": {
@@ -97,12 +98,30 @@ def write_comparison(out, seeds=(0, 1)):
     return out
 
 
+def write_folds(out, seeds=(0,), folds=4, images=60):
+    """Write all runs of a comparison in folds of 60 images."""
+    for k in range(folds):
+        split, first = {"folds": folds, "fold": k}, k * images
+        teacher = out / "teachers" / "teacher" / f"fold-{k}"
+        write_run(teacher, recipe("teacher", **split), predictions("teacher", GAINS["teacher"], images, first))
+        for method in ("kd", "plain", "label_smoothing"):
+            for seed in seeds:
+                of = recipe(method, seed, teacher if method == "kd" else None, **split)
+                test = predictions(f"{method}{seed}", GAINS[method], images, first)
+                write_run(out / method / f"seed-{seed}" / f"fold-{k}", of, test)
+    return out
+
+
 def changed(folder, **settings):
-    """Change settings of a run's recipe, with the digest in its result."""
-    (path,) = (path for path in (folder / "run.json", folder / "result.json") if path.exists())
+    """Change settings of a run's recipe, with what its other files say of it."""
     of = replace(schema.load(folder / "recipe.toml"), **settings)
-    content = json.loads(path.read_text())
-    (content["result"] if path.name == "run.json" else content)["digest"] = of.digest
-    (folder / "recipe.toml").write_text(schema.dump(of))
+    text = schema.dump(of)
+    (folder / "recipe.toml").write_text(text)
+    if (path := folder / "run.json").exists():
+        content = json.loads(path.read_text()) | {"recipe_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        content["result"]["digest"] = of.digest
+    else:
+        path = folder / "result.json"
+        content = json.loads(path.read_text()) | {"digest": of.digest}
     path.write_text(json.dumps(content))
     return of

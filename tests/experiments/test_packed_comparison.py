@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -63,8 +62,7 @@ def test_the_recipe_names_the_packed_teacher_and_nothing_of_the_machine(trained,
     run = opened(committed / "kd/seed-0")
     was = opened(trained / "kd/seed-0").recipe
     assert run.recipe == replace(was, teacher="teachers/teacher", machine=run.recipe.machine)
-    assert run.result.digest == run.recipe.digest != was.digest
-    assert json.loads((committed / "kd/seed-0/run.json").read_text())["digest_as_run"] == was.digest
+    assert run.result.digest == was.digest
     assert run.teachers == (committed / "teachers/teacher",)
     for path in [*committed.rglob("run.json"), *committed.rglob("recipe.toml")]:
         assert not [text for text in (str(trained), "Linux-6.1", "/somewhere/else") if text in path.read_text()]
@@ -110,10 +108,10 @@ def test_more_runs_can_be_packed_later_and_what_has_not_changed_is_not_written(t
     shutil.copytree(trained / "plain", runs / "plain")
     (runs / "plain/seed-1/result.json").unlink()  # still in training
     assert packed.pack(runs, out) == [out / "plain/seed-0"]
-    first = (out / "plain/seed-0/test.csv.gz").stat()
+    written = (out / "plain/seed-0/test.csv.gz").stat().st_mtime_ns
     shutil.copytree(trained, runs, dirs_exist_ok=True)
     packed.pack(runs, out)
-    assert (out / "plain/seed-0/test.csv.gz").stat() == first
+    assert (out / "plain/seed-0/test.csv.gz").stat().st_mtime_ns == written
     for path in committed.rglob("*.csv.gz"):
         assert (out / path.relative_to(committed)).read_bytes() == path.read_bytes()
 
@@ -177,7 +175,7 @@ def test_nothing_to_pack_and_another_recipe_in_the_place_are_refused(trained, co
         (
             lambda run: swap(run / "recipe.toml", "epochs = 2", "epochs = 3"),
             RunError,
-            r"recipe\.toml is .*pack the run",
+            r"recipe\.toml was changed .*pack",
         ),
         (lambda run: changed(run, split=replace(opened(run).recipe.split, val=0.2)), RecipeError, r"split\.val"),
         (lambda run: swap(run / "run.json", '"DF"', '"FD"'), RunError, r"test\.csv\.gz has the classes .*pack the run"),

@@ -34,6 +34,8 @@ def _print_scores(console: Console, results: Results, metric: str) -> None:
     from dspkd.reports.wording import duration
 
     title = f"{TITLES[metric]}{', ' * bool(results.name)}{results.name}: mean ± sd over seeds, 95 % interval"
+    if results.folds:
+        title = title.replace("mean ± sd over seeds", f"{results.folds} folds, out-of-fold; mean ± sd")
     table = headed(title, ["method"], ["runs", "mean", "95 %", "training"])
     for arm in results.arms:
         score = arm.figures[metric]

@@ -43,9 +43,18 @@ class ArmRuns:
     """The one that decides, and by which arms are ranked."""
 
     def spread(self, metric: str) -> MeanAndSd | None:
-        """Return mean and sd over seeds of a metric of `Summary`, such as ``"f1_macro"``; None where it is None."""
+        """Return mean and sd over seeds of a metric of `Summary`, such as ``"f1_macro"``; None where it is None.
+
+        Of a single seed with folds, the sd is that over folds, each scored on its own images.
+        """
         values = [getattr(test, metric) for test in self.tests]  # of the same images: all None or none
-        return None if None in values else MeanAndSd.of(values)
+        if None in values:
+            return None
+        parts = self.runs[0].parts
+        if len(self.runs) > 1 or len(parts) == 1:
+            return MeanAndSd.of(values)
+        own = [value for run in parts if (value := getattr(run.test, metric)) is not None]
+        return MeanAndSd(values[0], stdev(own) if len(own) > 1 else None)
 
     def recall(self, number: int) -> MeanAndSd:
         """Return mean and sd over seeds of the recall of class `number`."""
@@ -54,7 +63,14 @@ class ArmRuns:
     @property
     def score(self) -> MeanAndSd:
         """Mean and sd of the metric that decides."""
-        return MeanAndSd.of(getattr(test, self.metric) for test in self.tests)
+        spread = self.spread(self.metric)
+        assert spread, "`arms` chooses a metric that the images define"
+        return spread
+
+    @property
+    def folds(self) -> int:
+        """Number of folds of a cross-validation; 0 where one network predicted all test images."""
+        return self.runs[0].recipe.split.folds or 0 if len(self.runs[0].parts) > 1 else 0
 
 
 def arms(runs: Sequence[Run], decide_by: str = METRICS[0]) -> list[ArmRuns]:

@@ -44,7 +44,7 @@ def _section(results: Results, heading: str) -> str:
         ]
     if results.failed:
         rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
-        parts.append("Failed runs; the same command tries them again:\n\n" + _table(["run", "error"], rows))
+        parts.append("Without a result:\n\n" + _table(["run", "reason"], rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -63,8 +63,7 @@ def _tests(results: Results) -> str:
     headings = ["method", "runs", TITLES[first], "95 %", *(TITLES[metric] for metric in others)]
     text = (
         f"{wording.counted(results.images, 'test image')} of {wording.counted(results.groups, 'lesion')}, split "
-        f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
-        f"interval is over lesions and seeds. {results.holdout}"
+        f"`{results.data['split'][:12]}` of {results.data['path']}. {wording.spread(results.folds)} {results.holdout}"
     )
     return f"{text}\n\n{_table(headings, rows)}"
 
@@ -96,7 +95,8 @@ def _verdicts(results: Results) -> str:
         return "No verdict: the controls, or all other methods, have no finished run."
     text = (
         f"**{_capital(results.decide_by)} decides**; the other metrics describe. Significant is p < {LEVEL}, where p "
-        "is the larger of two: *pooled* takes the variance over seeds from all methods together and is corrected "
+        f"is the larger of two: *pooled* takes the variance over {'folds' if results.folds else 'seeds'} from all "
+        "methods together and is corrected "
         "(Holm) for the pairs below, which were chosen in advance; *pairwise* takes it from the pair alone. The report "
         "page compares all methods with each other and corrects for all those pairs. *Inconclusive* does not mean "
         f"equal: a true difference of the size in the last column is significant about {POWER:.0%} of the time."

@@ -55,6 +55,7 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0]) -> Pat
         out,
         ranked=ranked,
         runs=sources,
+        folds=ranked[0].folds,
         data=next((run.data for run in sources if run.data.card), sources[0].data),
         synthetic=any(run.data.synthetic for run in sources),
         leaks=list(dict.fromkeys(run.data.leak for run in sources if run.data.leak)),
@@ -68,6 +69,7 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0]) -> Pat
         shown=sorted(METRICS, key=ranked[0].metric.__ne__),
         titles=TITLES,
         unit_of=wording.unit_of,
+        spread_of=wording.spread,
         differing={arm.name: keys for arm in ranked if (keys := differing(arm))},
         verdicts=pairs,
         power=POWER,
@@ -100,7 +102,13 @@ def _shades(table: Sequence[Sequence[float | None]]) -> list[list[float]]:
 
 def _curves(ranked: Sequence[ArmRuns]) -> list[Markup]:
     """Return a panel for each arm, all with the same scale."""
-    scores = [epoch.val["balanced_accuracy"] for arm in ranked for run in arm.runs for epoch in run.history]
+    scores = [
+        epoch.val["balanced_accuracy"]
+        for arm in ranked
+        for run in arm.runs
+        for part in run.parts
+        for epoch in part.history
+    ]
     room = 0.05 * (max(scores) - min(scores)) + 1e-3
     drawn = []
     for number, arm in enumerate(ranked):

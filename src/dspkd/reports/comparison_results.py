@@ -22,7 +22,10 @@ from dspkd.runs.run_folder import Run
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric of an arm: mean and standard deviation (n - 1) over seeds, and the mean's 95 % interval."""
+    """A metric of an arm: mean and standard deviation (n - 1) over seeds, and the mean's 95 % interval.
+
+    Of a single seed with folds, `sd` is that over folds.
+    """
 
     mean: float
     sd: float | None
@@ -96,6 +99,8 @@ class Results:
         ``{run folder: what went wrong}``.
     unequal
         Why the training conditions of the arms differ, then the differences; empty where they are equal.
+    folds
+        Number of folds of a cross-validation, whose out-of-fold predictions are compared; 0 for a single split.
     holdout
         How often the test set was evaluated, in words.
     leaks
@@ -117,6 +122,7 @@ class Results:
     verdicts: list[Verdict]
     failed: dict[str, str]
     unequal: list[str]
+    folds: int = 0
     holdout: str = ""
     leaks: list[str] = field(default_factory=list)
     card: dict[str, Attribute] = field(default_factory=dict)
@@ -172,8 +178,8 @@ def tabulate(
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
         name, where, data.synthetic, test.images, test.groups, classes, present, ranked[0].metric, arms, teacher_runs,
-        compared, dict(failed),
-        list(unequal), " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
+        compared, dict(failed), list(unequal), ranked[0].folds,
+        " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
         leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
         card=next((run.data.card for run in runs if run.data.card), {}),
     )  # fmt: skip

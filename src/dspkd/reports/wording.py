@@ -77,6 +77,18 @@ def significance(verdict: Verdict) -> str:
     )
 
 
+def spread(folds: int) -> str:
+    """Return what the figures of methods are: mean, standard deviation and interval, over seeds or out of fold."""
+    if not folds:
+        return "Mean ± standard deviation over seeds (n - 1); the interval is over lesions and seeds."
+    return (
+        f"{folds} folds, out-of-fold: each image is predicted once for each seed, by the network that was not trained "
+        "on its lesion. AUROC compares images of the same fold, whose scores are of one network; the other metrics are "
+        "of all images together. Mean ± standard deviation (n - 1) over seeds, or over folds where there is one seed; "
+        "the interval is over lesions and folds."
+    )
+
+
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, with its sign.
 

@@ -9,6 +9,7 @@ test.csv.gz               logits of the test images to four digits, true class, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -39,18 +40,23 @@ TEACHERS = "teachers"
 
 @dataclass(frozen=True)
 class _Figures:
-    """``run.json``. `digest_as_run` is the recipe's with the teacher's path as it was."""
+    """``run.json``; `recipe_sha256` is of the packed recipe, whose digest is not that of the run."""
 
     result: Result
     data: DataSummary
     environment: dict[str, str | int | float | None]
     test_evaluations: tuple[TestEvaluation, ...]
     early_evaluations: tuple[TestEvaluation, ...]
-    digest_as_run: str
+    recipe_sha256: str
 
 
 class PackedRun(Run):
     """A packed run: what `Run` has, but for weights, epochs, and predictions of validation images."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether training had ended: always, of a packed run."""
+        return True
 
     @cached_property
     def _figures(self) -> _Figures:
@@ -99,10 +105,9 @@ class PackedRun(Run):
 
     def require_finished(self) -> PackedRun:
         """Return this run; RunError unless recipe, figures and predictions are of one run."""
-        if self.result.digest != self.recipe.digest:
+        if _sha256(self.recipe_text) != self._figures.recipe_sha256:
             raise RunError(
-                f"{self.folder}: {RUN} is of recipe {self.result.digest}, but {self.files.recipe.name} is "
-                f"{self.recipe.digest}; one was changed, so pack the run again"
+                f"{self.folder}: {self.files.recipe.name} was changed after it was packed; pack the run again"
             )
         if self.predictions().classes != self.result.classes:
             raise RunError(
@@ -169,25 +174,30 @@ def _place(name: str, folder: Path, elsewhere: dict[str, Path]) -> Path:
 
 
 def _write(run: Run, place: Path, taught_by: Mapping[str, str]) -> None:
-    recipe = _portable(run.recipe, [taught_by.get(name, Path(name).name) for name in run.recipe.teachers])
-    if (place / RUN).is_file() and (earlier := PackedRun(place).result.digest) != recipe.digest:
+    digest = run.result.digest
+    if (place / RUN).is_file() and (earlier := PackedRun(place).result.digest) != digest:
         raise RunError(
-            f"{place}: holds a packed run of recipe {earlier}, but {run.folder} is one of {recipe.digest}; delete the "
-            "packed one, or pack into another folder"
+            f"{place}: holds a packed run of recipe {earlier}, but {run.folder} is one of {digest}; delete the packed "
+            "one, or pack into another folder"
         )
     place.mkdir(parents=True, exist_ok=True)
-    result = replace(run.result, digest=recipe.digest, teacher=", ".join(recipe.teachers) or None)
+    recipe = _portable(run.recipe, [taught_by.get(name, Path(name).name) for name in run.recipe.teachers])
+    text = schema.dump(recipe)
     figures = _Figures(
-        result=result,
+        result=replace(run.result, teacher=", ".join(recipe.teachers) or None),
         data=run.data,
         environment={name: value for name, value in run.environment.items() if name != "platform"},
         test_evaluations=run.test_evaluations,
         early_evaluations=run.early_evaluations,
-        digest_as_run=run.result.digest,
+        recipe_sha256=_sha256(text),
     )
-    write_text(RunFiles(place).recipe, schema.dump(recipe))
+    write_text(RunFiles(place).recipe, text)
     run.predictions("test").save(place / TEST, digits=DIGITS)
     write_json(place / RUN, asdict(figures))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _portable(recipe: Recipe, teachers: Iterable[str]) -> Recipe:

@@ -1,7 +1,8 @@
 """The tables of a comparison from its packed runs alone, and pages that show them.
 
-``results/GRID/METHOD/seed-N`` are runs of one comparison; with several data sets or students, each comparison has a
-folder of its own. Teachers are in ``teachers/`` of a comparison or of a folder above it.
+``results/GRID/METHOD/seed-N`` are runs of one comparison, with folds each a folder of ``fold-0``, ``fold-1``, ...; with
+several data sets or students, each comparison has a folder of its own. Teachers are in ``teachers/`` of a comparison or
+of a folder above it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.reports import comparison_markdown, comparison_results
 from dspkd.reports.comparison_results import Results
 from dspkd.runs import packed
+from dspkd.runs.folds import FoldedRun, is_fold
 from dspkd.runs.reading import opened
 from dspkd.runtime.files import write_text
 
@@ -29,7 +31,8 @@ def results(folder: Path, decide_by: str = METRICS[0]) -> list[Results]:
     RunError, DataError, RecipeError
         There is no packed run, one is damaged, or runs of a comparison have other data or another split.
     """
-    runs = sorted(path.parent for path in folder.rglob(packed.RUN))
+    own = sorted(path.parent for path in folder.rglob(packed.RUN))
+    runs = list(dict.fromkeys(run.parent if is_fold(run) else run for run in own))
     teachers = [run for run in runs if run.parent.name == packed.TEACHERS]
     comparisons = dict.fromkeys(run.parents[1] for run in runs if run not in teachers)
     if not comparisons:
@@ -67,17 +70,25 @@ def embed(page: Path, name: str, text: str) -> None:
 
 
 def _results(name: str, runs: Sequence[Path], teachers: Sequence[Path], decide_by: str) -> Results:
-    recipes = {run: opened(run).recipe for run in runs}
+    whole = {run: opened(run) for run in runs}
+    incomplete = {
+        str(run): f"no fold {', '.join(map(str, each.missing))}, so no predictions of all images"
+        for run, each in whole.items()
+        if isinstance(each, FoldedRun) and each.missing
+    }
+    recipes = {run: each.recipe for run, each in whole.items() if str(run) not in incomplete}
+    if not recipes:
+        raise DataError(f"{runs[0].parents[1]}: no run has all its folds: {runs[0]} has {incomplete[str(runs[0])]}")
     controls.require_same_data({str(run): recipe for run, recipe in recipes.items()})
     methods = {recipe.name: recipe for recipe in recipes.values()}
     kinds = {controls.control(recipe): method for method, recipe in reversed(methods.items())}
     unequal = [*controls.differences(methods), *_unequal_seeds(recipes)]
     return comparison_results.tabulate(
         name,
-        runs,
-        teachers,
+        list(recipes),
+        [run for run in teachers if opened(run).finished],
         controls=[kinds[kind] for kind in ("plain", "label_smoothing") if kind in kinds],
-        failed={},
+        failed=incomplete,
         unequal=["their recipes differ in settings that should be equal", *unequal] if unequal else [],
         decide_by=decide_by,
     )
