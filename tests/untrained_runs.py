@@ -67,6 +67,10 @@ def write_run(folder, of, test):
             "digest": "51c0ffee51c0",
             "split_digest": f"0ddba11ca5e5{of.split.seed}{of.split.fold or 0}",
             "counts": counts,
+            "card": {
+                "sex": {"column": "sex", "parts": {part: {"male": 30, "": 9} for part in counts}, "medians": {}},
+                "source": {"column": None, "parts": {}, "medians": {}},
+            },
         },
         "result": {
             "name": of.name,

@@ -140,6 +140,8 @@ def test_results_and_page_say_that_predictions_are_out_of_fold(compared):
     assert results["folds"] == 3
     page = (out / "report.html").read_text()
     assert "3 folds, out-of-fold" in page
+    assert "3 methods, 9 runs" in page
+    assert "over 1 run of 3 folds" in page
     assert "variance over folds of all methods" in page
 
 

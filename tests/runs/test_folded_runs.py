@@ -48,6 +48,8 @@ def test_times_and_counts_add_up_over_folds(trained_folds):
     assert (run.result.name, run.result.seed, run.result.parameters) == ("kd", 0, 60_000)
     assert (len(run.test_evaluations), run.finished, len(run.parts)) == (4, True, 4)
     assert run.data.counts["test"]["MEL"] == (160, 80)
+    assert run.data.card["sex"].parts["test"] == {"male": 120, "": 36}
+    assert (run.data.card["sex"].parts["val"], run.data.card["source"].parts) == ({"male": 30, "": 9}, {})
     assert run.teachers == (trained_folds / "teachers/teacher",)
     assert opened(run.teachers[0]).result.seconds == 120.0
     digests = {opened(trained_folds / method / "seed-0").data.split_digest for method in ("kd", "plain")}

@@ -60,7 +60,13 @@ def _tests(results: Results) -> str:
         ]
         for arm in results.arms
     ]
-    headings = ["method", "runs", TITLES[first], "95 %", *(TITLES[metric] for metric in others)]
+    headings = [
+        "method",
+        "seeds" if results.folds else "runs",
+        TITLES[first],
+        "95 %",
+        *(TITLES[metric] for metric in others),
+    ]
     text = (
         f"{wording.counted(results.images, 'test image')} of {wording.counted(results.groups, 'lesion')}, split "
         f"`{results.data['split'][:12]}` of {results.data['path']}. {wording.spread(results.folds)} {results.holdout}"

@@ -56,6 +56,7 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0]) -> Pat
         ranked=ranked,
         runs=sources,
         folds=ranked[0].folds,
+        trained=sum(len(run.parts) for run in sources),
         data=next((run.data for run in sources if run.data.card), sources[0].data),
         synthetic=any(run.data.synthetic for run in sources),
         leaks=list(dict.fromkeys(run.data.leak for run in sources if run.data.leak)),

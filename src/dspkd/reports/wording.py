@@ -136,7 +136,7 @@ def p_value(p: float | None) -> str:
 
 def _spread(arm: ArmRuns) -> str:
     score = arm.score
-    runs = counted(len(arm.runs), "run")
+    runs = counted(len(arm.runs), "run") + f" of {arm.folds} folds" * bool(arm.folds)
     return f"{score.mean:.3f} in {runs}" if score.sd is None else f"{score.mean:.3f} ± {score.sd:.3f} over {runs}"
 
 

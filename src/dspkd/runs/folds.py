@@ -181,10 +181,15 @@ def _leak(leaks: Sequence[Leak]) -> Leak | None:
 
 
 def _card(cards: Sequence[dict[str, Attribute]]) -> dict[str, Attribute] | None:
-    """Return the data card of all test images; medians of several folds do not make one of all."""
+    """Return the data card of all test images, and of the other parts in the first fold; without medians.
+
+    Medians of several folds do not make one of all.
+    """
     if not cards:
         return None
-    return {name: replace(each, parts=_tested(name, cards), medians={}) for name, each in cards[0].items()}
+    return {
+        name: replace(each, parts={**each.parts, **_tested(name, cards)}, medians={}) for name, each in cards[0].items()
+    }
 
 
 def _tested(name: str, cards: Sequence[dict[str, Attribute]]) -> dict[str, dict[str, int]]:
