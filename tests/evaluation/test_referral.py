@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspkd.evaluation import intervals, referral
+from dspkd.evaluation import referral
 
 KINDS = ("malignant", "benign", "premalignant", "malignant")
 
@@ -79,7 +79,7 @@ def test_a_share_is_of_the_images_named():
 
 @pytest.mark.parametrize(("lost", "gained", "n"), [(0, 0, 54), (3, 1, 40), (1, 3, 40), (20, 0, 20), (0, 7, 100)])
 def test_the_paired_interval_solves_its_definition(lost, gained, n):
-    low, high = intervals.paired(lost, gained, [1] * n)
+    low, high = shares.paired(lost, gained, [1] * n)
     less, more = (lost + 1) / (n + 2), (gained + 1) / (n + 2)
     variance = (less * (1 - less) + more * (1 - more) + 2 * less * more) / (n + 2)  # of a multinomial's difference
     middle, reach = more - less, 1.959964 * math.sqrt(variance)
@@ -87,7 +87,7 @@ def test_the_paired_interval_solves_its_definition(lost, gained, n):
 
 
 def test_the_paired_interval_rests_on_lesions_and_narrows_with_them():
-    assert intervals.paired(6, 3, [3] * 20) == pytest.approx(intervals.paired(2, 1, [1] * 20))
-    assert intervals.paired(0, 0, [1] * 53)[0] < -0.05 < intervals.paired(0, 0, [1] * 54)[0]
-    assert intervals.paired(0, 0, [54])[0] < -0.5  # one lesion, 54 images
-    assert intervals.paired(3, 1, [1] * 40) == pytest.approx([-each for each in intervals.paired(1, 3, [1] * 40)][::-1])
+    assert shares.paired(6, 3, [3] * 20) == pytest.approx(shares.paired(2, 1, [1] * 20))
+    assert shares.paired(0, 0, [1] * 53)[0] < -0.05 < shares.paired(0, 0, [1] * 54)[0]
+    assert shares.paired(0, 0, [54])[0] < -0.5  # one lesion, 54 images
+    assert shares.paired(3, 1, [1] * 40) == pytest.approx([-each for each in shares.paired(1, 3, [1] * 40)][::-1])

@@ -1,3 +1,7 @@
+import dataclasses
+import hashlib
+import json
+
 import pytest
 
 from dspkd.errors import RecipeError
@@ -186,6 +190,34 @@ def test_the_digest_changes_with_any_setting_but_the_machine_and_the_advice(good
     advice = ("data.malignant=['x']", "data.benign=['x']")
     for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1", *advice):
         assert schema.load(good, [override]).digest == digest, override
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("folds=1 fold=0", r"split\.folds: .*greater than or equal to 2, got 1"),
+        ("folds=5", r"5 folds are numbered 0 to 4, but no fold is given; choose one"),
+        ("folds=5 fold=5", r"numbered 0 to 4, but fold is 5"),
+        ("folds=5 fold=-1", r"split\.fold: .*greater than or equal to 0, got -1"),
+        ("fold=1", r"fold 1 of how many\? Set folds too"),
+        ("folds=5 fold=0 file='a.csv'", r"file and folds both define the parts; keep one"),
+        ("folds=5 fold=0 column='part'", r"column and folds both define the parts; keep one"),
+        ("folds=2 fold=0 val=0.5", r"val 0\.5 and one of 2 folds leave nothing to train on"),
+        ("folds=5 fold=0 test=0.3", r"test is 0\.3, but with folds .* one of 5; leave test out"),
+    ],
+)
+def test_a_wrong_fold_is_refused_with_the_right_ones(good, settings, message):
+    with pytest.raises(RecipeError, match=message):
+        schema.load(good, [f"split.{setting}" for setting in settings.split()])
+
+
+def test_each_fold_has_its_digest_and_a_recipe_without_folds_that_of_before(good):
+    digests = {schema.load(good, ["split.folds=5", f"split.fold={fold}"]).digest for fold in range(5)}
+    assert len(digests | {schema.load(good, ["split.folds=4", "split.fold=0"]).digest, schema.load(good).digest}) == 7
+    settings = dataclasses.asdict(schema.load(good))
+    del settings["machine"], settings["split"]["waiver"], settings["split"]["folds"], settings["split"]["fold"]
+    before = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    assert schema.load(good).digest == before
 
 
 @pytest.mark.parametrize(("shape", "shares"), [("linear", [0, 0.25, 1, 1]), ("sigmoid", [0.006738, 0.060055, 1, 1])])

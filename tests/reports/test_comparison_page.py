@@ -14,7 +14,7 @@ from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import verdicts
 from dspkd.reports import wording
-from dspkd.reports.comparison import agreement, arms, differing, intervals, unanimity
+from dspkd.reports.comparison import ResampledArms, agreement, arms, differing, unanimity
 from dspkd.runs import run_folder
 
 SMALL = {"classes": ("MEL", "NV", "<b>x</b>"), "images": (20, 30, 10), "short": True}
@@ -82,7 +82,7 @@ def test_the_page_has_each_verdict_with_interval_and_detectable_difference(runs,
 
 def test_an_interval_is_around_its_mean(read):
     ranked = arms(read)
-    for arm, estimates in zip(ranked, intervals(ranked), strict=True):
+    for arm, estimates in zip(ranked, ResampledArms.of(ranked).intervals(), strict=True):
         for metric, interval in estimates.items():
             assert interval.value == pytest.approx(arm.spread(metric).mean, rel=1e-6)
             assert interval.low < interval.value < interval.high

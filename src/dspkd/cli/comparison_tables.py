@@ -33,8 +33,9 @@ def _print_scores(console: Console, results: Results, metric: str) -> None:
     from dspkd.evaluation.scoring import TITLES
     from dspkd.reports.wording import duration
 
-    title = f"{TITLES[metric]}{', ' * bool(results.name)}{results.name}: mean ± sd over seeds, 95 % interval"
-    table = headed(title, ["method"], ["runs", "mean", "95 %", "training"])
+    what = f"{results.folds} folds, out-of-fold, mean ± sd" if results.folds else "mean ± sd over seeds"
+    title = f"{TITLES[metric]}{', ' * bool(results.name)}{results.name}: {what}, 95 % interval"
+    table = headed(title, ["method"], ["seeds" if results.folds else "runs", "mean", "95 %", "training"])
     for arm in results.arms:
         score = arm.figures[metric]
         interval = f"{score.low:.3f} to {score.high:.3f}"

@@ -37,6 +37,7 @@ app.command("evaluate")(cli_evaluate.evaluate)
 app.command("agreement")(cli_agreement.agreement)
 app.command("referee")(cli_referee.referee)
 app.command("teacher-outputs")(cli_teacher_outputs.teacher_outputs)
+app.command("pack")(cli_referee.pack)
 
 STOPPED = "stopped; run the same command again to resume after the last finished epoch"
 

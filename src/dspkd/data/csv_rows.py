@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dspkd.data.image_files import ignored
 from dspkd.errors import DataError, suggest
+from dspkd.runtime.files import read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".tab")
 """Suffixes of tables."""
@@ -76,6 +77,8 @@ def read_rows(path: Path) -> Rows:
     are left out, and so are cells at the end of a row that are empty and have no name in the header. All cells stay
     text.
 
+    One whose name ends in ``.gz`` is decompressed.
+
     Raises
     ------
     DataError
@@ -137,7 +140,7 @@ def only_csv(folder: Path) -> Path:
 def text_of(path: Path) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with a byte-order mark; DataError for another encoding."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -12,6 +12,7 @@ from dspkd.data import assumptions, class_map, copies, leakage, official_split
 from dspkd.data import split as splits
 from dspkd.data.data_card import Attribute
 from dspkd.data.data_card import card as data_card
+from dspkd.data.folds import fold_split
 from dspkd.data.leakage import Leak
 from dspkd.data.readers import read
 from dspkd.data.split import Split
@@ -23,7 +24,7 @@ from dspkd.runtime.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How to split a table: by `file`, by `column`, as published, or by `val`, `test`, `seed` and `by`.
+    """How to split a table: by `file`, by `column`, into `folds`, as published, or by `val`, `test`, `seed` and `by`.
 
     Parameters
     ----------
@@ -36,13 +37,15 @@ class SplitOptions:
         An attribute of the table that names the part of each image: an official split.
     official
         Use the parts that the data set is published with, where it has any; False splits at random.
+    folds, fold
+        Number of folds of a cross-validation, and the one whose part is the test set, from 0; `test` does not matter.
     waiver
         Why a lesion or patient may be in several parts; without it such a split is refused.
 
     Raises
     ------
     DataError
-        File and column are both named, or the waiver is blank.
+        Several of file, column and folds are given, folds without a fold, or the waiver is blank.
     """
 
     val: float = 0.15
@@ -52,11 +55,16 @@ class SplitOptions:
     file: str | Path | None = None
     column: str | None = None
     official: bool = True
+    folds: int | None = None
+    fold: int | None = None
     waiver: str | None = None
 
     def __post_init__(self) -> None:
-        if self.file is not None and self.column is not None:
-            raise DataError("split: file and column both name the part of an image; keep one of the two")
+        several = [name for name in ("file", "column", "folds") if getattr(self, name) is not None]
+        if len(several) > 1:
+            raise DataError(f"split: {' and '.join(several)} both name the part of an image; keep one of the two")
+        if (self.folds is None) != (self.fold is None):
+            raise DataError("split: folds and fold belong together, such as folds = 5, fold = 0")
         if self.waiver is not None and not self.waiver.strip():
             raise DataError(
                 "split.waiver is empty; give the reason why lesions may be in several parts, or leave it out"
@@ -127,6 +135,13 @@ def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
     if options.column is not None:
         split, how = official_split.from_column(table, options.column, val=val, test=test, seed=seed, by="image")
         return split, how, f"split.column = {options.column!r}"
+    if options.folds is not None and options.fold is not None:
+        split = fold_split(
+            table, folds=options.folds, fold=options.fold, val=options.val, seed=options.seed, by=options.by
+        )
+        how = f"fold {options.fold} of {options.folds}, by {'image' if options.by == 'image' else 'lesion or patient'}"
+        how += f"; the published parts ({parts}) are not used" if parts else ""
+        return split, how, f"split.by = {options.by!r}"
     if table.parts and options.official:
         split, how = official_split.of(table, val=val, test=test, seed=seed)
         return split, how, f"{table.root}: the split as published, by {parts}"

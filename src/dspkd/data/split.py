@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,12 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.assignment import assign, grouped
 from dspkd.data.csv_rows import read_rows
 from dspkd.data.table import Table, group_or_own, is_named
 from dspkd.errors import DataError, first_few, suggest
 from dspkd.runtime.files import atomic_open
 from dspkd.runtime.progress import Counts
-from dspkd.runtime.seeds import seed_for
 
 PARTS = ("train", "val", "test")
 """The parts of a split."""
@@ -189,37 +190,11 @@ def split(
     """
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise DataError(f"split: val and test must be at least 0 and below 1 together, got val = {val}, test = {test}")
-    if by not in ("group", "image"):
-        raise DataError(f"split: unknown by = {by!r}; {suggest(by, ('group', 'image'))}")
-    keys = table.groups if by == "group" else table.ids
-    names = sorted(set(keys), key=lambda name: (seed_for(seed, "split", name), name))
-    number = {name: g for g, name in enumerate(names)}
-    group_N = np.array([number[key] for key in keys], dtype=np.int64)
-    counts_GK = np.zeros((len(names), len(table.classes)), dtype=np.int64)
-    np.add.at(counts_GK, (group_N, table.labels), 1)
-    part_G = assigned(counts_GK, np.array([1 - val - test, val, test]))
-    parts = Split(np.array(PARTS)[part_G[group_N]])
-    require_training_images(table, parts)
-    return parts
-
-
-def assigned(counts_GK: NDArray[np.int64], share_P: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return ``[G]`` the part of each group, assigned in the order given; see `split` for rule and bound."""
-    part_G = np.zeros(len(counts_GK), dtype=np.int64)
-    lacks_PK = np.zeros((len(share_P), counts_GK.shape[1]))
-    mixes_G = (counts_GK > 0).sum(axis=1) > 1
-    weight_K = 1 / np.maximum((counts_GK[mixes_G] ** 2).sum(axis=0), 1)
-    for g in np.flatnonzero(mixes_G):
-        lacks_PK += np.outer(share_P, counts_GK[g])
-        part_G[g] = np.argmax(lacks_PK @ (weight_K * counts_GK[g]))
-        lacks_PK[part_G[g]] -= counts_GK[g]
-    # Unlike mixed groups, these count towards every part's share from the start: each part then ends near its share.
-    lacks_PK += np.outer(share_P, counts_GK[~mixes_G].sum(axis=0))
-    class_G, size_G = counts_GK.argmax(axis=1), counts_GK.max(axis=1, initial=0)
-    for g in np.flatnonzero(~mixes_G):
-        part_G[g] = np.argmax(lacks_PK[:, class_G[g]])
-        lacks_PK[part_G[g], class_G[g]] -= size_G[g]
-    return part_G
+    group_N, counts_GK = grouped(table, by, seed, "split")
+    part_G = assign(counts_GK, np.array([1 - val - test, val, test]))
+    assigned = Split(np.array(PARTS)[part_G[group_N]])
+    require_training_images(table, assigned)
+    return assigned
 
 
 def require_training_images(table: Table, split: Split) -> None:
@@ -239,14 +214,19 @@ def require_no_empty_part(table: Table, split: Split) -> None:
     """Raise DataError if the training, validation or test set has no image, as happens with few or unequal groups."""
     empty = [part for part in PARTS if not len(split.places(part))]
     if empty:
-        sizes = sorted((table.groups.count(group) for group in set(table.groups)), reverse=True)
         small = [f"{name} has {groups}" for name, (_, groups) in table.counts().items() if 0 < groups < len(PARTS)]
         raise DataError(
-            f"{table.root}: the split leaves {' and '.join(empty)} empty: its {len(sizes)} lesions or patients have "
-            f"{', '.join(map(str, sizes[:4]))}{', ...' * (len(sizes) > 4)} images"
+            f"{table.root}: the split leaves {' and '.join(empty)} empty: its {len(set(table.groups))} lesions or "
+            f"patients have {sizes(table)} images"
             + (f". Classes too small for three parts: {first_few(small)}; add images, or" if small else ";")
             + " try larger val and test or another seed of [split], or name a split.file"
         )
+
+
+def sizes(table: Table) -> str:
+    """Return how many images the largest groups have, in words."""
+    images = sorted(Counter(table.groups).values(), reverse=True)
+    return f"{', '.join(map(str, images[:4]))}{', ...' * (len(images) > 4)}"
 
 
 def report(table: Table, split: Split) -> Counts:

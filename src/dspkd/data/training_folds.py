@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.data import split as splits
-from dspkd.data.split import Split
+from dspkd.data.assignment import assign
+from dspkd.data.split import UNUSED, Split
 from dspkd.data.table import Table
 from dspkd.errors import DataError
 from dspkd.runtime.seeds import seed_for
@@ -40,14 +40,14 @@ def training_folds(table: Table, split: Split, count: int) -> NDArray[np.int64]:
     counts_GK = np.zeros((len(names), len(table.classes)), dtype=np.int64)
     np.add.at(counts_GK, (group_T, table.labels[rows]), 1)
     fold_N = np.full(len(table), -1, dtype=np.int64)
-    fold_N[rows] = splits.assigned(counts_GK, np.full(count, 1 / count))[group_T]
+    fold_N[rows] = assign(counts_GK, np.full(count, 1 / count))[group_T]
     _require_every_class(table, split, fold_N, count)
     return fold_N
 
 
 def without_fold(split: Split, fold_N: NDArray[np.int64], fold: int) -> Split:
     """Return the split for the teacher of a fold: its images are the test set, and the student's test set is unused."""
-    parts = np.where(split.parts == "test", splits.UNUSED, split.parts)
+    parts = np.where(split.parts == "test", UNUSED, split.parts)
     return Split(np.where(fold_N == fold, "test", parts))
 
 

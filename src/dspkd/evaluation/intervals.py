@@ -6,17 +6,21 @@ resamples, so that the difficulty of a resample cancels from a difference. Seeds
 with replacement have two thirds of the variance, and far too light tails. So lesions are bootstrapped, and the variance
 over seeds is added in closed form, with Student's quantiles. ``benchmarks/verdict_errors.py`` measures the error rates
 of this and of the alternatives.
+
+Out-of-fold predictions of a cross-validation need no second seed: each fold has a network of its own, and its score
+differs from that of the other folds by its lesions and by its network. The variance over folds is both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from dspkd.evaluation import cross_validation
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import METRICS, counts, parts, scorers
 
@@ -36,10 +40,18 @@ class Scores:
         ``[R]``, on the images as they are.
     drawn
         ``[R, S]``, on each of S resamples of the groups; column by column the same groups for every run.
+    without
+        ``[R, F]``, on the images without each of F folds; F is 0 where one network predicted all images.
     """
 
     observed: NDArray[np.float64]
     drawn: NDArray[np.float64]
+    without: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+
+    @property
+    def folds(self) -> int:
+        """Return the number of folds; 0 where one network predicted all images."""
+        return int(self.without.shape[1])
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class Estimate:
         Degrees of freedom of Student's distribution for ``value / error``; infinite for a normal one.
     seeds
         The part of `error` from seeds, as a standard error; None where no arm has a second run, so that the interval
-        is for these runs and not for their recipes.
+        is for these runs and not for their recipes. Over folds, the part that lesions do not explain.
     """
 
     value: float
@@ -111,11 +123,22 @@ def resample(
     for times_SG in draws(groups, resamples, seed=seed):
         for metric, score in by_metric.items():
             drawn[metric].append(score(times_SG))
-    return {metric: _completed(observed[metric], np.concatenate(drawn[metric], axis=1)) for metric in metrics}
+    less_FG = cross_validation.one_fold_less(runs[0])
+    return {
+        metric: _completed(
+            observed[metric],
+            np.concatenate(drawn[metric], axis=1),
+            score(less_FG) if len(less_FG) else np.empty((len(runs), 0)),
+        )
+        for metric, score in by_metric.items()
+    }
 
 
-def _completed(observed_R1: NDArray[np.float64], drawn_RS: NDArray[np.float64]) -> Scores:
-    return Scores(observed_R1[:, 0], np.where(np.isnan(drawn_RS), observed_R1, drawn_RS))
+def _completed(
+    observed_R1: NDArray[np.float64], drawn_RS: NDArray[np.float64], without_RF: NDArray[np.float64]
+) -> Scores:
+    drawn_RS, without_RF = (np.where(np.isnan(each), observed_R1, each) for each in (drawn_RS, without_RF))
+    return Scores(observed_R1[:, 0], drawn_RS, without_RF)
 
 
 def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.float32]]:
@@ -166,6 +189,8 @@ def estimate(
     on the images as they are; :math:`u_a` the part of it that v has already, namely what each run has of its own on
     each resample. The interval is never narrower than lesions alone make it: :math:`\pm z \sqrt v`.
 
+    Over folds, :math:`e^2` and :math:`\nu` are those of `dspkd.evaluation.cross_validation.variance` instead.
+
     Parameters
     ----------
     scores
@@ -197,6 +222,9 @@ def estimate(
     signed = list(zip((1, -1), arms, strict=False))
     value = sum(sign * float(scores.observed[rows].mean()) for sign, rows in signed)
     lesions = float(np.var(sum(sign * scores.drawn[rows].mean(axis=0) for sign, rows in signed), ddof=1))
+    if scores.folds > 1:
+        variance, freedom = cross_validation.variance(scores.observed, scores.without, arms, pool)
+        return _wider(value, [(lesions**0.5, np.inf), (variance**0.5, freedom)], max(0.0, variance - lesions) ** 0.5)
     parts = _seed_parts(scores, arms, lend)
     counted = sum(part.counted for part in parts)
     if pool and parts:
@@ -205,60 +233,13 @@ def estimate(
     both = max(0.0, lesions - counted) + seeds
     doubt = sum(part.variance**2 / part.freedom for part in parts)
     ways = [(lesions**0.5, np.inf), (both**0.5, both**2 / doubt if doubt else np.inf)]
+    return _wider(value, ways, seeds**0.5 if parts else None)
+
+
+def _wider(value: float, ways: Sequence[tuple[float, float]], seeds: float | None) -> Estimate:
+    """Return the estimate with the widest interval, of several pairs of standard error and degrees of freedom."""
     reach, error, freedom = max((error * float(stats.t.ppf((1 + CONFIDENCE) / 2, nu)), error, nu) for error, nu in ways)
-    return Estimate(value, value - reach, value + reach, error, freedom, seeds**0.5 if parts else None)
-
-
-def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
-    r"""Return Wilson's interval of a share of images, such as a recall, with the images of a lesion correlated.
-
-    Uses Kish's effective number of images, :math:`n = (\sum_g m_g)^2 / \sum_g m_g^2`, which supposes that the images of
-    a lesion are all right or all wrong: conservative. It keeps its width where all or none are
-    right, where a bootstrap has none.
-
-    Parameters
-    ----------
-    right
-        How many of the images are right.
-    images_of_group
-        :math:`m_g`, how many images each group has; at least one.
-
-    Source: Wilson, JASA 1927; Kish, *Survey Sampling*, 1965.
-    """
-    sizes = np.asarray(images_of_group)
-    share, n = right / sizes.sum(), sizes.sum() ** 2 / np.square(sizes).sum()
-    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
-
-
-def paired(lost: int, gained: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
-    r"""Return the interval of the change of a share of images, such as a recall, between two networks on the same ones.
-
-    .. math:: \tilde p_- = \frac{l + 1}{n + 2}, \quad \tilde p_+ = \frac{g + 1}{n + 2}, \quad
-              \tilde p_+ - \tilde p_- \pm
-              z \sqrt{\frac{\tilde p_- + \tilde p_+ - (\tilde p_+ - \tilde p_-)^2}{n + 2}}
-
-    with Kish's effective number of images as n, and l and g scaled to it; see `wilson`. It keeps its width where
-    nothing changes, where a bootstrap has none: 54 images of which none changes give a lower end of -0.05.
-
-    Parameters
-    ----------
-    lost, gained
-        How many of the images the first network alone has right, and the second alone.
-    images_of_group
-        How many images each group has; at least one.
-
-    Source: Bonett, Price, Journal of Educational and Behavioral Statistics 2012.
-    """
-    sizes = np.asarray(images_of_group)
-    n = sizes.sum() ** 2 / np.square(sizes).sum()
-    less, more = (count * n / sizes.sum() + 1 for count in (lost, gained))
-    change = (more - less) / (n + 2)
-    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    reach = z * np.sqrt(((less + more) / (n + 2) - change**2) / (n + 2))
-    return max(-1.0, float(change - reach)), min(1.0, float(change + reach))
+    return Estimate(value, value - reach, value + reach, error, freedom, seeds)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ DEFINITIONS: dict[str, str] = {
     "recall": "TP / (TP + FN): of the images that have this class, the share predicted as it (sensitivity)",
     "specificity": "TN / (TN + FP): of the images of other classes, the share not predicted as this one",
     "f1": "2 TP / (2 TP + FP + FN): harmonic mean of precision and recall",
-    "auc": "probability that an image of this class scores higher for it than one of another class; ties count half",
+    "auc": "probability that an image of this class scores higher for it than one of another class; ties count half; "
+    "out of fold, only images of one fold are compared, since one network scored them",
     "log_loss": "mean over the classes that have images of minus the log of the true class's probability, in nats; "
     "0 is perfect, and less is better",
     "macro": "mean over the classes that have images, each counting the same; a class without images is left out",
@@ -170,7 +171,7 @@ def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:
                 recall=float(recall_K[k]),
                 specificity=tn / (tn + fp) if tn + fp else 0.0,
                 f1=float(f1_K[k]),
-                auc=None if mine_N.all() or not mine_N.any() else float(roc_auc_score(mine_N, probabilities_NK[:, k])),
+                auc=_auc(mine_N, probabilities_NK[:, k], predictions.folds),
                 tp=tp,
                 fp=fp,
                 fn=fn,
@@ -178,6 +179,17 @@ def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:
             )
         )
     return tuple(rows)
+
+
+def _auc(mine_N: NDArray[np.bool_], scores_N: NDArray[np.float64], folds_N: NDArray[np.int64] | None) -> float | None:
+    """Return the AUROC; over folds, the mean weighted by their numbers of pairs. None where there is no pair."""
+    aucs, pairs = [], []
+    for rows_N in [np.ones_like(mine_N)] if folds_N is None else [folds_N == fold for fold in np.unique(folds_N)]:
+        mine = mine_N[rows_N]
+        if mine.any() and not mine.all():
+            aucs.append(roc_auc_score(mine, scores_N[rows_N]))
+            pairs.append(mine.sum() * (~mine).sum())
+    return float(np.average(aucs, weights=pairs)) if aucs else None
 
 
 def _confusion(predictions: Predictions) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows, read_rows
 from dspkd.errors import DataError, suggest
-from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.predictions import Predictions, fold_number
 
 _ID, _GROUP, _LABEL = ("id", "image", "image_id", "isic_id"), ("group", "lesion_id", "patient_id"), ("label",)
 _COLUMNS = "expected the columns id, label, group and logit_<class> or prob_<class> for each class"
@@ -26,7 +26,8 @@ def load_together(files: Sequence[Path], groups: Path | None = None) -> list[Pre
     files
         CSV files with the columns ``id`` (or ``image``, ``image_id``, ``isic_id``), ``label`` (the true class),
         ``group`` (or ``lesion_id``, ``patient_id``), and for each class ``logit_<class>`` or ``prob_<class>``.
-        Probabilities must sum to 1; one of 0 counts as the smallest normal float32 (inferred).
+        Probabilities must sum to 1; one of 0 counts as the smallest normal float32 (inferred). Out-of-fold predictions
+        of a cross-validation also have ``fold``, the number of the network that predicted the image.
     groups
         A CSV file with an id and a group, or a label, for each image: it is read for what the files lack.
 
@@ -62,9 +63,17 @@ def _load(rows: Rows, metadata: Rows | None) -> Predictions:
             _of_images(rows, metadata, ids, _GROUP),
             np.array([number[label] for label in labels], dtype=np.int64),
             scores_NK.astype(np.float32),
+            _folds(rows),
         )
     except DataError as error:
         raise DataError(f"{rows.path}: {error}") from None
+
+
+def _folds(rows: Rows) -> NDArray[np.int64] | None:
+    if "fold" not in rows.columns:
+        return None
+    cells = zip(rows.columns["fold"], rows.lines, strict=True)
+    return np.array([fold_number(cell, f"line {line}") for cell, line in cells], dtype=np.int64)
 
 
 def _name(rows: Rows, names: Sequence[str]) -> str:
@@ -119,4 +128,4 @@ def _aligned(run: Predictions, first: Predictions, path: Path, first_path: Path)
     ordered = run.of(first.ids)
     columns = [run.classes.index(name) for name in first.classes]
     labels = np.array([first.classes.index(run.classes[label]) for label in ordered.labels], dtype=np.int64)
-    return Predictions(first.classes, first.ids, ordered.groups, labels, ordered.logits[:, columns])
+    return Predictions(first.classes, first.ids, ordered.groups, labels, ordered.logits[:, columns], ordered.folds)

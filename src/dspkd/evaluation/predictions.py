@@ -1,12 +1,14 @@
 """Predictions of a network for a set of images: the interface between training and evaluation.
 
-A file of predictions is a CSV with the columns ``id, group, label, logit_<class>, ...``. Labels are class names; a
-logit has nine significant digits, enough to read back the same float32 bit for bit.
+A file of predictions is a CSV with the columns ``id, group, label, logit_<class>, ...``, compressed if its name ends in
+``.gz``; after ``label`` it has ``fold`` where several networks predicted. Labels are class names; a logit has nine
+significant digits, enough to read back the same float32 bit for bit.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +20,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dspkd.errors import DataError, suggest
-from dspkd.runtime.files import atomic_open
+from dspkd.runtime.files import read_bytes, write_compressed, write_text
 
 _COLUMNS = ["id", "group", "label"]
-_LOGIT = "logit_"
+_FOLD, _LOGIT = "fold", "logit_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,9 @@ class Predictions:
         ``[N]`` int64, the true class numbers, in 0..K-1.
     logits
         ``[N, K]`` float32, finite.
+    folds
+        ``[N]`` int64, the fold of each image in a cross-validation, whose network predicted it; a group is in one fold.
+        None: one network predicted all images.
 
     Raises
     ------
@@ -52,6 +57,7 @@ class Predictions:
     groups: tuple[str, ...]
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
+    folds: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         self._check_shapes()
@@ -59,6 +65,11 @@ class Predictions:
             raise DataError(f"class {repeated!r} is named twice; class names must differ")
         if repeated := _repeated(self.ids):
             raise DataError(f"id {repeated!r} occurs twice; predict each image once")
+        if self.folds is not None:
+            fold_of: dict[str, int] = {}
+            for group, fold in zip(self.groups, self.folds.tolist(), strict=True):
+                if fold_of.setdefault(group, fold) != fold:
+                    raise DataError(f"lesion or patient {group!r} is in two folds, {fold_of[group]} and {fold}")
         for row in np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))[:1]:
             raise DataError(f"id {self.ids[row]!r}: label {self.labels[row]} is not in 0..{len(self.classes) - 1}")
         for row, column in np.argwhere(~np.isfinite(self.logits))[:1]:
@@ -73,6 +84,8 @@ class Predictions:
             raise DataError("there are no predictions; at least one image is needed")
         if len(self.groups) != images or self.labels.shape != (images,):
             raise DataError(f"{images} ids, {len(self.groups)} groups, labels {self.labels.shape}: lengths must agree")
+        if self.folds is not None and self.folds.shape != (images,):
+            raise DataError(f"{images} ids, folds {self.folds.shape}: lengths must agree")
         if self.logits.shape != (images, len(self.classes)) or self.logits.dtype != np.float32:
             raise DataError(
                 f"logits must be float32 [{images}, {len(self.classes)}], "
@@ -100,6 +113,7 @@ class Predictions:
             groups=tuple(self.groups[row] for row in rows),
             labels=self.labels[rows],
             logits=self.logits[rows],
+            folds=None if self.folds is None else self.folds[rows],
         )
 
     def of(self, ids: Sequence[str]) -> Self:
@@ -109,14 +123,23 @@ class Predictions:
             raise DataError(f"{len(missing)} of {len(ids)} images have no prediction, such as {missing[0]!r}")
         return self.take(np.array([row_of[name] for name in ids], dtype=np.int64))
 
-    def save(self, path: Path) -> None:
-        """Write the predictions to `path`, making its folder; the file is replaced as a whole."""
+    def save(self, path: Path, digits: int | None = None) -> None:
+        """Write the predictions to `path`, making its folder; the file is replaced as a whole.
+
+        With `digits`, logits are rounded to so many decimals.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_open(path) as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow([*_COLUMNS, *(_LOGIT + name for name in self.classes)])
-            for image, group, label, logits in zip(self.ids, self.groups, self.labels, self.logits, strict=True):
-                rows.writerow([image, group, self.classes[label], *(f"{logit:.9g}" for logit in logits)])
+        text, number = io.StringIO(), ".9g" if digits is None else f".{digits}f"
+        rows = csv.writer(text, lineterminator="\n")
+        folds = [[]] * len(self) if self.folds is None else [[fold] for fold in self.folds.tolist()]
+        rows.writerow([*_COLUMNS, *([] if self.folds is None else [_FOLD]), *(_LOGIT + name for name in self.classes)])
+        for image, group, label, fold, logits in zip(
+            self.ids, self.groups, self.labels, folds, self.logits, strict=True
+        ):
+            scores = [format(float(logit), number) for logit in logits]
+            rows.writerow([image, group, self.classes[label], *fold, *scores])
+        write = write_compressed if path.suffix == ".gz" else write_text
+        write(path, text.getvalue())
 
     @classmethod
     def joined(cls, parts: Sequence[Self], ids: Sequence[str]) -> Self:
@@ -133,6 +156,25 @@ class Predictions:
         )
 
     @classmethod
+    def of_folds(cls, folds: Sequence[Self]) -> Self:
+        """Join the predictions of the networks of a cross-validation, each of the images of its fold; sorted by id.
+
+        Raises
+        ------
+        DataError
+            The folds have other classes, or share an image or a lesion.
+        """
+        first = folds[0]
+        for number, fold in enumerate(folds):
+            if fold.classes != first.classes:
+                raise DataError(
+                    f"fold {number} has the classes {', '.join(fold.classes)}, fold 0 {', '.join(first.classes)}"
+                )
+        joined = cls.joined(folds, sorted(name for fold in folds for name in fold.ids))
+        number_of = {name: number for number, fold in enumerate(folds) for name in fold.ids}
+        return replace(joined, folds=np.array([number_of[name] for name in joined.ids], dtype=np.int64))
+
+    @classmethod
     def load(cls, path: Path) -> Self:
         """Read a file that `save` wrote.
 
@@ -142,10 +184,11 @@ class Predictions:
             Where the file is missing or not such a file; the message names the file and the line.
         """
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                return cls(**_parse(file))
+            return cls(**_parse(io.StringIO(read_bytes(path).decode(), newline="")))
         except FileNotFoundError:
             raise DataError(f"{path}: no such file of predictions") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         except (UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path}: not a CSV in UTF-8: {error}") from None
         except DataError as error:
@@ -155,14 +198,18 @@ class Predictions:
 def _parse(lines: Iterable[str]) -> dict[str, Any]:
     """Parse the lines of a CSV into the fields of `Predictions`."""
     rows = csv.reader(lines)
-    classes = _classes(next(rows, []))
+    header = next(rows, [])
+    folded = header[len(_COLUMNS) : len(_COLUMNS) + 1] == [_FOLD]
+    classes = _classes([name for name in header if not (folded and name == _FOLD)])
     number = {name: place for place, name in enumerate(classes)}
-    ids, groups, labels, logits = [], [], [], []
+    ids, groups, labels, folds, logits = [], [], [], [], []
     for row in rows:
         place = f"line {rows.line_num}"
-        if len(row) != len(_COLUMNS) + len(classes):
-            raise DataError(f"{place}: expected {len(_COLUMNS) + len(classes)} values, got {len(row)}")
+        if len(row) != len(header):
+            raise DataError(f"{place}: expected {len(header)} values, got {len(row)}")
         image, group, label, *texts = row
+        if folded:
+            folds.append(fold_number(texts.pop(0), place))
         if label not in number:
             raise DataError(f"{place}: no class is called {label!r}; {suggest(label, classes)}")
         ids.append(image)
@@ -177,7 +224,15 @@ def _parse(lines: Iterable[str]) -> dict[str, Any]:
         "groups": tuple(groups),
         "labels": np.array(labels, dtype=np.int64),
         "logits": logits_NK,
+        "folds": np.array(folds, dtype=np.int64) if folded else None,
     }
+
+
+def fold_number(text: str, place: str) -> int:
+    """Return the number of a fold; DataError, beginning with `place`, unless it is a whole number of at least 0."""
+    if not text.isdecimal():
+        raise DataError(f"{place}: {_FOLD} must be a whole number of at least 0, got {text!r}")
+    return int(text)
 
 
 def _classes(header: list[str]) -> tuple[str, ...]:

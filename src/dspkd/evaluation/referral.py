@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.evaluation.classes import Malignancy
-from dspkd.evaluation.intervals import wilson
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.shares import wilson
 
 SENSITIVITY = 0.95
 """Share of the images of cancers that must be referred (inferred)."""

@@ -6,9 +6,11 @@ A weight is how often a lesion was drawn. Every score equals that of the images 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 
 from dspkd.errors import DataError
@@ -42,12 +44,18 @@ def scorers(runs: Sequence[Predictions], metrics: Sequence[str] = METRICS) -> tu
     :math:`W^\pm_c` are weights of the images with and without class c, and :math:`s_i` the probability of c. AUROC and
     log loss are means over the classes that have weight, and for AUROC weight outside of them; NaN where there is none.
 
+    Where several networks predicted, each the images of its fold, AUROC compares images of the same fold only:
+    numerator and denominator of :math:`A_c` are sums over folds. It is the mean of the folds' AUROCs, weighted by their
+    numbers of pairs. Scores of two networks have no common scale, and comparing them would lower the AUROC for
+    differences between networks that no user of one network meets.
+
     Raises
     ------
     DataError
         Where there is no run, or they are not about the same images.
 
-    Source: DeLong et al., Biometrics 1988, for AUROC as a mean over pairs of images.
+    Source: DeLong et al., Biometrics 1988, for AUROC as a mean over pairs of images; Forman, Scholz, *Apples-to-apples
+    in cross-validation studies*, SIGKDD Explorations 2010, for AUROC within folds.
     """
     require_runs(runs)
     names, group_N = np.unique(np.array(runs[0].groups), return_inverse=True)
@@ -57,8 +65,13 @@ def scorers(runs: Sequence[Predictions], metrics: Sequence[str] = METRICS) -> tu
         for metric in _FROM_CLASSES:
             chosen[metric] = lambda times_SG, metric=metric: _of_classes(times_SG @ counts_GX, classes, metric)  # type: ignore[misc]
     if "auc_macro" in metrics:
-        rankings = [[_Ranks(run, k, group_N) for k in np.unique(run.labels)] for run in runs]
-        chosen["auc_macro"] = lambda times_SG: np.stack([_mean([r(times_SG.T) for r in row]) for row in rankings])
+        rankings = [_rankings(run, group_N, len(names)) for run in runs]
+
+        def aucs(times_SG: NDArray[np.float32]) -> NDArray[np.float64]:
+            times_GS = np.ascontiguousarray(times_SG.T)
+            return np.stack([_mean([_auc(folds, times_GS) for folds in classes]) for classes in rankings])
+
+        chosen["auc_macro"] = aucs
     if "log_loss" in metrics:
         sums_RGK, images_GK = _losses(runs, group_N, len(names))
         chosen["log_loss"] = lambda times_SG: _log_loss(times_SG.astype(np.float64), sums_RGK, images_GK)
@@ -66,25 +79,49 @@ def scorers(runs: Sequence[Predictions], metrics: Sequence[str] = METRICS) -> tu
 
 
 class _Ranks:
-    """AUROC of one class of one run, as a function of the weights ``[G, S]``."""
+    """Which images of a class score higher than which others, in one fold: pairs won, as a function of the weights."""
 
-    def __init__(self, run: Predictions, number: int, group_N: NDArray[np.int64]) -> None:
-        mine_N, scores_N = run.labels == number, run.probabilities[:, number]
-        others = np.flatnonzero(~mine_N)
-        others = others[np.argsort(scores_N[others], kind="stable")]
-        self.mine, self.others = group_N[mine_N], group_N[others]
-        self.below, self.up_to = (
-            np.searchsorted(scores_N[others], scores_N[mine_N], side) for side in ("left", "right")
-        )
+    def __init__(
+        self, scores_N: NDArray[np.float64], mine_N: NDArray[np.bool_], group_N: NDArray[np.int64], groups: int
+    ) -> None:
+        self.turned = 2 * mine_N.sum() > len(mine_N)  # count from the side that has fewer images
+        few_N = ~mine_N if self.turned else mine_N
+        places_B, place_F = np.unique(scores_N[few_N], return_inverse=True)
+        below_Q, up_to_Q = (np.searchsorted(places_B, scores_N[~few_N], side) for side in ("left", "right"))
+        self.few_BG = _incidence(place_F, group_N[few_N], (len(places_B), groups))
+        # Cell 2b + 1 has the others at place b, cell 2b those between the places b - 1 and b.
+        self.others_CG = _incidence(below_Q + up_to_Q, group_N[~few_N], (2 * len(places_B) + 1, groups))
 
-    def __call__(self, times_GS: NDArray[np.float32]) -> NDArray[np.float64]:
-        mine_PS = times_GS[self.mine]
-        passed_QS = np.zeros((len(self.others) + 1, times_GS.shape[1]), np.float32)  # exact up to 16 million images
-        np.cumsum(times_GS[self.others], axis=0, out=passed_QS[1:])
-        won_S = (mine_PS * (passed_QS[self.below] + passed_QS[self.up_to])).sum(axis=0, dtype=np.float64) / 2
-        pairs_S = mine_PS.sum(axis=0, dtype=np.float64) * passed_QS[-1]
-        area_S = np.divide(won_S, pairs_S, out=np.full_like(won_S, np.nan), where=pairs_S > 0)
-        return np.asarray(area_S)
+    def __call__(self, times_GS: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the pairs won ``[S]``, ties counting half, and all pairs; exact up to 16 million images."""
+        few_BS, others_CS = self.few_BG @ times_GS, self.others_CG @ times_GS
+        passed_CS = np.cumsum(others_CS, axis=0)
+        won_S = (few_BS * (passed_CS[1::2] - others_CS[1::2] / 2)).sum(axis=0, dtype=np.float64)
+        pairs_S = few_BS.sum(axis=0, dtype=np.float64) * passed_CS[-1]
+        return pairs_S - won_S if self.turned else won_S, pairs_S
+
+
+def _incidence(rows_N: NDArray[np.int64], columns_N: NDArray[np.int64], shape: tuple[int, int]) -> Any:
+    """Return the sparse matrix that counts how often each row and column occur together."""
+    return csr_array((np.ones(len(rows_N), np.float32), (rows_N, columns_N)), shape=shape)
+
+
+def _rankings(run: Predictions, group_N: NDArray[np.int64], groups: int) -> list[list[_Ranks]]:
+    """Return the rankings of each class that has images, fold by fold."""
+    fold_N = np.zeros(len(run), np.int64) if run.folds is None else run.folds
+    rows_of_fold = [np.flatnonzero(fold_N == fold) for fold in np.unique(fold_N)]
+    p_NK = run.probabilities
+    return [
+        [_Ranks(p_NK[rows, k], run.labels[rows] == k, group_N[rows], groups) for rows in rows_of_fold]
+        for k in np.unique(run.labels)
+    ]
+
+
+def _auc(folds: Sequence[_Ranks], times_GS: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the AUROC of a class, from the pairs of all folds; NaN where there is none."""
+    won_FS, pairs_FS = zip(*(fold(times_GS) for fold in folds), strict=True)
+    won_S, pairs_S = np.sum(won_FS, axis=0), np.sum(pairs_FS, axis=0)
+    return np.asarray(np.divide(won_S, pairs_S, out=np.full_like(won_S, np.nan), where=pairs_S > 0))
 
 
 def _mean(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -174,6 +211,7 @@ def require_same_images(first: Predictions, run: Predictions) -> None:
         "ids": first.ids == run.ids,
         "groups": first.groups == run.groups,
         "labels": np.array_equal(first.labels, run.labels),
+        "folds": (first.folds is None) == (run.folds is None) and np.array_equal(first.folds, run.folds),  # type: ignore[arg-type]
     }
     for what, equal in same.items():
         if not equal:

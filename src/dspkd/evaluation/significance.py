@@ -100,10 +100,21 @@ def verdicts(
     """
     chosen = list(combinations(arms, 2)) if pairs is None else list(pairs)
     scores = resample([run for runs in arms.values() for run in runs], resamples=resamples)
-    ends = np.cumsum([len(runs) for runs in arms.values()])
-    rows = {name: range(end - len(arms[name]), end) for name, end in zip(arms, ends, strict=True)}
+    return of_all_scores(scores, rows_of(arms), chosen)
+
+
+def rows_of(arms: Mapping[str, Sequence[object]]) -> dict[str, range]:
+    """Return the rows of each arm's runs in the scores of all runs, arm by arm."""
+    ends = np.cumsum([len(runs) for runs in arms.values()]).tolist()
+    return {name: range(end - len(arms[name]), end) for name, end in zip(arms, ends, strict=True)}
+
+
+def of_all_scores(
+    scores: Mapping[str, Scores], rows: Mapping[str, Sequence[int]], pairs: Sequence[tuple[str, str]]
+) -> list[Verdict]:
+    """Return the verdicts by each metric that the images define, from the scores of all runs; see `of_scores`."""
     defined = [metric for metric in METRICS if not np.isnan(scores[metric].observed).any()]
-    return [verdict for metric in defined for verdict in of_scores(metric, scores[metric], rows, chosen)]
+    return [verdict for metric in defined for verdict in of_scores(metric, scores[metric], rows, pairs)]
 
 
 def of_scores(

@@ -125,6 +125,7 @@ def compare(
     data: PathLike | None = None,
     teacher: PathLike | Run | Sequence[PathLike | Run] | None = None,
     seeds: int | Sequence[int] = 3,
+    folds: int | None = None,
     set: Mapping[str, Any] | None = None,
     recipes: str = "demo",
     jobs: int = 1,
@@ -147,6 +148,8 @@ def compare(
         each teaches each method.
     seeds
         How many seeds, from 0, or which.
+    folds
+        Number of folds of a cross-validation, in each of which all is trained; None: one split.
     set
         Other settings of all runs to change, such as ``{"stages.0.epochs": 2}``.
     recipes
@@ -167,14 +170,15 @@ def compare(
         See `dspkd.experiments.compare.compare.compare`.
     """
     if isinstance(methods, str | Path):
-        if data is not None or teacher is not None or set:
-            raise RecipeError("compare: data, teacher and set are for a list of methods; a grid has its own")
+        if data is not None or teacher is not None or folds is not None or set:
+            raise RecipeError("compare: data, teacher, folds and set are for a list of methods; a grid has its own")
         grid = grids.load(catalog.find_grid(str(methods)))
     else:
         changes = dict(set or {}) | ({} if data is None else {"data.path": str(data)})
         grid = Grid(
             methods=tuple(GridMethod(recipe=_named(each, recipes)) for each in methods),
             seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+            folds=folds,
             teachers=tuple(_grid_teacher(each, recipes) for each in _several(teacher)),
             set=tuple(f"{key}={json.dumps(value)}" for key, value in changes.items()),
         )

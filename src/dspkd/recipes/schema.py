@@ -20,81 +20,12 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
+from dspkd.recipes.data import DataConfig, SplitConfig
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
 from dspkd.recipes.stage import STRICT, Count, RampConfig, StageConfig, TermConfig
 from dspkd.recipes.teacher import TeacherConfig, as_table
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class DataConfig:
-    """The data set: a folder or CSV file of a known layout."""
-
-    path: str
-    """The folder or table of the images, relative to the working directory."""
-    layout: str = "auto"
-    """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
-    group: str | None = None
-    """Column of lesion or patient ids; where none is named, one is chosen by its name, and printed."""
-    classes: str | None = None
-    """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
-    malignant: tuple[str, ...] = ()
-    """Classes that are malignant, where the table of class names does not know them; see
-    `dspkd.evaluation.classes.malignancies`. Not part of the digest: it changes the advice of a bundle, no training."""
-    benign: tuple[str, ...] = ()
-    """Classes that are neither malignant nor premalignant, likewise. A class that nobody knows counts as malignant."""
-    merge_copies: bool = True
-    """Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
-    unlabelled: str | None = None
-    """A folder of images without labels, from which terms learn that read a teacher and no labels. Copies of validation
-    and test images are left out; see `dspkd.data.unlabelled`."""
-    unlabelled_ratio: Annotated[float, Field(gt=0)] = 1.0
-    """Unlabelled images for each labelled one in a batch, beside `train.batch_size` labelled ones; 1 is inferred."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SplitConfig:
-    """The split into training, validation and test set: as published, at random, or from a file or column."""
-
-    val: Fraction = 0.15
-    """Share of the images for validation."""
-    test: Fraction = 0.2
-    """Share of the images for the test set."""
-    seed: int = 0
-    """Seed of the random split; another value gives other sets. It does not depend on the run's `seed`."""
-    by: Literal["group", "image"] = "group"
-    """`image` lets images of one lesion fall into several parts; only to imitate papers that did so. Training then
-    needs a `waiver`."""
-    file: str | None = None
-    """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
-    column: str | None = None
-    """Column of the data set with the values train, val and test, in any spelling: an official split."""
-    official: bool = True
-    """Use the parts that the data set is published with, where it has any: folders such as train and test, or a column
-    such as `split`. A missing validation or test set is taken out of the training set by lesion or patient. `false`
-    splits at random."""
-    waiver: str | None = None
-    """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Such a
-    split is refused without it, and every report of the run prints it. Not part of the digest."""
-
-    @model_validator(mode="after")
-    def _require_training_images(self) -> Self:
-        if self.val + self.test >= 1:
-            raise ValueError(
-                f"val {self.val} and test {self.test} leave nothing to train on; they must sum to less than 1"
-            )
-        if self.file is not None and self.column is not None:
-            raise ValueError("file and column both define the parts; keep one of the two")
-        return self
-
-    @model_validator(mode="after")
-    def _require_a_reason(self) -> Self:
-        if self.waiver is not None and not self.waiver.strip():
-            raise ValueError("waiver is empty; state why lesions may be in several parts, or leave it out")
-        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -247,6 +178,8 @@ class Recipe:
         settings = dataclasses.asdict(self)
         del settings["machine"], settings["split"]["waiver"]
         del settings["data"]["malignant"], settings["data"]["benign"]
+        if self.split.folds is None:  # so that runs from before there were folds can be resumed
+            del settings["split"]["folds"], settings["split"]["fold"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from dspkd.errors import RunError
-from dspkd.evaluation.intervals import Estimate, estimate, resample
+from dspkd.evaluation.intervals import Estimate, Scores, estimate, resample
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS
+from dspkd.evaluation.significance import Verdict, of_all_scores, rows_of
 from dspkd.runs.run_folder import Run
 
 
@@ -42,9 +43,18 @@ class ArmRuns:
     """The one that decides, and by which arms are ranked."""
 
     def spread(self, metric: str) -> MeanAndSd | None:
-        """Return mean and sd over seeds of a metric of `Summary`, such as ``"f1_macro"``; None where it is None."""
+        """Return mean and sd over seeds of a metric of `Summary`, such as ``"f1_macro"``; None where it is None.
+
+        Of a single seed with folds, the sd is that over folds, each scored on its own images.
+        """
         values = [getattr(test, metric) for test in self.tests]  # of the same images: all None or none
-        return None if None in values else MeanAndSd.of(values)
+        if None in values:
+            return None
+        parts = self.runs[0].parts
+        if len(self.runs) > 1 or len(parts) == 1:
+            return MeanAndSd.of(values)
+        own = [value for run in parts if (value := getattr(run.test, metric)) is not None]
+        return MeanAndSd(values[0], stdev(own) if len(own) > 1 else None)
 
     def recall(self, number: int) -> MeanAndSd:
         """Return mean and sd over seeds of the recall of class `number`."""
@@ -53,7 +63,14 @@ class ArmRuns:
     @property
     def score(self) -> MeanAndSd:
         """Mean and sd of the metric that decides."""
-        return MeanAndSd.of(getattr(test, self.metric) for test in self.tests)
+        spread = self.spread(self.metric)
+        assert spread, "`arms` chooses a metric that the images define"
+        return spread
+
+    @property
+    def folds(self) -> int:
+        """Number of folds of a cross-validation; 0 where one network predicted all test images."""
+        return self.runs[0].recipe.split.folds or 0 if len(self.runs[0].parts) > 1 else 0
 
 
 def arms(runs: Sequence[Run], decide_by: str = METRICS[0]) -> list[ArmRuns]:
@@ -87,12 +104,26 @@ def arms(runs: Sequence[Run], decide_by: str = METRICS[0]) -> list[ArmRuns]:
     return sorted(grouped, key=lambda arm: (sign * arm.score.mean, arm.name))
 
 
-def intervals(ranked: Sequence[ArmRuns]) -> list[dict[str, Estimate]]:
-    """Return, for each arm, the mean over its seeds of each of `METRICS`, with its interval."""
-    scores = resample([run.predictions("test") for arm in ranked for run in arm.runs])
-    rows = iter(range(len(scores[METRICS[0]].observed)))
-    own = [[next(rows) for _ in arm.runs] for arm in ranked]
-    return [{metric: estimate(scores[metric], mine) for metric in METRICS} for mine in own]
+@dataclass(frozen=True, eq=False)
+class ResampledArms:
+    """Scores of all runs on resamples of the lesions, by metric, and the rows of each arm's runs in them."""
+
+    scores: dict[str, Scores]
+    rows: dict[str, range]
+
+    @classmethod
+    def of(cls, ranked: Sequence[ArmRuns]) -> ResampledArms:
+        """Resample the lesions once for all arms: intervals and verdicts come from the same resamples."""
+        runs = [run.predictions("test") for arm in ranked for run in arm.runs]
+        return cls(resample(runs), rows_of({arm.name: arm.runs for arm in ranked}))
+
+    def intervals(self) -> list[dict[str, Estimate]]:
+        """Return, for each arm, the mean over its seeds of each of `METRICS`, with its interval."""
+        return [{metric: estimate(self.scores[metric], mine) for metric in METRICS} for mine in self.rows.values()]
+
+    def verdicts(self, pairs: Sequence[tuple[str, str]] | None = None) -> list[Verdict]:
+        """Compare these pairs of arms, by default each with each; see `dspkd.evaluation.significance.verdicts`."""
+        return of_all_scores(self.scores, self.rows, list(combinations(self.rows, 2)) if pairs is None else pairs)
 
 
 def differing(arm: ArmRuns) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS, TITLES
 from dspkd.evaluation.significance import LEVEL, POWER
@@ -14,11 +15,16 @@ from dspkd.reports.comparison_results import Figure, Results
 
 def markdown(results: Sequence[Results]) -> str:
     """Return the results as a Markdown page."""
-    return "# Comparison\n" + "".join(f"\n{_section(each)}" for each in results)
+    return f"# Comparison\n\n{sections(results, '##')}"
 
 
-def _section(results: Results) -> str:
-    parts = [f"## {results.name}"] if results.name else []
+def sections(results: Sequence[Results], heading: str = "###") -> str:
+    """Return the results as Markdown without a title, each under a heading if it has a name."""
+    return "\n".join(_section(each, heading) for each in results)
+
+
+def _section(results: Results, heading: str) -> str:
+    parts = [f"{heading} {results.name}"] if results.name else []
     if results.synthetic:
         parts.append("**Synthetic data: drawings, not photographs. No number here applies to patients.**")
     parts += [f"**{warning}**" for warning in (*results.leaks, *results.warnings)]
@@ -32,12 +38,13 @@ def _section(results: Results) -> str:
             _verdicts(results),
             _compute(results),
             *_fidelity(results),
+            _recalls(results),
             _runs(results),
             _card(results),
         ]
     if results.failed:
         rows = [[folder, error.replace("\n", " ")] for folder, error in results.failed.items()]
-        parts.append("Failed runs; the same command tries them again:\n\n" + _table(["run", "error"], rows))
+        parts.append("Without a result:\n\n" + _table(["run", "reason"], rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -53,11 +60,17 @@ def _tests(results: Results) -> str:
         ]
         for arm in results.arms
     ]
-    headings = ["method", "runs", TITLES[first], "95 %", *(TITLES[metric] for metric in others)]
+    headings = [
+        "method",
+        "seeds" if results.folds else "runs",
+        TITLES[first],
+        "95 %",
+        *(TITLES[metric] for metric in others),
+    ]
     text = (
         f"{wording.counted(results.images, 'test image')}{wording.of_lesions(results.groups)}, split "
-        f"`{results.data['split'][:12]}` of {results.data['path']}. Mean ± standard deviation over seeds (n - 1); the "
-        f"interval is over {'lesions or patients' if results.groups else 'images'} and seeds. {results.holdout}"
+        f"`{results.data['split'][:12]}` of {results.data['path']}. "
+        f"{wording.spread(results.folds, named=bool(results.groups))} {results.holdout}"
     )
     return f"{text}\n\n{_table(headings, rows)}"
 
@@ -89,7 +102,8 @@ def _verdicts(results: Results) -> str:
         return "No verdict: the controls, or all other methods, have no finished run."
     text = (
         f"**{_capital(results.decide_by)} decides**; the other metrics describe. Significant is p < {LEVEL}, where p "
-        "is the larger of two: *pooled* takes the variance over seeds from all methods together and is corrected "
+        f"is the larger of two: *pooled* takes the variance over {'folds' if results.folds else 'seeds'} from all "
+        "methods together and is corrected "
         "(Holm) for the pairs below, which were chosen in advance; *pairwise* takes it from the pair alone. The report "
         "page compares all methods with each other and corrects for all those pairs. *Inconclusive* does not mean "
         f"equal: a true difference of the size in the last column is significant about {POWER:.0%} of the time."
@@ -127,10 +141,26 @@ def _runs(results: Results) -> str:
     runs = [(arm.name, run) for arm in results.arms for run in arm.runs]
     runs += [(f"teacher {Path(run.folder).name}", run) for run in results.teachers]
     rows = [
-        [name, str(run.seed), *(_figure(run.figures[metric]) for metric in METRICS), wording.duration(run.seconds)]
+        [
+            name,
+            str(run.seed),
+            *(_figure(run.figures[metric]) for metric in METRICS),
+            wording.parameters(run.parameters),
+            str(run.epochs),
+            wording.duration(run.seconds),
+        ]
         for name, run in runs
     ]
-    return "Each run:\n\n" + _table(["method", "seed", *TITLES.values(), "training"], rows)
+    return "Each run:\n\n" + _table(["method", "seed", *TITLES.values(), "parameters", "epochs", "training"], rows)
+
+
+def _recalls(results: Results) -> str:
+    images = ", ".join(f"{name} {count:,}" for name, count in results.classes.items())
+    rows = [
+        [arm.name, *(f"{fmean(run.recalls[name] for run in arm.runs):.3f}" for name in results.classes)]
+        for arm in results.arms
+    ]
+    return f"Recall by class, mean over runs. Test images: {images}.\n\n" + _table(["method", *results.classes], rows)
 
 
 def _card(results: Results) -> str:

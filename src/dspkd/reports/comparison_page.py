@@ -8,12 +8,12 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dspkd.evaluation.scoring import METRICS, TITLES
-from dspkd.evaluation.significance import POWER, Verdict, verdicts
+from dspkd.evaluation.significance import POWER, Verdict
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports import compute_cost, critical_difference, fidelity_by_arm, holdout, plots, style, subgroups, wording
-from dspkd.reports.comparison import ArmRuns, agreement, arms, differing, intervals, unanimity
+from dspkd.reports.comparison import ArmRuns, ResampledArms, agreement, arms, differing, unanimity
 from dspkd.reports.html import render
-from dspkd.runs.run_folder import read
+from dspkd.runs.reading import opened
 
 
 def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0], *, cautions: Sequence[str] = ()) -> Path:
@@ -40,11 +40,12 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0], *, cau
     RunError, DataError
         Where a run is unfinished or broken, or the runs do not compare; see `arms`.
     """
-    sources = [read(run) for run in runs]
+    sources = [opened(run).require_finished() for run in runs]
     ranked = arms(sources, decide_by)
     present = [number for number, row in enumerate(ranked[0].tests[0].per_class) if row.images]
     recalls = {number: [arm.recall(number) for arm in ranked] for number in present}
-    pairs = verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in ranked})
+    resampled = ResampledArms.of(ranked)
+    pairs = resampled.verdicts()
     agreements = [[agreement(one, other) for other in ranked] for one in ranked]
     attributes = next((run.attributes for run in sources if run.attributes), None)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,8 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0], *, cau
         out,
         ranked=ranked,
         runs=sources,
+        folds=ranked[0].folds,
+        trained=sum(len(run.parts) for run in sources),
         data=next((run.data for run in sources if run.data.card), sources[0].data),
         synthetic=any(run.data.synthetic for run in sources),
         cautions=cautions,
@@ -65,11 +68,12 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0], *, cau
         agreements=agreements,
         agreement_shades=_shades(agreements),
         unanimity=unanimity(sources),
-        intervals=intervals(ranked),
+        intervals=resampled.intervals(),
         metrics=sorted(dict.fromkeys(row.metric for row in pairs), key=ranked[0].metric.__ne__),
         shown=sorted(METRICS, key=ranked[0].metric.__ne__),
         titles=TITLES,
         unit_of=wording.unit_of,
+        spread_of=wording.spread,
         differing={arm.name: keys for arm in ranked if (keys := differing(arm))},
         verdicts=pairs,
         power=POWER,
@@ -104,7 +108,13 @@ def _shades(table: Sequence[Sequence[float | None]]) -> list[list[float]]:
 
 def _curves(ranked: Sequence[ArmRuns]) -> list[Markup]:
     """Return a panel for each arm, all with the same scale."""
-    scores = [epoch.val["balanced_accuracy"] for arm in ranked for run in arm.runs for epoch in run.history]
+    scores = [
+        epoch.val["balanced_accuracy"]
+        for arm in ranked
+        for run in arm.runs
+        for part in run.parts
+        for epoch in part.history
+    ]
     room = 0.05 * (max(scores) - min(scores)) + 1e-3
     drawn = []
     for number, arm in enumerate(ranked):

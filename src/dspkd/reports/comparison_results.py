@@ -11,17 +11,21 @@ from typing import Any
 from dspkd.data.data_card import Attribute
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import METRICS
-from dspkd.evaluation.significance import Verdict, verdicts
+from dspkd.evaluation.significance import Verdict
 from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout, wording
-from dspkd.reports.comparison import intervals
+from dspkd.reports.comparison import ResampledArms
 from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
-from dspkd.runs.run_folder import Run, read
+from dspkd.runs.reading import opened
+from dspkd.runs.run_folder import Run
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric of an arm: mean and standard deviation (n - 1) over seeds, and the mean's 95 % interval."""
+    """A metric of an arm: mean and standard deviation (n - 1) over seeds, and the mean's 95 % interval.
+
+    Of a single seed with folds, `sd` is that over folds.
+    """
 
     mean: float
     sd: float | None
@@ -31,7 +35,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """A run's metrics on the test set, its training seconds, and its number of test-set evaluations.
+    """A run's metrics on the test set, its epochs and training seconds, and its number of test-set evaluations.
 
     `f1s` are those of the classes; `early_test_evaluations` are those before training ended.
     """
@@ -40,6 +44,7 @@ class RunFigures:
     seed: int
     network: str
     parameters: int
+    epochs: int
     teacher: str | None
     figures: dict[str, float | None]
     recalls: dict[str, float]
@@ -94,6 +99,8 @@ class Results:
         ``{run folder: what went wrong}``.
     unequal
         Why the training conditions of the arms differ, then the differences; empty where they are equal.
+    folds
+        Number of folds of a cross-validation, whose out-of-fold predictions are compared; 0 for a single split.
     holdout
         How often the test set was evaluated, in words.
     leaks
@@ -119,6 +126,7 @@ class Results:
     verdicts: list[Verdict]
     failed: dict[str, str]
     unequal: list[str]
+    folds: int = 0
     holdout: str = ""
     leaks: list[str] = field(default_factory=list)
     card: dict[str, Attribute] = field(default_factory=dict)
@@ -146,8 +154,9 @@ def tabulate(
     RunError, DataError
         A run folder is broken, or runs were not tested on the same images.
     """
-    runs = [read(folder) for folder in students]
-    teacher_runs = [_figures(run, summarise(run.predictions("test"))) for run in map(read, teachers)]
+    runs = [opened(folder).require_finished() for folder in students]
+    taught_by = [opened(folder).require_finished() for folder in teachers]
+    teacher_runs = [_figures(run, summarise(run.predictions("test"))) for run in taught_by]
     if not runs:
         return Results(
             name, {}, False, 0, 0, {}, list(controls), decide_by, [], teacher_runs, [], dict(failed), list(unequal)
@@ -155,7 +164,8 @@ def tabulate(
     ranked = comparison.arms(runs, decide_by)
     fidelity = fidelity_by_arm.of_arms(ranked)
     arms = []
-    for arm, estimates in zip(ranked, intervals(ranked), strict=True):
+    resampled = ResampledArms.of(ranked)
+    for arm, estimates in zip(ranked, resampled.intervals(), strict=True):
         spreads = {metric: spread for metric in METRICS if (spread := arm.spread(metric))}
         figures = {
             metric: Figure(spread.mean, spread.sd, estimates[metric].low, estimates[metric].high)
@@ -168,17 +178,15 @@ def tabulate(
     pairs = [
         (arm.name, control) for i, control in enumerate(present) for arm in arms if arm.name not in present[: i + 1]
     ]
-    compared = (
-        verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in ranked}, pairs) if pairs else []
-    )
+    compared = resampled.verdicts(pairs) if pairs else []
     data, test = runs[0].data, ranked[0].tests[0]
     lesions = wording.named(runs[0].predictions("test").groups)
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
         name, where, data.synthetic, test.images, lesions, classes, present, ranked[0].metric, arms, teacher_runs,
-        compared, dict(failed),
-        list(unequal), " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
+        compared, dict(failed), list(unequal), ranked[0].folds,
+        " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
         leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
         card=next((run.data.card for run in runs if run.data.card), {}),
         split_how=data.split_how,
@@ -197,8 +205,8 @@ def _figures(run: Run, test: Summary) -> RunFigures:
     f1s = {row.name: row.f1 for row in test.per_class if row.images}
     result = run.result
     return RunFigures(
-        str(run.folder), result.seed, result.model, result.parameters, result.teacher, figures, recalls, f1s,
-        result.seconds, len(run.test_evaluations), len(run.early_evaluations),
+        str(run.folder), result.seed, result.model, result.parameters, sum(stage.epochs for stage in result.stages),
+        result.teacher, figures, recalls, f1s, result.seconds, len(run.test_evaluations), len(run.early_evaluations),
     )  # fmt: skip
 
 

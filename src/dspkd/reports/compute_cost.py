@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dspkd.errors import DspkdError
 from dspkd.reports import wording
+from dspkd.runs.reading import opened
 from dspkd.runs.run_folder import Run
 
 CAPTION = (
@@ -111,7 +112,7 @@ def _teachers(run: Run) -> list[Path]:
 def _trained(folder: Path) -> Time:
     """Return the training time of a teacher's run with its own teachers and cache; unknown where the run is gone."""
     try:
-        run = Run(folder)
+        run = opened(folder)
         own = Time(run.result.seconds, run.result.cpu_seconds)
         return Time.sum([own, *([cache] if (cache := _cache_cost(run)) else []), *map(_trained, _teachers(run))])
     except DspkdError:

@@ -14,6 +14,7 @@ from dspkd.evaluation.fidelity import Agreement, agreement, by_class, tally
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports.comparison import ArmRuns, MeanAndSd
 from dspkd.reports.outcomes import load_predictions
+from dspkd.runs.reading import opened
 from dspkd.runs.run_folder import Run
 
 CAPTION = (
@@ -101,7 +102,7 @@ def _teacher(run: Run) -> Predictions | None:
         return kept
     folder = run.teachers[0]
     try:
-        teacher = Run(folder)
+        teacher = opened(folder)
         ours, theirs = run.recipe.images, teacher.recipe.images
         same_images = (ours.size, ours.artefacts) == (theirs.size, theirs.artefacts)
         return agreement(run.predictions("test"), teacher.predictions("test")).teacher if same_images else None

@@ -30,6 +30,7 @@ def warning(run: Run) -> str:
 
 def of_several(runs: Sequence[Run]) -> str:
     """Return how often the test sets of the runs of a comparison were evaluated; names those evaluated repeatedly."""
+    runs = [part for run in runs for part in run.parts]
     again = [f"{run.folder} {_times(len(run.test_evaluations))}" for run in runs if len(run.test_evaluations) > 1]
     if again:
         return f"Each run evaluated the test set once, after training, except {', '.join(again)}."

@@ -143,7 +143,7 @@ def risk_coverage(axes: Axes, coverage: NDArray[np.float64], risk: NDArray[np.fl
 
 def whole_run(axes: Axes, arm: ArmRuns) -> None:
     """Draw validation balanced accuracy over all stages, a line for each run; a rule stands where a stage ends."""
-    for run in arm.runs:
+    for run in (part for whole in arm.runs for part in whole.parts):
         scores = [epoch.val["balanced_accuracy"] for stage in run.result.stages for epoch in run.epochs_of(stage)]
         _line(axes, np.arange(1, len(scores) + 1), scores, color=LIGHT["accent"], alpha=0.8, linewidth=1.3)
     lengths = [stage.epochs for stage in arm.runs[0].result.stages]

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, logsumexp
 from dspkd.errors import DspkdError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import require_same_images
-from dspkd.runs.files import RunFiles
+from dspkd.runs.reading import opened
 from dspkd.runs.run_folder import Run
 
 
@@ -24,9 +24,11 @@ def load(run: Run) -> Predictions | None:
     None where there is no teacher, or a teacher's run is gone or was tested on other images.
     """
     kept = run.files.teacher_predictions("test")
-    files = [kept] if kept.is_file() else [RunFiles(folder).predictions("test") for folder in run.teachers]
     try:
-        teachers = [Predictions.load(file).of(run.predictions("test").ids) for file in files]
+        own = (
+            [Predictions.load(kept)] if kept.is_file() else [opened(each).predictions("test") for each in run.teachers]
+        )
+        teachers = [each.of(run.predictions("test").ids) for each in own]
         for each in teachers:
             require_same_images(run.predictions("test"), each)
     except DspkdError:

@@ -98,6 +98,23 @@ def significance(verdict: Verdict) -> str:
     )
 
 
+def spread(folds: int, *, named: bool = True) -> str:
+    """Return what the figures of methods are: mean, standard deviation and interval, over seeds or out of fold.
+
+    `named`: whether the data set names lesions or patients.
+    """
+    units = "lesions or patients" if named else "images"
+    if not folds:
+        return f"Mean ± standard deviation over seeds (n - 1); the interval is over {units} and seeds."
+    unseen = "lesion or patient" if named else "part of the images"
+    return (
+        f"{folds} folds, out-of-fold: each image is predicted once for each seed, by the network that was not trained "
+        f"on its {unseen}. AUROC compares images of the same fold, whose scores are of one network; the other metrics "
+        "are of all images together. Mean ± standard deviation (n - 1) over seeds, or over folds where there is one "
+        f"seed; the interval is over {units} and folds."
+    )
+
+
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, with its sign.
 
@@ -145,7 +162,7 @@ def p_value(p: float | None) -> str:
 
 def _spread(arm: ArmRuns) -> str:
     score = arm.score
-    runs = counted(len(arm.runs), "run")
+    runs = counted(len(arm.runs), "run") + f" of {arm.folds} folds" * bool(arm.folds)
     return f"{score.mean:.3f} in {runs}" if score.sd is None else f"{score.mean:.3f} ± {score.sd:.3f} over {runs}"
 
 

@@ -60,14 +60,16 @@ def split_options(recipe: Recipe) -> data.SplitOptions:
 
 
 def load_data(recipe: Recipe) -> data.Dataset:
-    """Return the recipe's images and their split.
+    """Return the recipe's images and their split; DataError as for `dspkd.data.load_table` and `divided`."""
+    return divided(recipe, data.load_table(**data_options(recipe)))
 
-    Raises
-    ------
-    DataError
-        See `dspkd.data.load`.
-    """
-    return data.load(**data_options(recipe), split=split_options(recipe))
+
+def divided(recipe: Recipe, table: Table) -> data.Dataset:
+    """Return a table with the recipe's split; DataError also where a part is empty or a class cannot be trained."""
+    dataset = data.Dataset.of(table, split_options(recipe))
+    splits.require_training_images(table, dataset.split)
+    splits.require_no_empty_part(table, dataset.split)
+    return dataset
 
 
 def augmentation(images: schema.ImagesConfig) -> Augmentation:
@@ -211,11 +213,9 @@ def teacher(
 def evaluated_teacher(recipe: Recipe, table: Table, split: Split, device: torch.device) -> AnyTeacher | None:
     """Return the recipe's teacher of all training images, for images of any set; None where it has none.
 
-    Several teachers that are weighted by the label in training weigh the same: of images to evaluate, no teacher may
-    know it. Raises as `teacher` does.
+    Weights by the label are for training: in evaluation all weigh the same. Raises as `teacher` does.
     """
-    config = recipe.teacher
-    if config is None:
+    if not (config := recipe.teacher):
         return None
     weights: Weights = "mean" if config.weights == "label" else config.weights
     return teacher(config.run, table, split, device, views=config.views, weights=weights)

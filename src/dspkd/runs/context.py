@@ -209,9 +209,7 @@ def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Datase
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
         dataset = data.Dataset(table, split, leak, _recorded_how(files))
     else:
-        dataset = data.Dataset.of(table, build.split_options(recipe))
-        splits.require_training_images(table, dataset.split)
-        splits.require_no_empty_part(table, dataset.split)
+        dataset = build.divided(recipe, table)
         dataset.split.save(files.split, table)
     metadata.save(files.attributes, table)
     return dataset, table.digest, not files.stages.exists()

@@ -61,6 +61,11 @@ class Run:
         return f"Run({str(self.folder)!r})"
 
     @property
+    def parts(self) -> tuple[Run, ...]:
+        """The trainings that it consists of: this one, or one for each fold of a cross-validation."""
+        return (self,)
+
+    @property
     def finished(self) -> bool:
         """Whether training has ended."""
         return self.files.result.is_file()

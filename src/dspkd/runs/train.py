@@ -205,12 +205,15 @@ def _predict_on_all_ranks(
 
 
 def _validation_scores(student: nn.Module, *, context: RunContext, loader: DataLoader[Batch]) -> dict[str, float]:
-    """Return balanced accuracy on the validation set, by which the epoch is chosen, accuracy and macro F1."""
+    """Return the validation scores of an epoch, balanced accuracy to choose it by; AUROC where it is defined."""
     summary = summarise(_predict_on_all_ranks(student, context, context.split.rows("val"), loader))
+    auc = {} if summary.auc_macro is None else {"auc_macro": summary.auc_macro}
     return {
         "balanced_accuracy": summary.balanced_accuracy,
         "accuracy": summary.accuracy,
         "macro_f1": summary.f1_macro,
+        **auc,
+        "log_loss": summary.log_loss,
     }
 
 

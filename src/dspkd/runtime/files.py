@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,30 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file completely or not at all."""
     with atomic_open(path) as file:
         file.write(text)
+
+
+def write_compressed(path: Path, text: str) -> None:
+    """Write a text file, compressed by gzip without a date; one that holds this text already is not touched."""
+    if not (path.is_file() and read_bytes(path) == text.encode()):
+        with atomic_open(path, "wb") as file:
+            file.write(gzip.compress(text.encode(), mtime=0))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file, decompressed if its name ends in ``.gz``.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read; `strerror` says why.
+    """
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise OSError(None, "not a whole gzip file", str(path)) from None
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dspkd.deploy.bundle.limits import counted
 from dspkd.evaluation.classes import Malignancy
-from dspkd.evaluation.intervals import paired
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.referral import of_kinds
+from dspkd.evaluation.shares import paired
 
 MARGIN = 0.05
 """By how much a recall, or the sensitivity, could have fallen at the lower end of its interval (inferred)."""

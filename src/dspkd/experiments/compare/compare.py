@@ -3,32 +3,33 @@
 results.json    figures of every run; mean, spread, interval and seconds of every method; significance of differences
 results.md      the same, to read
 report.html     the comparison page
-METHOD/seed-N/  a run folder each; log.txt: its output; failure.json: why it has no result
+METHOD/seed-N/  a run folder each; log.txt: its output; failure.json: why it has no result; with folds, a folder of the
+                run folders fold-0, fold-1, ...
 teachers/NAME/  the teachers that the grid trains
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dspkd import reports
+from dspkd import data, reports
 from dspkd.data.training_folds import training_folds
 from dspkd.errors import RunError
 from dspkd.experiments.compare import grid as grids
 from dspkd.experiments.compare import shared_outputs
 from dspkd.experiments.compare.executors import Executor
-from dspkd.experiments.compare.grid import Comparison, Grid, PlannedRun
+from dspkd.experiments.compare.grid import Comparison, Grid
+from dspkd.experiments.compare.planned_run import PlannedRun
 from dspkd.recipes import schema
 from dspkd.reports import comparison_markdown, comparison_results
 from dspkd.reports.comparison_results import Results
-from dspkd.runs import build, validate
+from dspkd.runs import build, folds, validate
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.cores import available_cores
@@ -107,6 +108,7 @@ def compare(
     _check(teachers, students)
     with _locked(out):
         for run in teachers + students:
+            _require_same_kind(run)
             RunFiles(run.folder).require_recipe(run.recipe.digest)
         for run in teachers + students:
             if not _finished(run):
@@ -143,12 +145,23 @@ def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> No
     for recipe in recipes:
         validate.check(recipe)
     folds = {recipe.teacher.cross_fit for recipe in recipes if recipe.teacher and recipe.teacher.cross_fit}
-    for recipe in {json.dumps([asdict(recipe.data), asdict(recipe.split)]): recipe for recipe in recipes}.values():
-        dataset = build.load_data(recipe)
+    tables = {recipe.data: data.load_table(**build.data_options(recipe)) for recipe in recipes}
+    for recipe in {(recipe.data, recipe.split): recipe for recipe in recipes}.values():
+        dataset = build.divided(recipe, tables[recipe.data])
         for count in folds:
             training_folds(dataset.table, dataset.split, count)
-    for folder in {folder for recipe in recipes for folder in recipe.teachers} - to_train:
+    for folder in sorted({folder for recipe in recipes for folder in recipe.teachers} - to_train):
         _ = Run(folder).model
+
+
+def _require_same_kind(run: PlannedRun) -> None:
+    """Refuse to train folds beside a run without folds, or the reverse."""
+    above = RunFiles(run.folder.parent).recipe.exists()
+    if above or folds.folder_of(run.folder, 0).exists():
+        raise RunError(
+            f"{run.folder}: the folder has runs {'without' if above else 'of'} folds, and the grid is "
+            f"{'with' if above else 'without'} them; choose another --out"
+        )
 
 
 def _finished(run: PlannedRun) -> bool:
@@ -198,15 +211,15 @@ def _write_results(grid: Grid, comparisons: Sequence[Comparison], out: Path, err
     results, pages = [], []
     for comparison in comparisons:
         students = [run for runs in comparison.runs.values() for run in runs]
-        done = [run.folder for run in students if _finished(run)]
+        done = _done(students)
         results.append(
             comparison_results.tabulate(
                 comparison.name,
                 done,
-                [run.folder for run in comparison.teachers if _finished(run)],
+                _done(comparison.teachers),
                 controls=(comparison.plain, comparison.smoothed),
                 failed={
-                    str(run.folder): errors[run.folder]
+                    str(run.folder): errors[run.folder] + _lost(run)
                     for run in [*comparison.teachers, *students]
                     if run.folder in errors
                 },
@@ -219,6 +232,21 @@ def _write_results(grid: Grid, comparisons: Sequence[Comparison], out: Path, err
     write_text(out / "results.json", comparison_results.as_json(results))
     write_text(out / "results.md", comparison_markdown.markdown(results))
     return GridResult(results, pages)
+
+
+def _done(runs: Sequence[PlannedRun]) -> list[Path]:
+    """Return the folders of the finished runs; with folds, of those that are finished in all folds."""
+    finished: dict[Path, bool] = {}
+    for run in runs:
+        finished[run.whole] = finished.get(run.whole, True) and _finished(run)
+    return [folder for folder, whole in finished.items() if whole]
+
+
+def _lost(run: PlannedRun) -> str:
+    """Return what else is missing with a run that failed."""
+    if run.whole == run.folder:
+        return ""
+    return f"; without this fold there is no result of {run.whole}"
 
 
 @contextmanager

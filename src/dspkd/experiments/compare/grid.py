@@ -1,7 +1,8 @@
 """A grid: the methods to compare, the seeds, and the data, students and teachers; read from TOML.
 
-Every combination is a run. A grid becomes `Comparison`s; within one, all methods share data and student, so that their
-test results are comparable. A grid without the axes `data` and `students` is one comparison.
+Every combination is a run, or with folds a run for each of them. A grid becomes `Comparison`s; within one, all methods
+share data and student, so that their test results are comparable. A grid without the axes `data` and `students` is one
+comparison.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
 from dspkd.experiments.compare import controls
+from dspkd.experiments.compare.planned_run import PlannedRun
 from dspkd.recipes import catalog, schema
 from dspkd.recipes.parsing import read_toml, validated
 from dspkd.recipes.schema import Recipe
@@ -48,6 +50,7 @@ class GridTeacher:
 
     recipe: str | None = None
     run: str | None = None
+    """With folds, a folder of finished runs fold-0, fold-1, ... such as another grid's teachers/NAME."""
     name: Name | None = None
     """By default the name of the recipe or of the run folder."""
     seed: Seed = 0
@@ -74,6 +77,9 @@ class Grid:
 
     methods: Annotated[tuple[GridMethod, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Number of folds of a cross-validation: teachers and methods are trained in each, and compared by out-of-fold
+    predictions of all images."""
     teachers: tuple[GridTeacher, ...] = ()
     """Each teaches each method that needs a teacher. By default, each recipe's own teacher."""
     ensemble: bool = False
@@ -103,15 +109,6 @@ class Grid:
 
 
 @dataclasses.dataclass(frozen=True)
-class PlannedRun:
-    """A run of a grid, and the folders of the teachers that must be trained before it."""
-
-    folder: Path
-    recipe: Recipe
-    waits_for: tuple[Path, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
 class Comparison:
     """Methods that share data and student.
 
@@ -124,7 +121,7 @@ class Comparison:
     teachers
         Runs to train first; a teacher of several comparisons is in each.
     runs
-        ``{method: runs}``, one for each seed; controls that were added come first.
+        ``{method: runs}``, one for each seed, or for each seed and fold; controls that were added come first.
     plain, smoothed
         Names of the controls.
     differences
@@ -169,7 +166,8 @@ def comparisons(grid: Grid, out: Path) -> list[Comparison]:
     for data, student in product(grid.data or (None,), grid.students or (None,)):
         names = [variant.name for variant in (data, student) if variant]
         folder = out / Path(*names)
-        common = [*grid.set, *(data.set if data else ())]
+        folds = [] if grid.folds is None else [f"split.folds={grid.folds}", "split.fold=0"]
+        common = [*grid.set, *(data.set if data else ()), *folds]
         teachers = _teachers(grid, common, (out / data.name if data else out) / TEACHERS)
         methods = _methods(grid, [*common, *(student.set if student else ())], teachers)
         recipes = {name: recipe for name, (recipe, _) in methods.items()}
@@ -179,12 +177,17 @@ def comparisons(grid: Grid, out: Path) -> list[Comparison]:
         if differences and not grid.unequal:
             raise RecipeError(f'{differences[0]}; make them equal, or give the reason: unequal = "..."')
         runs = {
-            name: [_planned_run(folder / name, replace(recipe, name=name, seed=seed), taught_by) for seed in grid.seeds]
+            name: [
+                run
+                for seed in grid.seeds
+                for run in _planned_run(folder / name, replace(recipe, name=name, seed=seed), taught_by).in_folds()
+            ]
             for name, (recipe, taught_by) in methods.items()
         }
         kinds = {controls.control(recipe): name for name, recipe in reversed(recipes.items())}
         plain, smoothed = kinds["plain"], kinds["label_smoothing"]
-        planned.append(Comparison(" ".join(names), folder, tuple(trained.values()), runs, plain, smoothed, differences))
+        taught = tuple(run for teacher in trained.values() for run in teacher.in_folds())
+        planned.append(Comparison(" ".join(names), folder, taught, runs, plain, smoothed, differences))
     return planned
 
 

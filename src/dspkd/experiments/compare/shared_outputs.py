@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 
 from dspkd.errors import DspkdError
-from dspkd.experiments.compare.grid import PlannedRun
+from dspkd.experiments.compare.planned_run import PlannedRun
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import teacher_cache
 from dspkd.runs.files import RunFiles
