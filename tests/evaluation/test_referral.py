@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspkd.evaluation import referral
+from dspkd.evaluation import referral, shares
 
 KINDS = ("malignant", "benign", "premalignant", "malignant")
 

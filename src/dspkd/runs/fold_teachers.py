@@ -27,7 +27,8 @@ from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.data.training_folds import training_folds, without_fold
 from dspkd.errors import DataError, RunError, first_few
-from dspkd.recipes.schema import Recipe, SplitConfig
+from dspkd.recipes.data import SplitConfig
+from dspkd.recipes.schema import Recipe
 from dspkd.runs import build
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
