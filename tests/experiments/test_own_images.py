@@ -209,7 +209,7 @@ def refused_quietly(*arguments):
 def test_a_finished_run_teaches_with_its_own_split_and_size(done, folder, tmp_path):
     _, first, _ = done
     made = new(
-        Options(str(first / "images.csv"), teacher=str(first / "teacher")),
+        Options(str(folder), teacher=str(first / "teacher")),
         tmp_path / "out",
         progress=None,
         log=lambda _: None,

@@ -23,7 +23,8 @@ def found(train=1000, val=200, test=300, side=300, classes=("a", "b")):
     parts = {part: {name: [n // len(classes)] * 2 for name in classes} for part, n in
              (("train", train), ("val", val), ("test", test))}  # fmt: skip
     return DataFacts(
-        path="mine", layout="folder", group=None, split={}, classes=dict.fromkeys(classes, (1, 1)), parts=parts,
+        path="mine", layout="folder", group=None, split={}, official="",
+        classes=dict.fromkeys(classes, (1, 1)), parts=parts,
         images=train + val + test, groups=train + val + test, unnamed=0, side=side, copies=0,
     )  # fmt: skip
 

@@ -17,8 +17,8 @@ from dspkd.data.audit import duplicates, fingerprint
 from dspkd.data.audit.audit import Audit, of_prints, write_merged
 from dspkd.data.dataset import Dataset, SplitOptions
 from dspkd.data.decode import DAMAGED
-from dspkd.data.split import PARTS
-from dspkd.data.table import Table
+from dspkd.data.image_files import unread_note
+from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError, first_few
 from dspkd.reports.wording import counted
 from dspkd.runtime.progress import Counts, Progress
@@ -26,9 +26,6 @@ from dspkd.runtime.progress import Counts, Progress
 FEW_TESTED, FEW_TRAINED = 10, 30
 """Test lesions of a class below which its recall is not worth reading, and training images below which a class is
 hardly learnt (inferred)."""
-
-OFFICIAL = ("split", "part", "subset")
-"""Columns that may hold an official split; the first whose cells all name a part is used."""
 
 AUDIT_PAGE, MERGED = "audit.html", "images.csv"
 
@@ -44,7 +41,9 @@ class DataFacts:
     path, layout, group
         As a recipe's ``[data]`` names them. `path` is a CSV beside the recipes where copies were put into one group.
     split
-        The recipe's ``[split]``; empty for the default, by lesion or patient.
+        The recipe's ``[split]``; empty for the default, the official parts or by lesion or patient.
+    official
+        What names the official parts; "" where there are none, or they are not used.
     classes, parts
         ``{class: (images, groups)}`` of all images, and of each part.
     images, groups, unnamed
@@ -52,7 +51,9 @@ class DataFacts:
     side
         Median of the images' shorter side in pixels, over a sample.
     copies
-        Pairs of copies that had different ids, and are in one group now.
+        Number of images that had no common id with a copy, and are in one group with it now.
+    notes
+        How the data were read and split, in lines.
     cautions
         What may be wrong with results on these data, most severe first; each a sentence or two.
     """
@@ -61,6 +62,7 @@ class DataFacts:
     layout: str
     group: str | None
     split: dict[str, str]
+    official: str
     classes: dict[str, tuple[int, int]]
     parts: Counts
     images: int
@@ -68,6 +70,7 @@ class DataFacts:
     unnamed: int
     side: int
     copies: int
+    notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = field(default=())
 
     @property
@@ -105,30 +108,38 @@ def look(path: Path, out: Path, *, group: str | None, split_file: Path | None, p
     """
     layout = recognise(path) if path.exists() else "auto"
     table = data.load_table(path, layout=layout, group=group)
-    unnamed = sum(name == f"image:{own}" for name, own in zip(table.groups, table.ids, strict=True))
+    unread = table.origin.unread
+    unnamed = sum(not is_named(name) for name in table.groups)
     prints = fingerprint.take(table.paths, progress)
     pairs = duplicates.find(prints, progress)
     _refuse_unreadable(table, prints.complaints)
     audited = of_prints(table, None, prints, pairs)
-    copies, used, column = 0, path, None if split_file else _official(table)
+    copies, used = table.origin.merged, path
     across = _cases(audited, "copies_across_groups")
-    if across and column is None and split_file is None:
-        copies, used, layout, group = len(across), out / MERGED, "csv", None
+    if across and not table.parts and split_file is None:
+        copies, used, layout, group = (
+            copies + len({name for pair in across for name in pair}),
+            out / MERGED,
+            "csv",
+            None,
+        )
         write_merged(used, audited)
         table = data.load_table(used, layout=layout)
-    split = {"file": str(split_file)} if split_file else {"column": column} if column else {}
+    split = {"file": str(split_file)} if split_file else {}
     dataset = Dataset.of(table, SplitOptions(**split))  # type: ignore[arg-type]
     splits.require_training_images(table, dataset.split)
     splits.require_no_empty_part(table, dataset.split)
     audited = of_prints(table, dataset.split, prints, pairs)
     reports.write_audit(audited, out / AUDIT_PAGE)
     parts = splits.report(table, dataset.split)
+    notes = tuple(line for line in dataset.notes if line)
     unit = "images" if unnamed == len(table) else "lesions or patients"
     return DataFacts(
         path=os.fspath(used),
         layout=layout,
         group=group,
         split=split,
+        official="" if split_file else table.origin.parts,
         classes=table.counts(),
         parts=parts,
         images=len(table),
@@ -136,8 +147,10 @@ def look(path: Path, out: Path, *, group: str | None, split_file: Path | None, p
         unnamed=unnamed,
         side=_side(table),
         copies=copies,
+        notes=notes,
         cautions=(
             *_about_groups(len(table), unnamed, copies),
+            *([f"{unread_note(unread, path)}."] if unread else []),
             *_about_findings(audited),
             *_about_classes(parts, unit),
             *_about_size(parts, unit),
@@ -157,15 +170,6 @@ def _refuse_unreadable(table: Table, complaints: Sequence[str]) -> None:
 def _cases(audited: Audit, kind: str) -> tuple[tuple[str, ...], ...]:
     """Return the cases of a finding; none where the audit does not have it."""
     return next((finding.cases for finding in audited.findings if finding.kind == kind), ())
-
-
-def _official(table: Table) -> str | None:
-    """Return the column of an official split, None where there is none."""
-    for name in OFFICIAL:
-        cells = set(table.attributes.get(name, ()))
-        if {"train", "test"} <= cells <= {*PARTS, "validation"}:
-            return name
-    return None
 
 
 def _side(table: Table) -> int:
@@ -195,8 +199,8 @@ def _about_groups(images: int, unnamed: int, copies: int) -> list[str]:
         )
     if copies:
         found.append(
-            f"{counted(copies, 'pair')} of copies of one photograph under different ids. {MERGED} keeps them in one "
-            "part of the split."
+            f"{counted(copies, 'image')} without an id, or with different ids, are copies of others: each shares a "
+            "group with its copies."
         )
     return found
 

@@ -115,8 +115,8 @@ def _shared(facts: DataFacts, settings: Settings, network: Network, *, views: in
     yield "\n[split]"
     if "file" in facts.split:
         yield _line("file", facts.split["file"], "that of the teacher's run: a student must share it")
-    elif "column" in facts.split:
-        yield _line("column", facts.split["column"], "the official parts of the data set")
+    elif facts.official:
+        yield _line("official", True, f"the parts that the data set is published with: {facts.official}")
     else:
         what = "by lesion or patient" if facts.unnamed < facts.images else "by image: there are no ids"
         yield _line("val", 0.15, f"share of the images, {what}")

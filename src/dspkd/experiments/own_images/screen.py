@@ -109,14 +109,9 @@ def _print_facts(console: Console, facts: DataFacts) -> None:
         parts = (facts.parts[part][name] for part in facts.parts)
         table.add_row(name, *(f"{i:,} ({g:,})" for i, g in ((images, groups), *parts)))
     console.print(table)
-    ids = "none" if facts.unnamed == facts.images else f"{facts.groups:,} lesions or patients"
-    split = {"file": "that of the teacher's run", "column": "the official parts"}
-    kind = next((split[key] for key in facts.split), "by image" if ids == "none" else "by lesion or patient")
-    console.print(
-        f"data: {facts.path}, layout {facts.layout}, {facts.images:,} images, shorter side {facts.side} px (median)\n"
-        f"ids: {ids}; split: {kind}; copies under different ids: {facts.copies:,}",
-        soft_wrap=True,
-    )
+    for line in facts.notes:
+        console.print(line, soft_wrap=True)
+    console.print(f"images: shorter side {facts.side} px (median); {facts.copies:,} put into a group with their copies")
 
 
 class SilentScreen(NullProgress):
