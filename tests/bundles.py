@@ -15,7 +15,7 @@ def contents(path):
 
 def manifest_of(members, **changes):
     listed = {name: {"sha256": hashlib.sha256(b).hexdigest(), "bytes": len(b)} for name, b in members.items()}
-    return json.dumps({"format": "dspkd-bundle", "version": 1, "files": listed, **changes}).encode()
+    return json.dumps({"format": "dspkd-bundle", "version": 2, "files": listed, **changes}).encode()
 
 
 def write(path, files, manifest=None, compression=zipfile.ZIP_STORED):

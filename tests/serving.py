@@ -19,10 +19,20 @@ from dspkd.deploy.bundle.writer import as_json, pack
 from dspkd.deploy.serve.app import create
 
 CLASSES = [
-    {"id": "MEL", "name": "Melanoma", "meaning": "A cancer of pigment cells."},
-    {"id": "NV", "name": "Melanocytic naevus", "meaning": "A mole: a benign growth of pigment cells."},
-    {"id": "BCC", "name": "Basal cell carcinoma", "meaning": "A cancer that grows slowly and seldom spreads."},
-    {"id": "VASC", "name": "Vascular lesion", "meaning": "A benign growth of blood vessels."},
+    {"id": "MEL", "name": "Melanoma", "meaning": "A cancer of pigment cells.", "malignancy": "malignant"},
+    {
+        "id": "BCC",
+        "name": "Basal cell carcinoma",
+        "meaning": "A cancer that grows slowly and seldom spreads.",
+        "malignancy": "malignant",
+    },
+    {
+        "id": "NV",
+        "name": "Melanocytic naevus",
+        "meaning": "A mole: a benign growth of pigment cells.",
+        "malignancy": "benign",
+    },
+    {"id": "VASC", "name": "Vascular lesion", "meaning": "A benign growth of blood vessels.", "malignancy": "benign"},
 ]
 CARD = """---
 license: apache-2.0
@@ -34,6 +44,7 @@ A network of **random weights**, *not trained*, with `code` and a [link](https:/
 | class | recall |
 |---|---|
 | MEL | 0.25 |
+| a \\| b | 0.50 |
 
 - one thing
 - another <script>alert(1)</script>
@@ -80,7 +91,18 @@ def in_int8(model, size):
     return quantise.quantise(quantise.prepared(model), quantise.SETTINGS[0], images)
 
 
-def make_bundle(path, *, size=32, short_side=37, refer_below=0.4, artefacts=(), int8=False, **changes):
+def make_bundle(
+    path,
+    *,
+    size=32,
+    short_side=37,
+    refer_below=0.4,
+    refer_from=0.5,
+    rule="By hand.",
+    artefacts=(),
+    int8=False,
+    **changes,
+):
     """Write a bundle of a random network; with `int8` it has both precisions, and int8 is its default."""
     networks = {"fp32": network(size=size)}
     if int8:
@@ -91,7 +113,7 @@ def make_bundle(path, *, size=32, short_side=37, refer_below=0.4, artefacts=(), 
         "classes": CLASSES,
         "preprocessing": describe(Preprocessing(short_side, size, tuple(artefacts))),
         "temperature": 1.5,
-        "thresholds": {"refer_below": refer_below},
+        "thresholds": {"refer_below": refer_below, "refer_from": refer_from, "refer_from_rule": rule},
         "models": models,
         "default": list(networks)[-1],
         "not_a_diagnosis": NOTICE,

@@ -49,7 +49,7 @@ def test_torch_is_not_loaded_before_it_is_needed(call):
 
 
 def test_public_functions_are_typed_and_documented():
-    for name in ("train", "distill", "evaluate", "compare", "export", "load"):
+    for name in ("train", "distill", "distill_folder", "evaluate", "compare", "export", "load"):
         function = getattr(dspkd, name)
         hints = typing.get_type_hints(function)
         assert "return" in hints

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dspkd.deploy.bundle.predictor import Predictor
     from dspkd.experiments.api import compare, evaluate, export, load, train
+    from dspkd.experiments.own_images.api import distill_folder
     from dspkd.methods import describe
     from dspkd.methods import names as list_methods
     from dspkd.models.zoo import names as list_models
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "describe",
     "distill",
+    "distill_folder",
     "evaluate",
     "export",
     "list_methods",
@@ -50,6 +52,7 @@ _HOMES = {
     "compare": ("dspkd.experiments.api", "compare"),
     "describe": ("dspkd.methods", "describe"),
     "distill": ("dspkd.training.distill", "distill"),
+    "distill_folder": ("dspkd.experiments.own_images.api", "distill_folder"),
     "evaluate": ("dspkd.experiments.api", "evaluate"),
     "export": ("dspkd.experiments.api", "export"),
     "list_methods": ("dspkd.methods", "names"),

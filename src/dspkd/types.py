@@ -45,6 +45,9 @@ class Batch:
     other_labels, own_share
         ``[B]`` int64 and ``[B]`` float32 in [0, 1]: with MixUp, the class of the second image, and the share of the
         first, whose class is in `labels`. None where images are not mixed.
+    larger
+        The same images at the teacher's size, where that is not the student's: the same crop of each, with its own
+        `strong_aug`. None where both networks see the same.
     first, whole
         If several processes share each batch: the position of this share's first image in the whole batch, and the
         size of the whole batch. None if this is the whole batch.
@@ -57,6 +60,7 @@ class Batch:
     strong_aug: Tensor | None = None
     other_labels: Tensor | None = None
     own_share: Tensor | None = None
+    larger: Batch | None = None
     first: int = 0
     whole: int | None = None
 
@@ -74,13 +78,18 @@ class Batch:
         """Return the images from `first` up to, but not including, `last`."""
         return self._each(lambda values: values[first:last])
 
+    def take(self, places: Tensor) -> Batch:
+        """Return the images at these places of the batch, in this order."""
+        return self._each(lambda values: values[places])
+
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`; the copy overlaps with computation when memory is pinned.
 
         `index` and `views` stay in main memory: the program reads them, and reading from a GPU would make it wait.
         """
         moved = self._each(lambda values: values.to(device, non_blocking=True))
-        return replace(moved, index=self.index, views=self.views)
+        larger = self.larger.to(device) if self.larger else None
+        return replace(moved, index=self.index, views=self.views, larger=larger)
 
     def with_derived(self, *, rotated: bool, strong_aug: bool) -> Batch:
         """Return the batch followed by views derived from it: rotated by 90, 180 and 270 degrees, strongly augmented.
@@ -103,6 +112,7 @@ class Batch:
             self.labels.repeat(1 + len(derived)),
             self.index.repeat(1 + len(derived)),
             torch.cat([self.views, *[derived_view(self.views, number) for number in numbers]]),
+            larger=self.larger.with_derived(rotated=rotated, strong_aug=strong_aug) if self.larger else None,
         )
 
     def pin_memory(self) -> Batch:
@@ -112,7 +122,7 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         present = {item.name: getattr(self, item.name) for item in fields(self)}
         changed: dict[str, Any] = {k: change(values) for k, values in present.items() if isinstance(values, Tensor)}
-        return replace(self, **changed)
+        return replace(self, **changed, larger=self.larger._each(change) if self.larger else None)
 
 
 def derived_views(*, rotated: bool, strong_aug: bool) -> tuple[int, ...]:

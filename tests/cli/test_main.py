@@ -45,7 +45,7 @@ def test_help_shows_an_example_of_a_setting_and_all_commands_exist():
         ("claims",), ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"),
         ("recipes", "keys"), ("data",),
         ("data", "synthesize"), ("data", "audit"), ("data", "split-inflation"), ("export",), ("verify",), ("doctor",),
-        ("serve",), ("web",),
+        ("serve",), ("web",), ("new",), ("distill",),
     }  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_two_metadata_files_are_refused(root):
         ("file,sex\na,f\nb,f\nc,f\nd,f\n", r"metadata\.csv, line 5: file 'd'"),
         ("file,sex\na,f\na,f\n", r"line 3: file 'a' .*line 2"),
         ("file,sex\na,f\na.jpg,f\n", r"line 3: file 'a\.jpg' .*NV/a\.jpg, .* line 2; keep one"),
-        ("photo,sex\na,f\n", r"metadata\.csv: .*one of file, path"),
+        ("shot,sex\na,f\n", r"metadata\.csv: .*one of file, path"),
     ],
 )
 def test_metadata_that_do_not_match_are_refused_with_the_line(root, text, message):

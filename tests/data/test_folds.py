@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from dspkd.data import SplitOptions
 from dspkd.data.dataset import Dataset
 from dspkd.data.folds import fold_split
-from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import DataError
 
@@ -126,17 +125,3 @@ def test_a_class_of_one_lesion_is_refused_in_the_fold_that_tests_it():
 def test_options_that_contradict_each_other_are_refused(options, message):
     with pytest.raises(DataError, match=message):
         SplitOptions(**options)
-
-
-def test_classes_that_a_part_lacks_are_said():
-    of = table([[1] * 4, [2, 2]])
-    parts = Split(np.array(["train", "val", "test", "test", "train", "train", "test", "test"]))
-    assert Dataset(of, parts, None).missing_classes == [
-        "no validation image of C1 (2): left out of means (in brackets: the class's lesions or patients)"
-    ]
-    assert (
-        Dataset(
-            of, Split(np.array(["train", "val", "test", "test", "train", "val", "test", "test"])), None
-        ).missing_classes
-        == []
-    )

@@ -1,7 +1,7 @@
 import pytest
 
 from dspkd import data
-from dspkd.data import split as splits
+from dspkd.data import official_split
 from dspkd.errors import DataError
 
 ROOT_CSV = {
@@ -54,7 +54,7 @@ def test_without_metadata_the_folder_is_the_class(tmp_path, layout):
     table = data.read(layout, lay(tmp_path, BARE))
     classes = {name: table.classes[label] for name, label in zip(table.ids, table.labels, strict=True)}
     assert classes == {"train/NV/1.jpg": "NV", "train/MEL/2.jpg": "MEL", "val/NV/1.jpg": "NV", "test/NV/4.png": "NV"}
-    assert splits.from_column(table, "split").parts.tolist() == ["test", "train", "train", "val"]
+    assert official_split.from_column(table, "split")[0].parts.tolist() == ["test", "train", "train", "val"]
 
 
 def test_without_a_column_of_labels_the_folder_is_the_class(tmp_path):
@@ -100,15 +100,15 @@ def test_a_group_needs_metadata(tmp_path):
 
 def test_an_official_split_is_checked(tmp_path):
     table = data.read("auto", lay(tmp_path, ROOT_CSV))
-    assert splits.from_column(table, "split").parts.tolist() == ["train", "val", "test"]
+    assert official_split.from_column(table, "split")[0].parts.tolist() == ["train", "val", "test"]
     with pytest.raises(DataError, match=r"'spilt'.*did you mean 'split'"):
-        splits.from_column(table, "spilt")
-    with pytest.raises(DataError, match=r"column 'split' leaves val and test empty"):
-        splits.from_column(table.take([0]), "split")
-    with pytest.raises(DataError, match=r"image 'train/1\.jpg': sex is 'f'; known: train, val, test"):
-        splits.from_column(table, "sex")
+        official_split.from_column(table, "spilt")
+    with pytest.raises(DataError, match=r"'split' names no validation and no test set; .*split\.official = false"):
+        official_split.from_column(table.take([0]), "split")
+    with pytest.raises(DataError, match=r"'sex' has 'f', 'm', which names no known part for 3 of 3 .*train/1\.jpg"):
+        official_split.from_column(table, "sex")
     lay(tmp_path, {"metadata.csv": ROOT_CSV["metadata.csv"].replace("L2", "L1")})
     leaking = data.read("auto", tmp_path)
     with pytest.raises(DataError, match=r"split: 1 lesions .*: L1; split by group"):
-        splits.from_column(leaking, "split")
-    assert splits.from_column(leaking, "split", by="image").parts.tolist() == ["train", "val", "test"]
+        official_split.from_column(leaking, "split")
+    assert official_split.from_column(leaking, "split", by="image")[0].parts.tolist() == ["train", "val", "test"]

@@ -4,9 +4,9 @@ import torch
 
 from dspkd.data import read
 from dspkd.data.decode import decode
-from dspkd.data.loader import TrainBatches, in_order
+from dspkd.data.loader import Larger, TrainBatches, in_order
 from dspkd.data.mixup import Mixing
-from dspkd.data.transforms import Augmentation, CentreCrop, strengthened
+from dspkd.data.transforms import Augmentation, CentreCrop, strengthened, to_unit
 from dspkd.types import Batch
 
 
@@ -99,3 +99,36 @@ def test_mixed_images_are_pinned(table, pinned, monkeypatch):
     batches._pin = pinned
     given = list(batches.epoch(0))
     assert pinned_batches == (given if pinned else [])
+
+
+def test_a_second_size_is_the_same_view_and_leaves_the_first_as_it_is(table):
+    settings = {"batch_size": 8, "seed": 5, "strong_aug": True}
+    augment, seen = Augmentation(size=32, num_ops=1), Augmentation(size=48, num_ops=1)
+    plain = next(TrainBatches(table, np.arange(40), augment, **settings).epoch(0))
+    batch = next(TrainBatches(table, np.arange(40), augment, **settings, larger=Larger(48)).epoch(0))
+    assert torch.equal(batch.images, plain.images)
+    assert torch.equal(batch.strong_aug, plain.strong_aug)
+    assert plain.larger is None
+    assert batch.larger.images.shape == (8, 3, 48, 48)
+    for image, strong, row, view in zip(
+        batch.larger.images, batch.larger.strong_aug, batch.index.tolist(), batch.views.tolist(), strict=True
+    ):
+        key = {"name": table.ids[row], "view": view, "seed": 5}
+        small, large = (decode(table.paths[row], short_side=each.decode_side) for each in (augment, seen))
+        assert torch.equal(image, to_unit(augment.pixels_at(48, large, small.shape[:2], **key)))
+        assert torch.equal(strong, strengthened(image, **key))
+
+
+def test_larger_images_follow_their_batch(table):
+    batches = TrainBatches(
+        table, np.arange(40), Augmentation(size=32), batch_size=8, strong_aug=True, larger=Larger(48)
+    )
+    batch = next(batches.epoch(0))
+    rotated = batch.with_derived(rotated=True, strong_aug=True)
+    assert torch.equal(rotated.larger.images[8:16], torch.rot90(batch.larger.images, 1, dims=(2, 3)))
+    assert torch.equal(rotated.larger.images[-8:], batch.larger.strong_aug)
+    places = torch.tensor([5, 2])
+    assert torch.equal(batch.take(places).larger.images, batch.larger.images[places])
+    assert torch.equal(batch.rows(2, 4).larger.images, batch.larger.images[2:4])
+    assert batch.to(torch.device("meta")).larger.images.device.type == "meta"
+    assert batch.to(torch.device("meta")).larger.index.device.type == "cpu"

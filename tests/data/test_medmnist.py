@@ -3,7 +3,7 @@ import pytest
 
 from command import call, refused
 from dspkd import data
-from dspkd.data import split as splits
+from dspkd.data import official_split
 from dspkd.data.decode import decode
 from dspkd.data.download import medmnist
 
@@ -32,7 +32,7 @@ def test_pixels_classes_and_the_official_split_are_kept(tmp_path, shape):
     assert err == ""
     table = data.read("auto", tmp_path / "d")
     assert table.classes == medmnist.DERMAMNIST
-    split = splits.from_column(table, "split")
+    split, _ = official_split.from_column(table, "split")
     for part in COUNTS:
         rows = split.places(part)
         assert table.labels[rows].tolist() == content[f"{part}_labels"][:, 0].tolist()

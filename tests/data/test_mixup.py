@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -112,3 +114,12 @@ def test_mixing_is_reproducible_and_differs_by_step_epoch_and_seed(lesions):
     for mixed, batch in zip(first, single, strict=True):
         share = mixed.own_share[0]
         torch.testing.assert_close(mixed.images, share * batch.images + (1 - share) * batch.images.roll(1, 0))
+
+
+@pytest.mark.parametrize("mixing", [UP, CUT])
+def test_larger_images_are_mixed_with_the_same_share_and_rectangle(mixing):
+    for seed in range(10):
+        larger = batch_of(strong_aug=True, side=48)
+        mixed = mixing(replace(batch_of(strong_aug=True), larger=larger), seed=seed)
+        for small, large in ((mixed.images, mixed.larger.images), (mixed.strong_aug, mixed.larger.strong_aug)):
+            assert torch.equal(large, small.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3))

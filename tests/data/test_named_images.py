@@ -57,7 +57,10 @@ def test_another_group_may_be_named(tmp_path):
     ("change", "message"),
     [
         ({"images/imgs_part_2/PAT_2_7_3.png": None}, r"metadata\.csv: 1 of 3 .*: PAT_2_7_3\.png"),
-        ({"images/imgs_part_3/PAT_1_7_1.png": ""}, r"'PAT_1_7_1.png' is .*imgs_part_1.* and .*imgs_part_3.*keep one"),
+        (
+            {"images/imgs_part_3/PAT_1_7_1.png": "another"},
+            r"'PAT_1_7_1.png' is .*imgs_part_1.* and .*part_3.*keep one",
+        ),
         (
             {"metadata.csv": "patient_id,img_id,diagnostic\nPAT_1,PAT_1_7_1.png,\n"},
             "line 2: column 'diagnostic' is empty",

@@ -51,7 +51,7 @@ def test_recognition_reads_headers_only(reader, monkeypatch, shared):
     def refuse(*_, **__):
         raise AssertionError("a whole table was read")
 
-    monkeypatch.setattr(csv_rows, "_text", refuse)
+    monkeypatch.setattr(csv_rows, "text_of", refuse)
     monkeypatch.setattr(Path, "read_text", refuse)
     for name in ("dermoscopy-150", "clinical-mini"):
         reader.fits(shared / "data" / name, label="label")
@@ -67,14 +67,17 @@ def test_a_data_set_that_none_reads_is_described_by_every_layout(reader, tmp_pat
 
 def test_a_new_file_is_found(tmp_path, monkeypatch):
     (tmp_path / "theirs.py").write_text(
+        "import numpy as np\nfrom dspkd.data.table import Table\n"
         "LAYOUTS, PRIORITY, EXPECTED = ('theirs',), 5, 'theirs.txt'\n"
         "def fits(path, *, label):\n    return 'theirs' if (path / 'theirs.txt').exists() else None\n"
-        "def read(path, *, layout, group, label):\n    return path, layout, group, label\n"
+        "def read(path, *, layout, group, label):\n"
+        "    return Table((label,), (layout,), (path,), np.zeros(1, dtype=np.int64), (group,), {}, path)\n"
     )
     monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
     readers.readers.cache_clear()
     try:
         (tmp_path / "theirs.txt").touch()
-        assert data.read("auto", tmp_path, group="g", label="dx") == (tmp_path, "theirs", "g", "dx")
+        table = data.read("auto", tmp_path, group="g", label="dx")
+        assert (table.classes, table.ids, table.paths, table.groups) == (("dx",), ("theirs",), (tmp_path,), ("g",))
     finally:
         readers.readers.cache_clear()

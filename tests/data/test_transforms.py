@@ -96,6 +96,54 @@ def test_a_rotated_crop_has_no_black_corners():
     assert np.mean(dark) < 0.1
 
 
+def both_sizes(augment, view, rows_columns=(90, 120), times=2):
+    """Return a view at its size, and at `times` the size from an image decoded at `times` the pixels."""
+    image = gradient_image(*rows_columns)
+    larger = image.repeat(times, axis=0).repeat(times, axis=1)
+    key = {"name": "a", "view": view, "seed": 0}
+    small = augment.pixels(image, **key)
+    return small, augment.pixels_at(times * augment.size, larger, image.shape[:2], **key)
+
+
+def test_at_its_own_size_a_view_is_bit_for_bit_the_same():
+    for view in range(10):
+        augment, key = Augmentation(size=48, erasing=0.5), {"name": "a", "view": view, "seed": 0}
+        image = gradient_image()
+        assert np.array_equal(augment.pixels(image, **key), augment.pixels_at(48, image, image.shape[:2], **key))
+
+
+@pytest.mark.parametrize("rows_columns", [(90, 120), (120, 90)])
+def test_at_a_larger_size_a_view_shows_the_same_crop_and_rotation(rows_columns):
+    """The colours are coordinates: averaged over 2 x 2 pixels the larger view has those of the smaller one."""
+    augment = Augmentation(size=48, num_ops=0, min_area=0.3)
+    for view in range(10):
+        small, large = both_sizes(augment, view, rows_columns)
+        pooled = large.reshape(48, 2, 48, 2, 3).mean(axis=(1, 3))
+        inside = (pooled[..., 2] == 200) & (small[..., 2] == 200)  # black lies outside the image
+        inside[[0, -1]] = inside[:, [0, -1]] = False
+        assert inside.mean() > 0.3
+        assert np.abs(pooled - small)[inside].max() <= 3  # half a pixel of the image is worth 1
+
+
+def test_at_a_larger_size_a_view_draws_the_same_operations():
+    augment = Augmentation(size=48, num_ops=2, rotation=0.0)
+    for view in range(20):
+        small, large = both_sizes(augment, view)
+        pooled = large.reshape(48, 2, 48, 2, 3).mean(axis=(1, 3))
+        others = [both_sizes(augment, other)[0] for other in range(20) if other != view]
+        own = np.abs(pooled - small).mean()
+        assert own < min(np.abs(pooled - other).mean() for other in others)
+
+
+def test_at_a_larger_size_the_erased_rectangle_is_the_same():
+    augment = Augmentation(size=48, **PLAIN, erasing=1.0)
+    for view in range(10):
+        small, large = both_sizes(augment, view)
+        erased = small[..., 2] == 0
+        assert 0.01 < erased.mean() < 0.4
+        assert np.array_equal(large[..., 2] == 0, erased.repeat(2, axis=0).repeat(2, axis=1))
+
+
 def test_a_strongly_augmented_image_is_a_function_of_image_view_and_seed():
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -8,10 +8,15 @@ import pytest
 from scipy.special import softmax
 
 from dspkd.deploy.export import certificate
+from dspkd.deploy.export.thresholds import Thresholds
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 
 CLASSES, TEMPERATURE, THRESHOLD = ("MEL", "NV", "DF"), 0.5, 0.7
+
+
+def fitted(temperature=TEMPERATURE):
+    return Thresholds(temperature, THRESHOLD, "", None, "")
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def predictions():
 
 
 def test_a_part_describes_the_default_network(predictions):
-    part = certificate.part(predictions, TEMPERATURE, THRESHOLD, "int8")
+    part = certificate.part(predictions, fitted(), "int8")
     default = predictions["int8"]
     shares = softmax(default.logits.astype(np.float64) / TEMPERATURE, axis=1)
     sure, top = shares.max(axis=1) >= THRESHOLD, shares.argmax(axis=1)
@@ -46,11 +51,31 @@ def test_a_part_describes_the_default_network(predictions):
     assert part["recall"]["DF"] == {"images": 0, "torch": None, "int8": None}
 
 
+def test_limits_are_of_the_images_of_each_kind(predictions):
+    default = predictions["int8"]
+    asked = []
+
+    def referred(each):
+        asked.append(each)
+        return np.arange(60) % 4 == 0
+
+    limits = certificate.advised(default, ("malignant", "benign", "premalignant"), referred)
+    assert asked == [default]
+    mel, nv = default.labels == 0, default.labels == 1
+    assert set(limits["recall"]) == {"MEL", "DF"}
+    assert limits["recall"]["MEL"]["share"] == pytest.approx((default.predicted == 0)[mel].mean(), abs=1e-6)
+    assert limits["recall"]["DF"]["share"] is None
+    for key, of in (("cancers referred", mel), ("benign referred", nv)):
+        assert limits[key]["share"] == pytest.approx((np.arange(60) % 4 == 0)[of].mean(), abs=1e-6)
+        assert (limits[key]["images"], limits[key]["lesions"]) == (of.sum(), len(set(np.arange(60)[of] // 3)))
+    assert limits["premalignant referred"]["images"] == 0
+
+
 def test_calibration_error_is_reported_before_and_after_the_temperature(predictions):
-    flat, sharp = (certificate.part(predictions, t, THRESHOLD, "int8")["calibration error"] for t in (1.0, TEMPERATURE))
+    flat, sharp = (certificate.part(predictions, fitted(t), "int8")["calibration error"] for t in (1.0, TEMPERATURE))
     assert flat["before"] == flat["after"] == sharp["before"]
     assert sharp["after"] != sharp["before"]
-    assert flat != certificate.part(predictions, 1.0, THRESHOLD, "torch")["calibration error"]
+    assert flat != certificate.part(predictions, fitted(1.0), "torch")["calibration error"]
 
 
 def test_origins_contain_names_and_no_path(finished):

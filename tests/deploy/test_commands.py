@@ -17,7 +17,8 @@ def test_verify_reports_each_check_and_the_exit_code(bundle, tmp_path):
     out, err = call("verify", bundle)
     assert err == ""
     assert re.search(r"^tiny student: 8 classes, digest [0-9a-f]{64}$", out, flags=re.M)
-    assert [line.split()[0] for line in out.splitlines()[1:-1]] == ["ok"] * 4
+    assert [line.split(":")[0] for line in out.splitlines()[1:3]] == ["Limits", "Advice"]
+    assert [line.split()[0] for line in out.splitlines()[3:-1]] == ["ok"] * 4
     assert out.splitlines()[-1] == "verified"
     path = edited(
         tmp_path / "bad.dspkd",
@@ -35,9 +36,14 @@ def test_verify_reports_each_check_and_the_exit_code(bundle, tmp_path):
 def test_predictions_are_printed_ranked_or_as_json(bundle, photographs):
     prediction = Predictor(bundle).predict(photographs[0])
     out, err = call("predict", bundle, photographs[0])
-    assert out.startswith(f"{photographs[0]}: {prediction.top} {prediction.confidence:.3f}  ")
-    assert out.rstrip().endswith("not sure, refer") == prediction.refer
-    assert err.startswith("For research. This is no diagnosis")
+    first, second = out.splitlines()
+    assert first == f"{photographs[0]}: {prediction.advice}"
+    mark = "*" * (prediction.top in {"MEL", "BCC", "AK", "SCC"})
+    assert second.startswith(f"  {prediction.top}{mark} {prediction.confidence:.3f}  ")
+    assert second.count("*") == 4
+    assert [line.split(":")[0].split(".")[0] for line in err.splitlines()] == [
+        "* malignant, or possibly so", "Limits", "Advice", "For research",
+    ]  # fmt: skip
     out, _ = call("predict", bundle, *photographs[:2], "--json", "--precision", "fp32", "--threads", 2)
     lines = [json.loads(line) for line in out.splitlines()]
     assert [line["image"] for line in lines] == [str(path) for path in photographs[:2]]
@@ -45,11 +51,9 @@ def test_predictions_are_printed_ranked_or_as_json(bundle, photographs):
     expected = fp32.predict(photographs[0])
     assert lines[0]["probabilities"] == expected.probabilities
     assert {(line["bundle"], line["precision"]) for line in lines} == {(fp32.bundle.digest[:12], "fp32")}
-    assert (lines[0]["top"], lines[0]["confidence"], lines[0]["refer"]) == (
-        expected.top,
-        expected.confidence,
-        expected.refer,
-    )
+    assert (lines[0]["top"], lines[0]["confidence"]) == (expected.top, expected.confidence)
+    assert list(lines[0])[:5] == ["image", "advice", "refer", "reasons", "not_benign"]
+    assert {key: lines[0][key] for key in expected.advice.to_json()} == expected.advice.to_json()
 
 
 def test_an_unreadable_image_stops_no_other(bundle, photographs, tmp_path):
@@ -84,6 +88,8 @@ def test_out_writes_the_predictions_of_files_and_folders(bundle, photographs, tm
             continue
         prediction = predictor.predict(row["image"])
         assert (row["predicted"], row["refer"]) == (prediction.top, "yes" if prediction.refer else "no")
+        assert row["reasons"] == " ".join(prediction.advice.reasons)
+        assert float(row["not_benign"]) == pytest.approx(prediction.advice.not_benign, abs=1e-5)
         for name, p in prediction.probabilities.items():
             assert float(row[f"probability_{name}"]) == pytest.approx(p, abs=1e-5)
     assert "predictions.csv: exists already" in refused("predict", bundle, photographs[0], "--out", out)
@@ -111,6 +117,11 @@ def test_isic_csv_writes_a_submission(bundle, photographs, tmp_path):
 def test_a_run_predicts_too_and_refuses_options_of_bundles(finished, photographs, tmp_path):
     out, _ = call("predict", finished, photographs[0], "--json")
     assert sum(json.loads(out)["probabilities"].values()) == pytest.approx(1)
+    assert json.loads(out)["refer"] is True
+    out, err = call("predict", finished, photographs[0])
+    assert "Refer to a dermatologist." in out
+    assert "a run has no referral thresholds; set them with: dspkd export" in out
+    assert "* malignant" in err
     for option, value in (("--isic-csv", "a.csv"), ("--precision", "int8")):
         assert f"{option} is for bundles; dspkd export" in refused("predict", finished, photographs[0], option, value)
     assert "there is no such file" in refused("predict", tmp_path / "none.dspkd", photographs[0])
@@ -155,8 +166,8 @@ def test_export_writes_the_page_and_checks_its_folder_first(made, finished, tmp_
     out, _ = call("export", finished, "--out", tmp_path / "m.dspkd", "--web", tmp_path / "page")
     written = [path for path in (tmp_path / "page").rglob("*") if path.is_file()]
     assert f"web: {len(written)} files in {tmp_path / 'page'}" in out
-    network = (tmp_path / "page" / "bundle" / "model.int8.onnx").read_bytes()
-    assert network == made[0].read("model.int8.onnx")
+    network = (tmp_path / "page" / "bundle" / "model.fp32.onnx").read_bytes()
+    assert network == made[0].read("model.fp32.onnx")
     again = ("export", finished, "--out", tmp_path / "n.dspkd", "--web", tmp_path / "page")
     assert "page: exists already" in refused(*again)
     monkeypatch.setattr(web_page, "RUNTIME", ("static/vendor/none.wasm",))

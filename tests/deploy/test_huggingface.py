@@ -51,7 +51,7 @@ def test_timm_loads_its_own_networks_from_the_folder(tmp_path):
     torch.manual_seed(0)
     network = zoo.make("mobilenetv3_small_050", classes=3)
     crop = CentreCrop(size=64)
-    exported = ExportSource(tmp_path, network, None, ("a", "b", "c"), crop, Preprocessing(73, 64, ()))
+    exported = ExportSource(tmp_path, network, None, ("a", "b", "c"), crop, Preprocessing(73, 64, ()), ("unknown",) * 3)
     (tmp_path / "config.json").write_text(json.dumps(huggingface._config(exported)))
     save_file(network.library_state(), tmp_path / "model.safetensors")
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()

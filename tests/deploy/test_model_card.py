@@ -7,16 +7,27 @@ import pytest
 from dspkd.deploy.bundle.spec import Preprocessing, describe, parse
 from dspkd.deploy.export.model_card import card
 
+CHANGE = {
+    "name": "recall of MEL", "images": 7, "lesions": 5, "before": 0.142857, "after": 0.0, "low": -0.4, "high": 0.1,
+    "passes": False,
+}  # fmt: skip
 SPEC = {
     "name": "by hand",
-    "classes": [{"id": kind, "name": kind.lower(), "meaning": "a | b"} for kind in ("MEL", "NV", "DF")],
+    "classes": [
+        {"id": kind, "name": kind.lower(), "meaning": "a | b", "malignancy": "malignant" if kind == "MEL" else "benign"}
+        for kind in ("MEL", "NV", "DF")
+    ],
     "preprocessing": describe(Preprocessing(70, 64, ())),
     "temperature": 0.9,
-    "thresholds": {"refer_below": 0.8},
+    "thresholds": {"refer_below": 0.8, "refer_from": 0.0831, "refer_from_rule": "Thus chosen."},
     "models": {name: {"file": f"model.{name}.onnx", "bytes": 3} for name in ("torch", "int8")},
     "default": "int8",
     "not_a_diagnosis": "No diagnosis.",
 }
+
+
+def share(value, low, high, images, lesions):
+    return {"share": value, "low": low, "high": high, "images": images, "lesions": lesions}
 
 
 def part(before, after):
@@ -33,14 +44,19 @@ def part(before, after):
             "NV": {"threshold": 0.8, "answered": 0.75, "found": 0.5, "referred": 0.2},
             "BCC": {"threshold": 0.8, "answered": 0.75, "found": 0.9, "referred": 0.1},
         },
+        "advice": {
+            "recall": {"MEL": share(0.14, 0.02, 0.51, 7, 5)}, "cancers referred": share(0.96, 0.86, 0.99, 41, 30),
+            "benign referred": share(0.4, 0.3, 0.55, 94, 80), "premalignant referred": share(None, 0.0, 1.0, 0, 0),
+        },
     }  # fmt: skip
 
 
-def make_card(before=0.05, after=0.02, default="int8"):
+def make_card(before=0.05, after=0.02, default="int8", **thresholds):
     counts = {"train": {"MEL": [1000, 9], "NV": [234, 9]}, "val": {"MEL": [5, 1]}, "test": {"MEL": [10, 9]}}
     certificate = {
         "parts": {"test": part(before, after), "validation": part(before, after)},
-        "conversion": {"verdict": "Default: int8."}, "referral rule": "So it is.",
+        "conversion": {"verdict": "Default: int8.", "gate": {"margin": 0.05, "changes": [CHANGE]}},
+        "referral rule": "So it is.",
         "size": {"parameters": 7, "multiply-accumulates": 9, "bytes": {"int8": 1}},
         "latency": {"machine": "m", "protocol": "p", "milliseconds": {"int8": {"p50": 1.0, "p95": 2.0, "cpu": 1.0}}},
         "origins": {
@@ -51,7 +67,29 @@ def make_card(before=0.05, after=0.02, default="int8"):
         },
         "licence": "mine",
     }  # fmt: skip
-    return card(parse(json.dumps(SPEC | {"default": default}).encode()), certificate)
+    spec = SPEC | {"default": default, "thresholds": SPEC["thresholds"] | thresholds}
+    return card(parse(json.dumps(spec).encode()), certificate)
+
+
+def test_threshold_sensitivity_and_specificity_have_intervals_and_numbers():
+    text = make_card()
+    assert "add up to 0.0831 or more" in text
+    assert "Thus chosen." in text
+    assert "| sensitivity: cancers referred | test | 0.960 | 0.860 to 0.990 | 41 | 30 |" in text
+    assert "| specificity: benign images not referred | test | 0.600 | 0.450 to 0.700 | 94 | 80 |" in text
+    assert "| premalignant lesions referred | validation |  |  | 0 | 0 |" in text
+    assert "| recall of MEL | test | 0.140 | 0.020 to 0.510 | 7 | 5 |" in text
+    assert "| MEL | mel | malignant |" in text
+
+
+def test_a_bundle_without_a_threshold_refers_always_and_the_card_says_why():
+    assert "\nAlways. Too few.\n" in make_card(refer_from=None, refer_from_rule="Too few.").replace(
+        " The threshold", "\n"
+    )
+
+
+def test_int8_is_compared_with_float32_where_it_matters():
+    assert "| recall of MEL | 5 | 0.143 | 0.000 | -0.400 to +0.100 | no |" in make_card()
 
 
 def test_wrong_and_not_referred_is_a_column_and_the_worst_class_is_named():
@@ -78,4 +116,4 @@ def test_a_temperature_that_does_not_help_is_reported(after, worse):
 
 def test_images_are_counted_by_part_and_bars_in_cells_are_escaped():
     assert "images in layout csv, 1,234 train, 5 val, 10 test; digest 000000000000, split 111111111111" in make_card()
-    assert r"| MEL | mel | a \| b |" in make_card()
+    assert r"| MEL | mel | malignant | a \| b |" in make_card()

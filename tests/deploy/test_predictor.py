@@ -52,7 +52,9 @@ def test_predictions_are_those_of_the_network_in_the_bundle(predictor, bundle, p
         assert (
             prediction.confidence == max(prediction.probabilities.values()) == prediction.probabilities[prediction.top]
         )
-        assert prediction.refer == (prediction.confidence < predictor.bundle.spec.refer_below)
+        advice = predictor.rule.advise(expected)
+        assert (prediction.refer, prediction.advice.reasons) == (advice.refer, advice.reasons)
+        assert prediction.advice.not_benign == pytest.approx(advice.not_benign)
         assert set(prediction.seconds) == {"decode", "resize", "network"}
         assert all(0 < taken < 60 for taken in prediction.seconds.values())
 
@@ -61,14 +63,24 @@ def test_probabilities_of_very_large_logits_are_finite():
     assert softmax(np.float32([[2000, 0, -2000]]), 0.5).tolist() == [[1, 0, 0]]
 
 
-def test_refer_is_true_below_the_threshold_and_not_at_it(bundle, photographs, tmp_path):
-    confidence = Predictor(bundle).predict(photographs[0]).confidence
-    for threshold, refers in ((confidence, False), (np.nextafter(confidence, 2), True)):
-        path = edited(
-            tmp_path / "model.dspkd", contents(bundle), "spec.json",
-            lambda spec, threshold=threshold: spec["thresholds"].update(refer_below=float(threshold)),
-        )  # fmt: skip
-        assert Predictor(path).predict(photographs[0]).refer is refers
+def test_the_advice_follows_the_thresholds_of_the_bundle(bundle, photographs, tmp_path):
+    def predict(refer_below, refer_from):
+        def change(spec):
+            spec["thresholds"].update(refer_below=refer_below, refer_from=refer_from)
+            for each in spec["classes"]:
+                each["malignancy"] = "benign" if each["id"] == top else "malignant"
+
+        return Predictor(edited(tmp_path / "model.dspkd", contents(bundle), "spec.json", change)).predict(
+            photographs[0]
+        )
+
+    before = Predictor(bundle).predict(photographs[0])
+    top, confidence = before.top, before.confidence
+    others = sum(p for name, p in before.probabilities.items() if name != top)
+    assert not predict(confidence, float(np.nextafter(others, 2)) + 1e-12).refer
+    assert predict(float(np.nextafter(confidence, 2)), 1.1).refer
+    assert predict(0.0, others - 1e-12).refer
+    assert predict(0.0, 1.1).advice.not_benign == pytest.approx(others)
 
 
 def test_the_default_precision_is_the_bundles(bundle):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from dspkd.deploy.export.export import _thresholds
-from dspkd.evaluation.classes import melanoma
+from dspkd.deploy.export import thresholds
+from dspkd.evaluation.classes import malignancies, melanoma
 from dspkd.evaluation.fidelity import class_order
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.selective import threshold_for
@@ -34,7 +34,7 @@ def test_fidelity_subgroups_and_export_use_the_same_rule():
     predictions = Predictions(classes, groups, groups, labels, logits)
     assert class_order(classes) == [1, 0]
     assert subgroups.of_runs([predictions], {"sex": ("female",) * 40}).focus == " Melanoma "
-    temperature, threshold, rule = _thresholds(predictions, None)
-    scaled = Predictions(classes, groups, groups, labels, logits / np.float32(temperature))
-    assert threshold == threshold_for(scaled, 1)
-    assert "95% of the  Melanoma  images" in rule
+    fitted = thresholds.fit(predictions, malignancies(classes))
+    scaled = Predictions(classes, groups, groups, labels, logits / np.float32(fitted.temperature))
+    assert fitted.refer_below == threshold_for(scaled, 1)
+    assert "95% of the  Melanoma  images" in fitted.rule

@@ -8,10 +8,11 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 
 from dspkd.errors import DataError
-from dspkd.evaluation.intervals import Scores, estimate, percentiles, resample, resample_f1, wilson
+from dspkd.evaluation.intervals import Scores, estimate, percentiles, resample, resample_f1
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import METRICS, scorers
+from dspkd.evaluation.shares import wilson
 
 
 @pytest.fixture(scope="module")

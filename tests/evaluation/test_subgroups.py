@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dspkd.evaluation.intervals import wilson
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.shares import wilson
 from dspkd.evaluation.stratified import FEW
 from dspkd.evaluation.subgroups import subgroups
 

@@ -9,6 +9,7 @@ from dspkd.errors import RecipeError
 from dspkd.experiments.compare import grid
 from dspkd.experiments.compare.controls import control
 from dspkd.recipes import catalog, schema
+from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs import validate
 
 OUT = Path("runs/compared")
@@ -232,3 +233,28 @@ def test_the_grid_from_scratch_trains_students_alone_from_random_weights_for_equ
     }  # fmt: skip
     for recipe in recipes.values():
         validate.check(recipe)
+
+
+def test_the_grid_of_teachers_changes_one_setting_of_the_teacher_at_a_time():
+    (comparison,) = grid.comparisons(grid.load(catalog.find_grid("grids/dermoscopy150_64_teachers")), OUT)
+    recipes = {name: runs[0].recipe for name, runs in comparison.runs.items()}
+    of_teacher = {name: recipe.teacher for name, recipe in recipes.items() if recipe.teacher}
+    default = TeacherConfig(run=("x",))
+    changed = {
+        name: [
+            key for key in ("cross_fit", "views", "size", "weights") if getattr(config, key) != getattr(default, key)
+        ]
+        for name, config in of_teacher.items()
+    }
+    assert changed == {
+        "kd": [], "cross_fit": ["cross_fit"], "flipped": ["views"], "flipped_and_turned": ["views"],
+        "trained_larger": [], "larger_images": ["size"], "three": [], "three_by_agreement": ["weights"],
+        "three_by_label": ["weights"],
+    }  # fmt: skip
+    assert {name for name, config in of_teacher.items() if len(config.run) == 3} == {
+        "three", "three_by_agreement", "three_by_label"
+    }  # fmt: skip
+    assert all(Path(run).parent == OUT / grid.TEACHERS for config in of_teacher.values() for run in config.run)
+    for recipe in recipes.values():
+        validate.check(recipe)
+        assert (recipe.images.size, recipe.epochs, recipe.model.weights) == (64, 30, "none")

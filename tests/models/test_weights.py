@@ -160,39 +160,6 @@ def test_a_file_that_cannot_be_read_is_refused(tiny, tmp_path, file, content, me
         weights.load(tiny, tmp_path / file)
 
 
-@pytest.mark.parametrize(
-    ("wrap", "inside"),
-    [
-        (lambda s: {f"module.{key}": t for key, t in s.items()}, ""),
-        (lambda s: {f"module._orig_mod.model.{key}": t for key, t in s.items()}, ""),
-        (lambda s: {f"module.{key}": t for key, t in s.items()} | {"n_averaged": torch.tensor(7)}, ""),
-        (lambda s: {key: t.half() if t.is_floating_point() else t for key, t in s.items()}, ""),
-        (lambda s: {"epoch": 3, "state_dict": {f"model.{key}": t for key, t in s.items()}}, "state_dict"),
-        (lambda s: {"model": {key: torch.zeros_like(t) for key, t in s.items()}, "model_ema": s}, "model_ema"),
-        (lambda s: {"state_dict": {"fc.weight": torch.zeros(1)}, "state_dict_ema": s, "arch": "x"}, "state_dict_ema"),
-    ],
-)
-@pytest.mark.parametrize("suffix", [".pth", ".ckpt", ".bin"])
-def test_a_checkpoint_is_unwrapped_and_its_average_taken(tiny, tmp_path, wrap, inside, suffix):
-    path = saved(wrap(tiny.library_state()), tmp_path / f"model{suffix}")
-    torch.manual_seed(1)
-    back = zoo.make("tiny", classes=3, weights=path)
-    assert (back.loaded.count, back.loaded.fresh) == (32, ())
-    assert back.loaded.source == f"{path} ({inside})" if inside else str(path)
-    for name, tensor in tiny.library_state().items():
-        torch.testing.assert_close(back.library_state()[name].double(), tensor.double(), rtol=1e-3, atol=1e-6)
-
-
-def test_a_folder_of_the_hub_is_read_and_an_empty_one_refused(tiny, tmp_path):
-    with pytest.raises(WeightsError, match=r"a folder without model\.safetensors or pytorch_model\.bin"):
-        weights.load(tiny, tmp_path)
-    saved({key: torch.zeros_like(t) for key, t in tiny.library_state().items()}, tmp_path / "pytorch_model.bin")
-    saved(tiny.library_state(), tmp_path / "model.safetensors")
-    torch.manual_seed(1)
-    back = zoo.make("tiny", classes=3, weights=tmp_path)
-    assert all(torch.equal(back.library_state()[name], tensor) for name, tensor in tiny.library_state().items())
-
-
 def test_what_was_loaded_is_said_in_one_line(tiny, tmp_path):
     path = saved(tiny.library_state(), tmp_path / "model.safetensors")
     assert str(zoo.make("tiny", classes=5, weights=path).loaded) == (

@@ -77,6 +77,22 @@ def test_a_recipe_is_read_from_a_file(good):
         ("split={file='a', column='b'}", r"split: file and column"),
         ("train.balance=2", r"train\.balance: .*less than or equal to 1"),
         ("train.ema=1.0", r"train\.ema: .*less than 1"),
+        ("teacher=5", r"teacher: write a run folder or a list .*got 5"),
+        ("teacher=['a', 5]", r"teacher: write a run folder or a list .*5"),
+        ("teacher=[]", r"teacher: write a run folder or a list .*\[\]"),
+        ("teacher={}", r"teacher\.run: Field required"),
+        ("teacher.run=true", r"teacher\.run: write a run folder or a list .*True"),
+        ("teacher.run=['a', 'a']", r"teacher\.run: a run folder is named twice.*'a'"),
+        ("teacher.cross_fit=1", r"teacher\.cross_fit: .*greater than or equal to 2.*1"),
+        ("teacher.views=4", r"teacher\.views: .*1, 2 or 8.*4"),
+        ("teacher.size=0", r"teacher\.size: .*greater than 0.*0"),
+        ("teacher.weights='median'", r"teacher\.weights: .*'mean', 'agreement' or 'label'.*'median'"),
+        (
+            "teacher={run=['a', 'b'], weights='agreement'}",
+            r"teacher: .*needs three teachers, got 2.*'label' or 'mean'|\"label\"",
+        ),
+        ("teacher={run='a', weights='label'}", r"teacher: .*run names one; name two or more"),
+        ("teacher.ran='a'", r"teacher\.ran: no such key; did you mean 'run'"),
         ("seed=2020-01-01", r"dates and times"),
         ("stages.9.lr=1.0", r"stages\.9\.lr=1\.0: .*2"),
         ("seed", r"key=value"),
@@ -120,6 +136,32 @@ def test_overrides_may_set_keys_that_the_file_leaves_out(good):
     assert read.seed == 7
 
 
+@pytest.mark.parametrize("runs", [["runs/a"], ["runs/a", "runs/b"]])
+def test_a_teacher_is_a_run_several_runs_or_a_table_and_they_mean_the_same(good, runs):
+    written = [f"teacher={runs}", f"teacher={{run={runs}}}", f"teacher.run={runs}"]
+    if len(runs) == 1:
+        written += ["teacher='runs/a'", "teacher={run='runs/a'}", "teacher.run='runs/a'"]
+    recipes = [schema.load(good, [override]) for override in written]
+    assert all(recipe.teachers == tuple(runs) for recipe in recipes)
+    assert len({recipe.digest for recipe in recipes}) == 1
+    assert recipes[0].digest != schema.load(good).digest
+    assert schema.load(good).with_teachers(runs) == recipes[0]
+
+
+def test_other_teachers_keep_the_settings_and_too_few_for_them_are_refused(good):
+    recipe = schema.load(good, ["teacher={run=['a', 'b', 'c'], weights='agreement', views=2}"])
+    other = recipe.with_teachers(["d", "e", "f"])
+    assert other.teachers == ("d", "e", "f")
+    assert (other.teacher.weights, other.teacher.views) == ("agreement", 2)
+    with pytest.raises(RecipeError, match=r"^dsp_kd: teacher: .*needs three teachers, got 1"):
+        recipe.with_teachers(["d"])
+
+
+def test_a_recipe_without_a_teacher_has_none(tmp_path):
+    (tmp_path / "plain.toml").write_text(GOOD.replace('teacher = "runs/teacher"', ""))
+    assert schema.load(tmp_path / "plain.toml").teachers == ()
+
+
 def test_a_dumped_recipe_reads_back_as_the_same(good):
     import tomllib
 
@@ -129,7 +171,7 @@ def test_a_dumped_recipe_reads_back_as_the_same(good):
     assert again.digest == read.digest
 
 
-def test_the_digest_changes_with_any_setting_but_the_machine(good):
+def test_the_digest_changes_with_any_setting_but_the_machine_and_the_advice(good):
     digest = schema.load(good).digest
     for override in (
         "seed=1",
@@ -137,9 +179,14 @@ def test_the_digest_changes_with_any_setting_but_the_machine(good):
         "train.balance=0.5",
         "split.seed=1",
         "stages.0.terms.1.options.tap='x'",
+        "teacher.cross_fit=2",
+        "teacher.views=2",
+        "teacher.size=300",
+        "teacher={run=['runs/teacher', 'b'], weights='label'}",
     ):
         assert schema.load(good, [override]).digest != digest, override
-    for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1"):
+    advice = ("data.malignant=['x']", "data.benign=['x']")
+    for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1", *advice):
         assert schema.load(good, [override]).digest == digest, override
 
 
@@ -166,7 +213,9 @@ def test_each_fold_has_its_digest_and_a_recipe_without_folds_that_of_before(good
     digests = {schema.load(good, ["split.folds=5", f"split.fold={fold}"]).digest for fold in range(5)}
     assert len(digests | {schema.load(good, ["split.folds=4", "split.fold=0"]).digest, schema.load(good).digest}) == 7
     settings = dataclasses.asdict(schema.load(good))
-    del settings["machine"], settings["split"]["waiver"], settings["split"]["folds"], settings["split"]["fold"]
+    del settings["machine"], settings["data"]["malignant"], settings["data"]["benign"]
+    for key in ("waiver", "folds", "fold"):
+        del settings["split"][key]
     before = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     assert schema.load(good).digest == before
 

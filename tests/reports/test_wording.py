@@ -34,7 +34,8 @@ def test_the_verdict_has_score_chance_best_and_worst(run):
     test = summarise(one_hot([(0, 0), (0, 0), (1, 1), (1, 0)], groups=["x", "x", "y", "z"]))
     assert wording.verdict(run, test) == (
         "shufflenet_v2_x1_0 (1.26 M parameters), distilled from a teacher, reaches balanced accuracy 0.750 on 4 test "
-        "images of 3 lesions in 2 classes; chance is 0.500. Recall is highest for A (1.000), lowest for B (0.500)."
+        "images of 3 lesions or patients in 2 classes; chance is 0.500. Recall is highest for A (1.000), "
+        "lowest for B (0.500)."
     )
 
 

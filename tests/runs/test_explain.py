@@ -1,4 +1,6 @@
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from dspkd.data import loader
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.experiments.teacher_check.examine import examine
 from dspkd.recipes import schema
+from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs import build
 from dspkd.runs.explain import StageFacts, TermFacts, _unbalanced, explain
 from dspkd.runs.plan import plan
@@ -219,3 +222,52 @@ def test_warnings_are_printed_by_explain_and_plan_and_are_notes_of_the_doctor(le
     shared = {"method": "mgd", "share": 0.4}
     print_facts(terminal(), explain(recipe_for(lesions, teacher, stages=[stage("features", FEATURES[0], shared)])))
     assert "share 0.4" in capsys.readouterr().out
+
+
+def teaching(lesions, teacher, **settings):
+    two_stages = recipe_for(lesions, teacher)
+    return replace(two_stages, teacher=TeacherConfig(run=(str(teacher),), **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes", "lines"),
+    [
+        ({}, 1, []),
+        ({"views": 8}, 8, [r"in training: .*teacher, mean of 8 views; 8 forward passes an image"]),
+        ({"size": 40}, 1, [r"in training: .*teacher, on 40 px; 1 forward pass an image"]),
+        (
+            {"cross_fit": 2, "views": 2},
+            4,  # the terms of the first stage read maps
+            [
+                r"in training: .*teacher, cross-fit in 2 folds, mean of 2 views; 4 forward passes an image",
+                r"0 of 2 trained, in .*teacher-cross-fit/2-\w{8}$",
+                r"maps and pooled vectors: of .*teacher, which was trained on these images",
+            ],
+        ),
+    ],
+)
+def test_who_answers_in_training_and_how_often_is_explained(lesions, teacher, settings, passes, lines, capsys):
+    facts = explain(teaching(lesions, teacher, **settings))
+    assert facts.passes == passes
+    assert len(facts.teaching) == len(lines)
+    print_facts(terminal(), facts)
+    printed = capsys.readouterr().out
+    for line, expected in zip(facts.teaching, lines, strict=True):
+        assert re.search(expected, line)
+        assert line in printed
+    side = 40 if "size" in settings else 32
+    assert facts.teacher.shapes["stride4"][1] == side // 4
+    assert not facts.teacher_warnings
+
+
+def test_settings_of_the_logits_are_questioned_where_no_term_reads_any(lesions, teacher):
+    asking = teaching(lesions, teacher, views=2, cross_fit=2)
+    (warning,) = explain(replace(asking, stages=asking.stages[:1])).teacher_warnings
+    assert warning.startswith("teacher.views and teacher.cross_fit: no term reads the teacher's logits")
+
+
+def test_a_teacher_size_beyond_the_image_files_is_questioned(lesions, teacher):
+    """The lesions have 48 pixels."""
+    (warning,) = explain(teaching(lesions, teacher, size=64)).teacher_warnings
+    assert re.search(r"teacher\.size = 64: 100% .* smaller .*: 48 px\).* enlarged", warning)
+    assert not explain(teaching(lesions, teacher, size=48)).teacher_warnings

@@ -5,6 +5,7 @@ import pytest
 from dspkd.cli.tables import print_plan
 from dspkd.data import read
 from dspkd.runs import plan as planning
+from dspkd.runs.run_folder import Run
 from dspkd.runtime.console import terminal
 from tiny_runs import LABELS, recipe, stage, trained
 
@@ -108,3 +109,41 @@ def test_planning_saves_nothing_and_its_figures_are_printed(lesions, teacher, tm
     assert re.search(r"decode images\D*[\d,]+\D.*\d+ s, [\d.]+ MB", printed)
     assert re.search(r"teacher\D*[\d,]+\D.*\d+ s, [\d.]+ kB", printed)
     assert "expected in total" in printed
+
+
+def taught(lesions, teacher, **settings):
+    return recipe_for(lesions, teacher={"run": teacher, **settings}, images=TWO_VIEWS)
+
+
+def test_the_training_of_missing_fold_teachers_is_estimated_from_that_of_the_teacher(lesions, teacher, capsys):
+    planned = planning.plan(taught(lesions, teacher, cross_fit=4))
+    seconds = Run(teacher).result.seconds
+    assert planned.fold_teachers.count == 4
+    assert planned.fold_teachers.seconds == pytest.approx(4 * 0.75 * seconds)
+    without = planned.images.seconds + planned.teacher_outputs.seconds + sum(stage.seconds for stage in planned.stages)
+    assert planned.seconds == pytest.approx(without + 3 * seconds + 5 * planned.validation)
+    print_plan(terminal(), planned)
+    assert re.search(r"once, beside the teacher's run: train 4 fold teachers: \d+ s", capsys.readouterr().out)
+
+
+def test_views_and_a_larger_size_are_timed_and_counted(lesions, teacher, monkeypatch, capsys):
+    spend = fake_clock(monkeypatch, {"_compute": 1.0})
+    original = planning.build.FrozenTeacher.averaging
+
+    def averaging(self, views):
+        made = original(self, views)
+        spend(made, "_compute")
+        return made
+
+    monkeypatch.setattr(planning.build.FrozenTeacher, "averaging", averaging)
+    planned = planning.plan(taught(lesions, teacher, views=8, size=48))
+    assert planned.passes == 8
+    assert planned.teacher_outputs.seconds == pytest.approx(planned.teacher_outputs.count / 16 * 8)
+    print_plan(terminal(), planned)
+    assert "(8 forward passes each)" in capsys.readouterr().out
+    plain = planning.plan(taught(lesions, teacher))
+    assert planned.images.count == plain.images.count + _training_images(lesions)
+
+
+def _training_images(lesions):
+    return len(planning.build.load_data(recipe_for(lesions)).split.rows("train"))

@@ -1,6 +1,7 @@
 """Runs with cached teacher outputs: the same training as with the teacher itself, computed once for all seeds."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,7 @@ def equal(one, other):
 
 ROTATED = stage("rotated", LABELS, {"method": "ssd_kd"})
 STRONG = stage("strong_aug", LABELS, {"method": "mlld"})
+THREE = [{**FEATURES, "epochs": 1}, ROTATED, STRONG]
 
 
 @pytest.mark.parametrize("stages", [[FEATURES, LOGITS], [ROTATED, STRONG]], ids=["dsp_kd", "derived views"])
@@ -184,6 +186,11 @@ def test_other_weights_and_other_transforms_are_not_read_from_the_cache(
         [
             {"teacher": str(other)},
             {"teacher": [str(teacher), str(other)]},
+            {"teacher": {"run": [str(teacher), str(other)], "weights": "label"}},
+            {"teacher": {"run": str(teacher), "views": 2}},
+            {"teacher": {"run": str(teacher), "size": 40}},
+            {"teacher": {"run": str(teacher), "size": 48}},
+            {"teacher": {"run": str(teacher), "cross_fit": 2}},
             {"images": {"size": 32, "randaugment": {"num_ops": 2}, "views": 2}},
             {"images": {"size": 40, "randaugment": {"num_ops": 1}, "views": 2}},
             {"images": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "erasing": 0.5}},
@@ -245,3 +252,36 @@ def test_outputs_for_derived_views_are_added_to_a_filled_cache(lesions, teacher,
     for name, only in (("plain", kd), ("rotated", ROTATED), ("strong_aug", STRONG)):
         run.train(recipe_for(lesions, teacher=str(teacher), machine=machine, stages=[only]), tmp_path / name)
         assert (tmp_path / name / "result.json").exists()
+
+
+def test_an_output_weighted_by_the_label_is_found_by_it(lesions):
+    table = data.load_table(lesions)
+    other = replace(table, labels=(table.labels + 1) % 8)
+    names = [run.teacher_cache._names(each, by_label=True) for each in (table, other)]
+    assert not set(names[0]) & set(names[1])
+    assert run.teacher_cache._names(table, by_label=False) == table.ids
+
+
+def test_views_that_no_term_reads_cost_nothing(lesions, teacher, tmp_path, machine):
+    """Maps are those of the image as it is, so the cache of a teacher without views serves."""
+    for views in (1, 8):
+        averaging = {"run": str(teacher), "views": views}
+        run.train(recipe_for(lesions, teacher=averaging, machine=machine, stages=[FEATURES]), tmp_path / f"{views}")
+    assert len(keys_of(tmp_path / "cache")) == 1
+    assert equal(weights(tmp_path / "1"), weights(tmp_path / "8"))
+
+
+def test_a_larger_teacher_is_cached_and_live_the_same(lesions, teacher, tmp_path, machine, monkeypatch):
+    """In float32 the student's training is bit for bit that with the live teacher, which sees larger images."""
+    larger = {"run": str(teacher), "size": 48, "views": 2}
+    recipe = recipe_for(lesions, teacher=larger, machine=machine, stages=THREE)
+    run.train(recipe, tmp_path / "cached")
+    disable_cache(monkeypatch)
+    run.train(recipe, tmp_path / "uncached")
+    assert equal(weights(tmp_path / "cached"), weights(tmp_path / "uncached"))
+    assert json.loads((tmp_path / "cached/environment.json").read_text())["teacher"] == (
+        f"{teacher}, mean of 2 views, on 48 px"
+    )
+    monkeypatch.undo()
+    run.train(recipe_for(lesions, teacher=str(teacher), machine=machine, stages=THREE), tmp_path / "same")
+    assert not equal(weights(tmp_path / "cached"), weights(tmp_path / "same"))

@@ -51,6 +51,21 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
             {"teacher": "t", "train": {"mixup": 0.2}, "images": {"size": 32, "views": 4}},
             r'^images\.views = 4: .*train\.mixup .* set images\.views = "fresh"',
         ),
+        (
+            {"teacher": {"run": "t", "size": 24}},
+            r"^teacher\.size = 24: smaller than images\.size = 32.* leave it out",
+        ),
+        (
+            {"teacher": {"run": "t", "cross_fit": 2}, "train": {"mixup": 0.2}},
+            r"^teacher\.cross_fit = 2: train\.mixup .*set both to 0",
+        ),
+        (
+            {
+                "teacher": {"run": "t", "views": 2, "size": 64},
+                "stages": [stage("s", LABELS, {"method": "eml"}, teacher_lr=1e-4)],
+            },
+            r"^stages\.0\.teacher_lr: .*leave out teacher\.views and teacher\.size",
+        ),
     ],
 )
 def test_a_mistake_is_refused_at_its_place_with_a_remedy(changes, message):
@@ -98,3 +113,23 @@ def test_a_teacher_of_the_same_removed_artefacts_and_one_not_trained_yet_are_acc
     (tmp_path / "recipe.toml").write_text(schema.dump(recipe(lesions, images=images)))
     for teacher in (tmp_path, tmp_path / "later"):
         validate.check(recipe(lesions, images=images, teacher=str(teacher)))
+
+
+def taught(run, **teacher):
+    return recipe("nowhere", teacher={"run": str(run), **teacher}, stages=[stage("s", LABELS, {"method": "kd"})])
+
+
+def test_a_trained_teacher_must_take_images_of_its_size_and_in_folds_have_no_teacher_of_its_own(tmp_path):
+    own = recipe("nowhere", model={"name": "swin_tiny_patch4_window7_224"}, images={"size": 224}, teacher="other")
+    (tmp_path / "recipe.toml").write_text(schema.dump(own))
+    with pytest.raises(RecipeError, match=r"^teacher\.size: model 'swin_tiny.* takes no images of 64 x 64"):
+        validate.check(taught(tmp_path, size=64))
+    validate.check(taught(tmp_path, size=224))
+    with pytest.raises(RecipeError, match=r"^teacher\.cross_fit: .* has a teacher of its own, other.* labels alone"):
+        validate.check(taught(tmp_path, cross_fit=2))
+
+
+def test_every_setting_of_the_teacher_works_with_mixing_but_folds():
+    mixed = {"mixup": 0.2, "cutmix": 1.0}
+    settings = {"run": ["a", "b"], "views": 8, "size": 64, "weights": "label"}
+    validate.check(recipe("nowhere", train=mixed, teacher=settings, stages=[stage("s", LABELS, {"method": "kd"})]))

@@ -100,7 +100,7 @@ def test_a_summary_has_a_row_per_class_and_no_recall_for_a_class_without_images(
     labels = np.array([0, 0, 1], dtype=np.int64)
     logits = np.array([[2, 1, 0], [1, 2, 0], [0, 3, 1]], dtype=np.float32)
     predictions = Predictions(("MEL", "[NV]", "DF"), ("a", "b", "c"), ("x", "x", "y"), labels, logits)
-    tables.print_summary(console, summarise(predictions))
+    tables.print_summary(console, summarise(predictions), predictions.groups)
     assert printed(console)[0].strip() == "3 images of 2 lesions or patients"
     assert row(console, "MEL") == ["MEL", "2", "0.500", "1.000", "1.000", "0.667", "1.000"]
     assert row(console, "[NV]") == ["[NV]", "1", "1.000", "0.500", "0.500", "0.667", "1.000"]

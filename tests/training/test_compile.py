@@ -15,8 +15,7 @@ from dspkd.models.compile import compiled
 from dspkd.recipes import schema
 from dspkd.recipes.machine import MachineConfig
 from dspkd.runs import train as run
-from dspkd.runs.build import step_config
-from dspkd.runs.hardware import compiles
+from dspkd.runs.hardware import compiles, step_config
 from dspkd.runtime.distributed import World
 from dspkd.training.compile import Compiled
 from dspkd.training.progress import NullProgress

@@ -8,7 +8,7 @@ from dspkd.errors import RecipeError
 from dspkd.methods import find
 from dspkd.models import zoo
 from dspkd.recipes import schema
-from dspkd.runs import build
+from dspkd.runs import hardware
 from dspkd.runtime.distributed import SINGLE
 from dspkd.training.distiller import Distiller
 from dspkd.training.gradient_share import EVERY, MEMORY, STEEPEST, GradientShares, gradient_norm
@@ -149,9 +149,9 @@ def test_several_processes_and_compiled_networks_are_refused():
         "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": terms}],
     }  # fmt: skip
     cpu = torch.device("cpu")
-    assert build.step_config(schema.parse(settings), cpu, SINGLE).world.size == 1
+    assert hardware.step_config(schema.parse(settings), cpu, SINGLE).world.size == 1
     two = type("World", (), {"size": 2, "rank": 0})()
     with pytest.raises(RecipeError, match=r"^stages\.0\.terms\.1\.share = 0\.4: not with 2 processes.* one process"):
-        build.step_config(schema.parse(settings), cpu, two)
+        hardware.step_config(schema.parse(settings), cpu, two)
     with pytest.raises(RecipeError, match=r"share = 0\.4: not with machine\.compile = true"):
-        build.step_config(schema.parse(settings | {"machine": {"compile": True}}), cpu)
+        hardware.step_config(schema.parse(settings | {"machine": {"compile": True}}), cpu)

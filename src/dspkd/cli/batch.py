@@ -15,6 +15,7 @@ from dspkd.runtime.cores import available_cores
 if TYPE_CHECKING:
     from dspkd.deploy.batch.engines import BatchClassifier
     from dspkd.deploy.batch.listing import ImageSource
+    from dspkd.deploy.bundle.advice import ReferralRule
 
 
 def named_images(paths: Sequence[Path], many: Path | None, column: str | None) -> ImageSource:
@@ -60,17 +61,36 @@ def predict(
         engine = partial(engines.run_inline, classifier=classifier, root=images.root, workers=count)
     else:
         engine = partial(engines.on_ray, load=load, root=images.root, address=ray, gpu=classifier.on_gpu)
-    output = ShardedOutput(out, classifier.classes, classifier.key, classifier.refer_below)
+    output = ShardedOutput(out, classifier.classes, classifier.key, classifier.rule or rule_of_run(source))
     with progress_bar(terminal()) as progress:
         counts = batch.predict(images, output, engine, progress)
     before = f", {counts.before:,} of them predicted before" if counts.before else ""
     typer.echo(f"{out}: {counts.images:,} images{before}; no diagnosis")
+    if not source.is_dir():
+        from dspkd.deploy.bundle import limits
+        from dspkd.deploy.bundle.reader import open_bundle
+
+        for line in limits.lines(open_bundle(source)):
+            typer.secho(line, err=True)
     if counts.failed:
         typer.secho(
             f"warning: no prediction for {counts.failed:,} of them; the column 'error' has the reason",
             fg="yellow",
             err=True,
         )
+
+
+def rule_of_run(run: Path) -> ReferralRule:
+    """Return the rule of a run, which has no thresholds yet: always to refer."""
+    from dspkd.deploy.bundle.advice import ReferralRule
+    from dspkd.deploy.export.class_names import classes
+    from dspkd.evaluation.classes import malignancies
+    from dspkd.runs.run_folder import Run
+
+    made_by = Run(run)
+    kinds = malignancies(made_by.classes, made_by.recipe.data.malignant, made_by.recipe.data.benign)
+    why = f"A run has no referral thresholds; set them with: dspkd export {run}."
+    return ReferralRule(classes(made_by.classes, kinds), 0.0, None, why)
 
 
 def _loader(source: Path, precision: str | None, threads: int) -> Callable[[], BatchClassifier]:

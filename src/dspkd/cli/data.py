@@ -19,7 +19,13 @@ GroupOption = Annotated[str | None, typer.Option(help="Column that names the les
 @app.command("download")
 def download(
     name: Annotated[str, typer.Argument(help="isic2019, isic2019-test, ham10000 or pad-ufes-20.")],
-    to: Annotated[Path, typer.Option(help="Folder of the data set. A download that was stopped is resumed.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the data set; by default its name, where the recipes for it look. A download that was "
+            "stopped is resumed."
+        ),
+    ] = None,
     mirror: Annotated[
         str | None,
         typer.Option(
@@ -38,8 +44,9 @@ def download(
         from dspkd.runtime.console import DownloadProgress, terminal
 
         with DownloadProgress(terminal()) as transfer:
-            source = fetch(name, to, mirror=mirror, progress=transfer.moved, say=transfer.note)
-        typer.echo(f"{to}: complete; layout {source.layout}")
+            folder = to or Path(name)
+            source = fetch(name, folder, mirror=mirror, progress=transfer.moved, say=transfer.note)
+        typer.echo(f"{folder}: complete; layout {source.layout}")
 
 
 @app.command("unpack")

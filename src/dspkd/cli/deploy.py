@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +15,12 @@ from dspkd.errors import DataError, DspkdError
 
 if TYPE_CHECKING:
     from dspkd.deploy import Prediction, Predictor
+    from dspkd.deploy.bundle.advice import Advice
+    from dspkd.deploy.bundle.spec import BundleClass
 
 app = typer.Typer()
 
+_MARKED = "* malignant, or possibly so."
 TO_FILE = "Predictions to a file"
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle: model.dspkd.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads that a bundle may use.")]
@@ -74,15 +77,19 @@ def export(
 def verify(bundle: BundleArgument) -> None:
     """Check a bundle: its files, preprocessing bit for bit, expected outputs of each model. Needs no torch.
 
+    Prints its limits first: what it recognises of malignant classes, and how many cancers its advice refers.
     Exit code 0 if every check passes, 1 if one fails, 2 if the file is not a bundle that can be opened.
     """
     with one_line_errors():
+        from dspkd.deploy.bundle import limits
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.bundle.verify import verify as verify_bundle
 
         opened = open_bundle(bundle)
         typer.echo(f"{opened.spec.name}: {len(opened.spec.classes)} classes, digest {opened.digest}")
         passed = True
+        for line in limits.lines(opened):
+            typer.echo(line)
         for check in verify_bundle(opened):
             typer.echo(f"{'ok    ' if check.passed else 'FAILED'} {check.name}: {check.detail}")
             passed &= check.passed
@@ -129,7 +136,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Print a student's class probabilities for images, or write them to --out. No diagnosis.
+    """Print whether to refer each image and a student's class probabilities, or write them to --out. No diagnosis.
 
     With --out, millions of images are predicted in bounded memory, and an image that cannot be read has a row with the
     reason. Without it, a bundle reports such an image on standard error, predicts the others, and exits with code 1.
@@ -170,17 +177,21 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> None:
     from dspkd.runs.predict import predict
 
+    rule = batch.rule_of_run(run)
     for path, probabilities in predict(run, images):
+        advice = rule.advise(list(probabilities.values()))
         if as_json:
-            typer.echo(json.dumps({"image": str(path), "probabilities": probabilities}))
+            typer.echo(json.dumps({"image": str(path), **advice.to_json(), "probabilities": probabilities}))
         else:
-            typer.echo(f"{path}: {_ranked(probabilities)}")
+            _print(path, advice, probabilities, rule.classes)
+    typer.secho(_MARKED, err=True)
 
 
 def _predict_by_bundle(
     predictor: Predictor, images: list[Path], *, as_json: bool, isic_csv: Path | None, threads: int
 ) -> int:
     """Print or write a prediction for each image; return how many images could not be read."""
+    from dspkd.deploy.bundle import limits
     from dspkd.evaluation import isic2019_submission
 
     classes = [each.id for each in predictor.classes]
@@ -197,12 +208,12 @@ def _predict_by_bundle(
         elif isic_csv is not None:
             submission[str(path)] = list(prediction.probabilities.values())
         elif not as_json:
-            refer = "  not sure, refer" if prediction.refer else ""
-            typer.echo(f"{path}: {_ranked(prediction.probabilities)}{refer}")
+            _print(path, prediction.advice, prediction.probabilities, predictor.classes)
     if isic_csv is not None:
         isic2019_submission.write(isic_csv, classes, list(submission), submission.values())
         typer.echo(f"submission: {isic_csv}, {len(submission)} images")
-    typer.secho(predictor.bundle.spec.not_a_diagnosis, err=True)
+    for line in (_MARKED, *limits.lines(predictor.bundle), predictor.bundle.spec.not_a_diagnosis):
+        typer.secho(line, err=True)
     return failed
 
 
@@ -214,13 +225,17 @@ def _as_json(prediction: Prediction | DataError) -> dict[str, Any]:
     if isinstance(prediction, DataError):
         return {"error": str(prediction)}
     return {
+        **prediction.advice.to_json(),
         "top": prediction.top,
         "confidence": prediction.confidence,
-        "refer": prediction.refer,
         "probabilities": dict(prediction.probabilities),
         "seconds": dict(prediction.seconds),
     }
 
 
-def _ranked(probabilities: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.3f}" for name, value in sorted(probabilities.items(), key=lambda item: -item[1]))
+def _print(path: Path, advice: Advice, probabilities: Mapping[str, float], classes: Sequence[BundleClass]) -> None:
+    """Print the advice and why, then the classes by falling probability, those that are not benign marked."""
+    marked = {each.id for each in classes if not each.benign}
+    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
+    typer.echo(f"{path}: {advice}")
+    typer.echo("  " + "  ".join(f"{name}{'*' * (name in marked)} {value:.3f}" for name, value in ranked))

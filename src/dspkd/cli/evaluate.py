@@ -59,6 +59,8 @@ def evaluate(
     """
     with one_line_errors():
         from dspkd.cli.tables import print_challenge, print_subgroups, print_summary
+        from dspkd.data.assumptions import NO_IDS
+        from dspkd.data.table import is_named
         from dspkd.evaluation import isic2019
         from dspkd.reports import subgroups
         from dspkd.runs import evaluate as evaluation
@@ -82,8 +84,11 @@ def evaluate(
             result.predictions.save(out)
         if isic_csv is not None:
             isic2019.submit(result.predictions, isic_csv)
-        print_summary(terminal(), result.summary)
-        _print_lesions(terminal(), result.summary, result.lesions)
+        print_summary(terminal(), result.summary, result.predictions.groups)
+        if not any(map(is_named, result.predictions.groups)):
+            typer.secho(f"warning: {NO_IDS}", fg="yellow", err=True)
+        else:
+            _print_lesions(terminal(), result.summary, result.lesions)
         print_subgroups(terminal(), subgroups.of_runs([result.predictions], result.attributes, focus=focus))
         if isic_csv is not None:
             print_challenge(terminal(), isic2019.score(result.predictions))
@@ -126,9 +131,10 @@ def _print_unknown(console: Console, known: Predictions, ood: OutOfDistribution)
     from dspkd.runtime.console import headed
 
     listed = ", ".join(f"{name} {images:,}" for name, images in ood.classes.items())
-    lesions = len(set(ood.groups))
+    from dspkd.reports.wording import named, of_lesions
+
     console.print(
-        f"{len(ood.groups):,} images of unknown classes, of {lesions:,} lesions or patients ({listed}); "
+        f"{len(ood.groups):,} images of unknown classes{of_lesions(named(ood.groups))} ({listed}); "
         f"{len(known):,} images of known classes",
         soft_wrap=True,
     )

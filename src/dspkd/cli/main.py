@@ -11,7 +11,7 @@ import typer
 from dspkd import __version__
 from dspkd.cli import agreement as cli_agreement
 from dspkd.cli import data as cli_data
-from dspkd.cli import deploy, paper, serve
+from dspkd.cli import deploy, own_images, paper, serve
 from dspkd.cli import doctor as cli_doctor
 from dspkd.cli import evaluate as cli_evaluate
 from dspkd.cli import recipes as cli_recipes
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_recipes.app, name="recipes")
 app.add_typer(cli_data.app, name="data")
+app.add_typer(own_images.app)
 app.add_typer(deploy.app)
 app.add_typer(paper.app)
 app.add_typer(serve.app)

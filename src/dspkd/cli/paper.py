@@ -77,9 +77,9 @@ def reproduce(
     two data sets; table4 and table5: F1 per class; table7: the ablation, with controls.
     """
     with one_line_errors(stopped="stopped; run the same command again to train the missing runs"):
+        from dspkd.experiments.budget import parse_budget
         from dspkd.experiments.compare import executors
         from dspkd.experiments.paper import tables
-        from dspkd.experiments.paper.scale import parse_budget
         from dspkd.runtime.console import ConsoleProgress, terminal
 
         seconds = None if budget is None else parse_budget(budget)

@@ -97,6 +97,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     from dspkd.evaluation.prediction_files import load_together
     from dspkd.evaluation.scoring import METRICS, TITLES
     from dspkd.evaluation.significance import verdicts
+    from dspkd.reports import wording
     from dspkd.runtime.console import headed, terminal
 
     named = [
@@ -112,7 +113,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     runs = dict(zip(paths, load_together(paths, groups), strict=True))
     arms = {name: [runs[path] for path in several] for name, several in methods.items()}
     first = next(iter(runs.values()))
-    title = f"{len(first):,} images of {len(set(first.groups)):,} lesions or patients"
+    title = f"{len(first):,} images{wording.of_lesions(wording.named(first.groups))}"
     table = headed(title, ["method"], [TITLES[metric].replace(" ", "\n", 1) for metric in METRICS])
     for name, several in arms.items():
         for number, run in enumerate(several, 1):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dspkd.models.zoo import NetworkSummary
     from dspkd.reports.fidelity import FidelityPart, ImageOutcome
     from dspkd.reports.subgroups import SubgroupReport
+    from dspkd.runs.estimates import Plan
     from dspkd.runs.explain import Facts, StageFacts
-    from dspkd.runs.plan import Plan
 
 
 def print_results(console: Console, results: Iterable[tuple[str, int, Summary]]) -> None:
@@ -59,9 +59,11 @@ def print_agreement(console: Console, part: FidelityPart, forgotten: Sequence[Im
         console.print("no image is forgotten")
 
 
-def print_summary(console: Console, summary: Summary) -> None:
+def print_summary(console: Console, summary: Summary, groups: Sequence[str]) -> None:
     """Print the metrics of each class and their means. A class without images has no recall and no F1."""
-    title = f"{summary.images} images of {summary.groups} lesions or patients"
+    from dspkd.reports.wording import named, of_lesions
+
+    title = f"{summary.images} images{of_lesions(named(groups))}"
     table = headed(title, ["class"], ["images", "recall", "precision", "specificity", "F1", "AUC"])
     for row in summary.per_class:
         recall, f1 = (row.recall, row.f1) if row.images else (None, None)
@@ -118,6 +120,8 @@ def print_facts(console: Console, facts: Facts) -> None:
         if network is not None:
             shapes = "  ".join(f"{tap} {'x'.join(map(str, shape))}" for tap, shape in network.shapes.items())
             console.print(f"{role} {network.name}: {network.parameters:,} parameters\n  {shapes}", soft_wrap=True)
+    for line in facts.teaching:
+        console.print(f"  {line}", soft_wrap=True)
     for stage in facts.stages:
         console.print(_stage(stage))
     console.print(
@@ -144,9 +148,14 @@ def print_plan(console: Console, plan: Plan) -> None:
         milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
         table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
     console.print(table)
+    if plan.fold_teachers.count:
+        folds = f"{plan.fold_teachers.count} fold teachers: {_duration(plan.fold_teachers.seconds)}"
+        console.print(f"once, beside the teacher's run: train {folds}")
     for task, once in (("decode images", plan.images), ("compute teacher outputs", plan.teacher_outputs)):
         if once.count:
             costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
+            if once is plan.teacher_outputs and plan.passes > 1:
+                costs += f" ({plan.passes} forward passes each)"
             console.print(f"once, where not cached yet: {task}, {once.count:,} images: {costs}", soft_wrap=True)
     console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in total: {_duration(plan.seconds)}")
     _print_warnings(console, plan.warnings)
@@ -193,12 +202,18 @@ def print_models(console: Console, rows: list[NetworkSummary]) -> None:
 def print_audit(console: Console, audited: Audit) -> None:
     """Print counts and findings, most severe first, each with its first cases."""
     from dspkd.data.split import report as part_counts
+    from dspkd.data.table import is_named
 
+    for line in audited.notes:
+        console.print(line, soft_wrap=True)
+    for warning in audited.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
     parts = {} if audited.split is None else part_counts(audited.table, audited.split)
-    table = headed("images (lesions or patients)", ["class"], ["all", *parts])
+    grouped = any(map(is_named, audited.table.groups))
+    table = headed("images (lesions or patients)" if grouped else "images", ["class"], ["all", *parts])
     for name, total in audited.table.counts().items():
         counts = [total, *(part[name] for part in parts.values())]
-        table.add_row(name, *(f"{images:,} ({groups:,})" for images, groups in counts))
+        table.add_row(name, *(f"{images:,} ({groups:,})" if grouped else f"{images:,}" for images, groups in counts))
     console.print(table)
     console.print("sources: " + ", ".join(f"{name} {count:,}" for name, count in audited.sources.items()))
     for finding in audited.findings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,7 @@ class ClassMap:
         number_K = np.array([new_of.get(name, -1) for name in table.classes], dtype=np.int64)
         new_N = number_K[table.labels]
         kept = table.take(new_N >= 0)
-        return Table(
-            classes=tuple(self.classes),
-            ids=kept.ids,
-            paths=kept.paths,
-            labels=new_N[new_N >= 0],
-            groups=kept.groups,
-            attributes=kept.attributes,
-            root=kept.root,
-        )
+        return replace(kept, classes=tuple(self.classes), labels=new_N[new_N >= 0])
 
 
 def load(path: Path) -> ClassMap:

@@ -9,7 +9,7 @@ from statistics import median
 
 from dspkd.data.metadata import COLUMNS, ORDERED, UNKNOWN, attributes_of
 from dspkd.data.split import PARTS, Split
-from dspkd.data.table import Table
+from dspkd.data.table import Table, is_named
 
 _LISTED = 12
 
@@ -37,8 +37,7 @@ class Attribute:
 
 def card(table: Table, split: Split) -> dict[str, Attribute]:
     """Count whether lesion or patient are known, and the values of each attribute of `COLUMNS`."""
-    own = [group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)]
-    named = [UNKNOWN if alone else "named" for alone in own]
+    named = ["named" if is_named(group) else UNKNOWN for group in table.groups]
     attributes = {"lesion or patient": _count("what images are grouped by", named, split)}
     provided = attributes_of(table)
     for name in COLUMNS:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from dspkd.data import class_map, leakage
+from dspkd.data import assumptions, class_map, copies, leakage, official_split
 from dspkd.data import split as splits
 from dspkd.data.data_card import Attribute
 from dspkd.data.data_card import card as data_card
@@ -15,24 +16,29 @@ from dspkd.data.folds import fold_split
 from dspkd.data.leakage import Leak
 from dspkd.data.readers import read
 from dspkd.data.split import Split
-from dspkd.data.table import Table
+from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError
+from dspkd.runtime.files import user_cache
+from dspkd.runtime.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How to split a table: by `file`, by `column`, into `folds`, or by `val`, `test`, `seed` and `by`.
+    """How to split a table: by `file`, by `column`, into `folds`, as published, or by `val`, `test`, `seed` and `by`.
 
     Parameters
     ----------
     val, test, seed, by
-        As for `dspkd.data.split.split`; they do not matter where a file or a column is named.
+        As for `dspkd.data.split.split`. Where a column or the published parts are used, they only say how a missing
+        validation or test set is taken out of the training set.
     file
         A CSV that `Split.save` wrote, such as a run's own ``split.csv``.
     column
         An attribute of the table that names the part of each image: an official split.
     folds, fold
         Number of folds of a cross-validation, and the one whose part is the test set, from 0; `test` does not matter.
+    official
+        Use the parts that the data set is published with, where it has any; False splits at random.
     waiver
         Why a lesion or patient may be in several parts; without it such a split is refused.
 
@@ -50,6 +56,7 @@ class SplitOptions:
     column: str | None = None
     folds: int | None = None
     fold: int | None = None
+    official: bool = True
     waiver: str | None = None
 
     def __post_init__(self) -> None:
@@ -65,7 +72,7 @@ class SplitOptions:
 
 
 BY_GROUP = SplitOptions()
-"""The default: 65 % training, 15 % validation and 20 % test images, no lesion or patient in two parts."""
+"""The default: the published parts, or 65 % training, 15 % validation and 20 % test images, no group in two parts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,32 +87,19 @@ class Dataset:
         The part of each image.
     leak
         Lesions or patients in several parts, which the waiver accepts; None where there are none.
+    how
+        How the split was made, in a line.
     """
 
     table: Table
     split: Split
     leak: Leak | None
+    how: str = ""
 
     @cached_property
     def card(self) -> dict[str, Attribute]:
         """The data card: how many images of each part have which value of an attribute."""
         return data_card(self.table, self.split)
-
-    @property
-    def missing_classes(self) -> list[str]:
-        """Which classes the validation and the test set lack, a sentence for each set that lacks one."""
-        counts = splits.report(self.table, self.split)
-        lacking = {
-            name: [
-                f"{label} ({wholes[1]})" for label, wholes in self.table.counts().items() if not counts[part][label][0]
-            ]
-            for part, name in (("val", "validation"), ("test", "test"))
-        }
-        return [
-            f"no {name} image of {', '.join(labels)}: left out of means (in brackets: the class's lesions or patients)"
-            for name, labels in lacking.items()
-            if labels
-        ]
 
     @classmethod
     def of(cls, table: Table, options: SplitOptions = BY_GROUP) -> Dataset:
@@ -117,19 +111,46 @@ class Dataset:
             The file or column does not fit the table, a class has no training image, or a lesion or patient is in
             several parts and there is no waiver.
         """
-        if options.file is not None:
-            split, where = splits.load(Path(options.file), table, by="image"), str(options.file)
-        elif options.column is not None:
-            split, where = splits.from_column(table, options.column, by="image"), f"split.column = {options.column!r}"
-        elif options.folds is not None and options.fold is not None:
-            split = fold_split(
-                table, folds=options.folds, fold=options.fold, val=options.val, seed=options.seed, by=options.by
-            )
-            where = f"split.by = {options.by!r}"
-        else:
-            split = splits.split(table, val=options.val, test=options.test, seed=options.seed, by=options.by)
-            where = f"split.by = {options.by!r}"
-        return cls(table, split, leakage.accept(table, split, waiver=options.waiver, where=where))
+        split, how, where = _split(table, options)
+        return cls(table, split, leakage.accept(table, split, waiver=options.waiver, where=where), how)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the data set was read and split, in lines."""
+        return (*assumptions.lines(self.table), *((self.how,) if self.how else ()))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of results must know: missing ids, files left out, classes without test images."""
+        return assumptions.warnings(self.table, self.split)
+
+
+def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
+    """Return the split, how it was made, and what defines it, for messages."""
+    val, test, seed = options.val, options.test, options.seed
+    parts = table.origin.parts
+    if options.file is not None:
+        how = f"split read from {options.file}" + (f"; the published parts ({parts}) are not used" if parts else "")
+        return splits.load(Path(options.file), table, by="image"), how, str(options.file)
+    if options.column is not None:
+        split, how = official_split.from_column(table, options.column, val=val, test=test, seed=seed, by="image")
+        return split, how, f"split.column = {options.column!r}"
+    if table.parts and options.official and options.folds is None:
+        split, how = official_split.of(table, val=val, test=test, seed=seed)
+        return split, how, f"{table.root}: the split as published, by {parts}"
+    if options.folds is not None and options.fold is not None:
+        split = fold_split(table, folds=options.folds, fold=options.fold, val=val, seed=seed, by=options.by)
+        how = f"fold {options.fold} (from 0) of {options.folds} is the test set"
+    else:
+        split, how = splits.split(table, val=val, test=test, seed=seed, by=options.by), "split"
+    known = all(map(is_named, table.groups))
+    unit = "image" if options.by == "image" or not any(map(is_named, table.groups)) else "lesion or patient"
+    copied = ", near copies together" if table.origin.merged and unit == "image" and options.by == "group" else ""
+    how += f" at random by {unit}{copied}{'' if known or unit == 'image' else ' where known'}, seed {options.seed}"
+    if table.parts:
+        reason = "split.official = false" if options.folds is None else "split.folds divides all images"
+        how += f"; the published parts ({parts}) are not used, as {reason}"
+    return split, how, f"split.by = {options.by!r}"
 
 
 def load(
@@ -139,6 +160,7 @@ def load(
     group: str | None = None,
     classes: str | Path | None = None,
     split: SplitOptions = BY_GROUP,
+    merge_copies: bool = True,
 ) -> Dataset:
     """Read a data set, map its classes, and split it.
 
@@ -150,19 +172,40 @@ def load(
         A class map, see `dspkd.data.class_map.load`; None keeps the classes as they are.
     split
         How to split it.
+    merge_copies
+        As for `load_table`.
 
     Raises
     ------
     DataError
         See `load_table` and `Dataset.of`.
     """
-    return Dataset.of(load_table(path, layout=layout, group=group, classes=classes), split)
+    table = load_table(path, layout=layout, group=group, classes=classes, merge_copies=merge_copies)
+    return Dataset.of(table, split)
 
 
 def load_table(
-    path: str | Path, *, layout: str = "auto", group: str | None = None, classes: str | Path | None = None
+    path: str | Path,
+    *,
+    layout: str = "auto",
+    group: str | None = None,
+    classes: str | Path | None = None,
+    merge_copies: bool = True,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Table:
-    """Read a data set and map its classes, without a split; arguments as for `load`.
+    """Read a data set and map its classes, without a split.
+
+    Parameters
+    ----------
+    path, layout, group, classes
+        As for `load`.
+    merge_copies
+        Put near copies of images without a lesion or patient id into one group; see `dspkd.data.copies.merge`. All
+        images are read once for that.
+    cache, progress, log
+        Where the copies are remembered, by default in the user's cache folder, and what learns of the search.
 
     Raises
     ------
@@ -170,4 +213,6 @@ def load_table(
         The data set does not match its layout, or the class map does not fit it.
     """
     table = read(layout, Path(path), group=group)
-    return table if classes is None else class_map.load(Path(classes)).apply(table)
+    if classes is not None:
+        table = class_map.load(Path(classes)).apply(table)
+    return copies.merge(table, cache=cache or user_cache(), progress=progress, log=log) if merge_copies else table

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from dspkd.data import dicom
+from dspkd.data import dicom, heif
 from dspkd.data.artefacts import removed
 from dspkd.data.table import Table
 from dspkd.errors import DamagedImagesError, DataError
@@ -29,7 +29,8 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
     Parameters
     ----------
     path
-        A file in any format that Pillow reads, or a photograph in DICOM (``.dcm``); of several frames, the first.
+        A file in any format that Pillow reads, a photograph in DICOM (``.dcm``), or in HEIF where `pillow-heif` is
+        installed. Of several frames, the first; an animated GIF is refused.
     short_side
         Resize, up or down, so that the shorter side has exactly this many pixels and the longer one keeps the aspect
         ratio, rounded; bilinear with antialiasing. A JPEG at least four times larger is decoded at a fraction of its
@@ -50,11 +51,27 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
         ``PIL.Image.MAX_IMAGE_PIXELS``; or an artefact's name is unknown.
     """
     try:
-        with dicom.photograph(path) if str(path).lower().endswith(".dcm") else Image.open(path) as image:
+        with _opened(path) as image:
             pixels = np.array(upright_rgb(image, short_side))  # a copy, since Pillow lends its memory read-only
     except DAMAGED as e:
         raise DataError(f"{path}: not a readable image: {e}") from None
     return removed(pixels, artefacts)
+
+
+def _opened(path: Path) -> Image.Image:
+    """Return the image in a file, not yet decoded."""
+    if str(path).lower().endswith(".dcm"):
+        return dicom.photograph(path)
+    try:
+        image = Image.open(path)
+    except UnidentifiedImageError:
+        if not heif.is_heif(path):
+            raise
+        return heif.opened(path)
+    if image.format == "GIF" and getattr(image, "is_animated", False):
+        image.close()
+        raise ValueError("an animated GIF; save the frame to be used as an image of its own")
+    return image
 
 
 def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -1,38 +1,145 @@
-"""Image files on disk: which files are images, and where they lie."""
+"""Image files on disk: which files are images, where they lie, and which cannot be read."""
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"})
-"""Suffixes of image files, in lower case."""
+from PIL import Image
+
+from dspkd.errors import first_few
+
+HEIF = frozenset({".heic", ".heif", ".hif"})
+"""Suffixes of the photographs of iPhones, read where `pillow-heif` is installed."""
+
+_ALWAYS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm"}
+_WHERE_INSTALLED = {
+    **dict.fromkeys(HEIF, ("pillow_heif", "pip install 'dspkd[heic]'")),
+    ".avif": ("PIL._avif", "pip install --upgrade pillow"),
+}
+
+SUFFIXES = frozenset(_ALWAYS | {suffix for suffix, (module, _) in _WHERE_INSTALLED.items() if find_spec(module)})
+"""Suffixes of image files that can be read here, in lower case."""
+
+_NO_IMAGES = frozenset(
+    {".txt", ".csv", ".tsv", ".tab", ".md", ".rst", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml", ".html"}
+    | {".htm", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".rtf", ".parquet", ".zip", ".tar", ".gz", ".tgz"}
+    | {".7z", ".rar", ".py", ".ipynb", ".r", ".m", ".sh", ".npz", ".npy", ".h5", ".hdf5", ".pkl", ".mat", ".pt"}
+    | {".pth", ".safetensors", ".onnx", ".log", ".ini", ".cfg", ".lock", ".bib", ".tex", ".db", ".url", ".lnk"}
+    | {".md5", ".sha256", ".partial"}
+)
+_NO_IMAGE_NAMES = frozenset(
+    ["readme", "license", "licence", "citation", "changelog", "notice", "authors", "makefile", "md5sums", "sha256sums"]
+)
+_IGNORED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"})
+
+
+def ignored(name: str) -> bool:
+    """Return whether a file or folder of this name is skipped: hidden, or left by an operating system.
+
+    >>> [ignored(name) for name in ("._IMG_1.JPG", ".DS_Store", "__MACOSX", "Thumbs.db", "IMG_1.JPG")]
+    [True, True, True, True, False]
+    """
+    return name.startswith(".") or name.lower() in _IGNORED
 
 
 def folders_in(path: Path) -> list[Path]:
-    """Return the folders in a folder, sorted by name, without hidden ones."""
-    return sorted(inner for inner in path.iterdir() if inner.is_dir() and not inner.name.startswith("."))
+    """Return the folders in a folder, sorted by name; links are followed, unless they lead back to it."""
+    real = path.resolve()
+    above = {real, *real.parents}
+    inner = sorted(each for each in path.iterdir() if each.is_dir() and not ignored(each.name))
+    return [each for each in inner if not (each.is_symlink() and each.resolve() in above)]
 
 
 def images_in(path: Path) -> list[Path]:
-    """Return the image files in a folder, sorted by name, without hidden ones."""
-    return sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+    """Return the image files in a folder, sorted by name."""
+    return sorted(file for file in _files_in(path) if _is_image(file))
 
 
 def images_below(path: Path) -> list[Path]:
-    """Return the image files in a folder and the folders below it, sorted by path, without hidden ones."""
-    return sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and not hidden(f, path))
+    """Return the image files in a folder and the folders below it, sorted by path; links are followed."""
+    return [file for file in files_below(path) if _is_image(file)]
 
 
-def hidden(file: Path, root: Path) -> bool:
-    """Return whether the file, or a folder between it and `root`, has a name that starts with a dot."""
-    return any(part.startswith(".") for part in file.relative_to(root).parts)
+def unread_in(path: Path) -> list[Path]:
+    """Return the files in a folder that may be images and cannot be read here, sorted by name."""
+    return sorted(file for file in _files_in(path) if _is_unread(file))
+
+
+def unread_below(path: Path) -> list[Path]:
+    """Return the files in a folder and below it that may be images and cannot be read here, sorted by path."""
+    return [file for file in files_below(path) if _is_unread(file)]
+
+
+def files_below(path: Path, _above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Yield the files in a folder and the folders below it, sorted by path.
+
+    Linked folders are followed, except those that lead back to a folder above them; `ignored` names are skipped.
+    """
+    real = os.path.realpath(path)
+    if real in _above:
+        return
+    with os.scandir(path) as scanned:
+        entries = sorted((entry.name, entry.is_dir()) for entry in scanned if not ignored(entry.name))
+    for name, is_folder in entries:
+        if is_folder:
+            yield from files_below(path / name, _above | {real})
+        else:
+            yield path / name
+
+
+def unread_note(files: Sequence[Path], root: Path) -> str:
+    """Return a line that counts and names files that are not read, by suffix, with what would read them."""
+    by_suffix: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        by_suffix[file.suffix.lower() or "without suffix"].append(file.relative_to(root).as_posix())
+    kinds = []
+    for suffix, names in sorted(by_suffix.items(), key=lambda item: (-len(item[1]), item[0])):
+        kind = "animated .gif" if suffix == ".gif" else suffix
+        hint = f"; to read them: {remedy(suffix)}" if remedy(suffix) else ""
+        kinds.append(f"{len(names):,} {kind} ({first_few(names)}{hint})")
+    total = "1 file is" if len(files) == 1 else f"{len(files):,} files are"
+    return f"{total} not read as images and left out: {', '.join(kinds)}"
+
+
+def remedy(suffix: str) -> str:
+    """Return how to make files of this suffix readable; "" where nothing is known to."""
+    return _WHERE_INSTALLED[suffix][1] if suffix in _WHERE_INSTALLED else ""
 
 
 def bare(name: str) -> str:
     """Return the name of an image without folders and without the suffix of an image file.
 
-    >>> bare("NV/ISIC_0000001.jpg"), bare("ISIC_0000001")
-    ('ISIC_0000001', 'ISIC_0000001')
+    >>> bare("NV/ISIC_0000001.jpg"), bare("ISIC_0000001"), bare("IMG_7.HEIC")
+    ('ISIC_0000001', 'ISIC_0000001', 'IMG_7')
     """
     file = PurePath(name)
-    return file.stem if file.suffix.lower() in SUFFIXES else file.name
+    return file.stem if file.suffix.lower() in SUFFIXES | _WHERE_INSTALLED.keys() else file.name
+
+
+def _files_in(path: Path) -> Iterable[Path]:
+    return (each for each in path.iterdir() if not ignored(each.name) and not each.is_dir())
+
+
+def _is_image(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    return suffix in SUFFIXES and not (suffix == ".gif" and _is_animated(file))
+
+
+def _is_unread(file: Path) -> bool:
+    suffix = file.suffix.lower()
+    if suffix in SUFFIXES:
+        return suffix == ".gif" and _is_animated(file)
+    return suffix not in _NO_IMAGES and (suffix != "" or file.name.lower() not in _NO_IMAGE_NAMES)
+
+
+def _is_animated(file: Path) -> bool:
+    """Return whether a GIF has several frames; a damaged one counts as an image, and decoding reports it."""
+    try:
+        with Image.open(file) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dspkd.data.split import Split, crossing
-from dspkd.data.table import Table
+from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError, first_few
 
 
@@ -43,6 +43,8 @@ class Leak:
 def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Leak | None:
     """Return how much a split leaks, or None if no lesion or patient is in more than one part.
 
+    Near copies of unknown lesion and patient are not refused: `dspkd.data.assumptions.warnings` names them.
+
     Parameters
     ----------
     waiver
@@ -55,7 +57,7 @@ def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Lea
     DataError
         The split leaks, and there is no waiver.
     """
-    groups = crossing(table, split)
+    groups = [group for group in crossing(table, split) if is_named(group)]
     if not groups:
         return None
     leaking, training = set(groups), {table.groups[row] for row in split.rows("train")}
@@ -71,7 +73,8 @@ def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Lea
         raise DataError(
             f"{where}: {leak.groups} lesions or patients are in more than one part ({first_few(groups)}), with "
             f"{leak.images} of {len(table)} images; {leak.known} of {leak.tested} test images show one that is also in "
-            "training, so results would be overstated. Split by group; or, to imitate work that did not, set "
+            "training, so results would be overstated. Split by group"
+            f"{' with split.official = false' if table.parts else ''}; or, to imitate work that did not, set "
             'split.waiver = "imitates the image-level split of ...", which every report of the run will print'
         )
     return leak

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -27,8 +28,23 @@ Key = tuple[int, int]
 Decode = Callable[[int], RGB]
 """A function that returns the decoded image of a row of the table."""
 
-Item = tuple[RGB, int, int, int, Tensor | None]
-"""Image in uint8, label, row, view, and the strongly augmented image or None."""
+Item = tuple[RGB, int, int, int, Tensor | None, tuple[RGB, Tensor | None] | None]
+"""Image in uint8, label, row, view, the strongly augmented image or None; both larger, or None."""
+
+
+class Larger(NamedTuple):
+    """A second size of the same images, for a teacher.
+
+    Attributes
+    ----------
+    size
+        Side in pixels.
+    decoded
+        Returns the image of a row at 1.5 times this size; None decodes the file each time.
+    """
+
+    size: int
+    decoded: Decode | None = None
 
 
 class ImageDataset(Dataset[Item]):
@@ -47,6 +63,8 @@ class ImageDataset(Dataset[Item]):
     decoded
         Returns the image of a row, at the transform's `decode_side` and without its `artefacts`; None decodes the file
         each time.
+    larger
+        Also return each image at a second size, with an `Augmentation` only.
     """
 
     def __init__(
@@ -57,20 +75,34 @@ class ImageDataset(Dataset[Item]):
         seed: int = 0,
         strong_aug: bool = False,
         decoded: Decode | None = None,
+        larger: Larger | None = None,
     ) -> None:
         self.table, self.transform, self.seed, self.strong_aug = table, transform, seed, strong_aug
-        self._decoded = decoded or self._decode
+        self._decoded = decoded or partial(self._decode, transform.decode_side)
+        self._larger = larger
 
     def __getitem__(self, key: Key) -> Item:
         row, view = key
-        name = self.table.ids[row]
-        image = self.transform.pixels(self._decoded(row), name=name, view=view, seed=self.seed)
-        strong_aug = strengthened(to_unit(image), name=name, view=view, seed=self.seed) if self.strong_aug else None
-        return image, int(self.table.labels[row]), row, view, strong_aug
+        decoded = self._decoded(row)
+        image = self.transform.pixels(decoded, name=self.table.ids[row], view=view, seed=self.seed)
+        larger = self._at_larger_size(decoded.shape[:2], row, view) if self._larger else None
+        return image, int(self.table.labels[row]), row, view, self._strengthened(image, row, view), larger
 
-    def _decode(self, row: int) -> RGB:
-        side, artefacts = self.transform.decode_side, self.transform.artefacts
-        return decode(self.table.paths[row], short_side=side, artefacts=artefacts)
+    def _at_larger_size(self, drawn_on: tuple[int, ...], row: int, view: int) -> tuple[RGB, Tensor | None]:
+        assert self._larger
+        assert isinstance(self.transform, Augmentation)
+        size, name = self._larger.size, self.table.ids[row]
+        decoded = (self._larger.decoded or partial(self._decode, replace(self.transform, size=size).decode_side))(row)
+        image = self.transform.pixels_at(size, decoded, drawn_on, name=name, view=view, seed=self.seed)
+        return image, self._strengthened(image, row, view)
+
+    def _strengthened(self, image: RGB, row: int, view: int) -> Tensor | None:
+        if not self.strong_aug:
+            return None
+        return strengthened(to_unit(image), name=self.table.ids[row], view=view, seed=self.seed)
+
+    def _decode(self, side: int, row: int) -> RGB:
+        return decode(self.table.paths[row], short_side=side, artefacts=self.transform.artefacts)
 
 
 class TrainBatches:
@@ -96,7 +128,7 @@ class TrainBatches:
         Also return `Batch.strong_aug`.
     mixing
         Mixes the images of each batch of an epoch; None does not mix.
-    decoded
+    decoded, larger
         See `ImageDataset`.
     workers
         Loader processes; 0 loads in this one. Results do not depend on it.
@@ -124,6 +156,7 @@ class TrainBatches:
         strong_aug: bool = False,
         mixing: Mixing | None = None,
         decoded: Decode | None = None,
+        larger: Larger | None = None,
         workers: int = 0,
         pin: bool = False,
         world: World = SINGLE,
@@ -133,7 +166,9 @@ class TrainBatches:
         self.batch_size, self.seed, self.views, self.balance = min(batch_size, len(rows)), seed, views, balance
         require_enough(self.batch_size, world)
         self._batches: list[list[Key]] = []
-        images = ImageDataset(table, transform, seed=0 if views else seed, strong_aug=strong_aug, decoded=decoded)
+        images = ImageDataset(
+            table, transform, seed=0 if views else seed, strong_aug=strong_aug, decoded=decoded, larger=larger
+        )
         self._loader, self._pin = _loader(images, self._batches, workers, pin), pin
 
     def __len__(self) -> int:
@@ -205,6 +240,14 @@ def _loader(images: ImageDataset, batches: list[list[Key]], workers: int, pin: b
 
 
 def _collate(items: list[Item]) -> Batch:
-    images, labels, index, views, strong_aug = zip(*items, strict=True)
-    stronger = None if strong_aug[0] is None else torch.stack(strong_aug)
-    return Batch(to_unit(np.stack(images)), torch.tensor(labels), torch.tensor(index), torch.tensor(views), stronger)
+    images, labels, index, views, strong_aug, larger = zip(*items, strict=True)
+    numbers = torch.tensor(labels), torch.tensor(index), torch.tensor(views)
+    batch = Batch(to_unit(np.stack(images)), *numbers, _stacked(strong_aug))
+    if larger[0] is None:
+        return batch
+    larger_images, larger_strong_aug = zip(*larger, strict=True)
+    return replace(batch, larger=Batch(to_unit(np.stack(larger_images)), *numbers, _stacked(larger_strong_aug)))
+
+
+def _stacked(images: Sequence[Tensor | None]) -> Tensor | None:
+    return None if images[0] is None else torch.stack([image for image in images if image is not None])

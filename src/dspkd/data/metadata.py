@@ -19,7 +19,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "sex": ("sex", "gender"),
     "age": ("age_approx", "age"),
     "body site": ("anatom_site_general", "localization", "region"),
-    "skin type": ("fitzpatrick_skin_type", "fitzpatrick", "fitspatrick", "fitzpatrick_scale", "skin_type"),
+    "skin type": ("fitzpatrick_skin_type", "fitzpatrick", "fitspatrick", "fitzpatrick_scale", "skin_type", "skin_tone"),
 }
 """``{attribute: columns that hold it}`` in the tables of ISIC, HAM10000, PAD-UFES-20 and others; of several columns the
 first is used. A table with another name does not provide the attribute."""
@@ -34,6 +34,7 @@ FILE = "attributes.csv"
 """The file in a run folder: ``id``, and the value of each attribute that the table provides."""
 
 _MISSING = frozenset({"", "unknown", "unk", "none", "na", "n/a", "nan", "null"})
+_SEX = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
 # Lesion ids of ISIC 2019 begin with their archive: BCN_20000, HAM10000, or Memorial Sloan Kettering.
 _ARCHIVE = re.compile(r"(BCN|HAM|MSK\d*)_\d+$")
 
@@ -72,7 +73,9 @@ def attributes_of(table: Table) -> dict[str, AttributeValues]:
         if name == "age":
             cells = [cell if age is None else _band(age) for cell, age in zip(cells, years, strict=True)]
         elif name == "skin type":
-            cells = [f"{n:g}" if (n := _number(cell)) is not None else cell for cell in cells]
+            cells = [_skin_type(cell) for cell in cells]
+        elif name == "sex":
+            cells = [_SEX.get(cell.lower(), cell) for cell in cells]
         provided[name] = AttributeValues(column, tuple(cells), years)
     return provided
 
@@ -109,6 +112,17 @@ def _archives(groups: Sequence[str]) -> tuple[str, ...]:
 def _band(age: float) -> str:
     start = int(age // 20) * 20
     return "80 and over" if age >= 80 else f"{start} to {start + 19}"
+
+
+def _skin_type(cell: str) -> str:
+    """Return a Fitzpatrick skin type without decimals; -1, as in Fitzpatrick17k, is unknown.
+
+    Pairs of types, 12, 34 and 56 as in DDI, stay as they are published.
+    """
+    if cell in ("-1", "-1.0"):
+        return UNKNOWN
+    number = _number(cell)
+    return cell if number is None else f"{number:g}"
 
 
 def _number(cell: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torchvision.transforms import v2
@@ -45,11 +46,22 @@ class Mixing:
             ways = [way(alpha=a) for way, a in ((v2.MixUp, self.mixup), (v2.CutMix, self.cutmix)) if a]
             mix = ways[int(torch.randint(len(ways), ()))]
             drawn = {"labels": None, "batch_size": len(batch), **mix.make_params([batch.images])}
+        larger = batch.larger and _mixed(mix, batch.larger, _enlarged(drawn, batch.larger, batch))
         share = drawn["lam"] if isinstance(mix, v2.MixUp) else drawn["lam_adjusted"]
         return replace(
-            batch,
-            images=mix.transform(batch.images, drawn),
-            strong_aug=None if batch.strong_aug is None else mix.transform(batch.strong_aug, drawn),
+            _mixed(mix, batch, drawn),
+            larger=larger,
             other_labels=batch.labels.roll(1),
             own_share=torch.full((len(batch),), share),
         )
+
+
+def _mixed(mix: v2.MixUp | v2.CutMix, batch: Batch, drawn: dict[str, Any]) -> Batch:
+    strong_aug = None if batch.strong_aug is None else mix.transform(batch.strong_aug, drawn)
+    return replace(batch, images=mix.transform(batch.images, drawn), strong_aug=strong_aug)
+
+
+def _enlarged(drawn: dict[str, Any], larger: Batch, batch: Batch) -> dict[str, Any]:
+    """Return what was drawn for `batch` for its larger images: the rectangle of CutMix is enlarged with them."""
+    scale = larger.images.shape[2] / batch.images.shape[2]
+    return {**drawn, "box": tuple(round(scale * edge) for edge in drawn["box"])} if "box" in drawn else drawn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from dspkd.data.assignment import assign, grouped
 from dspkd.data.csv_rows import read_rows
-from dspkd.data.table import Table
+from dspkd.data.table import Table, group_or_own, is_named
 from dspkd.errors import DataError, first_few, suggest
 from dspkd.runtime.files import atomic_open
 from dspkd.runtime.progress import Counts
 
 PARTS = ("train", "val", "test")
 """The parts of a split."""
+
+UNUSED = "unused"
+"""In a saved split: an image that is in no part. Fold teachers leave out their student's test set so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,52 +101,22 @@ def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -
     for column, values in current.items():
         saved = rows.column(column)
         for row, value in zip(order, values, strict=True):
-            if saved[row] != value:
+            if saved[row] != value and (column == "label" or is_named(saved[row]) or is_named(value)):
                 raise DataError(
                     f"{path}, line {rows.lines[row]}: the {column} is {saved[row]!r}, but {value!r} in {table.root}; "
                     "make a new split of this data set, or read the one that was split"
                 )
     parts = rows.column("part")
     for part, line in zip(parts, rows.lines, strict=True):
-        if part not in PARTS:
+        if part not in (*PARTS, UNUSED):
             raise DataError(f"{path}, line {line}: there is no part {part!r}; {suggest(part, PARTS)}")
     loaded = Split(np.array([parts[row] for row in order]))
     if by == "group":
-        _refuse_crossing(path, table, loaded)
+        refuse_crossing(path, table, loaded)
     return loaded
 
 
-def from_column(table: Table, column: str, *, by: Literal["group", "image"] = "group") -> Split:
-    """Return the split that a column of the data set holds, such as an official one.
-
-    Parameters
-    ----------
-    column
-        One of the table's attributes; its cells are ``train``, ``val`` (or ``validation``) and ``test``.
-    by
-        As for `load`.
-
-    Raises
-    ------
-    DataError
-        There is no such column, a cell holds something else, a part is empty, or a group is in two parts.
-    """
-    if column not in table.attributes:
-        raise DataError(f"{table.root}: no column {column!r} to split by; {suggest(column, table.attributes)}")
-    parts = ["val" if cell == "validation" else cell for cell in table.attributes[column]]
-    for part, name in zip(parts, table.ids, strict=True):
-        if part not in PARTS:
-            raise DataError(f"{table.root}: image {name!r}: {column} is {part!r}; {suggest(part, PARTS)}")
-    empty = [part for part in PARTS if part not in parts]
-    if empty:
-        raise DataError(f"{table.root}: column {column!r} leaves {' and '.join(empty)} empty; split without it")
-    official = Split(np.array(parts))
-    if by == "group":
-        _refuse_crossing(table.root / column, table, official)
-    return official
-
-
-def _refuse_crossing(path: Path, table: Table, split: Split) -> None:
+def refuse_crossing(path: Path, table: Table, split: Split) -> None:
     """Raise DataError if a group is in two parts."""
     groups = crossing(table, split)
     if groups:
@@ -238,13 +211,15 @@ def require_training_images(table: Table, split: Split) -> None:
 
 
 def require_no_empty_part(table: Table, split: Split) -> None:
-    """Raise DataError if the training, validation or test set has no image, as happens with few unequal groups."""
+    """Raise DataError if the training, validation or test set has no image, as happens with few or unequal groups."""
     empty = [part for part in PARTS if not len(split.places(part))]
     if empty:
+        small = [f"{name} has {groups}" for name, (_, groups) in table.counts().items() if 0 < groups < len(PARTS)]
         raise DataError(
             f"{table.root}: the split leaves {' and '.join(empty)} empty: its {len(set(table.groups))} lesions or "
-            f"patients have {sizes(table)} images; try larger val and test or another seed of [split], or name a "
-            "split.file"
+            f"patients have {sizes(table)} images"
+            + (f". Classes too small for three parts: {first_few(small)}; add images, or" if small else ";")
+            + " try larger val and test or another seed of [split], or name a split.file"
         )
 
 
@@ -255,7 +230,12 @@ def sizes(table: Table) -> str:
 
 
 def report(table: Table, split: Split) -> Counts:
-    """Count the images and groups of each class in each part; a group that mixes classes counts for each."""
+    """Count the images and groups of each class in each part; a group that mixes classes counts for each.
+
+    Where the data set names no lesion or patient, each image counts as a group: near copies are no lesion either.
+    """
+    if not any(map(is_named, table.groups)):
+        table = replace(table, groups=group_or_own(("",) * len(table), table.ids))
     return {
         part: {name: list(counts) for name, counts in table.take(split.places(part)).counts().items()} for part in PARTS
     }

@@ -6,13 +6,41 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.errors import DataError, first_few
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a data set was read: what its user should know before hours are spent on it.
+
+    Attributes
+    ----------
+    layout
+        The layout as which it was read.
+    group
+        The column of lesion or patient ids; "" where none is used.
+    parts
+        What names the official parts, such as "column 'split'"; "" where nothing does.
+    notes
+        Lines about what was assumed or left out.
+    unread
+        Files that may be images and cannot be read.
+    merged
+        Number of images without an id that were put into one group with a near copy.
+    """
+
+    layout: str = ""
+    group: str = ""
+    parts: str = ""
+    notes: tuple[str, ...] = ()
+    unread: tuple[Path, ...] = ()
+    merged: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +64,11 @@ class Table:
         ``{column: N cells}``, the other metadata of the images, such as sex or age; "" is unknown.
     root
         The folder of the data set.
+    parts
+        The part of each image as published: ``train``, ``val`` or ``test``, "" or ``?CELL`` where it is none of these;
+        empty where the data set has no official parts.
+    origin
+        How the data set was read.
 
     Raises
     ------
@@ -50,6 +83,8 @@ class Table:
     groups: tuple[str, ...]
     attributes: Mapping[str, tuple[str, ...]]
     root: Path
+    parts: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in ("ids", "paths", "labels", "groups")}
@@ -71,14 +106,14 @@ class Table:
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | Sequence[int]) -> Table:
         """Return the table of these rows, in this order; the classes stay, even those without an image."""
         kept = np.arange(len(self))[rows].tolist()
-        return Table(
-            classes=self.classes,
+        return replace(
+            self,
             ids=tuple(self.ids[row] for row in kept),
             paths=tuple(self.paths[row] for row in kept),
             labels=self.labels[kept],
             groups=tuple(self.groups[row] for row in kept),
             attributes={name: tuple(cells[row] for row in kept) for name, cells in self.attributes.items()},
-            root=self.root,
+            parts=tuple(self.parts[row] for row in kept) if self.parts else (),
         )
 
     def counts(self) -> dict[str, tuple[int, int]]:
@@ -100,12 +135,27 @@ def group_or_own(groups: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(group or f"image:{name}" for group, name in zip(groups, ids, strict=True))
 
 
+def is_named(group: str) -> bool:
+    """Return whether a group is a lesion or patient that the data set names.
+
+    Otherwise it is an image of unknown lesion and patient, or near copies that were put together.
+    """
+    return not group.startswith(("image:", "copies:"))
+
+
 def refuse_missing(paths: Sequence[Path], source: Path) -> None:
     """Raise DataError if image files that `source` lists are missing, with their number and the first few."""
-    listed = {folder: {file.name for file in folder.glob("*")} for folder in {path.parent for path in paths}}
+    listed = {folder: _names_in(folder) for folder in {path.parent for path in paths}}
     missing = [str(path) for path in paths if path.name not in listed[path.parent]]
     if missing:
         raise DataError(f"{source}: {len(missing)} of {len(paths)} image files are missing: {first_few(missing)}")
+
+
+def _names_in(folder: Path) -> set[str]:
+    try:
+        return {file.name for file in folder.iterdir()}
+    except OSError:
+        return set()
 
 
 def rows_of(names: Iterable[str]) -> dict[str, list[int]]:

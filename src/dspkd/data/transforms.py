@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision import transforms
 from torchvision.transforms import v2
 
@@ -90,21 +91,43 @@ class Augmentation:
 
     def pixels(self, image: RGB, *, name: str, view: int, seed: int) -> RGB:
         """Return the same view as ``[size, size, 3]`` uint8: a quarter of the memory of float32."""
+        return self.pixels_at(self.size, image, image.shape[:2], name=name, view=view, seed=seed)
+
+    def pixels_at(self, size: int, image: RGB, drawn_on: tuple[int, ...], *, name: str, view: int, seed: int) -> RGB:
+        """Return the same view at another size: the same crop, rotation, flips, operations and erased rectangle.
+
+        Parameters
+        ----------
+        size
+            Side of the result, in pixels.
+        image
+            The decoded image, of any size: the result has the detail that is in this one.
+        drawn_on
+            Rows and columns of the image that `pixels` receives for this view.
+        name, view, seed
+            As for `pixels`.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed_for(seed, "augment", name, view))
+            a, b, c, d, e, f = self._draw_map(*drawn_on)
+            down, across = (now / then for now, then in zip(image.shape, drawn_on, strict=False))
+            finer = self.size / size
             crop = Image.fromarray(image).transform(
-                (self.size, self.size), Image.Transform.AFFINE, self._draw_map(image), Image.Resampling.BILINEAR
+                (size, size),
+                Image.Transform.AFFINE,
+                (across * a * finer, across * b * finer, across * c, down * d * finer, down * e * finer, down * f),
+                Image.Resampling.BILINEAR,
             )
             if self.num_ops:
                 crop = v2.RandAugment(num_ops=self.num_ops, magnitude=self.magnitude)(crop)
             if not self.erasing:
                 return np.asarray(crop)
-            erased_3HW: Tensor = v2.RandomErasing(p=self.erasing)(torch.from_numpy(np.array(crop)).permute(2, 0, 1))
-            return erased_3HW.permute(1, 2, 0).numpy()
+            kept_1HW: Tensor = v2.RandomErasing(p=self.erasing)(torch.ones(1, self.size, self.size))
+            kept_HW1 = F.interpolate(kept_1HW[None], size=(size, size), mode="nearest-exact")[0].permute(1, 2, 0)
+            return np.asarray(crop) * kept_HW1.numpy().astype(np.uint8)
 
-    def _draw_map(self, image: RGB) -> tuple[float, ...]:
+    def _draw_map(self, rows: int, columns: int) -> tuple[float, ...]:
         """Return the six numbers of the random map from (column, row) of the result to (column, row) of the image."""
-        rows, columns = image.shape[:2]
         top, left, height, width = transforms.RandomResizedCrop.get_params(
             torch.empty(3, rows, columns, device="meta"), scale=[self.min_area, 1.0], ratio=[3 / 4, 4 / 3]
         )

@@ -242,30 +242,6 @@ def _wider(value: float, ways: Sequence[tuple[float, float]], seeds: float | Non
     return Estimate(value, value - reach, value + reach, error, freedom, seeds)
 
 
-def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
-    r"""Return Wilson's interval of a share of images, such as a recall, with the images of a lesion correlated.
-
-    Uses Kish's effective number of images, :math:`n = (\sum_g m_g)^2 / \sum_g m_g^2`, which supposes that the images of
-    a lesion are all right or all wrong: conservative. It keeps its width where all or none are
-    right, where a bootstrap has none.
-
-    Parameters
-    ----------
-    right
-        How many of the images are right.
-    images_of_group
-        :math:`m_g`, how many images each group has; at least one.
-
-    Source: Wilson, JASA 1927; Kish, *Survey Sampling*, 1965.
-    """
-    sizes = np.asarray(images_of_group)
-    share, n = right / sizes.sum(), sizes.sum() ** 2 / np.square(sizes).sum()
-    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
-
-
 @dataclass(frozen=True)
 class _SeedPart:
     """An arm's share of the squared error from seeds, the part of it already in v, and its degrees of freedom."""

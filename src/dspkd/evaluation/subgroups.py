@@ -20,8 +20,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.evaluation.intervals import Estimate, Scores, estimate, wilson
+from dspkd.evaluation.intervals import Estimate, Scores, estimate
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.shares import wilson
 from dspkd.evaluation.significance import holm, p_value
 from dspkd.evaluation.stratified import FEW, Strata, cells, less
 

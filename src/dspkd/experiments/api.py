@@ -70,7 +70,7 @@ def train(
         changes["data.path"] = str(data)
     if teacher is not None:
         folders = [str(each.folder if isinstance(each, Run) else each) for each in _several(teacher)]
-        changes["teacher"] = folders[0] if len(folders) == 1 else folders
+        changes["teacher.run"] = folders
     with _listener(progress) as listener:
         single_run.train(_recipe(recipe, changes), Path(out), listener)
     return Run(out)

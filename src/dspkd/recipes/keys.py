@@ -102,7 +102,8 @@ def _words(value: Mapping[str, Any]) -> str:
     if "anyOf" in value:
         return " or ".join(words for each in value["anyOf"] if (words := _words(each)))
     if "const" in value or "enum" in value:
-        return " or ".join(f'`"{each}"`' for each in value.get("enum", [value.get("const")]))
+        values = value.get("enum", [value.get("const")])
+        return " or ".join(f'`"{each}"`' if isinstance(each, str) else f"`{each}`" for each in values)
     if value.get("type") == "array":
         items = _words(value["items"])
         return f"list of {items}" if items else ""

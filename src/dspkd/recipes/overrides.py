@@ -36,6 +36,8 @@ def assign(settings: dict[str, Any], key: str, value: Any, *, place: str) -> Non
     RecipeError
         It reaches into what is not there.
     """
+    if key.startswith("teacher.") and isinstance(settings.get("teacher"), str | list):
+        settings["teacher"] = {"run": settings["teacher"]}  # run folders alone are short for this table
     *parents, last = key.split(".")
     target: Any = settings
     for part in parents:

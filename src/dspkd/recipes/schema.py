@@ -10,20 +10,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
+from dspkd.recipes.split import SplitConfig
 from dspkd.recipes.stage import STRICT, Count, RampConfig, StageConfig, TermConfig
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+from dspkd.recipes.teacher import TeacherConfig, as_table
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -35,72 +37,16 @@ class DataConfig:
     layout: str = "auto"
     """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
     group: str | None = None
-    """Column that names the lesion or patient, for layouts without a fixed column."""
+    """Column of lesion or patient ids; where none is named, one is chosen by its name, and printed."""
     classes: str | None = None
     """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SplitConfig:
-    """The split into training, validation and test set: random, a fold, or from a file or a column of the data."""
-
-    val: Fraction = 0.15
-    """Share of the images for validation."""
-    test: Fraction = 0.2
-    """Share of the images for the test set."""
-    seed: int = 0
-    """Seed of the random split; another value gives other sets. It does not depend on the run's `seed`."""
-    by: Literal["group", "image"] = "group"
-    """`image` lets images of one lesion fall into several parts; only to imitate papers that did so. Training then
-    needs a `waiver`."""
-    file: str | None = None
-    """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
-    column: str | None = None
-    """Column of the data set with the values train, val and test: an official split."""
-    folds: Annotated[int, Field(ge=2)] | None = None
-    """Number of folds of a cross-validation, e.g. 5: lesions or patients are divided into so many parts."""
-    fold: Annotated[int, Field(ge=0)] | None = None
-    """The fold whose part is the test set, from 0; the rest is training and validation set, and `test` does not matter.
-    A grid with `folds` trains all."""
-    waiver: str | None = None
-    """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Such a
-    split is refused without it, and every report of the run prints it. Not part of the digest."""
-
-    @model_validator(mode="after")
-    def _require_training_images(self) -> Self:
-        if self.val + self.test >= 1:
-            raise ValueError(
-                f"val {self.val} and test {self.test} leave nothing to train on; they must sum to less than 1"
-            )
-        several = [name for name in ("file", "column", "folds") if getattr(self, name) is not None]
-        if len(several) > 1:
-            raise ValueError(f"{' and '.join(several)} both define the parts; keep one of the two")
-        return self
-
-    @model_validator(mode="after")
-    def _require_a_fold(self) -> Self:
-        if self.folds is None:
-            if self.fold is not None:
-                raise ValueError(f"fold {self.fold} of how many? Set folds too, such as folds = 5")
-            return self
-        if self.fold is None or self.fold >= self.folds:
-            given = "no fold is given" if self.fold is None else f"fold is {self.fold}"
-            raise ValueError(f"{self.folds} folds are numbered 0 to {self.folds - 1}, but {given}; choose one of them")
-        if self.val + 1 / self.folds >= 1:
-            raise ValueError(
-                f"val {self.val} and one of {self.folds} folds leave nothing to train on; use a smaller val"
-            )
-        if self.test != SplitConfig.test:
-            raise ValueError(
-                f"test is {self.test}, but with folds the test set is one of {self.folds}; leave test out, or the folds"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _require_a_reason(self) -> Self:
-        if self.waiver is not None and not self.waiver.strip():
-            raise ValueError("waiver is empty; state why lesions may be in several parts, or leave it out")
-        return self
+    malignant: tuple[str, ...] = ()
+    """Classes that are malignant, where the table of class names does not know them; see
+    `dspkd.evaluation.classes.malignancies`. Not part of the digest: it changes the advice of a bundle, no training."""
+    benign: tuple[str, ...] = ()
+    """Classes that are neither malignant nor premalignant, likewise. A class that nobody knows counts as malignant."""
+    merge_copies: bool = True
+    """Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -193,9 +139,11 @@ class Recipe:
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
     seed: int = 0
     """Seed of initial weights, order of images and every other random choice but the split."""
-    teacher: str | tuple[str, ...] | None = None
-    """The teacher's run folder, relative to the working directory. With several, the student learns from the mean of
-    their probabilities and the maps of the first."""
+    teacher: Annotated[
+        TeacherConfig | None,
+        BeforeValidator(as_table, json_schema_input_type=str | tuple[str, ...] | TeacherConfig | None),
+    ] = None
+    """What the student learns from; a run folder or a list of them is short for a table with `run` alone."""
     split: SplitConfig = Field(default_factory=SplitConfig)
     images: ImagesConfig = Field(default_factory=ImagesConfig)
     teacher_cache: TeacherCacheConfig = Field(default_factory=TeacherCacheConfig)
@@ -212,7 +160,30 @@ class Recipe:
     @property
     def teachers(self) -> tuple[str, ...]:
         """Return the run folders of all teachers; none for a recipe that trains from labels alone."""
-        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher or ()
+        return self.teacher.run if self.teacher else ()
+
+    def with_teachers(self, runs: Sequence[str]) -> Recipe:
+        """Return the recipe with other teachers, and its other settings of the teacher.
+
+        Raises
+        ------
+        RecipeError
+            These settings need more teachers.
+        """
+        run = tuple(runs)
+        try:
+            teacher = replace(self.teacher, run=run) if self.teacher else TeacherConfig(run=run)
+        except ValidationError as error:
+            raise RecipeError(
+                f"{self.name}: teacher: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from None
+        return replace(self, teacher=teacher)
+
+    @property
+    def seen_by_teacher(self) -> Recipe:
+        """Return the recipe with images of the size that the teacher sees."""
+        size = self.teacher.size if self.teacher else None
+        return replace(self, images=replace(self.images, size=size)) if size else self
 
     @property
     def digest(self) -> str:
@@ -225,6 +196,7 @@ class Recipe:
         del settings["machine"], settings["split"]["waiver"]
         if self.split.folds is None:  # so that runs from before there were folds can be resumed
             del settings["split"]["folds"], settings["split"]["fold"]
+        del settings["data"]["malignant"], settings["data"]["benign"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -273,6 +245,7 @@ _SECTIONS: dict[str, type] = {
     "model": ModelConfig,
     "images": ImagesConfig,
     "randaugment": RandAugmentConfig,
+    "teacher": TeacherConfig,
     "teacher_cache": TeacherCacheConfig,
     "train": TrainConfig,
     "machine": MachineConfig,

@@ -27,7 +27,7 @@ def _section(results: Results, heading: str) -> str:
     parts = [f"{heading} {results.name}"] if results.name else []
     if results.synthetic:
         parts.append("**Synthetic data: drawings, not photographs. No number here applies to patients.**")
-    parts += [f"**{leak}**" for leak in results.leaks]
+    parts += [f"**{warning}**" for warning in (*results.leaks, *results.warnings)]
     if results.unequal:
         reason, *differences = results.unequal
         listed = "".join(f"\n- {each}" for each in differences)
@@ -68,8 +68,9 @@ def _tests(results: Results) -> str:
         *(TITLES[metric] for metric in others),
     ]
     text = (
-        f"{wording.counted(results.images, 'test image')} of {wording.counted(results.groups, 'lesion')}, split "
-        f"`{results.data['split'][:12]}` of {results.data['path']}. {wording.spread(results.folds)} {results.holdout}"
+        f"{wording.counted(results.images, 'test image')}{wording.of_lesions(results.groups)}, split "
+        f"`{results.data['split'][:12]}` of {results.data['path']}. {wording.spread(results.folds, results.groups)} "
+        f"{results.holdout}"
     )
     return f"{text}\n\n{_table(headings, rows)}"
 

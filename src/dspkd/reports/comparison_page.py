@@ -16,7 +16,7 @@ from dspkd.reports.html import render
 from dspkd.runs.reading import opened
 
 
-def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0]) -> Path:
+def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0], *, cautions: Sequence[str] = ()) -> Path:
     """Write one report about several runs; those of the same name are one recipe with several seeds.
 
     Parameters
@@ -27,6 +27,8 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0]) -> Pat
         The page to write; its folder is made if missing.
     decide_by
         The metric that decides: methods are ranked by it, and its verdicts come first.
+    cautions
+        What may be wrong with the results, in the head of the page, before any number.
 
     Returns
     -------
@@ -59,6 +61,7 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0]) -> Pat
         trained=sum(len(run.parts) for run in sources),
         data=next((run.data for run in sources if run.data.card), sources[0].data),
         synthetic=any(run.data.synthetic for run in sources),
+        cautions=cautions,
         leaks=list(dict.fromkeys(run.data.leak for run in sources if run.data.leak)),
         recalls=recalls,
         recall_shades=_shades([[recall.mean for recall in row] for row in recalls.values()]),
@@ -78,6 +81,8 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0]) -> Pat
         verdict=wording.comparison(ranked, pairs),
         disclaimer=wording.DISCLAIMER,
         curves=curves,
+        ids=wording.named(sources[0].predictions("test").groups) > 0,
+        data_warnings=list(dict.fromkeys(warning for run in sources for warning in run.data.warnings)),
         holdout=holdout.of_several(sources),
         holdout_warnings=[holdout.warning(run) for run in sources],
         gaps=subgroups.rows([subgroups.of_arm(arm, attributes) for arm in ranked]),

@@ -12,7 +12,7 @@ from dspkd.data.data_card import Attribute
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import Verdict
-from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout
+from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout, wording
 from dspkd.reports.comparison import ResampledArms
 from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
@@ -82,7 +82,7 @@ class Results:
     synthetic
         Whether the images are drawings.
     images, groups
-        Of the test set.
+        Of the test set; groups are the lesions or patients that the data set names, 0 without ids.
     classes
         Test images of each class that has any.
     controls
@@ -107,6 +107,10 @@ class Results:
         Leaks of the splits, each once; empty where there are none.
     card
         The data card; empty where the runs have none.
+    split_how
+        How the split was made, in a line.
+    warnings
+        What a reader must know of the data, each once.
     """
 
     name: str
@@ -126,6 +130,8 @@ class Results:
     holdout: str = ""
     leaks: list[str] = field(default_factory=list)
     card: dict[str, Attribute] = field(default_factory=dict)
+    split_how: str = ""
+    warnings: list[str] = field(default_factory=list)
 
 
 def tabulate(
@@ -174,14 +180,17 @@ def tabulate(
     ]
     compared = resampled.verdicts(pairs) if pairs else []
     data, test = runs[0].data, ranked[0].tests[0]
+    lesions = wording.named(runs[0].predictions("test").groups)
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
-        name, where, data.synthetic, test.images, test.groups, classes, present, ranked[0].metric, arms, teacher_runs,
+        name, where, data.synthetic, test.images, lesions, classes, present, ranked[0].metric, arms, teacher_runs,
         compared, dict(failed), list(unequal), ranked[0].folds,
         " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
         leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
         card=next((run.data.card for run in runs if run.data.card), {}),
+        split_how=data.split_how,
+        warnings=list(dict.fromkeys(warning for run in runs for warning in run.data.warnings)),
     )  # fmt: skip
 
 

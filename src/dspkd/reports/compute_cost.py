@@ -70,7 +70,7 @@ class ComputeCost:
 def of(runs: Sequence[Run]) -> ComputeCost:
     """Compute the cost of the runs of one recipe."""
     caches = [cache for run in runs if (cache := _cache_cost(run))]
-    folders = dict.fromkeys(folder for run in runs for folder in run.teachers)
+    folders = dict.fromkeys(folder for run in runs for folder in _teachers(run))
     return ComputeCost(
         own=Time.sum(Time(run.result.seconds, run.result.cpu_seconds) for run in runs),
         cache=Time(_most([cache.seconds for cache in caches]), _most([cache.cpu_seconds for cache in caches])),
@@ -104,12 +104,17 @@ def _duration(seconds: float | None) -> str:
     return "\N{EN DASH}" if seconds is None else wording.duration(seconds)
 
 
+def _teachers(run: Run) -> list[Path]:
+    """Return the run folders of a run's teachers, those of its folds included."""
+    return [*run.teachers, *map(Path, run.result.fold_teachers)]
+
+
 def _trained(folder: Path) -> Time:
     """Return the training time of a teacher's run with its own teachers and cache; unknown where the run is gone."""
     try:
         run = opened(folder)
         own = Time(run.result.seconds, run.result.cpu_seconds)
-        return Time.sum([own, *([cache] if (cache := _cache_cost(run)) else []), *map(_trained, run.teachers)])
+        return Time.sum([own, *([cache] if (cache := _cache_cost(run)) else []), *map(_trained, _teachers(run))])
     except DspkdError:
         return Time(None, None)
 

@@ -10,11 +10,12 @@ from markupsafe import Markup
 from dspkd.errors import DataError
 from dspkd.evaluation.by_lesion import by_lesion
 from dspkd.evaluation.calibration import Calibration, calibration, reliability, scaled, temperature
-from dspkd.evaluation.intervals import percentiles, resample, wilson
+from dspkd.evaluation.intervals import percentiles, resample
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.ranking import Ranking, ranking
 from dspkd.evaluation.selective import SENSITIVITY, Referral, refer, risk_coverage, threshold_for
+from dspkd.evaluation.shares import wilson
 from dspkd.reports import plots, style
 from dspkd.runs.run_folder import Run
 

@@ -14,8 +14,8 @@ from dspkd.data import metadata
 from dspkd.errors import DataError, RunError, suggest
 from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.fidelity import Agreement, Tally, agreement, by_class, by_value, listed, tally
-from dspkd.evaluation.intervals import wilson
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.shares import wilson
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports.outcomes import PARTS, load_predictions
 from dspkd.runs.files import RunFiles

@@ -67,6 +67,7 @@ def write(run: Path) -> Path:
         test=test,
         confidence=summary,
         verdict=wording.verdict(source, test),
+        ids=wording.named(source.predictions("test").groups) > 0,
         disclaimer=wording.DISCLAIMER,
         unpublished=wording.UNPUBLISHED,
         notes=wording.notes(source, val, test),

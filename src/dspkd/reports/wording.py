@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dspkd.data.table import is_named
 from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.scoring import TITLES
 from dspkd.evaluation.significance import POWER, Verdict
@@ -31,10 +32,12 @@ def verdict(run: Run, test: Summary) -> str:
     present = [row for row in test.per_class if row.images]
     best = max(present, key=lambda row: row.recall)
     worst = min(present, key=lambda row: row.recall)
+    groups = run.predictions("test").groups
+    of = of_lesions(test.groups if all(map(is_named, groups)) else named(groups))
     distilled = ", distilled from a teacher," if result.teacher else ""
     first = (
         f"{result.model} ({parameters(result.parameters)} parameters){distilled} reaches balanced accuracy "
-        f"{test.balanced_accuracy:.3f} on {counted(test.images, 'test image')} of {counted(test.groups, 'lesion')} "
+        f"{test.balanced_accuracy:.3f} on {counted(test.images, 'test image')}{of} "
         f"in {counted(len(present), 'class', 'classes')}; chance is {1 / len(present):.3f}."
     )
     if best.recall == worst.recall:
@@ -42,6 +45,24 @@ def verdict(run: Run, test: Summary) -> str:
     return (
         f"{first} Recall is highest for {best.name} ({best.recall:.3f}), lowest for {worst.name} ({worst.recall:.3f})."
     )
+
+
+def named(groups: Sequence[str]) -> int:
+    """Return the number of lesions or patients that the data set names.
+
+    >>> named(["L1", "L1", "L2", "image:b"]), named(["image:a", "copies:b"])
+    (2, 0)
+    """
+    return len({group for group in groups if is_named(group)})
+
+
+def of_lesions(number: int) -> str:
+    """Return of how many named lesions or patients images are, nothing where there are no ids.
+
+    >>> of_lesions(2), of_lesions(0)
+    (' of 2 lesions or patients', '')
+    """
+    return f" of {counted(number, 'lesion or patient', 'lesions or patients')}" if number else ""
 
 
 def comparison(ranked: Sequence[ArmRuns], results: Sequence[Verdict]) -> str:
@@ -77,15 +98,16 @@ def significance(verdict: Verdict) -> str:
     )
 
 
-def spread(folds: int) -> str:
+def spread(folds: int, groups: int) -> str:
     """Return what the figures of methods are: mean, standard deviation and interval, over seeds or out of fold."""
+    units = "lesions or patients" if groups else "images"
     if not folds:
-        return "Mean ± standard deviation over seeds (n - 1); the interval is over lesions and seeds."
+        return f"Mean ± standard deviation over seeds (n - 1); the interval is over {units} and seeds."
     return (
         f"{folds} folds, out-of-fold: each image is predicted once for each seed, by the network that was not trained "
         "on its lesion. AUROC compares images of the same fold, whose scores are of one network; the other metrics are "
         "of all images together. Mean ± standard deviation (n - 1) over seeds, or over folds where there is one seed; "
-        "the interval is over lesions and folds."
+        f"the interval is over {units} and folds."
     )
 
 
@@ -151,8 +173,8 @@ def notes(run: Run, val: Summary, test: Summary) -> list[str]:
         limits.append(f"Few test images: one image changes the recall of {steps}.")
     if shared := _groups_in_several_parts(run):
         limits.append(
-            f"{counted(shared, 'lesion')} of the test images also occur among the validation images: "
-            "the data were not split by lesion, and test results are too high."
+            f"{counted(shared, 'lesion')} of the test images also occur among the "
+            "validation images: the data were not split by lesion, and test results are too high."
         )
     if run.data.card and (missing := data_card.missing(run.data.card)):
         limits.append(f"Missing for all images: {', '.join(missing)}. How the results depend on them is not known.")

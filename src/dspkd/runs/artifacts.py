@@ -58,7 +58,8 @@ def keep(context: RunContext, predictions: Mapping[str, Predictions], rows: Rows
     teacher_predictions: dict[str, Predictions] = {}
     if context.teacher:
         for part, of_part in rows.items():
-            teacher_predictions[part], _ = _outputs(context, context.teacher.answer, of_part)
+            loader = context.teacher_loader(of_part)
+            teacher_predictions[part], _ = _outputs(context, context.teacher.answer, loader)
             teacher_predictions[part].save(context.files.teacher_predictions(part))
     _save_features(context, rows["val"])
     mapped = _choose_rows_to_map(predictions["val"], teacher_predictions.get("val"))
@@ -70,12 +71,10 @@ def keep(context: RunContext, predictions: Mapping[str, Predictions], rows: Rows
 
 
 def _outputs(
-    context: RunContext, forward: Callable[[Batch], Output], rows: NDArray[np.int64]
+    context: RunContext, forward: Callable[[Batch], Output], loader: DataLoader[Batch]
 ) -> tuple[Predictions, NDArray[np.float32]]:
-    """Return a network's predictions and pooled features ``[N, D]`` of these rows."""
-    return predict_with_features(
-        forward, context.table, context.eval_loader(rows), device=context.device, bf16=context.bf16
-    )
+    """Return a network's predictions and pooled features ``[N, D]`` of the loader's images."""
+    return predict_with_features(forward, context.table, loader, device=context.device, bf16=context.bf16)
 
 
 def _choose_rows_to_map(student: Predictions, teacher: Predictions | None) -> list[int]:
@@ -90,20 +89,20 @@ def _choose_rows_to_map(student: Predictions, teacher: Predictions | None) -> li
 
 def _maps(context: RunContext, rows: NDArray[np.int64]) -> list[dict[str, list[list[float]]]]:
     """Return Grad-CAM maps of each true class: ``{"student": map, "teacher": map}``; of an ensemble, the first."""
-    networks: dict[str, nn.Module] = {"student": context.student}
+    maps = {"student": _maps_of(context.student, context.eval_loader(rows), context)}
     if teacher := context.teacher:
-        networks["teacher"] = (teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher).network
-    maps: list[dict[str, list[list[float]]]] = []
-    for small in _small_batches(context.eval_loader(rows)):
+        network = (teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher).network
+        maps["teacher"] = _maps_of(network, context.teacher_loader(rows), context)
+    return [dict(zip(maps, of_image, strict=True)) for of_image in zip(*maps.values(), strict=True)]
+
+
+def _maps_of(network: nn.Module, loader: DataLoader[Batch], context: RunContext) -> list[list[list[float]]]:
+    """Return a network's Grad-CAM map of each image's true class."""
+    maps: list[list[list[float]]] = []
+    for small in _small_batches(loader):
         batch = small.to(context.device)
-        heatmaps = {name: grad_cam(network, batch.images, batch.labels) for name, network in networks.items()}
-        for place in range(len(batch)):
-            maps.append(
-                {
-                    name: [[round(x, 4) for x in line] for line in heat[place].tolist()]
-                    for name, heat in heatmaps.items()
-                }
-            )
+        heat_BHW = grad_cam(network, batch.images, batch.labels)
+        maps += [[[round(x, 4) for x in line] for line in heat] for heat in heat_BHW.tolist()]
     return maps
 
 
@@ -119,16 +118,17 @@ def _save_features(context: RunContext, rows: NDArray[np.int64]) -> None:
     if len(rows) > FEATURES:
         rng = np.random.default_rng(seed_for("evidence", "features"))
         rows = np.sort(rng.choice(rows, FEATURES, replace=False))
-    networks: dict[str, Callable[[Batch], Output]] = {"student": lambda batch: context.student(batch.images)}
+    student: Callable[[Batch], Output] = lambda batch: context.student(batch.images)  # noqa: E731
+    networks = {"student": (student, context.eval_loader(rows))}
     if context.teacher:
-        networks["teacher"] = context.teacher.answer
+        networks["teacher"] = context.teacher.answer, context.teacher_loader(rows)
     arrays: dict[str, Any] = {
         "ids": np.array([context.table.ids[row] for row in rows]),
         "labels": context.table.labels[rows],
     }
     context.student.eval()
-    for name, forward in networks.items():
-        _, pooled_ND = _outputs(context, forward, rows)
+    for name, (forward, loader) in networks.items():
+        _, pooled_ND = _outputs(context, forward, loader)
         arrays[name] = np.clip(pooled_ND, -65504, 65504).astype(np.float16)
     context.files.artifacts.mkdir(parents=True, exist_ok=True)
     with context.files.features.open("wb") as file:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from dspkd import data, methods
 from dspkd.data import split as splits
 from dspkd.data.decode_cache import DecodeCache
-from dspkd.data.loader import Decode, TrainBatches, in_order
+from dspkd.data.loader import Decode, Larger, TrainBatches, in_order
 from dspkd.data.mixup import Mixing
 from dspkd.data.sampling import class_draws
 from dspkd.data.split import Split
@@ -33,10 +33,9 @@ from dspkd.runs.run_folder import Run
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
 from dspkd.training.distiller import Distiller, Teacher
-from dspkd.training.loop import StepConfig
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers.cached import CachedTeacher
-from dspkd.training.teachers.ensemble import EnsembleTeacher
+from dspkd.training.teachers.ensemble import EnsembleTeacher, Weights
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch
 
@@ -50,6 +49,7 @@ def data_options(recipe: Recipe) -> dict[str, Any]:
         "layout": recipe.data.layout,
         "group": recipe.data.group,
         "classes": None if recipe.data.classes is None else Path(recipe.data.classes),
+        "merge_copies": recipe.data.merge_copies,
     }
 
 
@@ -92,9 +92,10 @@ def train_batches(
     device: torch.device,
     *,
     decoded: Decode | None = None,
+    larger: Larger | None = None,
     world: World = SINGLE,
 ) -> TrainBatches:
-    """Return the training batches of these rows; `decoded` and `world` as in `dspkd.data.loader`."""
+    """Return the training batches of these rows; `decoded`, `larger` and `world` as in `dspkd.data.loader`."""
     terms = [methods.find(term.method) for stage in recipe.stages for term in stage.terms]
     return TrainBatches(
         table,
@@ -107,10 +108,17 @@ def train_batches(
         mixing=mixing(recipe.train),
         strong_aug=any(term.wants_strong_aug for term in terms),
         decoded=decoded,
+        larger=larger,
         workers=hardware.workers(recipe.machine, device, world),
         pin=device.type == "cuda",
         world=world,
     )
+
+
+def larger(recipe: Recipe, decoded: Decode | None = None) -> Larger | None:
+    """Return the second size of training images, which the teacher sees; None where it is the student's."""
+    size = recipe.seen_by_teacher.images.size
+    return Larger(size, decoded) if size != recipe.images.size else None
 
 
 def eval_loader(
@@ -153,38 +161,6 @@ def eval_loader(
     )
 
 
-def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> StepConfig:
-    """Return how the recipe's training steps are computed on `device`.
-
-    Raises
-    ------
-    RecipeError
-        A term has a share, and networks are compiled or several processes share each batch.
-    """
-    compiled = hardware.compiles(recipe.machine, world)
-    if compiled or world.size > 1:
-        _refuse_shares(recipe, "machine.compile = true" if compiled else f"{world.size} processes")
-    return StepConfig(
-        device=device,
-        bf16=hardware.bf16(recipe.train, device),
-        compiled=compiled,
-        clip=recipe.train.clip,
-        ema=recipe.train.ema,
-        world=world,
-    )
-
-
-def _refuse_shares(recipe: Recipe, setting: str) -> None:
-    """Refuse shares where the gradient of one term cannot be measured: `setting` says where."""
-    for s, stage in enumerate(recipe.stages):
-        for t, term in enumerate(stage.terms):
-            if term.share:
-                raise RecipeError(
-                    f"stages.{s}.terms.{t}.share = {term.share:g}: not with {setting}, where gradients of single terms "
-                    "are not measured; train in one process without compiling, or give the term a weight"
-                )
-
-
 def centre_crop(images: schema.ImagesConfig) -> CentreCrop:
     """Return the transform of images for evaluation and prediction."""
     return CentreCrop(size=images.size, artefacts=images.artefacts)
@@ -201,8 +177,18 @@ def student(model: schema.ModelConfig, classes: int, *, seed: int) -> Tapped:
     return zoo.make(model.name, classes=classes, weights=model.weights)
 
 
-def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.device) -> AnyTeacher | None:
+def teacher(
+    runs: Sequence[str],
+    images: Table,
+    parts: Split,
+    device: torch.device,
+    *,
+    views: int = 1,
+    weights: Weights = "mean",
+) -> AnyTeacher | None:
     """Return the networks of finished runs as one frozen teacher for these images; None where `runs` is empty.
+
+    `views` and `weights` as for `FrozenTeacher` and `EnsembleTeacher`.
 
     Raises
     ------
@@ -212,8 +198,21 @@ def teacher(runs: Sequence[str], images: Table, parts: Split, device: torch.devi
         A run has other classes or another order of them, or was trained on lesions of the student's validation or test
         set.
     """
-    members = [_member(Path(run), images, parts, device) for run in runs]
-    return members[0] if len(members) == 1 else EnsembleTeacher(members) if members else None
+    members = [_member(Path(run), images, parts, device).averaging(views) for run in runs]
+    return members[0] if len(members) == 1 else EnsembleTeacher(members, weights) if members else None
+
+
+def evaluated_teacher(recipe: Recipe, table: Table, split: Split, device: torch.device) -> AnyTeacher | None:
+    """Return the recipe's teacher of all training images, for images of any set; None where it has none.
+
+    Several teachers that are weighted by the label in training weigh the same: of images to evaluate, no teacher may
+    know it. Raises as `teacher` does.
+    """
+    config = recipe.teacher
+    if config is None:
+        return None
+    weights: Weights = "mean" if config.weights == "label" else config.weights
+    return teacher(config.run, table, split, device, views=config.views, weights=weights)
 
 
 def _member(run: Path, images: Table, parts: Split, device: torch.device) -> FrozenTeacher:

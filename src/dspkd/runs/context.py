@@ -12,21 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch.utils.data import DataLoader
 
 from dspkd import data
 from dspkd.data import decode, leakage, metadata
 from dspkd.data import split as splits
-from dspkd.data.data_card import card
 from dspkd.data.decode_cache import DecodeCache
 from dspkd.data.loader import Decode, TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import RunError
+from dspkd.evaluation import classes
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, hardware
+from dspkd.runs import build, hardware, records
 from dspkd.runs.files import RunFiles
+from dspkd.runs.teacher_words import described, too_small
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json, write_text
 from dspkd.runtime.memory import keep_freed_memory
@@ -48,8 +50,9 @@ class RunContext:
         The student, on `device`; the frozen teacher, or None.
     device, bf16, compiled
         Where and how steps are computed.
-    to_train, to_evaluate
-        Cached decoded images of the training set, and of the other two; None where nothing is cached.
+    to_train, to_evaluate, to_teach
+        Cached decoded images of the training set, of the other two, and of the training set at the teacher's size
+        where it is not the student's; None where nothing is cached.
     """
 
     recipe: Recipe
@@ -64,22 +67,31 @@ class RunContext:
     compiled: bool
     to_train: Decode | None
     to_evaluate: Decode | None
+    to_teach: Decode | None = None
     world: World = SINGLE
 
-    def train_batches(self) -> TrainBatches:
-        """Return the batches of the training set: this process's share of each."""
+    def train_batches(self, *, for_teacher: bool) -> TrainBatches:
+        """Return the batches of the training set, this process's share of each; `for_teacher` also at its size."""
         return build.train_batches(
             self.recipe,
             self.table,
             self.split.rows("train"),
             self.device,
             decoded=self.to_train,
+            larger=build.larger(self.recipe, self.to_teach) if for_teacher else None,
             world=self.world,
         )
 
     def eval_loader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
         """Return a loader of these rows for evaluation, in order: this process's share of the batches."""
         return build.eval_loader(self.recipe, self.table, rows, self.device, decoded=self.to_evaluate, world=self.world)
+
+    def teacher_loader(self, rows: NDArray[np.int64]) -> DataLoader[Batch]:
+        """Return a loader of these rows at the size that the teacher sees."""
+        if not build.larger(self.recipe):
+            return self.eval_loader(rows)
+        seen, listener = self.recipe.seen_by_teacher, self.listener
+        return build.eval_loader(seen, self.table, rows, self.device, listener=listener, world=self.world)
 
 
 def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: World = SINGLE) -> RunContext:
@@ -90,26 +102,29 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     keep_freed_memory()
     if recipe.machine.threads:
         torch.set_num_threads(recipe.machine.threads)
-    device, compiled, table = world.on_all(
-        lambda: (
-            hardware.device(recipe.machine, world),
-            hardware.compiles(recipe.machine, world),
-            data.load_table(**build.data_options(recipe)),
-        )
+    device, compiled = world.on_all(
+        lambda: (hardware.device(recipe.machine, world), hardware.compiles(recipe.machine, world))
     )
-    split, leak, digest, new = world.on_rank_zero(lambda: _split(recipe, table, files))
+    table = world.rank_zero_first(lambda: _table(recipe, listener))
+    kinds = classes.malignancies(table.classes, recipe.data.malignant, recipe.data.benign)
+    dataset, digest, new = world.on_rank_zero(lambda: _dataset(recipe, table, files))
+    split, leak = dataset.split, dataset.leak
+    for line in [*dataset.notes, *classes.in_words(table.classes, kinds)]:
+        listener.note(line)
     listener.data(splits.report(table, split))
-    for warning in [*([leak] if leak else []), *data.Dataset(table, split, leak).missing_classes]:
+    for warning in [*dataset.warnings, *([str(leak)] if leak else [])]:
         listener.note(f"warning: {warning}")
+    if recipe.teacher and (enlarged := too_small(recipe.teacher, table, split.rows("train"))):
+        listener.note(f"warning: {enlarged}")
 
-    def load() -> tuple[tuple[Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
+    def load() -> tuple[tuple[Decode | None, Decode | None, Decode | None], build.AnyTeacher | None, Tapped]:
         if table.digest != digest:
             raise RunError(f"{table.root}: has other images, labels or groups here than on rank 0; copy the data again")
-        teacher = build.teacher(recipe.teachers, table, split, device)  # a wrong one is found before decoding
+        teacher = build.evaluated_teacher(recipe, table, split, device)  # a wrong one is found before decoding
         decoded = _decoded(recipe, table, split, listener, new=new)
         return decoded, teacher, build.student(recipe.model, len(table.classes), seed=recipe.seed)
 
-    (to_train, to_evaluate), teacher, student = world.rank_zero_first(load)
+    (to_train, to_evaluate, to_teach), teacher, student = world.rank_zero_first(load)
     listener.note(f"{student.name}, {student.loaded}")
     loaders = hardware.workers(recipe.machine, device, world)
     prefix = f"rank 0 of {world.size}: " if world.size > 1 else ""
@@ -117,8 +132,10 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         f"{prefix}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiled}"
     )
     if world.rank == 0:
-        write_json(files.data, _data_summary(recipe, table, split, leak))
-        machine = {"workers": loaders, "compiled": compiled, "ranks": world.size}
+        write_json(files.data, _data_summary(recipe, dataset))
+        machine: dict[str, Any] = {"workers": loaders, "compiled": compiled, "ranks": world.size}
+        if recipe.teacher:
+            machine["teacher"] = described(recipe.teacher)
         write_json(files.environment, {**_environment(device), **machine})
     return RunContext(
         recipe=recipe,
@@ -133,22 +150,36 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         compiled=compiled,
         to_train=to_train,
         to_evaluate=to_evaluate,
+        to_teach=to_teach,
         world=world,
     )
 
 
-def _split(recipe: Recipe, table: Table, files: RunFiles) -> tuple[Split, leakage.Leak | None, str, bool]:
-    """Save the split; return it, its leak, the digest of the images, and whether nothing is trained yet."""
+def _table(recipe: Recipe, listener: ProgressListener) -> Table:
+    """Read the images; the search for copies among them shows its progress, and is remembered."""
+    cache = hardware.cache_folder(recipe.machine)
+    return data.load_table(**build.data_options(recipe), cache=cache, progress=listener.prepare, log=listener.note)
+
+
+def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Dataset, str, bool]:
+    """Save the split; return the data set, the digest of the images, and whether nothing is trained yet."""
     _copy_class_map(recipe.data.classes, files.class_map)
     if files.split.exists():
         split = splits.load(files.split, table, by="image")
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
+        dataset = data.Dataset(table, split, leak, _recorded_how(files))
     else:
         dataset = build.divided(recipe, table)
-        split, leak = dataset.split, dataset.leak
-        split.save(files.split, table)
+        dataset.split.save(files.split, table)
     metadata.save(files.attributes, table)
-    return split, leak, table.digest, not files.stages.exists()
+    return dataset, table.digest, not files.stages.exists()
+
+
+def _recorded_how(files: RunFiles) -> str:
+    """Return how the split was made when the run began, "" if it was stopped before that was recorded."""
+    if not files.data.exists():
+        return ""
+    return records.read(TypeAdapter(records.DataSummary), files.data).split_how
 
 
 def _copy_class_map(classes: str | None, copy: Path) -> None:
@@ -162,13 +193,13 @@ def _copy_class_map(classes: str | None, copy: Path) -> None:
 
 def _decoded(
     recipe: Recipe, table: Table, split: Split, listener: ProgressListener, *, new: bool
-) -> tuple[Decode | None, Decode | None]:
+) -> tuple[Decode | None, Decode | None, Decode | None]:
     """Decode each image into the cache; where nothing is cached, only check all images before a new run."""
     folder = hardware.cache_folder(recipe.machine)
     if folder is None:
         if new:
             decode.check(table)
-        return None, None
+        return None, None, None
     cached = partial(
         DecodeCache,
         table,
@@ -177,14 +208,17 @@ def _decoded(
         progress=listener.prepare,
         log=listener.note,
     )
-    evaluated = np.concatenate([split.places("val"), split.places("test")])
+    trained, evaluated = split.rows("train"), np.concatenate([split.places("val"), split.places("test")])
+    to_teach = build.augmentation(recipe.seen_by_teacher.images).decode_side if build.larger(recipe) else None
     return (
-        cached(split.rows("train"), build.augmentation(recipe.images).decode_side),
+        cached(trained, build.augmentation(recipe.images).decode_side),
         cached(evaluated, build.centre_crop(recipe.images).decode_side),
+        cached(trained, to_teach) if to_teach else None,
     )
 
 
-def _data_summary(recipe: Recipe, table: Table, split: Split, leak: leakage.Leak | None) -> dict[str, Any]:
+def _data_summary(recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:
+    table, split = dataset.table, dataset.split
     return {
         "path": recipe.data.path,
         "layout": recipe.data.layout,
@@ -192,9 +226,12 @@ def _data_summary(recipe: Recipe, table: Table, split: Split, leak: leakage.Leak
         "classes": list(table.classes),
         "digest": table.digest,
         "split_digest": split.digest,
+        "split_how": dataset.how,
+        "notes": list(dataset.notes),
+        "warnings": list(dataset.warnings),
         "counts": splits.report(table, split),
-        "leak": asdict(leak) if leak else None,
-        "card": {name: asdict(attribute) for name, attribute in card(table, split).items()},
+        "leak": asdict(dataset.leak) if dataset.leak else None,
+        "card": {name: asdict(attribute) for name, attribute in dataset.card.items()},
     }
 
 

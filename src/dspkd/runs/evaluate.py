@@ -10,19 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd import data
-from dspkd.data import class_map, decode, metadata
+from dspkd.data import assumptions, class_map, metadata
 from dspkd.data import split as splits
 from dspkd.data.leakage import Leak
-from dspkd.data.table import Table
-from dspkd.errors import DamagedImagesError, DataError, suggest
+from dspkd.data.table import Table, is_named
+from dspkd.errors import DataError, suggest
 from dspkd.evaluation.by_lesion import lesion_summary
-from dspkd.evaluation.inference import predict
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
-from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, hardware, holdout
+from dspkd.runs import build, holdout, other_images
 from dspkd.runs.files import RunFiles
+from dspkd.runs.readable_images import predict_readable
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.files import write_json
 from dspkd.training.progress import ProgressListener
@@ -62,9 +61,11 @@ class Evaluation:
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the metrics, and a warning where lesions of the training set are among them."""
         test = self.summary
+        lesions = len({group for group in self.predictions.groups if is_named(group)})
+        of = f" of {lesions:,} lesions or patients" if lesions else f" ({assumptions.NO_IDS})"
         warning = f"<p>{self.trained_on} images show lesions of the training set: too optimistic.</p>"
         return (
-            f"<p>{test.images:,} images of {test.groups:,} lesions or patients: balanced accuracy "
+            f"<p>{test.images:,} images{of}: balanced accuracy "
             f"{test.balanced_accuracy:.3f}, macro F1 {test.f1_macro:.3f}, accuracy {test.accuracy:.3f}.</p>"
             f"{warning if self.trained_on else ''}"
         )
@@ -120,13 +121,13 @@ def evaluate(
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
-        table = _numbered_by(student_classes, data.load_table(folder, group=group, classes=classes))
+        table = _numbered_by(student_classes, other_images.load(folder, group, listener, classes))
         rows = np.arange(len(table))
         test_images = holdout.count_test_images(run, table)
         uses_test_set = test_images > 0
         if uses_test_set:
             holdout.record(run, purpose="evaluate --data", images=test_images)
-    predictions, rows, skipped = _predict_readable(network, recipe, table, rows, listener, skip_damaged=skip_damaged)
+    predictions, rows, skipped = predict_readable(network, recipe, table, rows, listener, skip_damaged=skip_damaged)
     trained = splits.trained_groups(made_by.files.split)
     return Evaluation(
         predictions,
@@ -138,48 +139,6 @@ def evaluate(
         attributes={name: each.values for name, each in metadata.attributes_of(table.take(rows)).items()},
         skipped=skipped,
     )
-
-
-def _predict_readable(
-    network: Tapped,
-    recipe: Recipe,
-    table: Table,
-    rows: NDArray[np.int64],
-    listener: ProgressListener | None,
-    *,
-    skip_damaged: bool,
-) -> tuple[Predictions, NDArray[np.int64], tuple[str, ...]]:
-    """Return predictions for the images that decode, their rows, and path and reason of each of the others.
-
-    Raises
-    ------
-    DamagedImagesError
-        Images do not decode, and they are not to be skipped; the message lists all.
-    DataError
-        No image decodes.
-    """
-    try:
-        if hardware.cache_folder(recipe.machine) is None:
-            decode.check(table, rows)
-        return _predict(network, recipe, table, rows, listener), rows, ()
-    except DamagedImagesError as error:
-        problems = error.problems
-    if not skip_damaged:
-        remedy = "fix or remove them, or leave them out by --skip-damaged"
-        raise decode.damaged(table, problems, remedy=remedy, shown=None)
-    left = np.array([row for row in rows if int(row) not in problems], dtype=np.int64)
-    if not len(left):
-        raise DataError(f"{table.root}: no image decodes")
-    return _predict(network, recipe, table, left, listener), left, tuple(sorted(problems.values()))
-
-
-def _predict(
-    network: Tapped, recipe: Recipe, table: Table, rows: NDArray[np.int64], listener: ProgressListener | None
-) -> Predictions:
-    device = hardware.device(recipe.machine)
-    loader = build.eval_loader(recipe, table, rows, device, listener=listener)
-    bf16 = hardware.bf16(recipe.train, device)
-    return predict(hardware.placed(network, device), table, loader, device=device, bf16=bf16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +200,7 @@ def evaluate_ood(
     """
     made_by = Run(run)
     network, recipe, student_classes = made_by.model, made_by.recipe, made_by.classes
-    table = data.load_table(folder, group=group)
+    table = other_images.load(folder, group, listener)
     maps = [class_map.load(path) for path in (made_by.files.class_map, classes) if path is not None and path.exists()]
     names = {*student_classes, *(old for each in maps for olds in each.classes.values() for old in olds)}
     unknown = [name for name in table.classes if name not in names]
@@ -259,7 +218,7 @@ def evaluate_ood(
     counts = {name: images for name, (images, _) in table.take(rows).counts().items() if images}
     # None of the labels is a class of the student; all are set to its first class, and nothing reads them.
     relabelled = replace(table.take(rows), classes=student_classes, labels=np.zeros(len(rows), dtype=np.int64))
-    predictions, _, skipped = _predict_readable(
+    predictions, _, skipped = predict_readable(
         network, recipe, relabelled, np.arange(len(rows)), listener, skip_damaged=skip_damaged
     )
     return OutOfDistribution(counts, predictions.groups, predictions.logits, len(table) - len(rows), skipped)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +15,12 @@ from dspkd.data.table import Table
 from dspkd.methods.hierarchical_fusion import HierarchicalFusion
 from dspkd.methods.mgd import MGD
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, validate
+from dspkd.recipes.teacher import TeacherConfig
+from dspkd.runs import build, fold_teachers, teacher_cache, teacher_words, validate
+from dspkd.runs.fold_teachers import FoldTeachers
 from dspkd.training.distiller import Distiller
 from dspkd.training.gradient_share import gradient_norm
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
 FEWEST = 4
@@ -71,7 +76,7 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """The result of `explain`."""
+    """The result of `explain`; `teaching` says who answers in training and what it costs, where that is not obvious."""
 
     digest: str
     images: int
@@ -79,17 +84,21 @@ class Facts:
     student: NetworkFacts
     teacher: NetworkFacts | None
     stages: tuple[StageFacts, ...]
+    teaching: tuple[str, ...] = ()
+    passes: int = 1
+    teacher_warnings: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return the warnings of all stages."""
-        return tuple(warning for stage in self.stages for warning in stage.warnings)
+        """Return the warnings about the teacher and of all stages."""
+        return (*self.teacher_warnings, *(warning for stage in self.stages for warning in stage.warnings))
 
 
-def explain(recipe: Recipe) -> Facts:
+def explain(recipe: Recipe, *, stand_in: FrozenTeacher | None = None) -> Facts:
     """Measure each stage of the recipe on its first batch, always with the initial student.
 
-    Data are read and split, but only one batch of images is decoded. The teacher's run must be finished.
+    Data are read and split, but only one batch of images is decoded. The teacher's run must be finished, unless
+    `stand_in`, its network with any weights, is given in its place.
 
     Raises
     ------
@@ -100,19 +109,31 @@ def explain(recipe: Recipe) -> Facts:
     dataset = build.load_data(recipe)
     table = dataset.table
     student = build.student(recipe.model, len(table.classes), seed=recipe.seed)
-    teacher = build.teacher(recipe.teachers, table, dataset.split, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    if stand_in:
+        stand_in.network.to(cpu)
+    teacher = stand_in or build.evaluated_teacher(recipe, table, dataset.split, cpu)
     rows = dataset.split.rows("train")
-    batch = next(build.train_batches(recipe, table, rows, torch.device("cpu")).epoch(0))
+    batch = next(build.train_batches(recipe, table, rows, cpu, larger=build.larger(recipe)).epoch(0))
     with torch.no_grad():
         shapes = _shapes(student.eval()(batch.images))
     counts = _counts(table, rows)
     teacher_facts = _teacher_facts(teacher, batch) if teacher else None
     stages: list[StageFacts] = []
+    make = partial(
+        build.distiller,
+        student=student,
+        teacher=teacher,
+        class_counts=counts,
+        seed=recipe.seed,
+        balance=recipe.train.balance,
+    )
+    fields = teacher_cache.fields(recipe, make, student, teacher.answer, batch.rows(0, 2)) if teacher else set()
+    planned = recipe.teacher and recipe.teacher.cross_fit and fold_teachers.planned(recipe, table, dataset.split)
+    folds = planned[0] if planned else []
     distiller = None
     for stage in recipe.stages:
-        distiller = build.distiller(
-            stage, student, teacher, counts, seed=recipe.seed, balance=recipe.train.balance, earlier=distiller
-        )
+        distiller = make(stage, earlier=distiller)
         facts = _stage_facts(stage.name, stage.epochs, distiller, batch)
         coarse = _coarse_targets(distiller, teacher_facts.shapes) if teacher_facts else []
         warnings = [*stage.shortened, *coarse, *_unbalanced(facts)]
@@ -124,7 +145,38 @@ def explain(recipe: Recipe) -> Facts:
         student=NetworkFacts(recipe.model.name, _size(student), shapes),
         teacher=teacher_facts,
         stages=tuple(stages),
+        **_teaching(recipe.teacher, folds, fields, table, rows),
     )
+
+
+def _teaching(
+    config: TeacherConfig | None,
+    folds: list[FoldTeachers],
+    fields: set[str],
+    table: Table,
+    rows: NDArray[np.int64],
+) -> dict[str, Any]:
+    """Return what `Facts` says about who answers in training."""
+    if config is None:
+        return {}
+    features = bool(fields - {"logits"})
+    return {
+        "teaching": tuple(teacher_words.details(config, folds, features=features)),
+        "passes": teacher_words.passes(config, features=features),
+        "teacher_warnings": tuple(_teacher_warnings(config, fields, table, rows)),
+    }
+
+
+def _teacher_warnings(config: TeacherConfig, fields: set[str], table: Table, rows: NDArray[np.int64]) -> list[str]:
+    """Return what to reconsider about the teacher's settings, given the parts of its outputs that terms read."""
+    warnings = []
+    unread = [key for key in ("views", "cross_fit", "weights") if getattr(config, key) not in (1, None, "mean")]
+    if unread and not fields & {"logits", "pooled"}:
+        what = " and ".join(f"teacher.{key}" for key in unread)
+        warnings.append(f"{what}: no term reads the teacher's logits, so nothing changes; leave it out")
+    if enlarged := teacher_words.too_small(config, table, rows):
+        warnings.append(enlarged)
+    return warnings
 
 
 def _stage_facts(name: str, epochs: int, distiller: Distiller, batch: Batch) -> StageFacts:

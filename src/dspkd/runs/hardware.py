@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,9 +10,11 @@ from torch import nn
 
 from dspkd.errors import RecipeError
 from dspkd.recipes.machine import MachineConfig
-from dspkd.recipes.schema import TrainConfig
+from dspkd.recipes.schema import Recipe, TrainConfig
 from dspkd.runtime.cores import available_cores
 from dspkd.runtime.distributed import SINGLE, World
+from dspkd.runtime.files import user_cache
+from dspkd.training.loop import StepConfig
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -65,6 +66,38 @@ def compiles(machine: MachineConfig, world: World = SINGLE) -> bool:
     return machine.compile is True
 
 
+def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> StepConfig:
+    """Return how the recipe's training steps are computed on `device`.
+
+    Raises
+    ------
+    RecipeError
+        A term has a share, and networks are compiled or several processes share each batch.
+    """
+    compiled = compiles(recipe.machine, world)
+    if compiled or world.size > 1:
+        _refuse_shares(recipe, "machine.compile = true" if compiled else f"{world.size} processes")
+    return StepConfig(
+        device=device,
+        bf16=bf16(recipe.train, device),
+        compiled=compiled,
+        clip=recipe.train.clip,
+        ema=recipe.train.ema,
+        world=world,
+    )
+
+
+def _refuse_shares(recipe: Recipe, setting: str) -> None:
+    """Refuse shares where the gradient of one term cannot be measured: `setting` says where."""
+    for s, stage in enumerate(recipe.stages):
+        for t, term in enumerate(stage.terms):
+            if term.share:
+                raise RecipeError(
+                    f"stages.{s}.terms.{t}.share = {term.share:g}: not with {setting}, where gradients of single terms "
+                    "are not measured; train in one process without compiling, or give the term a weight"
+                )
+
+
 def workers(machine: MachineConfig, device: torch.device, world: World = SINGLE) -> int:
     """Return the number of loader processes of this process; ``auto`` means none on a CPU, which is busy anyway."""
     if machine.workers != "auto":
@@ -77,5 +110,5 @@ def cache_folder(machine: MachineConfig) -> Path | None:
     if machine.cache == "none":
         return None
     if machine.cache == "auto":
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dspkd"
+        return user_cache()
     return Path(machine.cache)

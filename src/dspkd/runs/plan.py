@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from functools import partial
 from itertools import pairwise
 from statistics import median
@@ -20,103 +20,17 @@ from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.evaluation.inference import predict
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import build, hardware, teacher_cache, validate
+from dspkd.runs import build, fold_teachers, hardware, teacher_cache, validate
+from dspkd.runs.estimates import CacheEstimate, Plan, StagePlan
 from dspkd.runs.explain import explain
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, NetworkSpec, Output
 
 STEPS = 20
 """Steps that are timed in each stage, after two that are not."""
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """A stage's number of steps, and the median seconds of each phase of a step.
-
-    Attributes
-    ----------
-    name, epochs, steps
-        As in the recipe; `steps` per epoch.
-    loading
-        Preparing a batch of images in this process, or waiting for loader processes.
-    teaching
-        Forward pass of the teacher; 0 where there is none, or where its outputs are cached.
-    learning
-        Forward and backward pass of student and terms.
-    updating
-        Gradient clipping and optimiser step.
-    """
-
-    name: str
-    epochs: int
-    steps: int
-    loading: float
-    teaching: float
-    learning: float
-    updating: float
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds of all epochs, without validation."""
-        return self.epochs * self.steps * (self.loading + self.teaching + self.learning + self.updating)
-
-
-@dataclass(frozen=True)
-class CacheEstimate:
-    """The cost of what is cached before training, estimated for an empty cache.
-
-    Attributes
-    ----------
-    count
-        Number of images decoded, or of teacher outputs computed; 0 where nothing is cached.
-    seconds, nbytes
-        Time and disk space, estimated from a sample.
-    """
-
-    count: int = 0
-    seconds: float = 0.0
-    nbytes: float = 0.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The estimated time of a run.
-
-    Attributes
-    ----------
-    device, threads, workers, compiled, batch_size
-        The settings under which it was measured.
-    stages
-        The time of each stage.
-    images
-        Decoding into the cache; 0 images where nothing is cached, and decoding is part of loading.
-    teacher_outputs
-        Computing and caching teacher outputs; 0 where the teacher runs in every step.
-    validation
-        Seconds of evaluating the validation set after one epoch.
-    warnings
-        Those of `dspkd.runs.explain`; they cost no measured time.
-    """
-
-    device: str
-    threads: int
-    workers: int
-    compiled: bool
-    batch_size: int
-    stages: tuple[StagePlan, ...]
-    images: CacheEstimate
-    teacher_outputs: CacheEstimate
-    validation: float
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds of the whole run, without start-up and report."""
-        epochs = sum(stage.epochs for stage in self.stages)
-        before = self.images.seconds + self.teacher_outputs.seconds
-        return before + sum(stage.seconds for stage in self.stages) + epochs * self.validation
 
 
 class _PrecomputedTeacher:
@@ -131,8 +45,17 @@ class _PrecomputedTeacher:
         return self.output
 
 
-def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
+def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None = None) -> Plan:
     """Time `steps` steps of each stage, and a sample of what is computed once before training; save nothing.
+
+    Parameters
+    ----------
+    recipe
+        The recipe.
+    steps
+        Steps to time in each stage, after two that are not timed.
+    stand_in
+        The teacher's network with any weights, in place of its finished run: for a plan before it is trained.
 
     Raises
     ------
@@ -148,13 +71,19 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
     table, split = dataset.table, dataset.split
     rows = split.rows("train")
     counts = tuple(images for images, _ in table.take(rows).counts().values())
-    teacher = build.teacher(recipe.teachers, table, split, device)
+    teacher = stand_in or build.evaluated_teacher(recipe, table, split, device)
     student = hardware.placed(build.student(recipe.model, len(table.classes), seed=recipe.seed), device)
     views = build.train_batches(recipe, table, rows, device).keys(0)[: (steps + 2) * recipe.train.batch_size]
     to_train, decoding = _decoded(
         recipe, table, [row for row, _ in views], build.augmentation(recipe.images), len(rows)
     )
     batches = build.train_batches(recipe, table, rows, device, decoded=to_train)
+    both_sizes, enlarging = batches, CacheEstimate()
+    if build.larger(recipe):
+        seen = build.augmentation(recipe.seen_by_teacher.images)
+        to_teach, enlarging = _decoded(recipe, table, [row for row, _ in views], seen, len(rows))
+        larger = build.larger(recipe, to_teach)
+        both_sizes = build.train_batches(recipe, table, rows, device, decoded=to_train, larger=larger)
     make = partial(
         build.distiller, student=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
@@ -165,17 +94,24 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         precomputed = _PrecomputedTeacher(teacher.spec) if teacher and not stage.teacher_lr else None
         earlier = make(stage, teacher=precomputed or teacher, earlier=earlier).to(device)
         measured.append(
-            _measure(stage, earlier, batches, fast_teacher, precomputed, build.step_config(recipe, device), steps)
+            _measure(stage, earlier, both_sizes, fast_teacher, precomputed, hardware.step_config(recipe, device), steps)
         )
-    outputs = CacheEstimate()
+    outputs, facts = CacheEstimate(), explain(recipe, stand_in=stand_in)
+    if recipe.teacher and facts.passes > len(recipe.teachers) * recipe.teacher.views:  # fold teachers and this one
+        measured = [replace(stage, teaching=2 * stage.teaching) for stage in measured]
     if teacher and teacher_cache.is_used(recipe):
         count = len(teacher_cache.schedule(recipe, batches))
         seconds = count / batches.batch_size * max(stage.loading + stage.teaching for stage in measured)
         nbytes = teacher_cache.bytes_of_an_output(
-            recipe, partial(make, teacher=teacher), student, teacher, batches, device
+            recipe, partial(make, teacher=teacher), student, teacher, both_sizes, device
         )
         outputs = CacheEstimate(count, seconds, count * nbytes)
-        measured = [replace(stage, teaching=0.0) for stage in measured]
+        loading = _loading(batches, steps) if both_sizes is not batches else None
+        measured = [
+            replace(stage, teaching=0.0, loading=stage.loading if loading is None else loading) for stage in measured
+        ]
+    cross_fit = recipe.teacher and recipe.teacher.cross_fit
+    folds = fold_teachers.planned(recipe, table, split)[0] if cross_fit else []
     evaluated, validation = _validation(recipe, table, split, student, device, steps)
     return Plan(
         device=str(device),
@@ -184,11 +120,23 @@ def plan(recipe: Recipe, *, steps: int = STEPS) -> Plan:
         compiled=hardware.compiles(recipe.machine),
         batch_size=batches.batch_size,
         stages=tuple(measured),
-        images=CacheEstimate(*(sum(both) for both in zip(astuple(decoding), astuple(evaluated), strict=True))),
+        images=CacheEstimate(*map(sum, zip(*map(astuple, (decoding, enlarging, evaluated)), strict=True))),
         teacher_outputs=outputs,
         validation=validation,
-        warnings=explain(recipe).warnings,
+        warnings=facts.warnings,
+        fold_teachers=CacheEstimate(sum(len(each.missing) for each in folds), sum(each.seconds for each in folds)),
+        passes=facts.passes,
     )
+
+
+def _loading(batches: TrainBatches, steps: int) -> float:
+    """Return the median seconds in which a batch is loaded."""
+    epoch, laps = batches.epoch(0), []
+    for _ in range(min(steps + 2, len(batches))):
+        started = time.perf_counter()
+        next(epoch)
+        laps.append(time.perf_counter() - started)
+    return median(laps[2:] or laps)
 
 
 def _validation(

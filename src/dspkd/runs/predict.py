@@ -49,7 +49,7 @@ class RunClassifier:
         made_by = Run(run)
         network, recipe, self.classes = made_by.model, made_by.recipe, made_by.classes
         crop = build.centre_crop(recipe.images)
-        self.batch_size, self.refer_below = recipe.train.batch_size, None
+        self.batch_size, self.rule = recipe.train.batch_size, None
         self.preprocess = partial(
             decode.evaluation_crop, size=crop.size, short_side=crop.decode_side, artefacts=crop.artefacts
         )

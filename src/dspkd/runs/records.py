@@ -51,6 +51,7 @@ class Result:
     """``result.json``: what was trained. `teacher` is the folder of the teacher's run, or None.
 
     `cpu_seconds` is None where an epoch's was not recorded, `teacher_cache` where outputs were not cached.
+    `fold_teachers` are the run folders of the fold teachers that taught.
     """
 
     name: str
@@ -65,13 +66,15 @@ class Result:
     test_evaluations: int
     cpu_seconds: float | None = None
     teacher_cache: TeacherCost | None = None
+    fold_teachers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DataSummary:
     """``data.json``: where the images are and how many: ``{part: {class: (images, groups)}}``.
 
-    `leak` is how the split leaks, or None; `card` the data card.
+    `leak` is how the split leaks, or None; `card` the data card; `split_how` how the split was made; `notes` how the
+    data set was read; `warnings` what a reader of results must know. Older runs lack the last three.
     """
 
     layout: str
@@ -83,6 +86,9 @@ class DataSummary:
     counts: dict[str, dict[str, tuple[int, int]]]
     leak: Leak | None = None
     card: dict[str, Attribute] | None = None
+    split_how: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,16 @@ from torch import nn
 from dspkd import methods
 from dspkd.data.decode_cache import DECODER, fingerprints
 from dspkd.data.loader import Key, TrainBatches
+from dspkd.data.table import Table
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
+from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs import build, hardware
 from dspkd.runs.context import RunContext
+from dspkd.runs.teaching import AnyTrainingTeacher
 from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.cached import CacheCost, CachedTeacher, image_keys, stored_bytes
+from dspkd.training.teachers.cross_fit import CrossFitTeacher
 from dspkd.training.teachers.fields_read import fields_read
 from dspkd.types import Batch, Output, derived_views
 
@@ -31,14 +35,16 @@ def is_used(recipe: Recipe) -> bool:
 
 
 def cached_teacher(
-    context: RunContext, make: Callable[..., Distiller], batches: TrainBatches
+    context: RunContext, teacher: AnyTrainingTeacher, make: Callable[..., Distiller], batches: TrainBatches
 ) -> tuple[CachedTeacher, CacheCost]:
     """Compute and cache missing teacher outputs; return a teacher that reads them, and the cost of computing all.
 
     Parameters
     ----------
     context
-        The run, with the recipe, the frozen teacher and the images.
+        The run, with the recipe and the images.
+    teacher
+        The teacher that answers in training.
     make
         Returns the objective of a stage, given that of the stage before as `earlier`.
     batches
@@ -49,32 +55,35 @@ def cached_teacher(
     DataError, RunError
         See `CachedTeacher.fill`.
     """
-    recipe, teacher, device, world = context.recipe, context.teacher, context.device, context.world
+    recipe, device, world = context.recipe, context.device, context.world
     folder = hardware.cache_folder(recipe.machine)
-    assert teacher, "see `is_used`"
     assert folder, "`validate.check` refuses machine.cache = none"
     rotated, strong_aug = _derived(recipe)
+    shown = context.train_batches(for_teacher=True) if build.larger(recipe) else batches
 
     def show(views: Sequence[list[Key]]) -> Iterator[Batch]:
-        for batch in batches.show(views):
+        for batch in shown.show(views):
             yield batch.to(device).with_derived(rotated=rotated, strong_aug=strong_aug)
 
-    def forward(batch: Batch, of: build.AnyTeacher) -> Output:
+    def forward(batch: Batch, of: AnyTrainingTeacher) -> Output:
         with torch.autocast(device.type, torch.bfloat16, enabled=context.bf16):
             return of.answer(batch)
 
-    first_two = next(batches.show([batches.keys(0)[:2]])).to(device)
-    fields = _fields(recipe, make, context.student, partial(forward, of=teacher), first_two)
+    first_two = next(shown.show([batches.keys(0)[:2]])).to(device)
+    read = fields(recipe, make, context.student, partial(forward, of=teacher), first_two)
+    teacher, settings = _reading(read, teacher, recipe.teacher)
     fast_teacher = teacher.compiled() if context.compiled else teacher
     about = {
         **build.augmentation(recipe.images).about,
         "made by": ", ".join([DECODER, *(f"{name} {version(name)}" for name in _PACKAGES)]),
         "precision": "bfloat16" if context.bf16 else "float32",
+        **settings,
     }
 
     def open_cache() -> CachedTeacher:
-        images = image_keys(fingerprints(context.table.paths), context.table.ids)
-        return CachedTeacher(teacher, fields, images, about, folder, maps=recipe.teacher_cache.maps)
+        names = _names(context.table, by_label=settings.get("teacher weights") == "label")
+        images = image_keys(fingerprints(context.table.paths), names)
+        return CachedTeacher(teacher, read, images, about, folder, maps=recipe.teacher_cache.maps)
 
     cached = world.on_all(open_cache)
     views = schedule(recipe, batches)
@@ -92,20 +101,45 @@ def cached_teacher(
     return cached, world.on_rank_zero(lambda: cached.cost(len(views)))
 
 
+def _reading(
+    fields: set[str], teacher: AnyTrainingTeacher, config: TeacherConfig | None
+) -> tuple[AnyTrainingTeacher, dict[str, object]]:
+    """Return the teacher without the passes that these fields do not need, and its settings for the cache's key.
+
+    Settings at their defaults are left out of the key, so that caches filled before there were any still match.
+    """
+    assert config, "see `is_used`"
+    settings: dict[str, object] = {"teacher size": config.size} if config.size else {}
+    if config.weights != "mean":
+        settings["teacher weights"] = config.weights
+    if config.views > 1 and fields & {"logits", "pooled"}:
+        settings["teacher views"] = config.views
+    elif config.views > 1:
+        teacher = teacher.averaging(1)
+    if isinstance(teacher, CrossFitTeacher) and fields <= {"logits"}:
+        teacher = teacher.without_features()
+    return teacher, settings
+
+
+def _names(table: Table, *, by_label: bool) -> Sequence[str]:
+    """Return each image's ID, with its label where the teacher's output depends on that."""
+    return [f"{name} {label}" for name, label in zip(table.ids, table.labels, strict=True)] if by_label else table.ids
+
+
 def bytes_of_an_output(
     recipe: Recipe,
     make: Callable[..., Distiller],
     student: nn.Module,
-    teacher: build.AnyTeacher,
+    teacher: AnyTrainingTeacher,
     batches: TrainBatches,
     device: torch.device,
 ) -> float:
     """Return the bytes cached for one view and the views derived from it, measured on two images."""
     rotated, strong_aug = _derived(recipe)
     batch = next(batches.show([batches.keys(0)[:2]])).to(device)
-    fields = _fields(recipe, make, student, teacher.answer, batch)
+    read = fields(recipe, make, student, teacher.answer, batch)
     output = teacher.answer(batch.with_derived(rotated=rotated, strong_aug=strong_aug))
-    return stored_bytes(output, fields, recipe.teacher_cache.maps) / len(batch)
+    return stored_bytes(output, read, recipe.teacher_cache.maps) / len(batch)
 
 
 def _derived(recipe: Recipe) -> tuple[bool, bool]:
@@ -130,11 +164,11 @@ def schedule(recipe: Recipe, batches: TrainBatches) -> set[Key]:
     return views
 
 
-def _fields(
+def fields(
     recipe: Recipe, make: Callable[..., Distiller], student: nn.Module, forward: Callable[[Batch], Output], batch: Batch
 ) -> set[str]:
     """Return the fields of the teacher's outputs that the recipe's terms read, found by one call of each stage."""
-    fields: set[str] = set()
+    read: set[str] = set()
     earlier = None
     training = student.training
     for stage in recipe.stages:
@@ -144,6 +178,6 @@ def _fields(
             with torch.no_grad():
                 output = earlier.parted(student.eval()(views.images))
             terms = earlier.terms.values()
-            fields |= fields_read(terms, output, earlier.parted(forward(views)), batch)  # type: ignore[arg-type]
+            read |= fields_read(terms, output, earlier.parted(forward(views)), batch)  # type: ignore[arg-type]
     student.train(training)
-    return fields
+    return read

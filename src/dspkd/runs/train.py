@@ -23,9 +23,11 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import artifacts, build, class_priors, holdout, teacher_cache, validate
+from dspkd.runs import artifacts, build, class_priors, hardware, holdout, teacher_cache, teaching, validate
 from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
+from dspkd.runs.fold_teachers import FoldTeachers
+from dspkd.runs.teaching import AnyTrainingTeacher
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import write_json, write_text
 from dspkd.training import loggers, loop
@@ -63,8 +65,9 @@ def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, w
     if world.on_rank_zero(lambda: _claim(recipe, files)):
         return
     context = prepare(recipe, files, (listener if world.rank == 0 else None) or NullProgress(), world)
-    stages, cost = _train_stages(context)
-    world.on_rank_zero(lambda: _conclude(replace(context, world=SINGLE), stages, cost))
+    teacher, folds = teaching.in_training(context, train)
+    stages, cost = _train_stages(context, teacher)
+    world.on_rank_zero(lambda: _conclude(replace(context, world=SINGLE), stages, cost, folds))
 
 
 def _claim(recipe: Recipe, files: RunFiles) -> bool:
@@ -81,33 +84,36 @@ def _claim(recipe: Recipe, files: RunFiles) -> bool:
     return files.result.exists()
 
 
-def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost | None]:
+def _train_stages(
+    context: RunContext, teacher: AnyTrainingTeacher | None
+) -> tuple[list[dict[str, Any]], CacheCost | None]:
     """Train the stages in order; return a summary of each, and what caching the teacher's outputs cost."""
     recipe, world, student = context.recipe, context.world, context.student
     counts = tuple(images for images, _ in context.table.take(context.split.rows("train")).counts().values())
-    config = build.step_config(recipe, context.device, world)
-    teacher = context.teacher.compiled() if context.teacher and config.compiled else context.teacher
+    config = hardware.step_config(recipe, context.device, world)
     make = partial(
         build.distiller,
         student=student,
-        teacher=teacher,
+        teacher=teacher.compiled() if teacher and config.compiled else teacher,
         class_counts=counts,
         seed=recipe.seed,
         balance=recipe.train.balance,
     )
 
+    cached_outputs = teacher_cache.is_used(recipe)
+
     def checked_batches() -> TrainBatches:
         _require_buildable(recipe, make)
-        return context.train_batches()
+        return context.train_batches(for_teacher=not cached_outputs)
 
     batches = world.on_all(checked_batches)
     cost = None
-    if teacher_cache.is_used(recipe):
-        cached, cost = teacher_cache.cached_teacher(context, make, batches)
+    if teacher and cached_outputs:
+        cached, cost = teacher_cache.cached_teacher(context, teacher, make, batches)
         make = partial(make, teacher=cached)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
     validation = context.eval_loader(context.split.rows("val"))  # its loader processes serve all epochs
-    frozen_digest = context.teacher.digest() if context.teacher else ""
+    frozen_digest = teacher.digest() if teacher else ""
     summaries: list[dict[str, Any]] = []
     done = 0
     distiller = None
@@ -145,7 +151,7 @@ def _train_stages(context: RunContext) -> tuple[list[dict[str, Any]], CacheCost 
                     "cpu_seconds": _total(record.get("cpu_seconds") for record in progress.history),
                 }
             )
-    if context.teacher and context.teacher.digest() != frozen_digest:
+    if teacher and teacher.digest() != frozen_digest:
         raise AssertionError("the frozen teacher's weights or statistics changed while its student trained")
     return summaries, cost
 
@@ -191,7 +197,9 @@ def _validation_scores(student: nn.Module, *, context: RunContext, loader: DataL
     }
 
 
-def _conclude(context: RunContext, stages: list[dict[str, Any]], cost: CacheCost | None) -> None:
+def _conclude(
+    context: RunContext, stages: list[dict[str, Any]], cost: CacheCost | None, folds: list[FoldTeachers]
+) -> None:
     """Save the student, evaluate it on validation and test set, and write artifacts and result."""
     recipe, files, student = context.recipe, context.files, context.student
     weights = {name: value.detach().cpu().contiguous() for name, value in student.library_state().items()}
@@ -220,6 +228,7 @@ def _conclude(context: RunContext, stages: list[dict[str, Any]], cost: CacheCost
             "seconds": round(sum(stage["seconds"] for stage in stages), 1),
             "cpu_seconds": _total(stage["cpu_seconds"] for stage in stages),
             "teacher_cache": asdict(cost) if cost else None,
+            "fold_teachers": [str(each.run(fold)) for each in folds for fold in range(len(each.recipes))],
             "test_evaluations": len(holdout.evaluations(files.folder)),
         },
     )

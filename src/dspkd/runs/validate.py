@@ -10,6 +10,7 @@ from dspkd.errors import DataError, RecipeError, suggest
 from dspkd.models import zoo
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
+from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs.files import RunFiles
 
 
@@ -35,6 +36,8 @@ def check(recipe: Recipe) -> None:
         except DataError as error:
             raise RecipeError(f"data.classes: {error}") from None
     _check_images(recipe)
+    if recipe.teacher:
+        _check_teacher(recipe, recipe.teacher)
     before: tuple[str, ...] = ()
     for s, stage in enumerate(recipe.stages):
         for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
@@ -82,6 +85,40 @@ def _check_images(recipe: Recipe) -> None:
             'train.mixup or train.cutmix mixes new ones in each batch; set images.views = "fresh", '
             "or both to 0"
         )
+
+
+def _check_teacher(recipe: Recipe, teacher: TeacherConfig) -> None:
+    """Check the settings of the table `[teacher]` against the rest of the recipe and, where trained, the teachers."""
+    size = teacher.size
+    if size and size < recipe.images.size:
+        raise RecipeError(
+            f"teacher.size = {size}: smaller than images.size = {recipe.images.size}, so the teacher would see less "
+            "than its student; choose a larger one, or leave it out"
+        )
+    for run in teacher.run:
+        theirs = schema.load(RunFiles(Path(run)).recipe) if RunFiles(Path(run)).recipe.exists() else None
+        if theirs and size:
+            try:
+                zoo.check(theirs.model.name, size)
+            except RecipeError as error:
+                raise RecipeError(f"teacher.size: {error}") from None
+        if theirs and theirs.teachers and teacher.cross_fit:
+            raise RecipeError(
+                f"teacher.cross_fit: {run} has a teacher of its own, {theirs.teachers[0]}, which saw all lesions; name "
+                "a teacher that learns from labels alone"
+            )
+    if teacher.cross_fit and recipe.train.mixes_images:
+        raise RecipeError(
+            f"teacher.cross_fit = {teacher.cross_fit}: train.mixup or train.cutmix shows two lesions in one image, and "
+            "each fold teacher may have seen one of them; set both to 0, or leave out teacher.cross_fit"
+        )
+    changed = [key for key in ("cross_fit", "views", "size") if getattr(teacher, key) not in (None, 1)]
+    for s, stage in enumerate(recipe.stages):
+        if stage.teacher_lr and changed:
+            raise RecipeError(
+                f"stages.{s}.teacher_lr: the copy of the teacher that learns sees the student's images as they are; "
+                f"leave out {' and '.join(f'teacher.{key}' for key in changed)}"
+            )
 
 
 def _require_same_artefacts(recipe: Recipe, teacher: Path) -> None:

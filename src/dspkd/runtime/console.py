@@ -82,10 +82,13 @@ class ConsoleProgress(_ProgressDisplay):
         self._epochs = 0
 
     def data(self, counts: Counts) -> None:
-        """Print the images and groups of each class in training, validation and test set."""
-        table = headed("images (lesions or patients)", ["class"], list(counts))
+        """Print the images of each class in training, validation and test set; and its groups where they differ."""
+        cells = [pair for part in counts.values() for pair in part.values()]
+        grouped = any(images != groups for images, groups in cells)
+        table = headed("images (lesions or patients)" if grouped else "images", ["class"], list(counts))
         for name in next(iter(counts.values())):
-            table.add_row(name, *(f"{counts[part][name][0]} ({counts[part][name][1]})" for part in counts))
+            pairs = [counts[part][name] for part in counts]
+            table.add_row(name, *(f"{images} ({groups})" if grouped else str(images) for images, groups in pairs))
         table.add_section()
         table.add_row("all", *(str(sum(images for images, _ in counts[part].values())) for part in counts))
         self._console.print(table)

@@ -42,7 +42,7 @@ def image_and_process_id(path):
 
 
 class Grey:
-    classes, key, refer_below, batch_size, on_gpu = CLASSES, "grey", None, 4, False
+    classes, key, rule, batch_size, on_gpu = CLASSES, "grey", None, 4, False
 
     def __init__(self, preprocess=image):
         self.preprocess, self.predicted = preprocess, 0
@@ -66,7 +66,7 @@ def predict(source, out, classifier=None, *, workers=0, engine=None, column=None
     classifier, images = classifier or Grey(), ImageList(source, column)
     engine = engine or partial(engines.run_inline, classifier=classifier, root=images.root, workers=workers)
     progress = (lambda *step: steps.append(step)) if steps is not None else (lambda *_: None)
-    output = ShardedOutput(out, classifier.classes, classifier.key, classifier.refer_below)
+    output = ShardedOutput(out, classifier.classes, classifier.key, classifier.rule)
     return batch.predict(images, output, engine, progress)
 
 

@@ -240,43 +240,6 @@ def test_decoding_ahead_is_bounded(folder, monkeypatch, workers, ahead):
     assert ahead < len(submitted) <= ahead + 3  # a chunk is two batches
 
 
-def test_a_shard_holds_the_predictions_that_were_written(tmp_path):
-    output = ShardedOutput(tmp_path / "a.csv", ("x", "y"), "key")
-    output.folder.mkdir()
-    names = ("a,b.png", 'c"d.png')
-    output.write(PredictionBatch(names, np.array([[0.25, 0.75], [np.nan, np.nan]]), ("", "two\nlines")))
-    assert output.join([names]) == (2, 1)
-    first, second = rows(tmp_path / "a.csv")
-    assert (first["image"], first["predicted"], first["probability_y"]) == ("a,b.png", "y", "0.75")
-    assert (second["image"], second["error"]) == ('c"d.png', "two\nlines")
-
-
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_refer_is_yes_below_the_threshold_and_not_at_it(tmp_path, suffix):
-    output = ShardedOutput(tmp_path / f"a.{suffix}", ("x", "y"), "key", refer_below=0.75)
-    output.folder.mkdir()
-    names = ("sure.png", "not.png", "broken.png")
-    nearly = 0.75 - 1e-9  # to six digits the threshold itself
-    probabilities = np.array([[0.25, 0.75], [nearly, 1 - nearly], [np.nan, np.nan]])
-    output.write(PredictionBatch(names, probabilities, ("", "", "no image")))
-    assert output.join([names]) == (3, 1)
-    if suffix == "csv":
-        assert [row["refer"] for row in rows(output.out)] == ["no", "yes", ""]
-        assert list(rows(output.out)[0])[:3] == ["image", "predicted", "refer"]
-    else:
-        table = pytest.importorskip("pyarrow.parquet").read_table(output.out)
-        assert table["refer"].to_pylist() == ["no", "yes", None]
-
-
-def test_a_shards_name_depends_on_all_its_inputs(tmp_path):
-    def name(names=("ab", "c"), classes=("x", "y"), key="key", refer_below=None):
-        return ShardedOutput(tmp_path / "a.csv", classes, key, refer_below).path(names).name
-
-    others = [name(("a", "bc")), name(("ab",)), name(classes=("y", "x")), name(key="other"), name(refer_below=0.5)]
-    assert name() == name()
-    assert len({name(), *others}) == 6
-
-
 def test_a_shard_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     output = ShardedOutput(tmp_path / "a.csv", ("x", "y"), "key")
     output.folder.mkdir()

@@ -10,6 +10,7 @@ def test_model_describes_the_network(bundle_file):
     assert info["classes"] == CLASSES
     assert info["limits"]["upload_bytes"] == Limits().upload_bytes
     assert (info["name"], info["precision"], info["temperature"], info["refer_below"]) == ("by hand", "fp32", 1.5, 0.4)
+    assert (info["refer_from"], info["refer_from_rule"], len(info["measured"])) == (0.5, "By hand.", 2)
     assert info["card"].startswith("---\nlicense")
 
 

@@ -79,6 +79,8 @@ def compare(predictions, files, predictor, *, exact=True):
         assert "error" not in one or one["error"] is None, (file.name, one["error"])
         assert one["probabilities"] == pytest.approx(dict(expected.probabilities), abs=TOLERANCE), file.name
         assert (one["top"], one["refer"]) == (expected.top, expected.refer), file.name
+        assert (one["advice"], one["reasons"]) == (expected.advice.sentence, list(expected.advice.reasons)), file.name
+        assert one["not_benign"] == pytest.approx(expected.advice.not_benign, abs=TOLERANCE)
         pixels = np.rint(predictor.preprocess(file) * 255).astype(int).ravel()
         difference = abs(np.array(one["pixels"]) - pixels).max()
         assert difference <= (0 if exact else 3), (file.name, difference)

@@ -1,6 +1,8 @@
 """The page in Chromium: words, keyboard, screen readers, phones, errors, token, any web server."""
 
+import colorsys
 import json
+import re
 from hashlib import sha256
 
 import numpy as np
@@ -11,6 +13,9 @@ from onnx import numpy_helper
 from browsing import open_page, predict, serve_folder, with_runtime
 from command import call
 from dspkd.deploy import Predictor
+from dspkd.deploy.bundle import limits
+from dspkd.deploy.bundle.advice import NOT_REACHED, REFER
+from dspkd.deploy.bundle.reader import open_bundle
 from serving import CLASSES, NOTICE, make_bundle, start_server, stop
 
 
@@ -20,35 +25,77 @@ def test_the_page_shows_the_prediction_in_plain_words(page, server, bundle_file,
     predict(page, "lesion.jpg", jpeg)
     expected = Predictor(bundle_file).predict(jpeg)
     plain = {each["id"]: each for each in CLASSES}
-    assert page.inner_text("#top-name") == plain[expected.top]["name"]
-    assert page.inner_text("#top-meaning") == plain[expected.top]["meaning"]
-    assert page.inner_text("#top-share") == f"{100 * expected.confidence:.1f} %"
+    assert page.inner_text("#advice-sentence") == expected.advice.sentence == NOT_REACHED
+    assert page.locator("#advice-reasons li").all_inner_texts() == list(expected.advice.reasons)
+    assert page.locator("#limits p").all_inner_texts() == list(limits.lines(open_bundle(bundle_file)))
     ranked = sorted(expected.probabilities, key=lambda key: -expected.probabilities[key])
-    rows = [row.split("\n")[0].split("\t")[0] for row in page.locator("#rows th").all_inner_texts()]
+    rows = [
+        row.split("\n")[0].split("\t")[0].removesuffix(" malignant")
+        for row in page.locator("#rows th").all_inner_texts()
+    ]
     assert rows == [plain[key]["name"] for key in ranked]
     assert NOTICE in page.inner_text("#provenance")
     assert "computed on the server by the fp32 network" in page.inner_text("#provenance")
-    assert not expected.refer
-    text = page.inner_text("#prediction")
-    assert text.index("Most probable") < text.index("Confidence above this network's threshold.")
-    assert f"Most probable: {plain[expected.top]['name']}" in page.text_content("[role=status][aria-live=polite]")
+    marks = [row.locator(".mark").all_inner_texts() for row in page.locator("#rows th").all()]
+    assert marks == [["malignant"] * (plain[key]["malignancy"] == "malignant") for key in ranked]
+    assert page.inner_text("#prediction").startswith(NOT_REACHED)
+    assert page.text_content("[role=status][aria-live=polite]").startswith(NOT_REACHED)
     page.click("text=Model card")
     card = page.locator("#model-card")
-    assert card.locator("td").all_inner_texts() == ["MEL", "0.25"]
+    assert card.locator("td").all_inner_texts() == ["MEL", "0.25", "a | b", "0.50"]
     assert "<script>alert(1)</script>" in card.inner_text()  # text, and nothing that runs
     assert card.locator("script, a").count() == 0
     assert card.locator("strong, em").all_inner_texts() == ["random weights", "not trained"]
 
 
-def test_an_unsure_prediction_advises_to_refer(page, tmp_path, jpeg):
-    process, address = start_server(make_bundle(tmp_path / "unsure.dspkd", refer_below=1.0))
+UNKNOWN = [{**each, "malignancy": "unknown"} for each in CLASSES]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"refer_from": 0.05}, "Malignant or possibly malignant classes together have"),
+        ({"refer_below": 1.0}, "Not sure: the highest probability"),
+        ({"refer_from": None, "rule": "Too few lesions."}, "The advice is always to refer: too few lesions."),
+        (
+            {"classes": UNKNOWN, "refer_from": 1.1},
+            "The most probable class, Melanocytic naevus, is not known to be benign.",
+        ),
+    ],
+)
+def test_each_reason_to_refer_leads_before_a_class_name_that_may_reassure(page, tmp_path, jpeg, changes, reason):
+    path = make_bundle(tmp_path / "refer.dspkd", **changes)
+    process, address = start_server(path)
     open_page(page, address, "server")
     predict(page, "lesion.jpg", jpeg)
-    assert "Not sure: refer to a dermatologist." in page.inner_text("#advice.refer")
-    text = page.inner_text("#prediction")
-    assert text.index("Not sure") < text.index("Most probable")  # before a class name that may reassure
-    assert "refer to a dermatologist" in page.text_content("#status")
     stop(process)
+    assert Predictor(path).predict(jpeg).top == "NV"
+    assert page.inner_text("#advice.refer #advice-sentence") == REFER
+    (only,) = page.locator("#advice-reasons li").all_inner_texts()
+    assert only.startswith(reason)
+    assert page.inner_text("#prediction").startswith(REFER)
+    assert page.text_content("#status").startswith(f"{REFER} {only}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("refer_from", [0.05, 0.5])
+def test_nothing_about_a_prediction_is_green(browser, tmp_path, jpeg, scheme, refer_from):
+    """Green: the hue lies between yellow and blue, and the colour is no near grey."""
+    process, address = start_server(make_bundle(tmp_path / "colour.dspkd", refer_from=refer_from))
+    context = browser.new_context(color_scheme=scheme)
+    page = open_page(context.new_page(), address, "server")
+    predict(page, "lesion.jpg", jpeg)
+    used = page.evaluate("""() => [...document.querySelectorAll("body, body *")].flatMap((e) => {
+        const style = getComputedStyle(e);
+        return [style.color, style.backgroundColor, style.borderLeftColor, style.backgroundImage]; })""")
+    context.close()
+    stop(process)
+    colours = {tuple(map(int, rgb)) for text in used for rgb in re.findall(r"rgba?\((\d+), (\d+), (\d+)", text)}
+    assert len(colours) > 5
+    for red, green, blue in colours:
+        hue, _, colour = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
+        if max(red, green, blue) - min(red, green, blue) > 25 and colour > 0.1:
+            assert not 65 / 360 < hue < 195 / 360, (red, green, blue)
 
 
 def test_the_page_works_by_keyboard_alone(page, server, jpeg):
@@ -118,6 +165,19 @@ def test_an_invalid_image_is_an_error_and_the_next_image_works(page, server, jpe
     assert not page.is_visible("#error")
 
 
+def test_after_an_invalid_image_nothing_of_an_earlier_one_stays(page, server, jpeg):
+    open_page(page, server, "server")
+    predict(page, "lesion.jpg", jpeg)
+    page.set_input_files(
+        "#file", {"name": "a.heic", "mimeType": "image/heic", "buffer": b"\0\0\0\x18ftypheic" + bytes(200)}
+    )
+    page.wait_for_selector("#error:not([hidden])")
+    for part in ("#preview", "#canvas", "#heat-toggle", "#heat-text", "#prediction", "#advice"):
+        assert not page.is_visible(part), part
+    assert page.inner_text("#empty") == "No prediction."
+    assert page.inner_text("#status") == ""
+
+
 def test_the_token_is_requested_and_sent_to_the_server(page, traffic, bundle_file, jpeg):
     process, address = start_server(bundle_file, DSPKD_TOKEN="s3cret")
     page.goto(address)
@@ -141,7 +201,8 @@ def test_the_written_page_works_from_a_plain_web_server(page, bundle_file, jpeg,
         open_page(page, address)
         assert page.locator("#modes label:visible").count() == 1
         predict(page, "lesion.jpg", jpeg)
-    assert page.inner_text("#top-share") == f"{100 * Predictor(bundle_file).predict(jpeg).confidence:.1f} %"
+    shown = page.locator("#advice-reasons li").all_inner_texts()
+    assert shown == list(Predictor(bundle_file).predict(jpeg).advice.reasons)
 
 
 def not_finite(model):

@@ -27,6 +27,7 @@ def test_predictions_are_those_of_the_predictor(bundle_file, jpeg):
         assert prediction["file"] == name
         assert prediction["probabilities"] == pytest.approx(dict(expected.probabilities), abs=1e-6)
         assert (prediction["top"], prediction["refer"], prediction["error"]) == (expected.top, expected.refer, None)
+        assert {key: prediction[key] for key in expected.advice.to_json()} == expected.advice.to_json()
         assert prediction["confidence"] == max(prediction["probabilities"].values())
 
 
@@ -59,7 +60,7 @@ def test_accepted_formats(bundle_file, form):
 def test_an_unknown_class_is_refused(bundle_file, jpeg):
     response = post(bundle_file, ("a.jpg", jpeg), path="/heatmap?class_id=XYZ")
     assert response.status_code == 422
-    assert "'XYZ'; known: MEL, NV, BCC, VASC" in response.json()["detail"]
+    assert "'XYZ'; known: MEL, BCC, NV, VASC" in response.json()["detail"]
     response = post(bundle_file, ("a.jpg", jpeg), ("b.jpg", jpeg), path="/heatmap")
     assert response.status_code == 413
 

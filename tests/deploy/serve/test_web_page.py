@@ -134,7 +134,7 @@ def test_text_has_enough_contrast(scheme):
     pairs = {
         "page": ["ink", "muted", "accent"],
         "card": ["ink", "muted", "accent"],
-        "good-card": ["ink", "muted"],
+        "chosen-card": ["ink", "muted"],
         "warn-card": ["warn"],
         "bad-card": ["bad"],
         "accent": ["on-accent"],

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dspkd.errors import RecipeError
+from dspkd.experiments.budget import parse_budget
 from dspkd.experiments.paper import scale as scales
 from dspkd.experiments.paper.scale import (
     FULL,
@@ -17,7 +18,6 @@ from dspkd.experiments.paper.scale import (
     Work,
     choose,
     given_up,
-    parse_budget,
 )
 
 WORK = Work(teachers=1, students=10)

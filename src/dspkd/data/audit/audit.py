@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from dspkd.data import assumptions, official_split
 from dspkd.data.audit import duplicates, findings, fingerprint
 from dspkd.data.audit.duplicates import Pairs
 from dspkd.data.audit.findings import AuditFinding
+from dspkd.data.audit.fingerprint import Fingerprints
 from dspkd.data.split import Split
 from dspkd.data.split import report as part_counts
 from dspkd.data.table import Table
@@ -53,6 +55,8 @@ class Audit:
         All pairs of copies.
     sources
         ``{source: images}``, most images first; see `sources`.
+    split_how
+        How the split was made, in a line; "" without one.
     """
 
     table: Table
@@ -60,6 +64,17 @@ class Audit:
     findings: tuple[AuditFinding, ...]
     pairs: Pairs
     sources: dict[str, int]
+    split_how: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the data set was read and split, in lines."""
+        return (*assumptions.lines(self.table), *((self.split_how,) if self.split_how else ()))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know of the data, such as missing ids."""
+        return assumptions.warnings(self.table, self.split)
 
     @property
     def invalid(self) -> bool:
@@ -73,6 +88,8 @@ class Audit:
             "data": str(table.root),
             "table_digest": table.digest,
             "split_digest": None if self.split is None else self.split.digest,
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
             "images": len(table),
             "groups": len(set(table.groups)),
             "classes": {name: list(counts) for name, counts in table.counts().items()},
@@ -90,10 +107,22 @@ class Audit:
         }
 
 
-def audit(table: Table, split: Split | None = None, progress: Progress | None = None) -> Audit:
-    """Audit every image of a table, and a split of it if there is one."""
+def audit(
+    table: Table,
+    split: Split | None = None,
+    progress: Progress | None = None,
+    *,
+    split_how: str = "",
+) -> Audit:
+    """Audit every image of a table, and a split of it: `split`, or the one that the data set is published with."""
+    if split is None and table.parts:
+        split, split_how = official_split.of(table, val=0.15, test=0.2, seed=0)
     prints = fingerprint.take(table.paths, progress)
-    pairs = duplicates.find(prints, progress)
+    return of_prints(table, split, prints, duplicates.find(prints, progress), split_how=split_how)
+
+
+def of_prints(table: Table, split: Split | None, prints: Fingerprints, pairs: Pairs, *, split_how: str = "") -> Audit:
+    """Audit a table whose images are already fingerprinted and compared, row by row."""
     collected = [
         *([] if split is None else findings.of_parts(table, split, pairs)),
         *findings.of_copies(table, prints, pairs, split=split is not None),
@@ -102,7 +131,7 @@ def audit(table: Table, split: Split | None = None, progress: Progress | None = 
         *findings.of_table(table),
     ]
     collected.sort(key=lambda finding: ("invalidates", "warning", "note").index(finding.severity))
-    return Audit(table, split, tuple(collected), pairs, sources(table))
+    return Audit(table, split, tuple(collected), pairs, sources(table), split_how)
 
 
 def sources(table: Table) -> dict[str, int]:
@@ -129,7 +158,9 @@ def merged_groups(table: Table, pairs: Pairs) -> tuple[str, ...]:
     number = {group: g for g, group in enumerate(dict.fromkeys(table.groups))}
     group_N = np.array([number[group] for group in table.groups])
     cluster_G = duplicates.clusters(group_N[pairs.first], group_N[pairs.second], len(number))
-    own = {f"image:{name}": name for name in table.ids}
+    own = {f"image:{name}": name for name in table.ids} | {
+        group: group.removeprefix("copies:") for group in table.groups if group.startswith("copies:")
+    }
     members: dict[int, list[str]] = {}
     for group, g in number.items():
         members.setdefault(int(cluster_G[g]), []).append(group)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dspkd.data.audit.duplicates import Pairs
 from dspkd.data.audit.fingerprint import Fingerprints
-from dspkd.data.image_files import bare
+from dspkd.data.image_files import bare, unread_note
 from dspkd.data.split import Split
-from dspkd.data.table import Table, rows_of
+from dspkd.data.table import Table, is_named, rows_of
 
 Severity: TypeAlias = Literal["invalidates", "warning", "note"]
 """`invalidates`: a score on this split, or on any split by these groups, is not valid, or training is impossible.
@@ -110,11 +110,19 @@ def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) 
             findings.append(AuditFinding(kind, "warning", text, _ids(table, sets), "keep one of each"))
     groups = np.array(table.groups)
     same = groups[pairs.first] == groups[pairs.second]
+    named = np.array([is_named(group) for group in table.groups])
+    known = named[pairs.first] & named[pairs.second]
+    if (unknown := ~same & ~known).any():
+        text = f"{_count(int(unknown.sum()), 'pair')} of copies without lesion or patient ids"
+        advice = "training puts them into one group; the ids would say which other images belong together"
+        findings.append(AuditFinding("copies_without_ids", "warning", text, paired(table, pairs.take(unknown)), advice))
+    same |= unknown
     if not same.all():
         text = f"{_count(int((~same).sum()), 'pair')} of copies under different lesion or patient ids"
         advice = "merge these groups with --merge before splitting"
         severity: Severity = "warning" if split else "invalidates"
         findings.append(AuditFinding("copies_across_groups", severity, text, paired(table, pairs.take(~same)), advice))
+    same &= ~unknown
     if same.any():
         text = f"{_count(int(same.sum()), 'pair')} of copies within one lesion or patient"
         findings.append(AuditFinding("copies_within_group", "note", text, paired(table, pairs.take(same))))
@@ -152,11 +160,20 @@ def of_labels(table: Table, pairs: Pairs) -> list[AuditFinding]:
 def of_table(table: Table) -> list[AuditFinding]:
     """Find faults by counting: images of unknown group, classes with too few lesions or patients."""
     findings = []
-    unknown = np.array([group == f"image:{name}" for group, name in zip(table.groups, table.ids, strict=True)])
+    unknown = np.array([not is_named(group) for group in table.groups])
     if unknown.any():
         text = f"{_count(int(unknown.sum()), 'image')} of {len(table):,} without a lesion or patient id"
-        advice = "each counts as a group of its own; only copies among them are found"
+        advice = (
+            "images of one person may be in both training and test set: name the column of ids, by data.group in a "
+            "recipe or --group; without one, each image counts as a group of its own, and only copies are kept together"
+        )
         findings.append(AuditFinding("group_unknown", "note", text, _each(table, unknown), advice))
+    if table.origin.unread:
+        unread = table.origin.unread
+        names = tuple((file.relative_to(table.root).as_posix(),) for file in unread)
+        findings.append(
+            AuditFinding("unread", "warning", unread_note(unread, table.root), names, "convert or remove them")
+        )
     few = tuple((name, str(groups)) for name, (_, groups) in table.counts().items() if groups < 3)
     if few:
         text = f"{_count(len(few), 'class', 'classes')} of fewer than three lesions or patients"

@@ -7,6 +7,7 @@ beside each data set. A wrong value does no harm: a file of another size or chec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from dspkd.errors import DataError, suggest
 
@@ -206,3 +207,15 @@ def find(name: str) -> PublishedDataset:
     if name not in SOURCES:
         raise DataError(f"no data set to download is called {name!r}; {suggest(name, SOURCES)}")
     return SOURCES[name]
+
+
+def hint(path: Path) -> str:
+    """Return the command that downloads what is missing at `path`, "" where its name is not that of a data set.
+
+    >>> hint(Path("images/ham10000"))
+    '; download it: dspkd data download ham10000 --to images/ham10000'
+    """
+    if path.name not in SOURCES:
+        return ""
+    to = "" if path == Path(path.name) else f" --to {path}"
+    return f"; download it: dspkd data download {path.name}{to}"

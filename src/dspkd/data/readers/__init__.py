@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from dspkd.data import official_split
+from dspkd.data.download import catalog
+from dspkd.data.image_files import folders_in, images_in
 from dspkd.data.table import Table
 from dspkd.errors import DataError, suggest
 
@@ -56,14 +60,15 @@ LAYOUTS = tuple(layout for reader in readers() for layout in reader.LAYOUTS)
 
 
 def read(layout: str, path: Path, *, group: str | None = None, label: str | None = None) -> Table:
-    """Read the data set at `path`.
+    """Read the data set at `path`, with its official parts where it has any.
 
     Parameters
     ----------
     layout
         One of `LAYOUTS`, or "auto" to recognise it.
     path
-        The folder of the data set; for "csv" the file, or a folder that holds a single one.
+        The folder of the data set, or one that holds nothing but this folder; for "csv" the file, or a folder that
+        holds a single one.
     group
         The column that names the lesion or patient; each reader documents its default.
     label
@@ -75,12 +80,14 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
         The layout is unknown, or the data set does not match its layout.
     """
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder")
+        raise DataError(f"{path}: there is no such file or folder{catalog.hint(path)}")
     if layout == "auto":
         layout = recognise(path, label=label or "label")
+        path = _within(path, label=label or "label")
     for reader in readers():
         if layout in reader.LAYOUTS:
-            return reader.read(path, layout=layout, group=group, label=label)
+            table = reader.read(path, layout=layout, group=group, label=label)
+            return official_split.recognised(replace(table, origin=replace(table.origin, layout=layout)))
     raise DataError(f"no layout is called {layout!r}; {suggest(layout, ('auto', *LAYOUTS))}")
 
 
@@ -92,9 +99,23 @@ def recognise(path: Path, *, label: str = "label") -> str:
     DataError
         It is none of these.
     """
-    for reader in readers():
-        layout = reader.fits(path, label=label)
-        if layout is not None:
-            return layout
+    layout = _fitting(_within(path, label=label), label)
+    if layout is not None:
+        return layout
     expected = ", or ".join(f"{reader.EXPECTED} ({', '.join(reader.LAYOUTS)})" for reader in readers())
     raise DataError(f"{path}: no known layout; expected {expected}")
+
+
+def _fitting(path: Path, label: str) -> str | None:
+    return next((layout for reader in readers() if (layout := reader.fits(path, label=label))), None)
+
+
+def _within(path: Path, *, label: str) -> Path:
+    """Return the folder of the data set: `path`, or the only folder in it where `path` itself is of no known layout."""
+    inner = path
+    while inner.is_dir() and _fitting(inner, label) is None:
+        folders = folders_in(inner)
+        if len(folders) != 1 or images_in(inner):
+            return path
+        inner = folders[0]
+    return inner

@@ -1,17 +1,149 @@
-"""Columns that several readers treat in the same way."""
+"""Which columns of a table name the image, its class, and its lesion or patient."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from dspkd.errors import DataError
+from dspkd.data.metadata import COLUMNS
+from dspkd.data.part_names import split_column, squeezed
+from dspkd.errors import DataError, first_few, suggest
 
-GROUPING = ("patient_id", "lesion_id")
-"""Columns that group images when none is named, the first that exists. Lesions of one patient look similar too, and
-keeping a patient together keeps the lesions together."""
+IMAGE = (
+    "path", "file", "filename", "filepath", "imagepath", "imagefile", "imagefilename", "image", "imagename", "imageid",
+    "isicid", "imgid", "imgname", "img", "imgpath", "photo", "picture", "id",
+)  # fmt: skip
+"""Columns that may name the image, as `squeezed` writes them; the first that exists is used."""
+
+LABEL = (
+    "label", "class", "classname", "labelname", "diagnosis", "dx", "diagnostic", "disease", "category", "target",
+    "diagnosis1", "benignmalignant",
+)  # fmt: skip
+"""Columns that may name the class, as `squeezed` writes them; the first that exists is used."""
+
+_ID = "(?:id|ids|no|nr|num|nummer|number|key|code|identifier|uid|uuid|hash|idx|index|ref|pseudonym|name)?"
+_BEFORE = "(?:id|anon[a-z]*|deidentified|pseudo[a-z]*|study|unique)?"
+_PATIENT = re.compile(
+    f"{_BEFORE}(?:patient|subject|person|participant|individual|pat|subj|paciente|patienten|paziente)s?{_ID}|pid|mrn"
+)
+_CASE = re.compile(f"{_BEFORE}(?:case|encounter|visit|fall){_ID}")
+_LESION = re.compile(f"{_BEFORE}(?:lesion|mole|naevus|nevus|lesionen|laesion)s?{_ID}")
+_KINDS = (_PATIENT, _CASE, _LESION)
+_ORDER = "a patient comes before a case, and a case before a lesion, as lesions of one patient look similar too"
+
+_NO_IDS = frozenset(
+    [
+        "age",
+        "date",
+        "year",
+        "width",
+        "height",
+        "size",
+        "diameter",
+        "area",
+        "count",
+        "score",
+        "url",
+        "link",
+        "comment",
+        "note",
+        "split",
+        "set",
+    ]
+)
+_KNOWN = frozenset(squeezed(column) for columns in COLUMNS.values() for column in columns)
+_FEWEST = 5
+"""Different cells of a column below which it looks like classes rather than ids. Inferred."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The column of lesion or patient ids, None without one, and lines about the choice."""
+
+    column: str | None
+    notes: tuple[str, ...] = ()
 
 
 def refuse_label(path: Path, layout: str, label: str | None) -> None:
     """Raise DataError if a label column is named for a layout that fixes it."""
     if label is not None:
         raise DataError(f"{path}: layout {layout!r} has a fixed place for labels; leave out label = {label!r}")
+
+
+def find(names: Iterable[str], known: Sequence[str]) -> str | None:
+    """Return the first of `names` that is one of the `known`, in the order of these, whatever its case and spaces."""
+    by_name = {squeezed(name): name for name in reversed(list(names))}
+    return next((by_name[each] for each in known if each in by_name), None)
+
+
+def same(names: Collection[str], wanted: str, table: Path) -> str:
+    """Return the column called `wanted`, in any case and spacing; DataError where there is none."""
+    column = wanted if wanted in names else find(names, [squeezed(wanted)])
+    if column is None:
+        raise DataError(f"{table}: no column {wanted!r}; {suggest(wanted, names)}")
+    return column
+
+
+def grouping(
+    columns: Mapping[str, Sequence[str]], wanted: str | None, table: Path, *, first: Sequence[str] = ()
+) -> Grouping:
+    """Choose the column of lesion or patient ids.
+
+    Parameters
+    ----------
+    columns
+        The columns that may be it: not those of images and classes.
+    wanted
+        The column that the user names; None to choose one by its name.
+    table
+        The file, for messages.
+    first
+        Columns that the layout itself names, taken before any other.
+
+    Raises
+    ------
+    DataError
+        There is no column `wanted`.
+    """
+    if wanted is not None:
+        return Grouping(same(columns, wanted, table))
+    if own := find(columns, [squeezed(name) for name in first]):
+        return Grouping(own)
+    candidates = [name for kind in _KINDS for name in columns if kind.fullmatch(squeezed(name))]
+    filled = {name: [cell for cell in columns[name] if cell] for name in candidates}
+    flags = [name for name in candidates if len(set(filled[name])) <= 2 < len(filled[name]) / 10]
+    used = [name for name in candidates if filled[name] and name not in flags]
+    notes = [f"column {name!r} has 2 values or fewer: not used as lesion or patient ids" for name in flags]
+    if len(used) > 1:
+        others = first_few([repr(name) for name in used[1:]])
+        notes.append(
+            f"of several columns of ids, {used[0]!r} is used and not {others}: {_ORDER}; data.group = {used[1]!r} "
+            "or --group changes it"
+        )
+    if not used:
+        notes += [
+            f"column {name!r} looks like a lesion or patient id ({_repeats(columns[name])}) and is not used: if it is "
+            f"one, set data.group = {name!r} in the recipe, or --group {name!r}"
+            for name in columns
+            if name not in flags and _looks_like_ids(name, columns)
+        ]
+    return Grouping(used[0] if used else None, tuple(notes))
+
+
+def _looks_like_ids(name: str, columns: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether the cells of a column repeat, and are neither unique nor classes, ages, sizes or parts."""
+    cells = [cell for cell in columns[name] if cell]
+    distinct = len(set(cells))
+    words = set(re.findall("[a-z]+", name.lower()))
+    if squeezed(name) in _KNOWN or words & _NO_IDS or name == split_column(columns):
+        return False
+    if any(re.fullmatch(r"[-+]?\d*\.\d+", cell) for cell in cells):
+        return False
+    return 2 * len(cells) > len(columns[name]) and max(_FEWEST, len(cells) // 10) <= distinct < 0.98 * len(cells)
+
+
+def _repeats(cells: Sequence[str]) -> str:
+    filled = [cell for cell in cells if cell]
+    return f"{len(set(filled)):,} different values in {len(filled):,} rows"

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import numpy as np
 
-from dspkd.data.csv_rows import Rows, only_csv, read_rows
-from dspkd.data.image_files import SUFFIXES, folders_in, images_in
-from dspkd.data.readers._columns import GROUPING, refuse_label
-from dspkd.data.table import Table, group_or_own
+from dspkd.data.csv_rows import Rows, only_csv, read_rows, tables_in
+from dspkd.data.image_files import SUFFIXES, folders_in, images_in, unread_in, unread_note
+from dspkd.data.part_names import part_of
+from dspkd.data.readers._columns import IMAGE, find, grouping, refuse_label
+from dspkd.data.table import Origin, Table, group_or_own
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("folder",)
 PRIORITY = 50
 EXPECTED = "CLASS/IMAGE"
 
-NAMING = ("file", "path", "filename", "file_name", "image", "image_id", "img_id", "id")
-"""Columns of the metadata that may name the image; the first that exists is used."""
+_NOT_CLASSES = frozenset(
+    {"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "jpg", "jpeg", "png", "data", "input"}
+)
+"""Names of single folders, in lower case, that hold images of any class."""
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return "folder" for a folder that holds folders of images, else None."""
-    return "folder" if path.is_dir() and any(map(images_in, folders_in(path))) else None
+    inner = folders_in(path) if path.is_dir() else []
+    return "folder" if any(images_in(folder) or unread_in(folder) for folder in inner) else None
 
 
 def read(path: Path, *, layout: str = "folder", group: str | None = None, label: str | None = None) -> Table:
@@ -32,13 +37,13 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
     Parameters
     ----------
     path
-        The folder of the class folders; hidden files and folders are ignored. A single ``*.csv`` beside the class
-        folders is the metadata: one row for each image, which the first column out of `NAMING` gives as
+        The folder of the class folders; hidden files and folders are ignored. A single table beside the class folders
+        is the metadata: one row for each image, which a column such as ``file`` or ``image_id`` gives as
         ``CLASS/IMAGE``, as IMAGE, or as IMAGE without its suffix.
     layout
         "folder".
     group
-        The column of the metadata that names the lesion or patient; when none is named, the first of `GROUPING`. An
+        The column of the metadata that names the lesion or patient; when none is named, one that is called so. An
         image whose cell is empty is a group of its own; so is every image where there is no such column or no
         metadata.
     label
@@ -58,18 +63,22 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
     inner = folders_in(path)
     if not inner:
         raise DataError(f"{path}: no class folder here; expected {path.name}/CLASS/IMAGE")
+    _refuse_other_folders(path, inner)
     files: list[Path] = []
     labels: list[int] = []
+    unread: list[Path] = []
     for number, folder in enumerate(inner):
-        images = images_in(folder)
+        images, others = images_in(folder), unread_in(folder)
         if not images:
+            cannot = f"; {unread_note(others, path)}" if others else ""
             raise DataError(
-                f"{folder}: a class folder without images ({', '.join(sorted(SUFFIXES))}); remove or fill it"
+                f"{folder}: a class folder without images ({', '.join(sorted(SUFFIXES))}){cannot}; remove or fill it"
             )
         files += images
+        unread += others
         labels += [number] * len(images)
     ids = tuple(file.relative_to(path).as_posix() for file in files)
-    groups, attributes = _read_metadata(path, ids, group)
+    groups, attributes, origin = _read_metadata(path, ids, group)
     return Table(
         classes=tuple(folder.name for folder in inner),
         ids=ids,
@@ -78,42 +87,59 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
         groups=group_or_own(groups, ids),
         attributes=attributes,
         root=path,
+        origin=replace(origin, unread=tuple(unread)),
     )
+
+
+def _refuse_other_folders(path: Path, folders: list[Path]) -> None:
+    """Raise DataError if the folders are parts, or a single one that holds images of any class."""
+    names = [folder.name for folder in folders]
+    if len(names) > 1 and all(part_of(name) for name in names):
+        raise DataError(
+            f"{path}: {', '.join(names)} are parts, not classes, and hold images directly; put a folder for each class "
+            "into each of them, or a table with the columns 'path' and 'label' beside them"
+        )
+    if len(names) == 1 and names[0].lower() in _NOT_CLASSES | {"train", "test"}:
+        raise DataError(
+            f"{path}: a single folder, {names[0]!r}, is no class; expected a folder for each class, or a table "
+            "beside it with a column that names the image, such as 'path', and one of classes, such as 'label'"
+        )
 
 
 def _read_metadata(
     path: Path, ids: tuple[str, ...], group: str | None
-) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Return the groups, "" where unknown, and the other columns of the metadata, in the order of `ids`."""
-    if not any(path.glob("*.csv")):
+) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], Origin]:
+    """Return the groups, "" where unknown, the other columns of the metadata in the order of `ids`, and the origin."""
+    if not tables_in(path):
         if group is not None:
             raise DataError(f"{path}: there is no *.csv here, so images cannot be grouped by {group!r}")
-        return ("",) * len(ids), {}
+        return ("",) * len(ids), {}, Origin()
     rows = read_rows(only_csv(path))
-    naming = next((name for name in NAMING if name in rows.columns), None)
+    naming = find(rows.columns, IMAGE)
     if naming is None:
-        raise DataError(f"{rows.path}: no column names the image; expected one of {', '.join(NAMING)}")
-    order = _match(rows, naming, ids)
-    if group is None:
-        group = next((name for name in GROUPING if name in rows.columns), None)
-    groups = rows.column(group) if group is not None else ("",) * len(rows.lines)
-    others = {name: cells for name, cells in rows.columns.items() if name not in {naming, group}}
-    return (
-        tuple(groups[row] for row in order),
-        {name: tuple(cells[row] for row in order) for name, cells in others.items()},
-    )
+        raise DataError(f"{rows.path}: no column names the image; expected one of file, path, image_id, ...")
+    order, notes = _match(rows, naming, ids)
+    others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != naming}
+    chosen = grouping(others, group, rows.path)
+    groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(order)
+    return groups, others, Origin(group=chosen.column or "", notes=rows.notes + notes + chosen.notes)
 
 
-def _match(rows: Rows, naming: str, ids: tuple[str, ...]) -> list[int]:
-    """Return the row of the metadata of each id."""
+def _match(rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
+    """Return the row of the metadata of each id, and a line where leading zeros had been lost."""
     images_of: dict[str, set[str]] = defaultdict(set)
+    without_zeros: dict[str, set[str]] = defaultdict(set)
     for image in ids:
         for name in (image, PurePath(image).name, PurePath(image).stem):
             images_of[name].add(image)
+            without_zeros[name.lstrip("0")].add(image)
     row_of: dict[str, int] = {}
+    restored: list[str] = []
     for cell, row in rows.unique(naming).items():
         where = f"{rows.path}, line {rows.lines[row]}: {naming} {cell!r}"
         images = images_of.get(cell) or images_of.get(PurePath(cell).stem) or set()
+        if not images and (images := without_zeros.get(cell.lstrip("0"), set())):
+            restored.append(cell)
         if not images:
             raise DataError(f"{where} is no image of this data set")
         if len(images) > 1:
@@ -125,4 +151,5 @@ def _match(rows: Rows, naming: str, ids: tuple[str, ...]) -> list[int]:
     missing = [image for image in ids if image not in row_of]
     if missing:
         raise DataError(f"{rows.path}: no row for {len(missing)} of {len(ids)} images: {first_few(missing)}")
-    return [row_of[image] for image in ids]
+    zeros = f"{rows.path.name}: {len(restored)} names lack the leading zeros of their files ({first_few(restored)})"
+    return [row_of[image] for image in ids], (f"{zeros}; matched all the same",) if restored else ()

@@ -7,10 +7,11 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from dspkd.data.csv_rows import Rows, read_header, read_rows
-from dspkd.data.image_files import hidden, images_below
-from dspkd.data.readers._columns import GROUPING
-from dspkd.data.table import Table, group_or_own, refuse_missing, repeated
+from dspkd.data.csv_rows import Rows, read_header, read_rows, text_of
+from dspkd.data.image_files import files_below, folders_in, images_below, images_in, unread_below, unread_in
+from dspkd.data.part_names import part_of
+from dspkd.data.readers._columns import grouping
+from dspkd.data.table import Origin, Table, group_or_own, refuse_missing, repeated
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("imagefolder",)
@@ -20,22 +21,21 @@ EXPECTED = "PART/CLASS/IMAGE or metadata with 'file_name' and 'label'"
 METADATA = ("metadata.csv", "metadata.jsonl")
 """Names of metadata files."""
 
-PARTS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
-"""``{folder: part}`` of an official split."""
-
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return "imagefolder" for a folder of this layout and of no simpler one, else None.
 
     That is: metadata in JSON, metadata with the columns ``file_name`` and ``label``, or folders of classes in folders
-    named in `PARTS`.
+    that are parts, or the other way round.
     """
+    if not path.is_dir():
+        return None
     files = _metadata_below(path)
     if any(file.suffix == ".jsonl" or {"file_name", "label"} <= set(read_header(file)) for file in files):
         return "imagefolder"
-    parts = [path / part for part in PARTS if (path / part).is_dir()]
-    in_classes = any(image.parent.parent == part for part in parts for image in images_below(part))
-    return "imagefolder" if in_classes else None
+    within = [(outer, inner) for outer in folders_in(path) for inner in folders_in(outer)]
+    both = [inner for outer, inner in within if bool(part_of(outer.name)) != bool(part_of(inner.name))]
+    return "imagefolder" if any(images_in(inner) or unread_in(inner) for inner in both) else None
 
 
 def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, label: str | None = None) -> Table:  # noqa: ARG001
@@ -52,16 +52,16 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
     layout
         "imagefolder".
     group
-        The column that names the lesion or patient; when none is named, the first of `GROUPING`. An image whose cell is
+        The column that names the lesion or patient; when none is named, one that is called so. An image whose cell is
         empty is a group of its own.
     label
-        The column that names the class, ``label`` if there is such a column; otherwise an image's folder is its class.
+        The column that names the class, ``label`` if there is such a column; otherwise an image's folder is its class,
+        or the folder above it where that is a part.
 
     Returns
     -------
     Table
-        Its classes are those that occur, sorted; its ids are the files, relative to `path`. Where images lie in
-        folders ``train``, ``validation`` (or ``val``) and ``test``, the attribute ``split`` names the part.
+        Its classes are those that occur, sorted; its ids are the files, relative to `path`.
 
     Raises
     ------
@@ -72,8 +72,9 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
     if tables:
         files = [rows.path.parent / PurePath(name) for rows in tables for name in rows.unique("file_name")]
         refuse_missing(files, tables[0].path)
+        notes: tuple[str, ...] = sum((rows.notes for rows in tables), ())
     else:
-        files = images_below(path)
+        files, notes = _labelled(path, images_below(path))
         if not files:
             raise DataError(f"{path}: no image here, nor {' or '.join(METADATA)}")
     columns = _columns(tables, len(files))
@@ -81,27 +82,29 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
     twice = repeated(ids)
     if twice:
         raise DataError(f"{path}: {first_few(twice)}: in the metadata of two folders; keep one row for each image")
-    parts = [next((PARTS[part] for part in PurePath(name).parts[:-1] if part in PARTS), "") for name in ids]
-    if any(parts):
-        columns.setdefault("split", tuple(parts))
     labels = _labels(path, tables, columns, files, label)
-    group = group or next((name for name in GROUPING if name in columns), None)
-    for rows in tables:
-        if group is not None:
-            rows.column(group)
     if group is not None and not tables:
         raise DataError(f"{path}: there is no {METADATA[0]} here, so images cannot be grouped by {group!r}")
+    others = {name: cells for name, cells in columns.items() if name not in {"file_name", label or "label"}}
+    chosen = grouping(others, group, tables[0].path if tables else path)
+    if chosen.column is not None:
+        for rows in tables:
+            rows.column(chosen.column)
+    groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
     classes = tuple(sorted(set(labels)))
     return Table(
         classes=classes,
         ids=ids,
         paths=tuple(files),
         labels=np.array([classes.index(name) for name in labels], dtype=np.int64),
-        groups=group_or_own(columns[group] if group else ("",) * len(ids), ids),
-        attributes={
-            name: cells for name, cells in columns.items() if name not in {"file_name", label or "label", group}
-        },
+        groups=group_or_own(groups, ids),
+        attributes=others,
         root=path,
+        origin=Origin(
+            group=chosen.column or "",
+            notes=notes + chosen.notes,
+            unread=() if tables else tuple(unread_below(path)),
+        ),
     )
 
 
@@ -115,7 +118,7 @@ def _metadata_in(path: Path) -> list[Path]:
 
 
 def _metadata_below(path: Path) -> list[Path]:
-    return sorted(file for name in METADATA for file in path.rglob(name) if not hidden(file, path))
+    return [file for file in files_below(path) if file.name in METADATA]
 
 
 def _read_metadata(path: Path) -> Rows:
@@ -123,7 +126,7 @@ def _read_metadata(path: Path) -> Rows:
     if path.suffix == ".csv":
         return read_rows(path)
     entries: list[tuple[int, dict[str, object]]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text_of(path).split("\n"), start=1):
         if line.strip():
             try:
                 entry = json.loads(line)
@@ -162,10 +165,31 @@ def _labels(
         if not tables:
             raise DataError(f"{path}: there is no {METADATA[0]} here, so there is no column {label!r}")
         return tuple(cell for rows in tables for cell in rows.filled(label or "label"))
-    unclear = [str(file) for file in files if file.parent == path or file.parent.name in PARTS]
+    folders = [_class_folder(file, path) for file in files]
+    unclear = [str(file) for file, folder in zip(files, folders, strict=True) if not folder]
     if unclear:
         raise DataError(
             f"{tables[0].path if tables else path}: no column 'label', and no folder that is a class: "
             f"{first_few(unclear)}; expected PART/CLASS/IMAGE, or a column 'label'"
         )
-    return tuple(file.parent.name for file in files)
+    return tuple(folders)
+
+
+def _labelled(path: Path, files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
+    """Return the images in class folders, and a line about those that a part holds without one, where others have one.
+
+    So lie the unlabelled test images of many competitions.
+    """
+    bare = [file for file in files if file.parent != path and not _class_folder(file, path)]
+    if not bare or len(bare) == len(files):
+        return files, ()
+    note = (
+        f"{len(bare):,} images in {bare[0].parent.relative_to(path).as_posix()} have no class folder and are not used"
+    )
+    return [file for file in files if file not in set(bare)], (note,)
+
+
+def _class_folder(file: Path, root: Path) -> str:
+    """Return the name of the nearest folder of an image, below `root`, that is no part; "" where there is none."""
+    folders = file.relative_to(root).parts[:-1]
+    return next((name for name in reversed(folders) if part_of(name) is None), "")

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from dspkd.data.csv_rows import read_header, read_rows
-from dspkd.data.image_files import bare, images_below
-from dspkd.data.readers._columns import refuse_label
-from dspkd.data.table import Table, group_or_own
-from dspkd.errors import DataError, first_few
+from dspkd.data.readers._columns import grouping, refuse_label
+from dspkd.data.readers._locate import locate
+from dspkd.data.table import Origin, Table, group_or_own
 
 
 @dataclass(frozen=True)
 class TableLayout:
-    """File name of a layout's table, and its columns of images, classes, and lesions or patients."""
+    """Name of a layout's table without suffix, and its columns of images, classes, and lesions or patients."""
 
     table: str
     image: str
@@ -29,15 +28,15 @@ EXPECTED = "the published table above its images"
 
 LAYOUTS = {
     # By patient: lesions of one patient look similar too, and keeping a patient together keeps the lesions together.
-    "pad-ufes-20": TableLayout("metadata.csv", "img_id", "diagnostic", "patient_id"),
-    "ham10000": TableLayout("HAM10000_metadata.csv", "image_id", "dx", "lesion_id"),
+    "pad-ufes-20": TableLayout("metadata", "img_id", "diagnostic", "patient_id"),
+    "ham10000": TableLayout("HAM10000_metadata", "image_id", "dx", "lesion_id"),
 }
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return the layout whose table, with its columns, the folder holds; else None."""
-    for name, table in LAYOUTS.items():
-        if {table.image, table.label, table.group} <= set(read_header(path / table.table)):
+    for name, columns in LAYOUTS.items():
+        if {columns.image, columns.label, columns.group} <= set(read_header(_table_file(path, columns))):
             return name
     return None
 
@@ -66,39 +65,32 @@ def read(path: Path, *, layout: str, group: str | None = None, label: str | None
     Raises
     ------
     DataError
-        The table or a column is missing, or an image is missing or lies in two places.
+        The table or a column is missing, or an image is missing or is two different files.
     """
     refuse_label(path, layout, label)
     columns = LAYOUTS[layout]
-    rows = read_rows(path / columns.table)
+    rows = read_rows(_table_file(path, columns))
     ids = tuple(rows.unique(columns.image))
     labels = rows.filled(columns.label)
-    groups = rows.column(group or columns.group)
+    others = {name: cells for name, cells in rows.columns.items() if name not in {columns.image, columns.label}}
+    chosen = grouping(others, group or columns.group, rows.path)
+    groups = others.pop(chosen.column or columns.group)
+    paths, notes = locate(path, ids, rows.path)
     classes = tuple(sorted(set(labels)))
     number = {name: k for k, name in enumerate(classes)}
-    others = {name: cells for name, cells in rows.columns.items() if name not in {columns.image, columns.label}}
     return Table(
         classes=classes,
         ids=ids,
-        paths=_locate(path, ids, rows.path),
+        paths=paths,
         labels=np.array([number[name] for name in labels], dtype=np.int64),
         groups=group_or_own(groups, ids),
-        attributes={name: cells for name, cells in others.items() if name != (group or columns.group)},
+        attributes=others,
         root=path,
+        origin=Origin(group=chosen.column or "", notes=rows.notes + notes),
     )
 
 
-def _locate(root: Path, ids: tuple[str, ...], table: Path) -> tuple[Path, ...]:
-    """Return the file of each image."""
-    files_of: dict[str, list[Path]] = {}
-    for file in images_below(root):
-        for name in {file.name, file.stem}:
-            files_of.setdefault(name, []).append(file)
-    files = {name: files_of.get(name) or files_of.get(bare(name), []) for name in ids}
-    missing = [name for name in ids if not files[name]]
-    if missing:
-        raise DataError(f"{table}: {len(missing)} of {len(ids)} images are nowhere below {root}: {first_few(missing)}")
-    twice = [name for name in ids if len(files[name]) > 1]
-    if twice:
-        raise DataError(f"{table}: {twice[0]!r} is {' and '.join(map(str, files[twice[0]][:2]))}; keep one of the two")
-    return tuple(files[name][0] for name in ids)
+def _table_file(path: Path, columns: TableLayout) -> Path:
+    """Return the table of a layout, as CSV, tab-separated as Dataverse has it, or without a suffix."""
+    names = [f"{columns.table}{suffix}" for suffix in (".csv", ".tab", ".tsv", "")]
+    return next((path / name for name in names if (path / name).is_file()), path / names[0])

@@ -30,7 +30,7 @@ class BundleClassifier:
         self._predictor = Predictor(bundle, precision, threads)
         self.classes = tuple(each.id for each in self._predictor.classes)
         self.key = f"{self._predictor.bundle.digest} {self._predictor.precision}"
-        self.refer_below = self._predictor.bundle.spec.refer_below
+        self.rule = self._predictor.rule
         self.batch_size = _BATCH
         self.on_gpu = False
         self.preprocess = partial(_pixels, steps=self._predictor.bundle.spec.preprocessing)

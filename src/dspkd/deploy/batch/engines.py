@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.deploy.batch.output import PredictionBatch
+from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.errors import DataError, DspkdError, RunError
 from dspkd.runtime import ray as cluster
 
@@ -43,8 +44,8 @@ class BatchClassifier(Protocol):
         ...
 
     @property
-    def refer_below(self) -> float | None:
-        """Confidence below which an image is to be referred; None without such a threshold."""
+    def rule(self) -> ReferralRule | None:
+        """When to refer an image; None where it has no thresholds, as a run."""
         ...
 
     @property

@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.deploy.batch.listing import parquet
+from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.errors import DataError
 
 FORMATS = (".csv", ".parquet")
 """Suffixes of a file of predictions."""
 
-_FIXED = ("image", "predicted")
-_REFER, _PROBABILITY, _ERROR = "refer", "probability_", "error"
+_IMAGE, _PREDICTED, _ERROR = "image", "predicted", "error"
+_ADVICE = ("refer", "reasons")
+_NOT_BENIGN, _PROBABILITY = "not_benign", "probability_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,9 @@ class ShardedOutput:
         The K class names.
     key
         Identifies the classifier: another model, another key.
-    refer_below
-        Confidence below which the column `refer` is ``yes``, otherwise ``no``. None: there is no such column.
+    rule
+        When the column `refer` is ``yes``; `reasons` has why, and `not_benign` the sum of the classes that are
+        not benign. None: there are no such columns.
 
     Raises
     ------
@@ -67,21 +70,22 @@ class ShardedOutput:
         The format is unknown or needs a package that is not installed.
     """
 
-    def __init__(self, out: Path, classes: Sequence[str], key: str, refer_below: float | None = None) -> None:
+    def __init__(self, out: Path, classes: Sequence[str], key: str, rule: ReferralRule | None = None) -> None:
         if out.suffix.lower() not in FORMATS:
             raise DataError(f"{out}: predictions are written as {' or '.join(FORMATS)}; name such a file")
         if out.suffix.lower() == ".parquet":
             parquet(out)
         self.out, self.classes, self.key = out, tuple(classes), key
         self.folder = out.with_name(f"{out.name}.parts")
-        self._refer_below = refer_below
-        refer = () if refer_below is None else (_REFER,)
-        self._header = [*_FIXED, *refer, *(_PROBABILITY + name for name in classes), _ERROR]
+        self._rule = rule
+        self._texts = [_IMAGE, *(_ADVICE if rule else ()), _PREDICTED]
+        shares = [*([_NOT_BENIGN] if rule else []), *(_PROBABILITY + name for name in classes)]
+        self._header = [*self._texts, *shares, _ERROR]
 
     def path(self, names: Sequence[str]) -> Path:
         """Return the file of the shard of these images."""
         digest = hashlib.blake2b(digest_size=16)
-        for word in (self.key, str(self._refer_below), *self.classes, *names):
+        for word in (self.key, repr(self._rule), *self.classes, *names):
             digest.update(word.encode(errors="surrogateescape") + b"\0")
         return self.folder / f"{digest.hexdigest()}{self.out.suffix.lower()}"
 
@@ -115,19 +119,25 @@ class ShardedOutput:
         top = np.nan_to_num(batch.probabilities, nan=-1).argmax(axis=1)
         return ["" if error else self.classes[k] for k, error in zip(top, batch.errors, strict=True)]
 
-    def _refer(self, batch: PredictionBatch) -> list[list[str]]:
-        """Return the column `refer`, in a list that is empty without a threshold."""
-        if self._refer_below is None:
-            return []
-        below = batch.probabilities.max(axis=1) < self._refer_below
-        pairs = zip(below, batch.errors, strict=True)
-        return [["" if error else "yes" if refer else "no" for refer, error in pairs]]
+    def _columns(self, batch: PredictionBatch) -> tuple[list[Sequence[str]], NDArray[np.float64]]:
+        """Return the columns of text, and those of probabilities ``[N, columns]``."""
+        predicted = self._predicted(batch)
+        if self._rule is None:
+            return [batch.names, predicted], batch.probabilities
+        advice = [
+            None if error else self._rule.advise(p_K)
+            for p_K, error in zip(batch.probabilities, batch.errors, strict=True)
+        ]
+        refer = ["" if each is None else "yes" if each.refer else "no" for each in advice]
+        reasons = ["" if each is None else " ".join(each.reasons) for each in advice]
+        not_benign_N1 = np.array([[np.nan if each is None else each.not_benign] for each in advice])
+        return [batch.names, refer, reasons, predicted], np.hstack([not_benign_N1, batch.probabilities])
 
     def _write_csv(self, path: Path, batch: PredictionBatch) -> None:
         with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            texts = zip(batch.names, self._predicted(batch), *self._refer(batch), strict=True)
-            for text, probabilities, error in zip(texts, batch.probabilities, batch.errors, strict=True):
+            texts, shares = self._columns(batch)
+            for text, probabilities, error in zip(zip(*texts, strict=True), shares, batch.errors, strict=True):
                 writer.writerow([*text, *("" if error else f"{p:.6g}" for p in probabilities), error])
             file.flush()
             os.fsync(file.fileno())
@@ -150,13 +160,11 @@ class ShardedOutput:
         import pyarrow as pa
 
         failed = np.array([bool(error) for error in batch.errors])
+        (names, *texts), shares = self._columns(batch)
         columns = [
-            pa.array(list(batch.names), pa.string()),
-            *(
-                pa.array([word or None for word in column], pa.string())
-                for column in (self._predicted(batch), *self._refer(batch))
-            ),
-            *(pa.array(column.astype(np.float32), mask=failed) for column in batch.probabilities.T),
+            pa.array(list(names), pa.string()),
+            *(pa.array([word or None for word in column], pa.string()) for column in texts),
+            *(pa.array(column.astype(np.float32), mask=failed) for column in shares.T),
             pa.array([error or None for error in batch.errors], pa.string()),
         ]
         parquet(path).write_table(pa.table(columns, names=self._header), path)
@@ -164,7 +172,7 @@ class ShardedOutput:
     def _join_parquet(self, joined: Path, paths: Iterable[Path]) -> tuple[int, int]:
         import pyarrow as pa
 
-        strings = {*_FIXED, _REFER, _ERROR}
+        strings = {*self._texts, _ERROR}
         schema = pa.schema([(name, pa.string() if name in strings else pa.float32()) for name in self._header])
         images = failed = 0
         with parquet(joined).ParquetWriter(joined, schema) as file:

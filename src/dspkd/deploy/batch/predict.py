@@ -40,8 +40,8 @@ def predict(
 
     May be killed at any moment: the same call continues with the chunks of images that have no shard yet, and ends with
     the same file. An image that cannot be read has a row with the reason, and stops nothing. Memory does not depend on
-    the number of images. Columns are ``image`` (its name in the source), ``predicted``, ``refer`` (from a bundle),
-    ``probability_<class>`` and ``error``; a row has either an error or the rest.
+    the number of images. Columns are ``image`` (its name in the source), ``refer``, ``reasons``, ``predicted``,
+    ``not_benign``, ``probability_<class>`` and ``error``; see `ShardedOutput`. A row has either an error or the rest.
 
     Parameters
     ----------

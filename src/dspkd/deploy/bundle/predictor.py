@@ -1,4 +1,4 @@
-"""Predict by a bundle: class probabilities, confidence, whether to refer. Needs ONNX Runtime and no torch."""
+"""Predict by a bundle: the advice, whether to refer, class probabilities. Needs ONNX Runtime and no torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dspkd.data import artefacts
 from dspkd.deploy.bundle import preprocess
+from dspkd.deploy.bundle.advice import Advice, rule_of
 from dspkd.deploy.bundle.preprocess import AnyImage, Pixels
 from dspkd.deploy.bundle.reader import Bundle, open_bundle
 from dspkd.deploy.bundle.spec import BundleClass
@@ -40,26 +41,31 @@ class Prediction:
 
     Attributes
     ----------
+    advice
+        Whether to refer, and why; printed, it is the sentences to lead with.
     probabilities
         ``{class id: probability}`` in class order, calibrated by the bundle's temperature; they sum to 1.
     top
         Id of the most probable class; of tied ones, the first.
     confidence
         Its probability.
-    refer
-        Whether the confidence is below the bundle's threshold: not sure, refer to a physician.
     logits
         ``[K]`` float32, as the network computed them.
     seconds
         ``{"decode": ..., "resize": ..., "network": ...}``, wall clock.
     """
 
+    advice: Advice
     probabilities: Mapping[str, float]
     top: str
     confidence: float
-    refer: bool
     logits: NDArray[np.float32]
     seconds: Mapping[str, float]
+
+    @property
+    def refer(self) -> bool:
+        """Whether the advice is to refer to a physician."""
+        return self.advice.refer
 
 
 class Predictor:
@@ -82,6 +88,8 @@ class Predictor:
         The K classes, in the order of the logits.
     precision
         Which model is used.
+    rule
+        When it advises to refer.
 
     Raises
     ------
@@ -99,6 +107,7 @@ class Predictor:
             raise BundleError(f"{self.bundle.path}: has no {self.precision!r} model; it has {', '.join(spec.models)}")
         artefacts.check(spec.preprocessing.artefacts)
         self.classes: tuple[BundleClass, ...] = spec.classes
+        self.rule = rule_of(spec, self.precision)
         model = spec.models[self.precision].file
         try:
             self._session = session(self.bundle.read(model), threads=threads)
@@ -124,10 +133,10 @@ class Predictor:
         p_K = softmax(logits_K[None], self.bundle.spec.temperature)[0]
         top = int(p_K.argmax())
         return Prediction(
+            advice=self.rule.advise(p_K),
             probabilities={each.id: float(p) for each, p in zip(self.classes, p_K, strict=True)},
             top=self.classes[top].id,
             confidence=float(p_K[top]),
-            refer=bool(p_K[top] < self.bundle.spec.refer_below),
             logits=logits_K,
             seconds={"decode": decoded - started, "resize": resized - decoded, "network": ended - resized},
         )

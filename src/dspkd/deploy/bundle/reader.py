@@ -19,7 +19,10 @@ from typing import Any
 from dspkd.deploy.bundle.spec import BundleSpec, parse, read_json
 from dspkd.errors import BundleError
 
-FORMAT, VERSION = "dspkd-bundle", 1
+FORMAT, VERSION = "dspkd-bundle", 2
+READABLE = (1, VERSION)
+"""Versions that are read. Those of version 1 have no threshold for malignant classes: the advice is always to refer."""
+
 MANIFEST, SPEC = "manifest.json", "spec.json"
 LARGEST_FILE, LARGEST_TEXT, MOST_MEMBERS = 1 << 30, 1 << 20, 256
 """Limits: bytes of a bundle, bytes of a JSON file in it, and members."""
@@ -188,9 +191,10 @@ def _listed_files(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, Bundle
     content = read_json(manifest, MANIFEST)
     if content.get("format") != FORMAT:
         raise BundleError(f"{MANIFEST}: format is {content.get('format')!r}; want {FORMAT!r}")
-    if content.get("version") != VERSION or type(content["version"]) is not int:
+    if content.get("version") not in READABLE or type(content["version"]) is not int:
         raise BundleError(
-            f"{MANIFEST}: version {content.get('version')!r} is not supported, only {VERSION}; update dspkd"
+            f"{MANIFEST}: version {content.get('version')!r} is not supported, only "
+            f"{' and '.join(map(str, READABLE))}; update dspkd"
         )
     listed = content.get("files")
     if not isinstance(listed, dict):

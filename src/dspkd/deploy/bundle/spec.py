@@ -12,17 +12,38 @@ from dspkd.errors import BundleError
 
 V = TypeVar("V")
 
+MALIGNANCIES = ("malignant", "premalignant", "benign", "unknown")
+"""What a class can be; see `dspkd.evaluation.classes`."""
+
 LARGEST_SIDE, MOST_CLASSES = 2048, 10_000
 """Limits of a bundle: the side of an image in pixels, and the number of classes."""
 
 
+BEFORE_REFER_FROM = (
+    "This bundle was made before bundles had a threshold for the sum of the malignant classes; export its run again."
+)
+"""Why a bundle of version 1 always advises to refer."""
+
+
 @dataclass(frozen=True)
 class BundleClass:
-    """A class: its label in training, its plain name, and an explanation for readers."""
+    """A class: its label in training, its plain name, an explanation for readers, and whether it is malignant.
+
+    Attributes
+    ----------
+    malignancy
+        One of `MALIGNANCIES`; of a bundle that does not state it, unknown.
+    """
 
     id: str
     name: str
     meaning: str
+    malignancy: str = "unknown"
+
+    @property
+    def benign(self) -> bool:
+        """Whether it is known to be neither malignant nor premalignant."""
+        return self.malignancy == "benign"
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,11 @@ class BundleSpec:
         By which logits are divided before the softmax.
     refer_below
         Confidence below which an image is to be referred: "not sure, refer".
+    refer_from
+        Sum of the probabilities of all classes that are not benign, from which an image is to be referred. None: every
+        image is to be referred.
+    refer_from_rule
+        How that was chosen, or why it is None, in a sentence.
     models
         ``{precision: model}``, e.g. fp32 and int8.
     default
@@ -75,6 +101,8 @@ class BundleSpec:
     preprocessing: Preprocessing
     temperature: float
     refer_below: float
+    refer_from: float | None
+    refer_from_rule: str
     models: Mapping[str, BundledNetwork]
     default: str
     not_a_diagnosis: str
@@ -90,8 +118,7 @@ def parse(text: bytes) -> BundleSpec:
     """
     spec = read_json(text, "spec.json")
     classes = tuple(
-        BundleClass(*(at(entry, key, str, f"spec.json: classes.{n}") for key in ("id", "name", "meaning")))
-        for n, entry in enumerate(at(spec, "classes", list, "spec.json"))
+        _class(entry, f"spec.json: classes.{n}") for n, entry in enumerate(at(spec, "classes", list, "spec.json"))
     )
     if not 2 <= len(classes) <= MOST_CLASSES or len({c.id for c in classes}) != len(classes):
         raise BundleError(f"spec.json: classes: {len(classes)} classes; want at least 2, all with different ids")
@@ -108,16 +135,37 @@ def parse(text: bytes) -> BundleSpec:
     temperature = number(spec, "temperature", "spec.json")
     if not temperature > 0:
         raise BundleError(f"spec.json: temperature is {temperature}; it must be positive")
+    thresholds = at(spec, "thresholds", dict, "spec.json")
+    refer_from, refer_from_rule = _refer_from(thresholds)
     return BundleSpec(
         name=at(spec, "name", str, "spec.json"),
         classes=classes,
         preprocessing=_preprocessing(at(spec, "preprocessing", dict, "spec.json")),
         temperature=temperature,
-        refer_below=number(at(spec, "thresholds", dict, "spec.json"), "refer_below", "spec.json: thresholds"),
+        refer_below=number(thresholds, "refer_below", "spec.json: thresholds"),
+        refer_from=refer_from,
+        refer_from_rule=refer_from_rule,
         models=models,
         default=default,
         not_a_diagnosis=at(spec, "not_a_diagnosis", str, "spec.json"),
     )
+
+
+def _class(entry: Any, place: str) -> BundleClass:
+    id_, name, meaning = (at(entry, key, str, place) for key in ("id", "name", "meaning"))
+    malignancy = entry.get("malignancy", "unknown")
+    if malignancy not in MALIGNANCIES:
+        raise BundleError(f"{place}.malignancy: {malignancy!r}; want one of {', '.join(MALIGNANCIES)}")
+    return BundleClass(id_, name, meaning, malignancy)
+
+
+def _refer_from(thresholds: dict[str, Any]) -> tuple[float | None, str]:
+    """Return `refer_from` and its rule; (None, why) for a bundle of an earlier version, which has neither."""
+    place = "spec.json: thresholds"
+    if "refer_from" not in thresholds:
+        return None, BEFORE_REFER_FROM
+    rule = at(thresholds, "refer_from_rule", str, place)
+    return (None if thresholds["refer_from"] is None else number(thresholds, "refer_from", place)), rule
 
 
 def _preprocessing(steps: dict[str, Any]) -> Preprocessing:

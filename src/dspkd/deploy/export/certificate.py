@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 from dspkd import data
 from dspkd.data import decode as images
 from dspkd.data.download.catalog import SOURCES
+from dspkd.data.table import is_named
 from dspkd.data.transforms import CentreCrop
 from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
 from dspkd.deploy.export import latency, onnx_graph
 from dspkd.deploy.export.image_sets import ImageSet
+from dspkd.deploy.export.thresholds import Thresholds
+from dspkd.evaluation import referral
 from dspkd.evaluation.calibration import calibration, scaled
+from dspkd.evaluation.classes import Malignancy
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.selective import refer
@@ -50,13 +54,50 @@ def recalls(predictions: Mapping[str, Predictions]) -> dict[str, dict[str, Any]]
     return table
 
 
-def part(predictions: Mapping[str, Predictions], temperature: float, threshold: float, default: str) -> dict[str, Any]:
+def advised(
+    predictions: Predictions, kinds: Sequence[Malignancy], referred: Callable[[Predictions], NDArray[np.bool_]]
+) -> dict[str, Any]:
+    """Return what a bundle's limits are on a part of the data, each share with its interval over lesions.
+
+    Parameters
+    ----------
+    predictions
+        Of the default model.
+    kinds
+        Of the K classes.
+    referred
+        ``[N]``, whether the advice is to refer each image.
+
+    Returns
+    -------
+    dict
+        ``recall`` of each class that is not benign; the shares of the images of malignant, premalignant and benign
+        classes that are referred. Sensitivity is that of cancers, specificity 1 less that of benign images.
+    """
+    referred_N = referred(predictions)
+
+    def of(right_N: NDArray[np.bool_], of_N: NDArray[np.bool_]) -> dict[str, Any]:
+        return asdict(referral.share_of(right_N, of_N, predictions.groups))
+
+    return {
+        "recall": {
+            name: of(predictions.predicted == number, predictions.labels == number)
+            for number, (name, kind) in enumerate(zip(predictions.classes, kinds, strict=True))
+            if kind != "benign"
+        },
+        "cancers referred": of(referred_N, referral.of_kinds(predictions, kinds, "malignant")),
+        "premalignant referred": of(referred_N, referral.of_kinds(predictions, kinds, "premalignant")),
+        "benign referred": of(referred_N, referral.of_kinds(predictions, kinds, "benign")),
+    }
+
+
+def part(predictions: Mapping[str, Predictions], fitted: Thresholds, default: str) -> dict[str, Any]:
     """Return recalls and means of every model on a part of the data; calibration and referrals of the default one."""
     default_predictions = predictions[default]
-    calibrated = scaled(default_predictions, temperature)
+    calibrated = scaled(default_predictions, fitted.temperature)
     return {
         "images": len(default_predictions),
-        "lesions or patients": len(set(default_predictions.groups)),
+        "lesions or patients": len({group for group in default_predictions.groups if is_named(group)}),
         "recall": recalls(predictions),
         "balanced accuracy": {name: round(summarise(p).balanced_accuracy, 6) for name, p in predictions.items()},
         "accuracy": {name: round(float((p.predicted == p.labels).mean()), 6) for name, p in predictions.items()},
@@ -69,7 +110,7 @@ def part(predictions: Mapping[str, Predictions], temperature: float, threshold: 
             "after": round(calibration(calibrated).ece, 6),
         },
         "referral": {
-            name: asdict(refer(calibrated, number, threshold))
+            name: asdict(refer(calibrated, number, fitted.refer_below))
             for number, name in enumerate(default_predictions.classes)
             if (default_predictions.labels == number).any()
         },

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +16,38 @@ from numpy.typing import NDArray
 
 from dspkd.data.transforms import CentreCrop
 from dspkd.deploy.bundle import preprocess
+from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session, softmax
 from dspkd.deploy.bundle.reader import SPEC, Bundle, open_bundle
-from dspkd.deploy.bundle.spec import Preprocessing, describe, parse
+from dspkd.deploy.bundle.spec import BundleClass, Preprocessing, describe, parse
 from dspkd.deploy.bundle.writer import as_json, pack
-from dspkd.deploy.export import certificate, class_names, golden, image_sets, onnx_graph, quantise
+from dspkd.deploy.export import (
+    certificate,
+    class_names,
+    duration,
+    golden,
+    image_sets,
+    int8_gate,
+    onnx_graph,
+    quantise,
+    thresholds,
+)
 from dspkd.deploy.export.image_sets import ImageSet
+from dspkd.deploy.export.int8_gate import Change
 from dspkd.deploy.export.model_card import card
 from dspkd.deploy.export.quantise import QuantTrial
-from dspkd.errors import BundleError
-from dspkd.evaluation import calibration, selective
-from dspkd.evaluation.classes import melanoma
+from dspkd.evaluation.classes import Malignancy, in_words, malignancies
+from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, evaluate
+from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 
 NOT_A_DIAGNOSIS = (
     "For research. This is no diagnosis, and no decision about a person's health may rest on it. See a doctor."
 )
-COVERAGE = 0.9
-"""The share of images answered where no class is melanoma, which sets the threshold otherwise (inferred)."""
-
 CALIBRATION_IMAGES = 256
 """Training images from which the ranges of activations are computed (inferred)."""
 
@@ -53,6 +64,7 @@ class ExportSource:
     classes: tuple[str, ...]
     crop: CentreCrop
     steps: Preprocessing
+    kinds: tuple[Malignancy, ...]
 
     def part(self, name: str) -> ImageSet:
         """Return a part of the run's own images; a test-set evaluation is counted."""
@@ -63,6 +75,24 @@ class ExportSource:
         """Return the training images for int8 calibration."""
         table, rows = evaluate.own_part(self.run, self.recipe, self.classes, "train", purpose="export")
         return image_sets.read(image_sets.sample(table.take(rows), CALIBRATION_IMAGES), self.steps)
+
+    def plan(self, validation: ImageSet, decoding: float, predicting: float) -> str:
+        """Return what remains to be done, and how long it will take, from the seconds that validation took."""
+        images = len(validation.table)
+        counts = {name: sum(n for n, _ in of.values()) for name, of in Run(self.run).data.counts.items()}
+        calibration = min(CALIBRATION_IMAGES, counts["train"])
+        seconds = duration.expected(
+            decoding / images,
+            predicting / images,
+            trials=quantise.TRIALS,
+            validation=images,
+            calibration=calibration,
+            test=counts["test"],
+        )
+        return (
+            f"to do: {quantise.TRIALS} settings of int8 on {calibration:,} training and {images:,} validation images, "
+            f"then {counts['test']:,} test images, and latencies: {duration.roughly(seconds)} in all"
+        )
 
     def predictions(self, image_set: ImageSet, name: str, models: Mapping[str, bytes]) -> dict[str, Predictions]:
         """Return the predictions for a part: the run's saved ones, the network's in torch, and each ONNX model's."""
@@ -88,7 +118,9 @@ def source(run: Path) -> ExportSource:
     network = made_by.model
     crop = build.centre_crop(made_by.recipe.images)
     steps = Preprocessing(crop.decode_side, crop.size, crop.artefacts)
-    return ExportSource(run, network, made_by.recipe, made_by.classes, crop, steps)
+    stated = made_by.recipe.data
+    kinds = malignancies(made_by.classes, stated.malignant, stated.benign)
+    return ExportSource(run, network, made_by.recipe, made_by.classes, crop, steps, kinds)
 
 
 def export(
@@ -129,26 +161,36 @@ def export(
     """
     log = log or _silent
     exported = source(run)
+    for line in in_words(exported.classes, exported.kinds, str(RunFiles(run).recipe)):
+        log(line)
     fp32 = onnx_graph.to_onnx(exported.network, exported.steps.size)
     images = golden.paint(exported.steps.short_side)
     pixels = np.stack([preprocess.apply(preprocess.decode(image), exported.steps) for image in images.values()])
     difference = onnx_graph.largest_difference(exported.network, fp32, pixels)
     log(f"float32: {len(fp32):,} bytes, logits within {difference:.1e} of torch's")
 
+    started = time.perf_counter()
     validation = exported.part("val")
+    decoded = time.perf_counter()
     reference = validation.predict(fp32)
+    log(exported.plan(validation, decoded - started, time.perf_counter() - decoded))
+    of_fp32 = thresholds.fit(reference, exported.kinds, coverage)
     best, trials = quantise.search(
         fp32, reference, exported.training().images, validation.predict, max_loss=max_loss, log=log
     )
     models = {"fp32": fp32, "int8": best.model}
-    default = "int8" if best.passes else "fp32"
-    temperature, threshold, rule = _thresholds(best.predictions if best.passes else reference, coverage)
+    classes = class_names.classes(exported.classes, exported.kinds)
+    gate = int8_gate.changes(reference, best.predictions, exported.kinds, _referral(classes, of_fp32))
+    for line in (_accuracy(reference, best.predictions), *map(str, gate)):
+        log(f"int8 on validation: {line}")
+    default = "int8" if best.passes and all(change.passes for change in gate) else "fp32"
+    fitted = of_fp32 if default == "fp32" else thresholds.fit(best.predictions, exported.kinds, coverage)
     spec = {
         "name": exported.recipe.name,
-        "classes": [vars(each) for each in class_names.classes(exported.classes)],
+        "classes": [vars(each) for each in classes],
         "preprocessing": describe(exported.steps),
-        "temperature": temperature,
-        "thresholds": {"refer_below": threshold, "rule": rule},
+        "temperature": fitted.temperature,
+        "thresholds": fitted.to_json(),
         "models": {name: {"file": f"model.{name}.onnx", "bytes": len(model)} for name, model in models.items()},
         "default": default,
         "not_a_diagnosis": NOT_A_DIAGNOSIS,
@@ -161,16 +203,19 @@ def export(
     evaluate.count_test_evaluations(run)
     measured = {
         "parts": {
-            name: certificate.part(predictions, temperature, threshold, default) for name, predictions in parts.items()
+            name: certificate.part(predictions, fitted, default)
+            | {"advice": certificate.advised(predictions[default], exported.kinds, _referral(classes, fitted))}
+            for name, predictions in parts.items()
         },
         "conversion": {
-            "verdict": _verdict(best, max_loss),
+            "verdict": _verdict(best, max_loss, gate),
             "max_loss": max_loss,
+            "gate": {"margin": int8_gate.MARGIN, "changes": [change.to_json() for change in gate]},
             "fp32": {"largest difference of a logit from torch": difference},
             "int8": {"chosen": str(best.setting), "tried": [trial.to_json() for trial in trials]},
         },
         "decoder": certificate.decoders(validation, exported.crop),
-        "referral rule": rule,
+        "referral rule": fitted.rule,
         "size": certificate.size(exported.network, exported.steps.size, models),
         "latency": certificate.times(exported.network, models, pixels[:1]),
         "origins": origins,
@@ -180,7 +225,7 @@ def export(
     }
     files = {f"model.{name}.onnx": model for name, model in models.items()}
     files |= {SPEC: as_json(spec), "certificate.json": as_json(measured)}
-    files |= _golden(images, pixels, models, temperature)
+    files |= _golden(images, pixels, models, fitted.temperature)
     files["card.md"] = card(parse(files[SPEC]), measured).encode()
     pack(out, files)
     return open_bundle(out)
@@ -190,23 +235,24 @@ def _silent(text: str) -> None:
     pass
 
 
-def _thresholds(validation: Predictions, coverage: float | None) -> tuple[float, float, str]:
-    """Return the temperature, the confidence below which to refer, and a sentence on how that was chosen."""
-    temperature = calibration.temperature(validation)
-    calibrated = calibration.scaled(validation, temperature)
-    number = melanoma(validation.classes)
-    if coverage is None and number is not None and (validation.labels == number).any():
-        name = validation.classes[number]
-        rule = f"With it, {selective.SENSITIVITY:.0%} of the {name} images in validation are found or referred."
-        return temperature, selective.threshold_for(calibrated, number), rule
-    share = COVERAGE if coverage is None else coverage
-    if not 0 < share <= 1:
-        raise BundleError(f"coverage: {share}; want a share of the images to answer, above 0 and up to 1")
-    rule = f"With it, {share:.0%} of the validation images are answered."
-    return temperature, selective.threshold_at(calibrated, share), rule
+def _referral(
+    classes: tuple[BundleClass, ...], fitted: thresholds.Thresholds
+) -> Callable[[Predictions], NDArray[np.bool_]]:
+    """Return a function from predictions to ``[N]``, whether each image is referred."""
+    rule = ReferralRule(classes, fitted.refer_below, fitted.refer_from, fitted.refer_from_rule)
+    return partial(thresholds.referred, rule, fitted.temperature)
 
 
-def _verdict(best: QuantTrial, max_loss: float) -> str:
+def _accuracy(fp32: Predictions, int8: Predictions) -> str:
+    """Return the balanced accuracy and the accuracy before and after, in words."""
+    before, after = (summarise(each) for each in (fp32, int8))
+    return (
+        f"balanced accuracy: {before.balanced_accuracy:.3f} in float32, {after.balanced_accuracy:.3f} in int8; "
+        f"accuracy: {before.accuracy:.3f}, {after.accuracy:.3f}; {before.images:,} images"
+    )
+
+
+def _verdict(best: QuantTrial, max_loss: float, gate: Sequence[Change]) -> str:
     """Return which model is the default, and the class that decided it, in a sentence or two."""
     labels, classes = best.predictions.labels, best.predictions.classes
     images = {name: int((labels == number).sum()) for number, name in enumerate(classes)}
@@ -216,6 +262,12 @@ def _verdict(best: QuantTrial, max_loss: float) -> str:
         f"a class may lose {max_loss:.0%} of its validation images, or a single one "
         f"({math.floor(quantise.allowed(images[worst], max_loss))} of {worst})"
     )
+    doubtful = [change for change in gate if not change.passes]
+    if best.passes and doubtful:
+        return (
+            f"Default: fp32. The validation images do not show that int8 ({best.setting}) misses no more cancers: "
+            f"{'; '.join(change.reason for change in doubtful)}. It is in the bundle for expert use."
+        )
     if best.passes:
         return f"Default: int8 ({best.setting}). Closest to its limit is {worst}: it loses {lost}; {rule}."
     return (

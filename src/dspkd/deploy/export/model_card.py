@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dspkd.data.assumptions import NO_IDS
 from dspkd.deploy.bundle.spec import BundleSpec
 
 LIMITS = (
@@ -24,10 +25,13 @@ def card(spec: BundleSpec, certificate: Mapping[str, Any]) -> str:
     lines += [
         "## Classes",
         "",
-        *table(("class", "name", "meaning"), [(c.id, c.name, c.meaning) for c in spec.classes]),
+        *table(
+            ("class", "name", "malignancy", "meaning"), [(c.id, c.name, c.malignancy, c.meaning) for c in spec.classes]
+        ),
         "",
     ]
-    lines += ["## Accuracy after conversion", "", conversion["verdict"], ""]
+    lines += ["## When it advises to refer", "", *_referral(spec, certificate), ""]
+    lines += ["## Accuracy after conversion", "", conversion["verdict"], "", *_gate(conversion["gate"]), ""]
     for name in ("test", "validation"):
         lines += [*_part(name, certificate["parts"][name]), ""]
     lines += ["## Confidence and referral", "", *_confidence(spec, certificate), ""]
@@ -53,6 +57,70 @@ def _summary(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _referral(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
+    """Return the rule, and its sensitivity and specificity with intervals on both parts of the data."""
+    if spec.refer_from is None:
+        rule = f"Always. {spec.refer_from_rule}"
+    else:
+        rule = (
+            f"Where the probabilities of all classes that are not benign add up to {spec.refer_from:.4f} or more, "
+            f"where such a class is the most probable one, or where the confidence is below {spec.refer_below:.3f}. "
+            f"Otherwise it says that no threshold is reached, which is no all-clear. {spec.refer_from_rule}"
+        )
+    shares = {
+        "sensitivity: cancers referred": ("cancers referred", False),
+        "premalignant lesions referred": ("premalignant referred", False),
+        "specificity: benign images not referred": ("benign referred", True),
+    }
+    rows = [
+        (name, part, *_share_cells(certificate["parts"][part]["advice"][key], complement=complement))
+        for name, (key, complement) in shares.items()
+        for part in ("validation", "test")
+    ]
+    recall = certificate["parts"]["test"]["advice"]["recall"]
+    recalls = [(f"recall of {name}", "test", *_share_cells(each)) for name, each in recall.items()]
+    return [
+        f"{rule} The threshold was chosen on the validation images; the test images had no part in it. Intervals are "
+        "95 %, over lesions or patients.",
+        "",
+        *table(("", "images", "share", "interval", "number of images", "lesions or patients"), [*rows, *recalls]),
+    ]
+
+
+def _share_cells(share: Mapping[str, Any], *, complement: bool = False) -> tuple[str, str, int, int]:
+    """Return the cells of a share, or of 1 less it."""
+    counts = (share["images"], share["lesions"])
+    if not share["images"]:
+        return ("", "", *counts)
+    value, low, high = share["share"], share["low"], share["high"]
+    if complement:
+        value, low, high = 1 - value, 1 - high, 1 - low
+    return (_share(value), f"{low:.3f} to {high:.3f}", *counts)
+
+
+def _gate(gate: Mapping[str, Any]) -> list[str]:
+    """Return int8 against float32 on validation, by what decides whether it may be the default."""
+    rows = [
+        (
+            change["name"],
+            change["lesions"],
+            _share(change["before"]),
+            _share(change["after"]),
+            f"{change['low']:+.3f} to {change['high']:+.3f}",
+            "yes" if change["passes"] else "no",
+        )
+        for change in gate["changes"]
+    ]
+    if not rows:
+        return []
+    head = ("validation", "lesions or patients", "float32", "int8", "interval of the change", "passes")
+    return [
+        f"int8 may be the default only if a fall by more than {gate['margin']} lies outside of every interval:",
+        "",
+        *table(head, rows),
+    ]
+
+
 def _part(name: str, part: Mapping[str, Any]) -> list[str]:
     models = list(part["balanced accuracy"])
     rows: list[list[object]] = [
@@ -70,7 +138,7 @@ def _part(name: str, part: Mapping[str, Any]) -> list[str]:
         "validation": "used to choose temperature, threshold and int8",
     }[name]
     return [
-        f"Recall on {part['images']:,} {name} images of {part['lesions or patients']:,} lesions or patients ({use}). "
+        f"Recall on {part['images']:,} {name} images{_of(part['lesions or patients'])} ({use}). "
         "*run*: as the run was evaluated, with its own decoder; *torch*: its weights with the bundle's preprocessing.",
         "",
         *table(("class", "images", *models), rows),
@@ -91,7 +159,7 @@ def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
         f"The expected calibration error on the test images is {error['before']:.3f} without it and "
         f"{error['after']:.3f} with it{': not better' if error['after'] >= error['before'] else ''}.",
         "",
-        f"Below a confidence of {spec.refer_below:.3f} the advice is: not sure, refer. {certificate['referral rule']} "
+        f"Below a confidence of {spec.refer_below:.3f} it is not sure, and refers. {certificate['referral rule']} "
         f"Of the test images {_share(answered)} are not referred. The class most often wrong and not "
         f"referred is {worst}.",
         "",
@@ -146,6 +214,10 @@ def _origin(origins: Mapping[str, Any]) -> list[str]:
         f"digest {data['digest'][:12]}, split {data['split digest'][:12]}",
         "- made with " + ", ".join(f"{name} {number}" for name, number in origins["made with"].items()),
     ]
+
+
+def _of(lesions: int) -> str:
+    return f" of {lesions:,} lesions or patients" if lesions else f"; {NO_IDS}"
 
 
 def _share(value: float | None) -> str:

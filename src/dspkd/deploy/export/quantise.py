@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from scipy.special import log_softmax
 
 from dspkd.deploy.bundle.predictor import INPUT, OUTPUT
+from dspkd.deploy.export.duration import roughly
 from dspkd.deploy.export.onnx_graph import strip
 from dspkd.evaluation.predictions import Predictions
 
@@ -79,6 +81,8 @@ SETTINGS = (
     QuantSetting(activations="int8", reduce_range=False),
 )
 """The settings tried first; the best portable one is then tried with its ends in float32."""
+
+TRIALS = len(SETTINGS) + 1
 
 
 @dataclass(frozen=True)
@@ -149,14 +153,22 @@ def search(
     """
     ready = prepared(fp32)
 
-    def attempt(setting: QuantSetting) -> QuantTrial:
+    started = time.perf_counter()
+    trials: list[QuantTrial] = []
+
+    def attempt(setting: QuantSetting) -> None:
         model = quantise(ready, setting, calibration_N3SS)
         trial = compare(setting, model, reference, predict(model), max_loss=max_loss)
-        log(f"int8, {setting}: agreement {trial.agreement:.4f}, {'passes' if trial.passes else 'loses too much'}")
-        return trial
+        trials.append(trial)
+        left = (time.perf_counter() - started) / len(trials) * (TRIALS - len(trials))
+        log(
+            f"int8, {setting}: agreement {trial.agreement:.4f}, {'passes' if trial.passes else 'loses too much'} "
+            f"({len(trials)} of {TRIALS}{f', {roughly(left)} to go' if left else ''})"
+        )
 
-    trials = [attempt(setting) for setting in SETTINGS]
-    trials.append(attempt(replace(_best(trials).setting, float_ends=True)))
+    for setting in SETTINGS:
+        attempt(setting)
+    attempt(replace(_best(trials).setting, float_ends=True))
     return _best(trials), trials
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Depends, Response
 
+from dspkd.deploy.bundle import limits
 from dspkd.deploy.serve.metrics import CONTENT_TYPE
 from dspkd.deploy.serve.schemas import Health, ModelInfo
 from dspkd.deploy.serve.security import Bearer
@@ -23,6 +24,9 @@ def router(state: ServerState, bearer: Bearer) -> APIRouter:
         classes=[asdict(each) for each in bundle.spec.classes],
         temperature=bundle.spec.temperature,
         refer_below=bundle.spec.refer_below,
+        refer_from=bundle.spec.refer_from,
+        refer_from_rule=bundle.spec.refer_from_rule,
+        measured=list(limits.lines(bundle)),
         card=bundle.read_text("card.md"),
         limits=asdict(state.admission.limits),
         notice=bundle.spec.not_a_diagnosis,

@@ -99,10 +99,10 @@ def _predict(file: Upload, limits: Limits, predictor: Predictor) -> tuple[int, P
         return 422, PredictionResponse(file=file.name, error=_without_place(error))
     response = PredictionResponse(
         file=file.name,
+        **prediction.advice.to_json(),
         probabilities=dict(prediction.probabilities),
         top=prediction.top,
         confidence=prediction.confidence,
-        refer=prediction.refer,
         seconds=sum(prediction.seconds.values()),
     )
     return 200, response

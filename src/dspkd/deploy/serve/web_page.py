@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from dspkd.deploy.bundle import limits
 from dspkd.deploy.bundle.reader import Bundle
 from dspkd.errors import BundleError
 
@@ -90,7 +92,7 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
     model = bundle.spec.models[bundle.spec.default].file if device else ""
     for name in ("spec.json", "card.md", *([model] if device else [])):
         yield File(f"bundle/{name}", bundle.read(name))
-    about: dict[str, str | int] = {"digest": bundle.digest}
+    about: dict[str, Any] = {"digest": bundle.digest, "limits": limits.lines(bundle)}
     if device:
         load = bundle.files[model].bytes + sum((HERE.parent / name).stat().st_size for name in RUNTIME)
         about |= {

@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dspkd import data, reports
+from dspkd.data.training_folds import training_folds
 from dspkd.errors import RunError
 from dspkd.experiments.compare import grid as grids
 from dspkd.experiments.compare.executors import Executor
@@ -140,9 +141,12 @@ def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> No
     recipes = {replace(run.recipe, seed=0).digest: run.recipe for run in [*teachers, *students]}.values()
     for recipe in recipes:
         validate.check(recipe)
+    counts = {recipe.teacher.cross_fit for recipe in recipes if recipe.teacher and recipe.teacher.cross_fit}
     tables = {recipe.data: data.load_table(**build.data_options(recipe)) for recipe in recipes}
     for recipe in {(recipe.data, recipe.split): recipe for recipe in recipes}.values():
-        build.divided(recipe, tables[recipe.data])
+        dataset = build.divided(recipe, tables[recipe.data])
+        for count in counts:
+            training_folds(dataset.table, dataset.split, count)
     for folder in sorted({folder for recipe in recipes for folder in recipe.teachers} - to_train):
         _ = Run(folder).model
 

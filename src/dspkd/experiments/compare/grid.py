@@ -230,8 +230,7 @@ def _methods(
             if name == TEACHERS:
                 raise RecipeError(f"methods: {TEACHERS!r} is the folder of the teachers; choose another name")
             folders = [str(each.folder if isinstance(each, PlannedRun) else each) for each in group]
-            teacher = folders[0] if len(folders) == 1 else tuple(folders)
-            recipes[name] = replace(recipe, teacher=teacher) if group else recipe
+            recipes[name] = recipe.with_teachers(folders) if group else recipe
             taught_by[name] = group
     return {name: (recipe, taught_by.get(name, ())) for name, recipe in controls.with_controls(recipes).items()}
 

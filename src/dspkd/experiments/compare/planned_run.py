@@ -29,11 +29,8 @@ class PlannedRun:
         return [self._in_fold(fold) for fold in range(self.recipe.split.folds)]
 
     def _in_fold(self, fold: int) -> PlannedRun:
-        teachers = tuple(str(folder_of(Path(teacher), fold)) for teacher in self.recipe.teachers)
-        recipe = replace(
-            self.recipe,
-            split=replace(self.recipe.split, fold=fold),
-            teacher=teachers[0] if isinstance(self.recipe.teacher, str) else teachers or None,
-        )
+        recipe = replace(self.recipe, split=replace(self.recipe.split, fold=fold))
+        if recipe.teachers:
+            recipe = recipe.with_teachers([str(folder_of(Path(teacher), fold)) for teacher in recipe.teachers])
         waits_for = tuple(folder_of(teacher, fold) for teacher in self.waits_for)
         return PlannedRun(folder_of(self.folder, fold), recipe, waits_for)

@@ -18,6 +18,7 @@ from dspkd.experiments.paper.scale import FULL, PAPER, RUNGS, Choice, Cost, Netw
 from dspkd.models import zoo
 from dspkd.recipes import catalog, schema
 from dspkd.runs import plan
+from dspkd.runs.estimates import Plan
 from dspkd.runtime.files import write_json
 
 TABLES = tuple(f"table{number}" for number in range(1, 8))
@@ -174,6 +175,6 @@ def _measure(scale: Scale, *, table: int, dataset: PaperImages, jobs: int) -> Co
     return Cost(_epoch(of_student) / jobs, slowest, RUN_SECONDS / jobs)
 
 
-def _epoch(planned: plan.Plan) -> float:
+def _epoch(planned: Plan) -> float:
     (stage,) = planned.stages
     return stage.seconds / stage.epochs + planned.validation

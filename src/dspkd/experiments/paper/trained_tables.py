@@ -9,7 +9,7 @@ from dspkd.experiments.paper.datasets import PaperImages
 from dspkd.experiments.paper.scale import Choice
 from dspkd.experiments.paper.side_by_side import SideBySide
 from dspkd.reports.comparison_results import Results
-from dspkd.reports.wording import counted
+from dspkd.reports.wording import counted, of_lesions
 
 _SETS = {
     2: ("Accuracy of distillation methods on ISIC 2019", tables2_3_overall.lines),
@@ -63,7 +63,7 @@ def build(table: int, choice: Choice, dataset: PaperImages, results: Results) ->
 
 def _caption(setup: TableSetup) -> str:
     scale, networks = setup.scale, setup.scale.networks
-    tested = f"{counted(setup.results.images, 'test image')} of {counted(setup.results.groups, 'lesion')}"
+    tested = f"{counted(setup.results.images, 'test image')}{of_lesions(setup.results.groups)}"
     taught_by = ", ".join(networks.teachers[teacher] for teacher in setup.teachers)
     return (
         f"Ours: {setup.dataset.called}, split by lesion or patient; {tested}. Teacher {taught_by}, student "

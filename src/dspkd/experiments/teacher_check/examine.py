@@ -37,7 +37,6 @@ from dspkd.runs.run_folder import Run
 from dspkd.types import Batch, Output
 
 _TRAINED = 1_000
-_TURNS = tuple((quarters, flip) for flip in (False, True) for quarters in range(4))
 
 
 @dataclass(frozen=True)
@@ -113,27 +112,28 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
     for run in recipe.teachers:
         _ = Run(run).model  # a missing run is a user error, not a finding
     try:
-        teacher = build.teacher(recipe.teachers, table, split, device)
+        teacher = build.evaluated_teacher(recipe, table, split, device)
     except DataError as error:
         return Examination(recipe.teachers, (), (TeacherFinding("classes and split", "stop", str(error)),))
     assert teacher, "the recipe names one"
-    network = _TeacherNetwork(teacher)
-    validation = _predicted(network, recipe, table, split.rows("val"))
+    network, seen = _TeacherNetwork(teacher), recipe.seen_by_teacher
+    validation = _predicted(network, seen, table, split.rows("val"))
     compared = _students(recipe, validation, students)
-    rotated = gain(_predicted(_TeacherNetwork(teacher, _TURNS), recipe, table, split.rows("val")), validation)
-    training = level(_predicted(network, recipe, table, _training_sample(split)))
+    one, eight = (_predicted(_TeacherNetwork(teacher.averaging(n)), seen, table, split.rows("val")) for n in (1, 8))
+    rotated = gain(eight, one)
+    training = level(_predicted(network, seen, table, _training_sample(split)))
     scores, calibration = level(validation), calibrated(validation)
     above = margin(validation, list(compared.values())) if compared else None
-    soft = suggestions.softness(recipe, _training_logits(recipe, network, table, split), scores.accuracy[0])
+    soft = suggestions.softness(recipe, _training_logits(seen, network, table, split), scores.accuracy[0])
     facts = explain.explain(recipe)
     suggested = suggestions.temperatures(soft, scores.accuracy[0]) + suggestions.weights(recipe, facts.stages)
     findings = [
         TeacherFinding("classes and split", "ok", f"classes in the data's order: {', '.join(table.classes)}; no leak"),
-        *(_images(run, recipe) for run in recipe.teachers),
+        *(_images(run, seen) for run in recipe.teachers),
         *rules.margin(above, len(compared)),
-        rules.memorisation(training, scores),
+        rules.memorisation(training, scores, cross_fit=recipe.teacher.cross_fit if recipe.teacher else None),
         rules.calibration(calibration),
-        rules.averaged_views(rotated),
+        rules.averaged_views(rotated, recipe.teacher.views if recipe.teacher else 1),
         *(TeacherFinding("what the terms can do", "note", warning) for warning in facts.warnings),
     ]
     return Examination(
@@ -143,26 +143,19 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
 
 
 class _TeacherNetwork(nn.Module):
-    """A teacher as a network; with several turns, the mean of its probabilities over the turned images."""
+    """A teacher as a network."""
 
-    def __init__(self, teacher: build.AnyTeacher, turns: Sequence[tuple[int, bool]] = ((0, False),)) -> None:
+    def __init__(self, teacher: build.AnyTeacher) -> None:
         super().__init__()
-        self._teacher, self._turns = teacher, turns
+        self._teacher = teacher
 
     def forward(self, images: torch.Tensor) -> Output:
         nothing = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-        outputs = []
-        for quarters, flip in self._turns:
-            turned = torch.rot90(images.flip(3) if flip else images, quarters, dims=(2, 3))
-            outputs.append(self._teacher.answer(Batch(turned, nothing, nothing, nothing)))
-        if len(outputs) == 1:
-            return outputs[0]
-        log_p_TBK = torch.stack([output.logits.float().log_softmax(dim=1) for output in outputs])
-        return Output(log_p_TBK.logsumexp(dim=0) - float(np.log(len(outputs))), outputs[0].pooled)
+        return self._teacher.answer(Batch(images, nothing, nothing, nothing))
 
 
 def _predicted(network: nn.Module, recipe: Recipe, table: Table, rows: NDArray[np.int64]) -> Predictions:
-    """Return the teacher's predictions for images prepared as the student's recipe prepares them."""
+    """Return the teacher's predictions for images prepared as the recipe prepares them."""
     device = hardware.device(recipe.machine)
     loader = build.eval_loader(recipe, table, rows, device)
     return predict(network, table, loader, device=device, bf16=hardware.bf16(recipe.train, device))

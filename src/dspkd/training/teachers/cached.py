@@ -21,6 +21,7 @@ from dspkd.errors import DataError, RunError
 from dspkd.runtime.array_store import KEY_BYTES, Store
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import readable
+from dspkd.training.teachers.cross_fit import CrossFitTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.training.teachers.lazy_maps import LazyMaps
@@ -82,7 +83,7 @@ class CachedTeacher:
 
     def __init__(
         self,
-        live: FrozenTeacher | EnsembleTeacher,
+        live: FrozenTeacher | EnsembleTeacher | CrossFitTeacher,
         fields: Iterable[str],
         images: Sequence[bytes],
         about: Mapping[str, object],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from dspkd.models.compile import compiled
+from dspkd.training.teachers.means import TURNS, log_mean, turned
 from dspkd.types import Batch, NetworkSpec, Output
 
 
@@ -28,11 +30,19 @@ class FrozenTeacher:
         The network's shape.
     name
         Its name in messages.
+    views
+        Over how many flips and quarter turns of each image logits and pooled vectors are averaged; see
+        `dspkd.training.teachers.means`. It costs as many forward passes.
+
+    Notes
+    -----
+    Maps are those of the image as it is. Turned back, the maps of other views lie beside them, not on them: a layer of
+    stride 2 on an even number of columns starts at the first, and on the flipped image therefore at the last.
     """
 
-    def __init__(self, network: nn.Module, spec: NetworkSpec, *, name: str = "teacher") -> None:
+    def __init__(self, network: nn.Module, spec: NetworkSpec, *, name: str = "teacher", views: int = 1) -> None:
         self.network = network.eval().requires_grad_(False)
-        self.spec, self.name = spec, name
+        self.spec, self.name, self.views = spec, name, views
         self._compute: Callable[[Tensor], Output] = self.network
 
     @property
@@ -41,9 +51,22 @@ class FrozenTeacher:
         return sum(value.numel() for value in self.network.parameters())
 
     def answer(self, batch: Batch) -> Output:
-        """Return the network's output for ``batch.images``, without a gradient."""
+        """Return the network's output for the images, or the larger ones where there are, without a gradient."""
         with torch.no_grad():
-            return self._compute(batch.images)
+            images = (batch.larger or batch).images
+            output = self._compute(images)
+            if self.views == 1:
+                return output
+            others = [self._compute(turned(images, turn)) for turn in TURNS[self.views][1:]]
+            logits_VBK = torch.stack([output.logits, *(other.logits for other in others)])
+            pooled_VBD = torch.stack([output.pooled, *(other.pooled for other in others)])
+            return replace(output, logits=log_mean(logits_VBK), pooled=pooled_VBD.mean(dim=0))
+
+    def averaging(self, views: int) -> FrozenTeacher:
+        """Return the same teacher with so many views."""
+        teacher = copy.copy(self)
+        teacher.views = views
+        return teacher
 
     def compiled(self) -> FrozenTeacher:
         """Return the same teacher with its network compiled, for many batches of one size."""

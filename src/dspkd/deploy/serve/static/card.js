@@ -17,7 +17,8 @@ function element(name, text = "") {
   return Object.assign(document.createElement(name), { textContent: text });
 }
 
-const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
+/** The cells of a row; a bar within a cell is written \|. */
+const cells = (line) => line.trim().replace(/^\||(?<!\\)\|$/g, "").split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
 
 function table(lines) {
   const box = element("div");

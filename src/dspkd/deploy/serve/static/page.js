@@ -4,17 +4,18 @@ import { rendered } from "./card.js";
 import { onDevice } from "./device.js";
 import { UserError } from "./image.js";
 import { onServer } from "./server.js";
-import { at, drawImage, heatInWords, percent, showPrediction } from "./show.js";
+import { at, drawImage, heatInWords, showPrediction } from "./show.js";
 
 const modes = document.body.dataset.modes.split(" ");
 let token = "";
 const authorization = () => (token ? { Authorization: `Bearer ${token}` } : {});
 
 let spec;
+let about;
 let networks;
 let mode;
 let file; // the file on the page, predicted again when the mode changes
-let preview; // { bitmap, cells } of that file
+let preview = null; // { bitmap, cells } of that file
 let current = 0; // number of the current prediction; late results of earlier ones are dropped
 
 /** Show a status; `screenReaderOnly`: the page shows the same elsewhere. */
@@ -42,15 +43,24 @@ function redraw() {
   if (preview) drawImage(preview.bitmap, spec.preprocessing, at("show-heat").checked ? preview.cells : null);
 }
 
-/** Show the chosen image, before its prediction. */
-async function showImage(file) {
-  let bitmap;
+async function decoded(file) {
   try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    return await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     throw new UserError("This is not a JPEG, PNG or WebP image, or it is damaged.");
   }
+}
+
+/** Take the image and the prediction of an earlier file off the page, so that neither stands beside the next one's. */
+function clear() {
+  for (const id of ["error", "preview", "prediction", "empty"]) at(id).hidden = true;
   preview?.bitmap.close();
+  preview = null;
+  showProgress(null);
+}
+
+/** Show the chosen image, before its prediction. */
+function showImage(bitmap) {
   preview = { bitmap, cells: null };
   at("preview").hidden = false;
   at("canvas").setAttribute("aria-label", "The image; the frame is the part that the network sees");
@@ -65,11 +75,11 @@ async function predict(file) {
   const isLate = () => number !== current;
   const network = networks[mode];
   const where = mode === "device" ? "computed on this device" : "computed on the server";
-  at("error").hidden = true;
-  at("prediction").hidden = true;
-  at("empty").hidden = true;
+  clear();
   try {
-    await showImage(file);
+    const bitmap = await decoded(file);
+    if (isLate()) return bitmap.close();
+    showImage(bitmap);
     setStatus(mode === "device" ? "Loading the network…" : "Sending the image…");
     await network.load();
     if (isLate()) return;
@@ -77,10 +87,8 @@ async function predict(file) {
     const prediction = await network.predict(file);
     if (isLate()) return;
     const { name } = spec.classes.find(({ id }) => id === prediction.top);
-    showPrediction(prediction, spec, where);
-    const advice = prediction.refer ? "Not sure: refer to a dermatologist. " : "";
-    const summary = `Most probable: ${name}, ${percent(prediction.confidence)}. ${advice}No diagnosis.`;
-    setStatus(summary, { screenReaderOnly: true });
+    showPrediction(prediction, spec, about.limits, where);
+    setStatus([prediction.advice, ...prediction.reasons, "No diagnosis."].join(" "), { screenReaderOnly: true });
     showProgress(0);
     const cells = await network.heatMap(file, prediction.top, (share) => isLate() || showProgress(share));
     if (isLate()) return;
@@ -141,7 +149,7 @@ async function open() {
     return token && showTokenError();
   }
   spec = await specFile.json();
-  const about = await aboutFile.json();
+  about = await aboutFile.json();
   networks = { device: onDevice(spec, about, authorization), server: onServer(authorization) };
   at("model-name").textContent = spec.name;
   at("bundle-digest").textContent = about.digest.slice(0, 16);

@@ -1,5 +1,6 @@
 // Puts images, heat maps and predictions on the page.
 
+import { malignancy, MARKS } from "./advice.js";
 import { CELLS } from "./occlusion.js";
 import { geometry } from "./image.js";
 
@@ -8,7 +9,7 @@ const NEGLIGIBLE = 0.02;
 const HEAT = "70, 40, 255"; // a blue that is neither skin nor lesion
 
 export const at = (id) => document.getElementById(id);
-export const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
+const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
 /** Draw an image with a frame around the part that the network sees, and its heat map if there is one. */
 export function drawImage(bitmap, preprocessing, cells) {
@@ -67,38 +68,34 @@ export function heatInWords(cells, name) {
   );
 }
 
-/** Show a prediction: the most probable class, whether to refer, and all classes by falling probability. */
-export function showPrediction(prediction, spec, where) {
-  const top = spec.classes.find(({ id }) => id === prediction.top);
-  at("class-count").textContent = spec.classes.length;
-  at("top-name").textContent = top.name;
-  at("top-share").textContent = percent(prediction.confidence);
-  at("top-meaning").textContent = top.meaning;
-  const [title, text] = at("advice").children;
+const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+
+/** Show a prediction: the advice and why, then all classes by falling probability, those that are not benign marked. */
+export function showPrediction(prediction, spec, limits, where) {
   at("advice").classList.toggle("refer", prediction.refer);
-  if (prediction.refer) at("prediction").prepend(at("advice")); // before a class name that may reassure
-  else at("top-meaning").after(at("advice"));
-  const limit = percent(spec.thresholds.refer_below);
-  title.textContent = prediction.refer ? "Not sure: refer to a dermatologist." : "Confidence above this network's threshold.";
-  text.textContent = prediction.refer
-    ? `The highest probability is below ${limit}, the threshold below which this network should not be relied on.`
-    : `The highest probability is at or above ${limit}. The prediction can still be wrong, and the network knows no classes but those below.`;
+  at("advice-sentence").textContent = prediction.advice;
+  at("advice-reasons").replaceChildren(...prediction.reasons.map((reason) => element("li", reason)));
   const ranked = [...spec.classes].sort((a, b) => prediction.probabilities[b.id] - prediction.probabilities[a.id]);
-  at("rows").replaceChildren(...ranked.map((each) => row(each, prediction.probabilities[each.id], each === top)));
+  at("rows").replaceChildren(...ranked.map((each) => row(each, prediction.probabilities[each.id])));
+  at("limits").replaceChildren(...limits.map((line) => element("p", line)));
   const when = new Date().toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
   at("provenance").textContent = `${when}, ${where} by the ${prediction.precision} network, in ${Math.ceil(1000 * prediction.seconds)} ms. ${spec.not_a_diagnosis}`;
   at("empty").hidden = true;
   at("prediction").hidden = false;
 }
 
-function row({ name, meaning }, probability, first) {
+function row(each, probability) {
+  const { name, meaning } = each;
+  const mark = MARKS[malignancy(each)];
   const line = document.createElement("tr");
-  line.classList.toggle("first", first);
+  line.classList.toggle("marked", Boolean(mark));
   const header = document.createElement("th");
   header.scope = "row";
-  header.append(name, Object.assign(document.createElement("small"), { textContent: meaning }));
+  header.append(name);
+  if (mark) header.append(" ", Object.assign(element("span", mark), { className: "mark" }));
+  if (meaning !== name) header.append(element("small", meaning));
   const share = document.createElement("td");
-  const bar = Object.assign(document.createElement("span"), { className: "bar" });
+  const bar = Object.assign(element("span", ""), { className: "bar" });
   bar.setAttribute("aria-hidden", "true");
   bar.style.setProperty("--share", `${100 * probability}%`);
   share.append(percent(probability), bar);

@@ -2,6 +2,7 @@
 // {id, result} or {id, error, isUserError}, and before that any number of {id, share}.
 
 import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
+import { advise } from "./advice.js";
 import { heatMap } from "./occlusion.js";
 import { decode, preprocess, UserError } from "./image.js";
 
@@ -54,10 +55,10 @@ async function predict({ file }) {
   const p = calibrated(row);
   const top = p.indexOf(Math.max(...p));
   return {
+    ...advise(p, spec),
     probabilities: Object.fromEntries(spec.classes.map(({ id }, k) => [id, p[k]])),
     top: spec.classes[top].id,
     confidence: p[top],
-    refer: p[top] < spec.thresholds.refer_below,
     logits: row,
     seconds: (performance.now() - started) / 1000,
   };

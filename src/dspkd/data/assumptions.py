@@ -1,0 +1,83 @@
+"""What was assumed about a data set, in lines that are printed before training and stand at the head of reports."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dspkd.data.image_files import unread_note
+from dspkd.data.split import Split, report
+from dspkd.data.table import Table, is_named
+from dspkd.errors import first_few
+
+NO_IDS = "no lesion or patient ids: images of one person may be in both training and test set"
+"""The warning where a data set names no lesions and no patients."""
+
+
+def lines(table: Table) -> tuple[str, ...]:
+    """Return how the data set was read: layout, columns, ids. What to beware of is in `warnings`."""
+    origin = table.origin
+    classes = f"{len(table.classes)} classes"
+    read = f"{table.root}: {len(table):,} images of {classes}"
+    named = {group for group in table.groups if is_named(group)}
+    groups = f"lesion or patient ids: column {origin.group!r}, {len(named):,} different ones"
+    return (
+        f"{read}, read as {origin.layout}" if origin.layout else read,
+        *origin.notes,
+        *((groups,) if origin.group and named else ()),
+        *((_merged(origin.merged),) if origin.merged else ()),
+    )
+
+
+def warnings(table: Table, split: Split | None = None) -> tuple[str, ...]:
+    """Return what a reader of results must know: missing ids, files left out, copies or classes in a part of the split.
+
+    Parameters
+    ----------
+    split
+        The split, where there is one.
+    """
+    unnamed = sum(not is_named(group) for group in table.groups)
+    found = []
+    if unnamed == len(table):
+        found.append(NO_IDS)
+    elif unnamed:
+        found.append(
+            f"{unnamed:,} of {len(table):,} images have no lesion or patient id: those of one person may be in both "
+            "training and test set"
+        )
+    if table.origin.unread:
+        found.append(unread_note(table.origin.unread, table.root))
+    if split is not None:
+        found += [*_copies_apart(table, split), *_absent_classes(table, split)]
+    return tuple(found)
+
+
+def _merged(images: int) -> str:
+    return f"{images:,} images without an id are near copies of others and share a group with them"
+
+
+def _copies_apart(table: Table, split: Split) -> list[str]:
+    """Warn of images that are near copies of each other and in two parts of an official split."""
+    groups = np.array(table.groups)
+    training = {group for group in groups[split.places("train")] if group.startswith("copies:")}
+    test = groups[split.places("test")]
+    known = sum(group in training for group in test)
+    if not known:
+        return []
+    return [f"{known:,} of {len(test):,} test images are near copies of training images: results are overstated"]
+
+
+def _absent_classes(table: Table, split: Split) -> list[str]:
+    """Warn of classes without an image in the validation or test set."""
+    counts = report(table, split)
+    sizes = {name: images for name, (images, _) in table.counts().items()}
+    return [
+        f"no {word} image of {first_few([f'{name} ({sizes[name]} images)' for name in absent])}: too few to be in all "
+        f"parts, so {consequence}; add images, or merge or drop these classes with data.classes"
+        for part, word, consequence in (
+            ("val", "validation", "the choice of the epoch ignores them"),
+            ("test", "test", "how well they are recognised is not known"),
+        )
+        if (absent := [name for name, (images, _) in counts[part].items() if not images])
+        and len(absent) < len(table.classes)
+    ]

@@ -1,0 +1,97 @@
+"""Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dspkd.data.table import Table, is_named
+from dspkd.errors import DataError
+from dspkd.runtime.files import atomic_open
+from dspkd.runtime.progress import Progress
+
+_VERSION = 1
+"""Part of the key of what is cached; raised when the search for copies changes."""
+
+
+_LONG = 1000
+"""Images from which on a search is announced."""
+
+
+def merge(
+    table: Table,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Table:
+    """Return the table with near copies in one group, where at least one of a pair has no lesion or patient id.
+
+    Groups that the data set names stay apart from each other, unless an image without an id is a copy of both.
+
+    Parameters
+    ----------
+    cache
+        Folder in which the pairs are kept, so that the same files are searched once; None keeps nothing.
+    progress
+        Receives the progress of the search.
+    log
+        Called with a line before a search of `_LONG` images or more: it takes some 5 ms for each.
+
+    Returns
+    -------
+    Table
+        ``table.origin.merged`` is the number of images without an id that are in a group with another one.
+    """
+    unnamed = np.array([not is_named(group) for group in table.groups], dtype=bool)
+    if not unnamed.any() or len(table) < 2:
+        return table
+    from dspkd.data.audit.audit import merged_groups
+    from dspkd.data.audit.duplicates import Pairs
+
+    pairs = _pairs(table, cache, progress, log)
+    chosen = unnamed[pairs[:, 0]] | unnamed[pairs[:, 1]]
+    first, second = pairs[chosen].T
+    none = np.zeros(len(first), dtype=np.int64)
+    groups = merged_groups(table, Pairs(first, second, np.ones(len(first)), none))
+    size = Counter(groups)
+    merged = sum(bool(alone) and size[group] > 1 for alone, group in zip(unnamed, groups, strict=True))
+    return replace(table, groups=groups, origin=replace(table.origin, merged=merged))
+
+
+def _pairs(
+    table: Table, cache: Path | None, progress: Progress | None, log: Callable[[str], None] | None
+) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Return ``[P, 2]`` rows of near copies, from the cache where these very files were searched before."""
+    path = None if cache is None else cache / "copies" / f"{_key(table)}.json"
+    if path is not None and path.is_file():
+        return np.array(json.loads(path.read_text(encoding="utf-8")), dtype=np.int64).reshape(-1, 2)
+    from dspkd.data.audit import duplicates, fingerprint
+
+    if log is not None and len(table) >= _LONG:
+        log(f"searching {len(table):,} images for near copies, since some have no lesion or patient id")
+    found = duplicates.find(fingerprint.take(table.paths, progress), progress)
+    pairs = np.stack([found.first, found.second], axis=1)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_open(path) as file:
+            json.dump(pairs.tolist(), file)
+    return pairs
+
+
+def _key(table: Table) -> str:
+    """Return a name for the files of a table in their order: their places, sizes and dates of change."""
+    digest = hashlib.blake2b(str(_VERSION).encode(), digest_size=16)
+    for path in table.paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        digest.update(f"{path.resolve()}\n{status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,131 @@
+"""The split that a data set is published with: parts named by folders or by a column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from dspkd.data.part_names import folders_of, parts_of, split_column
+from dspkd.data.split import PARTS, Split, refuse_crossing, split
+from dspkd.data.table import Table, is_named
+from dspkd.errors import DataError, first_few, suggest
+
+_WORDS = {"train": "training", "val": "validation", "test": "test"}
+_RANDOM = "set split.official = false to split at random instead"
+
+
+def recognised(table: Table) -> Table:
+    """Return the table with `Table.parts`, where a column or the folders of the images name the parts.
+
+    Parts in folders are added as the attribute ``split``.
+    """
+    if column := split_column(table.attributes):
+        named = parts_of(table.attributes[column])
+        parts = tuple(named.get(cell, cell and f"?{cell}") for cell in table.attributes[column])
+        return replace(table, parts=parts, origin=replace(table.origin, parts=f"column {column!r}"))
+    inner = [path.relative_to(table.root).as_posix() if path.is_relative_to(table.root) else "" for path in table.paths]
+    folders = folders_of(inner)
+    if not folders:
+        return table
+    named = parts_of(folders)
+    parts = tuple(named.get(folder, "") for folder in folders)
+    where = "folders " + ", ".join(name for part in PARTS for name in named if named[name] == part)
+    return replace(
+        table,
+        parts=parts,
+        attributes={"split": parts, **table.attributes},
+        origin=replace(table.origin, parts=where),
+    )
+
+
+def of(table: Table, *, val: float, test: float, seed: int) -> tuple[Split, str]:
+    """Return the split as published, and how it was made, in a line.
+
+    A missing validation or test set is taken out of the training set by lesion or patient: a share `val` or `test` of
+    its images, with this `seed`.
+
+    Raises
+    ------
+    DataError
+        An image is in no known part, or a class is too small to be split.
+    """
+    return _completed(table, table.parts, table.origin.parts, val=val, test=test, seed=seed)
+
+
+def from_column(
+    table: Table,
+    column: str,
+    *,
+    val: float = 0.15,
+    test: float = 0.2,
+    seed: int = 0,
+    by: Literal["group", "image"] = "group",
+) -> tuple[Split, str]:
+    """Return the split that a column of the data set holds, and how it was made; see `of`.
+
+    Parameters
+    ----------
+    column
+        One of the table's attributes; its cells are ``train``, ``val`` and ``test``, in any spelling of
+        `dspkd.data.part_names`.
+    by
+        "group" refuses a split in which a group is in two parts; "image" accepts it.
+
+    Raises
+    ------
+    DataError
+        There is no such column, a cell holds something else, there is no training set and another part, or a group is
+        in two parts.
+    """
+    if column not in table.attributes:
+        raise DataError(f"{table.root}: no column {column!r} to split by; {suggest(column, table.attributes)}")
+    cells = table.attributes[column]
+    named = parts_of(cells)
+    parts = tuple(named.get(cell, cell and f"?{cell}") for cell in cells)
+    official, how = _completed(table, parts, f"column {column!r}", val=val, test=test, seed=seed)
+    if by == "group":
+        refuse_crossing(table.root / column, table, official)
+    return official, how
+
+
+def _completed(
+    table: Table, parts: Sequence[str], where: str, *, val: float, test: float, seed: int
+) -> tuple[Split, str]:
+    """Return the split with these parts, a missing one taken out of training, and how it was made."""
+    _refuse_unknown(table, parts, where)
+    parts_N = np.array(parts)
+    missing = [part for part in PARTS if part not in parts]
+    if "train" in missing or len(missing) > 1:
+        raise DataError(
+            f"{table.root}: {where} names no {' and no '.join(_WORDS[part] for part in missing)} set; "
+            "leave out split.column, or " + _RANDOM
+        )
+    how = f"split as published, by {where}"
+    for part in missing:
+        share = {"val": val, "test": test}[part]
+        training = np.flatnonzero(parts_N == "train")
+        rest = table.take(training)
+        shares = (share, 0.0) if part == "val" else (0.0, share)
+        carved = split(rest, val=shares[0], test=shares[1], seed=seed).places(part)
+        parts_N[training[carved]] = part
+        how += (
+            f"; it has no {_WORDS[part]} set, so {share:.0%} of the training images become one"
+            f"{', by lesion or patient' if any(map(is_named, rest.groups)) else ''} ({len(carved):,} images)"
+        )
+    return Split(parts_N), how
+
+
+def _refuse_unknown(table: Table, parts: Sequence[str], where: str) -> None:
+    """Raise DataError if an image is in no known part."""
+    unknown = [row for row, part in enumerate(parts) if part not in PARTS]
+    if not unknown:
+        return
+    cells = sorted({parts[row].removeprefix("?") for row in unknown if parts[row]})
+    values = f" has {first_few([repr(cell) for cell in cells])}, which" if cells else ""
+    raise DataError(
+        f"{table.root}: {where}{values} names no known part for {len(unknown):,} of {len(parts):,} images "
+        f"({first_few([table.ids[row] for row in unknown])}); name it train, val or test, or {_RANDOM}"
+    )

@@ -1,0 +1,60 @@
+"""Find the files of the images that a table names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from dspkd.data.image_files import bare, images_below, remedy, unread_below
+from dspkd.errors import DataError, first_few
+
+
+def locate(root: Path, names: Sequence[str], table: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Return the file of each image below `root`, and lines about what was assumed.
+
+    A name may have folders in front, lack its suffix, or have that of another format.
+
+    Raises
+    ------
+    DataError
+        An image is nowhere, or two different files have its name.
+    """
+    files_of: dict[str, list[Path]] = {}
+    images = images_below(root)
+    for file in images:
+        for name in {file.relative_to(root).as_posix(), file.name, file.stem}:
+            files_of.setdefault(name, []).append(file)
+    files = {name: _of(name, files_of) for name in names}
+    _refuse_missing(root, [name for name in names if not files[name]], len(names), table)
+    twice = [name for name in names if len(files[name]) > 1]
+    for name in twice:
+        first, *others = files[name]
+        if any(first.read_bytes() != other.read_bytes() for other in others):
+            raise DataError(f"{table}: {name!r} is {first} and {others[0]}, two different files; keep one of the two")
+    notes = [f"{len(twice):,} images are there twice, with equal files; the first of each is used"] if twice else []
+    spare = len(images) - sum(len(files[name]) for name in files)
+    if spare > 0:
+        notes.append(f"{spare:,} image files below {root} are not in {table.name} and are not used")
+    return tuple(files[name][0] for name in names), tuple(notes)
+
+
+def _of(name: str, files_of: dict[str, list[Path]]) -> list[Path]:
+    path = PurePath(name.replace("\\", "/"))
+    for key in (path.as_posix(), path.name, bare(path.name)):
+        if key in files_of:
+            return files_of[key]
+    return []
+
+
+def _refuse_missing(root: Path, missing: Sequence[str], count: int, table: Path) -> None:
+    if not missing:
+        return
+    unread = {file.stem: file.suffix.lower() for file in unread_below(root)}
+    suffixes = Counter(unread[bare(name)] for name in missing if bare(name) in unread)
+    there = "".join(
+        f"; {number:,} of them are {suffix} files, which cannot be read here"
+        + (f": {remedy(suffix)}" if remedy(suffix) else "; save them as JPEG or PNG")
+        for suffix, number in suffixes.items()
+    )
+    raise DataError(f"{table}: {len(missing)} of {count} images are nowhere below {root}: {first_few(missing)}{there}")

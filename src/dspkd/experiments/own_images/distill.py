@@ -1,0 +1,201 @@
+"""Everything from a folder of images to a bundle: recipes, teacher, students, comparison, bundle, page.
+
+Beside what `dspkd.experiments.own_images.new` writes:
+
+teacher/ plain/ student/          run folders; plain-seed-1/ and so on for further seeds
+report.html                       teacher, plain and distilled student side by side, what to be careful about first
+model.dspkd                       the distilled student as a bundle
+page/                             it on a web page that runs on a phone; only where ONNX Runtime for browsers is there
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from dspkd import reports
+from dspkd.deploy.bundle.reader import open_bundle
+from dspkd.deploy.serve import web_page
+from dspkd.errors import BundleError
+from dspkd.evaluation.teacher_quality import level, margin
+from dspkd.experiments import single_run
+from dspkd.experiments.compare import controls
+from dspkd.experiments.own_images import recipe_files
+from dspkd.experiments.own_images.new import Options, Plan, new
+from dspkd.experiments.own_images.recipe_files import PLAIN, STUDENT, TEACHER
+from dspkd.experiments.teacher_check import findings
+from dspkd.recipes import schema
+from dspkd.recipes.schema import Recipe
+from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
+from dspkd.training.progress import ProgressListener
+
+T = TypeVar("T")
+
+REPORT, BUNDLE, PAGE = "report.html", "model.dspkd", "page"
+
+
+class Screen(ProgressListener, Protocol):
+    """What receives progress, and lines for the user."""
+
+    def planned(self, plan: Plan, out: Path) -> None:
+        """Show what was found, chosen and expected, before hours are spent."""
+
+    def begun(self, step: str, expected: float | None) -> None:
+        """Begin a step of the job, with its expected seconds."""
+
+    def ended(self, step: str, seconds: float | None) -> None:
+        """End a step; without seconds it was finished before."""
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What `distill` made.
+
+    Attributes
+    ----------
+    plan
+        What was found, chosen and expected.
+    runs
+        Run folders: the teacher's, then plain and distilled student, seed by seed.
+    report, bundle
+        The comparison's page, and the file for phones, browsers and servers.
+    page
+        Folder of the web page; None where ONNX Runtime for browsers is missing.
+    cautions
+        What may be wrong with the results, most severe first.
+    """
+
+    plan: Plan
+    runs: tuple[Path, ...]
+    report: Path
+    bundle: Path
+    page: Path | None
+    cautions: tuple[str, ...]
+
+
+def distill(options: Options, out: Path, screen: Screen) -> Distilled:
+    """Do everything from a folder of images to a bundle; skip what an earlier, stopped call has finished.
+
+    The recipes in `out` are used as they are: change one before its run begins, and the change counts.
+
+    Parameters
+    ----------
+    options
+        The user's choices.
+    out
+        Folder of everything; created if missing.
+    screen
+        Receives progress.
+
+    Raises
+    ------
+    DspkdError
+        As `dspkd.experiments.own_images.new.new`, training and export raise it. What is finished stays.
+    """
+    plan = new(options, out, progress=screen.prepare, log=screen.note)
+    screen.planned(plan, out)
+    recipes = _recipes(plan, out)
+    edited = tuple(
+        f"{name}.toml was changed after dspkd wrote it, and is used as it is."
+        for name, recipe in recipes.items()
+        if recipe.digest != plan.digests[name]
+    )
+    unequal = controls.differences({name: recipes[name] for name in (PLAIN, STUDENT)})
+    cautions = (*plan.cautions, *edited, *(f"Plain and distilled student are not comparable: {u}." for u in unequal))
+    teacher = recipe_files.teacher_folder(plan.settings, out)
+    if TEACHER in recipes:
+        _train(recipes[TEACHER], teacher, TEACHER, plan, screen)
+    runs = [teacher]
+    for seed in range(plan.settings.seeds):
+        for name in (PLAIN, STUDENT):
+            step = f"{name}-seed-{seed}" if seed else name
+            _train(replace(recipes[name], seed=recipes[name].seed + seed), out / step, step, plan, screen)
+            runs.append(out / step)
+            if step == PLAIN and (doubt := _about_teacher(teacher, out / PLAIN)):
+                screen.note(f"caution: {doubt}")
+    doubts = (_about_chance(out / STUDENT), _about_teacher(teacher, out / PLAIN))
+    cautions = (*filter(None, doubts), *cautions)
+    report = _timed(screen, plan, "comparison", lambda: reports.compare(runs, out / REPORT, cautions=cautions))
+    _bundle(plan, out, screen)
+    return Distilled(plan, tuple(runs), report, out / BUNDLE, _page(out, screen), cautions)
+
+
+def _recipes(plan: Plan, out: Path) -> dict[str, Recipe]:
+    """Return the recipes in the folder, as they are now."""
+    return {name: schema.load(out / f"{name}.toml") for name in plan.digests}
+
+
+def _train(recipe: Recipe, folder: Path, step: str, plan: Plan, screen: Screen) -> None:
+    files = RunFiles(folder)
+    if files.result.is_file() and files.report.is_file() and schema.load(files.recipe).digest == recipe.digest:
+        screen.ended(step, None)
+        return
+    _timed(screen, plan, step, lambda: single_run.train(recipe, folder, screen))
+
+
+def _about_teacher(teacher: Path, plain: Path) -> str:
+    """Return why the teacher may have nothing to teach, "" where it is significantly better than the plain student."""
+    measured = margin(Run(teacher).predictions("val"), [Run(plain).predictions("val")])
+    average, *_ = findings.margin(measured, 1)
+    if average.severity != "stop":
+        return ""
+    difference = measured.balanced_accuracy
+    word = "not shown to be better than" if difference.value > 0 else "no better than"
+    return (
+        f"The teacher is {word} the plain student on the validation set (balanced accuracy "
+        f"{100 * difference.value:+.1f} percentage points, 95 % interval {100 * difference.low:+.1f} to "
+        f"{100 * difference.high:+.1f}): it may have nothing to teach. dspkd doctor says what to do."
+    )
+
+
+def _about_chance(student: Path) -> str:
+    """Return that the student is no better than guessing on the validation set, "" where its interval is above that."""
+    predictions = Run(student).predictions("val")
+    present, chance = len(set(predictions.labels.tolist())), 1 / len(set(predictions.labels.tolist()))
+    reached, low, _ = level(predictions).balanced_accuracy
+    if low > chance:
+        return ""
+    return (
+        f"The distilled student is not shown to be better than guessing on the validation set: balanced accuracy "
+        f"{reached:.3f}, guessing among {present} classes has {chance:.3f}. Do not use it."
+    )
+
+
+def _bundle(plan: Plan, out: Path, screen: Screen) -> None:
+    from dspkd.deploy.export.export import export
+
+    path = out / BUNDLE
+    if path.is_file():
+        try:
+            open_bundle(path)
+        except BundleError:
+            path.unlink()
+        else:
+            screen.ended("bundle", None)
+            return
+    _timed(screen, plan, "bundle", lambda: export(out / STUDENT, path, log=screen.note))
+
+
+def _page(out: Path, screen: Screen) -> Path | None:
+    """Write the web page that runs the bundle in a browser; None, with the reason, where that cannot be."""
+    bundle, folder = open_bundle(out / BUNDLE), out / PAGE
+    if reason := web_page.runs_on_device(bundle):
+        screen.note(f"no page for browsers: {reason}")
+        return None
+    if not (folder / "bundle" / "about.json").is_file():  # written last
+        for file in sorted(folder.rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        web_page.write(bundle, folder)
+    return folder
+
+
+def _timed(screen: Screen, plan: Plan, step: str, work: Callable[[], T]) -> T:
+    screen.begun(step, plan.expected.get(step))
+    started = time.monotonic()
+    result = work()
+    screen.ended(step, time.monotonic() - started)
+    return result

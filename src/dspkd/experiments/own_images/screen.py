@@ -1,0 +1,132 @@
+"""What the job prints: what was found, chosen and expected, and each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from dspkd.experiments.own_images.facts import DataFacts
+from dspkd.experiments.own_images.new import Plan
+from dspkd.runtime.console import headed
+from dspkd.runtime.progress import Counts
+from dspkd.training.progress import NullProgress, ProgressListener
+
+
+class JobScreen:
+    """Prints the plan and the steps of the job; a run's own progress goes to a listener.
+
+    Parameters
+    ----------
+    console
+        Where to print.
+    listener
+        Receives epochs, steps and notes.
+    """
+
+    def __init__(self, console: Console, listener: ProgressListener) -> None:
+        self._console = console
+        self.run, self.note, self.prepare = listener.run, listener.note, listener.prepare
+        self.step, self.epoch = listener.step, listener.epoch
+
+    def data(self, counts: Counts) -> None:
+        """Print nothing: the plan has shown the counts, which are those of every run."""
+
+    def planned(self, plan: Plan, out: Path) -> None:
+        """Print what was found, chosen and expected."""
+        print_plan(self._console, plan, out)
+
+    def begun(self, step: str, expected: float | None) -> None:
+        """Print a heading with the expected time."""
+        time = f": expected {duration(expected)}" if expected else ""
+        self._console.print(f"\n{step}{time}", style="bold", soft_wrap=True)
+
+    def ended(self, step: str, seconds: float | None) -> None:
+        """Print how long the step took."""
+        self._console.print(f"{step}: " + ("finished before" if seconds is None else f"took {duration(seconds)}"))
+
+
+def duration(seconds: float) -> str:
+    """Return a time with one unit."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def print_plan(console: Console, plan: Plan, out: Path) -> None:
+    """Print what was found, assumed, chosen, given up and expected."""
+
+    def show(text: str, style: str = "") -> None:
+        console.print(text, style=style, soft_wrap=True)
+
+    show("\nFound", "bold")
+    _print_facts(console, plan.facts)
+    where = "GPU" if plan.machine.kind != "cpu" else "no GPU"
+    show(f"machine: {plan.machine.name}, {where}, {plan.machine.cores} cores")
+    print_cautions(console, plan.cautions)
+    settings = plan.settings
+    first, second = settings.stage_epochs
+    show("\nChosen", "bold")
+    teacher = f"{settings.teacher}" + (f", trained: {settings.teacher.run}" if settings.teacher.run else "")
+    show(f"teacher: {teacher}; weights {settings.teacher.weights}")
+    show(f"student: {settings.student}; weights {settings.student.weights}")
+    show(
+        f"images: {settings.size} px, batches of {settings.batch}, "
+        + (f"{settings.views} augmented views of each" if settings.views else "augmented afresh each time")
+    )
+    show(
+        f"epochs: {settings.epochs} for teacher, plain student and DSP-KD student ({first} and {second} in its two "
+        f"stages); {settings.seeds} {'run' if settings.seeds == 1 else 'runs'} of each student"
+    )
+    if plan.options.budget is not None:
+        show(f"\nGiven up for a budget of {duration(plan.options.budget)}", "bold")
+        for line in plan.given_up or ("nothing",):
+            show(line)
+        if plan.late:
+            show(f"even so it takes longer: {duration(plan.seconds)}", "yellow")
+    show("\nExpected time on this machine", "bold")
+    for step, seconds in plan.expected.items():
+        show(f"{step:<18} {duration(seconds)}")
+    show(f"{'in all':<18} {duration(plan.seconds)}")
+    show("\nWritten", "bold")
+    for name in plan.digests:
+        show(f"{out / name}.toml")
+    show(f"{out / 'audit.html'}")
+
+
+def print_cautions(console: Console, cautions: Sequence[str]) -> None:
+    """Print what may be wrong with results, most severe first."""
+    if cautions:
+        console.print("\nBe careful: any of this can make the results wrong", style="bold yellow")
+    for number, caution in enumerate(cautions, start=1):
+        console.print(f"{number}. {caution}", style="yellow", soft_wrap=True)
+
+
+def _print_facts(console: Console, facts: DataFacts) -> None:
+    table = headed("images (lesions or patients)", ["class"], ["all", *facts.parts])
+    for name, (images, groups) in facts.classes.items():
+        parts = (facts.parts[part][name] for part in facts.parts)
+        table.add_row(name, *(f"{i:,} ({g:,})" for i, g in ((images, groups), *parts)))
+    console.print(table)
+    ids = "none" if facts.unnamed == facts.images else f"{facts.groups:,} lesions or patients"
+    split = {"file": "that of the teacher's run", "column": "the official parts"}
+    kind = next((split[key] for key in facts.split), "by image" if ids == "none" else "by lesion or patient")
+    console.print(
+        f"data: {facts.path}, layout {facts.layout}, {facts.images:,} images, shorter side {facts.side} px (median)\n"
+        f"ids: {ids}; split: {kind}; copies under different ids: {facts.copies:,}",
+        soft_wrap=True,
+    )
+
+
+class SilentScreen(NullProgress):
+    """Ignores everything."""
+
+    def planned(self, plan: Plan, out: Path) -> None:
+        """Ignore it."""
+
+    def begun(self, step: str, expected: float | None) -> None:
+        """Ignore it."""
+
+    def ended(self, step: str, seconds: float | None) -> None:
+        """Ignore it."""

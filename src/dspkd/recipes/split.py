@@ -1,0 +1,79 @@
+"""The split of the images in a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from dspkd.recipes.stage import STRICT
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SplitConfig:
+    """The split into training, validation and test set: as published, at random, a fold, or from a file or column."""
+
+    val: Fraction = 0.15
+    """Share of the images for validation."""
+    test: Fraction = 0.2
+    """Share of the images for the test set."""
+    seed: int = 0
+    """Seed of the random split; another value gives other sets. It does not depend on the run's `seed`."""
+    by: Literal["group", "image"] = "group"
+    """`image` lets images of one lesion fall into several parts; only to imitate papers that did so. Training then
+    needs a `waiver`."""
+    file: str | None = None
+    """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
+    column: str | None = None
+    """Column of the data set with the values train, val and test, in any spelling: an official split."""
+    official: bool = True
+    """Use the parts that the data set is published with, where it has any: folders such as train and test, or a column
+    such as `split`. A missing validation or test set is taken out of the training set by lesion or patient. `false`
+    splits at random."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Number of folds of a cross-validation, e.g. 5: lesions or patients are divided into so many parts."""
+    fold: Annotated[int, Field(ge=0)] | None = None
+    """The fold whose part is the test set, from 0; the rest is training and validation set, and `test` does not matter.
+    Published parts are then not used. A grid with `folds` trains all folds."""
+    waiver: str | None = None
+    """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Such a
+    split is refused without it, and every report of the run prints it. Not part of the digest."""
+
+    @model_validator(mode="after")
+    def _require_training_images(self) -> Self:
+        if self.val + self.test >= 1:
+            raise ValueError(
+                f"val {self.val} and test {self.test} leave nothing to train on; they must sum to less than 1"
+            )
+        several = [name for name in ("file", "column", "folds") if getattr(self, name) is not None]
+        if len(several) > 1:
+            raise ValueError(f"{' and '.join(several)} both define the parts; keep one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _require_a_fold(self) -> Self:
+        if self.folds is None:
+            if self.fold is not None:
+                raise ValueError(f"fold {self.fold} of how many? Set folds too, such as folds = 5")
+            return self
+        if self.fold is None or self.fold >= self.folds:
+            given = "no fold is given" if self.fold is None else f"fold is {self.fold}"
+            raise ValueError(f"{self.folds} folds are numbered 0 to {self.folds - 1}, but {given}; choose one of them")
+        if self.val + 1 / self.folds >= 1:
+            raise ValueError(
+                f"val {self.val} and one of {self.folds} folds leave nothing to train on; use a smaller val"
+            )
+        if self.test != SplitConfig.test:
+            raise ValueError(
+                f"test is {self.test}, but with folds the test set is one of {self.folds}; leave test out, or the folds"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _require_a_reason(self) -> Self:
+        if self.waiver is not None and not self.waiver.strip():
+            raise ValueError("waiver is empty; state why lesions may be in several parts, or leave it out")
+        return self

@@ -1,0 +1,76 @@
+"""The thresholds of a bundle, and the sentences on how they were chosen or why there is none."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from dspkd.deploy.bundle.advice import ReferralRule
+from dspkd.deploy.bundle.spec import BundleClass
+from dspkd.deploy.export import thresholds
+from dspkd.errors import BundleError
+from dspkd.evaluation.predictions import Predictions
+
+CLASSES, KINDS = ("MEL", "NV", "BCC"), ("malignant", "benign", "malignant")
+
+
+def validation(cancers=40, others=60, gain=2.0):
+    draw = np.random.default_rng(0)
+    labels = np.array([0, 2] * (cancers // 2) + [0] * (cancers % 2) + [1] * others)
+    ids = tuple(map(str, range(len(labels))))
+    logits = (draw.normal(size=(len(labels), 3)) + gain * np.eye(3)[labels]).astype(np.float32)
+    return Predictions(CLASSES, ids, ids, labels, logits)
+
+
+def test_the_threshold_is_of_calibrated_probabilities():
+    predictions = validation()
+    fitted = thresholds.fit(predictions, KINDS)
+    p = softmax(predictions.logits.astype(np.float64) / fitted.temperature, axis=1)
+    cancers = p[predictions.labels != 1][:, [0, 2]].sum(axis=1)
+    assert np.mean(cancers >= fitted.refer_from) >= 0.95
+    assert np.mean(cancers >= fitted.refer_from + 2.1e-4) < 0.95
+    assert fitted.refer_from_rule.startswith(
+        "Set so that 95% of the images of cancers in validation reach it: 95.0 % did"
+    )
+    assert "40 images)" in fitted.refer_from_rule
+
+
+def test_too_few_cancers_no_malignant_class_and_absent_classes_are_said():
+    few = thresholds.fit(validation(cancers=29), KINDS)
+    assert few.refer_from is None
+    assert few.refer_from_rule == (
+        "Its validation set has 29 lesions or patients of malignant classes, and a threshold needs 30."
+    )
+    assert few.to_json()["refer_from"] is None
+    none = thresholds.fit(validation(), ("benign", "benign", "unknown"))
+    assert none.refer_from is None
+    assert "None of its classes is known to be malignant" in none.refer_from_rule
+    predictions = validation()
+    absent = Predictions(
+        (*CLASSES, "SCC"),
+        predictions.ids,
+        predictions.groups,
+        predictions.labels,
+        np.pad(predictions.logits, ((0, 0), (0, 1)), constant_values=-9),
+    )
+    assert thresholds.fit(absent, (*KINDS, "malignant")).refer_from_rule.endswith("No image of SCC was among them.")
+
+
+def test_coverage_sets_the_confidence_threshold():
+    predictions = validation()
+    fitted = thresholds.fit(predictions, KINDS, coverage=0.5)
+    confidence = softmax(predictions.logits.astype(np.float64) / fitted.temperature, axis=1).max(axis=1)
+    assert (confidence >= fitted.refer_below - 1e-6).mean() == pytest.approx(0.5, abs=1 / len(predictions))
+    assert "50% of the validation images" in fitted.rule
+    for coverage in (0.0, 1.5):
+        with pytest.raises(BundleError, match=f"coverage: {coverage}; want a share"):
+            thresholds.fit(predictions, KINDS, coverage)
+
+
+def test_a_rule_is_applied_to_calibrated_probabilities():
+    predictions = validation()
+    classes = tuple(BundleClass(name, name, name, kind) for name, kind in zip(CLASSES, KINDS, strict=True))
+    referred = thresholds.referred(ReferralRule(classes, 0.6, 0.3, ""), 2.0, predictions)
+    p = softmax(predictions.logits.astype(np.float64) / 2, axis=1)
+    expected = (p[:, [0, 2]].sum(axis=1) >= 0.3) | (p.max(axis=1) < 0.6) | (p.argmax(axis=1) != 1)
+    assert referred.tolist() == expected.tolist()
+    assert 0 < referred.mean() < 1
