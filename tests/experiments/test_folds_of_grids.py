@@ -59,7 +59,7 @@ def test_each_method_and_teacher_is_planned_in_each_fold(in_folds, tmp_path):
             fold = int(run.folder.name[-1])
             assert (run.recipe.split.folds, run.recipe.split.fold) == (3, fold)
             teacher = tmp_path / f"teachers/wide/fold-{fold}"
-            assert run.recipe.teacher == (str(teacher) if method == "kd" else None)
+            assert run.recipe.teachers == ((str(teacher),) if method == "kd" else ())
             assert run.waits_for == ((teacher,) if method == "kd" else ())
     assert len({run.recipe.digest for runs in planned.runs.values() for run in runs}) == 18
 
@@ -67,7 +67,7 @@ def test_each_method_and_teacher_is_planned_in_each_fold(in_folds, tmp_path):
 def test_the_folds_of_a_finished_teacher_teach_those_of_the_methods(in_folds, tmp_path):
     in_folds.write_text(in_folds.read_text().split("teachers =")[0] + 'teachers = [{ run = "other/teachers/wide" }]')
     (planned,) = grid.comparisons(grid.load(in_folds), tmp_path)
-    assert [run.recipe.teacher for run in planned.runs["kd"]] == [f"other/teachers/wide/fold-{k}" for k in range(3)]
+    assert [run.recipe.teachers for run in planned.runs["kd"]] == [(f"other/teachers/wide/fold-{k}",) for k in range(3)]
     with pytest.raises(RunError, match="other/teachers/wide/fold-0: no such run folder"):
         compare.compare(grid.load(in_folds), tmp_path / "out", nothing)
 

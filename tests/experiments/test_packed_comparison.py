@@ -107,10 +107,11 @@ def test_more_runs_can_be_packed_later_and_what_has_not_changed_is_not_written(t
     runs, out = tmp_path / "runs", tmp_path / "packed"
     shutil.copytree(trained / "plain", runs / "plain")
     (runs / "plain/seed-1/result.json").unlink()  # still in training
+    shutil.copytree(trained / "teachers/teacher", runs / "teachers/teacher-cross-fit/5-ab12/fold-0")  # not a method
     assert packed.pack(runs, out) == [out / "plain/seed-0"]
     written = (out / "plain/seed-0/test.csv.gz").stat().st_mtime_ns
     shutil.copytree(trained, runs, dirs_exist_ok=True)
-    packed.pack(runs, out)
+    assert len(packed.pack(runs, out)) == 7
     assert (out / "plain/seed-0/test.csv.gz").stat().st_mtime_ns == written
     for path in committed.rglob("*.csv.gz"):
         assert (out / path.relative_to(committed)).read_bytes() == path.read_bytes()
@@ -144,7 +145,7 @@ def test_a_teacher_that_lies_elsewhere_is_packed_too_and_one_that_is_gone_is_onl
     assert opened(tmp_path / "a/kd/seed-0").teachers == (tmp_path / "a/teachers/teacher",)
     changed(runs / "kd/seed-0", teacher="lost/teacher")
     assert packed.pack(runs, tmp_path / "b") == [tmp_path / "b/kd/seed-0"]
-    assert opened(tmp_path / "b/kd/seed-0").recipe.teacher == "teachers/teacher"
+    assert opened(tmp_path / "b/kd/seed-0").recipe.teachers == ("teachers/teacher",)
     shutil.copytree(trained / "kd/seed-1", runs / "kd/seed-1")
     with pytest.raises(RunError, match=r"lost/teacher and .*have one name, 'teacher'; .*pack the runs of each"):
         packed.pack(runs, tmp_path / "c")
@@ -154,7 +155,7 @@ def test_a_relative_teacher_is_found_from_any_directory(trained, tmp_path):
     runs = shutil.copytree(trained, tmp_path / "runs")
     changed(runs / "kd/seed-0", teacher="there/runs/teachers/teacher")
     packed.pack(runs, tmp_path / "packed")
-    assert opened(tmp_path / "packed/kd/seed-0").recipe.teacher == "teachers/teacher"
+    assert opened(tmp_path / "packed/kd/seed-0").recipe.teachers == ("teachers/teacher",)
 
 
 def test_nothing_to_pack_and_another_recipe_in_the_place_are_refused(trained, copy, tmp_path):

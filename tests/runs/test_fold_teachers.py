@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from dspkd.recipes.split import SplitConfig
 from filelock import FileLock
 
 from dspkd.data.training_folds import without_fold
 from dspkd.errors import DataError
-from dspkd.recipes.schema import SplitConfig
 from dspkd.reports import compute_cost
 from dspkd.runs import build, fold_teachers
 from dspkd.runs import train as run

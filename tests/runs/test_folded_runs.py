@@ -95,7 +95,7 @@ def test_packed_folds_are_read_as_the_folds_were(trained_folds, tmp_path):
     ours, theirs = opened(tmp_path / "kd/seed-0").require_finished(), opened(trained_folds / "kd/seed-0")
     np.testing.assert_allclose(ours.predictions().logits, theirs.predictions().logits, atol=0.51e-4)
     assert ours.predictions().folds.tolist() == theirs.predictions().folds.tolist()
-    assert ours.recipe.teacher == "teachers/teacher/fold-0"
+    assert ours.recipe.teachers == ("teachers/teacher/fold-0",)
     assert ours.teachers == (tmp_path / "teachers/teacher",)
     assert ours.result.seconds == theirs.result.seconds
     assert opened(ours.teachers[0]).result == replace(opened(theirs.teachers[0]).result)
@@ -121,6 +121,6 @@ def test_an_empty_part_is_refused_whoever_loads_the_data(lesions):
     dataset = build.load_data(recipe(lesions))
     few = dataset.table.take(np.flatnonzero(dataset.table.labels == dataset.table.labels[0])[:2])
     few = replace(few, classes=few.classes[:1], labels=np.zeros(2, dtype=np.int64), groups=("one", "two"))
-    with pytest.raises(DataError, match=r"leaves .*empty: its 2 lesions or patients have 1, 1 images; .*split\.file"):
+    with pytest.raises(DataError, match=r"leaves .*empty: its 2 lesions or patients have 1, 1 images.*split\.file"):
         build.divided(recipe(lesions), few)
     assert data.Dataset.of(few).split.parts.tolist()  # the data alone may be divided so

@@ -35,10 +35,10 @@ class SplitOptions:
         A CSV that `Split.save` wrote, such as a run's own ``split.csv``.
     column
         An attribute of the table that names the part of each image: an official split.
-    official
-        Use the parts that the data set is published with, where it has any; False splits at random.
     folds, fold
         Number of folds of a cross-validation, and the one whose part is the test set, from 0; `test` does not matter.
+    official
+        Use the parts that the data set is published with, where it has any; False splits at random.
     waiver
         Why a lesion or patient may be in several parts; without it such a split is refused.
 
@@ -54,9 +54,9 @@ class SplitOptions:
     by: Literal["group", "image"] = "group"
     file: str | Path | None = None
     column: str | None = None
-    official: bool = True
     folds: int | None = None
     fold: int | None = None
+    official: bool = True
     waiver: str | None = None
 
     def __post_init__(self) -> None:
@@ -135,23 +135,21 @@ def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
     if options.column is not None:
         split, how = official_split.from_column(table, options.column, val=val, test=test, seed=seed, by="image")
         return split, how, f"split.column = {options.column!r}"
-    if options.folds is not None and options.fold is not None:
-        split = fold_split(
-            table, folds=options.folds, fold=options.fold, val=options.val, seed=options.seed, by=options.by
-        )
-        how = f"fold {options.fold} of {options.folds}, by {'image' if options.by == 'image' else 'lesion or patient'}"
-        how += f"; the published parts ({parts}) are not used" if parts else ""
-        return split, how, f"split.by = {options.by!r}"
-    if table.parts and options.official:
+    if table.parts and options.official and options.folds is None:
         split, how = official_split.of(table, val=val, test=test, seed=seed)
         return split, how, f"{table.root}: the split as published, by {parts}"
-    split = splits.split(table, val=val, test=test, seed=seed, by=options.by)
+    if options.folds is not None and options.fold is not None:
+        split = fold_split(table, folds=options.folds, fold=options.fold, val=val, seed=seed, by=options.by)
+        how = f"fold {options.fold} (from 0) of {options.folds} is the test set"
+    else:
+        split, how = splits.split(table, val=val, test=test, seed=seed, by=options.by), "split"
     known = all(map(is_named, table.groups))
     unit = "image" if options.by == "image" or not any(map(is_named, table.groups)) else "lesion or patient"
     copied = ", near copies together" if table.origin.merged and unit == "image" and options.by == "group" else ""
-    how = f"split at random by {unit}{copied}{'' if known or unit == 'image' else ' where known'}, seed {options.seed}"
+    how += f" at random by {unit}{copied}{'' if known or unit == 'image' else ' where known'}, seed {options.seed}"
     if table.parts:
-        how += f"; the published parts ({parts}) are not used, as split.official = false"
+        reason = "split.official = false" if options.folds is None else "split.folds divides all images"
+        how += f"; the published parts ({parts}) are not used, as {reason}"
     return split, how, f"split.by = {options.by!r}"
 
 

@@ -63,7 +63,7 @@ class SplitConfig:
     """Number of folds of a cross-validation, e.g. 5: lesions or patients are divided into so many parts."""
     fold: Annotated[int, Field(ge=0)] | None = None
     """The fold whose part is the test set, from 0; the rest is training and validation set, and `test` does not matter.
-    A grid with `folds` trains all."""
+    Published parts are then not used. A grid with `folds` trains all folds."""
     waiver: str | None = None
     """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Such a
     split is refused without it, and every report of the run prints it. Not part of the digest."""

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -141,17 +140,20 @@ def pack(folder: Path, out: Path) -> list[Path]:
     taught_by: dict[Path, dict[str, str]] = {}
     for path, run in runs.items():
         taught_by[path] = {name: str(_place(name, folder, elsewhere)) for name in run.recipe.teachers}
+    there = {places[path]: run.result.digest for path, run in runs.items()}
     for name, teacher in elsewhere.items():
-        if RunFiles(teacher).result.is_file():
-            runs[teacher], places[teacher], taught_by[teacher] = Run(teacher), Path(TEACHERS, name), {}
+        place = Path(TEACHERS, name)
+        if RunFiles(teacher).result.is_file() and there.get(place) != Run(teacher).result.digest:
+            runs[teacher], places[teacher], taught_by[teacher] = Run(teacher), place, {}
     for path, run in runs.items():
         _write(run, out / places[path], taught_by[path])
     return [out / places[path] for path in runs]
 
 
 def finished_below(folder: Path) -> list[Path]:
-    """Return the folders of finished runs below `folder`, sorted."""
-    return sorted(path.parent for path in folder.rglob("result.json") if RunFiles(path.parent).recipe.is_file())
+    """Return the folders of finished runs below `folder`, sorted, without those of `teacher.cross_fit`."""
+    runs = [path.parent for path in folder.rglob("result.json") if RunFiles(path.parent).recipe.is_file()]
+    return sorted(run for run in runs if not any(part.endswith("-cross-fit") for part in run.parts))
 
 
 def _place(name: str, folder: Path, elsewhere: dict[str, Path]) -> Path:
@@ -202,5 +204,6 @@ def _sha256(text: str) -> str:
 
 def _portable(recipe: Recipe, teachers: Iterable[str]) -> Recipe:
     """Return the recipe with these teachers, and without the settings of the machine that trained it."""
-    folders: Any = tuple(teachers)
-    return replace(recipe, teacher=folders[0] if len(folders) == 1 else folders or None, machine=MachineConfig())
+    folders = list(teachers)
+    portable = recipe.with_teachers(folders) if folders else recipe
+    return replace(portable, machine=MachineConfig())
