@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -113,7 +114,8 @@ def test_a_teacher_tested_on_other_images_is_not_compared(worked, how):
     elif how == "artefacts":
         recipe.write_text(text + '[images]\nartefacts = ["hair"]\n')
     elif how == "several":
-        recipe.write_text(text.replace(f'"{teacher}"', f'["{teacher}", "{teacher}"]'))
+        shutil.copytree(teacher, f"{teacher}2")
+        recipe.write_text(text.replace(f'"{teacher}"', f'["{teacher}", "{teacher}2"]'))
     elif how == "images":
         text = (teacher / "predictions/test.csv").read_text()
         (teacher / "predictions/test.csv").write_text(text.replace("i0,", "another,"))

@@ -22,7 +22,7 @@ class Notes(NullProgress):
         self.warnings = []
 
     def note(self, text):
-        self.warnings += [text] if text.startswith("warning") else []
+        self.warnings += [text] if text.startswith("warning: stage ") else []
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from dspkd.recipes.split import SplitConfig
 from filelock import FileLock
 
 from dspkd.data.training_folds import without_fold
 from dspkd.errors import DataError
+from dspkd.recipes.data import SplitConfig
 from dspkd.reports import compute_cost
 from dspkd.runs import build, fold_teachers
 from dspkd.runs import train as run
@@ -122,7 +122,7 @@ def test_killed_while_a_fold_teacher_trains_and_resumed_the_student_is_the_same(
     again = student(lesions, tmp_path / "teacher", tmp_path / "cache")
     for expected in (1, 0):  # in the first epoch of a fold teacher, twice: within it, and once it is saved
         with pytest.raises(Killed):
-            run.train(again, tmp_path / "student", Killer("labels", 0, "within" if expected else "after"))
+            run.train(again, tmp_path / "student", Killer("labels", 1, "within" if expected else "after"))
     run.train(again, tmp_path / "student")
     for name, value in weights(runs / "student").items():
         assert torch.equal(value, weights(tmp_path / "student")[name]), name

@@ -25,6 +25,12 @@ ALLOWED = {
     "runs/build.py": "refuses a teacher that was trained on lesions of the test set",
     "runs/plan.py": "counts images that will be decoded",
     "runs/evaluate.py": "evaluates train and val; test goes through evaluate_test",
+    "data/assumptions.py": "counts copies and classes per set",
+    "data/official_split.py": "takes a missing set out of the training set",
+    "data/training_folds.py": "leaves the test set out of the folds",
+    "data/unlabelled.py": "leaves out unlabelled images that are copies of held-out ones",
+    "runs/answers.py": "counts images per set that a file of answers lacks",
+    "runs/teacher_outputs.py": "writes a teacher's outputs, which no label enters",
 }
 """Files that may read rows of any set, and why; none of them but `holdout` gives test rows for an evaluation."""
 

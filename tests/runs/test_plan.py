@@ -99,11 +99,13 @@ def test_a_trainable_teacher_is_timed_as_learning(lesions, teacher):
     assert timed.learning > 0
 
 
-def test_planning_saves_nothing_and_its_figures_are_printed(lesions, teacher, tmp_path, monkeypatch, capsys):
+def test_planning_saves_nothing_but_the_search_for_copies_and_its_figures_are_printed(
+    lesions, teacher, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     print_plan(terminal(), planning.plan(recipe_for(lesions, teacher=teacher, images=TWO_VIEWS)))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in (tmp_path / "cache" / "dspkd").iterdir()] == ["copies"]
     printed = capsys.readouterr().out
     assert "0 loader processes" in printed
     assert "milliseconds a step" in printed

@@ -118,7 +118,7 @@ def whole(lesions, teacher, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("at", [("one", 1), ("two", 0), ("two", 1)])
+@pytest.mark.parametrize("at", [("one", 2), ("two", 1), ("two", 2)])
 def test_killed_with_ramp_carried_layers_and_trainable_teacher_and_resumed_equals_uninterrupted(
     lesions, teacher, whole, tmp_path, at
 ):

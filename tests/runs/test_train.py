@@ -50,7 +50,7 @@ def test_a_finished_run_folder_describes_itself(finished):
         ("features", 1), ("features", 2), ("logits", 1), ("logits", 2)
     ]  # fmt: skip
     assert set(lines[0]["train"]) == {"total", "labels", "hierarchical_fusion"}
-    kept, val = lines[2 + result["stages"][1]["best_epoch"]]["val"], Run(finished).val  # of the weights that were kept
+    kept, val = lines[1 + result["stages"][1]["best_epoch"]]["val"], Run(finished).val  # of the weights that were kept
     for name, metric in (("auc_macro", "auc_macro"), ("log_loss", "log_loss"), ("macro_f1", "f1_macro")):
         assert kept[name] == pytest.approx(getattr(val, metric))
     assert "synthetic" in (finished / "report.html").read_text()

@@ -42,7 +42,7 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
             {"images": {"size": 32, "artefacts": ["shading", "hairs"]}},
             r"^images\.artefacts: .*'hairs'.*'hair'",
         ),
-        ({"data": {"path": "nowhere", "layout": "isic2018"}}, r"^data\.layout: .*'isic2018'.*'isic2019'"),
+        ({"data": {"path": "nowhere", "layout": "isic219"}}, r"^data\.layout: .*'isic219'.*'isic2019'"),
         (
             {"teacher": "t", "train": {"cutmix": 1.0}, "stages": [stage("s", LABELS, {"method": "dkd"})]},
             r"^stages\.0\.terms\.1: 'dkd' .* set train\.mixup and train\.cutmix to 0",

@@ -128,13 +128,12 @@ def _print_lesions(console: Console, images: Summary, lesions: Summary | None) -
 def _print_unknown(console: Console, known: Predictions, ood: OutOfDistribution) -> None:
     """Print how well each score separates images of unknown classes from the evaluated images of known classes."""
     from dspkd.evaluation.out_of_distribution import DEFINITIONS, SCORES, separation
+    from dspkd.reports.wording import named, of_lesions
     from dspkd.runtime.console import headed
 
     listed = ", ".join(f"{name} {images:,}" for name, images in ood.classes.items())
-    from dspkd.reports.wording import named, of_lesions
-
     console.print(
-        f"{len(ood.groups):,} images of unknown classes{of_lesions(named(ood.groups))} ({listed}); "
+        f"{len(ood.groups):,} images of unknown classes ({listed}){of_lesions(named(ood.groups))}; "
         f"{len(known):,} images of known classes",
         soft_wrap=True,
     )

@@ -83,7 +83,7 @@ def train(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data, the runs and the report.")] = Path("runs/demo"),
 ) -> None:
-    """Train a teacher, a plain student and a DSP-KD student on synthetic lesions, and compare them in a report."""
+    """Train a teacher and plain, KD and DSP-KD students on synthetic lesions, and compare them in a report."""
     with one_line_errors(stopped=STOPPED):
         from dspkd.experiments import demo as demo_run
         from dspkd.runtime.console import ConsoleProgress, terminal

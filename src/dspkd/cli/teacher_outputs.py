@@ -16,7 +16,10 @@ def teacher_outputs(
     out: Annotated[Path, typer.Option(help="The .csv or .parquet file to write.")],
     kind: Annotated[
         Literal["logits", "probabilities", "embeddings"],
-        typer.Option(help="What to write; embeddings are the vectors that the teacher's classifier reads."),
+        typer.Option(
+            metavar="KIND",
+            help="What to write: logits, probabilities or embeddings, the vectors that the teacher's classifier reads.",
+        ),
     ] = "logits",
     override: SetOption = None,
 ) -> None:

@@ -10,12 +10,12 @@ from dspkd.experiments import single_run
 from dspkd.recipes import catalog, schema
 from dspkd.training.progress import ProgressListener
 
-STEPS = ("teacher", "plain", "dsp_kd")
+STEPS = ("teacher", "plain", "kd", "dsp_kd")
 """The runs, in order; each is the embedded recipe ``demo/NAME``."""
 
 
 def demo(out: Path, listener: ProgressListener | None = None) -> Path:
-    """Train teacher, plain student and DSP-KD student on synthetic lesions; return the path of the comparison page.
+    """Train teacher and students (plain, KD, DSP-KD) on synthetic lesions; return the path of the comparison page.
 
     Writes into `out`: ``data``, a run folder for each step, ``report.html``. Finished parts are reused.
     """
@@ -25,7 +25,7 @@ def demo(out: Path, listener: ProgressListener | None = None) -> Path:
     folders = []
     for step in STEPS:
         overrides = [f"data.path={str(data)!r}"]
-        if step == "dsp_kd":
+        if step in ("kd", "dsp_kd"):
             overrides.append(f"teacher={str(out / 'teacher')!r}")
         single_run.train(schema.load(catalog.find(f"demo/{step}"), overrides), out / step, listener)
         folders.append(out / step)

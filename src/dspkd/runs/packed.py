@@ -152,7 +152,9 @@ def pack(folder: Path, out: Path) -> list[Path]:
 
 def finished_below(folder: Path) -> list[Path]:
     """Return the folders of finished runs below `folder`, sorted, without those of `teacher.cross_fit`."""
-    runs = [path.parent for path in folder.rglob("result.json") if RunFiles(path.parent).recipe.is_file()]
+    runs = [
+        path.parent for path in folder.rglob(RunFiles(folder).result.name) if RunFiles(path.parent).recipe.is_file()
+    ]
     return sorted(run for run in runs if not any(part.endswith("-cross-fit") for part in run.parts))
 
 

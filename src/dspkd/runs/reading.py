@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dspkd.errors import RunError
 from dspkd.runs import packed
+from dspkd.runs.files import RunFiles
 from dspkd.runs.folds import FoldedRun, is_fold
 from dspkd.runs.packed import PackedRun
 from dspkd.runs.run_folder import Run
@@ -20,7 +21,7 @@ def opened(folder: Path) -> Run:
         There is no such folder, or it is both a run and the folder of several folds.
     """
     folds = [path for path in folder.glob("fold-*") if is_fold(path)]
-    own = (folder / "recipe.toml").is_file()
+    own = RunFiles(folder).recipe.is_file()
     if folds and own:
         raise RunError(f"{folder}: is a run, and has folds in it; move one of the two elsewhere")
     if folds:

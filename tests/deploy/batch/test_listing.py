@@ -24,7 +24,7 @@ def test_files_and_folders_name_images(tmp_path):
     source = ImageFiles(paths)
     assert [source.root / name for name in source.names()] == found
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty: no image in it or below \(\.bmp, "):
+    with pytest.raises(DataError, match=r"empty: no image in it or below \(\.avif, \.bmp, "):
         list(ImageFiles((tmp_path / "empty",)).names())
 
 
