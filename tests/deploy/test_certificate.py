@@ -53,14 +53,14 @@ def test_a_part_describes_the_default_network(predictions):
 
 def test_limits_are_of_the_images_of_each_kind(predictions):
     default = predictions["int8"]
-    asked = []
+    requested = []
 
     def referred(each):
-        asked.append(each)
+        requested.append(each)
         return np.arange(60) % 4 == 0
 
     limits = certificate.advised(default, ("malignant", "benign", "premalignant"), referred)
-    assert asked == [default]
+    assert requested == [default]
     mel, nv = default.labels == 0, default.labels == 1
     assert set(limits["recall"]) == {"MEL", "DF"}
     assert limits["recall"]["MEL"]["share"] == pytest.approx((default.predicted == 0)[mel].mean(), abs=1e-6)

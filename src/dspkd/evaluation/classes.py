@@ -14,8 +14,8 @@ from typing import Literal, get_args
 from dspkd.errors import DataError, suggest
 
 Malignancy = Literal["malignant", "premalignant", "benign", "unknown"]
-"""Of a class: a cancer (in situ included); can become one, or cannot be told from one in an image; neither, which
-inflammation and infection are, too; or not known, which counts as needing referral."""
+"""Of a class: a cancer (in situ included); can become one, or cannot be distinguished from one in an image; neither,
+which inflammation and infection are, too; or not known, which counts as needing referral."""
 
 KINDS: tuple[Malignancy, ...] = get_args(Malignancy)
 _GRAVEST: tuple[Malignancy, ...] = ("malignant", "premalignant", "unknown", "benign")
