@@ -25,7 +25,7 @@ def bundle(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["grids/demo", "file"])
-@pytest.mark.parametrize("command", [["recipes", "check"], ["train", "--out", "DIR"], ["explain"], ["plan"]])
+@pytest.mark.parametrize("command", [["recipes", "check"], ["train", "--out", "DIR"], ["explain"]])
 def test_a_grid_is_not_a_recipe(command, name, tmp_path):
     grid = catalog.find_grid("grids/demo") if name == "file" else name
     line = refused(*[part.replace("DIR", str(tmp_path / "out")) for part in command], grid)

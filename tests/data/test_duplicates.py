@@ -116,6 +116,19 @@ def test_many_copies_of_one_image_are_one_cluster(originals, tmp_path):
     assert len(set(cluster[:5])) == 5
 
 
+@pytest.mark.parametrize("square", [(25, 0, 175, 150), (27, 3, 172, 148)], ids=["whole height", "a little less"])
+def test_centre_squares_are_found_among_whole_photographs(originals, tmp_path, square):
+    """A set of 600 x 450 photographs and its copy cropped to squares, as many data sets are."""
+    squares = [image.crop(square).resize((64, 64)) for image in originals[:6]]
+    found = find(prints_of([*originals, *squares], tmp_path))
+    assert set(zip(found.first.tolist(), found.second.tolist(), strict=True)) == {(n, COUNT + n) for n in range(6)}
+
+
+def test_centre_squares_are_not_compared_where_all_images_have_one_shape(originals, tmp_path):
+    upright = [image.transpose(Image.Transpose.ROTATE_90) for image in originals[:2]]
+    assert prints_of([*originals[:2], *upright], tmp_path).centred is None
+
+
 def test_images_that_are_broken_flat_or_alone_have_no_copies(tmp_path):
     Image.new("RGB", (80, 80), "white").save(tmp_path / "0.png")
     Image.new("RGB", (90, 80), "white").save(tmp_path / "1.png")

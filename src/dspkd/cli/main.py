@@ -108,16 +108,30 @@ def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
 
 
 @app.command()
-def plan(recipe: RecipeArgument, override: SetOption = None) -> None:
-    """Time 20 steps of each stage on this machine: where the time goes, and how long a run will take."""
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A recipe or a grid: a TOML file, or the name of an embedded one.")],
+    override: SetOption = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Of a grid: runs trained at the same time, as in compare.")] = 1,
+) -> None:
+    """Time 20 steps of each stage on this machine: where the time goes, and how long a run or a grid will take."""
     with one_line_errors():
-        from dspkd.cli.tables import print_plan
+        from dspkd.cli import tables
+        from dspkd.errors import RecipeError
+        from dspkd.experiments.compare import grid as grid_file
+        from dspkd.experiments.compare import grid_plan
         from dspkd.recipes import catalog as recipes
         from dspkd.recipes import schema as recipe_file
         from dspkd.runs import plan as planning
         from dspkd.runtime.console import terminal
 
-        print_plan(terminal(), planning.plan(recipe_file.load(recipes.find(recipe), override or [])))
+        path = recipes.find_either(recipe)
+        if not grid_file.is_grid(path):
+            tables.print_plan(terminal(), planning.plan(recipe_file.load(path, override or [])))
+            return
+        if override:
+            raise RecipeError(f"{path}: is a grid; --set changes recipes. Write settings into the grid: set = [...]")
+        planned = grid_plan.plan_grid(grid_file.load(path), jobs=jobs, log=lambda line: typer.echo(line, err=True))
+        tables.print_grid_plan(terminal(), planned)
 
 
 @app.command()

@@ -39,8 +39,7 @@ def show(recipe: RecipeArgument) -> None:
     with one_line_errors():
         from dspkd.recipes import catalog as recipes
 
-        path = recipes.find_grid(recipe) if recipe in recipes.grids() else recipes.find(recipe)
-        typer.echo(path.read_text(encoding="utf-8"), nl=False)
+        typer.echo(recipes.find_either(recipe).read_text(encoding="utf-8"), nl=False)
 
 
 @app.command("keys")

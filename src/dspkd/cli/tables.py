@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from dspkd.evaluation.intervals import Estimate
     from dspkd.evaluation.isic2019 import Challenge
     from dspkd.evaluation.metrics import Summary
+    from dspkd.experiments.compare.grid_plan import GridPlan
     from dspkd.experiments.paper.claims import ClaimFinding
     from dspkd.models.zoo import NetworkSummary
     from dspkd.reports.fidelity import FidelityPart, ImageOutcome
     from dspkd.reports.subgroups import SubgroupReport
-    from dspkd.runs.estimates import Plan
+    from dspkd.runs.estimates import CacheEstimate, Plan
     from dspkd.runs.explain import Facts, StageFacts
 
 
@@ -151,14 +152,34 @@ def print_plan(console: Console, plan: Plan) -> None:
     if plan.fold_teachers.count:
         folds = f"{plan.fold_teachers.count} fold teachers: {_duration(plan.fold_teachers.seconds)}"
         console.print(f"once, beside the teacher's run: train {folds}")
-    for task, once in (("decode images", plan.images), ("compute teacher outputs", plan.teacher_outputs)):
-        if once.count:
-            costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
-            if once is plan.teacher_outputs and plan.passes > 1:
-                costs += f" ({plan.passes} forward passes each)"
-            console.print(f"once, where not cached yet: {task}, {once.count:,} images: {costs}", soft_wrap=True)
+    _print_cached(console, plan.images, plan.teacher_outputs, plan.passes)
     console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in total: {_duration(plan.seconds)}")
     _print_warnings(console, plan.warnings)
+
+
+def print_grid_plan(console: Console, plan: GridPlan) -> None:
+    """Print how long a grid will take, and where the time goes."""
+    table = headed("expected, without what is computed once", ["runs"], ["number", "each", "total"])
+    for each in (*plan.teachers, *plan.students):
+        table.add_row(each.name, str(each.count), _duration(each.seconds), _duration(each.count * each.seconds))
+    console.print(table)
+    _print_cached(console, plan.images, plan.teacher_outputs)
+    runs = sum(each.count for each in (*plan.teachers, *plan.students))
+    at_once = f"{plan.jobs} at a time, {plan.threads} threads each" if plan.jobs > 1 else f"{plan.threads} threads"
+    console.print(f"expected in total: {_duration(plan.seconds)} for {runs} runs, {at_once}")
+    if plan.jobs > 1:
+        console.print("timed one at a time: runs that share memory and disk are slower")
+    _print_warnings(console, plan.warnings)
+
+
+def _print_cached(console: Console, images: CacheEstimate, outputs: CacheEstimate, passes: int = 1) -> None:
+    """Print what is computed once before training."""
+    for task, once in (("decode images", images), ("compute teacher outputs", outputs)):
+        if once.count:
+            costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
+            if once is outputs and passes > 1:
+                costs += f" ({passes} forward passes each)"
+            console.print(f"once, where not cached yet: {task}, {once.count:,} images: {costs}", soft_wrap=True)
 
 
 def _print_warnings(console: Console, warnings: Iterable[str]) -> None:

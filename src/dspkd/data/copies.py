@@ -16,7 +16,7 @@ from dspkd.errors import DataError
 from dspkd.runtime.files import atomic_open
 from dspkd.runtime.progress import Progress
 
-_VERSION = 1
+_VERSION = 2
 """Part of the key of what is cached; raised when the search for copies changes."""
 
 

@@ -153,7 +153,7 @@ def screened(
     """Return the images without those that would leak the validation or test set, or repeat a labelled file.
 
     Left out are copies of validation and test images, as `dspkd data audit` finds them (flipped, rotated, resized,
-    re-encoded, slightly cropped), or of their centre squares; images with their names, or of their lesions or
+    re-encoded, slightly cropped, cropped to the centre square); images with their names, or of their lesions or
     patients; files that are equal to a labelled one; and damaged files. Copies of training images in another size or
     encoding stay.
 
@@ -197,18 +197,15 @@ def _copies(images: UnlabelledImages, table: Table, held_out: NDArray[np.int64],
     """Return ``{id: reason}`` of the images that are copies of held-out ones, and of damaged files."""
     paths, first = (*(table.paths[row] for row in held_out), *images.paths), len(held_out)
     reasons: dict[str, str] = {}
-    for centred in (False, True):
-        prints = fingerprint.take(paths, progress, centred=centred)
-        pairs = duplicates.find(prints, progress)
-        cluster_N = duplicates.clusters(pairs.first, pairs.second, len(prints))
-        guarded = set(cluster_N[:first].tolist())
-        for place, name in enumerate(images.ids):
-            if prints.complaints[first + place]:
-                reasons[name] = DAMAGED
-            elif int(cluster_N[first + place]) in guarded:
-                reasons[name] = COPY
-        if (prints.sizes[:, 0] == prints.sizes[:, 1]).all():
-            break  # their centre squares are the images
+    prints = fingerprint.take(paths, progress)
+    pairs = duplicates.find(prints, progress)
+    cluster_N = duplicates.clusters(pairs.first, pairs.second, len(prints))
+    guarded = set(cluster_N[:first].tolist())
+    for place, name in enumerate(images.ids):
+        if prints.complaints[first + place]:
+            reasons[name] = DAMAGED
+        elif int(cluster_N[first + place]) in guarded:
+            reasons[name] = COPY
     return reasons
 
 

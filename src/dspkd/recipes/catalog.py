@@ -42,6 +42,11 @@ def find_grid(name: str | Path) -> Path:
     return _find(name, grids(), "grid")
 
 
+def find_either(name: str | Path) -> Path:
+    """Return the file of the recipe or grid `name`; RecipeError as `find` raises it."""
+    return find_grid(name) if str(name) in grids() else find(name)
+
+
 def headline(path: Path) -> str:
     """Return the first line of the recipe's header comment."""
     return path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")

@@ -16,6 +16,7 @@ from dspkd.data.loader import TrainBatches
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.evaluation.inference import predict
+from dspkd.models import zoo
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
 from dspkd.runs import answers, build, fold_teachers, hardware, teacher_cache, unlabelled, validate
@@ -154,6 +155,12 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
         fold_teachers=CacheEstimate(sum(len(each.missing) for each in folds), sum(each.seconds for each in folds)),
         passes=facts.passes,
     )
+
+
+def stand_in(model: str, classes: int, device: torch.device) -> FrozenTeacher:
+    """Return a network with random weights as a teacher, for a plan before the teacher is trained."""
+    network = hardware.placed(zoo.make(model, classes=classes), device)
+    return FrozenTeacher(network, network.spec, name=model)
 
 
 def _loading(batches: TrainBatches, steps: int) -> float:

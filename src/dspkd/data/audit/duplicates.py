@@ -86,16 +86,11 @@ def find(prints: Fingerprints, progress: Progress | None = None, *, least: float
     Images are sorted into about sqrt(N) cells, and every image is searched, in its eight turns, in a few of them. So
     time grows with N^1.5, as long as the pairs of similar layout grow no faster. Of more than `NEIGHBOURS` copies of
     one image not every pair is returned, but `clusters` joins them all. Unreadable images and those without contrast
-    have no copies.
+    have no copies. Where aspect ratios differ, centre squares are compared as well: a square crop of a photograph is a
+    copy of it.
     """
-    usable = np.flatnonzero((np.array(prints.complaints) == "") & (prints.contrast > 0))
-    candidates = _candidates(prints, usable, progress)
-    likely = _in_pieces(partial(_verify, prints), candidates, _AT_ONCE, "candidates compared", progress)
-    uncertain = likely[:, 2] < DOUBT[1]
-    compared = _in_pieces(
-        partial(_compare_closely, prints), likely[uncertain], _CLOSELY_AT_ONCE, "uncertain pairs compared", progress
-    )
-    pairs = np.concatenate([likely[~uncertain], compared, _equal_pixels(prints)])
+    views = (prints,) if prints.centred is None else (prints, prints.centred)
+    pairs = np.concatenate([*(_similar(view, progress) for view in views), _equal_pixels(prints)])
     pairs = pairs[pairs[:, 2] >= least]
     # Stable: of the turns of one pair the most similar stays, and the upright one where turns are equal.
     pairs = pairs[np.lexsort((pairs[:, 3], -pairs[:, 2]))]
@@ -103,6 +98,18 @@ def find(prints: Fingerprints, progress: Progress | None = None, *, least: float
     pairs = pairs[np.sort(once)]
     rows = pairs[:, [0, 1, 3]].astype(np.int64)
     return Pairs(rows[:, 0], rows[:, 1], pairs[:, 2], rows[:, 2])
+
+
+def _similar(prints: Fingerprints, progress: Progress | None) -> NDArray[np.float64]:
+    """Return ``[P, 4]``, rows, similarity and turn, of pairs that are similar as a whole or in their centre squares."""
+    usable = np.flatnonzero((np.array(prints.complaints) == "") & (prints.contrast > 0))
+    candidates = _candidates(prints, usable, progress)
+    likely = _in_pieces(partial(_verify, prints), candidates, _AT_ONCE, "candidates compared", progress)
+    uncertain = likely[:, 2] < DOUBT[1]
+    compared = _in_pieces(
+        partial(_compare_closely, prints), likely[uncertain], _CLOSELY_AT_ONCE, "uncertain pairs compared", progress
+    )
+    return np.concatenate([likely[~uncertain], compared])
 
 
 def clusters(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -212,7 +219,7 @@ def _compare_closely(prints: Fingerprints, pairs: NDArray[np.float64]) -> NDArra
     detail = detail_of(
         np.stack(
             [
-                thumbnail(decode(prints.paths[row], short_side=_CLOSE_SIDE), _CLOSE_SIDE, centred=prints.centred)
+                thumbnail(decode(prints.paths[row], short_side=_CLOSE_SIDE), _CLOSE_SIDE, centred=prints.cropped)
                 for row in images
             ]
         )

@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,11 @@ class Fingerprints:
     detail
         ``[N, S, S]`` int8, S = `SIDE`: see `detail_of`.
     centred
-        Whether layout and detail are of each image's centre square, which is how many data sets are cropped.
+        The same of each image's centre square, which is how many data sets are cropped; None where all images have one
+        aspect ratio, since none can then be the centre square of another. In it, contrast, colour, layout and detail
+        are of the centre square, and all else is of the file.
+    cropped
+        Whether this is the fingerprint of centre squares.
     """
 
     paths: tuple[Path, ...]
@@ -71,39 +75,67 @@ class Fingerprints:
     colour: NDArray[np.float32]
     layout: NDArray[np.float32]
     detail: NDArray[np.int8]
-    centred: bool = False
+    centred: Fingerprints | None = None
+    cropped: bool = False
 
     def __len__(self) -> int:
         return len(self.complaints)
 
 
-def take(paths: tuple[Path, ...], progress: Progress | None = None, *, centred: bool = False) -> Fingerprints:
-    """Compute the fingerprints of files, in threads; damaged files are recorded, not raised.
-
-    With `centred`, of the centre square of each image.
-    """
+def take(paths: tuple[Path, ...], progress: Progress | None = None) -> Fingerprints:
+    """Compute the fingerprints of files, in threads; damaged files are recorded, not raised."""
     count = len(paths)
     complaints, of_bytes, of_pixels = [], [], []
     sizes = np.zeros((count, 2), dtype=np.int64)
-    contrast, colour = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.float32)
-    layout = np.zeros((count, 3, FREQUENCIES, FREQUENCIES), dtype=np.float32)
-    detail = np.zeros((count, SIDE, SIDE), dtype=np.int8)
+    whole, centred = _Features.empty(count), _Features.empty(count)
     with ThreadPoolExecutor() as pool:
-        for first, files in _in_batches(pool, paths, centred):
+        for first, files in _in_batches(pool, paths):
             rows = slice(first, first + len(files))
-            thumbs = np.stack([file.thumb for file in files])
             complaints += [file.complaint for file in files]
             of_bytes += [file.of_bytes for file in files]
             of_pixels += [file.of_pixels for file in files]
             sizes[rows] = [file.size for file in files]
-            contrast[rows] = (thumbs @ _LUMA).std(axis=(1, 2))
-            colour[rows] = (thumbs.max(axis=3) - thumbs.min(axis=3)).mean(axis=(1, 2))
-            layout[rows] = layout_of(thumbs)
-            detail[rows] = detail_of(thumbs)
+            whole.fill(rows, [file.thumb for file in files])
+            centred.fill(rows, [file.thumb if file.centred is None else file.centred for file in files])
             if progress is not None:
                 progress("images read", rows.stop, count)
-    texts = (tuple(complaints), tuple(of_bytes), tuple(of_pixels))
-    return Fingerprints(tuple(paths), *texts, sizes, contrast, colour, layout, detail, centred)
+    texts = (tuple(paths), tuple(complaints), tuple(of_bytes), tuple(of_pixels))
+    readable = sizes[sizes[:, 0] > 0]
+    squares = Fingerprints(*texts, sizes, *centred, cropped=True) if _differ_in_shape(readable) else None
+    return Fingerprints(*texts, sizes, *whole, centred=squares)
+
+
+class _Features(NamedTuple):
+    """The columns of `Fingerprints` that are computed from thumbnails."""
+
+    contrast: NDArray[np.float32]
+    colour: NDArray[np.float32]
+    layout: NDArray[np.float32]
+    detail: NDArray[np.int8]
+
+    @classmethod
+    def empty(cls, count: int) -> _Features:
+        return cls(
+            np.zeros(count, dtype=np.float32),
+            np.zeros(count, dtype=np.float32),
+            np.zeros((count, 3, FREQUENCIES, FREQUENCIES), dtype=np.float32),
+            np.zeros((count, SIDE, SIDE), dtype=np.int8),
+        )
+
+    def fill(self, rows: slice, thumbs_of: list[NDArray[np.uint8]]) -> None:
+        thumbs = np.stack(thumbs_of)
+        self.contrast[rows] = (thumbs @ _LUMA).std(axis=(1, 2))
+        self.colour[rows] = (thumbs.max(axis=3) - thumbs.min(axis=3)).mean(axis=(1, 2))
+        self.layout[rows] = layout_of(thumbs)
+        self.detail[rows] = detail_of(thumbs)
+
+
+def _differ_in_shape(sizes: NDArray[np.int64]) -> bool:
+    """Return whether long side over short side differs among ``[N, 2]`` sizes, by more than a resize rounds (1 %)."""
+    if not len(sizes):
+        return False
+    ratio = sizes.max(axis=1) / sizes.min(axis=1)
+    return bool(ratio.max() > 1.01 * ratio.min())
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int = SIDE, *, centred: bool = False) -> NDArray[np.uint8]:
@@ -193,14 +225,16 @@ class _File:
     of_bytes: str = ""
     of_pixels: str = ""
     size: tuple[int, int] = (0, 0)
+    centred: NDArray[np.uint8] | None = None
+    """Thumbnail of the centre square; None for a square image."""
 
 
-def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...], centred: bool) -> Iterator[tuple[int, list[_File]]]:
+def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...]) -> Iterator[tuple[int, list[_File]]]:
     """Yield the number of the first file and the files of a batch, while only the next batch is being read."""
     first = 0
     waiting: list[_File] | Iterator[_File] = []
     for start in range(0, len(paths), _AT_ONCE):
-        following = pool.map(partial(_read, centred=centred), paths[start : start + _AT_ONCE])
+        following = pool.map(_read, paths[start : start + _AT_ONCE])
         if files := list(waiting):
             yield first, files
         first, waiting = first + len(files), following
@@ -208,7 +242,7 @@ def _in_batches(pool: ThreadPoolExecutor, paths: tuple[Path, ...], centred: bool
         yield first, files
 
 
-def _read(path: Path, *, centred: bool) -> _File:
+def _read(path: Path) -> _File:
     black = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
     try:
         of_bytes = digest_of(path)
@@ -217,7 +251,9 @@ def _read(path: Path, *, centred: bool) -> _File:
         return _File(black, complaint=str(error))
     shape = str(pixels.shape).encode()
     of_pixels = hashlib.blake2b(shape + pixels.tobytes(), digest_size=16).hexdigest()
-    return _File(thumbnail(pixels, centred=centred), "", of_bytes, of_pixels, (pixels.shape[0], pixels.shape[1]))
+    height, width = pixels.shape[:2]
+    centred = None if height == width else thumbnail(pixels, centred=True)
+    return _File(thumbnail(pixels), "", of_bytes, of_pixels, (height, width), centred)
 
 
 def digest_of(path: Path) -> str:

@@ -137,6 +137,11 @@ class Comparison:
     differences: list[str]
 
 
+def is_grid(path: Path) -> bool:
+    """Return whether a TOML file is a grid, and not a recipe; RecipeError if it cannot be read."""
+    return "methods" in read_toml(path)
+
+
 def load(path: Path) -> Grid:
     """Return the grid in a TOML file.
 

@@ -23,7 +23,7 @@ def announce(runs: Iterable[PlannedRun], log: Callable[[str], None]) -> None:
     groups: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in runs:
         if teacher_cache.is_used(run.recipe):
-            groups[_shared_settings(run.recipe)].append(run)
+            groups[shared_settings(run.recipe)].append(run)
     for group in groups.values():
         methods = {replace(run.recipe, name="", seed=0).digest: run.recipe for run in group}
         if len(methods) < 2:
@@ -38,7 +38,7 @@ def announce(runs: Iterable[PlannedRun], log: Callable[[str], None]) -> None:
             reads.save(RunFiles(run.folder).shared_outputs)
 
 
-def _shared_settings(recipe: Recipe) -> str:
+def shared_settings(recipe: Recipe) -> str:
     """Return the settings that runs must have in common to share cached outputs."""
     settings = asdict(recipe)
     machine = settings["machine"]

@@ -17,8 +17,7 @@ from dspkd.models import macs, zoo
 from dspkd.recipes.machine import MachineConfig
 from dspkd.runs import hardware
 from dspkd.runs.estimates import Plan
-from dspkd.runs.plan import plan
-from dspkd.training.teachers.frozen import FrozenTeacher
+from dspkd.runs.plan import plan, stand_in
 
 TIMED = 3
 """Steps that are timed in each stage, after two that are not."""
@@ -92,8 +91,9 @@ def measure(facts: DataFacts, settings: Settings, out: Path) -> Cost:
     """
     recipes = recipe_files.recipes(facts, settings, out)
     timed = {name: plan(recipe, steps=TIMED) for name, recipe in recipes.items() if name != STUDENT}
-    stand_in = None if settings.teacher.run else _stand_in(settings.teacher.name, len(facts.classes))
-    student = plan(recipes[STUDENT], steps=TIMED, stand_in=stand_in)
+    device = hardware.device(MachineConfig())
+    untrained = None if settings.teacher.run else stand_in(settings.teacher.name, len(facts.classes), device)
+    student = plan(recipes[STUDENT], steps=TIMED, stand_in=untrained)
     features, logits = student.stages
     outputs = student.teacher_outputs
     return Cost(
@@ -111,11 +111,6 @@ def measure(facts: DataFacts, settings: Settings, out: Path) -> Cost:
 def _epoch(timed: Plan) -> float:
     (stage,) = timed.stages
     return stage.seconds / stage.epochs + timed.validation
-
-
-def _stand_in(name: str, classes: int) -> FrozenTeacher:
-    network = hardware.placed(zoo.make(name, classes=classes), hardware.device(MachineConfig()))
-    return FrozenTeacher(network, network.spec, name=name)
 
 
 @dataclass(frozen=True)
