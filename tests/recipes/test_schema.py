@@ -44,6 +44,21 @@ def test_a_recipe_is_read_from_a_file(good):
 
 
 @pytest.mark.parametrize(
+    ("overrides", "decay"),
+    [
+        ([], 0.05),
+        (["stages.1.optimizer='sgd'"], 1e-4),
+        (["stages.1.optimizer='sgd'", "stages.1.weight_decay=0.05"], 0.05),
+        (["stages.1.weight_decay=0.0"], 0.0),
+    ],
+)
+def test_the_default_weight_decay_is_that_of_the_optimiser(good, overrides, decay):
+    first, second = schema.load(good, overrides).stages
+    assert (first.weight_decay, second.weight_decay) == (0.05, decay)
+    assert dataclasses.replace(second, lr=0.1).weight_decay == decay
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("stages.0.epochs='3'", r"stages\.0\.epochs: .*integer.*'3'"),

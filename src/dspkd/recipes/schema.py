@@ -24,7 +24,7 @@ from dspkd.recipes.data import DataConfig, SplitConfig
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
-from dspkd.recipes.stage import STRICT, Count, RampConfig, StageConfig, TermConfig
+from dspkd.recipes.stage import STRICT, Count, RampConfig, StageConfig, TermConfig, with_default_decay
 from dspkd.recipes.teacher import TeacherConfig, as_table
 
 
@@ -206,6 +206,9 @@ def load(path: Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
 
 def parse(settings: dict[str, Any], *, place: str = "recipe") -> Recipe:
     """Return the recipe with these `settings`, as read from TOML; error messages begin with `place`."""
+    stages = settings.get("stages")
+    if isinstance(stages, list):
+        settings = {**settings, "stages": [with_default_decay(stage) for stage in stages]}
     return validated(Recipe, settings, place, _keys_beside)
 
 

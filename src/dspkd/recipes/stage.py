@@ -14,6 +14,9 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 Count = Annotated[int, Field(gt=0)]
 
+SGD_WEIGHT_DECAY = 1e-4
+"""Default of SGD, whose learning rates, by which the decay is multiplied, are some hundred times AdamW's. Inferred."""
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RampConfig:
@@ -71,7 +74,7 @@ class StageConfig:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`sgd` has momentum 0.9 and no Nesterov step."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """Weight decay of matrices and kernels; biases and norms have none."""
+    """Weight decay of matrices and kernels; biases and norms have none. With `sgd` the default is 1e-4 (inferred)."""
     warmup: Annotated[float, Field(ge=0)] = 0.0
     """Epochs of linear increase of the learning rate; then it falls to 0 along a cosine. In a stage that is not longer,
     the increase takes half of the stage."""
@@ -127,3 +130,10 @@ class StageConfig:
     def carried(self) -> tuple[str, ...]:
         """Return the names of the terms whose layers start from the stage before."""
         return tuple(name for name, term in zip(self.part_names, self.terms, strict=True) if term.carry)
+
+
+def with_default_decay(stage: Any) -> Any:
+    """Return the settings of a stage, not yet validated, with the default weight decay of SGD where it has none."""
+    if isinstance(stage, dict) and stage.get("optimizer") == "sgd":
+        return {"weight_decay": SGD_WEIGHT_DECAY, **stage}
+    return stage

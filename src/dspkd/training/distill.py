@@ -23,7 +23,7 @@ from dspkd.errors import DataError, RecipeError
 from dspkd.methods import Term
 from dspkd.models.adapted import Adapted
 from dspkd.models.tapped import Tapped
-from dspkd.recipes.stage import StageConfig
+from dspkd.recipes.stage import StageConfig, with_default_decay
 from dspkd.runtime.seeds import seed_for
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller
@@ -63,7 +63,7 @@ def distill(
     validation: DataLoader[Any] | None = None,
     lr: float = 1e-3,
     optimizer: str = "adamw",
-    weight_decay: float = 0.05,
+    weight_decay: float | None = None,
     warmup: float = 0.0,
     clip: float = 5.0,
     ema: float = 0.0,
@@ -89,8 +89,8 @@ def distill(
         The parts of the loss, each a method's name (`dspkd.list_methods`), ``(name, weight)`` or
         ``(name, weight, options)``. A term may read feature maps, which `dspkd.models.adapted.Adapted` finds.
     epochs, lr, optimizer, weight_decay, warmup, clip
-        As in a recipe's stage: ``adamw`` or ``sgd``; `lr` rises over `warmup` epochs, then falls along a cosine; `clip`
-        is the largest gradient norm. Defaults are ours (inferred).
+        As in a recipe's stage: ``adamw`` or ``sgd``, with a decay of 0.05 or 1e-4 where none is given; `lr` rises over
+        `warmup` epochs, then falls along a cosine; `clip` is the largest gradient norm. Defaults are ours (inferred).
     ema
         Decay of an exponential moving average of the student's weights, e.g. 0.998, which is then validated and
         returned in their place; 0 turns it off. See `dspkd.training.average.WeightAverage`.
@@ -117,7 +117,8 @@ def distill(
     TrainingError
         A loss is not finite.
     """
-    stage = _stage(terms, epochs=epochs, lr=lr, optimizer=optimizer, weight_decay=weight_decay, warmup=warmup)
+    decay = {} if weight_decay is None else {"weight_decay": weight_decay}
+    stage = _stage(terms, epochs=epochs, lr=lr, optimizer=optimizer, warmup=warmup, **decay)
     if not 0 <= ema < 1:
         raise RecipeError(f"ema: a decay in [0, 1), e.g. 0.998, or 0 for none; got {ema!r}")
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -225,7 +226,7 @@ def _stage(terms: Sequence[TermLike], **settings: Any) -> StageConfig:
     parts = [(term,) if isinstance(term, str) else term for term in terms]
     listed = [dict(zip(("method", "weight", "options"), part, strict=False)) for part in parts]
     try:
-        stage = {"name": "distill", "keep": "last", "terms": listed, **settings}
+        stage = with_default_decay({"name": "distill", "keep": "last", "terms": listed, **settings})
         return TypeAdapter(StageConfig).validate_json(json.dumps(stage))
     except ValidationError as error:
         first = error.errors()[0]
