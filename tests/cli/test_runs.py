@@ -192,7 +192,7 @@ def test_other_images_are_evaluated_with_a_warning_for_training_lesions(lesions,
     assert "--skip-damaged" in err
     assert all(str(path) in err for path in damaged)
     out, err = call("evaluate", student, "--data", other, "--skip-damaged")
-    assert out.startswith(f"{len(rows) - 4} images of ")
+    assert f"\n{len(rows) - 4} images of " in out
     assert [line.split(": ")[2] for line in err.splitlines()] == list(map(str, damaged))
     (other / "SCC").rename(other / "Squamous")
     assert "Squamous" in refused("evaluate", student, "--data", other)

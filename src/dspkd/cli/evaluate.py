@@ -64,22 +64,26 @@ def evaluate(
         from dspkd.evaluation import isic2019
         from dspkd.reports import subgroups
         from dspkd.runs import evaluate as evaluation
-        from dspkd.runtime.console import terminal
+        from dspkd.runtime.console import ConsoleProgress, terminal
 
-        ood = (
-            None
-            if unknown is None
-            else evaluation.evaluate_ood(run, unknown, group=group, classes=classes, skip_damaged=skip_damaged)
-        )
-        own = data is None and ood is not None  # then --group and --classes are for the images of --unknown alone
-        result = evaluation.evaluate(
-            run,
-            folder=data,
-            part=part,
-            group=None if own else group,
-            classes=None if own else classes,
-            skip_damaged=skip_damaged,
-        )
+        with ConsoleProgress(terminal()) as screen:
+            ood = (
+                None
+                if unknown is None
+                else evaluation.evaluate_ood(
+                    run, unknown, group=group, classes=classes, skip_damaged=skip_damaged, listener=screen
+                )
+            )
+            own = data is None and ood is not None  # then --group and --classes are for the images of --unknown alone
+            result = evaluation.evaluate(
+                run,
+                folder=data,
+                part=part,
+                group=None if own else group,
+                classes=None if own else classes,
+                skip_damaged=skip_damaged,
+                listener=screen,
+            )
         if out is not None:
             result.predictions.save(out)
         if isic_csv is not None:
