@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from dspkd.data.image_formats import open_image
 from dspkd.data.synthetic.photo import SMALLEST_SIDE, Scene, paint, scene
 from dspkd.data.synthetic.plan import CLASSES, PlannedImage, plan
 from dspkd.errors import DataError, suggest
@@ -171,7 +172,7 @@ def _write_image(folder: Path, item: PlannedImage, files: dict[str, str], size: 
     if item.kind == "exact":
         shutil.copyfile(original, target)
         return
-    with Image.open(original) as image:
+    with open_image(original) as image:
         copy = ImageOps.mirror(image) if item.kind == "flipped" else image
         copy.save(target, quality=_LOWER_QUALITY)
 
