@@ -151,17 +151,6 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert find_images([tmp_path]) == [tmp_path / name for name in names]
 
 
-def test_folders_may_be_nested_deeply(tmp_path):
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1010):
-        os.mkdir("d", dir_fd=here)
-        here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
-        os.close(above)
-    os.close(os.open("a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-    os.close(here)
-    assert list(ImageList(tmp_path).names()) == ["d/" * 1010 + "a.jpg"]
-
-
 def test_memory_that_does_not_suffice_is_the_error_of_its_image(tmp_path):
     def preprocess(path):
         if path.name == "b.jpg":
