@@ -38,7 +38,9 @@ web: ## Fetch ONNX Runtime for browsers by npm, verify its checksums, and put it
 	cd build/web && npm pack --silent $(ORT_WEB) && tar -xzf onnxruntime-web-*.tgz
 	cp $(VENDOR)/SHA256SUMS build/web/package/dist/
 	cd build/web/package/dist && sha256sum --check --strict SHA256SUMS
-	cp build/web/package/dist/ort.wasm.bundle.min.mjs build/web/package/dist/ort-wasm-simd-threaded.wasm $(VENDOR)/
+	cp build/web/package/dist/ort-wasm-simd-threaded.wasm $(VENDOR)/
+	@# Named .js: many web servers do not know .mjs.
+	cp build/web/package/dist/ort.wasm.bundle.min.mjs $(VENDOR)/ort.wasm.bundle.min.js
 
 # A file's tests stay on one worker, which then builds their fixtures (a small trained run, say) once.
 test: $(STAMP) ## Run the tests

@@ -101,13 +101,14 @@ def make_bundle(
     rule="By hand.",
     artefacts=(),
     int8=False,
+    model=None,
     **changes,
 ):
-    """Write a bundle of a random network; with `int8` it has both precisions, and int8 is its default."""
-    networks = {"fp32": network(size=size)}
+    """Write a bundle of `model`, or of a random one; with `int8` it has both precisions, and int8 is its default."""
+    networks = {"fp32": model or network(size=size)}
     if int8:
         networks["int8"] = in_int8(networks["fp32"], size)
-    models = {name: {"file": f"model.{name}.onnx", "bytes": len(model)} for name, model in networks.items()}
+    models = {name: {"file": f"model.{name}.onnx", "bytes": len(content)} for name, content in networks.items()}
     spec = {
         "name": "by hand",
         "classes": CLASSES,
@@ -119,7 +120,7 @@ def make_bundle(
         "not_a_diagnosis": NOTICE,
         **changes,
     }
-    files = {models[name]["file"]: model for name, model in networks.items()}
+    files = {models[name]["file"]: content for name, content in networks.items()}
     pack(path, {**files, "spec.json": as_json(spec), "card.md": CARD.encode()})
     return path
 

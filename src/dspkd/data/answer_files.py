@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.errors import DataError, first_few, suggest
+from dspkd.runtime import csv_text
 
 Kind = Literal["logits", "probabilities", "embeddings"]
 
@@ -112,7 +113,7 @@ def write(path: Path, kind: Kind, ids: Sequence[str], classes: Sequence[str], va
             parquet.write_table(pa.table(columns), path)
         elif path.suffix.lower() == ".csv":
             with path.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
+                writer = csv_text.Writer(file)
                 writer.writerow(["id", *names])
                 writer.writerows([image, *(f"{x:.9g}" for x in row)] for image, row in zip(ids, values, strict=True))
         else:
@@ -152,7 +153,7 @@ def _columns(path: Path, header: Sequence[str], classes: Sequence[str]) -> tuple
 def _csv_header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header = [cell.strip() for cell in next(csv.reader(file), [])]
+            header = [cell.strip() for cell in next(csv_text.Reader(file), [])]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             f"{path}: cannot be read as CSV in UTF-8: {getattr(error, 'strerror', None) or error}"
@@ -173,7 +174,7 @@ def _read_csv(path: Path, name: str, columns: Sequence[str]) -> _Read:
     lines: list[int] = []
     values: list[NDArray[np.float64]] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
+        reader = csv_text.Reader(file)
         header = [cell.strip() for cell in next(reader)]
         of_id, chosen = header.index(name), [header.index(column) for column in columns]
         for cells in reader:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dspkd.data.image_files import ignored
 from dspkd.errors import DataError, suggest
+from dspkd.runtime.csv_text import as_read
 from dspkd.runtime.files import read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".tab")
@@ -88,7 +89,7 @@ def read_rows(path: Path) -> Rows:
     delimiter = _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
+        lines = [(reader.line_num, [as_read(cell.strip()) for cell in cells]) for cells in reader if cells]
     except csv.Error as e:
         raise DataError(f"{path}, line {reader.line_num}: not a row of a CSV file: {e}") from None
     filled = [(line, cells) for line, cells in lines if any(cells)]
@@ -117,7 +118,7 @@ def read_header(path: Path) -> tuple[str, ...]:
             first = next((line for line in lines if line.strip()), "")
             delimiter = _delimiter(first)
             cells = next(filter(None, csv.reader(_chained(first, lines), strict=True, delimiter=delimiter)), [])
-            return tuple(_without_empty_end([cell.strip() for cell in cells]))
+            return tuple(_without_empty_end([as_read(cell.strip()) for cell in cells]))
     except (OSError, csv.Error, UnicodeError):
         return ()
 

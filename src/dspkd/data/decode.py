@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from dspkd.data import dicom, heif
 from dspkd.data.artefacts import removed
+from dspkd.data.image_formats import open_photograph, reason
+from dspkd.data.orientation import orientation, upright
 from dspkd.data.table import Table
 from dspkd.errors import DamagedImagesError, DataError
-
-DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, Warning)
-"""What Pillow raises for a damaged file; warnings are included for callers that turn them into errors."""
 
 _SWAPS_SIDES = {5, 6, 7, 8}
 """EXIF orientations that swap width and height."""
@@ -29,8 +26,8 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
     Parameters
     ----------
     path
-        A file in any format that Pillow reads, a photograph in DICOM (``.dcm``), or in HEIF where `pillow-heif` is
-        installed. Of several frames, the first; an animated GIF is refused.
+        A file in one of `dspkd.data.image_formats.FORMATS`, a photograph in DICOM (``.dcm``), or in HEIF where
+        `pillow-heif` is installed. Of several frames, the first; an animated GIF is refused.
     short_side
         Resize, up or down, so that the shorter side has exactly this many pixels and the longer one keeps the aspect
         ratio, rounded; bilinear with antialiasing. A JPEG at least four times larger is decoded at a fraction of its
@@ -41,7 +38,7 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
     Returns
     -------
     NDArray[np.uint8]
-        ``[H, W, 3]`` RGB, upright by the EXIF orientation. Transparent pixels are laid over black; 16-bit grey becomes
+        ``[H, W, 3]`` RGB, upright by its EXIF orientation. Transparent pixels are laid over black; 16-bit grey becomes
         8-bit by division by 257; other grey, palette and CMYK become RGB as Pillow converts them.
 
     Raises
@@ -53,21 +50,14 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
     try:
         with _opened(path) as image:
             pixels = np.array(upright_rgb(image, short_side))  # a copy, since Pillow lends its memory read-only
-    except DAMAGED as e:
-        raise DataError(f"{path}: not a readable image: {e}") from None
+    except Exception as error:  # of the decoder: damaged files raise errors of many kinds
+        raise DataError(f"{path}: not a readable image: {reason(error)}") from None
     return removed(pixels, artefacts)
 
 
 def _opened(path: Path) -> Image.Image:
     """Return the image in a file, not yet decoded."""
-    if str(path).lower().endswith(".dcm"):
-        return dicom.photograph(path)
-    try:
-        image = Image.open(path)
-    except UnidentifiedImageError:
-        if not heif.is_heif(path):
-            raise
-        return heif.opened(path)
+    image = open_photograph(path)
     if image.format == "GIF" and getattr(image, "is_animated", False):
         image.close()
         raise ValueError("an animated GIF; save the frame to be used as an image of its own")
@@ -90,20 +80,20 @@ def upright_rgb(image: Image.Image, short_side: int | None = None) -> Image.Imag
 
     Raises
     ------
-    One of `DAMAGED`.
+    Exception
+        Of any kind, where it is damaged.
     """
     width, height = image.size
     # Pillow itself only warns between this number and its double, and the warning may be ignored.
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
         raise ValueError(f"{width} x {height} pixels are more than {Image.MAX_IMAGE_PIXELS}; make it smaller")
-    if image.getexif().get(ExifTags.Base.Orientation) in _SWAPS_SIDES:
+    if orientation(image) in _SWAPS_SIDES:
         width, height = height, width
     if short_side is not None:
         scale = short_side / min(width, height)
         # Decoding at twice the size leaves the antialiasing to the resize below.
         image.draft(None, (round(2 * scale * image.width), round(2 * scale * image.height)))
-    ImageOps.exif_transpose(image, in_place=True)
-    rgb = _rgb(image)
+    rgb = _rgb(upright(image))
     if short_side is not None:
         rgb = rgb.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
     return rgb

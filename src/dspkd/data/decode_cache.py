@@ -12,10 +12,11 @@ from typing import cast
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, features
+from PIL import features
 
 from dspkd.data.artefacts import about
 from dspkd.data.decode import damaged, decode
+from dspkd.data.image_formats import open_photograph
 from dspkd.data.table import Table
 from dspkd.errors import DataError
 from dspkd.runtime.array_store import KEY_BYTES, Store
@@ -134,7 +135,7 @@ def _fingerprint(path: Path) -> bytes:
 def _aspect(path: Path) -> float:
     """Return the longer side over the shorter, 1 if it cannot be read."""
     try:
-        with Image.open(path) as image:
+        with open_photograph(path) as image:
             return max(image.size) / min(image.size)
     except Exception:  # decoding reports a damaged file
         return 1.0

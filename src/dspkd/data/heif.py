@@ -23,4 +23,4 @@ def opened(path: Path) -> Image.Image:
     except ImportError:
         raise ValueError("reading HEIC needs pillow-heif: pip install 'dspkd[heic]'") from None
     register_heif_opener()
-    return Image.open(path)
+    return Image.open(path, formats=["HEIF"])

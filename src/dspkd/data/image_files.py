@@ -6,11 +6,12 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path, PurePath
 
 from PIL import Image
 
-from dspkd.errors import first_few
+from dspkd.errors import DataError, first_few
 
 HEIF = frozenset({".heic", ".heif", ".hif"})
 """Suffixes of the photographs of iPhones, read where `pillow-heif` is installed."""
@@ -50,7 +51,7 @@ def folders_in(path: Path) -> list[Path]:
     """Return the folders in a folder, sorted by name; links are followed, unless they lead back to it."""
     real = path.resolve()
     above = {real, *real.parents}
-    inner = sorted(each for each in path.iterdir() if each.is_dir() and not ignored(each.name))
+    inner = [path / entry.name for entry in _entries(path) if is_folder(entry)]
     return [each for each in inner if not (each.is_symlink() and each.resolve() in above)]
 
 
@@ -82,13 +83,19 @@ def files_below(path: Path, _above: frozenset[str] = frozenset()) -> Iterator[Pa
     real = os.path.realpath(path)
     if real in _above:
         return
-    with os.scandir(path) as scanned:
-        entries = sorted((entry.name, entry.is_dir()) for entry in scanned if not ignored(entry.name))
-    for name, is_folder in entries:
-        if is_folder:
-            yield from files_below(path / name, _above | {real})
+    for entry in _entries(path):
+        if is_folder(entry):
+            yield from files_below(path / entry.name, _above | {real})
         else:
-            yield path / name
+            yield path / entry.name
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def unread_note(files: Sequence[Path], root: Path) -> str:
@@ -121,7 +128,16 @@ def bare(name: str) -> str:
 
 
 def _files_in(path: Path) -> Iterable[Path]:
-    return (each for each in path.iterdir() if not ignored(each.name) and not each.is_dir())
+    return (path / entry.name for entry in _entries(path) if not is_folder(entry))
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder but `ignored` names, sorted by name; DataError where it cannot be listed."""
+    try:
+        with os.scandir(path) as scanned:
+            return sorted((entry for entry in scanned if not ignored(entry.name)), key=attrgetter("name"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be listed: {error.strerror}; make it readable, or move it away") from None
 
 
 def _is_image(file: Path) -> bool:
@@ -139,7 +155,7 @@ def _is_unread(file: Path) -> bool:
 def _is_animated(file: Path) -> bool:
     """Return whether a GIF has several frames; a damaged one counts as an image, and decoding reports it."""
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=["GIF"]) as image:
             return bool(getattr(image, "is_animated", False))
     except Exception:
         return False

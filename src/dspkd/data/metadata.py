@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from dspkd.data.csv_rows import read_rows
 from dspkd.data.table import Table
 from dspkd.errors import DataError, first_few
+from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -84,7 +84,7 @@ def save(path: Path, table: Table) -> None:
     """Write the attributes of the table's images as CSV, all or nothing."""
     attributes = attributes_of(table)
     with atomic_open(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv_text.Writer(file)
         writer.writerow(["id", *attributes])
         writer.writerows(zip(table.ids, *(each.values for each in attributes.values()), strict=True))
 

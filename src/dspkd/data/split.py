@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from dspkd.data.assignment import assign, grouped
 from dspkd.data.csv_rows import read_rows
 from dspkd.data.table import Table, group_or_own, is_named
 from dspkd.errors import DataError, first_few, suggest
+from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open
 from dspkd.runtime.progress import Counts
 
@@ -65,7 +65,7 @@ class Split:
         """Write the split of `table` as CSV, all or nothing: ``id,group,label,part``, one row per image."""
         names = (table.classes[label] for label in table.labels)
         with atomic_open(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv_text.Writer(file)
             writer.writerow(("id", "group", "label", "part"))
             writer.writerows(zip(table.ids, table.groups, names, self.parts.tolist(), strict=True))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections import Counter
@@ -20,6 +19,7 @@ from dspkd.data.readers import read
 from dspkd.data.split import Split
 from dspkd.data.table import UNLABELLED, Table
 from dspkd.errors import DataError, RunError, first_few
+from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open, write_json
 from dspkd.runtime.progress import Progress
 
@@ -105,7 +105,7 @@ class UnlabelledImages:
         rows = [(name, "") for name in self.ids] + sorted(self.left_out.items())
         if path.exists():
             with path.open(encoding="utf-8", newline="") as file:
-                before = [(row[0], row[1]) for row in csv.reader(file)][1:]
+                before = [(row[0], row[1]) for row in csv_text.Reader(file)][1:]
             if changed := sorted(set(before) ^ set(rows)):
                 raise RunError(
                     f"{self.folder}: the unlabelled images have changed since this run began, such as "
@@ -113,7 +113,7 @@ class UnlabelledImages:
                 )
             return
         with atomic_open(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv_text.Writer(file)
             writer.writerow(("id", "left_out"))
             writer.writerows(rows)
 

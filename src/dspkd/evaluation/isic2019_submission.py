@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from dspkd.errors import DataError
+from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open
 
 CATEGORIES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
@@ -42,7 +42,7 @@ def write(path: Path, classes: Sequence[str], ids: Sequence[str], probabilities:
     column = {name: number for number, name in enumerate(classes)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_open(path) as file:
-        rows = csv.writer(file, lineterminator="\n")
+        rows = csv_text.Writer(file)
         rows.writerow(["image", *CATEGORIES])
         for image, p_K in zip(images, probabilities, strict=True):
             values = [float(p) for p in p_K]

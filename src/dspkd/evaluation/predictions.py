@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dspkd.errors import DataError, suggest
+from dspkd.runtime import csv_text
 from dspkd.runtime.files import read_bytes, write_compressed, write_text
 
 _COLUMNS = ["id", "group", "label"]
@@ -130,7 +131,7 @@ class Predictions:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         text, number = io.StringIO(), ".9g" if digits is None else f".{digits}f"
-        rows = csv.writer(text, lineterminator="\n")
+        rows = csv_text.Writer(text)
         folds = [[]] * len(self) if self.folds is None else [[fold] for fold in self.folds.tolist()]
         rows.writerow([*_COLUMNS, *([] if self.folds is None else [_FOLD]), *(_LOGIT + name for name in self.classes)])
         for image, group, label, fold, logits in zip(
@@ -197,7 +198,7 @@ class Predictions:
 
 def _parse(lines: Iterable[str]) -> dict[str, Any]:
     """Parse the lines of a CSV into the fields of `Predictions`."""
-    rows = csv.reader(lines)
+    rows = csv_text.Reader(lines)
     header = next(rows, [])
     folded = header[len(_COLUMNS) : len(_COLUMNS) + 1] == [_FOLD]
     classes = _classes([name for name in header if not (folded and name == _FOLD)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from dspkd.evaluation.stratified import FEW
 from dspkd.reports.outcomes import PARTS, load_predictions
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
+from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open
 
 
@@ -173,7 +173,7 @@ def write_csv(compared: RunAgreement, path: Path) -> None:
     """Write every entry as CSV; the file is replaced as a whole."""
     networks = list(dict.fromkeys(name for entry in compared.entries for name in entry.predictions))
     with atomic_open(path) as file:
-        rows = csv.writer(file, lineterminator="\n")
+        rows = csv_text.Writer(file)
         of_each = [column for name in networks for column in (name, f"{name}_p_of_class")]
         rows.writerow(["part", "fate", "class", "id", "group", *of_each, "kl", "about"])
         for entry in compared.entries:

@@ -14,6 +14,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
+from dspkd.data.image_formats import open_image, reason
 from dspkd.errors import RunError
 from dspkd.runs.files import RunFiles
 
@@ -90,10 +91,10 @@ def overlay(pixels_HW3: NDArray[np.uint8], map_hw: NDArray[np.float64]) -> NDArr
 def _with_overlays(folder: Path, record: SaliencyRecord) -> SaliencyImage:
     path = folder / record.file
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             pixels = np.array(image.convert("RGB"))
-    except OSError as error:
-        raise RunError(f"{path}: not a readable image, though listed in images.json: {error}") from None
+    except Exception as error:  # of the decoder
+        raise RunError(f"{path}: not a readable image, though listed in images.json: {reason(error)}") from None
     maps = {name: np.array(rows, dtype=np.float64) for name, rows in record.looks.items()}
     return SaliencyImage(
         part=record.part,

@@ -6,9 +6,8 @@ from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from dspkd.data.decode import DAMAGED
+from dspkd.data.image_formats import open_photograph
 from dspkd.data.table import Table
 from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs.fold_teachers import FoldTeachers
@@ -63,9 +62,9 @@ def too_small(config: TeacherConfig, table: Table, rows: NDArray[np.int64]) -> s
     sides = []
     for row in rows[:: max(1, len(rows) // _SAMPLE)]:
         try:
-            with Image.open(table.paths[row]) as image:
+            with open_photograph(table.paths[row]) as image:
                 sides.append(min(image.size))
-        except DAMAGED:  # decoding reports it; DICOM is not opened here
+        except Exception:  # decoding reports a damaged file
             continue
     share = np.mean([side < config.size for side in sides]) if sides else 0.0
     if share < _MANY:

@@ -1,6 +1,9 @@
+import os
+
+import numpy as np
 import pytest
 
-from dspkd.deploy.batch import listing
+from dspkd.deploy.batch import engines, listing
 from dspkd.deploy.batch.listing import ImageFiles, ImageList, find_images
 from dspkd.errors import DataError
 
@@ -93,3 +96,83 @@ def test_a_source_that_names_no_images_is_refused(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             ImageList(path, column)
+
+
+@pytest.fixture
+def unlistable(monkeypatch):
+    """Make folders called ``lost+found`` unlistable, also for root."""
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).rstrip("/").endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+def tree(folder):
+    for name in ("b/1.jpg", "lost+found/x.jpg", "z.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+@pytest.mark.parametrize("names", [lambda path: ImageList(path).names(), lambda path: ImageFiles((path,)).names()])
+def test_a_folder_that_cannot_be_listed_costs_its_own_row(tmp_path, unlistable, names):
+    tree(tmp_path)
+    assert [name.removeprefix(f"{tmp_path}/") for name in names(tmp_path)] == ["b/1.jpg", "lost+found", "z.png"]
+
+
+def test_the_row_of_such_a_folder_says_why(tmp_path):
+    from dspkd.deploy.batch.bundle_model import _pixels
+    from dspkd.deploy.bundle.spec import Preprocessing
+
+    (tmp_path / "lost+found").mkdir()
+    decoded = engines._decode(lambda path: _pixels(path, steps=Preprocessing(8, 8, ())), tmp_path, ["lost+found"])
+    assert "lost+found" in decoded[0]
+    assert "cannot be listed" in decoded[0]
+
+
+def test_the_folder_itself_must_be_listable(tmp_path, unlistable):
+    (tmp_path / "lost+found").mkdir()
+    with pytest.raises(DataError, match=r"lost\+found: cannot be listed: Permission denied"):
+        list(ImageList(tmp_path / "lost+found").names())
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    tree(tmp_path)
+    (tmp_path / "b/up").symlink_to(tmp_path)
+    (tmp_path / "b/self").symlink_to(".")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "twin").symlink_to("b")
+    names = ["b/1.jpg", "loop.jpg", "lost+found/x.jpg", "twin/1.jpg", "z.png"]
+    assert list(ImageList(tmp_path).names()) == names
+    assert find_images([tmp_path]) == [tmp_path / name for name in names]
+
+
+def test_memory_that_does_not_suffice_is_the_error_of_its_image(tmp_path):
+    def preprocess(path):
+        if path.name == "b.jpg":
+            raise MemoryError
+        return np.zeros(3)
+
+    decoded = engines._decode(preprocess, tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    assert [isinstance(each, str) for each in decoded] == [False, True, False]
+    assert "b.jpg" in decoded[1]
+
+
+def test_a_column_that_holds_the_images_themselves_is_refused(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="needs the extra [parquet]")
+    import pyarrow.parquet as pq
+
+    cells = [{"bytes": None, "path": "a.jpg"}, {"bytes": b"\x89PNG", "path": "b.jpg"}]
+    pq.write_table(pa.table({"path": cells, "raw": [b"1", b"2"], "list": [[1], [2]]}), tmp_path / "t.parquet")
+    names = ImageList(tmp_path / "t.parquet").names()
+    assert next(names) == "a.jpg"
+    with pytest.raises(DataError, match=r"row 2: column 'path' holds the image itself.* --column") as caught:
+        next(names)
+    assert "PNG" not in str(caught.value)
+    for column in ("raw", "list"):
+        with pytest.raises(DataError, match=rf"row 1: column '{column}' holds"):
+            next(ImageList(tmp_path / "t.parquet", column).names())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import Counter
@@ -21,6 +20,7 @@ from dspkd.data.split import Split
 from dspkd.data.split import report as part_counts
 from dspkd.data.table import Table
 from dspkd.errors import DataError
+from dspkd.runtime import csv_text
 from dspkd.runtime.progress import Progress
 
 SOURCES = ("source", "dataset", "attribution", "institution")
@@ -191,7 +191,7 @@ def write_merged(path: Path, audited: Audit) -> int:
     labels = (table.classes[label] for label in table.labels)
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv_text.Writer(file)
             writer.writerow(("path", "label", "group", *others))
             writer.writerows(zip(files, labels, cells, *others.values(), strict=True))
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dspkd.errors import DataError, suggest
+from dspkd.runtime import csv_text
 
 DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 """The classes of DermaMNIST in the order of their numbers; editions C and E have the same."""
@@ -65,7 +65,7 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
     (beside / "images").mkdir(parents=True)
     done, total = 0, sum(map(len, labels.values()))
     with (beside / "images.csv").open("w", newline="", encoding="utf-8") as table:
-        writer = csv.writer(table, lineterminator="\n")
+        writer = csv_text.Writer(table)
         writer.writerow(("path", "label", "split"))
         for part, numbers in labels.items():
             for row, (pixels, number) in enumerate(zip(_images(file, part, len(numbers)), numbers, strict=True)):

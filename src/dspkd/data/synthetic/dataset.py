@@ -5,7 +5,6 @@ For demonstrations and tests. No image shows a patient, and no number measured o
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,9 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from dspkd.data.image_formats import open_image
 from dspkd.data.synthetic.photo import SMALLEST_SIDE, Scene, paint, scene
 from dspkd.data.synthetic.plan import CLASSES, PlannedImage, plan
 from dspkd.errors import DataError, suggest
+from dspkd.runtime import csv_text
 from dspkd.runtime.seeds import seed_for
 
 __all__ = ["CLASSES", "LAYOUTS", "SyntheticSummary", "paint", "synthesize"]
@@ -171,7 +172,7 @@ def _write_image(folder: Path, item: PlannedImage, files: dict[str, str], size: 
     if item.kind == "exact":
         shutil.copyfile(original, target)
         return
-    with Image.open(original) as image:
+    with open_image(original) as image:
         copy = ImageOps.mirror(image) if item.kind == "flipped" else image
         copy.save(target, quality=_LOWER_QUALITY)
 
@@ -224,7 +225,7 @@ def _about(item: PlannedImage, seed: int) -> tuple[str, str, str]:
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table, tab-separated if the file is a .tsv, else comma-separated."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",", lineterminator="\n")
+        writer = csv_text.Writer(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         writer.writerow(columns)
         writer.writerows(rows)
 

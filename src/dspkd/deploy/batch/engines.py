@@ -141,6 +141,8 @@ def _decode(preprocess: Callable[[Path], NDArray[Any]], root: Path, names: Chunk
             images.append(preprocess(root / name))
         except DataError as error:
             images.append(str(error))
+        except MemoryError:
+            images.append(f"{root / name}: preprocessing it needs more memory than there is")
     return images
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-from dspkd.data.image_files import SUFFIXES
+from dspkd.data.image_files import SUFFIXES, is_folder
 from dspkd.errors import DataError, suggest
+from dspkd.runtime import csv_text
 
 COLUMN = "path"
 """The column of image files by default."""
@@ -34,7 +35,9 @@ class ImageSource(Protocol):
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Return these files, and in place of a folder all images in it and below, sorted by path.
+    """Return these files, and in place of a folder all images in it and below, sorted by name.
+
+    Hidden files and folders are skipped. A folder below that cannot be listed is among the files: reading it fails.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             files.append(path)
             continue
-        below = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        below = [path / name for name in _below(path)]
         if not below:
             raise DataError(f"{path}: no image in it or below ({', '.join(sorted(SUFFIXES))})")
         files += below
@@ -79,7 +82,8 @@ class ImageList:
     Parameters
     ----------
     path
-        A folder: all image files in and below it, sorted by name, without those in hidden folders; or a ``.csv``
+        A folder: all image files in and below it, sorted by name, without those in hidden folders, and each folder
+        below it that cannot be listed, which then has an error of its own; or a ``.csv``
         (UTF-8, with a header) or ``.parquet`` file with a row for each image.
     column
         The column of a file that names the images, relative to the folder of the file; None is `COLUMN`.
@@ -135,23 +139,41 @@ def parquet(path: Path) -> ModuleType:
     return module
 
 
-def _below(root: Path, folder: str = "") -> Iterator[str]:
-    try:
-        with os.scandir(root / folder) as scanned:
-            entries = sorted((entry.name, entry.is_dir()) for entry in scanned if not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{root / folder}: cannot be listed: {error.strerror}") from None
-    for name, is_folder in entries:
-        if is_folder:
-            yield from _below(root, f"{folder}{name}/")
-        elif Path(name).suffix.lower() in SUFFIXES:
-            yield folder + name
+def _below(root: Path) -> Iterator[str]:
+    """Yield the image files in and below a folder, and each folder below that cannot be listed, sorted by name.
+
+    Linked folders are followed, except those that lead back to a folder above them.
+    """
+    stack: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while stack:
+        name, above = stack.pop()
+        if name and not name.endswith("/"):
+            yield name
+            continue
+        try:
+            about = (root / name).stat()
+            with os.scandir(root / name) as scanned:
+                entries = [entry.name + "/" * is_folder(entry) for entry in scanned if not entry.name.startswith(".")]
+        except OSError as error:
+            if not name:
+                raise DataError(f"{root}: cannot be listed: {error.strerror}") from None
+            yield name.removesuffix("/")
+            continue
+        folder = (about.st_dev, about.st_ino)
+        if folder in above:
+            continue
+        wanted = [each for each in entries if each.endswith("/") or Path(each).suffix.lower() in SUFFIXES]
+        stack += [(name + each, above | {folder}) for each in sorted(wanted, key=_bare, reverse=True)]
+
+
+def _bare(entry: str) -> str:
+    return entry.removesuffix("/")
 
 
 def _of_csv(path: Path, column: str) -> Iterator[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
+            rows = csv_text.Reader(file, strict=True)
             header = next(rows, [])
             if column not in header:
                 raise DataError(f"{path}: there is no column {column!r}; {suggest(column, header)}")
@@ -184,7 +206,20 @@ def _of_parquet(path: Path, column: str) -> Iterator[str]:
         for batch in file.iter_batches(batch_size=_ROWS, columns=[column]):
             for cell in batch.column(0).to_pylist():
                 row += 1
-                yield _nonempty("" if cell is None else str(cell), f"{path}, row {row}", column)
+                yield _nonempty(_text_of(cell, f"{path}, row {row}", column), f"{path}, row {row}", column)
+
+
+def _text_of(cell: object, place: str, column: str) -> str:
+    """Return the name in a cell of a parquet file; of Hugging Face's ``{bytes, path}`` without bytes, the path."""
+    if isinstance(cell, dict) and cell.get("bytes") is None:
+        cell = cell.get("path")
+    if cell is None or isinstance(cell, str | int):
+        return "" if cell is None else str(cell)
+    what = "the image itself" if isinstance(cell, dict | bytes) else f"a value of type {type(cell).__name__}"
+    raise DataError(
+        f"{place}: column {column!r} holds {what}, not the name of a file; write the images to files, and name the "
+        "column with their paths by --column"
+    )
 
 
 def _nonempty(cell: str, place: str, column: str) -> str:

@@ -6,7 +6,6 @@ whichever process wrote it and when, and one that is missing is computed.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import os
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from dspkd.deploy.batch.listing import parquet
 from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.errors import DataError
+from dspkd.runtime import csv_text
 
 FORMATS = (".csv", ".parquet")
 """Suffixes of a file of predictions."""
@@ -135,7 +135,7 @@ class ShardedOutput:
 
     def _write_csv(self, path: Path, batch: PredictionBatch) -> None:
         with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv_text.Writer(file)
             texts, shares = self._columns(batch)
             for text, probabilities, error in zip(zip(*texts, strict=True), shares, batch.errors, strict=True):
                 writer.writerow([*text, *("" if error else f"{p:.6g}" for p in probabilities), error])
@@ -145,11 +145,11 @@ class ShardedOutput:
     def _join_csv(self, joined: Path, paths: Iterable[Path]) -> tuple[int, int]:
         images = failed = 0
         with joined.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(self._header)
+            csv_text.Writer(file).writerow(self._header)
             for path in paths:
                 with path.open(encoding="utf-8", errors="surrogateescape", newline="") as shard:
                     text = shard.read()
-                errors = [row[-1] for row in csv.reader(io.StringIO(text, newline=""))]
+                errors = [row[-1] for row in csv_text.Reader(io.StringIO(text, newline=""))]
                 images, failed = images + len(errors), failed + sum(map(bool, errors))
                 file.write(text)
             file.flush()

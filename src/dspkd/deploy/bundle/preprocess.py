@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import io
 import os
-from functools import cache
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from dspkd.data import dicom
 from dspkd.data.artefacts import removed
-from dspkd.data.decode import DAMAGED, upright_rgb
+from dspkd.data.decode import upright_rgb
+from dspkd.data.image_formats import FORMATS, open_image, reason
 from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.errors import DataError
 
 Pixels = NDArray[np.float32]
 AnyImage = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
 """A file, its bytes, a Pillow image, or ``[H, W, 3]`` uint8 RGB."""
-
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""Formats that are decoded. Pillow reads more, some of it by other programs, which no untrusted file should start."""
 
 LONGEST = 32
 """Largest aspect ratio of an image: beyond it, resizing the short side would make a huge image."""
@@ -52,16 +51,12 @@ def decode(image: AnyImage) -> Image.Image:
             raise DataError(f"an array: {image.dtype} {list(image.shape)}; want uint8 [H, W, 3], RGB")
         return _check_aspect(Image.fromarray(image), "an array")
     if isinstance(image, Image.Image):
-        return _decoded(ImageOps.exif_transpose(image), "an image")
+        return _decoded(image.copy, "an image")
     if isinstance(image, bytes | bytearray | memoryview):
-        return _open(io.BytesIO(image), "an image")
+        return _decoded(partial(open_image, io.BytesIO(image)), "an image")
     path = Path(image)
-    if path.suffix.lower() == ".dcm":
-        try:
-            return _decoded(dicom.photograph(path), str(path))
-        except DAMAGED as error:
-            raise DataError(f"{path}: not a readable image: {error}") from None
-    return _open(path, str(path))
+    opened = dicom.photograph if path.suffix.lower() == ".dcm" else open_image
+    return _decoded(partial(opened, path), str(path))
 
 
 def apply(rgb: Image.Image, steps: Preprocessing) -> Pixels:
@@ -88,31 +83,18 @@ def resized_to(width: int, height: int, short_side: int) -> tuple[int, int]:
     return (short_side, other) if width <= height else (other, short_side)
 
 
-@cache
-def _readable() -> list[str]:
-    """Return the `FORMATS` that this Pillow reads."""
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
-
-
-def _open(file: Path | io.BytesIO, place: str) -> Image.Image:
+def _decoded(opened: Callable[[], Image.Image], place: str) -> Image.Image:
     try:
-        with Image.open(file, formats=_readable()) as opened:
-            return _decoded(opened, place)
+        with opened() as image:
+            return upright_rgb(_check_aspect(image, place))
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(f"{place}: there is no such file") from None
     except UnidentifiedImageError:
         raise DataError(f"{place}: not an image of a known format; known: {', '.join(FORMATS)}") from None
-    except DAMAGED as error:
-        raise DataError(f"{place}: not a readable image: {error}") from None
-
-
-def _decoded(image: Image.Image, place: str) -> Image.Image:
-    _check_aspect(image, place)
-    try:
-        return upright_rgb(image)
-    except DAMAGED as error:
-        raise DataError(f"{place}: not a readable image: {error}") from None
+    except Exception as error:  # of the decoder: damaged files raise errors of many kinds
+        raise DataError(f"{place}: not a readable image: {reason(error)}") from None
 
 
 def _check_aspect(image: Image.Image, place: str) -> Image.Image:

@@ -17,7 +17,7 @@ from dspkd.errors import BundleError
 
 HERE = Path(__file__).parent / "static"
 VENDOR = "static/vendor"
-RUNTIME = (f"{VENDOR}/ort.wasm.bundle.min.mjs", f"{VENDOR}/ort-wasm-simd-threaded.wasm")
+RUNTIME = (f"{VENDOR}/ort.wasm.bundle.min.js", f"{VENDOR}/ort-wasm-simd-threaded.wasm")
 """ONNX Runtime for browsers: fetched by ``make web``, not in the repository. Its licence and notices are."""
 
 _TYPES = {

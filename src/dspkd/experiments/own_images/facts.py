@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from PIL import Image
-
 from dspkd import data, reports
 from dspkd.data import recognise
 from dspkd.data import split as splits
 from dspkd.data.audit import duplicates, fingerprint
 from dspkd.data.audit.audit import Audit, of_prints, write_merged
 from dspkd.data.dataset import Dataset, SplitOptions
-from dspkd.data.decode import DAMAGED
 from dspkd.data.image_files import unread_note
+from dspkd.data.image_formats import open_photograph
 from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError, first_few
 from dspkd.reports.wording import counted
@@ -177,10 +175,10 @@ def _side(table: Table) -> int:
     sides = []
     for path in table.paths[:: max(1, len(table) // _SAMPLED)]:
         try:
-            with Image.open(path) as image:
+            with open_photograph(path) as image:
                 sides.append(min(image.size))
-        except DAMAGED:
-            continue  # DICOM, which Pillow does not open
+        except Exception:
+            continue  # decoding reports a damaged file
     return int(median(sides)) if sides else 224
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from dspkd.runtime import csv_text
 
 DASH = "\N{EN DASH}"
 
@@ -141,7 +142,7 @@ def markdown(table: SideBySide) -> str:
 def as_csv(table: SideBySide) -> str:
     """Return the table as CSV, a line for each row and column, with all digits of our figures."""
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+    rows = csv_text.Writer(text)
     rows.writerow(["table", "row", "column", "paper", "ours", "sd", "low", "high", "runs", "not_comparable_because"])
     for line in table.lines:
         because = "; ".join(table.reasons[number - 1] for number in line.because)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open
 from dspkd.training.loggers._base import Sink, flat
 
@@ -25,9 +25,9 @@ class CSV(Sink):
         self._rows.append(flat(record, "/"))
         columns = list(dict.fromkeys(chain.from_iterable(self._rows)))
         with atomic_open(self._path) as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self._rows)
+            writer = csv_text.Writer(file)
+            writer.writerow(columns)
+            writer.writerows([row.get(column, "") for column in columns] for row in self._rows)
 
     def close(self) -> None:
         """Do nothing: the file is complete after each epoch."""

@@ -1,12 +1,16 @@
 // Predictions on this device: the bundle's network in ONNX Runtime, in a worker. Nothing is sent.
 
-import { UserError } from "./image.js";
+import { UserError } from "./errors.js";
+import { whyNoScript } from "./files.js";
+
+const SCRIPTS = ["vendor/ort.wasm.bundle.min.js", "advice.js", "occlusion.js", "image.js"]; // that the worker loads
 
 export function onDevice(spec, about, authorization) {
   const pending = new Map();
   let worker;
   let loading;
   let last = 0;
+  let predicted = {}; // the number of the newest prediction, and its file
 
   function call(action, parameters = {}, onProgress = () => {}) {
     const id = ++last;
@@ -27,10 +31,12 @@ export function onDevice(spec, about, authorization) {
   function start() {
     worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     worker.onmessage = receive;
-    worker.onerror = () => {
-      for (const { reject } of pending.values()) reject(new UserError("This browser could not start the network."));
+    worker.onerror = async () => {
+      const waiting = [...pending.values()];
       pending.clear();
       loading = undefined;
+      const error = new UserError(`The network could not be started. ${await whyNoScript(["worker.js", ...SCRIPTS], "worker-src")}`);
+      for (const { reject } of waiting) reject(error);
     };
     const url = new URL(`../bundle/${about.model}`, import.meta.url).href;
     return call("load", { specification: spec, url, sha256: about.sha256, authorization: authorization() });
@@ -46,7 +52,14 @@ export function onDevice(spec, about, authorization) {
       });
       return loading;
     },
-    predict: async (file) => ({ ...(await call("predict", { file })), precision: about.precision }),
-    heatMap: (file, classId, onProgress) => call("heatMap", { classId }, onProgress),
+    async predict(file) {
+      predicted = { file, id: last + 1 };
+      return { ...(await call("predict", { file })), precision: about.precision };
+    },
+    /** The heat map of the file that was predicted last. */
+    async heatMap(file, classId, onProgress) {
+      if (file !== predicted.file) throw new UserError("Another image has been chosen.");
+      return call("heatMap", { of: predicted.id, classId }, onProgress);
+    },
   };
 }

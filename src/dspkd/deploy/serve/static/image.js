@@ -1,96 +1,71 @@
 // From an image file to the input of the network, exactly as the bundle's specification requires.
 
+import { UserError } from "./errors.js";
+import { parse } from "./image_file.js";
 import { resize } from "./resample.js";
 
 const MOST_PIXELS = 50_000_000;
 const MOST_ASPECT = 32; // long side over short side
 
-/** An error that the user can fix; its message is shown on the page. */
-export class UserError extends Error {}
-
-const ascii = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
-
-/** The type of a file by its first bytes, whatever its name. */
-function fileType(bytes) {
-  if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return "image/jpeg";
-  if (ascii(bytes, 0, 8) === "\x89PNG\r\n\x1a\n") return "image/png";
-  if (ascii(bytes, 0, 4) === "RIFF" && ascii(bytes, 8, 4) === "WEBP") return "image/webp";
-  throw new UserError("This is not a JPEG, PNG or WebP image.");
-}
-
-/** The number of colour components of a JPEG: 4 means CMYK, which browsers and Pillow convert differently to RGB. */
-export function components(bytes) {
-  for (let at = 2; at + 9 < bytes.length && bytes[at] === 0xff; ) {
-    const marker = bytes[at + 1];
-    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame) return bytes[at + 9];
-    if (marker === 0xff) at += 1; // a fill byte
-    else at += 2 + (bytes[at + 2] << 8) + bytes[at + 3];
+/** A decoded image, upright: its width and height, `draw(context)`, which draws it from 0, 0, and `close()`. */
+class Upright {
+  constructor(bitmap, orientation, cannot) {
+    const { width, height } = bitmap;
+    Object.assign(this, { bitmap, orientation, cannot });
+    [this.width, this.height] = orientation > 4 ? [height, width] : [width, height];
   }
-  return 3;
-}
 
-/** Whether a WebP is rotated by EXIF: some browsers ignore that. */
-export function rotatedWebp(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 12; at + 8 <= bytes.length; ) {
-    const length = view.getUint32(at + 4, true);
-    if (ascii(bytes, at, 4) === "EXIF") return orientation(bytes.subarray(at + 8, at + 8 + length)) > 1;
-    at += 8 + length + (length & 1);
+  draw(context) {
+    const { width: w, height: h } = this.bitmap;
+    const turns = [
+      [1, 0, 0, 1, 0, 0], [-1, 0, 0, 1, w, 0], [-1, 0, 0, -1, w, h], [1, 0, 0, -1, 0, h],
+      [0, 1, 1, 0, 0, 0], [0, 1, -1, 0, h, 0], [0, -1, -1, 0, h, w], [0, -1, 1, 0, 0, w],
+    ];
+    context.save();
+    context.transform(...turns[this.orientation - 1]);
+    context.drawImage(this.bitmap, 0, 0);
+    context.restore();
   }
-  return false;
-}
 
-/** The orientation in a block of EXIF, 1 where there is none. */
-function orientation(block) {
-  const start = ascii(block, 0, 6) === "Exif\0\0" ? 6 : 0;
-  const view = new DataView(block.buffer, block.byteOffset + start, block.length - start);
-  try {
-    const little = ascii(block, start, 2) === "II";
-    const directory = view.getUint32(4, little);
-    for (let n = 0; n < view.getUint16(directory, little); n++) {
-      const entry = directory + 2 + 12 * n;
-      if (view.getUint16(entry, little) === 0x112) return view.getUint16(entry + 8, little);
-    }
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // an offset beyond the end: invalid EXIF
+  close() {
+    this.bitmap.close();
   }
-  return 1;
 }
 
-/** Refuse files that browsers decode to other pixels than the bundle's specification requires. */
-function refuseUnsupported(bytes, type) {
-  const instead = "Save it in another format, or choose the server.";
-  if (type === "image/jpeg" && components(bytes) === 4) throw new UserError(`This JPEG is in CMYK, for print. ${instead}`);
-  if (type === "image/png" && bytes[24] === 16) throw new UserError(`This PNG has 16 bits for each colour. ${instead}`);
-  if (type === "image/webp" && rotatedWebp(bytes)) throw new UserError(`This WebP is rotated by EXIF. ${instead}`);
-}
-
-/** Decode a file in full size, upright by EXIF, without applying its colour profile. */
+/** Decode a file in full size, upright by EXIF, without applying its colour profile; of several frames, the first. */
 export async function decode(file) {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  const type = fileType(bytes);
-  refuseUnsupported(bytes, type);
+  let bytes;
+  try {
+    bytes = new Uint8Array(await file.arrayBuffer());
+  } catch {
+    throw new UserError("This file cannot be read: it is a folder, or it was moved or changed.");
+  }
+  const { type, width, height, orientation, parts, cannot } = parse(bytes);
+  refuseSize(width, height);
   let bitmap;
   try {
-    bitmap = await createImageBitmap(new Blob([bytes], { type }), {
-      colorSpaceConversion: "none",
-      imageOrientation: "from-image",
-      premultiplyAlpha: "none",
-    });
+    const plain = { colorSpaceConversion: "none", imageOrientation: "none", premultiplyAlpha: "none" };
+    bitmap = await createImageBitmap(new Blob(parts, { type }), plain);
   } catch {
     throw new UserError("This image is damaged, or this browser cannot read it.");
   }
-  const { width, height } = bitmap;
-  if (width * height > MOST_PIXELS) {
+  if (bitmap.width !== width || bitmap.height !== height) {
     bitmap.close();
-    throw new UserError(`${width} × ${height} pixels are too many; make it smaller.`);
+    throw new UserError("This image is damaged: its size is not what its header says.");
+  }
+  return new Upright(bitmap, orientation, cannot);
+}
+
+/** Refuse, by the size in the header alone, what the server refuses, too. */
+function refuseSize(width, height) {
+  const size = `${width} × ${height} pixels`;
+  if (width * height > MOST_PIXELS) {
+    const most = MOST_PIXELS.toLocaleString("en-GB");
+    throw new UserError(`${size} are more than ${most}, which is the limit; make the image smaller.`);
   }
   if (Math.max(width, height) > MOST_ASPECT * Math.min(width, height)) {
-    bitmap.close();
-    throw new UserError(`${width} × ${height} pixels: too long and narrow.`);
+    throw new UserError(`${size}: too long and narrow; an image may be ${MOST_ASPECT} times as long as wide, no more.`);
   }
-  return bitmap;
 }
 
 /** Width and height after resizing, and the square that is cut from the middle. */
@@ -102,9 +77,10 @@ export function geometry(width, height, { resize: { short_side }, crop: { size }
 }
 
 /** Resize and crop a decoded image: size x size, all red values, then green, then blue, float32 in [0, 1]. */
-export function preprocess(bitmap, preprocessing) {
-  const { width, height, left, top, size } = geometry(bitmap.width, bitmap.height, preprocessing);
-  const small = resize(rowsOf(bitmap), bitmap.width, bitmap.height, width, height);
+export function preprocess(image, preprocessing) {
+  if (image.cannot) throw new UserError(`${image.cannot} Save it in another format, or choose the server.`);
+  const { width, height, left, top, size } = geometry(image.width, image.height, preprocessing);
+  const small = resize(rowsOf(image), image.width, image.height, width, height);
   const planes = new Float32Array(3 * size * size);
   for (let y = 0; y < size; y++) {
     for (let x = 0; x < size; x++) {
@@ -115,17 +91,21 @@ export function preprocess(bitmap, preprocessing) {
   return planes;
 }
 
-/** A function that reads rows of a bitmap, over black where it is transparent, by a canvas of only that many rows. */
-function rowsOf(bitmap) {
+/** A function that reads rows of an image, over black where it is transparent, by a canvas of only that many rows. */
+function rowsOf(image) {
   let context;
   return (y, lines) => {
     if (context?.canvas.height !== lines) {
-      const canvas = new OffscreenCanvas(bitmap.width, lines);
+      const canvas = new OffscreenCanvas(image.width, lines);
       context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+      context.imageSmoothingEnabled = false;
     }
     context.fillStyle = "#000";
-    context.fillRect(0, 0, bitmap.width, lines);
-    context.drawImage(bitmap, 0, -y);
-    return context.getImageData(0, 0, bitmap.width, lines).data;
+    context.fillRect(0, 0, image.width, lines);
+    context.save();
+    context.translate(0, -y);
+    image.draw(context);
+    context.restore();
+    return context.getImageData(0, 0, image.width, lines).data;
   };
 }

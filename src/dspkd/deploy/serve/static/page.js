@@ -2,9 +2,12 @@
 
 import { rendered } from "./card.js";
 import { onDevice } from "./device.js";
-import { UserError } from "./image.js";
+import { TokenError, UserError } from "./errors.js";
+import { fetchFile } from "./files.js";
+import { decode } from "./image.js";
 import { onServer } from "./server.js";
-import { at, drawImage, heatInWords, showPrediction } from "./show.js";
+import { at, clearImage, clearPrediction, drawImage, heatInWords, showPrediction } from "./show.js";
+import { begin, Superseded } from "./steps.js";
 
 const modes = document.body.dataset.modes.split(" ");
 let token = "";
@@ -15,8 +18,7 @@ let about;
 let networks;
 let mode;
 let file; // the file on the page, predicted again when the mode changes
-let preview = null; // { bitmap, cells } of that file
-let current = 0; // number of the current prediction; late results of earlier ones are dropped
+let preview = null; // { image, cells } of that file
 
 /** Show a status; `screenReaderOnly`: the page shows the same elsewhere. */
 function setStatus(text, { screenReaderOnly = false } = {}) {
@@ -24,14 +26,20 @@ function setStatus(text, { screenReaderOnly = false } = {}) {
   at("status").classList.toggle("visually-hidden", screenReaderOnly);
 }
 
+function inWords(error) {
+  if (error instanceof UserError) return error.message;
+  console.error(error);
+  return `Something went wrong: ${error.message}`;
+}
+
+/** Show an error, and nothing else: no image, and no prediction. */
 function showError(error) {
-  if (!(error instanceof UserError)) console.error(error);
-  at("error").textContent = error instanceof UserError ? error.message : `Something went wrong: ${error.message}`;
+  clear();
+  at("error").textContent = inWords(error);
   at("error").hidden = false;
   setStatus("");
-  at("progress").hidden = true;
   at("empty").textContent = "No prediction.";
-  at("empty").hidden = !at("prediction").hidden;
+  at("empty").hidden = false;
 }
 
 function showProgress(share) {
@@ -40,70 +48,78 @@ function showProgress(share) {
 }
 
 function redraw() {
-  if (preview) drawImage(preview.bitmap, spec.preprocessing, at("show-heat").checked ? preview.cells : null);
+  if (preview) drawImage(preview.image, spec.preprocessing, at("show-heat").checked ? preview.cells : null);
 }
 
-async function decoded(file) {
-  try {
-    return await createImageBitmap(file, { imageOrientation: "from-image" });
-  } catch {
-    throw new UserError("This is not a JPEG, PNG or WebP image, or it is damaged.");
-  }
-}
-
-/** Take the image and the prediction of an earlier file off the page, so that neither stands beside the next one's. */
+/** Take the image, the heat map and the prediction of an earlier file off the page, so that none stands beside the next one's. */
 function clear() {
   for (const id of ["error", "preview", "prediction", "empty"]) at(id).hidden = true;
-  preview?.bitmap.close();
+  clearImage();
+  clearPrediction();
+  preview?.image.close();
   preview = null;
   showProgress(null);
 }
 
 /** Show the chosen image, before its prediction. */
-function showImage(bitmap) {
-  preview = { bitmap, cells: null };
+function showImage(image) {
+  preview = { image, cells: null };
   at("preview").hidden = false;
   at("canvas").setAttribute("aria-label", "The image; the frame is the part that the network sees");
-  at("heat-toggle").hidden = true;
   at("heat-text").textContent = "The frame is the part that the network sees.";
   redraw();
 }
 
-/** Predict an image, then compute its heat map. */
+/** Predict an image, then compute its heat map. Each step stops where another image or mode has been chosen meanwhile. */
 async function predict(file) {
-  const number = ++current;
-  const isLate = () => number !== current;
+  const step = begin();
   const network = networks[mode];
   const where = mode === "device" ? "computed on this device" : "computed on the server";
   clear();
   try {
-    const bitmap = await decoded(file);
-    if (isLate()) return bitmap.close();
-    showImage(bitmap);
+    setStatus("Reading the image…");
+    showImage(await step(decode(file), (late) => late.close()));
     setStatus(mode === "device" ? "Loading the network…" : "Sending the image…");
-    await network.load();
-    if (isLate()) return;
+    await step(network.load());
     setStatus("Computing…");
-    const prediction = await network.predict(file);
-    if (isLate()) return;
-    const { name } = spec.classes.find(({ id }) => id === prediction.top);
+    const prediction = await step(network.predict(file));
     showPrediction(prediction, spec, about.limits, where);
     setStatus([prediction.advice, ...prediction.reasons, "No diagnosis."].join(" "), { screenReaderOnly: true });
-    showProgress(0);
-    const cells = await network.heatMap(file, prediction.top, (share) => isLate() || showProgress(share));
-    if (isLate()) return;
-    showProgress(null);
-    preview.cells = cells;
-    at("heat-text").textContent = heatInWords(cells, name);
-    at("canvas").setAttribute("aria-label", `The image with a heat map. ${heatInWords(cells, name)}`);
-    at("heat-toggle").hidden = false;
-    redraw();
+    await explain(step, network, file, prediction);
   } catch (error) {
-    if (!isLate()) showError(error);
+    if (!(error instanceof Superseded)) showError(error);
   }
 }
 
-const take = (chosen) => chosen && predict((file = chosen));
+/** Compute and show the heat map of a prediction; without it, the prediction stays. */
+async function explain(step, network, file, { top }) {
+  const { name } = spec.classes.find(({ id }) => id === top);
+  let cells;
+  showProgress(0);
+  try {
+    cells = await step(network.heatMap(file, top, (share) => step.isLate() || showProgress(share)));
+  } catch (error) {
+    if (error instanceof Superseded) throw error;
+    showProgress(null);
+    at("heat-text").textContent = `There is no heat map. ${inWords(error)}`;
+    return;
+  }
+  showProgress(null);
+  preview.cells = cells;
+  at("heat-text").textContent = heatInWords(cells, name);
+  at("canvas").setAttribute("aria-label", `The image with a heat map. ${heatInWords(cells, name)}`);
+  at("heat-toggle").hidden = false;
+  redraw();
+}
+
+/** Predict the one file that was chosen, dropped or pasted; of anything else, say what it is. */
+function take(files, otherwise) {
+  if (!networks) return; // a token comes first
+  if (files.length === 1) return predict((file = files[0]));
+  file = undefined;
+  begin();
+  showError(new UserError(files.length ? `These are ${files.length} files. Choose one image at a time.` : otherwise));
+}
 
 function chooseMode(name) {
   mode = name;
@@ -111,10 +127,12 @@ function chooseMode(name) {
   if (file) predict(file);
 }
 
+const NO_FILE = "This is no file, but a link or text. Save the image on this device, then choose it here.";
+
 function listen() {
   for (const id of ["file", "camera"]) {
     at(id).addEventListener("change", (event) => {
-      take(event.target.files[0]);
+      if (event.target.files.length) take(event.target.files);
       event.target.value = ""; // so that the same image can be chosen again
     });
   }
@@ -123,10 +141,10 @@ function listen() {
     document.addEventListener(kind, (event) => {
       event.preventDefault();
       drop.classList.toggle("over", kind === "dragover");
-      if (kind === "drop") take(event.dataTransfer.files[0]);
+      if (kind === "drop") take(event.dataTransfer.files, NO_FILE);
     });
   }
-  document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
+  document.addEventListener("paste", (event) => take(event.clipboardData.files, "There is no image in the clipboard."));
   at("modes").addEventListener("change", (event) => chooseMode(event.target.value));
   at("show-heat").addEventListener("change", redraw);
   at("print").addEventListener("click", () => print());
@@ -134,10 +152,20 @@ function listen() {
 
 /** Fetch a file of the bundle; null if the server requires a token first. */
 async function fetchBundleFile(name) {
-  const response = await fetch(`bundle/${name}`, { headers: authorization() });
-  if (response.status === 401) return null;
-  if (!response.ok) throw new UserError(`The page is incomplete: bundle/${name} is missing (${response.status}).`);
-  return response;
+  try {
+    return await fetchFile(`bundle/${name}`, `The page's file bundle/${name}`, authorization());
+  } catch (error) {
+    if (error instanceof TokenError) return null;
+    throw error;
+  }
+}
+
+async function parsed(response, name) {
+  try {
+    return await response.json();
+  } catch {
+    throw new UserError(`The page's file bundle/${name} is damaged: it is no JSON. Put the page on the web server again.`);
+  }
 }
 
 async function open() {
@@ -148,9 +176,9 @@ async function open() {
     at("token").focus();
     return token && showTokenError();
   }
-  spec = await specFile.json();
-  about = await aboutFile.json();
-  networks = { device: onDevice(spec, about, authorization), server: onServer(authorization) };
+  spec = await parsed(specFile, "spec.json");
+  about = await parsed(aboutFile, "about.json");
+  networks = { device: onDevice(spec, about, authorization), server: onServer(authorization, about.digest) };
   at("model-name").textContent = spec.name;
   at("bundle-digest").textContent = about.digest.slice(0, 16);
   if (about.model) at("device-size").textContent = `up to ${Math.ceil(about.device_bytes / 1e6)} MB, once`;
@@ -170,6 +198,7 @@ at("token-form").addEventListener("submit", (event) => {
   token = at("token").value.trim();
   open().catch(showError);
 });
+at("start").remove(); // the scripts have loaded
 document.documentElement.classList.toggle("touch", navigator.maxTouchPoints > 0); // such a device most likely has a camera
 listen();
 open().catch(showError);

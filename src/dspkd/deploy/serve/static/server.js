@@ -1,8 +1,10 @@
 // Predictions on the server that this page came from.
 
-import { UserError } from "./image.js";
+import { UserError } from "./errors.js";
+import { isWebPage } from "./files.js";
 
-export function onServer(authorization) {
+/** `digest` identifies the bundle of the page: the server must still have it. */
+export function onServer(authorization, digest) {
   async function post(path, file) {
     const body = new FormData();
     body.append("files", file, "image"); // a file's own name may contain a person's name
@@ -12,9 +14,12 @@ export function onServer(authorization) {
     } catch {
       throw new UserError("The server did not respond. Check that it runs and that the image is not too large.");
     }
-    const content = await response.json().catch(() => ({}));
-    if (response.ok) return content;
-    const detail = typeof content.detail === "string" ? content.detail : `status ${response.status}`;
+    const content = await response.json().catch(() => null);
+    if (response.ok && content) return content;
+    if (response.ok || (!content && isWebPage(response))) {
+      throw new UserError(`In place of a prediction came a web page, perhaps a login. Log in on ${location.host}, then load this page again.`);
+    }
+    const detail = typeof content?.detail === "string" ? content.detail : `status ${response.status}`;
     throw new UserError(`The server refused the image: ${detail}.`);
   }
 
@@ -22,7 +27,8 @@ export function onServer(authorization) {
     name: "server",
     load: async () => {},
     predict: async (file) => {
-      const { predictions, precision } = await post("predict", file);
+      const { predictions, precision, bundle } = await post("predict", file);
+      if (bundle !== digest) throw new UserError("The server has another network now. Load the page again.");
       return { ...predictions[0], precision };
     },
     heatMap: async (file, classId) => (await post(`heatmap?class_id=${encodeURIComponent(classId)}`, file)).cells.flat(),

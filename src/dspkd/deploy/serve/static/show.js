@@ -12,19 +12,34 @@ export const at = (id) => document.getElementById(id);
 const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
 /** Draw an image with a frame around the part that the network sees, and its heat map if there is one. */
-export function drawImage(bitmap, preprocessing, cells) {
+export function drawImage(image, preprocessing, cells) {
   const canvas = at("canvas");
-  const shrink = Math.min(1, MOST_SIDE / Math.max(bitmap.width, bitmap.height));
-  canvas.width = Math.round(bitmap.width * shrink);
-  canvas.height = Math.round(bitmap.height * shrink);
+  const shrink = Math.min(1, MOST_SIDE / Math.max(image.width, image.height));
+  canvas.width = Math.max(1, Math.round(image.width * shrink));
+  canvas.height = Math.max(1, Math.round(image.height * shrink));
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  const { width, left, top, size } = geometry(bitmap.width, bitmap.height, preprocessing);
+  context.save();
+  context.scale(canvas.width / image.width, canvas.height / image.height);
+  image.draw(context);
+  context.restore();
+  const { width, left, top, size } = geometry(image.width, image.height, preprocessing);
   const scale = canvas.width / width;
   const frame = [left * scale, top * scale, size * scale, size * scale];
   if (cells) drawHeat(context, cells, frame);
   drawFrame(context, frame);
+}
+
+/** Take the image and its heat map off the page. */
+export function clearImage() {
+  at("canvas").width = at("canvas").height = 0;
+  at("heat-toggle").hidden = true;
+  at("heat-text").textContent = "";
+}
+
+/** Take the prediction off the page. */
+export function clearPrediction() {
+  for (const id of ["advice-sentence", "advice-reasons", "rows", "provenance"]) at(id).replaceChildren();
 }
 
 function drawHeat(context, cells, [x, y, side]) {
@@ -78,7 +93,7 @@ export function showPrediction(prediction, spec, limits, where) {
   const ranked = [...spec.classes].sort((a, b) => prediction.probabilities[b.id] - prediction.probabilities[a.id]);
   at("rows").replaceChildren(...ranked.map((each) => row(each, prediction.probabilities[each.id])));
   at("limits").replaceChildren(...limits.map((line) => element("p", line)));
-  const when = new Date().toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
+  const when = new Date().toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
   at("provenance").textContent = `${when}, ${where} by the ${prediction.precision} network, in ${Math.ceil(1000 * prediction.seconds)} ms. ${spec.not_a_diagnosis}`;
   at("empty").hidden = true;
   at("prediction").hidden = false;

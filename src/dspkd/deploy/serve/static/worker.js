@@ -1,30 +1,53 @@
 // Runs a bundle's network in a worker, so that the page stays responsive. Messages from device.js: {id, action, ...}; replies:
 // {id, result} or {id, error, isUserError}, and before that any number of {id, share}.
 
-import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
+import * as ort from "./vendor/ort.wasm.bundle.min.js";
 import { advise } from "./advice.js";
 import { heatMap } from "./occlusion.js";
-import { decode, preprocess, UserError } from "./image.js";
+import { UserError } from "./errors.js";
+import { fetchFile } from "./files.js";
+import { decode, preprocess } from "./image.js";
 
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 
 let spec;
 let session;
-let input; // the network's input for the last image, kept for its heat map
+let newest; // number of the newest prediction: of earlier ones nothing is computed any more
+let predicted = {}; // the number of the last prediction, and the network's input for it, kept for its heat map
 
 const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Load the network, and check its SHA-256 where the browser offers that (https and localhost). */
 async function load({ specification, url, sha256, authorization }) {
-  const response = await fetch(url, { headers: authorization });
-  if (!response.ok) throw new UserError(`The network could not be loaded (${response.status}).`);
-  const model = await response.arrayBuffer();
+  refuseWithoutWebAssembly();
+  const wasm = new URL("./vendor/ort-wasm-simd-threaded.wasm", import.meta.url).href;
+  const program = new Uint8Array(await (await fetchFile(wasm, "ONNX Runtime")).arrayBuffer());
+  if (String.fromCharCode(...program.subarray(0, 4)) !== "\0asm") {
+    throw new UserError(`${wasm} is damaged: it is no WebAssembly. Put the page on the web server again.`);
+  }
+  ort.env.wasm.wasmBinary = program; // so that its content type does not matter
+  const model = await (await fetchFile(url, "The network", authorization)).arrayBuffer();
   if (self.crypto?.subtle && hex(await crypto.subtle.digest("SHA-256", model)) !== sha256) {
     throw new UserError("The loaded network is not the one in the bundle. Load the page again.");
   }
   spec = specification;
   session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+}
+
+function refuseWithoutWebAssembly() {
+  try {
+    new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+  } catch {
+    throw new UserError(
+      "WebAssembly, which runs the network, is switched off: by this browser, or by the web server's Content-Security-Policy, " +
+        "whose script-src must have 'wasm-unsafe-eval'.",
+    );
+  }
+}
+
+/** Stop where another image has been chosen since. */
+function stillWanted(number) {
+  if (number !== newest) throw new UserError("Another image has been chosen.");
 }
 
 /** The logits of `count` images in one array. */
@@ -45,12 +68,20 @@ function calibrated(row) {
   return weights.map((weight) => weight / sum);
 }
 
-async function predict({ file }) {
+async function predict({ id, file }) {
   const started = performance.now();
-  const bitmap = await decode(file);
-  input = preprocess(bitmap, spec.preprocessing);
-  bitmap.close();
+  newest = id;
+  const image = await decode(file);
+  let input;
+  try {
+    stillWanted(id);
+    input = preprocess(image, spec.preprocessing);
+  } finally {
+    image.close();
+  }
   const [row] = await logits(input, 1);
+  stillWanted(id);
+  predicted = { id, input };
   if (!row.every(Number.isFinite)) throw new UserError("The network's output for this image is not finite.");
   const p = calibrated(row);
   const top = p.indexOf(Math.max(...p));
@@ -64,8 +95,14 @@ async function predict({ file }) {
   };
 }
 
-async function occlusionMap({ classId }, onProgress) {
-  const probabilities = async (images, count) => (await logits(images, count)).map(calibrated);
+/** The heat map of the last prediction, whose number is `of`. */
+async function occlusionMap({ of, classId }, onProgress) {
+  const { id, input } = predicted;
+  const probabilities = async (images, count) => {
+    if (id !== of) throw new UserError("Another image has been chosen.");
+    stillWanted(of);
+    return (await logits(images, count)).map(calibrated);
+  };
   const target = spec.classes.findIndex(({ id }) => id === classId);
   return heatMap(probabilities, input, spec.preprocessing.crop.size, target, onProgress);
 }
@@ -74,7 +111,7 @@ const actions = { load, predict, heatMap: occlusionMap };
 
 onmessage = async ({ data: { id, action, ...parameters } }) => {
   try {
-    postMessage({ id, result: await actions[action](parameters, (share) => postMessage({ id, share })) });
+    postMessage({ id, result: await actions[action]({ id, ...parameters }, (share) => postMessage({ id, share })) });
   } catch (error) {
     postMessage({ id, error: error.message, isUserError: error instanceof UserError });
   }
