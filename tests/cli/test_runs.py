@@ -195,7 +195,7 @@ def test_other_images_are_evaluated_with_a_warning_for_training_lesions(lesions,
     assert f"\n{len(rows) - 4} images of " in out
     assert [line.split(": ")[2] for line in err.splitlines()] == list(map(str, damaged))
     (other / "SCC").rename(other / "Squamous")
-    assert "Squamous" in refused("evaluate", student, "--data", other)
+    assert "Squamous" in call("evaluate", student, "--data", other, code=2)[1]
 
 
 def test_unknown_classes_are_separated_from_the_evaluated_images(lesions, student, tmp_path):
