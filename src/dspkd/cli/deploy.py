@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dspkd.cli import batch
+from dspkd.cli.bundle_limits import limited
 from dspkd.cli.errors import one_line_errors
 from dspkd.errors import DataError, DspkdError
 
@@ -80,7 +81,7 @@ def verify(bundle: BundleArgument) -> None:
     Prints its limits first: what it recognises of malignant classes, and how many cancers its advice refers.
     Exit code 0 if every check passes, 1 if one fails, 2 if the file is not a bundle that can be opened.
     """
-    with one_line_errors():
+    with one_line_errors(), limited(bundle):
         from dspkd.deploy.bundle import limits
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.bundle.verify import verify as verify_bundle
@@ -162,7 +163,8 @@ def predict(
             return
         from dspkd.deploy import Predictor
 
-        predictor = Predictor(source, precision)
+        with limited(source):
+            predictor = Predictor(source, precision)
         if _predict_by_bundle(predictor, files, as_json=as_json, isic_csv=isic_csv, threads=threads):
             raise typer.Exit(code=1)
 

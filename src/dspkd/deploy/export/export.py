@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dspkd.data.transforms import CentreCrop
 from dspkd.deploy.bundle import preprocess
 from dspkd.deploy.bundle.advice import ReferralRule
-from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session, softmax
+from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
+from dspkd.deploy.bundle.predictor import softmax
 from dspkd.deploy.bundle.reader import SPEC, Bundle, open_bundle
 from dspkd.deploy.bundle.spec import BundleClass, Preprocessing, describe, parse
 from dspkd.deploy.bundle.writer import as_json, pack

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dspkd.deploy.bundle.verify import GOLDEN
+from dspkd.deploy.bundle.golden_cases import GOLDEN
 from dspkd.deploy.bundle.writer import as_json
 
 IMAGES = "golden/pictures.f32"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
+from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
 from dspkd.errors import BundleError
 from dspkd.models.tapped import Tapped
 
