@@ -96,11 +96,11 @@ def _sized_by_pixels():
 
 
 HOSTILE = {
-    "loop": (_loop, r"operator 'Loop' is not one|attribute has field 6"),
-    "function": (_function, "model has field 25"),
-    "training": (_changed(lambda m: m.training_info.add()), "model has field 20"),
+    "loop": (_loop, r"operator 'Loop' is not one|attribute has a graph of its own"),
+    "function": (_function, "model has functions of its own"),
+    "training": (_changed(lambda m: m.training_info.add()), "model has training info"),
     "metadata": (_changed(lambda m: m.metadata_props.add(key="a", value="b")), "model has field 14"),
-    "sparse": (_changed(lambda m: m.graph.sparse_initializer.add()), "graph has field 15"),
+    "sparse": (_changed(lambda m: m.graph.sparse_initializer.add()), "graph has sparse weights"),
     "domain": (_changed(lambda m: setattr(m.graph.node[2], "domain", "evil")), "operator 'Relu' is not one"),
     "opset": (_changed(lambda m: m.opset_import.add(domain="com.microsoft", version=1)), "not of the ONNX standard"),
     "no opset": (_changed(lambda m: m.ClearField("opset_import")), "not of the ONNX standard"),

@@ -42,6 +42,9 @@ def export(
         ),
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Terms of the weights; by default those of the data set.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the run's images are now; by default as its recipe says.")
+    ] = None,
     hub: Annotated[
         Path | None, typer.Option(help="Also write a folder for the Hugging Face hub: card, safetensors, ONNX.")
     ] = None,
@@ -63,7 +66,7 @@ def export(
 
         if web is not None:
             web_page.check_folder(web)
-        bundle = export_run(run, out, max_loss=max_loss, coverage=coverage, licence=licence, log=typer.echo)
+        bundle = export_run(run, out, max_loss=max_loss, coverage=coverage, licence=licence, data=data, log=typer.echo)
         typer.echo(bundle.read_json("certificate.json")["conversion"]["verdict"])
         typer.echo(f"bundle: {out}, digest {bundle.digest}")
         if hub is not None:

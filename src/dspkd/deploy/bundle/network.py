@@ -31,7 +31,10 @@ def session(model: bytes, *, threads: int = 1, fused: bool = True) -> InferenceS
     """
     import onnxruntime as ort
 
-    onnx_check.check(model)
+    try:
+        onnx_check.check(model)
+    except BundleError as error:
+        raise BundleError(f"not a network as dspkd export writes it: {error}") from None
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

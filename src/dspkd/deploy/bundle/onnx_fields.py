@@ -77,6 +77,16 @@ _MESSAGES: dict[str, dict[int, tuple[str, str, bool]]] = {
     "dim": {1: ("dim_value", _NUMBER, False), 2: ("dim_param", _TEXT, False)},
 }
 
+_NEVER = {
+    ("model", 20): "training info",
+    ("model", 25): "functions of its own",
+    ("graph", 15): "sparse weights",
+    ("attribute", 6): "a graph of its own",
+    ("attribute", 11): "graphs of its own",
+    ("tensor", 13): "weights outside of the file",
+}
+"""What some other fields are, for messages."""
+
 Message = Mapping[str, Any]
 """A message: ``{field: value}``: a list of a field that may be there several times, None of one that is not there."""
 
@@ -111,7 +121,8 @@ class _Reader:
             if self._left < 0:
                 raise BundleError(f"more than {MOST_FIELDS:,} fields")
             if number not in known:
-                raise BundleError(f"{kind} has field {number}, which dspkd export does not write")
+                what = _NEVER.get((kind, number), f"field {number}, which no bundle has")
+                raise BundleError(f"{kind} has {what}")
             name, value_kind, several = known[number]
             if wire != _WIRE.get(value_kind, _LENGTH):
                 raise BundleError(f"{kind}.{name} is not written as in an ONNX file")

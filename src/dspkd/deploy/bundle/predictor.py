@@ -132,9 +132,19 @@ class Predictor:
         started = time.perf_counter()
         rgb = preprocess.decode(as_image(image))
         decoded = time.perf_counter()
-        image_3HW = preprocess.apply(rgb, self.bundle.spec.preprocessing)
-        resized = time.perf_counter()
-        logits_K = self.logits(image_3HW[None])[0]
+        image_3SS = preprocess.apply(rgb, self.bundle.spec.preprocessing)
+        return self.of_pixels(image_3SS, {"decode": decoded - started, "resize": time.perf_counter() - decoded})
+
+    def of_pixels(self, image_3SS: Pixels, seconds: Mapping[str, float]) -> Prediction:
+        """Return the prediction for a preprocessed image; `seconds` is what decoding and resizing took.
+
+        Raises
+        ------
+        DataError
+            The logits are not finite.
+        """
+        started = time.perf_counter()
+        logits_K = self.logits(image_3SS[None])[0]
         ended = time.perf_counter()
         p_K = softmax(logits_K[None], self.bundle.spec.temperature)[0]
         top = int(p_K.argmax())
@@ -144,7 +154,7 @@ class Predictor:
             top=self.classes[top].id,
             confidence=float(p_K[top]),
             logits=logits_K,
-            seconds={"decode": decoded - started, "resize": resized - decoded, "network": ended - resized},
+            seconds={**seconds, "network": ended - started},
         )
 
     def predict_many(self, images: Iterable[ImageLike]) -> Iterator[Prediction]:
