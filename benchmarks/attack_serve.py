@@ -21,13 +21,11 @@ from urllib.parse import urlsplit
 from PIL import Image
 from served import multipart, request
 
-from dspkd.data.synthetic.photo import paint
-
 
 def jpeg(scans, size):
-    """Return a progressive JPEG whose last scan is there so many times more."""
+    """Return a progressive JPEG of one colour whose last scan is there so many times more."""
     file = io.BytesIO()
-    Image.fromarray(paint("NV", lesion=1, photo=0, size=size)).save(file, "JPEG", progressive=True)
+    Image.new("RGB", (size, size), "brown").save(file, "JPEG", progressive=True)
     data = file.getvalue()
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * scans + data[-2:]
 
@@ -72,7 +70,7 @@ def main():
     parser.add_argument("--connections", type=int, default=1100)
     parser.add_argument("--wait", type=float, default=60.0, help="Seconds that the client that behaves waits.")
     options = parser.parse_args()
-    scans = request(multipart(jpeg(options.scans, 512)))
+    scans = request(multipart(jpeg(options.scans, 2000)))
     image = request(multipart(jpeg(0, 96)))
     health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     slow = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nX: "

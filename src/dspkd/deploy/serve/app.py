@@ -66,6 +66,7 @@ def create(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        state.workers.start()
         yield
         state.workers.close()
 

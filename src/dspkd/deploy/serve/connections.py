@@ -92,6 +92,19 @@ class BoundedConnection(H11Protocol):
         elif self._timer is None:
             self._wait_for_header()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP; to a request that it is a part of, the client is gone."""
+        super().send_400_response(msg)
+        if self.busy:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        """Wait for the rest of the next header, if a part of it has arrived already."""
+        super().on_response_complete()
+        if not self.busy and self._timer is None and self.conn.trailing_data[0]:
+            self._wait_for_header()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_waiting()

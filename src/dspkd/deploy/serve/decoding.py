@@ -24,7 +24,7 @@ _START_SECONDS = 60.0
 
 
 class Decoder:
-    """Decodes one image at a time in a process that is started by the first image, and anew after it had to be killed.
+    """Decodes one image at a time in a process, which is started anew after it had to be killed.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ class Decoder:
         self._steps, self._limits = steps, limits
         self._process: Any = None
         self._connection: Connection | None = None
+        self._ready = False
 
     def pixels(self, data: bytes) -> tuple[Pixels, dict[str, float]]:
         """Return the preprocessed image in a file, and the seconds that decoding and resizing took.
@@ -62,6 +63,20 @@ class Decoder:
         image_3SS, resize = result
         return image_3SS, {"decode": time.perf_counter() - started - resize, "resize": resize}
 
+    def start(self) -> None:
+        """Start the process, if it does not run."""
+        if self._process is not None and self._process.is_alive():
+            return
+        self.close()
+        context = _context()
+        self._connection, its_end = context.Pipe()
+        self._process = context.Process(
+            target=_decode_all, args=(its_end, self._steps, self._limits), name="dspkd-decoder", daemon=True
+        )
+        self._process.start()
+        its_end.close()
+        self._ready = False
+
     def close(self) -> None:
         """Kill the process, also while it decodes."""
         if self._process is not None:
@@ -70,18 +85,13 @@ class Decoder:
             self._process = None
 
     def _started(self) -> Connection:
-        if self._connection is None or self._process is None or not self._process.is_alive():
-            self.close()
-            context = _context()
-            self._connection, its_end = context.Pipe()
-            self._process = context.Process(
-                target=_decode_all, args=(its_end, self._steps, self._limits), name="dspkd-decoder", daemon=True
-            )
-            self._process.start()
-            its_end.close()
+        self.start()
+        assert self._connection is not None, "start has opened it"
+        if not self._ready:
             if not self._connection.poll(_START_SECONDS):
                 raise EOFError
             self._connection.recv()
+            self._ready = True
         return self._connection
 
     def _why_it_died(self) -> str:

@@ -65,6 +65,11 @@ class Workers:
         except TimeoutError:
             raise busy(f"no prediction within {self._seconds:g} s") from None
 
+    def start(self) -> None:
+        """Start the processes that decode, so that the first image need not wait for them."""
+        for worker in self._all:
+            worker.decoder.start()
+
     def close(self) -> None:
         """End the processes that decode, also while they do, and then the threads."""
         for worker in self._all:
