@@ -9,8 +9,7 @@ import time
 import warnings
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspkd.deploy.bundle import preprocess
 from dspkd.deploy.bundle.preprocess import Pixels
@@ -19,6 +18,9 @@ from dspkd.deploy.serve import image_checks
 from dspkd.deploy.serve.limits import Limits
 from dspkd.errors import DataError
 from dspkd.runtime.allowance import memory
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 _START_SECONDS = 60.0
 
@@ -104,7 +106,7 @@ class Decoder:
         return "it cannot be decoded"
 
 
-def _context() -> BaseContext:
+def _context() -> ForkServerContext | SpawnContext:
     """Return how processes are started: forked from one that has imported this module and opened nothing, or anew."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

@@ -123,7 +123,7 @@ def _silence_upload_errors() -> None:
 
 
 def _connections(workers: int) -> int:
-    """Return how many connections the descriptors of this process suffice for, after asking the system for more."""
+    """Raise the limit of open files of this process as far as allowed; return how many connections fit into it."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
