@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from bundles import contents, edited, write
+from dspkd.deploy.bundle.golden_cases import GOLDEN
 from dspkd.deploy.bundle.reader import open_bundle
-from dspkd.deploy.bundle.verify import GOLDEN, verify
+from dspkd.deploy.bundle.verify import verify
 
 
 @pytest.fixture(scope="module")
