@@ -35,7 +35,8 @@ class OpenConnections:
         if len(mine) > self._limits.connections_per_client:
             self._close_one(mine)
         elif self.count > self._limits.connections:
-            self._close_one(max(self._of.values(), key=len))
+            most = max(self._of, key=lambda address: len(self._of[address]))
+            self._close_one(self._of[most])
 
     def remove(self, closed: BoundedConnection) -> None:
         """Remove a connection that was closed, perhaps by `add`."""
