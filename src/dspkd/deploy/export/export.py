@@ -120,8 +120,8 @@ def source(run: Path, data: Path | None = None) -> ExportSource:
         There is no finished run.
     """
     made_by = Run(run)
-    _ = made_by.result  # which training writes last
     network = made_by.model
+    _ = made_by.result  # which training writes last
     crop = build.centre_crop(made_by.recipe.images)
     steps = Preprocessing(crop.decode_side, crop.size, crop.artefacts)
     stated = made_by.recipe.data
