@@ -29,7 +29,8 @@ from PIL import Image
 
 from dspkd.data.synthetic.photo import paint
 from dspkd.deploy import Predictor
-from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session, softmax
+from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
+from dspkd.deploy.bundle.predictor import softmax
 from dspkd.deploy.bundle.reader import SPEC, open_bundle
 from dspkd.deploy.bundle.spec import Preprocessing, describe
 from dspkd.deploy.bundle.writer import as_json, pack

@@ -78,9 +78,9 @@ def test_the_advice_follows_the_thresholds_of_the_bundle(bundle, photographs, tm
     top, confidence = before.top, before.confidence
     others = sum(p for name, p in before.probabilities.items() if name != top)
     assert not predict(confidence, float(np.nextafter(others, 2)) + 1e-12).refer
-    assert predict(float(np.nextafter(confidence, 2)), 1.1).refer
+    assert predict(float(np.nextafter(confidence, 2)), 1.0).refer
     assert predict(0.0, others - 1e-12).refer
-    assert predict(0.0, 1.1).advice.not_benign == pytest.approx(others)
+    assert predict(0.0, 1.0).advice.not_benign == pytest.approx(others)
 
 
 def test_the_default_precision_is_the_bundles(bundle):
@@ -275,8 +275,8 @@ def sides(value):
     [
         (lambda model: setattr(sides(model.graph.input[0])[2], "dim_value", 33), "inputs and outputs are|not a model"),
         (lambda model: setattr(sides(model.graph.input[0])[0], "dim_value", 1), "inputs and outputs are"),
-        (lambda model: setattr(model.graph.input[0], "name", "x"), "inputs and outputs are|not a model"),
-        (lambda model: setattr(model.graph.node[0], "op_type", "Evil"), "not a model that ONNX Runtime .* reads"),
+        (lambda model: setattr(model.graph.input[0], "name", "x"), "inputs images are not computed"),
+        (lambda model: setattr(model.graph.node[0], "op_type", "Evil"), "operator 'Evil' is not one"),
         (
             lambda model: onnx.external_data_helper.set_external_data(model.graph.initializer[0], "/etc/passwd"),
             "weights outside of the file",

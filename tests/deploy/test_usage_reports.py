@@ -1,8 +1,11 @@
 """ONNX Runtime, as it comes, leaves a device id in the user's cache folder and reports usage to its vendor."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +47,64 @@ def test_no_file_is_left_in_the_users_folders(program, bundle, photographs, tmp_
 def test_what_the_environment_says_is_kept(tmp_path):
     assert run(OUTPUT, tmp_path) == "['1', '1', '0']\n"
     assert run(OUTPUT, tmp_path, ORT_DISABLE_TELEMETRY="0") == "['1', '0', '0']\n"
+
+
+SERVE = """
+import threading, time, sys
+from dspkd.deploy.bundle.reader import open_bundle
+from dspkd.deploy.serve.app import create
+import httpx, asyncio
+async def main():
+    transport = httpx.ASGITransport(create(open_bundle(sys.argv[1])))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        response = await client.post("/predict", files={"files": ("a.jpg", open(sys.argv[2], "rb"))})
+        assert response.status_code == 200, response.text
+asyncio.run(main())
+"""
+IMPORTS = """
+import importlib, pkgutil, dspkd
+for module in pkgutil.walk_packages(dspkd.__path__, "dspkd."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+
+
+def in_namespaces(commands):
+    """Return the names that these commands looked up; skips where the system has no such namespaces."""
+    where = ["unshare", "-rnm"]
+    if not shutil.which("unshare") or subprocess.run([*where, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespaces for users on this system")
+    trap = [*where, sys.executable, str(Path(__file__).parents[1] / "trapped.py"), json.dumps(commands)]
+    inherited = {name: value for name, value in os.environ.items() if name not in _NO_USAGE_REPORTS}
+    done = subprocess.run(trap, env=inherited, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert result["failed"] == []
+    return result["names"]
+
+
+def test_no_name_is_looked_up(bundle, finished, lesions, photographs, tmp_path):
+    python, dspkd = [sys.executable], [sys.executable, "-m", "dspkd"]
+    image = str(photographs[0])
+    names = in_namespaces(
+        [
+            [
+                *dspkd,
+                "train",
+                str(finished / "recipe.toml"),
+                "--out",
+                str(tmp_path / "run"),
+                "--set",
+                "stages.0.epochs=1",
+            ],
+            [*dspkd, "predict", str(tmp_path / "run"), image],
+            [*dspkd, "predict", str(bundle), image],
+            [*python, "-c", SERVE, str(bundle), image],
+            [*python, "-c", IMPORTS],
+        ]
+    )
+    assert names == []
+
+
+def test_the_trap_records_look_ups():
+    look_up = "import socket\ntry: socket.getaddrinfo('telemetry.example', 443)\nexcept OSError: pass"
+    assert set(in_namespaces([[sys.executable, "-c", look_up]])) == {"telemetry.example"}

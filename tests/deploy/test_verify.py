@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from bundles import contents, edited, write
+from dspkd.deploy.bundle.golden_cases import GOLDEN
 from dspkd.deploy.bundle.reader import open_bundle
-from dspkd.deploy.bundle.verify import GOLDEN, verify
+from dspkd.deploy.bundle.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_too_many_golden_images_fail_before_any_is_read(files, tmp_path):
     golden["pictures"]["shape"][0] = 65
     many = {GOLDEN: json.dumps(golden).encode(), "golden/pictures.f32": np.repeat(images[:1], 65, axis=0).tobytes()}
     failed = failures(write(tmp_path / "many.dspkd", files | many))
-    assert "65 images, 65 preprocessed; want as many, 1 to 64" in failed["preprocessing"]
+    assert "65 images, 65 preprocessed; want as many, 1 to 16" in failed["preprocessing"]
 
 
 def test_swapped_models_fail(files, tmp_path):
@@ -110,7 +111,7 @@ def test_another_short_side_fails(files, tmp_path):
         (lambda g: g["pictures"].update(file="../../etc/passwd"), "golden cases", "has no ../../etc/passwd"),
         (lambda g: g["answers"].pop("int8"), "golden cases", "answers and models do not match: int8"),
         (lambda g: g["answers"].update(fp16={}), "golden cases", "answers and models do not match: fp16"),
-        (lambda g: g.update(images=[]), "preprocessing", "0 images, 5 preprocessed; want as many, 1 to 64"),
+        (lambda g: g.update(images=[]), "preprocessing", "0 images, 5 preprocessed; want as many, 1 to 16"),
         (lambda g: g.update(images=["spec.json"] * 5), "preprocessing", "not an image of a known format"),
         (lambda g: g["answers"]["fp32"].update(tolerance="all"), "fp32", "tolerance: 'all'; want a number"),
         (
@@ -138,5 +139,5 @@ def test_a_huge_golden_image_fails_before_it_is_decoded(files, tmp_path, monkeyp
 def test_an_invalid_model_fails_and_the_other_is_still_checked(files, tmp_path):
     broken = {**files, "model.fp32.onnx": b"no model"}
     path = edited(tmp_path / "bad.dspkd", broken, "spec.json", lambda spec: spec["models"]["fp32"].update(bytes=8))
-    assert "not a model that ONNX Runtime" in failures(path)["fp32"]
+    assert "not a network as dspkd export writes it" in failures(path)["fp32"]
     assert [check.name for check in verify(open_bundle(path)) if check.passed] == ["files", "int8"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from dspkd.cli.bundle_limits import limited
 from dspkd.errors import DspkdError
 from dspkd.runtime.cores import available_cores
 
@@ -55,7 +57,8 @@ def predict(
     from dspkd.runtime.console import progress_bar, terminal
 
     load = _loader(source, precision, threads)
-    classifier = load()
+    with nullcontext() if source.is_dir() else limited(source):
+        classifier = load()
     if ray is None:
         count = max(1, available_cores() // 2) if workers is None else workers  # the network needs the other half
         engine = partial(engines.run_inline, classifier=classifier, root=images.root, workers=count)

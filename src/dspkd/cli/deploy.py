@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dspkd.cli import batch
+from dspkd.cli.bundle_limits import limited
 from dspkd.cli.errors import one_line_errors
 from dspkd.errors import DataError, DspkdError
 
@@ -41,6 +42,9 @@ def export(
         ),
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Terms of the weights; by default those of the data set.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the run's images are now; by default as its recipe says.")
+    ] = None,
     hub: Annotated[
         Path | None, typer.Option(help="Also write a folder for the Hugging Face hub: card, safetensors, ONNX.")
     ] = None,
@@ -62,7 +66,7 @@ def export(
 
         if web is not None:
             web_page.check_folder(web)
-        bundle = export_run(run, out, max_loss=max_loss, coverage=coverage, licence=licence, log=typer.echo)
+        bundle = export_run(run, out, max_loss=max_loss, coverage=coverage, licence=licence, data=data, log=typer.echo)
         typer.echo(bundle.read_json("certificate.json")["conversion"]["verdict"])
         typer.echo(f"bundle: {out}, digest {bundle.digest}")
         if hub is not None:
@@ -80,7 +84,7 @@ def verify(bundle: BundleArgument) -> None:
     Prints its limits first: what it recognises of malignant classes, and how many cancers its advice refers.
     Exit code 0 if every check passes, 1 if one fails, 2 if the file is not a bundle that can be opened.
     """
-    with one_line_errors():
+    with one_line_errors(), limited(bundle):
         from dspkd.deploy.bundle import limits
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.bundle.verify import verify as verify_bundle
@@ -162,7 +166,8 @@ def predict(
             return
         from dspkd.deploy import Predictor
 
-        predictor = Predictor(source, precision)
+        with limited(source):
+            predictor = Predictor(source, precision)
         if _predict_by_bundle(predictor, files, as_json=as_json, isic_csv=isic_csv, threads=threads):
             raise typer.Exit(code=1)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dspkd.cli.bundle_limits import limited
 from dspkd.cli.errors import one_line_errors
 
 app = typer.Typer()
@@ -29,6 +30,13 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Images predicted at once; by default one for each core.")
     ] = None,
+    keep_alive: Annotated[
+        int, typer.Option(min=1, max=3600, help="Seconds that a connection may stay open between two requests.")
+    ] = 5,
+    forwarded_allow_ips: Annotated[
+        str, typer.Option(help="Proxies whose X-Forwarded headers are believed: addresses separated by commas, or *.")
+    ] = "127.0.0.1,::1",
+    root_path: Annotated[str, typer.Option(help="Path under which a proxy shows the server, such as /skin.")] = "",
 ) -> None:
     """Serve a bundle over HTTP, with a page for single images. No diagnosis.
 
@@ -36,10 +44,22 @@ def serve(
     the rest. Images stay in memory, and out of every log. SIGTERM or Ctrl-C finishes the running requests.
     """
     with one_line_errors():
+        from dspkd.deploy import Predictor
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.serve import server
 
-        server.run(open_bundle(bundle), host=host, port=port, workers=workers, token=token or None, log=typer.echo)
+        with limited(bundle):
+            Predictor(bundle)
+        server.run(
+            open_bundle(bundle),
+            host=host,
+            port=port,
+            workers=workers,
+            token=token or None,
+            log=typer.echo,
+            keep_alive=keep_alive,
+            proxy=server.Proxy(trusted=forwarded_allow_ips, prefix=root_path),
+        )
 
 
 @app.command()

@@ -194,6 +194,7 @@ def export(
     max_loss: float = 0.02,
     coverage: float | None = None,
     licence: str | None = None,
+    data: PathLike | None = None,
     progress: bool = True,
 ) -> Path:
     """Write the bundle of a finished run, one file for phones, browsers and servers; return its path.
@@ -202,7 +203,7 @@ def export(
     ----------
     run, out
         The run or its folder, and the file to write, such as ``model.dspkd``.
-    max_loss, coverage, licence
+    max_loss, coverage, licence, data
         As for `dspkd.deploy.export.export.export`.
     progress
         Print what is being done.
@@ -216,7 +217,8 @@ def export(
 
     folder = run.folder if isinstance(run, Run) else Path(run)
     log = terminal().print if progress else None
-    write(folder, Path(out), max_loss=max_loss, coverage=coverage, licence=licence, log=log)
+    place = None if data is None else Path(data)
+    write(folder, Path(out), max_loss=max_loss, coverage=coverage, licence=licence, data=place, log=log)
     return Path(out)
 
 

@@ -1,6 +1,12 @@
 """The routes about the server: network, OpenAPI, metrics."""
 
+import asyncio
+
+import httpx
+
 from dspkd.deploy import Predictor
+from dspkd.deploy.bundle.reader import open_bundle
+from dspkd.deploy.serve.app import create
 from dspkd.deploy.serve.limits import Limits
 from serving import CLASSES, get, talk
 
@@ -47,3 +53,28 @@ def test_requests_and_images_are_counted(bundle_file, jpeg):
     ):
         assert line in text
     assert "Jane" not in text
+
+
+def test_openapi_needs_the_token_and_names_the_prefix(bundle_file):
+    headers = {"Authorization": "Bearer s3cret"}
+    assert get(bundle_file, "/openapi.json", token="s3cret").status_code == 401
+    assert "servers" not in get(bundle_file, "/openapi.json", token="s3cret", headers=headers).json()
+    app = create(open_bundle(bundle_file))
+    transport = httpx.ASGITransport(app, root_path="/skin")
+
+    async def described():
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost/skin") as client:
+            return (await client.get("/openapi.json")).json()
+
+    assert asyncio.run(described())["servers"] == [{"url": "/skin"}]
+
+
+def test_head_is_get_without_its_body_and_no_address_redirects(bundle_file):
+    async def conversation(client):
+        for path in ("/", "/healthz", "/model", "/metrics", "/openapi.json", "/static/page.js"):
+            head, whole = await client.head(path), await client.get(path)
+            assert (head.status_code, head.content) == (200, b""), path
+            assert head.headers["content-type"] == whole.headers["content-type"]
+        return [(await client.head("/predict")).status_code, (await client.get("/healthz/")).status_code]
+
+    assert talk(bundle_file, conversation) == [405, 404]

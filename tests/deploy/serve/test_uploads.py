@@ -56,7 +56,14 @@ def test_too_large_or_invalid_images_are_refused(bundle_file, files, options, st
             422,
             "'files'",
         ),
-        (b'--b\r\nContent-Disposition: form-data; name="files"\r\n\r\nx\r\n--b--\r\n', "", 400, "Too many fields"),
+        (b'--b\r\nContent-Disposition: form-data; name="files"\r\n\r\nx\r\n--b--\r\n', "", 422, "filename="),
+        (
+            b"--b\r\nContent-Disposition: form-data; name=files; filename*=UTF-8''a\r\n\r\nx\r\n--b--\r\n",
+            "",
+            422,
+            "filename=",
+        ),
+        (b'--b\r\nContent-Disposition: form-data; name="n"\r\n\r\nx\r\n' * 101 + b"--b--", "", 400, "Too many fields"),
         (b"--b--\r\n", "Multipart/Form-Data; boundary=b", 422, "'files'"),
         (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", "", 400, '"name" must be provided'),
     ],
@@ -124,3 +131,10 @@ def test_no_upload_is_written_to_disk(bundle_file, monkeypatch):
     data = encoded(Image.fromarray(noise), "PNG", compress_level=0)
     assert len(data) > 5_000_000
     assert post(bundle_file, ("a.png", data)).status_code == 200
+
+
+def test_fields_of_text_beside_an_image_are_ignored(bundle_file, jpeg):
+    def conversation(client):
+        return client.post("/predict", files={"files": ("a.jpg", jpeg)}, data={"patient": "7", "site": "arm"})
+
+    assert talk(bundle_file, conversation).status_code == 200

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dspkd.deploy.bundle.advice import rule_of
+from dspkd.deploy.bundle.json_values import at, number, short
 from dspkd.deploy.bundle.reader import Bundle
-from dspkd.deploy.bundle.spec import at, number
+from dspkd.errors import BundleError
 
 CERTIFICATE = "certificate.json"
 
@@ -29,6 +30,9 @@ def lines(bundle: Bundle) -> tuple[str, str]:
     if CERTIFICATE in bundle.files:
         parts = at(bundle.read_json(CERTIFICATE), "parts", dict, CERTIFICATE)
         test = at(parts, "test", dict, f"{CERTIFICATE}: parts").get("advice")
+        known = {each.id for each in bundle.spec.classes}
+        if test and (unknown := at(test, "recall", dict, CERTIFICATE).keys() - known):
+            raise BundleError(f"{bundle.path}: {CERTIFICATE}: recall: {short(min(unknown))} is none of its classes")
     return of_test(test), _always(bundle) or (advised(test) if test else NOT_MEASURED[1])
 
 
@@ -58,7 +62,7 @@ def _in_words(share: Any) -> str:
     images, lesions = (at(share, key, int, CERTIFICATE) for key in ("images", "lesions"))
     if not images:
         return "an unknown share (no image)"
-    value, low, high = (f"{100 * number(share, key, CERTIFICATE):.0f}" for key in ("share", "low", "high"))
+    value, low, high = (f"{100 * number(share, key, CERTIFICATE, (0.0, 1.0)):.0f}" for key in ("share", "low", "high"))
     return f"{value} % (95 % interval {low} to {high} %; {counted(images, lesions)})"
 
 

@@ -8,28 +8,21 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data import artefacts
-from dspkd.deploy.bundle import preprocess
+from dspkd.deploy.bundle import network, preprocess
 from dspkd.deploy.bundle.advice import Advice, rule_of
-from dspkd.deploy.bundle.preprocess import AnyImage, Pixels
+from dspkd.deploy.bundle.golden_cases import GOLDEN, expected_logits
+from dspkd.deploy.bundle.image_inputs import ImageLike, as_image
+from dspkd.deploy.bundle.preprocess import Pixels
 from dspkd.deploy.bundle.reader import Bundle, open_bundle
 from dspkd.deploy.bundle.spec import BundleClass
 from dspkd.errors import BundleError, DataError
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
-INPUT, OUTPUT = "images", "logits"
-
-_EXTERNAL = b"\x0a\x08location\x12"
-"""In an ONNX file, the key before the name of another file that holds its weights."""
 
 _AHEAD = 4
 """Images per thread that are in work before the first prediction is yielded."""
@@ -107,16 +100,29 @@ class Predictor:
             raise BundleError(f"{self.bundle.path}: has no {self.precision!r} model; it has {', '.join(spec.models)}")
         artefacts.check(spec.preprocessing.artefacts)
         self.classes: tuple[BundleClass, ...] = spec.classes
+        self._threads = threads
         self.rule = rule_of(spec, self.precision)
         model = spec.models[self.precision].file
         try:
-            self._session = session(self.bundle.read(model), threads=threads)
+            if GOLDEN in self.bundle.files:
+                expected_logits(self.bundle, self.precision)
+            self._session = network.session(self.bundle.read(model), threads=threads)
+            network.check_shapes(self._session, spec.preprocessing.size, len(self.classes))
         except BundleError as error:
             raise BundleError(f"{self.bundle.path}: {model}: {error}") from None
-        self._check_shapes(model)
 
-    def predict(self, image: AnyImage) -> Prediction:
-        """Return the prediction for an image: a file, its bytes, a Pillow image, or ``[H, W, 3]`` uint8 RGB.
+    def __reduce__(self) -> tuple[type[Predictor], tuple[Bundle, str, int]]:
+        """Pickle what it was made of: another process reads the file again, and checks that it is the same."""
+        return Predictor, (replace(self.bundle, path=self.bundle.path.absolute()), self.precision, self._threads)
+
+    def predict(self, image: ImageLike) -> Prediction:
+        """Return the prediction for an image.
+
+        Parameters
+        ----------
+        image
+            The path of a file, a file opened for bytes, its bytes, a Pillow image, ``[H, W, 3]`` uint8 RGB, or a torch
+            tensor ``[3, H, W]``, uint8 or in [0, 1].
 
         Raises
         ------
@@ -124,11 +130,21 @@ class Predictor:
             The image cannot be read, see `dspkd.deploy.bundle.preprocess.decode`; or the logits are not finite.
         """
         started = time.perf_counter()
-        rgb = preprocess.decode(image)
+        rgb = preprocess.decode(as_image(image))
         decoded = time.perf_counter()
-        image_3HW = preprocess.apply(rgb, self.bundle.spec.preprocessing)
-        resized = time.perf_counter()
-        logits_K = self.logits(image_3HW[None])[0]
+        image_3SS = preprocess.apply(rgb, self.bundle.spec.preprocessing)
+        return self.of_pixels(image_3SS, {"decode": decoded - started, "resize": time.perf_counter() - decoded})
+
+    def of_pixels(self, image_3SS: Pixels, seconds: Mapping[str, float]) -> Prediction:
+        """Return the prediction for a preprocessed image; `seconds` is what decoding and resizing took.
+
+        Raises
+        ------
+        DataError
+            The logits are not finite.
+        """
+        started = time.perf_counter()
+        logits_K = self.logits(image_3SS[None])[0]
         ended = time.perf_counter()
         p_K = softmax(logits_K[None], self.bundle.spec.temperature)[0]
         top = int(p_K.argmax())
@@ -138,10 +154,10 @@ class Predictor:
             top=self.classes[top].id,
             confidence=float(p_K[top]),
             logits=logits_K,
-            seconds={"decode": decoded - started, "resize": resized - decoded, "network": ended - resized},
+            seconds={**seconds, "network": ended - started},
         )
 
-    def predict_many(self, images: Iterable[AnyImage]) -> Iterator[Prediction]:
+    def predict_many(self, images: Iterable[ImageLike]) -> Iterator[Prediction]:
         """Yield the prediction for each image, in order; raises at an image as `predict` does."""
         return map(self.predict, images)
 
@@ -168,9 +184,9 @@ class Predictor:
                     queue.append((following, pool.submit(predict, following)))
                 yield path, prediction.result()
 
-    def preprocess(self, image: AnyImage) -> Pixels:
+    def preprocess(self, image: ImageLike) -> Pixels:
         """Return the network's input: ``[3, S, S]`` float32, RGB in [0, 1]; raises as `predict` does."""
-        return preprocess.apply(preprocess.decode(image), self.bundle.spec.preprocessing)
+        return preprocess.apply(preprocess.decode(as_image(image)), self.bundle.spec.preprocessing)
 
     def logits(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ``[N, K]`` logits of images ``[N, 3, S, S]``, float32 in [0, 1].
@@ -184,34 +200,11 @@ class Predictor:
         if images_N3SS.dtype != np.float32 or images_N3SS.shape[1:] != (3, size, size) or not len(images_N3SS):
             got = f"{images_N3SS.dtype} {list(images_N3SS.shape)}"
             raise DataError(f"images: {got}; want float32 [N, 3, {size}, {size}], N >= 1")
-        (logits_NK,) = self._session.run([OUTPUT], {INPUT: images_N3SS})
-        if not np.isfinite(logits_NK).all():
-            raise DataError("the network's logits are not finite; the images are not in [0, 1], or it is broken")
-        return np.asarray(logits_NK)
+        return network.logits(self._session, images_N3SS, len(self.classes))
 
     def probabilities(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return ``[N, K]`` calibrated probabilities of images; raises as `logits` does."""
         return softmax(self.logits(images_N3SS), self.bundle.spec.temperature)
-
-    def _check_shapes(self, model: str) -> None:
-        """Refuse a model whose input and output shapes do not match the specification."""
-        size, classes = self.bundle.spec.preprocessing.size, len(self.classes)
-        actual = [
-            (node.name, node.type, node.shape) for node in (*self._session.get_inputs(), *self._session.get_outputs())
-        ]
-        expected = [(INPUT, (3, size, size)), (OUTPUT, (classes,))]
-        fits = len(actual) == len(expected) and all(
-            name == expected_name
-            and kind == "tensor(float)"
-            and not isinstance(shape[0], int)
-            and tuple(shape[1:]) == rest
-            for (name, kind, shape), (expected_name, rest) in zip(actual, expected, strict=True)
-        )
-        if not fits:
-            raise BundleError(
-                f"{self.bundle.path}: {model}: inputs and outputs are {actual}; "
-                f"want float {INPUT} [N, 3, {size}, {size}] and {OUTPUT} [N, {classes}]"
-            )
 
 
 def softmax(logits_NK: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
@@ -219,29 +212,3 @@ def softmax(logits_NK: NDArray[np.float32], temperature: float) -> NDArray[np.fl
     scaled_NK = logits_NK.astype(np.float64) / temperature
     weight_NK: NDArray[np.float64] = np.exp(scaled_NK - scaled_NK.max(axis=1, keepdims=True))
     return np.asarray(weight_NK / weight_NK.sum(axis=1, keepdims=True))
-
-
-def session(model: bytes, *, threads: int = 1, fused: bool = True) -> InferenceSession:
-    """Return an ONNX Runtime session of a model on the CPU; `fused` allows graph optimisations.
-
-    Raises
-    ------
-    BundleError
-        It is not a model that this ONNX Runtime reads, or its weights are in other files.
-    """
-    import onnxruntime as ort
-
-    if _EXTERNAL in model:
-        raise BundleError("has weights outside of the file")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    if not fused:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own exceptions have no common base
-        raise BundleError(
-            f"not a model that ONNX Runtime {ort.__version__} reads: {str(error).splitlines()[0]}"
-        ) from None

@@ -14,9 +14,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from dspkd.deploy.bundle.spec import BundleSpec, parse, read_json
+from dspkd.deploy.bundle.json_values import check_text, read_json, short
+from dspkd.deploy.bundle.spec import BundleSpec, parse
 from dspkd.errors import BundleError
 
 FORMAT, VERSION = "dspkd-bundle", 2
@@ -29,6 +30,8 @@ LARGEST_FILE, LARGEST_TEXT, MOST_MEMBERS = 1 << 30, 1 << 20, 256
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*)*")
 _CHUNK = 1 << 20
+_END, _ZIP64_LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL")
+"""The record at the end of a zip file, and the one before it where the file is in the format for large ones."""
 _BROKEN = (zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError, OverflowError, struct.error)
 """The errors of Python's zipfile for a damaged file."""
 
@@ -71,7 +74,7 @@ class Bundle:
             The manifest lists no such file, it cannot be read, or it does not match the manifest.
         """
         if name not in self.files:
-            raise BundleError(f"{self.path}: has no {name}; it has {', '.join(sorted(self.files))}")
+            raise BundleError(f"{self.path}: has no {name[:100]}; it has {', '.join(sorted(self.files))}")
         return _read(self.path, name, self.files[name])
 
     def read_json(self, name: str) -> dict[str, Any]:
@@ -83,9 +86,11 @@ class Bundle:
         """Return the text of a file of the bundle; raises as `read` does."""
         self._check_length(name)
         try:
-            return self.read(name).decode("utf-8")
+            text = self.read(name).decode("utf-8")
         except UnicodeDecodeError:
             raise BundleError(f"{self.path}: {name} is not text in UTF-8") from None
+        check_text(text, f"{self.path}: {name}")
+        return text
 
     def check(self) -> None:
         """Check every file against the manifest.
@@ -123,6 +128,7 @@ def open_bundle(path: Path | str) -> Bundle:
                 raise BundleError(
                     f"{path}: not a bundle, which is a zip file; make one with: dspkd export RUN --out {path}"
                 )
+            _check_directory(file, size)
         with zipfile.ZipFile(path) as archive:
             sizes = _member_sizes(archive, size)
             if MANIFEST not in sizes:
@@ -159,6 +165,17 @@ def _why_unreadable(path: Path, error: OSError) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
+def _check_directory(file: BinaryIO, size: int) -> None:
+    """Refuse a directory of too many members before it is read: it alone could fill the memory."""
+    file.seek(max(0, size - _ZIP64_LOCATOR.size - _END.size))
+    tail = file.read()
+    if len(tail) < _END.size or not tail[-_END.size :].startswith(b"PK\x05\x06"):
+        raise BundleError("damaged, truncated, or not a bundle: it does not end as a zip file")
+    *_, members, length, _, _ = _END.unpack(tail[-_END.size :])
+    if members > MOST_MEMBERS or length > LARGEST_TEXT or tail.startswith(b"PK\x06\x07"):
+        raise BundleError(f"{members:,} members; a bundle has at most {MOST_MEMBERS}")
+
+
 def _member_sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
     """Return the size in bytes of each member; refuse members that no bundle has."""
     members = archive.infolist()
@@ -190,10 +207,10 @@ def _listed_files(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, Bundle
         raise BundleError(f"{MANIFEST} has more than {LARGEST_TEXT:,} bytes")
     content = read_json(manifest, MANIFEST)
     if content.get("format") != FORMAT:
-        raise BundleError(f"{MANIFEST}: format is {content.get('format')!r}; want {FORMAT!r}")
+        raise BundleError(f"{MANIFEST}: format is {short(content.get('format'))}; want {FORMAT!r}")
     if content.get("version") not in READABLE or type(content["version"]) is not int:
         raise BundleError(
-            f"{MANIFEST}: version {content.get('version')!r} is not supported, only "
+            f"{MANIFEST}: version {short(content.get('version'))} is not supported, only "
             f"{' and '.join(map(str, READABLE))}; update dspkd"
         )
     listed = content.get("files")
@@ -202,11 +219,11 @@ def _listed_files(manifest: bytes, sizes: Mapping[str, int]) -> dict[str, Bundle
     files = {}
     for name, entry in listed.items():
         if not isinstance(entry, dict) or not re.fullmatch("[0-9a-f]{64}", str(entry.get("sha256"))):
-            raise BundleError(f"{MANIFEST}: files.{name}: want a SHA-256 in hex")
+            raise BundleError(f"{MANIFEST}: files.{name[:100]}: want a SHA-256 in hex")
         if name not in sizes or name == MANIFEST:
-            raise BundleError(f"{MANIFEST} lists {name}, which the bundle does not have")
+            raise BundleError(f"{MANIFEST} lists {name[:100]}, which the bundle does not have")
         if entry.get("bytes") != sizes[name]:
-            raise BundleError(f"{name} has {sizes[name]:,} bytes, but {MANIFEST} has {entry.get('bytes')!r}")
+            raise BundleError(f"{name} has {sizes[name]:,} bytes, but {MANIFEST} has {short(entry.get('bytes'))}")
         files[name] = BundleMember(entry["sha256"], sizes[name])
     if unlisted := sorted(sizes.keys() - files.keys() - {MANIFEST}):
         raise BundleError(f"{unlisted[0]} is in the bundle, but {MANIFEST} does not list it")

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+from dspkd.deploy.bundle.json_values import at, line, number, read_json, short
 from dspkd.errors import BundleError
-
-V = TypeVar("V")
 
 MALIGNANCIES = ("malignant", "premalignant", "benign", "unknown")
 """What a class can be; see `dspkd.evaluation.classes`."""
 
-LARGEST_SIDE, MOST_CLASSES = 2048, 10_000
-"""Limits of a bundle: the side of an image in pixels, and the number of classes."""
+PRECISIONS = ("fp32", "int8")
+"""The models that a bundle may have."""
+
+LARGEST_SIDE, MOST_CLASSES, MOST_ARTEFACTS = 2048, 10_000, 16
+"""Limits of a bundle: the side of an image in pixels, the number of classes, and that of kinds of artefacts."""
+
+TEMPERATURES = (0.01, 100.0)
+"""Limits of the temperature; `dspkd export` fits one between 0.05 and 20."""
+
+THRESHOLDS = (-0.001, 1.001)
+"""Limits of thresholds of a probability: 0 to 1 and a rounding. Beyond them every image would be referred, or none."""
 
 
 BEFORE_REFER_FROM = (
@@ -124,38 +130,37 @@ def parse(text: bytes) -> BundleSpec:
         raise BundleError(f"spec.json: classes: {len(classes)} classes; want at least 2, all with different ids")
     models = {
         precision: BundledNetwork(
-            at(entry, "file", str, f"spec.json: models.{precision}"),
+            line(entry, "file", f"spec.json: models.{precision}"),
             at(entry, "bytes", int, f"spec.json: models.{precision}"),
         )
         for precision, entry in at(spec, "models", dict, "spec.json").items()
     }
-    default = at(spec, "default", str, "spec.json")
+    if unknown := sorted(models.keys() - set(PRECISIONS)):
+        raise BundleError(f"spec.json: models: {short(unknown[0])}; known: {', '.join(PRECISIONS)}")
+    default = line(spec, "default", "spec.json")
     if default not in models:
         raise BundleError(f"spec.json: default is {default!r}; models are {', '.join(models) or 'missing'}")
-    temperature = number(spec, "temperature", "spec.json")
-    if not temperature > 0:
-        raise BundleError(f"spec.json: temperature is {temperature}; it must be positive")
     thresholds = at(spec, "thresholds", dict, "spec.json")
     refer_from, refer_from_rule = _refer_from(thresholds)
     return BundleSpec(
-        name=at(spec, "name", str, "spec.json"),
+        name=line(spec, "name", "spec.json"),
         classes=classes,
         preprocessing=_preprocessing(at(spec, "preprocessing", dict, "spec.json")),
-        temperature=temperature,
-        refer_below=number(thresholds, "refer_below", "spec.json: thresholds"),
+        temperature=number(spec, "temperature", "spec.json", TEMPERATURES),
+        refer_below=number(thresholds, "refer_below", "spec.json: thresholds", THRESHOLDS),
         refer_from=refer_from,
         refer_from_rule=refer_from_rule,
         models=models,
         default=default,
-        not_a_diagnosis=at(spec, "not_a_diagnosis", str, "spec.json"),
+        not_a_diagnosis=line(spec, "not_a_diagnosis", "spec.json"),
     )
 
 
 def _class(entry: Any, place: str) -> BundleClass:
-    id_, name, meaning = (at(entry, key, str, place) for key in ("id", "name", "meaning"))
+    id_, name, meaning = (line(entry, key, place) for key in ("id", "name", "meaning"))
     malignancy = entry.get("malignancy", "unknown")
     if malignancy not in MALIGNANCIES:
-        raise BundleError(f"{place}.malignancy: {malignancy!r}; want one of {', '.join(MALIGNANCIES)}")
+        raise BundleError(f"{place}.malignancy: {short(malignancy)}; want one of {', '.join(MALIGNANCIES)}")
     return BundleClass(id_, name, meaning, malignancy)
 
 
@@ -164,8 +169,8 @@ def _refer_from(thresholds: dict[str, Any]) -> tuple[float | None, str]:
     place = "spec.json: thresholds"
     if "refer_from" not in thresholds:
         return None, BEFORE_REFER_FROM
-    rule = at(thresholds, "refer_from_rule", str, place)
-    return (None if thresholds["refer_from"] is None else number(thresholds, "refer_from", place)), rule
+    rule = line(thresholds, "refer_from_rule", place)
+    return (None if thresholds["refer_from"] is None else number(thresholds, "refer_from", place, THRESHOLDS)), rule
 
 
 def _preprocessing(steps: dict[str, Any]) -> Preprocessing:
@@ -179,14 +184,16 @@ def _preprocessing(steps: dict[str, Any]) -> Preprocessing:
         )
     for key, supported in STEPS.items():
         if steps.get(key) != supported and key not in {"resize", "crop"}:
-            raise BundleError(f"{place}.{key}: {steps.get(key)!r} is not supported, only {supported!r}; update dspkd")
+            raise BundleError(
+                f"{place}.{key}: {short(steps.get(key))} is not supported, only {supported!r}; update dspkd"
+            )
     for name, step in (("resize", resize), ("crop", crop)):
         for key, supported in STEPS[name].items():
             if step.get(key) != supported:
-                raise BundleError(f"{place}.{name}.{key}: {step.get(key)!r} is not supported, only {supported!r}")
+                raise BundleError(f"{place}.{name}.{key}: {short(step.get(key))} is not supported, only {supported!r}")
     artefacts = at(steps, "artefacts", list, place)
-    if not all(isinstance(name, str) for name in artefacts):
-        raise BundleError(f"{place}.artefacts: {artefacts!r}; want names")
+    if not all(isinstance(name, str) for name in artefacts) or len(artefacts) > MOST_ARTEFACTS:
+        raise BundleError(f"{place}.artefacts: {short(artefacts)}; want names, at most {MOST_ARTEFACTS}")
     return Preprocessing(short_side, size, tuple(artefacts))
 
 
@@ -211,51 +218,3 @@ def describe(preprocessing: Preprocessing) -> dict[str, Any]:
         "crop": {"size": preprocessing.size, **STEPS["crop"]},
         "artefacts": list(preprocessing.artefacts),
     }
-
-
-def read_json(text: bytes, place: str) -> dict[str, Any]:
-    """Return the object in a JSON file of a bundle.
-
-    Raises
-    ------
-    BundleError
-        It is not JSON in UTF-8, not an object, or has a key twice.
-    """
-    try:
-        content = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{place}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise BundleError(f"{place}: holds {type(content).__name__}; want an object")
-    return content
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) < len(pairs):
-        raise ValueError("a key is there twice")
-    return unique
-
-
-def at(content: Any, key: str, kind: type[V], place: str) -> V:
-    """Return the value of a key of a JSON object, which must be of this type.
-
-    Raises
-    ------
-    BundleError
-        It is of another type, or there is no such key; `place` begins the message.
-    """
-    if not isinstance(content, dict) or key not in content:
-        raise BundleError(f"{place}: {key} is missing")
-    value = content[key]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise BundleError(f"{place}.{key}: {value!r}; want {kind.__name__}")
-    return value
-
-
-def number(content: Any, key: str, place: str) -> float:
-    """Return the finite number under a key, as `at` returns other values."""
-    value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise BundleError(f"{place}.{key}: {value!r}; want a number")
-    return float(value)

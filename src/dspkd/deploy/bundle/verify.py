@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.deploy.bundle.golden_cases import GOLDEN, MOST_IMAGES, array, expected_logits
+from dspkd.deploy.bundle.json_values import at
 from dspkd.deploy.bundle.predictor import Predictor
 from dspkd.deploy.bundle.reader import Bundle
-from dspkd.deploy.bundle.spec import at, number
 from dspkd.errors import BundleError, DspkdError
-
-GOLDEN = "golden/golden.json"
-MOST_IMAGES = 64
-"""Limit of golden images."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ def verify(bundle: Bundle) -> Iterator[Check]:
     yield _run("files", partial(_files, bundle))
     try:
         golden = bundle.read_json(GOLDEN)
-        images_N3SS = _array(bundle, at(golden, "pictures", dict, GOLDEN))
+        images_N3SS = array(bundle, at(golden, "pictures", dict, GOLDEN))
         names = at(golden, "images", list, GOLDEN)
         answers = at(golden, "answers", dict, GOLDEN)
         missing = sorted(bundle.spec.models.keys() ^ answers.keys())
@@ -90,8 +87,7 @@ def _preprocessing(predictor: Predictor, names: list[Any], images_N3SS: NDArray[
 
 def _outputs(predictor: Predictor, golden: Any, images_N3SS: NDArray[np.float32]) -> tuple[str, bool]:
     place = f"{GOLDEN}: answers.{predictor.precision}"
-    golden_NK = _array(predictor.bundle, golden)
-    tolerance = number(golden, "tolerance", place)
+    golden_NK, tolerance = expected_logits(predictor.bundle, predictor.precision)
     try:
         expected_NK = np.array(at(golden, "probabilities", list, place), dtype=np.float64)
     except (ValueError, TypeError):
@@ -105,17 +101,3 @@ def _outputs(predictor: Predictor, golden: Any, images_N3SS: NDArray[np.float32]
     # A logit that is off by t moves a probability by at most t / (2 T); 6 digits are written.
     allowed = tolerance / (2 * predictor.bundle.spec.temperature) + 1e-6
     return detail, logit <= tolerance and probability <= allowed
-
-
-def _array(bundle: Bundle, entry: Any) -> NDArray[np.float32]:
-    """Return a float32 array that golden.json names; its shape must match its number of bytes."""
-    name, shape = at(entry, "file", str, GOLDEN), at(entry, "shape", list, GOLDEN)
-    if not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in shape):
-        raise BundleError(f"{GOLDEN}: {name}: shape {shape!r}; want positive whole numbers")
-    content = bundle.read(name)
-    count = 1
-    for side in shape:
-        count *= side  # in whole numbers of any size, so that no product overflows
-    if len(content) != 4 * count:
-        raise BundleError(f"{GOLDEN}: {name} has {len(content):,} bytes, which are not {shape} float32")
-    return np.frombuffer(content, "<f4").astype(np.float32).reshape(shape)

@@ -19,7 +19,7 @@ from dspkd.data import decode as images
 from dspkd.data.download.catalog import SOURCES
 from dspkd.data.table import is_named
 from dspkd.data.transforms import CentreCrop
-from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
+from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
 from dspkd.deploy.export import latency, onnx_graph
 from dspkd.deploy.export.image_sets import ImageSet
 from dspkd.deploy.export.thresholds import Thresholds

@@ -8,16 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dspkd.data.table import Table
 from dspkd.data.transforms import CentreCrop
 from dspkd.deploy.bundle import preprocess
 from dspkd.deploy.bundle.advice import ReferralRule
-from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session, softmax
 from dspkd.deploy.bundle.reader import SPEC, Bundle, open_bundle
 from dspkd.deploy.bundle.spec import BundleClass, Preprocessing, describe, parse
 from dspkd.deploy.bundle.writer import as_json, pack
@@ -35,6 +34,7 @@ from dspkd.deploy.export import (
 from dspkd.deploy.export.image_sets import ImageSet
 from dspkd.deploy.export.int8_gate import Change
 from dspkd.deploy.export.model_card import card
+from dspkd.deploy.export.places import located
 from dspkd.deploy.export.quantise import QuantTrial
 from dspkd.evaluation.classes import Malignancy, in_words, malignancies
 from dspkd.evaluation.metrics import summarise
@@ -65,16 +65,21 @@ class ExportSource:
     crop: CentreCrop
     steps: Preprocessing
     kinds: tuple[Malignancy, ...]
+    data: Path | None = None
 
     def part(self, name: str) -> ImageSet:
         """Return a part of the run's own images; a test-set evaluation is counted."""
-        table, rows = evaluate.own_part(self.run, self.recipe, self.classes, name, purpose="export")
+        table, rows = self._rows(name)
         return image_sets.read(table.take(rows), self.steps)
 
     def training(self) -> ImageSet:
         """Return the training images for int8 calibration."""
-        table, rows = evaluate.own_part(self.run, self.recipe, self.classes, "train", purpose="export")
+        table, rows = self._rows("train")
         return image_sets.read(image_sets.sample(table.take(rows), CALIBRATION_IMAGES), self.steps)
+
+    def _rows(self, part: str) -> tuple[Table, NDArray[np.int64]]:
+        recipe = located(self.run, self.recipe, self.data)
+        return evaluate.own_part(self.run, recipe, self.classes, part, purpose="export")
 
     def plan(self, validation: ImageSet, decoding: float, predicting: float) -> str:
         """Return what remains to be done, and how long it will take, from the seconds that validation took."""
@@ -106,8 +111,8 @@ class ExportSource:
         }
 
 
-def source(run: Path) -> ExportSource:
-    """Load a finished run's network with its preprocessing.
+def source(run: Path, data: Path | None = None) -> ExportSource:
+    """Load a finished run's network with its preprocessing; `data` is where its images are, by default as recorded.
 
     Raises
     ------
@@ -116,11 +121,12 @@ def source(run: Path) -> ExportSource:
     """
     made_by = Run(run)
     network = made_by.model
+    _ = made_by.result  # which training writes last
     crop = build.centre_crop(made_by.recipe.images)
     steps = Preprocessing(crop.decode_side, crop.size, crop.artefacts)
     stated = made_by.recipe.data
     kinds = malignancies(made_by.classes, stated.malignant, stated.benign)
-    return ExportSource(run, network, made_by.recipe, made_by.classes, crop, steps, kinds)
+    return ExportSource(run, network, made_by.recipe, made_by.classes, crop, steps, kinds, data)
 
 
 def export(
@@ -130,6 +136,7 @@ def export(
     max_loss: float = 0.02,
     coverage: float | None = None,
     licence: str | None = None,
+    data: Path | None = None,
     log: Log | None = None,
 ) -> Bundle:
     """Write the bundle of a finished run.
@@ -149,6 +156,8 @@ def export(
         set so that 95 % of the melanomas are found or referred; 0.9 where there is no class MEL.
     licence
         Terms of the weights, in place of those of the data set.
+    data
+        Where the run's images are; by default where its recipe says, from the folder in which training was started.
     log
         Called with lines about the progress.
 
@@ -160,7 +169,8 @@ def export(
         The network cannot be converted faithfully.
     """
     log = log or _silent
-    exported = source(run)
+    exported = source(run, data)
+    located(run, exported.recipe, data)
     for line in in_words(exported.classes, exported.kinds, str(RunFiles(run).recipe)):
         log(line)
     fp32 = onnx_graph.to_onnx(exported.network, exported.steps.size)
@@ -225,7 +235,7 @@ def export(
     }
     files = {f"model.{name}.onnx": model for name, model in models.items()}
     files |= {SPEC: as_json(spec), "certificate.json": as_json(measured)}
-    files |= _golden(images, pixels, models, fitted.temperature)
+    files |= golden.computed(images, pixels, models, fitted.temperature)
     files["card.md"] = card(parse(files[SPEC]), measured).encode()
     pack(out, files)
     return open_bundle(out)
@@ -273,21 +283,3 @@ def _verdict(best: QuantTrial, max_loss: float, gate: Sequence[Change]) -> str:
     return (
         f"Default: fp32. The best int8 model ({best.setting}) loses {lost}; {rule}. It is in the bundle for expert use."
     )
-
-
-def _golden(
-    images: Mapping[str, Any], images_N3SS: NDArray[np.float32], models: Mapping[str, bytes], temperature: float
-) -> dict[str, bytes]:
-    """Return the golden files.
-
-    The tolerance of a logit is four times the difference between fused and plain operators on this machine, and
-    at least two quantisation steps.
-    """
-    logits, tolerances = {}, {}
-    for precision, model in models.items():
-        (logits[precision],) = session(model).run([OUTPUT], {INPUT: images_N3SS})
-        (plain,) = session(model, fused=False).run([OUTPUT], {INPUT: images_N3SS})
-        difference = float(np.abs(plain - logits[precision]).max())
-        tolerances[precision] = round(max(1e-3, 4 * difference, 2 * quantise.step(model)), 6)
-    probabilities = {precision: softmax(logits_NK, temperature) for precision, logits_NK in logits.items()}
-    return golden.files(images, images_N3SS, logits, probabilities, tolerances)

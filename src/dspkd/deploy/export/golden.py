@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dspkd.deploy.bundle.verify import GOLDEN
+from dspkd.deploy.bundle.golden_cases import GOLDEN
+from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
+from dspkd.deploy.bundle.predictor import softmax
 from dspkd.deploy.bundle.writer import as_json
+from dspkd.deploy.export import quantise
 
 IMAGES = "golden/pictures.f32"
 
@@ -77,6 +80,24 @@ def files(
         },
         **{name: _png(image) for name, image in images.items()},
     }
+
+
+def computed(
+    images: Mapping[str, Any], images_N3SS: NDArray[np.float32], models: Mapping[str, bytes], temperature: float
+) -> dict[str, bytes]:
+    """Return the golden files of these models.
+
+    The tolerance of a logit is four times the difference between fused and plain operators on this machine, and
+    at least two quantisation steps.
+    """
+    logits, tolerances = {}, {}
+    for precision, model in models.items():
+        (logits[precision],) = session(model).run([OUTPUT], {INPUT: images_N3SS})
+        (plain,) = session(model, fused=False).run([OUTPUT], {INPUT: images_N3SS})
+        difference = float(np.abs(plain - logits[precision]).max())
+        tolerances[precision] = round(max(1e-3, 4 * difference, 2 * quantise.step(model)), 6)
+    probabilities = {precision: softmax(logits_NK, temperature) for precision, logits_NK in logits.items()}
+    return files(images, images_N3SS, logits, probabilities, tolerances)
 
 
 def _png(image: Image.Image) -> bytes:

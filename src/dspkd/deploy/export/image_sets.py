@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.table import Table
 from dspkd.deploy.bundle import preprocess
-from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
+from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
 from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.deploy.export.quantise import batches
 from dspkd.evaluation.predictions import Predictions

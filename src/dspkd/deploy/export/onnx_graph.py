@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
+from dspkd.deploy.bundle import onnx_check
+from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
 from dspkd.errors import BundleError
 from dspkd.models.tapped import Tapped
 
@@ -34,6 +35,11 @@ def to_onnx(network: Tapped, size: int) -> bytes:
     """Return the network as an ONNX file in float32, for any number of images of side `size`.
 
     Its normalisation is part of the graph. File names, traces and texts of the converter are removed.
+
+    Raises
+    ------
+    BundleError
+        It has an operator that no bundle may have.
     """
     network = network.eval()
     example = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -53,6 +59,10 @@ def to_onnx(network: Tapped, size: int) -> bytes:
     strip(model)
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
+    try:
+        onnx_check.check(content)
+    except BundleError as error:
+        raise BundleError(f"{network.name}: cannot be exported: {error}") from None
     return content
 
 

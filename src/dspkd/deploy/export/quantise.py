@@ -19,7 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from scipy.special import log_softmax
 
-from dspkd.deploy.bundle.predictor import INPUT, OUTPUT
+from dspkd.deploy.bundle.network import INPUT, OUTPUT
 from dspkd.deploy.export.duration import roughly
 from dspkd.deploy.export.onnx_graph import strip
 from dspkd.evaluation.predictions import Predictions

@@ -13,11 +13,13 @@ from dspkd.deploy import Predictor
 from dspkd.deploy.bundle.reader import Bundle
 from dspkd.deploy.serve import info_routes, page_routes, predict_routes
 from dspkd.deploy.serve.admission import Admission
+from dspkd.deploy.serve.decoding import Decoder
+from dspkd.deploy.serve.head import HeadAsGet
 from dspkd.deploy.serve.limits import Limits
 from dspkd.deploy.serve.metrics import CountRequests, Metrics
 from dspkd.deploy.serve.security import Bearer, StrictHeaders
 from dspkd.deploy.serve.state import ServerState
-from dspkd.deploy.serve.workers import Workers
+from dspkd.deploy.serve.workers import Worker, Workers
 
 
 def create(
@@ -54,12 +56,17 @@ def create(
     state = ServerState(
         bundle=bundle,
         admission=admission,
-        workers=Workers(lambda: Predictor(bundle), count=workers, seconds=limits.prediction_seconds),
+        workers=Workers(
+            lambda: Worker(Predictor(bundle), Decoder(bundle.spec.preprocessing, limits)),
+            count=workers,
+            seconds=limits.prediction_seconds,
+        ),
         metrics=Metrics(in_flight=lambda: admission.in_flight, bytes_in_flight=lambda: admission.bytes_in_flight),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        state.workers.start()
         yield
         state.workers.close()
 
@@ -68,14 +75,15 @@ def create(
         version=__version__,
         description=f"Predictions of a skin lesion classifier. {bundle.spec.not_a_diagnosis}",
         lifespan=lifespan,
-        docs_url=None,  # these two pages load scripts from other servers
-        redoc_url=None,
+        openapi_url=None,  # a route of our own, which needs the token
+        redirect_slashes=False,  # behind a proxy the address that it redirects to is another one
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.add_middleware(StrictHeaders)
     app.add_middleware(CountRequests, metrics=state.metrics)
+    app.add_middleware(HeadAsGet)
     bearer = Bearer(token)
     app.include_router(predict_routes.router(state), dependencies=[Depends(bearer)])
-    app.include_router(info_routes.router(state, bearer))
+    app.include_router(info_routes.router(state, bearer, app.openapi))
     app.include_router(page_routes.router(bundle, bearer))
     return app

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 
 from dspkd.deploy.bundle import limits
 from dspkd.deploy.serve.metrics import CONTENT_TYPE
@@ -13,8 +16,16 @@ from dspkd.deploy.serve.security import Bearer
 from dspkd.deploy.serve.state import ServerState
 
 
-def router(state: ServerState, bearer: Bearer) -> APIRouter:
-    """Return the routes ``/healthz``, which needs no token, ``/model`` and ``/metrics``."""
+def router(state: ServerState, bearer: Bearer, openapi: Callable[[], dict[str, Any]]) -> APIRouter:
+    """Return the routes ``/healthz``, which needs no token, ``/model``, ``/metrics`` and ``/openapi.json``.
+
+    Parameters
+    ----------
+    state, bearer
+        Of the application.
+    openapi
+        Returns its description.
+    """
     bundle = state.bundle
     routes = APIRouter(tags=["server"])
     info = ModelInfo(
@@ -46,5 +57,11 @@ def router(state: ServerState, bearer: Bearer) -> APIRouter:
     async def metrics() -> Response:
         """Return all metrics in Prometheus' text format."""
         return Response(state.metrics.text(), media_type=CONTENT_TYPE)
+
+    @routes.get("/openapi.json", dependencies=[Depends(bearer)], include_in_schema=False)
+    async def description(request: Request) -> JSONResponse:
+        """Return the description of all routes; behind a prefix, with the prefix."""
+        prefix = request.scope.get("root_path", "").rstrip("/")
+        return JSONResponse(openapi() | ({"servers": [{"url": prefix}]} if prefix else {}))
 
     return routes

@@ -10,7 +10,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits of a server; the defaults suit photographs and a machine with 2 GB of free memory.
+    """Limits of a server; the defaults suit photographs, and a machine with 1 GB of free memory for each worker.
 
     Parameters
     ----------
@@ -28,6 +28,15 @@ class Limits:
         Bytes of all uploads in memory together. A request that would exceed it is refused with 503.
     upload_seconds
         Time for an upload to arrive. A slower one is refused with 408.
+    scans
+        Scans of a JPEG; one that cameras write has up to twelve, and each costs as much as the image.
+    decoding_seconds, decoding_bytes
+        Processor time, and memory beyond that of the program, for decoding an image. The process that takes more is
+        killed, and another one takes its place.
+    header_seconds
+        Time for the header of a request to arrive, from the first byte of it or the start of the connection.
+    connections, connections_per_client
+        Open connections, and those of one client address. One more closes the one that has been idle for longest.
     prediction_seconds
         Time for the prediction after the upload, waiting included. A later one is given up with 503.
     stop_seconds
@@ -40,6 +49,12 @@ class Limits:
     requests: int = 128
     requests_per_client: int = 64
     bytes_in_flight: int = 256 * 2**20
+    scans: int = 200
+    decoding_seconds: float = 10.0
+    decoding_bytes: int = 2**30
+    header_seconds: float = 10.0
+    connections: int = 1024
+    connections_per_client: int = 256
     upload_seconds: float = 30.0
     prediction_seconds: float = 60.0
     stop_seconds: int = 60

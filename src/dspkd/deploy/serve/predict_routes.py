@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 
-from dspkd.deploy import Predictor
-from dspkd.deploy.serve import image_checks, occlusion, uploads
-from dspkd.deploy.serve.limits import Limits
+from dspkd.deploy.serve import occlusion, uploads
+from dspkd.deploy.serve.image_checks import RefusedImageError
 from dspkd.deploy.serve.schemas import ErrorResponse, HeatMap, PredictionList, PredictionResponse
 from dspkd.deploy.serve.state import ServerState
 from dspkd.deploy.serve.uploads import Upload
+from dspkd.deploy.serve.workers import Worker
 from dspkd.errors import DataError
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -22,7 +22,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         400: "The multipart body is invalid or was interrupted.",
         401: "The token is missing or wrong.",
         408: "The upload was too slow.",
-        413: "Too many bytes, files or pixels.",
+        413: "Too many bytes, files, pixels or scans.",
         415: "Not a multipart body, or not a JPEG, PNG or WebP image.",
         422: "No image in the request, a damaged image, or an unknown class.",
         429: "This address has too many requests in flight; see the header Retry-After.",
@@ -45,7 +45,7 @@ def router(state: ServerState) -> APIRouter:
         """
         with admission.admit(_client(request)) as slot:
             files = await uploads.read(request, limits, slot)
-            jobs = [state.workers.run(partial(_predict, file, limits)) for file in files]
+            jobs = [state.workers.run(partial(_predict, file)) for file in files]
             results = await asyncio.gather(*jobs)
         for _, prediction in results:
             state.metrics.count_image(prediction.top, refer=bool(prediction.refer), seconds=prediction.seconds)
@@ -71,7 +71,7 @@ def router(state: ServerState) -> APIRouter:
             files = await uploads.read(request, limits, slot)
             if len(files) > 1:
                 raise HTTPException(413, "a heat map is of one image; send one file")
-            return await state.workers.run(partial(_heat_map, files[0], limits, class_id))
+            return await state.workers.run(partial(_heat_map, files[0], class_id))
 
     return routes
 
@@ -88,15 +88,12 @@ def _client(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _predict(file: Upload, limits: Limits, predictor: Predictor) -> tuple[int, PredictionResponse]:
+def _predict(file: Upload, worker: Worker) -> tuple[int, PredictionResponse]:
     """Return 200 and the prediction for a file, or the status and description of an error."""
     try:
-        image_checks.check(file.data, limits)
-        prediction = predictor.predict(file.data)
-    except HTTPException as error:
-        return error.status_code, PredictionResponse(file=file.name, error=error.detail)
+        prediction = worker.predictor.of_pixels(*worker.decoder.pixels(file.data))
     except DataError as error:
-        return 422, PredictionResponse(file=file.name, error=_without_place(error))
+        return _status(error), PredictionResponse(file=file.name, error=_without_place(error))
     response = PredictionResponse(
         file=file.name,
         **prediction.advice.to_json(),
@@ -112,12 +109,16 @@ def _without_place(error: DataError) -> str:
     return str(error).removeprefix("an image: ")  # the place in messages about images that are not files
 
 
-def _heat_map(file: Upload, limits: Limits, class_id: str | None, predictor: Predictor) -> HeatMap:
-    image_checks.check(file.data, limits)
+def _status(error: DataError) -> int:
+    return error.status if isinstance(error, RefusedImageError) else 422
+
+
+def _heat_map(file: Upload, class_id: str | None, worker: Worker) -> HeatMap:
+    predictor = worker.predictor
     try:
-        image_3SS = predictor.preprocess(file.data)
+        image_3SS, _ = worker.decoder.pixels(file.data)
     except DataError as error:
-        raise HTTPException(422, _without_place(error)) from None
+        raise HTTPException(_status(error), _without_place(error)) from None
     p_K = predictor.probabilities(image_3SS[None])[0]
     ids = [each.id for each in predictor.classes]
     target = int(p_K.argmax()) if class_id is None else ids.index(class_id)

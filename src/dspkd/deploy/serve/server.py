@@ -6,21 +6,53 @@ import logging
 import socket
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import uvicorn
 
 from dspkd.deploy.bundle.reader import Bundle
+from dspkd.deploy.serve import log_limits
 from dspkd.deploy.serve.app import create
+from dspkd.deploy.serve.connections import BoundedConnection
 from dspkd.deploy.serve.limits import Limits
 from dspkd.errors import ServeError
 from dspkd.runtime.cores import available_cores
 
-_LOOPBACK = ("127.0.0.1", "localhost")
-_CONNECTIONS = 1024
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NAMES = (*_LOOPBACK, "[::1]")
+_BACKLOG = 128
+"""Connections that wait for the server; it may accept as many again before it counts one."""
+
+_OTHER_FILES = 64
+"""Descriptors beside connections: the bundle, libraries, pipes to the processes that decode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """A proxy in front of the server.
+
+    Parameters
+    ----------
+    trusted
+        Addresses whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, separated by commas.
+    prefix
+        The path under which clients see the server, such as ``/skin``.
+    """
+
+    trusted: str = "127.0.0.1,::1"
+    prefix: str = ""
 
 
 def run(
-    bundle: Bundle, *, host: str, port: int, workers: int | None, token: str | None, log: Callable[[str], None]
+    bundle: Bundle,
+    *,
+    host: str,
+    port: int,
+    workers: int | None,
+    token: str | None,
+    log: Callable[[str], None],
+    keep_alive: int = 5,
+    proxy: Proxy | None = None,
 ) -> None:
     """Serve predictions until SIGTERM or Ctrl-C, then finish the running requests.
 
@@ -36,6 +68,10 @@ def run(
         See `dspkd.deploy.serve.app.create`.
     log
         Called with the address once the server listens.
+    keep_alive
+        Seconds that a connection may stay open between two requests.
+    proxy
+        A proxy in front of it.
 
     Raises
     ------
@@ -47,17 +83,20 @@ def run(
     if token is not None and not (token.isascii() and token.isprintable() and len(token.split()) == 1):
         raise ServeError("the token must be printable ASCII without spaces, and not empty")
     _silence_upload_errors()
-    limits = Limits()
+    proxy = proxy or Proxy()
+    workers = workers or available_cores()
+    limits = replace(Limits(), connections=min(Limits().connections, _connections(workers)))
     local = host in _LOOPBACK
     app = create(
         bundle,
-        workers=workers or available_cores(),
+        workers=workers,
         token=token,
-        hosts=_LOOPBACK if local else ("*",),
+        hosts=_NAMES if local else ("*",),
         limits=limits,
     )
     with _listen(host, port) as listener:
-        log(f"http://{host}:{listener.getsockname()[1]}")
+        shown = f"[{host}]" if ":" in host else host
+        log(f"http://{shown}:{listener.getsockname()[1]}")
         if not local and token is None:
             log("warning: other machines can reach this address; protect it by a --token")
         config = uvicorn.Config(
@@ -65,9 +104,15 @@ def run(
             log_level="error",
             access_log=False,  # client addresses are personal data
             server_header=False,
-            limit_concurrency=_CONNECTIONS,
+            http=BoundedConnection.of(limits),
+            ws="none",
+            backlog=_BACKLOG,
+            forwarded_allow_ips=proxy.trusted,
+            root_path=proxy.prefix,
+            timeout_keep_alive=keep_alive,
             timeout_graceful_shutdown=limits.stop_seconds,
         )
+        log_limits.install()
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -77,10 +122,25 @@ def _silence_upload_errors() -> None:
     warnings.filterwarnings("ignore", module="PIL")
 
 
+def _connections(workers: int) -> int:
+    """Raise the limit of open files of this process as far as allowed; return how many connections fit into it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return Limits().connections
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Limits().connections + 3 * _BACKLOG + _OTHER_FILES + 4 * workers
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    free = wanted if soft == resource.RLIM_INFINITY else soft
+    return max(16, free - 3 * _BACKLOG - _OTHER_FILES - 4 * workers)
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         # Connections inherit it. Without it the body of a response waits up to 40 ms for the client to acknowledge the
         # header; asyncio sets it, but not for sockets that do not name their protocol.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -15,6 +15,8 @@ from dspkd.deploy.serve.admission import Slot
 from dspkd.deploy.serve.limits import Limits
 
 FIELD = "files"
+_MOST_TEXTS = 100
+"""Limit of fields that are no files, which are ignored."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ async def read(request: Request, limits: Limits, slot: Slot) -> list[Upload]:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limits.upload_bytes:
         raise HTTPException(413, f"{int(length):,} bytes are more than {limits.upload_bytes:,}, which is the limit")
-    parser = MultiPartParser(request.headers, _counted(request, slot), max_files=limits.files, max_fields=0)
+    parser = MultiPartParser(request.headers, _counted(request, slot), max_files=limits.files, max_fields=_MOST_TEXTS)
     parser.spool_max_size = limits.upload_bytes  # no body is larger, so that no file is spooled to disk
+    parser.max_part_size = limits.upload_bytes
     try:
         async with asyncio.timeout(limits.upload_seconds):
             form = await parser.parse()
@@ -52,9 +55,14 @@ async def read(request: Request, limits: Limits, slot: Slot) -> list[Upload]:
         raise HTTPException(413 if "Too many files" in error.message else 400, error.message) from None
     except (ValueError, LookupError) as error:  # headers of parts that the parser does not expect
         raise HTTPException(400, f"invalid multipart body: {type(error).__name__}") from None
-    files = [file for name, file in form.multi_items() if name == FIELD and isinstance(file, UploadFile)]
+    parts = [part for name, part in form.multi_items() if name == FIELD]
+    files = [part for part in parts if isinstance(part, UploadFile)]
     received = [Upload(file.filename or "", file.file.read()) for file in files]
     await form.close()
+    if len(files) < len(parts):
+        raise HTTPException(
+            422, f'a part {FIELD!r} is text, not a file: its Content-Disposition has no filename; add filename="a.jpg"'
+        )
     if not received:
         raise HTTPException(422, f"no image in the request: send files as fields named {FIELD!r}")
     return received

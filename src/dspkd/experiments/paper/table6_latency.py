@@ -95,7 +95,7 @@ def _exported(networks: dict[str, Tapped], log: Callable[[str], None]) -> dict[s
     try:
         import onnxruntime  # noqa: F401
 
-        from dspkd.deploy.bundle.predictor import INPUT, OUTPUT, session
+        from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
         from dspkd.deploy.export.onnx_graph import to_onnx
     except ModuleNotFoundError as error:
         log(f"ONNX Runtime is not timed: {error.name} is not installed")
