@@ -80,7 +80,7 @@ def files_below(path: Path, _above: frozenset[str] = frozenset()) -> Iterator[Pa
     Linked folders are followed, except those that lead back to a folder above them; `ignored` names are skipped.
     """
     real = os.path.realpath(path)
-    if real in _above:
+    if any(f"{folder}{os.sep}".startswith(f"{real}{os.sep}") for folder in _above):
         return
     with os.scandir(path) as scanned:
         entries = sorted((entry.name, entry.is_dir()) for entry in scanned if not ignored(entry.name))
