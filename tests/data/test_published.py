@@ -85,6 +85,14 @@ def test_where_no_patient_is_named_the_lesion_is_the_group(tmp_path):
     assert classes(finer) == {"Nevus": 2, "Melanoma, NOS": 1}
 
 
+def test_an_image_without_patient_joins_the_patient_of_its_lesion(tmp_path):
+    laid("isic_archive", tmp_path)
+    with (tmp_path / "metadata.csv").open("a") as file:
+        file.write("ISIC_6,A,CC-0,55,Benign,Nevus,IL_1,,male\n")
+    (tmp_path / "ISIC_6.jpg").touch()
+    assert data.read("auto", tmp_path).groups == ("IP_1", "IP_1", "IL_3", "IL_3", "IP_1")
+
+
 def test_images_are_chosen_by_licence(tmp_path):
     laid("isic_archive", tmp_path)
     free = data.load_table(tmp_path, licences=["CC0", "CC BY 4.0"], merge_copies=False)
