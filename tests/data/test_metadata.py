@@ -23,7 +23,7 @@ def test_values_have_one_spelling_and_missing_ones_are_unknown():
     )
     assert attributes["age"].values == ("0 to 19", "80 and over", UNKNOWN, "60-69")
     assert attributes["age"].years == (7, 85, None, None)
-    assert attributes["skin type"].values == ("3", "VI", UNKNOWN, "2")
+    assert attributes["skin type"].values == ("3", "6", UNKNOWN, "2")
     assert attributes["sex"].values == (UNKNOWN,) * 4
     assert set(attributes) == {"age", "skin type", "sex"}
 

@@ -41,8 +41,8 @@ def test_the_label_column_of_a_csv_may_have_another_name(tmp_path):
 
 
 def test_unknown_layouts_and_missing_paths_are_refused(tmp_path):
-    with pytest.raises(DataError, match="'isic2020'; did you mean 'isic201"):
-        read("isic2020", tmp_path)
+    with pytest.raises(DataError, match="'isic2021'; did you mean 'isic20"):
+        read("isic2021", tmp_path)
     with pytest.raises(DataError, match="no known layout"):
         read("auto", tmp_path)
     with pytest.raises(DataError, match="nowhere: "):

@@ -1,4 +1,4 @@
-"""The commands under `dspkd data`: download, unpack, synthesize and audit data sets."""
+"""The commands under `dspkd data`: inspect, download, unpack, synthesize and audit data sets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,29 @@ import typer
 
 from dspkd.cli.errors import one_line_errors
 
-app = typer.Typer(no_args_is_help=True, help="Download, create and audit data sets.")
+app = typer.Typer(no_args_is_help=True, help="Inspect, download, create and audit data sets.")
 
 DataArgument = Annotated[Path, typer.Argument(help="A data set: a folder or CSV file of a known layout.")]
 GroupOption = Annotated[str | None, typer.Option(help="Column that names the lesion or patient.")]
+
+
+@app.command("inspect")
+def inspect(
+    data: DataArgument,
+    group: GroupOption = None,
+    label: Annotated[str | None, typer.Option(help="Column that names the class, if another one is chosen.")] = None,
+) -> None:
+    """Print as what a folder or table is read, and why, without opening an image or training anything.
+
+    Layout, classes with their images and lesions or patients, published parts, licences, files that are not read, and
+    the lines of a recipe that follow.
+    """
+    with one_line_errors():
+        from dspkd.cli.inspection import print_inspection
+        from dspkd.data.inspection import inspect as look
+        from dspkd.runtime.console import terminal
+
+        print_inspection(terminal(), look(data, group=group, label=label))
 
 
 @app.command("download")

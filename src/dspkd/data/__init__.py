@@ -4,7 +4,8 @@
 `dspkd.data.readers`.
 """
 
+from dspkd.data.columns import Columns
 from dspkd.data.dataset import Dataset, SplitOptions, load, load_table
 from dspkd.data.readers import LAYOUTS, read, recognise
 
-__all__ = ["LAYOUTS", "Dataset", "SplitOptions", "load", "load_table", "read", "recognise"]
+__all__ = ["LAYOUTS", "Columns", "Dataset", "SplitOptions", "load", "load_table", "read", "recognise"]

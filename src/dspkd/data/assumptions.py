@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dspkd.data import licensing
 from dspkd.data.image_files import unread_note
 from dspkd.data.split import Split, report
 from dspkd.data.table import Table, is_named
@@ -25,6 +26,7 @@ def lines(table: Table) -> tuple[str, ...]:
         *origin.notes,
         *((groups,) if origin.group and named else ()),
         *((_merged(origin.merged),) if origin.merged else ()),
+        *((licensing.line(table),) if licensing.line(table) else ()),
     )
 
 

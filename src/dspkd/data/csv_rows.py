@@ -5,21 +5,23 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dspkd.data.image_files import ignored
 from dspkd.errors import DataError, suggest
 from dspkd.runtime.csv_text import as_read
 from dspkd.runtime.files import read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".tab")
-"""Suffixes of tables."""
+"""Suffixes of tables as text, in lower case."""
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _HEADER = 1_000_000
 """Characters within which the header ends."""
+_SHARED = 24
+"""Length of a cell below which equal ones are one string in memory."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Rows:
         return row_of
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, *, without: Callable[[str], bool] = lambda _: False) -> Rows:
     """Read a table: UTF-8 or UTF-16 text, a header of different names, and as many cells in every row.
 
     Cells are separated by commas, semicolons or tabs, whichever divides the header into most names. Empty rows
@@ -80,33 +82,69 @@ def read_rows(path: Path) -> Rows:
 
     One whose name ends in ``.gz`` is decompressed.
 
+    Parameters
+    ----------
+    path
+        The file.
+    without
+        Whether to leave out a column of this name: a large table has hundreds that nobody reads.
+
     Raises
     ------
     DataError
         The file cannot be read, is not such a table, or has no rows; the message names the line.
     """
-    text = text_of(path)
-    delimiter = _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    content = _content(path)
+    with io.TextIOWrapper(io.BytesIO(content), encoding=_encoding(content), newline="") as text:
+        try:
+            delimiter = _delimiter(text.read(_HEADER))
+            text.seek(0)
+            columns, lines, blank = _columns(path, csv.reader(text, strict=True, delimiter=delimiter), without)
+        except UnicodeDecodeError:
+            raise _not_text(path, content) from None
+    if not lines:
+        raise DataError(f"{path}: the table is empty; expected a header and at least one row")
+    notes = [] if delimiter == "," else [f"cells separated by {_DELIMITERS[delimiter]}"]
+    if blank:
+        notes.append(f"{blank} empty rows left out")
+    return Rows(path, columns, tuple(lines), (f"{path.name}: {', '.join(notes)}",) if notes else ())
+
+
+def _columns(
+    path: Path, reader: Any, without: Callable[[str], bool]
+) -> tuple[dict[str, tuple[str, ...]], list[int], int]:
+    """Return the columns, the line of each row, and the number of empty rows, from a `csv.reader`."""
+    header: list[str] = []
+    columns: dict[int, list[str]] = {}
+    lines: list[int] = []
+    blank = 0
+    same: dict[str, str] = {}  # one string for all cells with the same text
+    for row in _rows_of(path, reader):
+        cells = [as_read(cell.strip()) for cell in row]
+        if not any(cells):
+            blank += bool(cells)
+        elif not header:
+            header = _without_empty_end(cells)
+            if len(set(header)) < len(header):
+                raise DataError(f"{path}: the columns must have different names, got {', '.join(header)}")
+            columns = {number: [] for number, name in enumerate(header) if not without(name)}
+        else:
+            beyond = _without_empty_end(cells[len(header) :])
+            if len(cells) < len(header) or beyond:
+                number = min(len(cells), len(header)) + len(beyond)
+                raise DataError(f"{path}, line {reader.line_num}: {number} cells, but the header has {len(header)}")
+            lines.append(reader.line_num)
+            for number, column in columns.items():
+                cell = cells[number]
+                column.append(same.setdefault(cell, cell) if len(cell) < _SHARED else cell)
+    return {header[number]: tuple(column) for number, column in columns.items()}, lines, blank
+
+
+def _rows_of(path: Path, reader: Any) -> Iterator[list[str]]:
     try:
-        lines = [(reader.line_num, [as_read(cell.strip()) for cell in cells]) for cells in reader if cells]
+        yield from reader
     except csv.Error as e:
         raise DataError(f"{path}, line {reader.line_num}: not a row of a CSV file: {e}") from None
-    filled = [(line, cells) for line, cells in lines if any(cells)]
-    if len(filled) < 2:
-        raise DataError(f"{path}: the table is empty; expected a header and at least one row")
-    header = _without_empty_end(filled[0][1])
-    rows = [(line, [*cells[: len(header)], *_without_empty_end(cells[len(header) :])]) for line, cells in filled[1:]]
-    if len(set(header)) < len(header):
-        raise DataError(f"{path}: the columns must have different names, got {', '.join(header)}")
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise DataError(f"{path}, line {line}: {len(cells)} cells, but the header has {len(header)}")
-    columns = dict(zip(header, zip(*(cells for _, cells in rows), strict=True), strict=True))
-    notes = [] if delimiter == "," else [f"cells separated by {_DELIMITERS[delimiter]}"]
-    if len(filled) < len(lines):
-        notes.append(f"{len(lines) - len(filled)} empty rows left out")
-    return Rows(path, columns, tuple(line for line, _ in rows), (f"{path.name}: {', '.join(notes)}",) if notes else ())
 
 
 def read_header(path: Path) -> tuple[str, ...]:
@@ -123,34 +161,34 @@ def read_header(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def tables_in(folder: Path, names: Sequence[str] = ("*",)) -> list[Path]:
-    """Return the tables in a folder, sorted by name, without hidden ones."""
-    files = {file for name in names for suffix in SUFFIXES for file in folder.glob(f"{name}{suffix}")}
-    return sorted(file for file in files if not ignored(file.name))
-
-
-def only_csv(folder: Path) -> Path:
-    """Return the single table of a folder, the CSV where there are others; DataError if there is not one."""
-    files = [file for file in tables_in(folder) if file.suffix == ".csv"] or tables_in(folder)
-    if len(files) != 1:
-        names = ", ".join(file.name for file in files) or "none"
-        raise DataError(f"{folder}: expected exactly one *.csv here, found {names}; give the path of the right one")
-    return files[0]
-
-
 def text_of(path: Path) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with a byte-order mark; DataError for another encoding."""
+    content = _content(path)
     try:
-        content = read_bytes(path)
+        return content.decode(_encoding(content))
+    except UnicodeDecodeError:
+        raise _not_text(path, content) from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from None
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", errors="replace")
+
+
+def _encoding(content: bytes) -> str:
+    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def _not_text(path: Path, content: bytes) -> DataError:
+    """Return the error about a file that is no text, with the line of the first byte that is none."""
     try:
-        return content.decode("utf-8-sig")
+        content.decode(_encoding(content))
     except UnicodeDecodeError as e:
         line = content.count(b"\n", 0, e.start) + 1
-        raise DataError(f"{path}, line {line}: not UTF-8 text; save the table as CSV in UTF-8") from None
+        return DataError(f"{path}, line {line}: not UTF-8 text; save the table as CSV in UTF-8")
+    raise AssertionError("the file is text")
 
 
 def _delimiter(text: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from dspkd.data import assumptions, class_map, copies, leakage, official_split
+from dspkd.data import assumptions, class_map, copies, leakage, licensing, official_split
 from dspkd.data import split as splits
+from dspkd.data.columns import Columns
 from dspkd.data.data_card import Attribute
 from dspkd.data.data_card import card as data_card
 from dspkd.data.folds import fold_split
@@ -158,6 +159,8 @@ def load(
     *,
     layout: str = "auto",
     group: str | None = None,
+    columns: Columns = Columns(),  # noqa: B008 - frozen
+    licences: Sequence[str] = (),
     classes: str | Path | None = None,
     split: SplitOptions = BY_GROUP,
     merge_copies: bool = True,
@@ -166,8 +169,10 @@ def load(
 
     Parameters
     ----------
-    path, layout, group
+    path, layout, group, columns
         As for `dspkd.data.read`.
+    licences
+        Licences, such as "CC-0" and "CC-BY": images under another one, or under none, are left out. Empty keeps all.
     classes
         A class map, see `dspkd.data.class_map.load`; None keeps the classes as they are.
     split
@@ -180,7 +185,9 @@ def load(
     DataError
         See `load_table` and `Dataset.of`.
     """
-    table = load_table(path, layout=layout, group=group, classes=classes, merge_copies=merge_copies)
+    table = load_table(
+        path, layout=layout, group=group, columns=columns, licences=licences, classes=classes, merge_copies=merge_copies
+    )
     return Dataset.of(table, split)
 
 
@@ -189,6 +196,8 @@ def load_table(
     *,
     layout: str = "auto",
     group: str | None = None,
+    columns: Columns = Columns(),  # noqa: B008 - frozen
+    licences: Sequence[str] = (),
     classes: str | Path | None = None,
     merge_copies: bool = True,
     cache: Path | None = None,
@@ -199,7 +208,7 @@ def load_table(
 
     Parameters
     ----------
-    path, layout, group, classes
+    path, layout, group, columns, licences, classes
         As for `load`.
     merge_copies
         Put near copies of images without a lesion or patient id into one group; see `dspkd.data.copies.merge`. All
@@ -212,7 +221,7 @@ def load_table(
     DataError
         The data set does not match its layout, or the class map does not fit it.
     """
-    table = read(layout, Path(path), group=group)
+    table = licensing.keep(read(layout, Path(path), group=group, columns=columns), licences)
     if classes is not None:
         table = class_map.load(Path(classes)).apply(table)
     return copies.merge(table, cache=cache or user_cache(), progress=progress, log=log) if merge_copies else table

@@ -81,7 +81,7 @@ def files_below(path: Path, _above: frozenset[str] = frozenset()) -> Iterator[Pa
     Linked folders are followed, except those that lead back to a folder above them; `ignored` names are skipped.
     """
     real = os.path.realpath(path)
-    if real in _above:
+    if any(f"{folder}{os.sep}".startswith(f"{real}{os.sep}") for folder in _above):
         return
     for entry in _entries(path):
         if is_folder(entry):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dspkd.data.csv_rows import read_rows
+from dspkd.data.part_names import squeezed
 from dspkd.data.table import Table
 from dspkd.errors import DataError, first_few
 from dspkd.runtime import csv_text
@@ -15,11 +16,20 @@ from dspkd.runtime.files import atomic_open
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "source": ("source", "dataset", "attribution"),
+    "licence": ("copyright_license", "license", "licence"),
     "kind of image": ("image_type", "modality"),
-    "sex": ("sex", "gender"),
-    "age": ("age_approx", "age"),
-    "body site": ("anatom_site_general", "localization", "region"),
-    "skin type": ("fitzpatrick_skin_type", "fitzpatrick", "fitspatrick", "fitzpatrick_scale", "skin_type", "skin_tone"),
+    "sex": ("sex", "gender", "sex_at_birth"),
+    "age": ("age_approx", "age", "age_approximate"),
+    "body site": ("anatom_site_general", "localization", "region", "body_site", "site", "location"),
+    "skin type": (
+        "fitzpatrick_skin_type",
+        "fitzpatrick",
+        "fitspatrick",
+        "fitzpatrick_scale",
+        "skin_type",
+        "skin_tone",
+        "fst",
+    ),
 }
 """``{attribute: columns that hold it}`` in the tables of ISIC, HAM10000, PAD-UFES-20 and others; of several columns the
 first is used. A table with another name does not provide the attribute."""
@@ -35,6 +45,8 @@ FILE = "attributes.csv"
 
 _MISSING = frozenset({"", "unknown", "unk", "none", "na", "n/a", "nan", "null"})
 _SEX = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
+_ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
+_PREFIX = re.compile(r"^(?:fst|(?:fitzpatrick )?(?:skin )?type)[ _-]?", re.IGNORECASE)
 # Lesion ids of ISIC 2019 begin with their archive: BCN_20000, HAM10000, or Memorial Sloan Kettering.
 _ARCHIVE = re.compile(r"(BCN|HAM|MSK\d*)_\d+$")
 
@@ -62,7 +74,7 @@ def attributes_of(table: Table) -> dict[str, AttributeValues]:
     """Return each attribute of `COLUMNS` that the table provides; it may be unknown for every image."""
     provided = {}
     for name, columns in COLUMNS.items():
-        column = next((column for column in columns if column in table.attributes), None)
+        column = table.origin.columns.get(name) or _column(table, columns)
         if column is None:
             archives = _archives(table.groups)
             if name == "source" and any(archives):
@@ -78,6 +90,12 @@ def attributes_of(table: Table) -> dict[str, AttributeValues]:
             cells = [_SEX.get(cell.lower(), cell) for cell in cells]
         provided[name] = AttributeValues(column, tuple(cells), years)
     return provided
+
+
+def _column(table: Table, known: Sequence[str]) -> str | None:
+    """Return the first of the `known` columns that the table has, in any case and spacing."""
+    named = {squeezed(column): column for column in reversed(list(table.attributes))}
+    return next((named[squeezed(column)] for column in known if squeezed(column) in named), None)
 
 
 def save(path: Path, table: Table) -> None:
@@ -115,13 +133,17 @@ def _band(age: float) -> str:
 
 
 def _skin_type(cell: str) -> str:
-    """Return a Fitzpatrick skin type without decimals; -1, as in Fitzpatrick17k, is unknown.
+    """Return a Fitzpatrick skin type as a number without decimals; -1, as in Fitzpatrick17k, is unknown.
 
     Pairs of types, 12, 34 and 56 as in DDI, stay as they are published.
+
+    >>> [_skin_type(cell) for cell in ("3.0", "IV", "FST2", "Type I", "12", "-1")]
+    ['3', '4', '2', '1', '12', '']
     """
     if cell in ("-1", "-1.0"):
         return UNKNOWN
-    number = _number(cell)
+    bare = _PREFIX.sub("", cell)
+    number = _number(_ROMAN.get(bare.upper(), bare))
     return cell if number is None else f"{number:g}"
 
 

@@ -22,6 +22,13 @@ _COLUMNS = re.compile(
     r"(?:data|dataset|official|original|default)?(?:splits?|set|subset|partition|part|phase|usage|fold(?:name|type))"
     r"(?:name|type|label|set)?|train(?:val)?(?:test)?(?:val)?(?:split)?|traintestval"
 )
+_ANY_CLASS = re.compile(
+    r"(?:images?|imgs?|pictures?|photos?|jpe?gs?|pngs?|data|inputs?|raw|files)[ _-]?\d*"
+    r"|.*[ _-]input|(?:.*[ _-])?images?[ _-]part[ _-]?\d+|part[ _-]?\d+"
+    r"|(?:isic|isbi|ham|bcn|milk|pad|ddi|derm7pt|fitzpatrick|scin)[\w-]*?[ _-](?:data|images?|photos?|train|test)",
+    re.IGNORECASE,
+)
+"""Names of folders that hold images of any class, as published sets and exports have them."""
 _DISTINCT = 12
 """Different cells beyond which a column is no split."""
 
@@ -43,6 +50,17 @@ def part_of(name: str) -> str | None:
     """
     match = _NAME.fullmatch(squeezed(name))
     return None if match is None else _PART_OF[match[1]]
+
+
+def holds_any_class(name: str) -> bool:
+    """Return whether a folder of this name holds images of any class: a part, or one called after its content.
+
+    >>> [holds_any_class(name) for name in ("HAM10000_images_part_1", "Train", "ISIC_2019_Training_Input", "images")]
+    [True, True, True, True]
+    >>> [holds_any_class(name) for name in ("melanoma", "Acne and Rosacea Photos", "benign_images", "NV")]
+    [False, False, False, False]
+    """
+    return part_of(name) is not None or _ANY_CLASS.fullmatch(name.strip()) is not None
 
 
 def parts_of(names: Iterable[str]) -> dict[str, str]:

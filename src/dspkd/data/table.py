@@ -36,6 +36,8 @@ class Origin:
         Files that may be images and cannot be read.
     merged
         Number of images without an id that were put into one group with a near copy.
+    columns
+        ``{attribute: column}`` of the attributes whose columns the user names: see `dspkd.data.metadata`.
     """
 
     layout: str = ""
@@ -44,6 +46,7 @@ class Origin:
     notes: tuple[str, ...] = ()
     unread: tuple[Path, ...] = ()
     merged: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +158,14 @@ def is_named(group: str) -> bool:
 
 def refuse_missing(paths: Sequence[Path], source: Path) -> None:
     """Raise DataError if image files that `source` lists are missing, with their number and the first few."""
-    listed = {folder: _names_in(folder) for folder in {path.parent for path in paths}}
-    missing = [str(path) for path in paths if path.name not in listed[path.parent]]
-    if missing:
+    if missing := missing_of(paths):
         raise DataError(f"{source}: {len(missing)} of {len(paths)} image files are missing: {first_few(missing)}")
+
+
+def missing_of(paths: Sequence[Path]) -> list[str]:
+    """Return those of the files that do not exist; each folder is listed once."""
+    listed = {folder: _names_in(folder) for folder in {path.parent for path in paths}}
+    return [str(path) for path in paths if path.name not in listed[path.parent]]
 
 
 def _names_in(folder: Path) -> set[str]:

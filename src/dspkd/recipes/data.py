@@ -13,6 +13,33 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class ColumnsConfig:
+    """The columns of a table by name, in any case; where one is left out, it is recognised by its name, and printed."""
+
+    image: str | None = None
+    """Names the image file: a path, a name, or a name without suffix. Makes the layout `csv`."""
+    label: str | tuple[str, ...] | None = None
+    """Names the class. A list of columns, one for each class, holds 1 in that of the image's class and 0 elsewhere."""
+    names: dict[str, str] = Field(default_factory=dict)
+    """Names of classes for labels that are numbers or codes, in the order of the network's outputs, such as
+    `{ 0 = "benign", 1 = "malignant" }`."""
+    group: str | None = None
+    """Names the lesion or patient; the same as `data.group`."""
+    part: str | None = None
+    """Names the training, validation or test set in any spelling, as published."""
+    sex: str | None = None
+    """The patient's sex, for subgroups."""
+    age: str | None = None
+    """The patient's age, for subgroups."""
+    site: str | None = None
+    """The body site, for subgroups."""
+    source: str | None = None
+    """Where the image comes from, for subgroups."""
+    skin_type: str | None = None
+    """The Fitzpatrick skin type, or a scale of the data set's own, for subgroups."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataConfig:
     """The data set: a folder or CSV file of a known layout."""
 
@@ -22,6 +49,10 @@ class DataConfig:
     """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
     group: str | None = None
     """Column of lesion or patient ids; where none is named, one is chosen by its name, and printed."""
+    columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
+    """The columns of a table by name."""
+    licences: tuple[str, ...] = ()
+    """Use images under these licences alone, such as `["CC-0", "CC-BY"]`; `[]` uses all."""
     classes: str | None = None
     """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
     malignant: tuple[str, ...] = ()

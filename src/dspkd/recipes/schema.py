@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dspkd.errors import RecipeError
-from dspkd.recipes.data import DataConfig, SplitConfig
+from dspkd.recipes.data import ColumnsConfig, DataConfig, SplitConfig
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
@@ -180,6 +180,11 @@ class Recipe:
         del settings["data"]["malignant"], settings["data"]["benign"]
         if self.split.folds is None:  # so that runs from before there were folds can be resumed
             del settings["split"]["folds"], settings["split"]["fold"]
+        # so that runs from before these keys can be resumed
+        if self.data.columns == ColumnsConfig():
+            del settings["data"]["columns"]
+        if not self.data.licences:
+            del settings["data"]["licences"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

@@ -49,6 +49,8 @@ def data_options(recipe: Recipe) -> dict[str, Any]:
         "path": Path(recipe.data.path),
         "layout": recipe.data.layout,
         "group": recipe.data.group,
+        "columns": data.Columns(**asdict(recipe.data.columns)),
+        "licences": recipe.data.licences,
         "classes": None if recipe.data.classes is None else Path(recipe.data.classes),
         "merge_copies": recipe.data.merge_copies,
     }

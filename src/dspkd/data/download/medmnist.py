@@ -21,6 +21,8 @@ LEAKING = {"train": 7007, "val": 1003, "test": 2005}
 """Images in each part of DermaMNIST as first published, whose official split has lesions in more than one part."""
 
 _PARTS = ("train", "val", "test")
+_MOST = 10_000
+"""Number of classes from which on a label is taken for damage."""
 
 
 def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> dict[str, int]:
@@ -87,7 +89,7 @@ def _array(file: Path, name: str) -> NDArray[np.generic]:
                 raise DataError(f"{file}: no array {name!r}; {suggest(name, arrays.files)}")
             array: NDArray[np.generic] = arrays[name]
             return array
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as e:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, MemoryError) as e:
         raise DataError(f"{file}: not an .npz file of MedMNIST: {e}") from None
 
 
@@ -100,6 +102,8 @@ def _labels(file: Path, part: str) -> NDArray[np.int64]:
             f"{file}: {part}_labels is {labels.dtype} of shape {labels.shape}; expected one class number per image, "
             "[N] or [N, 1]"
         )
+    if numbers.max() >= _MOST:
+        raise DataError(f"{file}: {part}_labels holds the class number {numbers.max()}; expected less than {_MOST}")
     return numbers.astype(np.int64)
 
 

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from dspkd.data import official_split
+from dspkd.data.columns import Columns
 from dspkd.data.download import catalog
 from dspkd.data.image_files import folders_in, images_in
+from dspkd.data.readers import _nearest, csv_file
+from dspkd.data.readers._columns import same
+from dspkd.data.readers._nearest import refuse_other_labels
 from dspkd.data.table import Table
 from dspkd.errors import DataError, suggest
 
@@ -59,7 +63,14 @@ LAYOUTS = tuple(layout for reader in readers() for layout in reader.LAYOUTS)
 """The layouts that `read` knows."""
 
 
-def read(layout: str, path: Path, *, group: str | None = None, label: str | None = None) -> Table:
+def read(
+    layout: str,
+    path: Path,
+    *,
+    group: str | None = None,
+    label: str | None = None,
+    columns: Columns = Columns(),  # noqa: B008 - frozen
+) -> Table:
     """Read the data set at `path`, with its official parts where it has any.
 
     Parameters
@@ -72,7 +83,10 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
     group
         The column that names the lesion or patient; each reader documents its default.
     label
-        The column that names the class. Only for "csv" and "imagefolder": the other layouts fix it.
+        The column that names the class, for layouts that do not fix it.
+    columns
+        Columns by name; `group` and `label` may be among them. The image, and labels that need several columns or
+        names, can only be named in a table of layout "csv".
 
     Raises
     ------
@@ -81,13 +95,36 @@ def read(layout: str, path: Path, *, group: str | None = None, label: str | None
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder{catalog.hint(path)}")
-    if layout == "auto":
-        layout = recognise(path, label=label or "label")
-        path = _within(path, label=label or "label")
+    columns = columns.updated(group=group, label=label)
+    one_label = columns.label if isinstance(columns.label, str) else None
+    automatic = layout == "auto"
+    if automatic and columns.of_a_table:
+        layout = "csv"
+    elif automatic:
+        layout = recognise(path, label=one_label or "label")
+        path = _within(path, label=one_label or "label")
+    elif path.is_dir() and _fitting(inner := _within(path, label=one_label or "label"), one_label or "label") == layout:
+        path = inner
+    table = _read(layout, path, columns, one_label)
+    if automatic:
+        refuse_other_labels(table, layout)
+    named = {attribute: same(table.attributes, name, table.root) for attribute, name in columns.attributes.items()}
+    part = None if columns.part is None else same(table.attributes, columns.part, table.root)
+    origin = replace(table.origin, layout=layout, columns=named)
+    return official_split.recognised(replace(table, origin=origin), part)
+
+
+def _read(layout: str, path: Path, columns: Columns, label: str | None) -> Table:
+    if layout == "csv":
+        return csv_file.read(path, columns=columns)
+    if columns.of_a_table:
+        raise DataError(
+            f"{path}: layout {layout!r} knows the columns of its images and classes; leave image, names and lists of "
+            "labels out of data.columns, or set data.layout = 'csv'"
+        )
     for reader in readers():
         if layout in reader.LAYOUTS:
-            table = reader.read(path, layout=layout, group=group, label=label)
-            return official_split.recognised(replace(table, origin=replace(table.origin, layout=layout)))
+            return reader.read(path, layout=layout, group=columns.group, label=label)
     raise DataError(f"no layout is called {layout!r}; {suggest(layout, ('auto', *LAYOUTS))}")
 
 
@@ -103,7 +140,12 @@ def recognise(path: Path, *, label: str = "label") -> str:
     if layout is not None:
         return layout
     expected = ", or ".join(f"{reader.EXPECTED} ({', '.join(reader.LAYOUTS)})" for reader in readers())
-    raise DataError(f"{path}: no known layout; expected {expected}")
+    raise DataError(f"{path}: no known layout{_nearest.difference(path)}; expected {expected}")
+
+
+def expected(layout: str) -> str:
+    """Return what a data set of a layout looks like."""
+    return next(reader.EXPECTED for reader in readers() if layout in reader.LAYOUTS)
 
 
 def _fitting(path: Path, label: str) -> str | None:

@@ -13,7 +13,7 @@ from dspkd.errors import DataError, first_few, suggest
 
 IMAGE = (
     "path", "file", "filename", "filepath", "imagepath", "imagefile", "imagefilename", "image", "imagename", "imageid",
-    "isicid", "imgid", "imgname", "img", "imgpath", "photo", "picture", "id",
+    "isicid", "imgid", "imgname", "img", "imgpath", "imgfile", "photo", "picture", "id",
 )  # fmt: skip
 """Columns that may name the image, as `squeezed` writes them; the first that exists is used."""
 
@@ -76,6 +76,17 @@ def find(names: Iterable[str], known: Sequence[str]) -> str | None:
     """Return the first of `names` that is one of the `known`, in the order of these, whatever its case and spaces."""
     by_name = {squeezed(name): name for name in reversed(list(names))}
     return next((by_name[each] for each in known if each in by_name), None)
+
+
+def matching(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Return those of `names` that are among the `known`, in the order of these, whatever their case and spaces."""
+    place = {each: number for number, each in enumerate(known)}
+    return sorted((name for name in names if squeezed(name) in place), key=lambda name: place[squeezed(name)])
+
+
+def is_attribute(name: str) -> bool:
+    """Return whether a column is called as one of sex, age and so on: `dspkd.data.metadata.COLUMNS`."""
+    return squeezed(name) in _KNOWN
 
 
 def same(names: Collection[str], wanted: str, table: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dspkd.data.image_files import bare, images_below, remedy, unread_below
 from dspkd.errors import DataError, first_few
@@ -20,11 +20,13 @@ def locate(root: Path, names: Sequence[str], table: Path) -> tuple[tuple[Path, .
     DataError
         An image is nowhere, or two different files have its name.
     """
+    wanted = {key for name in names for key in _keys(name)}
     files_of: dict[str, list[Path]] = {}
     images = images_below(root)
     for file in images:
-        for name in {file.relative_to(root).as_posix(), file.name, file.stem}:
-            files_of.setdefault(name, []).append(file)
+        inner = file.relative_to(root).as_posix()
+        for key in {inner, file.name, file.stem} & wanted:
+            files_of.setdefault(key, []).append(file)
     files = {name: _of(name, files_of) for name in names}
     _refuse_missing(root, [name for name in names if not files[name]], len(names), table)
     twice = [name for name in names if len(files[name]) > 1]
@@ -39,12 +41,27 @@ def locate(root: Path, names: Sequence[str], table: Path) -> tuple[tuple[Path, .
     return tuple(files[name][0] for name in names), tuple(notes)
 
 
+def is_absolute(name: str) -> bool:
+    """Return whether a path is absolute, on this system or on Windows."""
+    return PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute()
+
+
+def _keys(name: str) -> tuple[str, str, str]:
+    """Return the names under which an image may be known: its path, its file's name, and that without suffix."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.as_posix(), path.name, bare(path.name)
+
+
 def _of(name: str, files_of: dict[str, list[Path]]) -> list[Path]:
-    path = PurePath(name.replace("\\", "/"))
-    for key in (path.as_posix(), path.name, bare(path.name)):
-        if key in files_of:
-            return files_of[key]
-    return []
+    """Return the files of this name; of several, those in the folders that it names, as far as it names them."""
+    files = next((files_of[key] for key in _keys(name) if key in files_of), [])
+    folders = PurePosixPath(name.replace("\\", "/")).parent.parts
+    for depth in range(1, len(folders) + 1):
+        nearer = [file for file in files if file.parent.parts[-depth:] == folders[-depth:]]
+        if len(files) == 1 or not nearer:
+            break
+        files = nearer
+    return files
 
 
 def _refuse_missing(root: Path, missing: Sequence[str], count: int, table: Path) -> None:

@@ -8,21 +8,24 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from dspkd.data.csv_rows import Rows, only_csv, read_rows, tables_in
+from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import SUFFIXES, folders_in, images_in, unread_in, unread_note
-from dspkd.data.part_names import part_of
+from dspkd.data.part_names import holds_any_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, refuse_label
 from dspkd.data.table import Origin, Table, group_or_own
+from dspkd.data.table_files import only_table, read_table, tables_in
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("folder",)
 PRIORITY = 50
 EXPECTED = "CLASS/IMAGE"
 
-_NOT_CLASSES = frozenset(
-    {"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "jpg", "jpeg", "png", "data", "input"}
-)
-"""Names of single folders, in lower case, that hold images of any class."""
+
+def has_class_folders(path: Path) -> bool:
+    """Return whether two or more folders hold images and look like classes, perhaps within parts."""
+    outer = folders_in(path)
+    inner = [each for folder in outer if part_of(folder.name) for each in folders_in(folder)]
+    return sum(not holds_any_class(each.name) and bool(images_in(each)) for each in [*outer, *inner]) > 1
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
@@ -92,17 +95,18 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
 
 
 def _refuse_other_folders(path: Path, folders: list[Path]) -> None:
-    """Raise DataError if the folders are parts, or a single one that holds images of any class."""
+    """Raise DataError if folders are parts, or hold images of any class."""
     names = [folder.name for folder in folders]
     if len(names) > 1 and all(part_of(name) for name in names):
         raise DataError(
             f"{path}: {', '.join(names)} are parts, not classes, and hold images directly; put a folder for each class "
             "into each of them, or a table with the columns 'path' and 'label' beside them"
         )
-    if len(names) == 1 and names[0].lower() in _NOT_CLASSES | {"train", "test"}:
+    if other := [folder.name for folder in folders if holds_any_class(folder.name) and not folders_in(folder)]:
+        which = f"a single folder, {other[0]!r}, is no class" if len(names) == 1 else f"{first_few(other)}: no classes"
         raise DataError(
-            f"{path}: a single folder, {names[0]!r}, is no class; expected a folder for each class, or a table "
-            "beside it with a column that names the image, such as 'path', and one of classes, such as 'label'"
+            f"{path}: {which}; expected a folder for each class, or a table beside it with a column that names the "
+            "image, such as 'path', and one of classes, such as 'label'"
         )
 
 
@@ -114,7 +118,7 @@ def _read_metadata(
         if group is not None:
             raise DataError(f"{path}: there is no *.csv here, so images cannot be grouped by {group!r}")
         return ("",) * len(ids), {}, Origin()
-    rows = read_rows(only_csv(path))
+    rows = read_table(only_table(path))
     naming = find(rows.columns, IMAGE)
     if naming is None:
         raise DataError(f"{rows.path}: no column names the image; expected one of file, path, image_id, ...")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path, PurePath
 
 import numpy as np
 
-from dspkd.data.csv_rows import Rows, read_header, read_rows, text_of
+from dspkd.data.csv_rows import Rows, read_header
 from dspkd.data.image_files import files_below, folders_in, images_below, images_in, unread_below, unread_in
 from dspkd.data.part_names import part_of
 from dspkd.data.readers._columns import grouping
 from dspkd.data.table import Origin, Table, group_or_own, refuse_missing, repeated
+from dspkd.data.table_files import read_table
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("imagefolder",)
@@ -68,7 +68,7 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
     DataError
         There are no images, or metadata and images do not match.
     """
-    tables = [_read_metadata(file) for file in _metadata_in(path)]
+    tables = [read_table(file) for file in _metadata_in(path)]
     if tables:
         files = [rows.path.parent / PurePath(name) for rows in tables for name in rows.unique("file_name")]
         refuse_missing(files, tables[0].path)
@@ -119,33 +119,6 @@ def _metadata_in(path: Path) -> list[Path]:
 
 def _metadata_below(path: Path) -> list[Path]:
     return [file for file in files_below(path) if file.name in METADATA]
-
-
-def _read_metadata(path: Path) -> Rows:
-    """Return the rows of a metadata file; JSON's null becomes an empty cell."""
-    if path.suffix == ".csv":
-        return read_rows(path)
-    entries: list[tuple[int, dict[str, object]]] = []
-    for number, line in enumerate(text_of(path).split("\n"), start=1):
-        if line.strip():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError as e:
-                raise DataError(f"{path}, line {number}: not JSON: {e}") from None
-            if not isinstance(entry, dict):
-                raise DataError(
-                    f'{path}, line {number}: expected an object such as {{"file_name": ...}}, got {line[:40]}'
-                )
-            entries.append((number, entry))
-    if not entries:
-        raise DataError(f"{path}: the table is empty; expected at least one line")
-    names = dict.fromkeys(name for _, entry in entries for name in entry)
-    columns = {name: tuple(_cell(entry.get(name)) for _, entry in entries) for name in names}
-    return Rows(path, columns, tuple(number for number, _ in entries))
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else value.strip() if isinstance(value, str) else json.dumps(value)
 
 
 def _columns(tables: list[Rows], count: int) -> dict[str, tuple[str, ...]]:

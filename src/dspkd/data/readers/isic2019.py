@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows, read_header, read_rows
+from dspkd.data.part_names import part_of
 from dspkd.data.readers._columns import grouping, refuse_label
-from dspkd.data.table import Origin, Table, group_or_own, refuse_missing
+from dspkd.data.readers._locate import locate
+from dspkd.data.table import Origin, Table, group_or_own, missing_of, refuse_missing
 from dspkd.errors import DataError, first_few, suggest
 
 LAYOUTS = ("isic2019", "isic2018")
@@ -49,10 +52,10 @@ def read(
 ) -> Table:
     """Read a data set in the layout of the ISIC 2019 challenge, or of task 3 of ISIC 2018.
 
-    The folder holds, for one NAME such as ``ISIC_2019_Training``:
+    The folder holds, for one NAME such as ``ISIC_2019_Training``, and for ISIC 2018 also for the other parts:
 
     - ``NAME_GroundTruth.csv``: ``image`` and one column per class, 1 for the class of the image, 0 elsewhere;
-    - ``NAME_Input/<image>.jpg``;
+    - ``NAME_Input/<image>.jpg``, or the images anywhere below, with any suffix;
     - ``NAME_Metadata.csv``: ``image``, usually ``lesion_id``, and others; or
       ``NAME_LesionGroupings.csv``, as for ISIC 2018. Without this file every image is a group of its own.
 
@@ -81,8 +84,15 @@ def read(
         A file or a column is missing, an image has no label or several, an image is in one of the two tables only.
     """
     refuse_label(path, layout, label)
-    truth_file = _truth_file(path)
-    name = truth_file.name.removesuffix(TRUTH)
+    tables = {file: _one(file, layout, group, images) for file in _truth_files(path, layout)}
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    return _joined(path, {part_of(_token(file)) or "": table for file, table in tables.items()})
+
+
+def _one(truth_file: Path, layout: str, group: str | None, images: Literal["required", "unchecked"]) -> Table:
+    """Read the data set of one label file."""
+    path, name = truth_file.parent, truth_file.name.removesuffix(TRUTH)
     truth = read_rows(truth_file)
     ids = tuple(truth.unique("image"))
     known = CLASSES_2018 if layout == "isic2018" else CLASSES
@@ -93,8 +103,9 @@ def read(
     folder = path / f"{name}_Input"
     folder = inner if (inner := folder / folder.name).is_dir() else folder  # an archive unpacked into its own name
     paths = tuple(folder / f"{image}.jpg" for image in ids)
-    if images == "required":
-        refuse_missing(paths, truth_file)
+    if images == "required" and missing_of(paths):
+        paths, notes = _elsewhere(path, ids, truth_file, paths)
+        origin = replace(origin, notes=origin.notes + notes)
     return Table(
         classes=CLASSES[:-1] if known is CLASSES and not (labels == CLASSES.index("UNK")).any() else known,
         ids=ids,
@@ -107,13 +118,57 @@ def read(
     )
 
 
-def _truth_file(path: Path) -> Path:
-    """Return the label file of a folder."""
+def _elsewhere(
+    path: Path, ids: tuple[str, ...], truth_file: Path, paths: tuple[Path, ...]
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Return the files of images that do not all lie where they are published; DataError about these where none do."""
+    try:
+        return locate(path, ids, truth_file)
+    except DataError:
+        refuse_missing(paths, truth_file)
+        raise
+
+
+def _joined(path: Path, tables: dict[str, Table]) -> Table:
+    """Return the tables of all parts as one, with the part of each image in the attribute ``split``."""
+    every = [tables[part] for part in ("train", "val", "test") if part in tables]
+    names = dict.fromkeys(name for table in every for name in table.attributes)
+    return Table(
+        classes=every[0].classes,
+        ids=sum((table.ids for table in every), ()),
+        paths=sum((table.paths for table in every), ()),
+        labels=np.concatenate([table.labels for table in every]),
+        groups=sum((table.groups for table in every), ()),
+        attributes={
+            "split": tuple(part for part, table in tables.items() for _ in table.ids),
+            **{name: sum((table.attributes.get(name, ("",) * len(table)) for table in every), ()) for name in names},
+        },
+        root=path,
+        origin=replace(
+            every[0].origin,
+            group=next((table.origin.group for table in every if table.origin.group), ""),
+            notes=sum((table.origin.notes for table in every), ()),
+        ),
+    )
+
+
+def _truth_files(path: Path, layout: str) -> list[Path]:
+    """Return the label file of a folder, or one for each part of ISIC 2018, without files that have other columns."""
     files = sorted(path.glob(f"*{TRUTH}"))
+    known = [file for file in files if {"image", *CLASSES[:3]} <= set(read_header(file))]
+    parts = [part_of(_token(file)) for file in known]
+    if layout == "isic2018" and len(known) > 1 and "train" in parts and len({*parts} - {None}) == len(known):
+        return sorted(known, key=lambda file: ("train", "val", "test").index(str(part_of(_token(file)))))
+    files = known if len(known) == 1 else files
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise DataError(f"{path}: expected exactly one *{TRUTH} here, found {names}; keep one data set per folder")
-    return files[0]
+    return files
+
+
+def _token(file: Path) -> str:
+    """Return the word before the ending of a label file's name, such as "Training"."""
+    return file.name.removesuffix(TRUTH).rpartition("_")[2]
 
 
 def _labels(truth: Rows, classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import numpy as np
 from dspkd.data.csv_rows import read_header, read_rows
 from dspkd.data.readers._columns import grouping, refuse_label
 from dspkd.data.readers._locate import locate
+from dspkd.data.readers._published import PUBLISHED
 from dspkd.data.table import Origin, Table, group_or_own
 
 
@@ -31,6 +32,8 @@ LAYOUTS = {
     "pad-ufes-20": TableLayout("metadata", "img_id", "diagnostic", "patient_id"),
     "ham10000": TableLayout("HAM10000_metadata", "image_id", "dx", "lesion_id"),
 }
+
+PUBLISHED |= {name: frozenset({each.image, each.label, each.group}) for name, each in LAYOUTS.items()}
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001

@@ -1,0 +1,148 @@
+"""The class of each row of a table: names, numbers, or a column for each class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dspkd.data.csv_rows import Rows
+from dspkd.data.part_names import split_column
+from dspkd.data.readers._columns import LABEL, is_attribute, matching, same
+from dspkd.errors import DataError, first_few, suggest
+
+_ONE, _ZERO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
+_MISSING = frozenset({"nan", "null", "<na>", "#n/a"})
+_ONE_LABEL = "a network here gives an image one class; keep one label for each image, or leave such images out"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes, the number of each row's class, the columns that hold them, and lines about what was assumed."""
+
+    classes: tuple[str, ...]
+    numbers: NDArray[np.int64]
+    columns: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_labels(
+    rows: Rows, label: str | Sequence[str] | None, names: Mapping[str, str], *, beside: Collection[str]
+) -> Labels:
+    """Return the class of each row.
+
+    Parameters
+    ----------
+    rows
+        The table.
+    label
+        The column of classes, or several, one for each class; None to recognise them.
+    names
+        ``{cell: name of the class}``; empty where cells are the names.
+    beside
+        Columns that are something else.
+
+    Raises
+    ------
+    DataError
+        There is no such column or two would do, a label is missing or unknown, or a row has several.
+    """
+    if label is None:
+        label = _recognised(rows, beside)
+    if isinstance(label, str):
+        column = same(rows.columns, label, rows.path)
+        return from_names(rows, column, names)
+    columns = tuple(same(rows.columns, each, rows.path) for each in label)
+    if names:
+        raise DataError(f"{rows.path}: data.columns.names is for one column of labels, not for {len(columns)}")
+    return from_one_hot(rows, columns)
+
+
+def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
+    """Return the classes that the cells of a column name, sorted, or numbers in their order."""
+    cells = rows.filled(column)
+    for cell, line in zip(cells, rows.lines, strict=True):
+        if cell.lower() in _MISSING:
+            raise DataError(f"{rows.path}, line {line}: column {column!r} is {cell!r}; every row needs a label")
+    _refuse_several(rows, column, cells)
+    whole = all(re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in set(cells))
+    if whole:
+        cells = tuple(cell.partition(".")[0] for cell in cells)  # 1.0 is 1, as a spreadsheet may have it
+    if names:
+        if unknown := sorted(set(cells) - set(names)):
+            raise DataError(
+                f"{rows.path}: data.columns.names has no name for {first_few([repr(cell) for cell in unknown])} in "
+                f"column {column!r}; {suggest(unknown[0], names)}"
+            )
+        cells = tuple(names[cell] for cell in cells)
+    classes = tuple(dict.fromkeys(names.values()) if names else sorted(set(cells), key=int if whole else None))
+    number = {name: k for k, name in enumerate(classes)}
+    return Labels(classes, np.array([number[cell] for cell in cells], dtype=np.int64), (column,))
+
+
+def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
+    """Return the classes that columns are called after: 1 in that of the row's class, 0 in the others."""
+    cells_NK = np.array([[cell.lower() for cell in rows.column(name)] for name in columns]).T
+    ones_NK = np.isin(cells_NK, list(_ONE))
+    known_N = np.asarray((ones_NK | np.isin(cells_NK, list(_ZERO))).all(axis=1))
+    good_N = known_N & (ones_NK.sum(axis=1) == 1)
+    if not good_N.all():
+        row = int(np.argmin(good_N))
+        where = f"{rows.path}, line {rows.lines[row]}: "
+        named = [name for name, one in zip(columns, ones_NK[row], strict=True) if one]
+        if not known_N[row]:
+            raise DataError(f"{where}expected 1 or 0 in {', '.join(columns)}, got {', '.join(cells_NK[row])}")
+        several = f"{len(named)} labels ({', '.join(named)}); {_ONE_LABEL}"
+        none = f"no label: no 1 in {', '.join(columns)}"
+        raise DataError(f"{where}{several if named else none} ({(~good_N).sum():,} such rows)")
+    note = f"{rows.path.name}: classes from the columns {', '.join(map(repr, columns))}, 1 for the class of the image"
+    return Labels(tuple(columns), np.nonzero(ones_NK)[1].astype(np.int64), tuple(columns), (note,))
+
+
+def _recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
+    """Return the column that is called as one of classes is, or the columns of 0 and 1 where none is."""
+    candidates = [name for name in matching(rows.columns, LABEL) if name not in beside]
+    filled = [name for name in candidates if any(rows.columns[name])] or candidates
+    if filled:
+        first, *others = filled
+        differing = [name for name in others if not _agree(rows.columns[first], rows.columns[name])]
+        if differing and not ("path" in beside and first == "label"):  # the layout's own names
+            raise DataError(
+                f"{rows.path}: the columns {', '.join(map(repr, [first, *differing]))} could all be the classes; "
+                f"choose one: [data.columns] label = {first!r}"
+            )
+        return first
+    binary = [
+        name
+        for name, cells in rows.columns.items()
+        if name not in beside
+        and not is_attribute(name)
+        and name != split_column(rows.columns)
+        and {cell.lower() for cell in cells} <= _ONE | _ZERO
+    ]
+    if len(binary) > 1:
+        return tuple(binary)
+    other = suggest(binary[0] if binary else "label", rows.columns)
+    raise DataError(f"{rows.path}: no column 'label'; {other}; name that of the classes: data.columns.label")
+
+
+def _agree(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Return whether two columns divide the rows in the same way."""
+    pairs = set(zip(first, second, strict=True))
+    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def _refuse_several(rows: Rows, column: str, cells: Sequence[str]) -> None:
+    """Raise DataError where a cell holds a list of labels that other cells hold alone, or a list in brackets."""
+    alone = set(cells)
+    for cell in alone:
+        listed = [item.strip(" '\"") for item in cell.strip("[]{}()").split(",")] if cell[:1] in "[{(" else []
+        several = listed or [each for each in re.split(r"\s*[|;,/+]\s*", cell) if each]
+        if len(several) > 1 and (listed or alone.issuperset(several)):
+            line = rows.lines[list(cells).index(cell)]
+            raise DataError(
+                f"{rows.path}, line {line}: column {column!r} has {len(several)} labels, {cell[:60]!r}; {_ONE_LABEL}"
+            )

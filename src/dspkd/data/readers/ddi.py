@@ -1,0 +1,22 @@
+"""Layout "ddi": Diverse Dermatology Images, photographs of three groups of skin types."""
+
+from dspkd.data.readers._published import PublishedTable
+
+_SET = PublishedTable(
+    layout="ddi",
+    file="ddi_metadata",
+    columns=("DDI_file", "malignant", "skin_tone"),
+    image="DDI_file",
+    label="malignant",
+    names={"False": "benign", "True": "malignant"},
+    licence="Stanford University research use agreement",
+)
+"""``ddi_metadata.csv`` above its images; ``data.columns.label = "disease"`` uses its 78 diagnoses.
+
+The columns were confirmed in third-party loaders. The set names no patients, though some have several images."""
+
+LAYOUTS = (_SET.layout,)
+PRIORITY = 23
+EXPECTED = _SET.expected
+fits = _SET.fits
+read = _SET.read

@@ -1,0 +1,133 @@
+"""Layout "huggingface": parquet files of the Hugging Face hub that hold the images themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dspkd.data.csv_rows import Rows
+from dspkd.data.image_files import ignored
+from dspkd.data.part_names import part_of
+from dspkd.data.readers import _unpacked
+from dspkd.data.readers._labels import read_labels
+from dspkd.data.readers._published import table_of
+from dspkd.data.table import Table
+from dspkd.data.table_files import read_table, schema_of
+from dspkd.errors import DataError, first_few
+
+LAYOUTS = ("huggingface",)
+PRIORITY = 6
+EXPECTED = "parquet files with a column of images, such as data/train-00000-of-00001.parquet"
+
+_ENDINGS = {b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"}
+
+
+def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
+    """Return "huggingface" for such a file, or a folder that holds some, perhaps in ``data``; else None."""
+    return "huggingface" if any(map(_image_column, _files(path))) else None
+
+
+def read(path: Path, *, layout: str = "huggingface", group: str | None = None, label: str | None = None) -> Table:
+    """Read the images and labels of all parts; the images are unpacked once, into the user's cache.
+
+    The part is the beginning of a file's name, ``train-00000-of-00002``. Numbers of classes get the names that the
+    file's description lists. The class is the column ``label``, or one that is called so.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read, pyarrow is not installed, or no column holds images or classes.
+    """
+    files = _files(path)
+    without = [file.name for file in files if not _image_column(file)]
+    if without or not files:
+        raise DataError(f"{path}: layout {layout!r} expects {EXPECTED}; without: {first_few(without) or 'any'}")
+    folder = _unpacked.unpacked(files, lambda partial: _write(files, partial))
+    tables = [_rows(file, folder) for file in files]
+    names = dict.fromkeys(name for rows in tables for name in rows.columns)
+    columns = {
+        name: tuple(cell for rows in tables for cell in rows.columns.get(name, ("",) * len(rows.lines)))
+        for name in names
+    }
+    rows = Rows(files[0], columns, tuple(range(1, len(columns["image"]) + 1)))
+    labels = read_labels(rows, label, {}, beside={"image", "split"})
+    if len(labels.columns) > 1:
+        raise DataError(f"{files[0]}: no column of classes; name it: data.columns.label")
+    described = _class_names(files[0], labels.columns[0])
+    if described:
+        cells = (described[int(cell)] if cell.isdecimal() else cell for cell in rows.column(labels.columns[0]))
+        rows = replace(rows, columns={**rows.columns, labels.columns[0]: tuple(cells)})
+    table = table_of(path, rows, image="image", label=labels.columns[0], group=group, images=folder)
+    notes = (*table.origin.notes, _unpacked.note(folder))
+    return replace(table, root=path if path.is_dir() else path.parent, origin=replace(table.origin, notes=notes))
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".parquet" else []
+    found = [file for folder in (path, path / "data") if folder.is_dir() for file in folder.glob("*.parquet")]
+    return sorted(file for file in found if not ignored(file.name))
+
+
+def _image_column(file: Path) -> str | None:
+    """Return the column of a parquet file that holds images: a structure of bytes and path, or bytes."""
+    try:
+        fields = list(schema_of(file))
+    except DataError:
+        return None
+    for field in fields:
+        kind = field.type
+        inner = (
+            {kind.field(number).name for number in range(kind.num_fields)} if str(kind).startswith("struct") else set()
+        )
+        if "bytes" in inner or str(kind) in ("binary", "large_binary"):
+            return str(field.name)
+    return None
+
+
+def _class_names(file: Path, column: str) -> list[str]:
+    """Return the names of classes in the description that the hub's library writes; empty without one."""
+    described = (schema_of(file).metadata or {}).get(b"huggingface", b"{}")
+    try:
+        names = json.loads(described)["info"]["features"][column]["names"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [str(name) for name in (names.values() if isinstance(names, dict) else names)]
+
+
+def _stored(file: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each image; names are numbered, as those of a file may be equal or missing."""
+    import pyarrow.parquet
+
+    column = _image_column(file)
+    number = 0
+    for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=64, columns=[column]):
+        for cell in batch.column(0).to_pylist():
+            content: Any = cell.get("bytes") if isinstance(cell, dict) else cell
+            if not content:
+                raise DataError(f"{file}, row {number + 1}: no image; the column {column!r} holds its path alone")
+            ending = next((name for start, name in _ENDINGS.items() if content.startswith(start)), ".jpg")
+            yield f"{file.stem}/{number:06d}{ending}", content
+            number += 1
+
+
+def _write(files: list[Path], folder: Path) -> None:
+    folder.mkdir()
+    for file in files:
+        (folder / file.stem).mkdir()
+        for name, content in _stored(file):
+            (folder / name).write_bytes(content)
+
+
+def _rows(file: Path, folder: Path) -> Rows:
+    """Return the other columns of a file, with the names of the images and the part."""
+    rows = read_table(file)
+    images = sorted(image.name for image in (folder / file.stem).iterdir())
+    if len(images) != len(rows.lines):
+        raise DataError(f"{folder}: {len(images)} images of {len(rows.lines)}; delete this folder and try again")
+    part = part_of(file.stem.split("-")[0])
+    columns = {"image": tuple(str(PurePosixPath(file.stem, image)) for image in images), **rows.columns}
+    return replace(rows, columns=columns if part is None else {"split": (part,) * len(images), **columns})
