@@ -20,7 +20,7 @@ PROJECT := --editable '.[export,serve,tensorboard]' --group dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs web test check lint format bench constraints
+.PHONY: help demo docs web test check lint format bench constraints licences sbom
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,7 @@ lint: $(STAMP) ## Static checks: format, lint, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/licences.py --check
 
 format: $(STAMP) ## Format the code and fix what the linter can fix
 	$(BIN)/ruff format .
@@ -70,7 +71,16 @@ constraints: $(STAMP) ## Update .venv to the newest versions that pyproject.toml
 	$(PIP) install --upgrade --upgrade-strategy eager pip setuptools $(PROJECT)
 	@{ sed -n '/^#/p' constraints.txt; $(PIP) freeze --all --exclude-editable | LC_ALL=C sort --ignore-case; } > constraints.new
 	@mv constraints.new constraints.txt
+	$(BIN)/python .ci/licences.py
 	@touch $(STAMP)
+
+licences: $(STAMP) ## List the licences of the pinned packages, and fail where one is not known to be acceptable
+	$(BIN)/python .ci/licences.py
+
+# cyclonedx-bom has its own environment: what it needs is no part of what it lists.
+sbom: $(STAMP) ## Write build/sbom.json, the list of all packages in .venv in the format CycloneDX
+	test -x build/tools/bin/cyclonedx-py || { $(PYTHON) -m venv build/tools && build/tools/bin/python -m pip install --quiet cyclonedx-bom==7.5.0; }
+	build/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json $(VENV)
 
 # An update that fails (no network, say) keeps the old stamp; one that is killed does not.
 $(STAMP): pyproject.toml constraints.txt

@@ -38,7 +38,9 @@ def folder(finished, tmp_path):
 
 def exchange_parts(path):
     lines = path.read_text().splitlines(keepends=True)
-    first, second = (next(n for n, line in enumerate(lines) if line.endswith(f",{part}\n")) for part in ("train", "test"))
+    first, second = (
+        next(n for n, line in enumerate(lines) if line.endswith(f",{part}\n")) for part in ("train", "test")
+    )
     for line, old, new in ((first, "train", "test"), (second, "test", "train")):
         lines[line] = lines[line].replace(f",{old}\n", f",{new}\n")
     path.write_text("".join(lines))
@@ -100,7 +102,18 @@ def test_check_lists_all_damaged_files_and_exits_with_2(folder):
 def test_every_file_of_a_run_is_recorded(folder):
     recorded = set(RunFiles(folder).manifest.digests())
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {name for name in there - recorded if not name.startswith(".")} == {"files.json"}
+    assert {name for name in there - recorded if not name.startswith(".")} == {"files.json", "recipe.toml"}
+
+
+def test_a_recipe_may_change_only_in_what_changes_no_training(folder):
+    text = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(
+        text.replace("[data]\n", "[data]\nmalignant = ['MEL']\n").replace("malignant = []\n", "")
+    )
+    assert Run(folder).require_finished().recipe.data.malignant == ("MEL",)
+    (folder / "recipe.toml").write_text(text.replace("batch_size = 16", "batch_size = 17"))
+    with pytest.raises(RunError, match=r"recipe\.toml: is damaged or was changed.*restore it"):
+        Run(folder).require_finished()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "predictions/test.csv", "metrics.jsonl"])
@@ -151,8 +164,7 @@ def test_bytes_that_are_no_text_are_one_line_also_without_digests(folder, name):
     (folder / "files.json").unlink()
     (folder / name).write_bytes(b"\xff\xfe\x80 \n")
     with pytest.raises(DspkdError) as error:
-        reports.write(folder)
-        evaluate.evaluate(folder)
+        [reports.write(folder), evaluate.evaluate(folder)]
     assert str(folder / name) in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ SUFFIXES = (".csv", ".tsv", ".tab")
 """Suffixes of tables."""
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_MISSING = frozenset({"nan", "NaN", "NAN", "NA", "N/A", "n/a", "<NA>", "None", "null", "NULL"})
+"""Cells that programs write for a missing value."""
+
 _HEADER = 1_000_000
 """Characters within which the header ends."""
 
@@ -54,6 +58,31 @@ class Rows:
         for cell, line in zip(cells, self.lines, strict=True):
             if not cell:
                 raise DataError(f"{self.path}, line {line}: column {name!r} is empty; every row needs one")
+        return cells
+
+    def class_names(self, name: str) -> tuple[str, ...]:
+        """Return the cells of a column of classes.
+
+        Raises
+        ------
+        DataError
+            A cell is empty or stands for a missing value, or two cells are the same number in two spellings.
+        """
+        cells = self.filled(name)
+        for cell, line in zip(cells, self.lines, strict=True):
+            if cell in _MISSING:
+                raise DataError(
+                    f"{self.path}, line {line}: column {name!r} has {cell!r}, which stands for a missing value; give "
+                    "the image a class, or leave out its row"
+                )
+        spelling: dict[float, str] = {}
+        for cell in dict.fromkeys(cells):
+            with suppress(ValueError):
+                if (first := spelling.setdefault(float(cell), cell)) != cell:
+                    raise DataError(
+                        f"{self.path}: column {name!r} has {first!r} and {cell!r}, one number that would be two "
+                        "classes; write it in one way"
+                    )
         return cells
 
     def unique(self, name: str) -> dict[str, int]:

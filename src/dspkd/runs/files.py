@@ -17,7 +17,7 @@ predictions/              val.csv, test.csv: logits, label, id, group; teacher-v
 artifacts/                small images, Grad-CAM maps, pooled features: see `dspkd.runs.artifacts`
 test_evaluations.jsonl    each evaluation on the test set: date, command, weights
 result.json               summary; training writes it last, so a folder that has it is complete
-files.json                SHA-256 of the files above, each recorded when it is finished
+files.json                SHA-256 of the files above but the recipe, each recorded when it is finished
 report.html, ledger.csv   written by `dspkd.reports`
 ========================  ==============================================================================
 """
@@ -165,8 +165,7 @@ class RunFiles:
         """Write the recipe; in a new folder the record of its files begins with it."""
         if not self.recipe.exists():
             self.manifest.begin()
-        with self.manifest.recording(self.recipe):
-            write_text(self.recipe, schema.dump(recipe))
+        write_text(self.recipe, schema.dump(recipe))
 
     def require_recipe(self, digest: str) -> None:
         """Raise RunError if a run of another recipe has trained here; forget one that failed before its first epoch."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
-from dspkd.errors import RunError
+from dspkd.errors import RecipeError, RunError
+from dspkd.recipes import schema
 from dspkd.runs.files import RunFiles
 
 _LOG = logging.getLogger(__name__)
@@ -63,11 +65,29 @@ def problems(files: RunFiles) -> list[str]:
 
 def _differences(files: RunFiles) -> dict[str, str]:
     """Return ``{path in the folder: a line about it}`` of all files that differ; missing checkpoints do not count."""
+    different = files.manifest.different()
+    if files.manifest.exists() and files.result.is_file() and not _is_own_recipe(files):
+        different[files.recipe.name] = "changed"
     return {
         name: f"{files.folder / name}: {_state(state)}; {_remedy(files, name, state)}"
-        for name, state in files.manifest.different().items()
+        for name, state in different.items()
         if not (state == "missing" and _is_checkpoint(files, name))
     }
+
+
+def _is_own_recipe(files: RunFiles) -> bool:
+    """Return whether a finished run's recipe is the one that was trained.
+
+    It is compared by its digest: settings that change no training, such as ``data.malignant``, may be edited.
+    """
+    try:
+        trained = str(json.loads(files.result.read_bytes())["digest"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return True  # the result is what is damaged
+    try:
+        return schema.load(files.recipe).digest == trained
+    except RecipeError:
+        return False
 
 
 def _refuse(files: RunFiles, lines: list[str]) -> None:

@@ -69,7 +69,7 @@ def read(path: Path, *, layout: str = "csv", group: str | None = None, label: st
     root = rows.path.parent
     image, column = _image_column(rows), _label_column(rows, label)
     ids = tuple(rows.unique(image))
-    names = rows.filled(column)
+    names = rows.class_names(column)
     others = {name: cells for name, cells in rows.columns.items() if name not in {image, column}}
     chosen = grouping(others, group, rows.path, first=("group",))
     groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
