@@ -131,7 +131,10 @@ class Store:
                 entries = np.array(rows, _ENTRY)
                 file.write(entries.tobytes())
         except OSError as error:
-            raise DataError(f"{self.folder}: cannot be written to: {error.strerror}; free some space") from error
+            raise DataError(
+                f"{self.folder}: cannot be written to: {error.strerror}; free some space, or name another "
+                "folder: machine.cache"
+            ) from error
         self._add_entries(entries)
 
     def require_space(self, nbytes: int) -> None:
