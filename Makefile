@@ -20,7 +20,7 @@ PROJECT := --editable '.[export,serve,tensorboard]' --group dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs web test check lint format bench constraints
+.PHONY: help demo docs web test check lint format bench constraints licences sbom
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,7 @@ lint: $(STAMP) ## Static checks: format, lint, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/licences.py --check
 
 format: $(STAMP) ## Format the code and fix what the linter can fix
 	$(BIN)/ruff format .
@@ -68,11 +69,28 @@ bench: $(STAMP) ## Measure speed and memory beside torchdistill and torchvision:
 	$(BIN)/python benchmarks/bench_teacher_cache.py $(IMAGES) --threads $(THREADS) --size 96 --batch 32 --images 96
 	$(BIN)/python benchmarks/bench_end_to_end.py $(IMAGES) --threads $(THREADS)
 
-constraints: $(STAMP) ## Update .venv to the newest versions that pyproject.toml admits, and pin them
+constraints: $(STAMP) build/tools/installed ## Update .venv to the newest versions that pyproject.toml admits, and pin them
 	$(PIP) install --upgrade --upgrade-strategy eager pip setuptools $(PROJECT)
 	@{ sed -n '/^#/p' constraints.txt; $(PIP) freeze --all --exclude-editable | LC_ALL=C sort --ignore-case; } > constraints.new
 	@mv constraints.new constraints.txt
+	build/tools/bin/uv --quiet pip compile constraints.txt --generate-hashes --no-deps --no-header --no-annotate \
+		--no-emit-index-url --python-version 3.11.7 --output-file build/hashed.txt > build/uv.log
+	@{ sed -n '1p' constraints-hashed.txt; cat build/hashed.txt; } > constraints.new
+	@mv constraints.new constraints-hashed.txt
+	$(BIN)/python .ci/licences.py
 	@touch $(STAMP)
+
+licences: $(STAMP) ## List the licences of the pinned packages, and fail where one is not known to be acceptable
+	$(BIN)/python .ci/licences.py
+
+# These tools have their own environment: what they need is no part of what they list.
+build/tools/installed:
+	$(PYTHON) -m venv --clear build/tools
+	build/tools/bin/python -m pip install --quiet cyclonedx-bom==7.5.0 uv
+	@touch $@
+
+sbom: $(STAMP) build/tools/installed ## Write build/sbom.json, the list of all packages in .venv in the format CycloneDX
+	build/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json $(VENV)
 
 # An update that fails (no network, say) keeps the old stamp; one that is killed does not.
 $(STAMP): pyproject.toml constraints.txt

@@ -228,3 +228,14 @@ def test_no_file_names_a_path_of_one_machine_or_a_package_host():
             continue
         matches += [f"{path.relative_to(ROOT)}: {match[0]}" for match in [forbidden.search(text)] if match]
     assert matches == []
+
+
+def test_each_pinned_version_has_hashes_and_no_host_is_named():
+    hashed = (ROOT / "constraints-hashed.txt").read_text(encoding="utf-8")
+    versions = re.findall(
+        r"^([\w.-]+)==([^\s;]+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", hashed, flags=re.MULTILINE
+    )
+    assert {(canonicalize_name(name), version) for name, version, _ in versions} == {
+        (canonicalize_name(name), version) for name, _, version in (pin.partition("==") for pin in PINS)
+    }
+    assert "://" not in hashed

@@ -5,6 +5,7 @@ DspkdError
 │   └── DamagedImagesError   images that do not decode
 ├── RecipeError      a recipe, an option of a method, a name
 ├── WeightsError     a file of weights
+│   └── PartialWeightsError  it lacks tensors of the network
 ├── RunError         a run folder: missing, of another recipe, unfinished
 │   └── RankError    another process of the same run
 ├── BundleError      a bundle: not one, damaged, changed, or of another version
@@ -48,6 +49,10 @@ class RecipeError(DspkdError):
 
 class WeightsError(DspkdError):
     """A file of weights does not fit the network."""
+
+
+class PartialWeightsError(WeightsError):
+    """A file of weights lacks tensors besides the classifier's."""
 
 
 class RunError(DspkdError):

@@ -95,3 +95,13 @@ def test_the_logits_follow_from_the_last_map_of_every_family(name):
     assert got.min() >= 0
     assert set(got.amax(dim=(1, 2)).tolist()) <= {0.0, 1.0}
     assert got.any()
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_transformers_are_explained_too(name):
+    torch.manual_seed(0)
+    side = 224 if "swin" in name else 64
+    images = torch.rand(2, 3, side, side)
+    got = grad_cam(zoo.make(name, classes=4), images, torch.tensor([0, 1]))
+    assert got.shape == (2, side // (32 if "swin" in name else 16), side // (32 if "swin" in name else 16))
+    assert got.amax(dim=(1, 2)).tolist() == [1.0, 1.0]

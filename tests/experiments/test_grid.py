@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dspkd.errors import RecipeError
+from dspkd.data import class_map
+from dspkd.errors import DspkdError, RecipeError
 from dspkd.experiments.compare import grid
 from dspkd.experiments.compare.controls import control
 from dspkd.recipes import catalog, schema
@@ -258,3 +259,16 @@ def test_the_grid_of_teachers_changes_one_setting_of_the_teacher_at_a_time():
     for recipe in recipes.values():
         validate.check(recipe)
         assert (recipe.images.size, recipe.epochs, recipe.model.weights) == (64, 30, "none")
+
+
+@pytest.mark.parametrize(
+    "line", ["a = " + "[" * 5000 + "]" * 5000, "a = " + "9" * 4301, "a." * 5000 + "b = 1", "a = 0x" + "f" * 5000, "\0"]
+)
+@pytest.mark.parametrize("load", [schema.load, grid.load, class_map.load])
+def test_a_file_that_python_cannot_hold_is_refused_in_one_line(tmp_path, load, line):
+    path = tmp_path / "deep.toml"
+    path.write_text(line)
+    with pytest.raises(DspkdError, match=r"deep\.toml: ") as error:
+        load(path)
+    assert len(str(error.value).splitlines()) <= 4
+    assert all(len(each) < 400 for each in str(error.value).splitlines())

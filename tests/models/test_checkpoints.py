@@ -1,10 +1,12 @@
 """Weights inside the checkpoint of a training, behind prefixes, or in a folder of the Hugging Face hub."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from dspkd.errors import WeightsError
+from dspkd.errors import PartialWeightsError, WeightsError
 from dspkd.models import weights, zoo
 
 
@@ -50,3 +52,42 @@ def test_a_folder_of_the_hub_is_read_and_an_empty_one_refused(tiny, tmp_path):
     torch.manual_seed(1)
     back = zoo.make("tiny", classes=3, weights=tmp_path)
     assert all(torch.equal(back.library_state()[name], tensor) for name, tensor in tiny.library_state().items())
+
+
+ONE = "neck.1.bias"
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+@pytest.mark.parametrize("keep", [lambda s: {ONE: s[ONE]}, lambda s: {k: t for k, t in s.items() if k != ONE}])
+def test_a_file_that_lacks_tensors_of_the_backbone_is_refused_unless_accepted(tiny, tmp_path, suffix, keep):
+    state = {key: t for key, t in tiny.library_state().items() if not key.endswith("num_batches_tracked")}
+    path, held = tmp_path / f"model{suffix}", keep(state)
+    saved(held, path)
+    before = {key: t.clone() for key, t in tiny.library_state().items()}
+    with pytest.raises(PartialWeightsError, match=rf"has {len(held)} of 32 tensors.*model\.partial_weights = true"):
+        weights.load(tiny, path)
+    assert all(torch.equal(before[key], t) for key, t in tiny.library_state().items())
+    assert weights.load(tiny, path, partial=True).count == len(held)
+
+
+def test_an_empty_file_is_refused_also_where_tensors_may_be_lacking(tiny, tmp_path):
+    saved({}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="nothing fits"):
+        weights.load(tiny, tmp_path / "model.safetensors", partial=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named_as_such(tiny, tmp_path, value):
+    state = {key: t.clone() for key, t in tiny.library_state().items()}
+    state["stem.0.weight"][0, 0, 0, 0] = value
+    with pytest.raises(WeightsError, match=r"stem\.0\.weight has values that are NaN or infinite"):
+        weights.load(tiny, saved(state, tmp_path / "model.safetensors"))
+
+
+def test_a_damaged_file_of_any_kind_is_one_line(tiny, tmp_path):
+    path = saved(tiny.library_state(), tmp_path / "model.pt")
+    content = path.read_bytes()
+    for start in range(0, len(content), len(content) // 8):
+        path.write_bytes(content[:start] + bytes(200) + content[start + 200 :])
+        with suppress(WeightsError):  # the tensors' own bytes may hold any numbers
+            weights.read(path)

@@ -111,6 +111,20 @@ def test_the_default_weight_decay_is_that_of_the_optimiser(good, overrides, deca
         ("teacher={run='a', weights='label'}", r"teacher: .*run names one; name two or more"),
         ("teacher.ran='a'", r"teacher\.ran: no such key; did you mean 'run'"),
         ("seed=2020-01-01", r"dates and times"),
+        ("images.size=1e9", r"images\.size: .*integer"),
+        ("images.size=1000000000", r"images\.size: .*less than or equal to 4096"),
+        ("images.views=1000000000", r"images\.views.*less than or equal"),
+        ("train.batch_size=1000000000", r"train\.batch_size: .*less than or equal"),
+        ("teacher={run='a', size=1000000000}", r"teacher\.size: .*less than or equal"),
+        ("stages.0.lr=inf", r"stages\.0\.lr: .*finite.*inf"),
+        ("stages.0.lr=nan", r"stages\.0\.lr: "),
+        ("stages.0.terms.1={method='mgd', weight=inf}", r"terms\.1\.weight: .*finite"),
+        ("stages.0.terms.1.options={lambda=inf}", r"options: lambda: must be a finite number"),
+        ("stages.0.terms.1.options={width=1000000000}", r"options: width: .*at most 1,000,000"),
+        ("train.clip=inf", r"train\.clip: .*finite"),
+        ("seed=" + "9" * 5000, r"--set seed=9+: .*not a TOML value"),
+        ("seed=0x" + "f" * 5000, r"too many digits"),
+        ("name=" + "[" * 5000 + "]" * 5000, r"--set name=.*not a TOML value"),
         ("stages.9.lr=1.0", r"stages\.9\.lr=1\.0: .*2"),
         ("seed", r"key=value"),
         ("data.path=images", r"--set 'data\.path=\"images\"'"),
@@ -202,7 +216,7 @@ def test_the_digest_changes_with_any_setting_but_the_machine_and_the_advice(good
         "teacher={run=['runs/teacher', 'b'], weights='label'}",
     ):
         assert schema.load(good, [override]).digest != digest, override
-    advice = ("data.malignant=['x']", "data.benign=['x']")
+    advice = ("data.malignant=['x']", "data.benign=['x']", "model.partial_weights=true")
     for override in ("machine.workers=3", "machine.device='cuda'", "machine.threads=1", *advice):
         assert schema.load(good, [override]).digest == digest, override
 
@@ -230,7 +244,12 @@ def test_each_fold_has_its_digest_and_a_recipe_without_folds_that_of_before(good
     digests = {schema.load(good, ["split.folds=5", f"split.fold={fold}"]).digest for fold in range(5)}
     assert len(digests | {schema.load(good, ["split.folds=4", "split.fold=0"]).digest, schema.load(good).digest}) == 7
     settings = dataclasses.asdict(schema.load(good))
-    del settings["machine"], settings["data"]["malignant"], settings["data"]["benign"]
+    del (
+        settings["machine"],
+        settings["data"]["malignant"],
+        settings["data"]["benign"],
+        settings["model"]["partial_weights"],
+    )
     for key in ("waiver", "folds", "fold"):
         del settings["split"][key]
     before = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

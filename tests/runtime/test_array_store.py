@@ -154,3 +154,28 @@ def test_a_lack_of_disk_space_is_an_error_before_writing(tmp_path):
 
 def test_sizes_have_readable_units():
     assert [readable(n) for n in (12, 1530, 999_600_000, 25e9)] == ["12 bytes", "1.53 kB", "1e+03 MB", "25 GB"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"dtype": "floa', b"\xff\xfe", b"[1]", b"[" * 5000])
+def test_a_damaged_description_is_set_aside_and_the_cache_made_anew(tmp_path, caplog, content):
+    filled(tmp_path, [1, 2])
+    (tmp_path / "store.json").write_bytes(content)
+    again = Store(tmp_path, "float32", ABOUT)
+    assert len(again) == 0
+    assert [f"{tmp_path / 'store.json'}: was damaged" in line for line in caplog.messages] == [True]
+    assert {"store.json.damaged", "arrays.bin.damaged"} < {path.name for path in tmp_path.iterdir()}
+    assert key(1) in filled(tmp_path, [1])
+
+
+def test_a_filled_cache_that_may_not_be_written_is_read(tmp_path, monkeypatch):
+    filled(tmp_path, [1, 2])
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    monkeypatch.setattr("dspkd.runtime.array_store.os.access", lambda *_: False)
+    monkeypatch.setattr("dspkd.runtime.array_store.FileLock", None)
+    store = Store(tmp_path, "float32", ABOUT)
+    with store.writing():
+        np.testing.assert_array_equal(store.read(key(2)), np.full((3, 2), 2, np.float32))
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    (tmp_path / "store.json").write_bytes(b"{")
+    with pytest.raises(DataError, match=r"store\.json: is damaged.*machine\.cache"):
+        Store(tmp_path, "float32", ABOUT)

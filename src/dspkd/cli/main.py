@@ -10,6 +10,7 @@ import typer
 
 from dspkd import __version__
 from dspkd.cli import agreement as cli_agreement
+from dspkd.cli import check as cli_check
 from dspkd.cli import data as cli_data
 from dspkd.cli import deploy, own_images, paper, serve
 from dspkd.cli import doctor as cli_doctor
@@ -38,6 +39,7 @@ app.command("agreement")(cli_agreement.agreement)
 app.command("referee")(cli_referee.referee)
 app.command("teacher-outputs")(cli_teacher_outputs.teacher_outputs)
 app.command("pack")(cli_referee.pack)
+app.command("check")(cli_check.check)
 
 STOPPED = "stopped; run the same command again to resume after the last finished epoch"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,11 @@ def read(path: Path, classes: Sequence[str]) -> Answers:
     if name is None:
         raise DataError(f"{path}: no column {' or '.join(IDS)} names the image, among {first_few(header)}")
     kind, columns = _columns(path, header, classes)
-    ids, values, place = (_read_csv if kind_of_file == ".csv" else _read_parquet)(path, name, columns)
+    try:
+        ids, values, place = (_read_csv if kind_of_file == ".csv" else _read_parquet)(path, name, columns)
+    except (OSError, ValueError, csv.Error, MemoryError) as error:  # pyarrow's own errors are among these
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: is damaged: {reason}; make it again") from None
     _check_ids(path, name, ids, place)
     _check_values(path, kind, columns, values, place)
     return Answers(path, kind, tuple(ids), values.astype(np.float32))
@@ -206,7 +209,10 @@ def _numbers(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]
 def _read_parquet(path: Path, name: str, columns: Sequence[str]) -> _Read:
     import pyarrow as pa
 
-    table = _parquet(path).read_table(path, columns=[name, *columns])
+    parquet, size = _parquet(path), path.stat().st_size
+    if (rows := parquet.read_metadata(path).num_rows) > size:
+        raise DataError(f"{path}: claims {rows:,} rows in {size:,} bytes, so it is damaged; make it again")
+    table = parquet.read_table(path, columns=[name, *columns])
     if not len(table):
         raise DataError(f"{path}: has no rows")
     ids = ["" if cell is None else str(cell).strip() for cell in table[name].to_pylist()]
@@ -252,7 +258,7 @@ def _parquet(path: Path) -> Any:
         try:
             pyarrow.parquet.read_schema(path)
         except (OSError, ValueError) as error:  # pyarrow's own errors are among these
-            reason = re.sub(r"\s+", " ", str(error))
+            reason = " ".join(str(error).split())
             raise DataError(f"{path}: cannot be read as parquet: {reason}") from None
     return pyarrow.parquet
 

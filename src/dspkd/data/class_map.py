@@ -83,8 +83,8 @@ def load(path: Path) -> ClassMap:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise DataError(f"{path}: not TOML: {e}") from None
+    except (ValueError, RecursionError) as e:  # also a number of thousands of digits, thousands of levels
+        raise DataError(f"{path}: not TOML: {str(e).partition(';')[0]}") from None
     unknown = [key for key in content if key not in ("classes", "drop")]
     if unknown:
         raise DataError(f"{path}: no key {unknown[0]!r}; {suggest(unknown[0], ('classes', 'drop'))}; {_EXPECTED}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy as np
 
 from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError
-from dspkd.runtime.files import atomic_open
+from dspkd.runtime.files import remembered
 from dspkd.runtime.progress import Progress
 
 _VERSION = 2
@@ -70,18 +69,16 @@ def _pairs(
 ) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Return ``[P, 2]`` rows of near copies, from the cache where these very files were searched before."""
     path = None if cache is None else cache / "copies" / f"{_key(table)}.json"
-    if path is not None and path.is_file():
-        return np.array(json.loads(path.read_text(encoding="utf-8")), dtype=np.int64).reshape(-1, 2)
+    return np.array(remembered(path, lambda: _search(table, progress, log)), dtype=np.int64).reshape(-1, 2)
+
+
+def _search(table: Table, progress: Progress | None, log: Callable[[str], None] | None) -> list[list[int]]:
     from dspkd.data.audit import duplicates, fingerprint
 
     if log is not None and len(table) >= _LONG:
         log(f"searching {len(table):,} images for near copies, since some have no lesion or patient id")
     found = duplicates.find(fingerprint.take(table.paths, progress), progress)
-    pairs = np.stack([found.first, found.second], axis=1)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_open(path) as file:
-            json.dump(pairs.tolist(), file)
+    pairs: list[list[int]] = np.stack([found.first, found.second], axis=1).tolist()
     return pairs
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from dspkd.data.split import Split
 from dspkd.data.table import UNLABELLED, Table
 from dspkd.errors import DataError, RunError, first_few
 from dspkd.runtime import csv_text
-from dspkd.runtime.files import atomic_open, write_json
+from dspkd.runtime.files import atomic_open, remembered
 from dspkd.runtime.progress import Progress
 
 COPY, SAME_NAME, SAME_LESION, SAME_FILE, DAMAGED = "copy", "same name", "same lesion", "same file", "damaged"
@@ -213,14 +212,9 @@ def _kept(cache: Path | None, files: list[bytes], compute: Callable[[], dict[str
     """Return what `compute` returned for these files before, if that is in the cache."""
     if cache is None:
         return compute()
-    path = cache / f"unlabelled-{hashlib.blake2b(b''.join(files), digest_size=8).hexdigest()}.json"
-    if path.exists():
-        kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        return kept
-    computed = compute()
-    cache.mkdir(parents=True, exist_ok=True)
-    write_json(path, computed)
-    return computed
+    name = hashlib.blake2b(b"".join(files), digest_size=8).hexdigest()
+    kept: dict[str, str] = remembered(cache / f"unlabelled-{name}.json", compute)
+    return kept
 
 
 def _counted(reasons: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
 
 from dspkd.errors import RecipeError
-from dspkd.models.tapped import Tapped
+from dspkd.models.tapped import Tapped, grid_of
 from dspkd.types import TAPS, Output
 
 ANY_SIZE = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.eva")
@@ -31,12 +31,16 @@ class TimmWalk:
         ``{tap: place in the network's feature_info}``.
     deepest
         The last place in ``feature_info``; its map has the grid of tokens.
+    explained
+        The module whose input explains the logits where the map `last` is a copy: a vision transformer's last block, as
+        its class token reads the others there for the last time; or the head, which pools a map with channels last.
     """
 
     name: str
     side: int
     taps: dict[str, int]
     deepest: int
+    explained: str = ""
 
     def __call__(self, network: Any, x_B3HW: Tensor) -> Output:
         """Return the output; `last` is the input of the network's head, before a norm that belongs to the head.
@@ -57,21 +61,9 @@ class TimmWalk:
             ) from None
         maps = {tap: intermediates[places.index(place)] for tap, place in self.taps.items()}
         height, width = intermediates[-1].shape[2:]
-        maps["last"] = _as_map(features, height, width)
+        maps["last"] = grid_of(features, height, width)
         pooled_BD = network.forward_head(features, pre_logits=True)
         return Output(network.get_classifier()(pooled_BD), pooled_BD, maps)
-
-
-def _as_map(features: Tensor, height: int, width: int) -> Tensor:
-    """Return features as ``[B, C, H, W]``, from a map, a map with channels last, or tokens.
-
-    Tokens before those of the grid, such as the class token, are dropped.
-    """
-    if features.ndim == 3:
-        tokens_BNC = features[:, -height * width :]
-        return tokens_BNC.transpose(1, 2).reshape(len(features), -1, height, width)
-    channels_come_last = features.shape[1:3] == (height, width) and features.shape[2:] != (height, width)
-    return features.permute(0, 3, 1, 2) if channels_come_last else features
 
 
 def tapped(key: str, *, name: str, classes: int) -> Tapped:
@@ -112,6 +104,7 @@ def tapped(key: str, *, name: str, classes: int) -> Tapped:
                 side=config["input_size"][1],
                 taps={tap: place for tap, place in taps.items() if place is not None},
                 deepest=len(reductions) - 1,
+                explained=_explained(network),
             ),
             name=name,
             mean=config["mean"],
@@ -122,6 +115,14 @@ def tapped(key: str, *, name: str, classes: int) -> Tapped:
         )
     except Exception as error:  # timm has over a thousand networks, which fail in many ways
         raise _refusal(name, f"its dry run failed: {error}") from error
+
+
+def _explained(network: Any) -> str:
+    """Return the module whose input explains the logits where the map `last` is a copy; "" where there is none."""
+    blocks = getattr(network, "blocks", None)
+    if isinstance(blocks, nn.ModuleList | nn.Sequential) and len(blocks):
+        return f"blocks.{len(blocks) - 1}"
+    return "head" if isinstance(getattr(network, "head", None), nn.Module) else ""
 
 
 def _last_place(reductions: list[int], stride: int) -> int | None:

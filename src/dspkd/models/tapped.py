@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from dspkd.errors import RecipeError
 from dspkd.types import NetworkSpec, Output
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -44,7 +46,38 @@ class Loaded:
         if self.source == "none":
             return "weights: random"
         new = f"; random: {', '.join(self.fresh[:4])}{' and more' * (len(self.fresh) > 4)}" if self.fresh else ""
-        return f"weights: {self.count} tensors of {self.source}{new}"
+        return f"weights: {self.count} of {self.count + len(self.fresh)} tensors from {self.source}{new}"
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Logits, and the features whose gradients explain them.
+
+    Attributes
+    ----------
+    logits
+        ``[B, K]``.
+    features
+        A tensor from which the logits are computed, in the network's own shape.
+    as_map
+        Returns a tensor of that shape as a map ``[B, C, H, W]``.
+    """
+
+    logits: Tensor
+    features: Tensor
+    as_map: Callable[[Tensor], Tensor]
+
+
+def grid_of(features: Tensor, height: int, width: int) -> Tensor:
+    """Return features as ``[B, C, H, W]``, from a map, a map with channels last, or tokens.
+
+    Tokens before those of the grid, such as the class token, are dropped.
+    """
+    if features.ndim == 3:
+        tokens_BNC = features[:, -height * width :]
+        return tokens_BNC.transpose(1, 2).unflatten(2, (height, width))  # no batch size: an export leaves it open
+    channels_come_last = features.shape[1:3] == (height, width) and features.shape[2:] != (height, width)
+    return features.permute(0, 3, 1, 2) if channels_come_last else features
 
 
 class Tapped(nn.Module):
@@ -111,6 +144,35 @@ class Tapped(nn.Module):
     def forward(self, images_B3HW: Tensor) -> Output:
         """Return logits, pooled vector and maps of images in [0, 1]."""
         return self._walk(self.network, (images_B3HW - self.mean) / self.std)
+
+    def explained(self, images_B3HW: Tensor) -> Explained:
+        """Return the logits of images, and the last features from which they are computed; with gradients enabled.
+
+        These are the map `last`. Where that is only a copy of tokens, or of a map with channels last, they are the
+        input of the module that the walk names as `explained`.
+
+        Raises
+        ------
+        RecipeError
+            The network has neither.
+        """
+        place: str = getattr(self._walk, "explained", "")
+        seen: list[Tensor] = []
+        keep = lambda _module, inputs: seen.append(inputs[0])  # noqa: E731
+        hook = self.network.get_submodule(place).register_forward_pre_hook(keep) if place else None
+        output = self(images_B3HW)
+        if hook:
+            hook.remove()
+        last = output.maps["last"]
+        (slopes,) = torch.autograd.grad(output.logits.sum(), last, retain_graph=True, allow_unused=True)
+        if slopes is not None:
+            return Explained(output.logits, last, partial(grid_of, height=last.shape[2], width=last.shape[3]))
+        if not seen:
+            raise RecipeError(
+                f"model {self.name!r}: its logits are computed from no feature map, so Grad-CAM cannot explain them; "
+                "choose another (see `dspkd models`)"
+            )
+        return Explained(output.logits, seen[-1], partial(grid_of, height=last.shape[2], width=last.shape[3]))
 
     def library_state(self) -> dict[str, Tensor]:
         """Return the weights under the library's own names, as ``model.safetensors`` holds them."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dspkd.errors import WeightsError
+from dspkd.errors import PartialWeightsError, WeightsError
 from dspkd.models.tapped import Loaded, Tapped
 
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin")
@@ -23,11 +21,12 @@ COUNTER = "num_batches_tracked"
 """A batch normalisation's counter, unused while its momentum is a number, so not counted here."""
 
 
-def load(tapped: Tapped, source: str | Path) -> Loaded:
+def load(tapped: Tapped, source: str | Path, *, partial: bool = False) -> Loaded:
     """Load a network's initial weights.
 
-    The classifier stays random where its class count differs. Every other tensor of the source must exist in the
-    network with the same shape; tensors that the source lacks stay random and are reported. Half precision is cast.
+    The classifier stays random where the source lacks it or its class count differs. Every other tensor of the source
+    must exist in the network with the same shape and finite values, and every tensor of the network but the
+    classifier's in the source. Half precision is cast.
 
     Parameters
     ----------
@@ -36,9 +35,13 @@ def load(tapped: Tapped, source: str | Path) -> Loaded:
     source
         ``none``; ``imagenet``, the library's own download; or a file or folder that `read` accepts. Names in it are the
         library's own, perhaps with one prefix more, such as ``module.``.
+    partial
+        Accept a source that lacks other tensors than the classifier's; they stay random and are reported.
 
     Raises
     ------
+    PartialWeightsError
+        Tensors are lacking.
     WeightsError
         The file is missing, cannot be read or does not fit, or the download fails.
     """
@@ -48,8 +51,8 @@ def load(tapped: Tapped, source: str | Path) -> Loaded:
         state = _downloaded(tapped)
     else:
         state, inside = read(Path(source))
-        return _fit(tapped, _without_prefix(state, tapped.library_state()), f"{source}{inside and f' ({inside})'}")
-    return _fit(tapped, state, str(source))
+        state, source = _without_prefix(state, tapped.library_state()), f"{source}{inside and f' ({inside})'}"
+    return _fit(tapped, state, str(source), partial=partial)
 
 
 def _downloaded(tapped: Tapped) -> Mapping[str, Tensor]:
@@ -97,7 +100,9 @@ def read(path: Path) -> tuple[Mapping[str, Tensor], str]:
         else:
             accepted = ", ".join([".safetensors", *_PICKLES])
             raise WeightsError(f"weights {path}: {path.suffix or 'no suffix'!r}; accepted are {accepted}")
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged file fails in many ways
         reason = str(error).partition("\n")[0]
         raise WeightsError(f"weights {path}: cannot be read as tensors alone ({reason}); save a state dict") from error
     for key in ("", *_OF_A_CHECKPOINT):
@@ -119,7 +124,7 @@ def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> M
     return state
 
 
-def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str) -> Loaded:
+def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str, *, partial: bool) -> Loaded:
     place = f"weights {source!r} for model {tapped.name!r}"
     own = tapped.library_state()
     names = [name for name in own if not name.endswith(COUNTER)]
@@ -131,8 +136,19 @@ def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str) -> Loaded:
     for name, tensor in taken.items():
         if tensor.shape != own[name].shape:
             raise WeightsError(f"{place}: {name} is {list(tensor.shape)}, the network's is {list(own[name].shape)}")
-    tapped.network.load_state_dict(taken, strict=False)
+        if tensor.is_floating_point() and not tensor.float().isfinite().all():
+            raise WeightsError(
+                f"{place}: {name} has values that are NaN or infinite; the file is damaged or its training failed, so "
+                "use another"
+            )
     fresh = tuple(name for name in names if name not in taken)
+    lacking = [name for name in fresh if name.rpartition(".")[0] != tapped.head]
+    if lacking and source != "none" and not partial:
+        raise PartialWeightsError(
+            f"{place}: has {len(names) - len(fresh)} of {len(names)} tensors, and lacks {_few(lacking)}, which would "
+            "stay random; use a whole file, or accept that with model.partial_weights = true"
+        )
+    tapped.network.load_state_dict(taken, strict=False)
     return Loaded(source, len(names) - len(fresh), fresh)
 
 

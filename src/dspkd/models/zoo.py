@@ -110,7 +110,7 @@ def names() -> list[str]:
     return sorted(ENTRIES)
 
 
-def make(name: str, *, classes: int, weights: str | Path = "none") -> Tapped:
+def make(name: str, *, classes: int, weights: str | Path = "none", partial_weights: bool = False) -> Tapped:
     """Return the network called `name`, in training mode, on the default device.
 
     Layers without loaded weights are initialised with torch's global generator: seed it first.
@@ -123,6 +123,8 @@ def make(name: str, *, classes: int, weights: str | Path = "none") -> Tapped:
         K, at least 2.
     weights
         ``none``, ``imagenet`` or a file; see `dspkd.models.weights.load`. The result is in ``.loaded``.
+    partial_weights
+        Accept a file that lacks tensors besides the classifier's.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def make(name: str, *, classes: int, weights: str | Path = "none") -> Tapped:
     from dspkd.models.weights import load
 
     tapped = _build(name, classes)
-    tapped.loaded = load(tapped, weights)
+    tapped.loaded = load(tapped, weights, partial=partial_weights)
     return tapped
 
 
@@ -146,14 +148,16 @@ def check(name: str, side: int) -> None:
     Raises
     ------
     RecipeError
-        No network has this name, it cannot be tapped, or it does not take images of this size.
+        No network has this name, it cannot be tapped or explained by Grad-CAM, or it does not take images of this size.
     """
     entry = ENTRIES.get(name)
     if entry is None:
         import torch
 
         with torch.device("meta"):
-            make(name, classes=2).eval()(torch.empty(1, 3, side, side))
+            tapped = make(name, classes=2).eval()
+            with torch.enable_grad():
+                tapped.explained(torch.empty(1, 3, side, side))  # so that no run ends without its maps
     elif side < entry.least_side:
         raise RecipeError(
             f"model {name!r} takes no images of {side} px: images.size must be {entry.least_side} or more"

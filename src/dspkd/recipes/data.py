@@ -65,7 +65,7 @@ class DataConfig:
     unlabelled: str | None = None
     """A folder of images without labels, from which terms learn that read a teacher and no labels. Copies of validation
     and test images are left out; see `dspkd.data.unlabelled`."""
-    unlabelled_ratio: Annotated[float, Field(gt=0)] = 1.0
+    unlabelled_ratio: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Unlabelled images for each labelled one in a batch, beside `train.batch_size` labelled ones; 1 is inferred."""
 
 
@@ -90,7 +90,7 @@ class SplitConfig:
     """Use the parts that the data set is published with, where it has any: folders such as train and test, or a column
     such as `split`. A missing validation or test set is taken out of the training set by lesion or patient. `false`
     splits at random."""
-    folds: Annotated[int, Field(ge=2)] | None = None
+    folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Number of folds of a cross-validation, e.g. 5: lesions or patients are divided into so many parts."""
     fold: Annotated[int, Field(ge=0)] | None = None
     """The fold whose part is the test set, from 0; the rest is training and validation set, and `test` does not matter.

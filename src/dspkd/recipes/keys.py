@@ -107,7 +107,7 @@ def _words(value: Mapping[str, Any]) -> str:
     if value.get("type") == "array":
         items = _words(value["items"])
         return f"list of {items}" if items else ""
-    bounds = [f"{sign} {value[bound]:g}" for bound, sign in _BOUNDS.items() if bound in value]
+    bounds = [f"{sign} {value[bound]:.9g}" for bound, sign in _BOUNDS.items() if bound in value]
     return " ".join(filter(None, [_TYPES.get(value.get("type", ""), ""), " and ".join(bounds)]))
 
 

@@ -19,10 +19,10 @@ class MachineConfig:
 
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps` ..."""
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = "auto"
     """Processes that load images; results do not depend on their number. `auto`: none on a CPU, whose cores are busy
     anyway; with a GPU, one less than there are cores, up to 16."""
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """CPU threads of torch; 0: torch's default. Results change by rounding."""
     compile: bool | Literal["auto"] = "auto"
     """Compile student and teacher with torch.compile, which takes minutes before the first step. Results change by

@@ -21,9 +21,10 @@ def override(settings: dict[str, Any], setting: str) -> None:
         raise RecipeError(f"--set {setting}: must be written key=value, e.g. stages.0.epochs=2")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, or thousands of digits or levels
         raise RecipeError(
-            f"--set {setting}: {value!r} is not a TOML value; a string needs quotes: --set '{key}=\"{value}\"'"
+            f"--set {setting[:200]}: {value[:200]!r} is not a TOML value; a string needs quotes: "
+            f"--set '{key}=\"{value[:200]}\"'"
         ) from None
     assign(settings, key.strip(), parsed, place=f"--set {setting}")
 

@@ -30,8 +30,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from error
+    except RecursionError:
+        raise RecipeError(f"{path}: not a recipe: its tables or lists are nested too deeply") from None
+    except ValueError as error:  # not TOML, not UTF-8, a number of thousands of digits
+        raise RecipeError(f"{path}: not TOML: {str(error).partition(';')[0]}") from error
 
 
 def validated(kind: type[T], settings: dict[str, Any], place: str, keys_beside: Callable[[list[str]], list[str]]) -> T:
@@ -55,11 +57,13 @@ def validated(kind: type[T], settings: dict[str, Any], place: str, keys_beside: 
     """
     try:
         return TypeAdapter(kind).validate_json(json.dumps(settings))
-    except TypeError as error:  # a TOML date
-        raise RecipeError(f"{place}: {error}; a recipe has no dates and times") from error
     except ValidationError as error:
         errors = _without_consequences(error.errors(include_url=False))
         raise RecipeError("\n".join(f"{place}: {_message(e, keys_beside)}" for e in errors)) from None
+    except TypeError as error:  # a TOML date
+        raise RecipeError(f"{place}: {error}; a recipe has no dates and times") from error
+    except (RecursionError, ValueError):
+        raise RecipeError(f"{place}: a value is nested too deeply, or has too many digits") from None
 
 
 def _without_consequences(errors: list[Any]) -> list[Any]:

@@ -24,7 +24,7 @@ from dspkd.recipes.data import ColumnsConfig, DataConfig, SplitConfig
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
-from dspkd.recipes.stage import STRICT, Count, RampConfig, StageConfig, TermConfig, with_default_decay
+from dspkd.recipes.stage import STRICT, Count, RampConfig, Side, StageConfig, TermConfig, with_default_decay
 from dspkd.recipes.teacher import TeacherConfig, as_table
 
 
@@ -36,13 +36,16 @@ class ModelConfig:
     """A network of `dspkd models`, or the name of any timm model."""
     weights: str = "none"
     """`none`, `imagenet` (downloaded by the network's own library) or a file of weights."""
+    partial_weights: bool = False
+    """Accept a file that lacks tensors of the network besides the classifier's; they stay random. Not part of the
+    digest."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RandAugmentConfig:
     """RandAugment (Cubuk et al. 2020). The paper names it without numbers; 2 and 9 are torchvision's (inferred)."""
 
-    num_ops: Annotated[int, Field(ge=0)] = 2
+    num_ops: Annotated[int, Field(ge=0, le=100)] = 2
     """Number of random operations on each image; 0 turns it off."""
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
     """Strength of the operations."""
@@ -52,7 +55,7 @@ class RandAugmentConfig:
 class ImagesConfig:
     """Image size, cleaning and augmentation. The defaults are inferred: the paper gives no numbers."""
 
-    size: Count = 224
+    size: Side = 224
     """Side of the square network input in pixels."""
     min_area: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Smallest share of the image area that a training crop covers."""
@@ -65,7 +68,7 @@ class ImagesConfig:
     artefacts: tuple[str, ...] = ()
     """Artefacts to remove from each image, in this order, in training and in use: `hair`, `shading`, `dark_corner`,
     `colour_constancy`. The paper removes "pseudo-shadows" without stating how; none of these is claimed to be it."""
-    views: Annotated[int, Field(gt=0)] | Literal["fresh"] = "fresh"
+    views: Count | Literal["fresh"] = "fresh"
     """Number of augmented views of each training image. `fresh` augments it differently each time; with a number, the
     views are the same for every seed, and the teacher's outputs for them are computed once: see `teacher_cache`."""
     randaugment: RandAugmentConfig = Field(default_factory=RandAugmentConfig)
@@ -177,7 +180,7 @@ class Recipe:
         """
         settings = dataclasses.asdict(self)
         del settings["machine"], settings["split"]["waiver"]
-        del settings["data"]["malignant"], settings["data"]["benign"]
+        del settings["data"]["malignant"], settings["data"]["benign"], settings["model"]["partial_weights"]
         if self.split.folds is None:  # so that runs from before there were folds can be resumed
             del settings["split"]["folds"], settings["split"]["fold"]
         # so that runs from before these keys can be resumed

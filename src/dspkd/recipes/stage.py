@@ -6,13 +6,24 @@ import math
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-STRICT = ConfigDict(extra="forbid", strict=True)
-"""Configuration of every section of a recipe: no unknown keys, no type conversion."""
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""Configuration of every section of a recipe: no unknown keys, no type conversion, no infinite numbers."""
 
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+_LARGEST = 1_000_000
+Side = Annotated[int, Field(gt=0, le=4096)]
+"""Side of an image in pixels; larger ones would not fit into memory."""
+
+
+def _of_usual_size(options: dict[str, Any]) -> dict[str, Any]:
+    """Refuse an option that is infinite, no number, or larger than any width or count of layers."""
+    for name, value in options.items():
+        if isinstance(value, int | float) and not abs(value) <= _LARGEST:
+            raise ValueError(f"{name}: must be a finite number of at most {_LARGEST:,}, got {value:g}")
+    return options
 
 SGD_WEIGHT_DECAY = 1e-4
 """Default of SGD, whose learning rates, by which the decay is multiplied, are some hundred times AdamW's. Inferred."""
@@ -44,7 +55,7 @@ class TermConfig:
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Instead of a weight: the share of the gradient into the student that the term keeps, beside the terms that have a
     weight. Its weight follows running averages of the gradient norms; see `dspkd.training.gradient_share`."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Annotated[dict[str, Any], AfterValidator(_of_usual_size)] = Field(default_factory=dict)
     """Options of the method; `dspkd methods` lists them."""
     ramp: RampConfig | None = None
     """How the weight rises from (nearly) 0; by default it has its full value from the start."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from dspkd.recipes.stage import STRICT, Count
+from dspkd.recipes.stage import STRICT, Side
 
 
 def _folders(value: Any) -> tuple[str, ...]:
@@ -43,10 +43,10 @@ class TeacherConfig:
     views: Literal[1, 2, 8] = 1
     """Average logits and pooled vectors over the image alone, over it and its left-right flip, or over all flips and
     quarter turns. Maps are those of the image as it is."""
-    size: Count | None = None
+    size: Side | None = None
     """Side in pixels of the images that the teacher sees, at least `images.size`: the same crop with the detail of the
     file, not the student's image enlarged. By default the student's size."""
-    cross_fit: Annotated[int, Field(ge=2)] | None = None
+    cross_fit: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Number of folds of the training lesions. As many teachers are trained, each without one fold, and answer only
     about the lesions that they never saw. The teacher of `run` is evaluated, and gives maps and pooled vectors."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -176,10 +178,14 @@ def _by_head(
 
 def _as_the_run_began(kept: Path, digest: str, path: Path) -> NDArray[np.float32]:
     """Return the logits with which the run began; RunError if the file has changed since."""
-    with np.load(kept) as saved:
-        if str(saved["sha256"]) != digest:
-            raise RunError(f"{path}: has changed since this run began; train into another folder")
-        return np.asarray(saved["logits"])
+    try:
+        with np.load(kept) as saved:
+            sha256, logits = str(saved["sha256"]), np.asarray(saved["logits"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise RunError(f"{kept}: is damaged; restore it from a copy, or train into another folder") from None
+    if sha256 != digest:
+        raise RunError(f"{path}: has changed since this run began; train into another folder")
+    return logits
 
 
 def _keep(kept: Path, digest: str, logits: NDArray[np.float32]) -> None:

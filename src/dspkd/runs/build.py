@@ -184,7 +184,7 @@ def mixing(train: schema.TrainConfig) -> Mixing | None:
 def student(model: schema.ModelConfig, classes: int, *, seed: int) -> Tapped:
     """Return the student with its initial weights, which depend on `seed` alone."""
     torch.manual_seed(seed_for(seed, "student"))
-    return zoo.make(model.name, classes=classes, weights=model.weights)
+    return zoo.make(model.name, classes=classes, weights=model.weights, partial_weights=model.partial_weights)
 
 
 def teacher(

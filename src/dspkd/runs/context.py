@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -152,11 +153,13 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         f"{prefix}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiled}"
     )
     if world.rank == 0:
-        write_json(files.data, _data_summary(recipe, dataset))
+        with files.manifest.recording(files.data):
+            write_json(files.data, _data_summary(recipe, dataset))
         machine: dict[str, Any] = {"workers": loaders, "compiled": compiled, "ranks": world.size}
         if recipe.teacher:
             machine["teacher"] = described(recipe.teacher)
-        write_json(files.environment, {**_environment(device), **machine})
+        with files.manifest.recording(files.environment):
+            write_json(files.environment, {**_environment(device), **machine})
     return RunContext(
         recipe=recipe,
         files=files,
@@ -191,7 +194,8 @@ def _teacher(
         answers.teacher_of, recipe, table, split, device, images=images, kept=files.teacher_answers, listener=listener
     )
     if recipe.teacher and recipe.teacher.answers:
-        return world.on_rank_zero(load)
+        with files.manifest.recording_new(files.teacher_answers) if world.rank == 0 else nullcontext():
+            return world.on_rank_zero(load)
     return world.on_all(load)
 
 
@@ -203,15 +207,18 @@ def _table(recipe: Recipe, listener: ProgressListener) -> Table:
 
 def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Dataset, str, bool]:
     """Save the split; return the data set, the digest of the images, and whether nothing is trained yet."""
-    _copy_class_map(recipe.data.classes, files.class_map)
+    with files.manifest.recording_new(files.class_map):
+        _copy_class_map(recipe.data.classes, files.class_map)
     if files.split.exists():
         split = splits.load(files.split, table, by="image")
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
         dataset = data.Dataset(table, split, leak, _recorded_how(files))
     else:
         dataset = build.divided(recipe, table)
-        dataset.split.save(files.split, table)
-    metadata.save(files.attributes, table)
+        with files.manifest.recording(files.split):
+            dataset.split.save(files.split, table)
+    with files.manifest.recording(files.attributes):
+        metadata.save(files.attributes, table)
     return dataset, table.digest, not files.stages.exists()
 
 
@@ -224,8 +231,8 @@ def _recorded_how(files: RunFiles) -> str:
 
 def _copy_class_map(classes: str | None, copy: Path) -> None:
     """Copy the class map into the run folder, as the recipe holds only its path; RunError if it has changed."""
-    text = Path(classes).read_text(encoding="utf-8") if classes is not None else None
-    if copy.exists() and copy.read_text(encoding="utf-8") != text:
+    text = records.text_of(Path(classes)) if classes is not None else None
+    if copy.exists() and records.text_of(copy) != text:
         raise RunError(f"{copy}: the class map has changed since this run began; train into another folder")
     if text is not None:
         write_text(copy, text)

@@ -241,6 +241,7 @@ def own_part(
     table = _numbered_by(classes, data.load_table(**build.data_options(recipe)))
     if part not in splits.PARTS:
         raise DataError(f"there is no part {part!r}; {suggest(part, splits.PARTS)}")
+    Run(run).require_whole()
     path = RunFiles(run).split
     split = splits.load(path, table, by="image")
     if not len(split.places(part)):
@@ -253,9 +254,11 @@ def own_part(
 def count_test_evaluations(run: Path) -> int:
     """Return the number of evaluations on the run's test set, and update it in the run's result."""
     evaluations = len(holdout.evaluations(run))
-    path = RunFiles(run).result
-    if path.exists():
-        write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "test_evaluations": evaluations})
+    files = RunFiles(run)
+    if files.result.exists():
+        result = json.loads(files.result.read_text(encoding="utf-8"))
+        with files.manifest.recording(files.result):
+            write_json(files.result, {**result, "test_evaluations": evaluations})
     return evaluations
 
 

@@ -17,6 +17,7 @@ predictions/              val.csv, test.csv: logits, label, id, group; teacher-v
 artifacts/                small images, Grad-CAM maps, pooled features: see `dspkd.runs.artifacts`
 test_evaluations.jsonl    each evaluation on the test set: date, command, weights
 result.json               summary; training writes it last, so a folder that has it is complete
+files.json                SHA-256 of the files above but the recipe, each recorded when it is finished
 report.html, ledger.csv   written by `dspkd.reports`
 ========================  ==============================================================================
 """
@@ -28,6 +29,9 @@ from pathlib import Path
 
 from dspkd.errors import RunError
 from dspkd.recipes import schema
+from dspkd.recipes.schema import Recipe
+from dspkd.runtime.files import write_text
+from dspkd.runtime.manifest import Manifest
 
 _RENAMED = {"test_openings.jsonl": "test_evaluations.jsonl", "evidence": "artifacts"}
 """Names in run folders of older versions, and the names of today."""
@@ -133,6 +137,21 @@ class RunFiles:
         return self.folder / "result.json"
 
     @property
+    def manifest(self) -> Manifest:
+        """The digests of the files."""
+        return Manifest(self.folder)
+
+    @property
+    def made_again(self) -> tuple[Path, ...]:
+        """Those that training makes again from its checkpoints where they are missing, but for images and maps."""
+        parts = ("val", "test")
+        predictions = [each(part) for each in (self.predictions, self.teacher_predictions) for part in parts]
+        return (
+            self.environment, self.data, self.attributes, self.metrics, self.weights, self.result, self.image_index,
+            self.features, *predictions,
+        )  # fmt: skip
+
+    @property
     def report(self) -> Path:
         """The report."""
         return self.folder / "report.html"
@@ -141,6 +160,12 @@ class RunFiles:
     def ledger(self) -> Path:
         """The images that the student forgot, copied or corrected."""
         return self.folder / "ledger.csv"
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write the recipe; in a new folder the record of its files begins with it."""
+        if not self.recipe.exists():
+            self.manifest.begin()
+        write_text(self.recipe, schema.dump(recipe))
 
     def require_recipe(self, digest: str) -> None:
         """Raise RunError if a run of another recipe has trained here; forget one that failed before its first epoch."""
@@ -154,7 +179,8 @@ class RunFiles:
                 f"{self.folder}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is {digest}; "
                 "choose another --out, or delete this folder"
             )
-        for path in (self.recipe, self.class_map, self.environment, self.data, self.split, self.attributes):
+        begun = (self.recipe, self.class_map, self.environment, self.data, self.split, self.attributes)
+        for path in (*begun, self.manifest.path):
             path.unlink(missing_ok=True)
 
     def require_current_names(self) -> None:

@@ -21,6 +21,7 @@ from dspkd.data.csv_rows import read_rows
 from dspkd.data.split import Split
 from dspkd.data.table import Table
 from dspkd.errors import RunError
+from dspkd.runs import records
 from dspkd.runs.files import RunFiles
 
 TRAINING = "train"
@@ -79,15 +80,17 @@ def evaluate_test(split: Split, run: Path, *, purpose: str) -> NDArray[np.int64]
 
 def record(run: Path, *, purpose: str, images: int) -> None:
     """Record an evaluation in the run folder, before any label is read; RunError where that fails."""
-    path = RunFiles(run).test_evaluations
+    files = RunFiles(run)
+    path = files.test_evaluations
     evaluation = TestEvaluation(_date(datetime.now(UTC)), purpose, _model(run), _epochs(run), images)
     line = json.dumps(asdict(evaluation)) + "\n"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode())  # in one call, so that lines of two processes do not mix
-        finally:
-            os.close(descriptor)
+        with files.manifest.recording(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(descriptor, line.encode())  # in one call, so that lines of two processes do not mix
+            finally:
+                os.close(descriptor)
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written to: {error.strerror}; an evaluation on the test set must be recorded, so "
@@ -107,7 +110,7 @@ def evaluations(run: Path) -> list[TestEvaluation]:
     if not path.exists():
         return []
     read = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(records.text_of(path).splitlines(), start=1):
         try:
             read.append(TestEvaluation(**json.loads(line)))
         except (ValueError, TypeError):
@@ -157,5 +160,5 @@ def _model(run: Path) -> str:
 
 def _epochs(run: Path) -> int:
     """Return the number of recorded epochs."""
-    records = RunFiles(run).metrics
-    return len(records.read_text(encoding="utf-8").splitlines()) if records.is_file() else 0
+    metrics = RunFiles(run).metrics
+    return len(records.text_of(metrics).splitlines()) if metrics.is_file() else 0

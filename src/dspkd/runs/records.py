@@ -115,7 +115,17 @@ def read(kind: TypeAdapter[T], path: Path) -> T:
     RunError
         Names the file and its first fault.
     """
-    return parse(kind, path.read_text(encoding="utf-8"), str(path))
+    return parse(kind, text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file in UTF-8; RunError where it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise RunError(
+            f"{path}: not text in UTF-8, so it is not as training wrote it; restore it from a copy"
+        ) from None
 
 
 def parse(kind: TypeAdapter[T], text: str, place: str) -> T:

@@ -17,7 +17,7 @@ from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import holdout, records
+from dspkd.runs import holdout, integrity, records
 from dspkd.runs.files import RunFiles
 from dspkd.runs.holdout import TestEvaluation
 from dspkd.runs.records import DataSummary, Epoch, Result, StageResult
@@ -56,6 +56,7 @@ class Run:
             raise RunError(f"{folder}: no such run folder; make it with: dspkd train RECIPE --out {folder}")
         self.files.require_current_names()
         self._loaded: dict[str, Predictions] = {}
+        self._checked = False
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -73,7 +74,7 @@ class Run:
     @cached_property
     def recipe_text(self) -> str:
         """The recipe as run, in TOML, every default written out."""
-        return self._existing(self.files.recipe, "training writes it when it starts").read_text(encoding="utf-8")
+        return records.text_of(self._existing(self.files.recipe, "training writes it when it starts"))
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -118,7 +119,7 @@ class Run:
     def history(self) -> tuple[Epoch, ...]:
         """The record of each epoch, in order."""
         path = self._existing(self.files.metrics, "training writes it, a line for each epoch")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = records.text_of(path).splitlines()
         return tuple(
             records.parse(TypeAdapter(Epoch), line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)
         )
@@ -169,12 +170,19 @@ class Run:
         """The trained student, a torch module in evaluation mode: images ``[B, 3, H, W]`` in [0, 1] -> `Output`."""
         from dspkd.models import zoo
 
-        if not self.files.weights.exists():
+        if not (self.files.weights.exists() and self.finished):
+            lacking = self.files.result if self.files.weights.exists() else self.files.weights
             raise RunError(
-                f"{self.folder}: no finished run (no {self.files.weights.name}); "
+                f"{self.folder}: no finished run (no {lacking.name}); "
                 f"make it with: dspkd train RECIPE --out {self.folder}"
             )
+        self.require_whole()
         network = zoo.make(self.recipe.model.name, classes=len(self.classes), weights=str(self.files.weights))
+        if network.loaded and network.loaded.fresh:
+            raise RunError(
+                f"{self.files.weights}: lacks {len(network.loaded.fresh)} tensors of {network.name}, such as "
+                f"{network.loaded.fresh[0]}; it is not as training wrote it"
+            )
         return network.eval()
 
     @property
@@ -184,6 +192,7 @@ class Run:
 
     def require_finished(self) -> Run:
         """Return this run; RunError unless its files are there, as training wrote them, and all of one run."""
+        self.require_whole()
         _ = self.recipe_text, self.environment, self.data, self.history
         for part in ("val", "test"):
             predictions = self.predictions(part)
@@ -201,7 +210,14 @@ class Run:
                 )
         return self
 
+    def require_whole(self) -> None:
+        """Raise RunError unless the files of a finished run are as training wrote them; checked once."""
+        if not self._checked:
+            integrity.require_whole(self.files)
+            self._checked = True
+
     def _existing(self, path: Path, made_by: str) -> Path:
+        self.require_whole()
         if not path.is_file():
             raise RunError(f"{self.folder}: {path.relative_to(self.folder)} is missing; {made_by}")
         return path

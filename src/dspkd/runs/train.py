@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -21,7 +22,6 @@ from dspkd.errors import RunError
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
-from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import (
     answers,
@@ -30,6 +30,7 @@ from dspkd.runs import (
     class_priors,
     hardware,
     holdout,
+    integrity,
     teacher_cache,
     teaching,
     unlabelled,
@@ -39,14 +40,18 @@ from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runs.fold_teachers import FoldTeachers
 from dspkd.runs.teaching import AnyTrainingTeacher
+from dspkd.runtime import lock
 from dspkd.runtime.distributed import SINGLE, World
-from dspkd.runtime.files import write_json, write_text
+from dspkd.runtime.files import atomic_open, write_json
 from dspkd.training import loggers, loop
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.cache_cost import CacheCost
 from dspkd.types import Batch
+
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+"""Errors of the system about a disk that is full, broken or not to be written to."""
 
 
 def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, world: World = SINGLE) -> None:
@@ -74,26 +79,47 @@ def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, w
     """
     files = RunFiles(out)
     world.on_all(lambda: validate.check(recipe))
-    if world.on_rank_zero(lambda: _claim(recipe, files)):
-        return
-    context = prepare(recipe, files, (listener if world.rank == 0 else None) or NullProgress(), world)
-    teacher, folds = teaching.in_training(context, train)
-    stages, cost = _train_stages(context, teacher)
-    world.on_rank_zero(lambda: _conclude(replace(context, world=SINGLE), stages, cost, folds))
+    with _errors_of(out), ExitStack() as held:
+        if world.on_rank_zero(lambda: _claim(recipe, files, held)):
+            return
+        context = prepare(recipe, files, (listener if world.rank == 0 else None) or NullProgress(), world)
+        teacher, folds = teaching.in_training(context, train)
+        stages, cost = _train_stages(context, teacher)
+        world.on_rank_zero(lambda: _conclude(replace(context, world=SINGLE), stages, cost, folds))
 
 
-def _claim(recipe: Recipe, files: RunFiles) -> bool:
-    """Write the recipe into its run folder, or check that it is there; return whether the run is finished."""
+@contextmanager
+def _errors_of(out: Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission into a RunError that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        raise RunError(
+            f"{error.filename or out}: {error.strerror}; what was saved stays, so once there is room and permission to "
+            "write, the same command goes on from there"
+        ) from error
+
+
+def _claim(recipe: Recipe, files: RunFiles, held: ExitStack) -> bool:
+    """Lock the run folder and write the recipe into it, or check its files; return whether the run is finished.
+
+    The lock is `held` until training ends.
+    """
     out = files.folder
     if out.is_file():
         raise RunError(f"{out}: is a file; --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
     files.require_current_names()
-    if not files.recipe.exists() and any(out.iterdir()):
+    held.enter_context(lock.held(out))
+    if not files.recipe.exists() and any(path.name not in lock.FILES for path in out.iterdir()):
         raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
+    finished = files.result.exists()
+    integrity.require_whole(files) if finished else integrity.require_unchanged(files)
     files.require_recipe(recipe.digest)
-    write_text(files.recipe, schema.dump(recipe))
-    return files.result.exists()
+    files.write_recipe(recipe)
+    return finished
 
 
 def _train_stages(
@@ -137,7 +163,8 @@ def _train_stages(
     summaries: list[dict[str, Any]] = []
     done = 0
     distiller = None
-    with _logger(context) as listener:
+    recorded = context.files.manifest.recording(context.files.metrics) if context.world.rank == 0 else nullcontext()
+    with recorded, _logger(context) as listener:
         listener.run(recipe.name, recipe.epochs)
         for number, stage in enumerate(recipe.stages):
             if stage.start == "initial":
@@ -159,6 +186,7 @@ def _train_stages(
                 hand_on=recipe.stages[number + 1].carried if number + 1 < len(recipe.stages) else (),
                 arithmetic=config,
                 listener=listener,
+                manifest=context.files.manifest,
             )
             done += stage.epochs
             summaries.append(
@@ -224,7 +252,9 @@ def _conclude(
     recipe, files, student = context.recipe, context.files, context.student
     weights = {name: value.detach().cpu().contiguous() for name, value in student.library_state().items()}
     averaged = {"ema": str(recipe.train.ema)} if recipe.train.ema else {}
-    save_file(weights, files.weights, metadata={"network": student.name, **averaged})
+    manifest = files.manifest
+    with manifest.recording(files.weights), atomic_open(files.weights, "wb") as file:
+        file.write(save(weights, metadata={"network": student.name, **averaged}))
     test = holdout.evaluate_test(context.split, files.folder, purpose=holdout.TRAINING)
     rows = {"val": context.split.rows("val"), "test": test}
     predictions = {
@@ -232,26 +262,29 @@ def _conclude(
         for part, of_part in rows.items()
     }
     for part, of_part in predictions.items():
-        of_part.save(files.predictions(part))
-    artifacts.keep(context, predictions, rows)
-    write_json(
-        files.result,
-        {
-            "name": recipe.name,
-            "model": recipe.model.name,
-            "classes": list(context.table.classes),
-            "parameters": sum(value.numel() for value in student.parameters()),
-            "teacher": ", ".join(recipe.teachers) or (recipe.teacher.answers if recipe.teacher else None),
-            "digest": recipe.digest,
-            "seed": recipe.seed,
-            "stages": stages,
-            "seconds": round(sum(stage["seconds"] for stage in stages), 1),
-            "cpu_seconds": _total(stage["cpu_seconds"] for stage in stages),
-            "teacher_cache": asdict(cost) if cost else None,
-            "fold_teachers": [str(each.run(fold)) for each in folds for fold in range(len(each.recipes))],
-            "test_evaluations": len(holdout.evaluations(files.folder)),
-        },
-    )
+        with manifest.recording(files.predictions(part)):
+            of_part.save(files.predictions(part))
+    with manifest.recording(files.artifacts, *map(files.teacher_predictions, predictions)):
+        artifacts.keep(context, predictions, rows)
+    with manifest.recording(files.result):
+        write_json(
+            files.result,
+            {
+                "name": recipe.name,
+                "model": recipe.model.name,
+                "classes": list(context.table.classes),
+                "parameters": sum(value.numel() for value in student.parameters()),
+                "teacher": ", ".join(recipe.teachers) or (recipe.teacher.answers if recipe.teacher else None),
+                "digest": recipe.digest,
+                "seed": recipe.seed,
+                "stages": stages,
+                "seconds": round(sum(stage["seconds"] for stage in stages), 1),
+                "cpu_seconds": _total(stage["cpu_seconds"] for stage in stages),
+                "teacher_cache": asdict(cost) if cost else None,
+                "fold_teachers": [str(each.run(fold)) for each in folds for fold in range(len(each.recipes))],
+                "test_evaluations": len(holdout.evaluations(files.folder)),
+            },
+        )
 
 
 def _total(parts: Iterable[float | None]) -> float | None:

@@ -60,6 +60,7 @@ def load(
         return found
     cache = hardware.cache_folder(recipe.machine)
     images = unlabelled.screened(found, table, split, listener.prepare, cache=cache)
-    images.save(files.unlabelled)
+    with files.manifest.recording_new(files.unlabelled):
+        images.save(files.unlabelled)
     listener.note(str(images))
     return images

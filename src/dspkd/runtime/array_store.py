@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import mmap
 import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from dspkd.errors import DataError
 from dspkd.runtime.files import readable, write_json
+
+_LOG = logging.getLogger(__name__)
 
 KEY_BYTES = 16
 """Bytes in a key, which is a digest of everything that determines the array."""
@@ -49,7 +52,7 @@ class Store:
         self.folder, self.dtype = folder, np.dtype(dtype)
         self._about = {"dtype": dtype, **about}
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / "lock")
+        self._lock = self._lock_of_writers()
         self._write_or_check_about()
         self._positions: dict[bytes, int] = {}
         self._entries: NDArray[np.void] = np.empty(0, _ENTRY)  # may have unused room at its end
@@ -102,7 +105,7 @@ class Store:
     def writing(self) -> Iterator[None]:
         """Lock out other writers; on entry, read what they have written and cut off what is incomplete."""
         with self._lock:
-            self.refresh(repair=True)
+            self.refresh(repair=self._writable)
             yield
 
     def append(self, arrays: Iterable[tuple[bytes, NDArray[np.generic]]]) -> None:
@@ -128,7 +131,10 @@ class Store:
                 entries = np.array(rows, _ENTRY)
                 file.write(entries.tobytes())
         except OSError as error:
-            raise DataError(f"{self.folder}: cannot be written to: {error.strerror}; free some space") from error
+            raise DataError(
+                f"{self.folder}: cannot be written to: {error.strerror}; free some space, or name another "
+                "folder: machine.cache"
+            ) from error
         self._add_entries(entries)
 
     def require_space(self, nbytes: int) -> None:
@@ -151,13 +157,27 @@ class Store:
         shape = [int(n) for n in last["shape"] if n]
         return int(last["offset"]) + int(np.prod(shape)) * self.dtype.itemsize
 
+    @property
+    def _writable(self) -> bool:
+        return not isinstance(self._lock, nullcontext)
+
+    def _lock_of_writers(self) -> FileLock | nullcontext[None]:
+        """Return the lock of those who write; none where this process may only read, as in another user's cache."""
+        files = (self.folder, self.folder / "lock", self._path("index"), self._path("arrays"))
+        may_write = all(os.access(path, os.W_OK) for path in files if path.exists())
+        return FileLock(self.folder / "lock") if may_write else nullcontext()
+
     def _write_or_check_about(self) -> None:
         """Write ``store.json``, or check that the one there describes the same arrays."""
         path = self.folder / "store.json"
         with self._lock:
-            if not path.exists():
+            stored = _json_in(path)
+            if stored is None and self._writable:
+                self._set_aside(path)
                 write_json(path, self._about)
-        stored = json.loads(path.read_text(encoding="utf-8"))
+                stored = dict(self._about)
+        if stored is None:
+            raise DataError(f"{path}: is damaged or missing, and cannot be written; name another folder: machine.cache")
         different = sorted(name for name in {*stored, *self._about} if stored.get(name) != self._about.get(name))
         if different:
             first = different[0]
@@ -165,6 +185,14 @@ class Store:
                 f"{path}: holds other arrays: its {first} is {stored.get(first)!r}, not "
                 f"{self._about.get(first)!r}; delete the folder, or name another: machine.cache"
             )
+
+    def _set_aside(self, about: Path) -> None:
+        """Rename the files of a folder whose description is damaged: nobody knows what arrays they hold."""
+        if about.exists():
+            for path in (about, self._path("index"), self._path("arrays")):
+                if path.exists():
+                    path.replace(path.with_name(f"{path.name}.damaged"))
+            _LOG.warning("%s: was damaged, so this cache is made anew; *.damaged beside it may be deleted", about)
 
     def refresh(self, *, repair: bool = False) -> None:
         """Read what others have written; with `repair`, cut off what is incomplete, which only a writer may do."""
@@ -194,3 +222,12 @@ class Store:
         self._positions.update((key.tobytes(), self._count + n) for n, key in enumerate(new["key"]))
         self._checked.extend(bytes(len(new)))
         self._count = count
+
+
+def _json_in(path: Path) -> dict[str, object] | None:
+    """Return the object in a JSON file; None where there is none, or it is damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

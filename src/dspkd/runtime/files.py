@@ -6,8 +6,8 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,6 +59,22 @@ def read_bytes(path: Path) -> bytes:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, completely or not at all."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def remembered(path: Path | None, compute: Callable[[], Any]) -> Any:
+    """Return what `compute` returns, plain data that the JSON file `path` keeps; a damaged file is made anew.
+
+    Nothing is kept without a path, or where it cannot be written.
+    """
+    if path is None:
+        return compute()
+    with suppress(FileNotFoundError, ValueError, RecursionError):
+        return json.loads(path.read_bytes())
+    content = compute()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
+    return content
 
 
 def readable(nbytes: float) -> str:

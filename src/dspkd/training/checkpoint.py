@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from dspkd.errors import RunError
 from dspkd.runtime.distributed import SINGLE, World
+from dspkd.runtime.manifest import Manifest
 
 
 @dataclass
@@ -42,9 +44,20 @@ class Progress:
 
 
 def save(
-    path: Path, digest: str, progress: Progress, distiller: torch.nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    digest: str,
+    progress: Progress,
+    distiller: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    manifest: Manifest | None = None,
 ) -> None:
-    """Save all that a stage needs to resume; the file is replaced only once it is complete."""
+    """Save all that a stage needs to resume; the file is replaced only once it is complete, and recorded.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the one of the epoch before stays.
+    """
     state = {
         "digest": digest,
         "progress": vars(progress),
@@ -53,11 +66,19 @@ def save(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:
+        unfinished.unlink(missing_ok=True)  # it takes the room that is lacking
+        refused = error if isinstance(error, OSError) else error.__context__  # torch raises another in its place
+        if isinstance(refused, OSError):
+            raise OSError(refused.errno, refused.strerror, str(path)) from None
+        raise
+    with manifest.recording(path) if manifest else nullcontext():
+        unfinished.replace(path)
 
 
 def load(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from dspkd.errors import TrainingError
 from dspkd.recipes.stage import StageConfig
 from dspkd.runtime.distributed import SINGLE, World
+from dspkd.runtime.manifest import Manifest
 from dspkd.runtime.seeds import seed_for
 from dspkd.training import checkpoint, ddp
 from dspkd.training.average import WeightAverage
@@ -89,6 +90,7 @@ def fit(
     hand_on: Collection[str] = (),
     arithmetic: StepConfig,
     listener: ProgressListener,
+    manifest: Manifest | None = None,
 ) -> checkpoint.Progress:
     """Train a stage, and leave the weights of the epoch that it keeps in ``distiller.student``.
 
@@ -113,6 +115,8 @@ def fit(
         How a step is computed.
     listener
         Receives each step and epoch.
+    manifest
+        Records each checkpoint, where there is one.
 
     Raises
     ------
@@ -167,7 +171,7 @@ def fit(
         progress.history.append(record)
         progress.epochs = epoch + 1
         if arithmetic.world.rank == 0:
-            checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer)
+            checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer, manifest)
         listener.epoch(record)
     distiller.student.load_state_dict(progress.best_student)
     for name in hand_on:

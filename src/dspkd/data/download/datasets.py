@@ -84,7 +84,11 @@ def _receipt(to: Path, name: str, source: PublishedDataset) -> dict[str, Any]:
     if not path.exists():
         about = {"title": source.title, "page": source.page, "licence": source.licence, "citation": source.citation}
         return {"data_set": name, **about, "files": {}}
-    receipt: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        receipt: dict[str, Any] = json.loads(path.read_bytes())
+        _ = receipt["data_set"], [receipt["files"][file]["bytes"] for file in receipt["files"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise DataError(f"{path}: is damaged; delete it, and what is complete is checked and kept") from None
     if receipt["data_set"] != name:
         raise DataError(f"{to}: holds {receipt['data_set']!r}; give {name!r} a folder of its own")
     return receipt

@@ -118,7 +118,7 @@ def _persist(remote: Remote, url: str, part: Path, progress: Progress, pause: Ca
 def _transfer(remote: Remote, url: str, part: Path, progress: Progress) -> None:
     """Download the missing bytes, in one request."""
     version, start = _read_version(part), _size(part)
-    if version is not None and start == version.total:
+    if version is not None and start == (version.total or remote.size):
         return  # interrupted between the last byte and the check
     headers = {"User-Agent": "dspkd"}
     if version is not None and version.validator and start:
@@ -186,7 +186,8 @@ def _receive(
     total: int | None,
     progress: Progress,
 ) -> None:
-    """Write the response's body until it ends."""
+    """Write the response's body until it ends; DataError where it is longer than the file."""
+    bound = remote.size if remote.size is not None else total
     while True:
         progress(remote.name, done, total)
         try:
@@ -195,6 +196,8 @@ def _receive(
             raise _DroppedError(f"dropped after {done} bytes: {e or type(e).__name__}") from None
         if not block:
             break
+        if bound is not None and done + len(block) > bound:
+            raise DataError(f"{remote.name}: the server sends more than its {bound} bytes; try --mirror URL")
         try:
             write(block)
         except OSError as e:

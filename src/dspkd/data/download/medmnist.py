@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +63,10 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
     if to.exists():
         raise DataError(f"{to}: exists already; name a new folder")
     labels = {part: _labels(file, part) for part in _PARTS}
-    names = _names(file, int(max(numbers.max() for numbers in labels.values())) + 1)
+    classes, images = int(max(numbers.max() for numbers in labels.values())) + 1, sum(map(len, labels.values()))
+    if classes > images:
+        raise DataError(f"{file}: a label is {classes - 1:,}, and there are {images:,} images; labels count from 0")
+    names = _names(file, classes)
     beside = to.with_name(f".{to.name}.unpacking")
     shutil.rmtree(beside, ignore_errors=True)  # left by an interrupted run
     (beside / "images").mkdir(parents=True)
@@ -81,16 +86,30 @@ def unpack(file: Path, to: Path, progress: Callable[[str, int, int], None]) -> d
 
 
 def _array(file: Path, name: str) -> NDArray[np.generic]:
-    """Return one array of the file."""
+    """Return one array of the file, once its header and its size agree."""
     try:
-        # Opened here, since NumPy does not close a file that is not a zip file.
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            if name not in arrays.files:
-                raise DataError(f"{file}: no array {name!r}; {suggest(name, arrays.files)}")
-            array: NDArray[np.generic] = arrays[name]
-            return array
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, MemoryError) as e:
-        raise DataError(f"{file}: not an .npz file of MedMNIST: {e}") from None
+        with zipfile.ZipFile(file) as archive:
+            arrays = [each.removesuffix(".npy") for each in archive.namelist()]
+            if name not in arrays:
+                raise DataError(f"{file}: no array {name!r}; {suggest(name, arrays)}")
+            with archive.open(f"{name}.npy") as member:
+                _check_header(member, archive.getinfo(f"{name}.npy").file_size)
+            with archive.open(f"{name}.npy") as member:
+                array: NDArray[np.generic] = np.lib.format.read_array(member, allow_pickle=False)
+                return array
+    except DataError:
+        raise
+    except Exception as e:  # a damaged file fails in many ways
+        raise DataError(f"{file}: not an .npz file of MedMNIST: {' '.join(str(e).split())[:200]}") from None
+
+
+def _check_header(member: IO[bytes], size: int) -> None:
+    """Raise ValueError unless an array's header promises as many bytes as there are."""
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(member)
+    if (promised := math.prod(shape) * dtype.itemsize) != size - member.tell():
+        raise ValueError(f"an array of shape {shape} has {promised:,} bytes, and the file {size - member.tell():,}")
 
 
 def _labels(file: Path, part: str) -> NDArray[np.int64]:

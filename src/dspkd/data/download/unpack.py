@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from dspkd.errors import DataError
+from dspkd.runtime.files import readable
 from dspkd.runtime.progress import Progress
 
 _BLOCK = 1 << 20
+_NAME = 255
+"""Longest name of a file or folder in bytes."""
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError, OverflowError, MemoryError,
+)  # fmt: skip
+"""What Python raises for a damaged zip file; an OSError besides, from bzip2 or for a name that is too long."""
+
+_GROWTH, _SMALL = 20, 100_000_000
+"""Largest size of what a zip file holds, as a multiple of its own, and bytes that any may hold: images hardly shrink,
+and tables to a tenth."""
 
 
 def unpack(archive: Path, folder: Path, progress: Progress) -> int:
@@ -33,8 +47,10 @@ def unpack(archive: Path, folder: Path, progress: Progress) -> int:
         raise DataError(f"{folder}: exists already, and not from this download; move it away")
     try:
         with zipfile.ZipFile(archive) as opened:
+            if reason := _growth(archive, opened):
+                raise DataError(f"{archive}: {reason}; nothing was unpacked")
+            total = _size(opened)
             targets = _targets(archive, opened)
-            total = sum(member.file_size for member in targets)
             folder.parent.mkdir(parents=True, exist_ok=True)
             require_space(folder.parent, total)
             beside = folder.with_name(f".{folder.name}.unpacking")
@@ -49,7 +65,9 @@ def unpack(archive: Path, folder: Path, progress: Progress) -> int:
                         done += len(block)
                         progress(f"unpacking {archive.name}", done, total)
     except _DAMAGED as e:
-        raise DataError(f"{archive}: not a complete zip file: {e}") from None
+        raise DataError(f"{archive}: not a complete zip file: {_reason(e)}") from None
+    except OSError as e:
+        raise DataError(f"{archive}: cannot be unpacked: {_reason(e)}") from None
     beside.replace(folder)
     return len(targets)
 
@@ -59,16 +77,37 @@ def damage(archive: Path, progress: Progress) -> str:
     what = f"checking {archive.name.removesuffix('.part')}"
     try:
         with zipfile.ZipFile(archive) as opened:
+            if reason := _growth(archive, opened):
+                return reason
             members = opened.infolist()
-            done, total = 0, sum(member.file_size for member in members)
+            done, total = 0, _size(opened)
             for member in members:
                 with opened.open(member) as source:
                     while block := source.read(_BLOCK):
                         done += len(block)
                         progress(what, done, total)
-    except _DAMAGED as e:
-        return f"not a complete zip file: {e}"
+    except (*_DAMAGED, OSError) as e:
+        return f"not a complete zip file: {_reason(e)}"
     return ""
+
+
+def _reason(error: Exception) -> str:
+    """Return an error in one line."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    return " ".join(reason.split())[:200]
+
+
+def _size(opened: zipfile.ZipFile) -> int:
+    """Return the bytes that an archive unpacks to."""
+    return sum(member.file_size for member in opened.infolist())
+
+
+def _growth(archive: Path, opened: zipfile.ZipFile) -> str:
+    """Return what is wrong with the size that an archive unpacks to, "" if images and tables may do so."""
+    packed = archive.stat().st_size
+    if _size(opened) <= _SMALL + _GROWTH * packed:
+        return ""
+    return f"{readable(packed)} would unpack to {readable(_size(opened))}, which no images do"
 
 
 def _targets(archive: Path, opened: zipfile.ZipFile) -> dict[zipfile.ZipInfo, PurePosixPath]:
@@ -77,13 +116,23 @@ def _targets(archive: Path, opened: zipfile.ZipFile) -> dict[zipfile.ZipInfo, Pu
     if not members:
         raise DataError(f"{archive}: no file in it")
     for member in members:
-        parts = PurePosixPath(member.filename).parts
-        unsafe = "\\" in member.filename or ":" in parts[0] or ".." in parts or member.filename.startswith("/")
+        name = member.filename
+        parts = PurePosixPath(name).parts
+        if not parts or not name.isprintable() or any(len(part.encode()) > _NAME for part in parts):
+            raise DataError(f"{archive}: {name[:80]!r} is no name of a file; nothing was unpacked")
+        unsafe = "\\" in name or ":" in parts[0] or ".." in parts or name.startswith("/")
         if unsafe or stat.S_ISLNK(member.external_attr >> 16):
-            raise DataError(f"{archive}: {member.filename!r} leads out of the archive; nothing was unpacked")
+            raise DataError(f"{archive}: {name[:80]!r} leads out of the archive; nothing was unpacked")
     tops = {PurePosixPath(member.filename).parts[0] for member in members}
     inner = int(len(tops) == 1 and all(len(PurePosixPath(member.filename).parts) > 1 for member in members))
-    return {member: PurePosixPath(*PurePosixPath(member.filename).parts[inner:]) for member in members}
+    targets = {member: PurePosixPath(*PurePosixPath(member.filename).parts[inner:]) for member in members}
+    paths, folders = set(targets.values()), {parent for path in targets.values() for parent in path.parents}
+    if len(paths) < len(targets) or paths & folders:
+        twice = [path for path, count in Counter(targets.values()).items() if count > 1 or path in folders]
+        raise DataError(
+            f"{archive}: {str(twice[0])[:80]!r} is in it twice, or a file and a folder; nothing was unpacked"
+        )
+    return targets
 
 
 def _is_macos(name: str) -> bool:

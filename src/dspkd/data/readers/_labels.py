@@ -15,7 +15,8 @@ from dspkd.data.readers._columns import LABEL, is_attribute, matching, same
 from dspkd.errors import DataError, first_few, suggest
 
 _ONE, _ZERO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
-_MISSING = frozenset({"nan", "null", "<na>", "#n/a"})
+_MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "#n/a"})
+"""Cells that programs write for a missing value, in lower case; `names` may still give one a name."""
 _ONE_LABEL = "a network here gives an image one class; keep one label for each image, or leave such images out"
 
 
@@ -65,8 +66,11 @@ def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
     """Return the classes that the cells of a column name, sorted, or numbers in their order."""
     cells = rows.filled(column)
     for cell, line in zip(cells, rows.lines, strict=True):
-        if cell.lower() in _MISSING:
-            raise DataError(f"{rows.path}, line {line}: column {column!r} is {cell!r}; every row needs a label")
+        if cell.lower() in _MISSING and cell not in names:
+            raise DataError(
+                f"{rows.path}, line {line}: column {column!r} is {cell!r}, which stands for a missing value; give the "
+                "image a class, or leave out its row"
+            )
     _refuse_several(rows, column, cells)
     whole = all(re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in set(cells))
     if whole:

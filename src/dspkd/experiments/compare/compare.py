@@ -26,7 +26,6 @@ from dspkd.experiments.compare import shared_outputs
 from dspkd.experiments.compare.executors import Executor
 from dspkd.experiments.compare.grid import Comparison, Grid
 from dspkd.experiments.compare.planned_run import PlannedRun
-from dspkd.recipes import schema
 from dspkd.reports import comparison_markdown, comparison_results
 from dspkd.reports.comparison_results import Results
 from dspkd.runs import build, folds, validate
@@ -174,7 +173,7 @@ def _write_recipe(run: PlannedRun, threads: int) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     machine = run.recipe.machine
     recipe = replace(run.recipe, machine=replace(machine, threads=machine.threads or threads))
-    write_text(RunFiles(run.folder).recipe, schema.dump(recipe))
+    RunFiles(run.folder).write_recipe(recipe)
     (run.folder / FAILURE).unlink(missing_ok=True)
 
 

@@ -26,7 +26,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import STRICT
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 TEACHERS = "teachers"
 """Folder of the teachers that a grid trains, beside those of the methods."""
 
@@ -77,7 +77,7 @@ class Grid:
 
     methods: Annotated[tuple[GridMethod, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    folds: Annotated[int, Field(ge=2)] | None = None
+    folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Number of folds of a cross-validation: teachers and methods are trained in each, and compared by out-of-fold
     predictions of all images."""
     teachers: tuple[GridTeacher, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dspkd.errors import RecipeError, WeightsError
+from dspkd.errors import PartialWeightsError, RecipeError, WeightsError
 from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.runs.files import RunFiles
@@ -117,6 +117,8 @@ def _of_weights(path: Path, classes: int, option: str) -> Network:
     for name in zoo.names():
         try:
             made = zoo.make(name, classes=classes, weights=path)
+        except PartialWeightsError as error:
+            raise RecipeError(f"{option}: {error}") from None
         except WeightsError as error:
             reasons.append(str(error))
             continue

@@ -50,7 +50,7 @@ def read(source: str | Path) -> list[ClaimRow]:
         return _in_percent(rows)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not {path.suffix[1:].upper()}: {error}") from None
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
