@@ -138,6 +138,15 @@ def test_a_comparison_has_the_teacher_first_whether_or_not_it_is_one_of_the_meth
     assert of_comparison(folder, "plain", "teacher") == []
 
 
+def test_one_of_several_runs_that_kept_its_teachers_predictions_is_enough(folder, fabricated):
+    taught_by = str(folder / "teacher")
+    fabricated("other", folder, name="other", teacher=taught_by, seed=4, **SMALL)
+    shutil.copy(folder / "teacher/predictions/test.csv", folder / "student/predictions/teacher-test.csv")
+    shutil.rmtree(folder / "teacher")
+    for names in (("student", "other"), ("other", "student")):
+        assert [each.role for each in of_comparison(folder, *names)] == ["teacher", "student", "student"]
+
+
 def test_of_a_log_loss_no_share_is_kept_and_less_is_better(folder):
     teacher, plain, student = of_comparison(folder, "student", "plain", "teacher", decide_by="log_loss")
     assert student.kept is plain.kept is None

@@ -113,7 +113,10 @@ def of_arms(ranked: Sequence[ArmRuns], intervals: Sequence[Mapping[str, Estimate
     """
     runs = [run for arm in ranked for run in arm.runs]
     times = _Times(runs)
-    taught = {_key(run.teachers): run for run in runs if run.result.teacher}
+    taught: dict[_Key, list[Run]] = {}
+    for run in runs:
+        if run.result.teacher:
+            taught.setdefault(_key(run.teachers), []).append(run)
     folders = {folder for key in taught for folder in key}
     is_teacher = {arm.name: any(_key([run.folder])[0] in folders for run in arm.runs) for arm in ranked}
     metric = ranked[0].metric
@@ -121,14 +124,15 @@ def of_arms(ranked: Sequence[ArmRuns], intervals: Sequence[Mapping[str, Estimate
     for arm, estimates in zip(ranked, intervals, strict=True):
         own = [key for run in arm.runs if (key := _key([run.folder])) in taught]
         if own:
-            size = times.teacher_size(taught[own[0]])
+            size = times.teacher_size(taught[own[0]][0])
             interval = estimates[metric]
             scores = (arm.score.mean, interval.low, interval.high)
             network = Network("teacher", arm.name, metric, *scores, size, _recalls(arm))
             teachers |= dict.fromkeys(own, network)
-    for key, run in taught.items():
-        if key not in teachers and (predicted := teacher_predictions.load(run)) is not None:
-            teachers[key] = _teacher(run, predicted, metric, times)
+    for key, several in taught.items():
+        known = ((run, predicted) for run in several if (predicted := teacher_predictions.load(run)) is not None)
+        if key not in teachers and (kept := next(known, None)):
+            teachers[key] = _teacher(*kept, metric, times)
     distinct = list({id(each): each for each in teachers.values()}.values())
     if not distinct:
         return []
