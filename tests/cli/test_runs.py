@@ -241,6 +241,10 @@ def test_probabilities_are_printed_ranked_or_as_json(lesions, student, tmp_path)
         )
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     assert "bad.jpg" in refused("predict", student, tmp_path / "bad.jpg")
+    out, err = call("predict", student, tmp_path / "bad.jpg", *images, code=1)
+    assert len(out.splitlines()) == 2 * len(images)
+    assert "error: " in err
+    assert err.splitlines()[-1] == "3 images. 2: Refer to a dermatologist; 1 could not be read."
     assert "data.json is missing; training writes it" in refused("predict", tmp_path, images[0])
 
 

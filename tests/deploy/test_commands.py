@@ -42,7 +42,7 @@ def test_predictions_are_printed_ranked_or_as_json(bundle, photographs):
     assert second.startswith(f"  {prediction.top}{mark} {prediction.confidence:.3f}  ")
     assert second.count("*") == 4
     assert [line.split(":")[0].split(".")[0] for line in err.splitlines()] == [
-        "* malignant, or possibly so", "Limits", "Advice", "For research",
+        "* malignant, or possibly so", "Limits", "Advice", "For research", "1 image",
     ]  # fmt: skip
     out, _ = call("predict", bundle, *photographs[:2], "--json", "--precision", "fp32", "--threads", 2)
     lines = [json.loads(line) for line in out.splitlines()]
@@ -63,6 +63,7 @@ def test_an_unreadable_image_stops_no_other(bundle, photographs, tmp_path):
     assert "not an image of a known format" in first["error"]
     assert "probabilities" in second
     assert "error: " in err
+    assert err.splitlines()[-1] == f"2 images. 1: {second['advice'].rstrip('.')}; 1 could not be read."
 
 
 def test_out_writes_the_predictions_of_files_and_folders(bundle, photographs, tmp_path):
@@ -75,6 +76,8 @@ def test_out_writes_the_predictions_of_files_and_folders(bundle, photographs, tm
     printed, err = call("predict", bundle, *images, "--out", out, "--workers", 0)
     assert printed.startswith(f"{out}: 5 images")
     assert "no prediction for 1" in err
+    assert "5 images. " in err
+    assert "; 1 could not be read." in err
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     names = [path.name for path in photographs[:3]]

@@ -36,6 +36,30 @@ terms = [{ method = "labels", weight = 0.5 }, { method = "normkd", weight = 0.5 
 """
 
 
+LABELS_ALONE = """\
+name = "plain"
+seed = 0
+
+[data]
+path = "data/isic2019"
+
+[model]
+name = "shufflenet_v2_x1_0"
+
+[[stages]]
+name = "features"
+epochs = 30
+lr = 0.001
+terms = [{ method = "labels" }]
+
+[[stages]]
+name = "logits"
+epochs = 15
+lr = 0.0001
+terms = [{ method = "labels" }]
+"""
+
+
 def predictions(seed, classes, images, prefix):
     """Predictions that are right more often for common classes, two images to most lesions."""
     generator = np.random.default_rng(seed)
@@ -73,6 +97,8 @@ def epochs(seed, stage, count, terms, level):
 
 def fabricate(folder, *, name="dspkd-shufflenet", seed=0, classes=CLASSES, images=TEST_IMAGES, short=False, **changes):
     """Write a run folder as training would; `changes` go into result.json or data.json, whichever has the key."""
+    teacher = changes.get("teacher", "runs/teacher")
+    recipe = RECIPE.replace("runs/teacher", teacher) if teacher else LABELS_ALONE
     folder.mkdir(parents=True)
     plan = [
         ("features", 3 if short else 30, {"labels": 1.4, "hierarchical_fusion": 0.8}, 0.62),
@@ -118,6 +144,7 @@ def fabricate(folder, *, name="dspkd-shufflenet", seed=0, classes=CLASSES, image
         "classes": list(classes),
         "digest": "51c0ffee51c0",
         "split_digest": "0ddba11ca5e5",
+        "warnings": [],
         "counts": counts,
     }
     environment = {
@@ -133,7 +160,7 @@ def fabricate(folder, *, name="dspkd-shufflenet", seed=0, classes=CLASSES, image
     }
     for content in (result, data):
         content.update({key: value for key, value in changes.items() if key in content})
-    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
     for file, content in (("result", result), ("data", data), ("environment", environment)):
         (folder / f"{file}.json").write_text(json.dumps(content), encoding="utf-8")
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -146,8 +173,12 @@ def fabricate(folder, *, name="dspkd-shufflenet", seed=0, classes=CLASSES, image
 
 @pytest.fixture(scope="session")
 def fabricated(tmp_path_factory):
-    """Makes run folders: ``fabricated(**changes)``."""
-    return lambda place="run", **changes: fabricate(tmp_path_factory.mktemp("made") / place, **changes)
+    """Makes run folders, each in a folder of its own or in `inside`: ``fabricated(**changes)``."""
+
+    def make(place="run", inside=None, **changes):
+        return fabricate((inside or tmp_path_factory.mktemp("made")) / place, **changes)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,20 @@ def test_it_fits_and_loads_nothing(show_page, size):
         assert page.evaluate(scrolls) > 0
 
 
+def test_a_phone_shows_the_head_and_the_subgroups_without_scrolling(show_page):
+    page = show_page(PHONE)
+    few = ".glance:not(:has(tr > :nth-child(5)))"  # three networks beside each other
+    boxes = page.locator(f".scroll:has(.labelled), {few}")
+    assert boxes.count() > 0 or page.locator(".glance").count() > 0
+    hidden = "boxes => boxes.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 60))"
+    assert boxes.evaluate_all(hidden) == []
+
+
+def test_a_card_names_the_class_of_each_probability_in_one_breath(show_page):
+    for answer in show_page(PHONE).locator(".case .answer span").all():
+        assert re.fullmatch(r"\(probability of \w+:\s\d+\s%\)", answer.text_content())
+
+
 def test_the_keyboard_reaches_the_content_and_each_table(show_page):
     page = show_page(DESK)
     page.keyboard.press("Tab")

@@ -57,7 +57,7 @@ def test_the_page_is_whole_escaped_and_always_the_same(runs, page, tmp_path):
     two = page(reports.compare(runs, tmp_path / "two.html"))
     assert one.text == two.text
     assert {tag for tag, _ in one.tags} & {"b", "script", "link", "img"} == set()
-    assert len(one.all("svg")) == 2
+    assert len(one.all("svg")) == 4  # two curves, differences, recalls
     assert all("scope" in th for th in one.all("th"))
     assert all(a["href"].startswith("#") for a in one.all("a"))
     assert "<b>x</b>" in one.words
@@ -158,3 +158,32 @@ def test_runs_that_do_not_compare_are_refused(runs, fabricated, tmp_path):
     with pytest.raises(RunError, match="no run to compare"):
         reports.compare([], tmp_path / "compare.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_warning_that_is_among_the_cautions_stands_once_in_the_head(runs, fabricated, page, tmp_path):
+    warning = "no lesion or patient ids: images of one person may be in both training and test set"
+    run = fabricated("warned", name="warned", seed=9, warnings=[warning, "3 files were left out"], **SMALL)
+    caution = "There are no lesion or patient ids: images of one person may be in the training set and in the test set."
+    for cautions, times in (((), 1), ((caution,), 1), (("Another thing: beware.",), 1)):
+        written = reports.compare([runs[0], run], tmp_path / "compare.html", cautions=cautions)
+        head = page(written).words.partition("Metrics All on")[0]
+        assert head.lower().count("no lesion or patient ids") == times
+        assert head.count("3 files were left out") == 1
+
+
+def test_one_run_each_is_said_to_tell_nothing_on_the_page(runs, fabricated, page, tmp_path):
+    other = fabricated("other", name="other", seed=3, **SMALL)
+    words = page(reports.compare([runs[0], other], tmp_path / "compare.html")).words
+    assert (
+        len(re.findall(r"(other against many|many against other) one run each cannot tell [+\N{MINUS SIGN}]", words))
+        == 5
+    )
+    assert "inconclusive [+" not in words
+
+
+def test_differences_recalls_and_their_numbers_are_drawn(runs, page, tmp_path):
+    drawn = [svg["aria-label"] for svg in page(reports.compare(runs, tmp_path / "compare.html")).all("svg")]
+    (forest,) = [words for words in drawn if words.startswith("Differences in macro AUROC. ")]
+    assert "against" in forest
+    (recalls,) = [words for words in drawn if words.startswith("Recall of each class. ")]
+    assert "many: MEL 0." in recalls

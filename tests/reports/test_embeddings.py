@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from dspkd import reports
 from dspkd.errors import RunError
+from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import embeddings
 from dspkd.runs import run_folder
 
@@ -67,6 +70,19 @@ def test_the_page_has_a_panel_and_a_share_for_each_network(fabricated, page):
     assert not read.all("b")
     assert "by two principal components" in read.words
     assert (folder / "figures/features.png").is_file()
+
+
+def test_neighbours_are_other_images_where_there_are_no_ids_of_lesions(fabricated, page):
+    folder = fabricated("run", classes=("MEL", "NV"), images=(20, 30), short=True)
+    keep_features(folder)
+    assert "nearest neighbour from another lesion or patient has" in page(reports.write(folder)).words
+    for part in ("val", "test"):
+        path = folder / f"predictions/{part}.csv"
+        own = Predictions.load(path)
+        dataclasses.replace(own, groups=tuple(f"image:{name}" for name in own.ids)).save(path)
+    words = page(reports.write(folder)).words
+    assert "nearest neighbour, another image, has" in words
+    assert "another lesion" not in words
 
 
 def test_a_broken_file_is_refused_by_name(fabricated, tmp_path):

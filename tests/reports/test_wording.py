@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from altered import altered
+from dspkd.evaluation.intervals import Estimate
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
-from dspkd.evaluation.significance import verdicts
+from dspkd.evaluation.significance import Verdict, verdicts
 from dspkd.reports import wording
 from dspkd.reports.comparison import arms
 from dspkd.runs import run_folder
@@ -102,7 +103,7 @@ def arms_of(run, rights):
         ),
         (
             {"good": [160], "poor": [100]},
-            r"inconclusive: \+30\.0 percentage points .*one run of each",
+            r"One run each cannot tell whether good is better than poor: these two runs differ by \+30\.0 ",
         ),
         ({"good": [160, 162]}, r"^good has balanced accuracy 0\.805 ± 0\.007 over 2 runs\.$"),
     ],
@@ -114,3 +115,33 @@ def test_a_lead_is_called_better_only_where_it_is_significant(run, rights, patte
 def test_p_values_and_differences_are_rounded():
     assert [wording.p_value(p) for p in (0.0312, 1e-9, 1.0, None)] == ["0.031", "< 0.001", "1.000", "\N{EN DASH}"]
     assert [wording.points(share) for share in (0.0164, -0.2, 0.0)] == ["+1.6", "\N{MINUS SIGN}20.0", "+0.0"]
+
+
+def verdict_of(low, high, p):
+    difference = Estimate(value=(low + high) / 2, low=low, high=high, error=0.01, freedom=9, seeds=0.01)
+    word = "inconclusive" if p is None or p >= 0.05 else "better"
+    return Verdict("kd", "plain", "accuracy", difference, p, p, p, word, None if p is None else 0.05)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "words"),
+    [
+        (0.033, 0.115, None, "one run each cannot tell"),
+        (-0.01, 0.02, None, "one run each cannot tell"),
+        (0.002, 0.008, 0.3, "inconclusive after correction"),
+        (-0.008, -0.002, 0.3, "inconclusive after correction"),
+        (-0.01, 0.02, 0.3, "inconclusive"),
+        (0.01, 0.02, 0.001, "better"),
+    ],
+)
+def test_a_result_in_words_is_no_contradiction_of_its_interval(low, high, p, words):
+    verdict = verdict_of(low, high, p)
+    assert wording.result(verdict) == words
+    assert ("correction" in wording.significance(verdict)) == ("correction" in words or words == "better")
+
+
+def test_sizes_and_times_are_rounded():
+    assert [wording.size(n) for n in (5_062_144, 83_100, 512)] == ["5.1 MB", "83 kB", "512 bytes"]
+    assert [wording.times(ratio, "smaller", "larger") for ratio in (3.84, 0.5, 1.0, 213.4)] == [
+        "3.8 times smaller", "2.0 times larger", "the same", "213 times smaller",
+    ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -75,12 +76,42 @@ def predict(
 
         for line in limits.lines(open_bundle(source)):
             typer.secho(line, err=True)
+    typer.secho(summary(_advised(out), counts.failed), err=True)
     if counts.failed:
         typer.secho(
             f"warning: no prediction for {counts.failed:,} of them; the column 'error' has the reason",
             fg="yellow",
             err=True,
         )
+
+
+def summary(given: Mapping[str, int], failed: int) -> str:
+    """Return how many images there were, how many got each advice, and how many could not be read.
+
+    Parameters
+    ----------
+    given
+        ``{advice: images}``.
+    failed
+        Images without a prediction.
+    """
+    parts = [f"{count:,}: {advice.rstrip('.')}" for advice, count in sorted(given.items())]
+    parts += [f"{failed:,} could not be read" if failed else "all could be read"]
+    total = sum(given.values()) + failed
+    return f"{total:,} image{'s' * (total != 1)}. {'; '.join(parts)}."
+
+
+def _advised(out: Path) -> dict[str, int]:
+    """Return how many images of a written file got each advice."""
+    from dspkd.deploy.batch.listing import parquet
+    from dspkd.deploy.bundle.advice import NOT_REACHED, REFER
+
+    if out.suffix.lower() == ".csv":
+        with out.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            found = Counter(row["refer"] for row in csv.DictReader(file))
+    else:
+        found = Counter(parquet(out).read_table(out, columns=["refer"]).column("refer").to_pylist())
+    return {advice: found[word] for word, advice in (("yes", REFER), ("no", NOT_REACHED)) if found[word]}
 
 
 def rule_of_run(run: Path) -> ReferralRule:

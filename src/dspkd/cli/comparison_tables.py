@@ -46,7 +46,7 @@ def _print_scores(console: Console, results: Results, metric: str) -> None:
 def print_verdicts(console: Console, verdicts: Sequence[Verdict], metric: str) -> None:
     """Print the verdicts by one metric, on lines that fit into 80 columns."""
     from dspkd.evaluation.scoring import TITLES
-    from dspkd.reports.wording import amount, detectable, unit_of
+    from dspkd.reports.wording import amount, detectable, result, unit_of
 
     title = f"{TITLES[metric]}, differences in {unit_of(metric)}"
     figures = ["result", "difference\n95 %", "p pooled\npairwise", "detectable\n80 % power"]
@@ -59,7 +59,7 @@ def print_verdicts(console: Console, verdicts: Sequence[Verdict], metric: str) -
             ps = ["-" if p is None else f"{p:.3f}" for p in (row.p_pooled, row.p_pairwise)]
             smallest = detectable(row.minimum_detectable_difference, metric)
             names = f"{row.one}\nagainst {row.other}"
-            table.add_row(names, row.word, f"{value}\n{low} to {high}", "\n".join(ps), smallest)
+            table.add_row(names, result(row), f"{value}\n{low} to {high}", "\n".join(ps), smallest)
     console.print(table)
 
 

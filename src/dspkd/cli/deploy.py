@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,7 +144,8 @@ def predict(
     """Print whether to refer each image and a student's class probabilities, or write them to --out. No diagnosis.
 
     With --out, millions of images are predicted in bounded memory, and an image that cannot be read has a row with the
-    reason. Without it, a bundle reports such an image on standard error, predicts the others, and exits with code 1.
+    reason. Without it, such an image is reported on standard error, the others are predicted, and the exit code is 1.
+    Ends with how many images there were, how many got each advice, and how many could not be read.
     """
     with one_line_errors(stopped="stopped; with --out, the same command resumes with what is missing"):
         if bool(images) == (many is not None):
@@ -162,7 +164,8 @@ def predict(
         files = find_images(images or [])
         if source.is_dir():
             _refuse({"--isic-csv": isic_csv, "--precision": precision}, f"is for bundles; dspkd export {source}")
-            _predict_by_run(source, files, as_json=as_json)
+            if _predict_by_run(source, files, as_json=as_json):
+                raise typer.Exit(code=1)
             return
         from dspkd.deploy import Predictor
 
@@ -179,17 +182,32 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
             raise DspkdError(f"{name} {why}")
 
 
-def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> None:
+def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> int:
+    """Print a prediction for each image; return how many images could not be read, and raise the error if it is all."""
     from dspkd.runs.predict import predict
 
     rule = batch.rule_of_run(run)
-    for path, probabilities in predict(run, images):
+    given: Counter[str] = Counter()
+    errors: list[DataError] = []
+
+    def fail(path: Path, error: DataError) -> None:
+        errors.append(error)
+        if len(errors) == len(images):
+            raise errors[0]
+        if as_json:
+            typer.echo(json.dumps({"image": str(path), "error": str(error)}))
+        typer.secho(f"error: {error}", fg="red", err=True)
+
+    for path, probabilities in predict(run, images, fail):
         advice = rule.advise(list(probabilities.values()))
+        given[advice.sentence] += 1
         if as_json:
             typer.echo(json.dumps({"image": str(path), **advice.to_json(), "probabilities": probabilities}))
         else:
             _print(path, advice, probabilities, rule.classes)
-    typer.secho(_MARKED, err=True)
+    for line in (_MARKED, batch.summary(given, len(errors))):
+        typer.secho(line, err=True)
+    return len(errors)
 
 
 def _predict_by_bundle(
@@ -203,6 +221,7 @@ def _predict_by_bundle(
     if isic_csv is not None:
         isic2019_submission.check(classes)
     failed = 0
+    given: Counter[str] = Counter()
     submission: dict[str, list[float]] = {}
     for path, prediction in predictor.predict_files(images, threads=threads):
         if as_json:
@@ -210,14 +229,17 @@ def _predict_by_bundle(
         if isinstance(prediction, DataError):
             failed += 1
             typer.secho(f"error: {prediction}", fg="red", err=True)
-        elif isic_csv is not None:
+            continue
+        given[prediction.advice.sentence] += 1
+        if isic_csv is not None:
             submission[str(path)] = list(prediction.probabilities.values())
         elif not as_json:
             _print(path, prediction.advice, prediction.probabilities, predictor.classes)
     if isic_csv is not None:
         isic2019_submission.write(isic_csv, classes, list(submission), submission.values())
         typer.echo(f"submission: {isic_csv}, {len(submission)} images")
-    for line in (_MARKED, *limits.lines(predictor.bundle), predictor.bundle.spec.not_a_diagnosis):
+    about = predictor.bundle.spec.not_a_diagnosis
+    for line in (_MARKED, *limits.lines(predictor.bundle), about, batch.summary(given, failed)):
         typer.secho(line, err=True)
     return failed
 

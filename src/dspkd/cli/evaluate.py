@@ -142,7 +142,8 @@ def _print_unknown(console: Console, known: Predictions, ood: OutOfDistribution)
         soft_wrap=True,
     )
     titles = {"auc": "AUROC", "average_precision": "AP", "false_alarms": "false alarms", "let_through": "let through"}
-    table = headed("unknown against known classes; 95 % intervals over lesions", ["score"], list(titles.values()))
+    over = "lesions" if named(known.groups) else "images"
+    table = headed(f"unknown against known classes; 95 % intervals over {over}", ["score"], list(titles.values()))
     for name, score in SCORES.items():
         separated = separation(score(known.logits), score(ood.logits), (known.groups, ood.groups))
         figures = [getattr(separated, field) for field in titles]

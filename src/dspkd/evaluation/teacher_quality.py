@@ -41,11 +41,12 @@ class ClassMargin:
 
     @property
     def word(self) -> str:
-        """The teacher's verdict: better, worse, inconclusive, or too few lesions."""
+        """The teacher's verdict: better, worse, inconclusive (after correction, if only for that), too few lesions."""
         if self.margin is None:
             return "too few lesions"
         if self.p is None or self.p >= LEVEL:
-            return "inconclusive"
+            beyond_zero = self.p is not None and self.margin.low * self.margin.high > 0
+            return "inconclusive after correction" if beyond_zero else "inconclusive"
         return "better" if self.margin.value > 0 else "worse"
 
 

@@ -25,6 +25,7 @@ def _of_usual_size(options: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name}: must be a finite number of at most {_LARGEST:,}, got {value:g}")
     return options
 
+
 SGD_WEIGHT_DECAY = 1e-4
 """Default of SGD, whose learning rates, by which the decay is multiplied, are some hundred times AdamW's. Inferred."""
 

@@ -62,6 +62,7 @@ def write(audited: Audit, out: Path) -> Path:
         couples=_couples(audited),
         threshold=duplicates.SIMILARITY,
         synthetic=(table.root / "SYNTHETIC.md").exists(),
+        unlabelled=(),
         disclaimer=wording.DISCLAIMER,
     )
 

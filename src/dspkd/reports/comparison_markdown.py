@@ -28,6 +28,7 @@ def _section(results: Results, heading: str) -> str:
     if results.synthetic:
         parts.append("**Synthetic data: drawings, not photographs. No number here applies to patients.**")
     parts += [f"**{warning}**" for warning in (*results.leaks, *results.warnings)]
+    parts += results.unlabelled
     if results.unequal:
         reason, *differences = results.unequal
         listed = "".join(f"\n- {each}" for each in differences)
@@ -106,7 +107,8 @@ def _verdicts(results: Results) -> str:
         "methods together and is corrected "
         "(Holm) for the pairs below, which were chosen in advance; *pairwise* takes it from the pair alone. The report "
         "page compares all methods with each other and corrects for all those pairs. *Inconclusive* does not mean "
-        f"equal: a true difference of the size in the last column is significant about {POWER:.0%} of the time."
+        f"equal: a true difference of the size in the last column is significant about {POWER:.0%} of the time. "
+        f"{wording.ABOUT_INTERVALS}"
     )
     return "\n\n".join([text, *tables])
 
@@ -117,7 +119,7 @@ def _verdicts_by(results: Results, metric: str) -> str:
         [
             row.one,
             row.other,
-            f"**{row.word}**",
+            f"**{wording.result(row)}**",
             wording.amount(row.difference.value, metric),
             f"{wording.amount(row.difference.low, metric)} to {wording.amount(row.difference.high, metric)}",
             *map(wording.p_value, (row.p, row.p_pooled, row.p_pairwise)),

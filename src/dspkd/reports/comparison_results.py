@@ -12,7 +12,7 @@ from dspkd.data.data_card import Attribute
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import Verdict
-from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout, wording
+from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout, unlabelled, wording
 from dspkd.reports.comparison import ResampledArms
 from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
@@ -111,6 +111,8 @@ class Results:
         How the split was made, in a line.
     warnings
         What a reader must know of the data, each once.
+    unlabelled
+        A sentence for each method that learnt from images without labels too.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Results:
     card: dict[str, Attribute] = field(default_factory=dict)
     split_how: str = ""
     warnings: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
 
 
 def tabulate(
@@ -191,6 +194,7 @@ def tabulate(
         card=next((run.data.card for run in runs if run.data.card), {}),
         split_how=data.split_how,
         warnings=list(dict.fromkeys(warning for run in runs for warning in run.data.warnings)),
+        unlabelled=unlabelled.sentences(runs),
     )  # fmt: skip
 
 

@@ -78,6 +78,7 @@ def draw(axes: Axes, ranks: Mapping[str, float], stretches: Sequence[tuple[int, 
         )
     for number, (first, last) in enumerate(stretches):
         axes.hlines(-0.35 - 0.45 * number, places[first], places[last], color=LIGHT["ink"], linewidth=3)
+    axes.text((1 + len(names)) / 2, 0.8, "mean rank, 1 the best", ha="center", color=LIGHT["muted"], fontsize=8)
     axes.set_xlim(1 - 6 * margin, len(names) + 6 * margin)
-    axes.set_ylim(-deep - 0.7 * left, 0.9)
+    axes.set_ylim(-deep - 0.7 * left, 1.35)
     axes.set_axis_off()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from dspkd.data.table import is_named
 from dspkd.errors import RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import style
@@ -37,12 +38,16 @@ class Features:
 
 @dataclass(frozen=True)
 class Panels:
-    """A panel for each network, its share of nearest neighbours of the same class, and the method of the embedding."""
+    """A panel for each network, its share of nearest neighbours of the same class, and the method of the embedding.
+
+    `named`: whether the images have ids of lesions or patients, from which neighbours must differ.
+    """
 
     panels: list[Markup]
     shares: dict[str, float]
     images: int
     method: str
+    named: bool
 
 
 def read(folder: Path) -> Features | None:
@@ -83,9 +88,9 @@ def panels(run: Run) -> Panels | None:
         )
         drawn.append(style.svg(alone, name=f"features{place}", alt=alt))
     style.png(whole, run.folder / "figures/features.png")
-    return Panels(
-        drawn, shares, len(features.ids), "t-SNE" if len(features.ids) >= _ENOUGH else "two principal components"
-    )
+    method = "t-SNE" if len(features.ids) >= _ENOUGH else "two principal components"
+    named = any(map(is_named, _groups(run.predictions("val"), features.ids)))
+    return Panels(drawn, shares, len(features.ids), method, named)
 
 
 def same_class(vectors_ND: NDArray[np.float64], labels_N: NDArray[np.int64], groups: tuple[str, ...]) -> float:
@@ -137,10 +142,10 @@ def scatter(
                 label=classes[k],
             )
     axes.set_title(title.capitalize())
-    axes.set(xticks=[], yticks=[])
+    axes.set(xticks=[], yticks=[], xlabel="first dimension", ylabel="second dimension")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, handletextpad=0.2, columnspacing=0.9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=4, handletextpad=0.2, columnspacing=0.9)
 
 
 def _groups(val: Predictions, ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -45,8 +45,7 @@ def confusion(axes: Axes, summary: Summary) -> None:
     how: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     axes.set_xticks(range(len(names)), names, **how)
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("predicted class")
-    axes.set_title("true class", fontsize=9, fontweight="normal", color=LIGHT["muted"])
+    axes.set(xlabel="predicted class", ylabel="true class")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
 
@@ -62,6 +61,7 @@ def loss(axes: Axes, history: Sequence[Epoch], _: StageResult) -> None:
     lines_of_legend = -(-len(axes.lines) // 3)
     axes.set_ylim(min(0.0, low), high * (1 + 0.16 * lines_of_legend))
     axes.legend(ncols=3, loc="upper right", handlelength=1.2, columnspacing=1.0)
+    axes.set_ylabel("loss")
     _epoch_axis(axes, epochs)
 
 
@@ -79,7 +79,7 @@ def shares(axes: Axes, history: Sequence[Epoch], _: StageResult) -> None:
             words = f"{name}, finally {high[-1] - low[-1]:.0%}"
             axes.text(epochs.mean(), (high + low).mean() / 2, words, color=LIGHT["on-series"], ha="center", fontsize=8)
     axes.set_title("Share of each term in the loss")
-    axes.set(ylim=(0, 1))
+    axes.set(ylim=(0, 1), ylabel="share of the loss")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _epoch_axis(axes, epochs, margin=0.5)
 
@@ -101,6 +101,7 @@ def validation(axes: Axes, history: Sequence[Epoch], stage: StageResult) -> None
         weight="bold",
     )
     axes.set_title("Validation balanced accuracy")
+    axes.set_ylabel("balanced accuracy")
     axes.margins(y=0.18)
     _epoch_axis(axes, epochs, margin=max(0.3, 0.04 * len(epochs)))
 
@@ -118,6 +119,7 @@ def roc(axes: Axes, predictions: Predictions, number: int, auc: float | None) ->
         axes.text(0.97, 0.06, f"AUC {auc:.3f}", ha="right", fontsize=9)
     axes.set_title(name)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    axes.set(xlabel="1 \N{MINUS SIGN} specificity", ylabel="sensitivity")
 
 
 def reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
@@ -128,7 +130,7 @@ def reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
     axes.plot(confidence, accuracy, color=LIGHT["accent"], linewidth=1.2)
     sizes = [max(6.0, 900 * row.images / images) for row in bins]
     axes.scatter(confidence, accuracy, s=sizes, color=LIGHT["accent"], alpha=0.55, linewidth=0, clip_on=False)
-    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", xlabel="confidence")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", xlabel="confidence", ylabel="accuracy")
     axes.set_title(title)
 
 
@@ -136,7 +138,8 @@ def risk_coverage(axes: Axes, coverage: NDArray[np.float64], risk: NDArray[np.fl
     """Draw the share of errors against the share of images predicted, the most confident first."""
     axes.plot(coverage, risk, color=LIGHT["accent"], linewidth=1.6)
     axes.set(xlim=(0, 1), ylim=(0, max(0.02, 1.08 * risk.max())), xlabel="share of images predicted (coverage)")
-    axes.set_title("Share of errors among them (risk)")
+    axes.set_ylabel("share of errors among them (risk)")
+    axes.set_title("Errors among the images predicted")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
 
@@ -150,6 +153,7 @@ def whole_run(axes: Axes, arm: ArmRuns) -> None:
     for end in np.cumsum(lengths)[:-1]:
         axes.axvline(end + 0.5, color=LIGHT["muted"], linewidth=0.8, linestyle=(0, (2, 3)))
     axes.set_title(arm.name)
+    axes.set_ylabel("balanced accuracy, validation")
     _epoch_axis(axes, np.arange(1, sum(lengths) + 1))
 
 

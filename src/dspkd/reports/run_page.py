@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
 
 from dspkd.evaluation.metrics import Summary
+from dspkd.evaluation.scoring import TITLES
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports import (
     confidence,
     embeddings,
     fidelity,
+    glance,
     holdout,
     outcomes,
     plots,
     provenance,
     saliency,
+    score_plots,
     style,
     subgroups,
+    unlabelled,
     wording,
 )
+from dspkd.reports.glance import Network
 from dspkd.reports.html import render
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run, read
@@ -48,6 +54,8 @@ def write(run: Path) -> Path:
     if compared:
         fidelity.write_csv(compared, RunFiles(run).ledger)
     images = saliency.read(run)
+    networks = glance.of_run(source)
+    by_subgroup = subgroups.of_run(source)
     with style.style():
         figures = {
             "confusion": _confusion(source, test),
@@ -55,6 +63,8 @@ def write(run: Path) -> Path:
             "roc": _roc(source, test),
             "reliability": confidence.reliability_panels(source, summary),
             "risk": confidence.risk_panel(source),
+            "recalls": _recalls(networks, test),
+            "gaps": score_plots.gaps(subgroups.rows([by_subgroup]), ["student"]),
         }
         features = embeddings.panels(source)
     return render(
@@ -65,6 +75,9 @@ def write(run: Path) -> Path:
         data=source.data,
         val=val,
         test=test,
+        glance=networks,
+        titles=TITLES,
+        test_images=test.images,
         confidence=summary,
         verdict=wording.verdict(source, test),
         ids=wording.named(source.predictions("test").groups) > 0,
@@ -74,12 +87,13 @@ def write(run: Path) -> Path:
         figures=figures,
         holdout=holdout.summary(source),
         holdout_warnings=[holdout.warning(source)],
-        subgroups=subgroups.of_run(source),
+        subgroups=by_subgroup,
         fidelity=compared,
         fidelity_verdict=fidelity.verdict(compared) if compared else "",
         versions=fidelity.versions(compared) if compared else [],
         few=FEW,
         thumbnails={(image.part, image.id): image for image in images},
+        unlabelled=unlabelled.sentences([source]),
         heatmaps=[image for image in images if image.overlays],
         outcomes=outcomes.by_image(source, "val"),
         several_teachers=", " in (source.result.teacher or ""),
@@ -97,6 +111,12 @@ def _confusion(run: Run, test: Summary) -> Markup:
     return style.svg(
         figure, name="confusion", alt=f"Confusion matrix of the test images. Predicted rightly: {recalls}."
     )
+
+
+def _recalls(networks: Sequence[Network], test: Summary) -> Markup | None:
+    if not networks:
+        return None
+    return score_plots.recalls({each.role: each.recalls for each in networks}, [row.name for row in test.per_class])
 
 
 def _curves(run: Run) -> list[list[Markup]]:
@@ -119,7 +139,7 @@ def _curves(run: Run) -> list[list[Markup]]:
             for panel in (axes, panels[3 * number + place]):
                 (plots.loss, plots.shares, plots.validation)[place](panel, history, stage)
             row.append(style.svg(alone, name=f"curve{number}{place}", alt=words))
-        panels[3 * number].set_ylabel(f"stage {number + 1}: {stage.name}", fontweight="bold")
+        panels[3 * number].set_ylabel(f"stage {number + 1}: {stage.name}\nloss", fontweight="bold")
         drawn.append(row)
     style.png(whole, run.folder / "figures/curves.png")
     return drawn

@@ -99,7 +99,11 @@ def _significant(section: AttributeSubgroups, group: Subgroup, focus: str | None
     return sentences
 
 
-def rows(reports: Sequence[SubgroupReport]) -> list[tuple[str, str, str, list[Gap | None]]]:
+GapRow = tuple[str, str, str, list[Gap | None]]
+"""Attribute, reference, subgroup, and its gap in balanced accuracy for each arm."""
+
+
+def rows(reports: Sequence[SubgroupReport]) -> list[GapRow]:
     """Return (attribute, reference, subgroup, gap in balanced accuracy of each arm) where some arm has a gap."""
     table = []
     for s, section in enumerate(reports[0].sections or () if reports else ()):

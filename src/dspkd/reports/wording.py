@@ -22,6 +22,16 @@ UNPUBLISHED = (
     "temperatures and weights in the recipe are inferred or chosen by its writer, and none is quoted from the paper."
 )
 
+ONE_RUN_EACH = "one run each cannot tell"
+"""The result for a pair of methods with one run each, in a few words."""
+
+ABOUT_INTERVALS = (
+    "Each interval is for its pair alone: where it leaves out 0 and the difference is still *inconclusive after "
+    "correction*, so many pairs would show such a difference by chance. Where both have a single run, its interval "
+    "covers other images and not other seeds, so *one run each cannot tell*."
+)
+"""How a difference can be inconclusive though its interval is on one side of 0, in Markdown."""
+
 _FEW = 50
 """Test images of a class below which the step of its recall is worth a warning."""
 
@@ -78,6 +88,22 @@ def comparison(ranked: Sequence[ArmRuns], results: Sequence[Verdict]) -> str:
     return f"{text} {significance(pair)}"
 
 
+def result(verdict: Verdict) -> str:
+    """Return a verdict in a few words, which its interval never contradicts.
+
+    Two things can make a difference inconclusive though its interval is on one side of 0: one run each, whose interval
+    does not cover other seeds; and the correction for several pairs, which the interval does not have.
+    """
+    if verdict.p is None:
+        return ONE_RUN_EACH
+    return f"{verdict.word} after correction" if _needs_reason(verdict) else verdict.word
+
+
+def _needs_reason(verdict: Verdict) -> bool:
+    """Return whether a verdict is inconclusive though its interval is on one side of 0."""
+    return verdict.word == "inconclusive" and verdict.difference.low * verdict.difference.high > 0
+
+
 def significance(verdict: Verdict) -> str:
     """Return a verdict in a sentence or two."""
     difference = verdict.difference
@@ -85,10 +111,14 @@ def significance(verdict: Verdict) -> str:
     value, low, high = (amount(each, verdict.metric) for each in (difference.value, difference.low, difference.high))
     by = f"{value} {unit} (95 % interval {low} to {high})"
     if verdict.minimum_detectable_difference is None:
-        return f"Which is better is inconclusive: {by}; with one run of each, the variance over seeds is unknown."
-    if verdict.word == "inconclusive":
         return (
-            f"Whether {verdict.one} differs from {verdict.other} is inconclusive: {by}. "
+            f"One run each cannot tell whether {verdict.one} is better than {verdict.other}: these two runs differ by "
+            f"{by}, and runs with other seeds may differ by more, by less, or the other way round."
+        )
+    if verdict.word == "inconclusive":
+        why = "; the interval is for this pair alone, without the correction for all pairs" * _needs_reason(verdict)
+        return (
+            f"Whether {verdict.one} differs from {verdict.other} is {result(verdict)}: {by}{why}. "
             f"The minimum detectable difference ({POWER:.0%} power) is "
             f"{detectable(verdict.minimum_detectable_difference, verdict.metric)} {unit}."
         )
@@ -175,10 +205,11 @@ def notes(run: Run, val: Summary, test: Summary) -> list[str]:
     if few := [row for row in test.per_class if 0 < row.images < _FEW]:
         steps = ", ".join(f"{row.name} by {1 / row.images:.3f}" for row in few)
         limits.append(f"Few test images: one image changes the recall of {steps}.")
-    if shared := _groups_in_several_parts(run):
+    if shared := set(run.predictions("test").groups) & set(run.predictions("val").groups):
+        nouns = ("lesion", "lesions") if any(map(is_named, shared)) else ("group of copies", "groups of copies")
         limits.append(
-            f"{counted(shared, 'lesion')} of the test images also occur among the "
-            "validation images: the data were not split by lesion, and test results are too high."
+            f"{counted(len(shared), *nouns)} of the test images also occur among the validation images: the data were "
+            f"not split by {nouns[0]}, and test results are too high."
         )
     if run.data.card and (missing := data_card.missing(run.data.card)):
         limits.append(f"Missing for all images: {', '.join(missing)}. How the results depend on them is not known.")
@@ -203,6 +234,38 @@ def parameters(number: int) -> str:
     return f"{number / 1e6:.2f} M" if number >= 10_000 else str(number)
 
 
+def size(nbytes: float) -> str:
+    """Format a number of bytes.
+
+    >>> size(5_062_144), size(83_100), size(512)
+    ('5.1 MB', '83 kB', '512 bytes')
+    """
+    if nbytes < 1000:
+        return f"{nbytes:.0f} bytes"
+    return f"{nbytes / 1e6:.1f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:.0f} kB"
+
+
+def milliseconds(number: float) -> str:
+    """Format milliseconds with three digits.
+
+    >>> milliseconds(3.1416), milliseconds(34.26), milliseconds(1234.5)
+    ('3.14 ms', '34.3 ms', '1,234 ms')
+    """
+    return f"{number:,.0f} ms" if number >= 100 else f"{number:.3g} ms"
+
+
+def times(ratio: float, above: str, below: str) -> str:
+    """Format how many times smaller or faster something is: `above` where it is, `below` where it is the reverse.
+
+    >>> times(3.84, "smaller", "larger"), times(0.5, "faster", "slower"), times(1.0, "faster", "slower")
+    ('3.8 times smaller', '2.0 times slower', 'the same')
+    """
+    if 0.95 < ratio < 1.05:
+        return "the same"
+    more, word = (ratio, above) if ratio > 1 else (1 / ratio, below)
+    return f"{more:.1f} times {word}" if more < 100 else f"{more:,.0f} times {word}"
+
+
 def duration(seconds: float) -> str:
     """Format a duration.
 
@@ -222,8 +285,3 @@ def counted(number: int, one: str, many: str = "") -> str:
     ('1 lesion', '1,640 images', '2 classes')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def _groups_in_several_parts(run: Run) -> int:
-    """Return how many groups of the test images occur among the validation images."""
-    return len(set(run.predictions("test").groups) & set(run.predictions("val").groups))

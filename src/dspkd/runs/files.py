@@ -16,6 +16,7 @@ model.safetensors         the student alone, with its library's own tensor names
 predictions/              val.csv, test.csv: logits, label, id, group; teacher-val.csv, teacher-test.csv
 artifacts/                small images, Grad-CAM maps, pooled features: see `dspkd.runs.artifacts`
 test_evaluations.jsonl    each evaluation on the test set: date, command, weights
+latency.json              time of student and teacher for one image
 result.json               summary; training writes it last, so a folder that has it is complete
 files.json                SHA-256 of the files above but the recipe, each recorded when it is finished
 report.html, ledger.csv   written by `dspkd.reports`
@@ -130,6 +131,11 @@ class RunFiles:
     def test_evaluations(self) -> Path:
         """The record of every evaluation on the test set."""
         return self.folder / "test_evaluations.jsonl"
+
+    @property
+    def latency(self) -> Path:
+        """How long student and teacher take for one image."""
+        return self.folder / "latency.json"
 
     @property
     def result(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,22 @@ import torch
 from numpy.typing import NDArray
 
 from dspkd.data import artefacts, decode
+from dspkd.errors import DataError
 from dspkd.runs import build, hardware
 from dspkd.runs.run_folder import Run
 
 
-def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, float]]]:
+def predict(
+    run: Path, paths: Iterable[Path], failed: Callable[[Path, DataError], None] | None = None
+) -> Iterator[tuple[Path, dict[str, float]]]:
     """Yield the path of each image and its class probabilities.
+
+    Parameters
+    ----------
+    run, paths
+        The folder of a finished run, and the images.
+    failed
+        Receives an image that cannot be read, and why; the others are predicted. None: the error is raised.
 
     Raises
     ------
@@ -30,7 +40,13 @@ def predict(run: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, 
     network, classes = made_by.model, made_by.classes
     crop = build.centre_crop(made_by.recipe.images)
     for path in paths:
-        image = crop(decode.decode(path, short_side=crop.decode_side, artefacts=crop.artefacts))
+        try:
+            image = crop(decode.decode(path, short_side=crop.decode_side, artefacts=crop.artefacts))
+        except DataError as error:
+            if failed is None:
+                raise
+            failed(path, error)
+            continue
         with torch.inference_mode():
             probabilities_K = network(image[None]).logits[0].double().softmax(0)
         yield path, dict(zip(classes, probabilities_K.tolist(), strict=True))

@@ -70,6 +70,14 @@ class Result:
 
 
 @dataclass(frozen=True)
+class NetworkLatency:
+    """``latency.json``: milliseconds of one processor core for one image, timed in turns; `teacher` may be unknown."""
+
+    student: float
+    teacher: float | None
+
+
+@dataclass(frozen=True)
 class DataSummary:
     """``data.json``: where the images are and how many: ``{part: {class: (images, groups)}}``.
 

@@ -20,7 +20,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import holdout, integrity, records
 from dspkd.runs.files import RunFiles
 from dspkd.runs.holdout import TestEvaluation
-from dspkd.runs.records import DataSummary, Epoch, Result, StageResult
+from dspkd.runs.records import DataSummary, Epoch, NetworkLatency, Result, StageResult
 
 if TYPE_CHECKING:
     from dspkd.models.tapped import Tapped
@@ -98,6 +98,12 @@ class Run:
         """Where the images are, fingerprints, counts, data card."""
         path = self._existing(self.files.data, "training writes it when the images are split")
         return records.read(TypeAdapter(DataSummary), path)
+
+    @cached_property
+    def latency(self) -> NetworkLatency | None:
+        """How long student and teacher take for one image; None where that was not measured."""
+        path = self.files.latency
+        return records.read(TypeAdapter(NetworkLatency), path) if path.is_file() else None
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from dspkd.experiments.compare import shared_outputs
 from dspkd.experiments.compare.executors import Executor
 from dspkd.experiments.compare.grid import Comparison, Grid
 from dspkd.experiments.compare.planned_run import PlannedRun
-from dspkd.reports import comparison_markdown, comparison_results
+from dspkd.reports import comparison_markdown, comparison_results, wording
 from dspkd.reports.comparison_results import Results
 from dspkd.runs import build, folds, validate
 from dspkd.runs.files import RunFiles
@@ -57,8 +57,11 @@ class GridResult:
             for arm in results.arms:
                 score = arm.figures[metric]
                 verdicts = [v for v in results.verdicts if v.one == arm.name and v.metric == metric]
-                words = ", ".join(f"{v.word} than {v.other}" if v.p and v.word != "inconclusive" else
-                                  f"inconclusive against {v.other}" for v in verdicts)  # fmt: skip
+                words = ", ".join(
+                    f"against {v.other}: {wording.result(v)}" if v.p is None else
+                    f"{wording.result(v)} {'against' if v.word == 'inconclusive' else 'than'} {v.other}"
+                    for v in verdicts
+                )  # fmt: skip
                 cells = (results.name, arm.name, len(arm.runs), f"{score.mean:.3f}", words)
                 rows.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
         head = "".join(f"<th>{name}</th>" for name in ("", "method", "runs", "balanced accuracy", "result"))

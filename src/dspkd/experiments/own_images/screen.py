@@ -104,10 +104,11 @@ def print_cautions(console: Console, cautions: Sequence[str]) -> None:
 
 
 def _print_facts(console: Console, facts: DataFacts) -> None:
-    table = headed("images (lesions or patients)", ["class"], ["all", *facts.parts])
+    ids = facts.unnamed < facts.images
+    table = headed("images (lesions or patients)" if ids else "images", ["class"], ["all", *facts.parts])
     for name, (images, groups) in facts.classes.items():
         parts = (facts.parts[part][name] for part in facts.parts)
-        table.add_row(name, *(f"{i:,} ({g:,})" for i, g in ((images, groups), *parts)))
+        table.add_row(name, *(f"{i:,} ({g:,})" if ids else f"{i:,}" for i, g in ((images, groups), *parts)))
     console.print(table)
     for line in facts.notes:
         console.print(line, soft_wrap=True)

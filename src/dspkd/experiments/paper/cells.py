@@ -15,6 +15,7 @@ from dspkd.experiments.paper.reasons import Reasons
 from dspkd.experiments.paper.scale import Scale
 from dspkd.experiments.paper.side_by_side import OurFigure, TableCell, TableRow
 from dspkd.experiments.paper.training_grid import PLAIN, AblationStep
+from dspkd.reports import wording
 from dspkd.reports.comparison import MeanAndSd
 from dspkd.reports.comparison_results import ArmFigures, Figure, Results, RunFigures
 from dspkd.runs.run_folder import Run
@@ -109,7 +110,7 @@ def word(verdict: Verdict) -> str:
         return "inconclusive: one run each"
     if verdict.word in ("better", "worse"):
         return verdict.word
-    return f"inconclusive (detectable: {100 * verdict.minimum_detectable_difference:.1f})"
+    return f"{wording.result(verdict)} (detectable: {100 * verdict.minimum_detectable_difference:.1f})"
 
 
 def predictions(run: RunFigures) -> Predictions:

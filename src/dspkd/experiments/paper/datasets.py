@@ -10,6 +10,7 @@ from dspkd import data as layouts
 from dspkd.data.synthetic.dataset import CLASSES, synthesize
 from dspkd.errors import DataError
 from dspkd.experiments.paper.claims.read import PAPER, read
+from dspkd.reports.wording import named, of_lesions
 
 IMAGES, FEW_IMAGES, SIDE = 1400, 600, 80
 """Number of synthetic images; the same if the budget is below `SHORT` seconds; side in pixels."""
@@ -37,6 +38,8 @@ class PaperImages:
         Whether the images are drawings.
     same
         Whether it is the paper's own: ISIC 2019 as published.
+    grouped
+        Whether it names lesions or patients, by which it is split.
     """
 
     path: Path
@@ -45,6 +48,12 @@ class PaperImages:
     images: int
     synthetic: bool
     same: bool
+    grouped: bool = True
+
+    @property
+    def split(self) -> str:
+        """By what it is split, in words."""
+        return "by lesion or patient" if self.grouped else "by image, as there are no lesion or patient ids"
 
 
 def paper_data(table: int) -> str:
@@ -82,15 +91,15 @@ def prepare(table: int, path: Path | None, out: Path, budget: float | None, log:
     synthetic = any(table_of.root.glob("SYNTHETIC*"))
     count, classes = len(table_of), tuple(table_of.classes)
     same = kind == "isic2019" and not synthetic and count == ISIC_2019 and set(classes) == set(paper_classes(table))
-    lesions = len(set(table_of.groups))
+    of = of_lesions(named(table_of.groups))
     called = (
         "ISIC 2019 as published"
         if same
-        else f"{count:,} synthetic drawings of {lesions:,} lesions in {len(classes)} classes, made by dspkd"
+        else f"{count:,} synthetic drawings{of} in {len(classes)} classes, made by dspkd"
         if synthetic
-        else f"{path.name}: {count:,} images of {lesions:,} lesions or patients in {len(classes)} classes"
+        else f"{path.name}: {count:,} images{of} in {len(classes)} classes"
     )
-    return PaperImages(path, called, classes, count, synthetic, same)
+    return PaperImages(path, called, classes, count, synthetic, same, grouped=bool(of))
 
 
 def _relative_to_working_directory(path: Path) -> Path:

@@ -32,7 +32,7 @@ def of_training(scale: Scale, dataset: PaperImages, paper_data: str) -> list[str
     elif not dataset.same:
         listed.append(f"data: the paper has ISIC 2019; ours is {dataset.called}")
     listed.append(
-        "split: ours is by lesion or patient, the paper's is not known; by image, 62.7 % of a 10 % test set of ISIC "
+        f"split: ours is {dataset.split}, the paper's is not known; by image, 62.7 % of a 10 % test set of ISIC "
         "2019 shows lesions of the training set"
     )
     if scale.size != FULL.size:

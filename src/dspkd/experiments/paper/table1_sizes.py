@@ -14,6 +14,7 @@ from dspkd.experiments.paper.datasets import paper_classes
 from dspkd.experiments.paper.reasons import Reasons
 from dspkd.experiments.paper.side_by_side import OurFigure, SideBySide, TableCell, TableRow
 from dspkd.models import zoo
+from dspkd.reports.wording import named, of_lesions
 from dspkd.runs.run_folder import Run
 from dspkd.runs.run_folder import read as read_run
 
@@ -122,7 +123,7 @@ def _score(tested: _Tested, metric: str) -> OurFigure | str:
 def _why(run: Run, data: str) -> list[str]:
     source = "synthetic drawings" if run.data.synthetic else run.data.path
     test = run.predictions("test")
-    counted = f"{len(test):,} test images of {len(set(test.groups)):,} lesions or patients"
+    counted = f"{len(test):,} test images{of_lesions(named(test.groups))}"
     private = "the paper's PSD-Dataset is private" if data == "PSD" else "the paper's test images are not known"
     return [
         f"data: {private}; ours are {source}, {counted}, split as the run's report states",

@@ -66,6 +66,6 @@ def _caption(setup: TableSetup) -> str:
     tested = f"{counted(setup.results.images, 'test image')}{of_lesions(setup.results.groups)}"
     taught_by = ", ".join(networks.teachers[teacher] for teacher in setup.teachers)
     return (
-        f"Ours: {setup.dataset.called}, split by lesion or patient; {tested}. Teacher {taught_by}, student "
+        f"Ours: {setup.dataset.called}, split {setup.dataset.split}; {tested}. Teacher {taught_by}, student "
         f"{networks.student}; {scale.size} px, {scale.epochs} epochs, {counted(scale.seeds, 'seed')}."
     )
