@@ -105,10 +105,13 @@ def _advised(out: Path) -> dict[str, int]:
     """Return how many images of a written file got each advice."""
     from dspkd.deploy.batch.listing import parquet
     from dspkd.deploy.bundle.advice import NOT_REACHED, REFER
+    from dspkd.runtime import csv_text
 
     if out.suffix.lower() == ".csv":
         with out.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            found = Counter(row["refer"] for row in csv.DictReader(file))
+            rows = csv_text.Reader(file)
+            column = next(rows).index("refer")
+            found = Counter(row[column] for row in rows)
     else:
         found = Counter(parquet(out).read_table(out, columns=["refer"]).column("refer").to_pylist())
     return {advice: found[word] for word, advice in (("yes", REFER), ("no", NOT_REACHED)) if found[word]}

@@ -19,7 +19,9 @@ BundleArgument = Annotated[Path, typer.Argument(help="A bundle, as dspkd export 
 def serve(
     bundle: BundleArgument,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 accepts other machines.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
@@ -28,10 +30,14 @@ def serve(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Images predicted at once; by default one for each core.")
+        int | None,
+        typer.Option(min=1, max=64, metavar="N", help="Images predicted at once; by default one for each core."),
     ] = None,
     keep_alive: Annotated[
-        int, typer.Option(min=1, max=3600, help="Seconds that a connection may stay open between two requests.")
+        int,
+        typer.Option(
+            min=1, max=3600, metavar="N", help="Seconds that a connection may stay open between two requests."
+        ),
     ] = 5,
     forwarded_allow_ips: Annotated[
         str, typer.Option(help="Proxies whose X-Forwarded headers are believed: addresses separated by commas, or *.")

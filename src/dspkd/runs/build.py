@@ -56,11 +56,6 @@ def data_options(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def split_options(recipe: Recipe) -> data.SplitOptions:
-    """Return the recipe's options of the split."""
-    return data.SplitOptions(**asdict(recipe.split))
-
-
 def load_data(recipe: Recipe) -> data.Dataset:
     """Return the recipe's images and their split; DataError as for `dspkd.data.load_table` and `divided`."""
     return divided(recipe, data.load_table(**data_options(recipe)))
@@ -68,7 +63,7 @@ def load_data(recipe: Recipe) -> data.Dataset:
 
 def divided(recipe: Recipe, table: Table) -> data.Dataset:
     """Return a table with the recipe's split; DataError also where a part is empty or a class cannot be trained."""
-    dataset = data.Dataset.of(table, split_options(recipe))
+    dataset = data.Dataset.of(table, data.SplitOptions(**asdict(recipe.split)))
     splits.require_training_images(table, dataset.split)
     splits.require_no_empty_part(table, dataset.split)
     return dataset
