@@ -18,7 +18,7 @@ from dspkd.recipes import keys
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if path.name != "CHANGELOG.md"]
-LANGUAGES = {"bash", "python", "toml", "text", "json", "ini", "js", "kotlin", "swift", "bibtex"}
+LANGUAGES = {"bash", "python", "toml", "text", "json", "ini", "js", "nginx", "kotlin", "swift", "bibtex"}
 KEYS = {key.name for key in keys.all_keys()}
 SECTIONS = {name.split(".")[0] for name in KEYS}
 GRID_KEYS = {field.name for field in dataclasses.fields(Grid)}

@@ -58,7 +58,7 @@ UNKNOWN = [{**each, "malignancy": "unknown"} for each in CLASSES]
         ({"refer_below": 1.0}, "Not sure: the highest probability"),
         ({"refer_from": None, "rule": "Too few lesions."}, "The advice is always to refer: too few lesions."),
         (
-            {"classes": UNKNOWN, "refer_from": 1.1},
+            {"classes": UNKNOWN, "refer_from": 1.0005},
             "The most probable class, Melanocytic naevus, is not known to be benign.",
         ),
     ],
