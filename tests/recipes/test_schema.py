@@ -253,6 +253,16 @@ def test_each_fold_has_its_digest_and_a_recipe_without_folds_that_of_before(good
     assert schema.load(good).digest == before
 
 
+def test_the_order_of_class_names_is_part_of_the_digest_and_recipes_with_names_can_be_keys(good):
+    """Names are in the order of the outputs: a run that resumed with another one would exchange its classes."""
+    one, other = (
+        schema.load(good, [f"data.columns.names={names}"])
+        for names in ("{ 0='benign', 1='malignant' }", "{ 1='malignant', 0='benign' }")
+    )
+    assert one.digest != other.digest
+    assert len({one.data: 1, schema.load(good).data: 2, one.data: 3}) == 2
+
+
 @pytest.mark.parametrize(("shape", "shares"), [("linear", [0, 0.25, 1, 1]), ("sigmoid", [0.006738, 0.060055, 1, 1])])
 def test_a_ramp_rises_to_one_and_stays_there(shape, shares):
     ramp = RampConfig(epochs=4, shape=shape)

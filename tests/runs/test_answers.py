@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from command import call, refused
 from dspkd import data
 from dspkd.data import answer_files
 from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.recipes import schema
 from dspkd.runs import answers, build, validate
 from dspkd.runs import train as run
 from dspkd.runs.explain import explain
@@ -43,7 +45,7 @@ def student(lesions, teacher, **settings):
 
 
 def answering(recipe, file):
-    return run.schema.parse({**json.loads(json.dumps(run.asdict(recipe))), "teacher": {"answers": str(file)}})
+    return schema.parse({**json.loads(json.dumps(asdict(recipe))), "teacher": {"answers": str(file)}})
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from dspkd.errors import DataError, RunError
 from dspkd.methods import Term
 from dspkd.recipes import schema
 from dspkd.runs import build, hardware
+from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.types import Batch
 from tiny_runs import LABELS, recipe, stage, trained
@@ -149,7 +150,8 @@ def test_no_runs_give_no_teacher_and_each_member_of_an_ensemble_is_checked(finis
     assert both.name == "tiny_wide + tiny_wide"
     shutil.copytree(finished, tmp_path / "leaky")
     split = (finished / "split.csv").read_text()
-    (tmp_path / "leaky" / "split.csv").write_text(split.replace(",test\n", ",train\n"))
+    with RunFiles(tmp_path / "leaky").manifest.recording(tmp_path / "leaky" / "split.csv"):
+        (tmp_path / "leaky" / "split.csv").write_text(split.replace(",test\n", ",train\n"))
     with pytest.raises(DataError, match=r"teacher .*leaky: .*lesions .*split\.file"):
         build.teacher([str(finished), str(tmp_path / "leaky")], images, parts, CPU)
 
@@ -182,7 +184,8 @@ def test_under_a_waiver_a_teacher_may_share_crossing_lesions_but_no_image_of_the
         build.teacher([str(finished)], images, leaking, CPU)
     same = tmp_path / "same"
     shutil.copytree(finished, same)
-    leaking.save(same / "split.csv", images)
+    with RunFiles(same).manifest.recording(same / "split.csv"):
+        leaking.save(same / "split.csv", images)
     assert build.teacher([str(same)], images, leaking, CPU)
     other = next(row for row in parts.rows("train") if images.groups[row] != lesion)
     whole = [row for row, group in enumerate(images.groups) if group == images.groups[other]]

@@ -33,7 +33,8 @@ def record(folder: Path) -> None:
         calls["teacher"] = _call(teachers, run.recipe.seen_by_teacher.images.size)
     with _one_thread():
         taken = {name: latency.cpu for name, latency in measure(calls, runs=_TIMED).items()}
-    write_json(run.files.latency, asdict(NetworkLatency(taken["student"], taken.get("teacher"))))
+    with run.files.manifest.recording(run.files.latency):
+        write_json(run.files.latency, asdict(NetworkLatency(taken["student"], taken.get("teacher"))))
 
 
 def _teachers(run: Run) -> list[Tapped]:

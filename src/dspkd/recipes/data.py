@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,7 +21,7 @@ class ColumnsConfig:
     """Names the image file: a path, a name, or a name without suffix. Makes the layout `csv`."""
     label: str | tuple[str, ...] | None = None
     """Names the class. A list of columns, one for each class, holds 1 in that of the image's class and 0 elsewhere."""
-    names: dict[str, str] = Field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict, hash=False)
     """Names of classes for labels that are numbers or codes, in the order of the network's outputs, such as
     `{ 0 = "benign", 1 = "malignant" }`."""
     group: str | None = None

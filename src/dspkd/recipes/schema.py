@@ -186,6 +186,8 @@ class Recipe:
         # so that runs from before these keys can be resumed
         if self.data.columns == ColumnsConfig():
             del settings["data"]["columns"]
+        else:  # the order of the names is that of the classes
+            settings["data"]["columns"]["names"] = list(self.data.columns.names.items())
         if not self.data.licences:
             del settings["data"]["licences"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

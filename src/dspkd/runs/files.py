@@ -154,7 +154,7 @@ class RunFiles:
         predictions = [each(part) for each in (self.predictions, self.teacher_predictions) for part in parts]
         return (
             self.environment, self.data, self.attributes, self.metrics, self.weights, self.result, self.image_index,
-            self.features, *predictions,
+            self.features, self.latency, *predictions,
         )  # fmt: skip
 
     @property

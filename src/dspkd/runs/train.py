@@ -40,7 +40,7 @@ from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runs.fold_teachers import FoldTeachers
 from dspkd.runs.teaching import AnyTrainingTeacher
-from dspkd.runtime import lock
+from dspkd.runtime import lock, manifest
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import atomic_open, write_json
 from dspkd.training import loggers, loop
@@ -113,7 +113,8 @@ def _claim(recipe: Recipe, files: RunFiles, held: ExitStack) -> bool:
     out.mkdir(parents=True, exist_ok=True)
     files.require_current_names()
     held.enter_context(lock.held(out))
-    if not files.recipe.exists() and any(path.name not in lock.FILES for path in out.iterdir()):
+    ours = {*lock.FILES, *manifest.FILES}  # where a process ended before it wrote the recipe
+    if not files.recipe.exists() and any(path.name not in ours for path in out.iterdir()):
         raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
     finished = files.result.exists()
     integrity.require_whole(files) if finished else integrity.require_unchanged(files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,9 @@ from dspkd.errors import RunError
 from dspkd.runtime.files import write_json
 
 NAME = "files.json"
+_LOCK = f".{NAME}.lock"
+FILES = (NAME, _LOCK)
+"""The files of a manifest itself."""
 
 
 class Manifest:
@@ -39,10 +42,9 @@ class Manifest:
         Within the block they are not recorded, so that a process that is killed there leaves no digest of another
         content; the next one that writes them records them.
         """
-        self._replace(paths, {})
+        self._update(paths, record=False)
         yield
-        written = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
-        self._replace(paths, {self._name(file): _sha256(file) for file in written if file.is_file()})
+        self._update(paths, record=True)
 
     def recording_new(self, path: Path) -> AbstractContextManager[None]:
         """Return `recording` for a file that is not there yet; one that is there keeps the digest it has."""
@@ -87,17 +89,20 @@ class Manifest:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
-    def _replace(self, paths: tuple[Path, ...], new: Mapping[str, str]) -> None:
+    def _update(self, paths: tuple[Path, ...], *, record: bool) -> None:
+        """Forget the digests of these files, and with `record` take them anew, before another process can do so."""
         if not self.exists():
             return
         names = [self._name(path) for path in paths]
-        with FileLock(self.folder / f".{NAME}.lock"):
+        with FileLock(self.folder / _LOCK):
             kept = {
                 name: digest
                 for name, digest in self.digests().items()
                 if not any(name == each or name.startswith(f"{each}/") for each in names)
             }
-            write_json(self.path, {"sha256": dict(sorted((kept | dict(new)).items()))})
+            found = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+            new = {self._name(file): _sha256(file) for file in found if file.is_file()} if record else {}
+            write_json(self.path, {"sha256": dict(sorted((kept | new).items()))})
 
 
 def _sha256(path: Path) -> str:
