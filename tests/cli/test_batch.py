@@ -57,7 +57,7 @@ def test_unreadable_images_are_counted_in_a_warning(student, lesions, tmp_path):
     options = ("--many", tmp_path / "t.csv", "--column", "file", "--out", tmp_path / "a.csv", "--workers", 0)
     out, err = call("predict", student, *options)
     assert "2 images; no diagnosis" in out
-    assert err.startswith("warning: no prediction for 1 of them")
+    assert "\nwarning: no prediction for 1 of them" in err
     error = rows(tmp_path / "a.csv")[1]["error"]
     assert error.startswith(f"{tmp_path / 'gone.jpg'}: not a readable image: [Errno 2] No such file or directory")
 

@@ -79,7 +79,7 @@ def test_other_files_are_refused(tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     assert "not an .npz file of MedMNIST" in refused("data", "unpack", file, "--to", tmp_path / "d")
     evil = save(tmp_path / "evil.npz", train_labels=np.array([{}], dtype=object))
-    assert "allow_pickle=False" in refused("data", "unpack", evil, "--to", tmp_path / "d")
+    assert "not an .npz file of MedMNIST" in refused("data", "unpack", evil, "--to", tmp_path / "d")
     (tmp_path / "d").mkdir()
     assert "d: exists already" in refused("data", "unpack", file, "--to", tmp_path / "d")
 

@@ -17,6 +17,7 @@ from dspkd.experiments.teacher_check import examine as doctor
 from dspkd.recipes import schema
 from dspkd.runs import build, holdout
 from dspkd.runs import train as run
+from dspkd.runs.files import RunFiles
 
 STAGE = {"name": "labels", "epochs": 1, "lr": 3e-3, "terms": [{"method": "labels"}]}
 
@@ -116,7 +117,8 @@ def test_plain_runs_of_other_image_sizes_are_not_used(lesions, runs, examined):
 def test_classes_in_another_order_are_a_finding_that_stops(lesions, runs, tmp_path):
     shutil.copytree(runs / "teacher", tmp_path / "teacher")
     data = json.loads((tmp_path / "teacher/data.json").read_text())
-    (tmp_path / "teacher/data.json").write_text(json.dumps({**data, "classes": data["classes"][::-1]}))
+    with RunFiles(tmp_path / "teacher").manifest.recording(tmp_path / "teacher/data.json"):
+        (tmp_path / "teacher/data.json").write_text(json.dumps({**data, "classes": data["classes"][::-1]}))
     examination = doctor.examine(student(lesions, tmp_path / "teacher"))
     assert examination.verdict.startswith("do not teach yet: teacher ")
     assert str(tmp_path / "teacher") in examination.verdict

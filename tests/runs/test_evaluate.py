@@ -12,6 +12,7 @@ from dspkd.errors import DataError, RunError
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.runs import evaluate, holdout, predict
+from dspkd.runs.files import RunFiles
 from tiny_runs import recipe, stage, trained
 
 
@@ -195,7 +196,8 @@ def test_an_unknown_an_empty_or_a_foreign_part_is_refused(lesions, finished, row
         evaluate.evaluate(finished, group="lesion_id")
     shutil.copytree(finished, tmp_path / "run")
     split = (finished / "split.csv").read_text()
-    (tmp_path / "run" / "split.csv").write_text(split.replace(",val\n", ",train\n"))
+    with RunFiles(tmp_path / "run").manifest.recording(tmp_path / "run" / "split.csv"):
+        (tmp_path / "run" / "split.csv").write_text(split.replace(",val\n", ",train\n"))
     with pytest.raises(DataError, match=r"split\.csv: .*'val'"):
         evaluate.evaluate(tmp_path / "run", part="val")
 

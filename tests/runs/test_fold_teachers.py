@@ -18,6 +18,7 @@ from dspkd.recipes.data import SplitConfig
 from dspkd.reports import compute_cost
 from dspkd.runs import build, fold_teachers
 from dspkd.runs import train as run
+from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.distributed import SINGLE
 from dspkd.training.progress import NullProgress
@@ -208,7 +209,8 @@ def test_a_fold_teacher_that_saw_a_validation_lesion_is_refused(lesions, runs, d
     shutil.copytree(teachers.folder, copied.folder)
     leaking = without_fold(dataset.split, fold_N, 1)
     leaking.parts[dataset.split.rows("val")[0]] = "train"
-    leaking.save(copied.run(1) / "split.csv", dataset.table)
+    with RunFiles(copied.run(1)).manifest.recording(copied.run(1) / "split.csv"):
+        leaking.save(copied.run(1) / "split.csv", dataset.table)
     with pytest.raises(DataError, match=r"fold-1: was trained on 1 lesions or patients of its student's validation"):
         loaded(lesions, runs, dataset, copied, fold_N)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 
 from dspkd.reports import wording
 from dspkd.runs.run_folder import Run
+from dspkd.runtime import csv_text
 
 
 def sentence(run: Run) -> str:
@@ -16,7 +16,8 @@ def sentence(run: Run) -> str:
     if folder is None or not path.is_file():
         return ""
     with path.open(encoding="utf-8", newline="") as file:
-        reasons = [row["left_out"] for row in csv.DictReader(file)]
+        _, *rows = csv_text.Reader(file)
+    reasons = [reason for _, reason in rows]
     used = sum(not reason for reason in reasons)
     left_out = len(reasons) - used
     more = f"; {left_out:,} more were left out, as copies of validation or test images or for like reasons"
