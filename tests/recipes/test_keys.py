@@ -37,7 +37,7 @@ def test_every_key_of_every_recipe_is_listed_and_described():
 
 def test_types_and_defaults_are_those_of_the_schema():
     assert (KEYS["train.ema"].type, KEYS["train.ema"].default) == ("number >= 0 and < 1", "0.0")
-    assert KEYS["images.views"].type == 'integer > 0 or `"fresh"`'
+    assert KEYS["images.views"].type == 'integer > 0 and <= 1000000 or `"fresh"`'
     assert KEYS["images.artefacts"].type == "list of text"
     assert KEYS["stages.N.lr"].default == "required"
     assert KEYS["images.flips"].default == "true"

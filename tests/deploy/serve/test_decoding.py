@@ -66,7 +66,7 @@ def test_an_image_that_takes_too_long_ends_its_process_and_the_next_one_has_anot
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")
 def test_an_image_that_takes_too_much_memory_is_refused(decoder, jpeg):
     of = decoder(decoding_bytes=30_000_000)
-    with pytest.raises(DataError, match="more than 30,000,000 bytes"):
+    with pytest.raises(DataError, match="more memory than there is"):
         of.pixels(encoded(Image.new("RGB", (5000, 5000)), "PNG"))
     assert of.pixels(jpeg)[0].shape == (3, 32, 32)
 
