@@ -10,6 +10,7 @@ import numpy as np
 
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import unread_below
+from dspkd.data.part_names import is_missing, is_unknown
 from dspkd.data.readers._columns import grouping, same
 from dspkd.data.readers._locate import locate
 from dspkd.data.table import Origin, Table, group_or_own
@@ -135,6 +136,9 @@ def table_of(
     classes = tuple(dict.fromkeys(names.values())) if names else tuple(sorted(set(cells)))
     number = {name: k for k, name in enumerate(classes)}
     others = {name: column for name, column in rows.columns.items() if name not in {image, label}}
+    others |= {
+        name: tuple("" if is_unknown(cell) else cell for cell in others[name]) for name in first if name in others
+    }
     filled = [name for name in first if any(others.get(name, ()))]
     chosen = grouping(others, group or next(iter(filled), None), rows.path)
     groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
@@ -175,7 +179,7 @@ def _filled(groups: tuple[str, ...], others: tuple[str, ...], where: str) -> tup
 def labelled(rows: Rows, label: str) -> tuple[Rows, tuple[str, ...]]:
     """Return the rows that have a label, and a line on the others."""
     cells = rows.column(label)
-    kept = [row for row, cell in enumerate(cells) if cell and cell.lower() not in ("nan", "null")]
+    kept = [row for row, cell in enumerate(cells) if not is_missing(cell)]
     if len(kept) == len(cells):
         return rows, ()
     if not kept:
