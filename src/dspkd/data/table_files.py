@@ -186,7 +186,19 @@ def _parquet(path: Path, without: Callable[[str], bool]) -> Rows:
 def _is_nested(field: Any) -> bool:
     import pyarrow.types
 
-    return bool(pyarrow.types.is_struct(field.type) or pyarrow.types.is_binary(field.type))
+    kind = field.type
+    while pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind) or pyarrow.types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    return bool(pyarrow.types.is_struct(kind)) or is_bytes(kind)
+
+
+def is_bytes(kind: Any) -> bool:
+    """Return whether a type of pyarrow is bytes, as pandas or Polars write them."""
+    import pyarrow.types
+
+    return bool(
+        pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind) or pyarrow.types.is_binary_view(kind)
+    )
 
 
 def _cell(value: object) -> str:

@@ -50,7 +50,7 @@ def read_labels(
         There is no such column or two would do, a label is missing or unknown, or a row has several.
     """
     if label is None:
-        label = _recognised(rows, beside)
+        label = recognised(rows, beside)
     if isinstance(label, str):
         column = same(rows.columns, label, rows.path)
         return from_names(rows, column, names)
@@ -74,7 +74,7 @@ def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
                 f"column {column!r}; {suggest(unknown[0], names)}"
             )
         cells = tuple(names[cell] for cell in cells)
-    classes = tuple(dict.fromkeys(names.values()) if names else sorted(set(cells), key=int if whole else None))
+    classes = tuple(dict.fromkeys(names.values())) if names else in_order(cells)
     number = {name: k for k, name in enumerate(classes)}
     return Labels(classes, np.array([number[cell] for cell in cells], dtype=np.int64), (column,))
 
@@ -89,6 +89,16 @@ def filled(rows: Rows, column: str, names: Collection[str] = ()) -> tuple[str, .
                 "image a class, or leave out its row"
             )
     return cells
+
+
+def in_order(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return the different cells, sorted; numbers as such.
+
+    >>> in_order(["10", "9", "9"]), in_order(["nv", "mel"])
+    (('9', '10'), ('mel', 'nv'))
+    """
+    whole = all(re.fullmatch(r"[-+]?\d+", cell) for cell in cells)
+    return tuple(sorted(sorted(set(cells)), key=int if whole else None))
 
 
 def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
@@ -110,7 +120,7 @@ def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
     return Labels(tuple(columns), np.nonzero(ones_NK)[1].astype(np.int64), tuple(columns), (note,))
 
 
-def _recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
+def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
     """Return the column that is called as one of classes is, or the columns of 0 and 1 where none is."""
     candidates = [name for name in matching(rows.columns, LABEL) if name not in beside]
     filled = [name for name in candidates if any(rows.columns[name])] or candidates

@@ -12,6 +12,7 @@ from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import unread_below
 from dspkd.data.part_names import is_missing, is_unknown
 from dspkd.data.readers._columns import grouping, same
+from dspkd.data.readers._labels import in_order
 from dspkd.data.readers._locate import locate
 from dspkd.data.table import Origin, Table, group_or_own
 from dspkd.data.table_files import header_of, read_table, tables_in
@@ -126,6 +127,7 @@ def table_of(
         The folder below which the images lie, where it is not `path`.
     """
     label = same(rows.columns, label, rows.path)
+    every = rows.column(image)
     rows, notes = labelled(rows, label)
     ids = tuple(rows.unique(image))
     cells = rows.column(label)
@@ -133,7 +135,7 @@ def table_of(
         if unknown := sorted(set(cells) - set(names)):
             raise DataError(f"{rows.path}: {label} {unknown[0]!r} is no label; {suggest(unknown[0], names)}")
         cells = tuple(names[cell] for cell in cells)
-    classes = tuple(dict.fromkeys(names.values())) if names else tuple(sorted(set(cells)))
+    classes = tuple(dict.fromkeys(names.values())) if names else in_order(cells)
     number = {name: k for k, name in enumerate(classes)}
     others = {name: column for name, column in rows.columns.items() if name not in {image, label}}
     others |= {
@@ -148,7 +150,7 @@ def table_of(
             notes += filling
     if licence and not {"copyright_license", "licence", "license"} & set(others):
         others["licence"] = (licence,) * len(ids)
-    paths, located = locate(images or path, ids, rows.path)
+    paths, located = locate(images or path, ids, rows.path, unlabelled=tuple(filter(None, set(every) - set(ids))))
     return Table(
         classes=classes,
         ids=ids,
