@@ -96,3 +96,47 @@ def test_a_missing_label_is_no_class(missing, tmp_path):
     hub = lay(tmp_path / "b", (".",), [("metadata.csv", "file_name,label", lambda n: rows[n])], each=3)
     with pytest.raises(DataError, match=r"line 3: column 'label' .*missing value"):
         data.read("imagefolder", hub)
+
+
+def test_isic_2018_is_read_as_its_archives_unpack_it(tmp_path):
+    name = "ISIC2018_Task3_Training"
+    (tmp_path / f"{name}_GroundTruth").mkdir()
+    one_hot = [(f"{name}_GroundTruth/{name}_GroundTruth.csv", "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC",
+                lambda n: ["1.0" if k == n else "0.0" for k in range(7)])]  # fmt: skip
+    lay(tmp_path, (f"{name}_Input",), one_hot, each=7)
+    truth = tmp_path / one_hot[0][0]
+    truth.write_text(truth.read_text().replace(".jpg", ""))
+    lesions = [f"{name}_Input_{n},L{n // 2}" for n in range(7)]
+    (tmp_path / f"{name}_LesionGroupings.csv").write_text("\n".join(["image,lesion_id", *lesions]) + "\n")
+    table = data.read("auto", tmp_path)
+    assert (table.origin.layout, table.labels.tolist(), len(set(table.groups))) == ("isic2018", list(range(7)), 4)
+
+
+def test_ddi_as_a_spreadsheet_writes_it_is_read(tmp_path):
+    rows = [("ddi_metadata.csv", "DDI_file,malignant,skin_tone", lambda n: [("TRUE", "FALSE")[n % 2], "12"])]
+    table = data.read("auto", lay(tmp_path, ("images",), rows))
+    assert (table.origin.layout, table.classes, table.labels.tolist()) == (
+        "ddi",
+        ("benign", "malignant"),
+        [1, 0, 1, 0],
+    )
+
+
+def test_images_without_a_label_are_not_said_to_lack_a_row(tmp_path):
+    cells = [["Benign"], [""], ["Malignant"], ["Benign"]]
+    table = data.read("auto", lay(tmp_path, ("i",), [("metadata.csv", "isic_id,diagnosis_1", lambda n: cells[n])]))
+    assert table.origin.notes == ("1 rows of metadata.csv without diagnosis_1 are left out",)
+
+
+@pytest.mark.parametrize("folder", ["images", "Bilder"])
+def test_columns_of_other_names_are_shown_with_the_remedy(folder, tmp_path):
+    lay(tmp_path, (folder,), [("t.csv", "Datei,Diagnose", alternate)])
+    with pytest.raises(DataError, match=r"t\.csv has the columns Datei, Diagnose.*data\.columns\.image.*--image"):
+        data.read("auto", tmp_path)
+
+
+def test_a_single_column_in_common_is_not_near_a_published_set(tmp_path):
+    lay(tmp_path, ("images",), [("t.csv", "image_id,weight", lambda _: ["1"])])
+    with pytest.raises(DataError) as error:
+        data.read("auto", tmp_path)
+    assert "the nearest is" not in str(error.value)

@@ -38,7 +38,7 @@ def difference(path: Path) -> str:
         file, header = next(iter(tables.items()))
         return (
             f"; {file.name} has the columns {', '.join(sorted(header)) or '(none that can be read)'}: if it names "
-            "images and classes, set data.columns.image and data.columns.label"
+            "images and classes, set data.columns.image and data.columns.label (to inspect it, --image and --label)"
         )
     bare = [each.name for each in folders_in(path) if holds_any_class(each.name)]
     if within := [file for name in bare for file in tables_in(path / name)]:

@@ -12,6 +12,7 @@ from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import SUFFIXES, folders_in, images_in, unread_in, unread_note
 from dspkd.data.part_names import holds_any_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, refuse_label
+from dspkd.data.readers._nearest import difference
 from dspkd.data.table import Origin, Table, group_or_own
 from dspkd.data.table_files import one_table, only_table, read_table, tables_in
 from dspkd.errors import DataError, first_few
@@ -106,7 +107,7 @@ def _refuse_other_folders(path: Path, folders: list[Path]) -> None:
         which = f"a single folder, {other[0]!r}, is no class" if len(names) == 1 else f"{first_few(other)}: no classes"
         raise DataError(
             f"{path}: {which}; expected a folder for each class, or a table beside it with a column that names the "
-            "image, such as 'path', and one of classes, such as 'label'"
+            f"image, such as 'path', and one of classes, such as 'label'{difference(path) if tables_in(path) else ''}"
         )
 
 
@@ -121,7 +122,9 @@ def read_metadata(
     rows = one_table([read_table(file) for file in tables])
     naming = find(rows.columns, IMAGE)
     if naming is None:
-        raise DataError(f"{rows.path}: no column names the image; expected one of file, path, image_id, ...")
+        raise DataError(
+            f"{rows.path}: no column names the image; expected one of file, path, image_id, ...{difference(path)}"
+        )
     order, notes = _match(rows, naming, ids)
     others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != naming}
     chosen = grouping(others, group, rows.path)
