@@ -58,7 +58,7 @@ def read(path: Path, *, layout: str = "huggingface", group: str | None = None, l
     column = recognised(rows, {"image", "split"}) if label is None else same(rows.columns, label, rows.path)
     if not isinstance(column, str):
         raise DataError(f"{files[0]}: no column of classes; name it: data.columns.label")
-    described = next((names for file in files if (names := _class_names(file, column))), [])
+    described = next((listed for file in files if (listed := _class_names(file, column))), [])
     rows = _with_names(rows, column, described)
     table = table_of(path, rows, image="image", label=column, group=group, images=folder)
     notes = (*table.origin.notes, _unpacked.note(folder))
