@@ -63,3 +63,12 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     code, output = inspect(tmp_path)
     assert code == 2
     assert "no class" in output
+
+
+def test_the_column_of_images_may_be_named(tmp_path):
+    (tmp_path / "t.csv").write_text("Datei,Diagnose\n0,a\n1,b\n")
+    for n in range(2):
+        (tmp_path / f"{n}.jpg").touch()
+    code, output = inspect(tmp_path, "--image", "datei", "--label", "Diagnose")
+    assert code == 0
+    assert recipe(output)["data"]["columns"] == {"image": "datei", "label": "Diagnose"}

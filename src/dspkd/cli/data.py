@@ -21,6 +21,7 @@ def inspect(
     data: DataArgument,
     group: GroupOption = None,
     label: Annotated[str | None, typer.Option(help="Column that names the class, if another one is chosen.")] = None,
+    image: Annotated[str | None, typer.Option(help="Column of a table that names the image file.")] = None,
 ) -> None:
     """Print as what a folder or table is read, and why, without opening an image or training anything.
 
@@ -32,7 +33,7 @@ def inspect(
         from dspkd.data.inspection import inspect as look
         from dspkd.runtime.console import terminal
 
-        print_inspection(terminal(), look(data, group=group, label=label))
+        print_inspection(terminal(), look(data, group=group, label=label, image=image))
 
 
 @app.command("download")

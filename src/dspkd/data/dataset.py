@@ -10,6 +10,7 @@ from typing import Literal
 
 from dspkd.data import assumptions, class_map, copies, leakage, licensing, official_split
 from dspkd.data import split as splits
+from dspkd.data.class_names import refuse_spellings
 from dspkd.data.columns import Columns
 from dspkd.data.data_card import Attribute
 from dspkd.data.data_card import card as data_card
@@ -224,4 +225,5 @@ def load_table(
     table = licensing.keep(read(layout, Path(path), group=group, columns=columns), licences)
     if classes is not None:
         table = class_map.load(Path(classes)).apply(table)
+    refuse_spellings(table)
     return copies.merge(table, cache=cache or user_cache(), progress=progress, log=log) if merge_copies else table

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspkd.data import assumptions, licensing, readers
+from dspkd.data.class_names import refuse_spellings
 from dspkd.data.columns import Columns
 from dspkd.data.split import PARTS
 from dspkd.data.table import Table, is_named
@@ -74,15 +75,18 @@ class Inspection:
         return licensing.counts(self.table)
 
 
-def inspect(path: Path, *, group: str | None = None, label: str | None = None) -> Inspection:
+def inspect(path: Path, *, group: str | None = None, label: str | None = None, image: str | None = None) -> Inspection:
     """Recognise and read a data set, without opening its images.
 
     Raises
     ------
     DataError
-        It is of no known layout, or does not match it.
+        It is of no known layout, or does not match it, or two classes differ in spelling alone.
     """
-    return Inspection(path, readers.read("auto", path, group=group, label=label), Columns(group=group, label=label))
+    columns = Columns(group=group, label=label, image=image)
+    table = readers.read("auto", path, columns=columns)
+    refuse_spellings(table)
+    return Inspection(path, table, columns)
 
 
 def _toml(value: object) -> str:

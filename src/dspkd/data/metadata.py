@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dspkd.data.csv_rows import read_rows
-from dspkd.data.part_names import squeezed
+from dspkd.data.part_names import is_unknown, squeezed
 from dspkd.data.table import Table
 from dspkd.errors import DataError, first_few
 from dspkd.runtime import csv_text
@@ -43,7 +43,6 @@ UNKNOWN = ""
 FILE = "attributes.csv"
 """The file in a run folder: ``id``, and the value of each attribute that the table provides."""
 
-_MISSING = frozenset({"", "unknown", "unk", "none", "na", "n/a", "nan", "null"})
 _SEX = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
 _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 _PREFIX = re.compile(r"^(?:fst|(?:fitzpatrick )?(?:skin )?type)[ _-]?", re.IGNORECASE)
@@ -80,7 +79,7 @@ def attributes_of(table: Table) -> dict[str, AttributeValues]:
             if name == "source" and any(archives):
                 provided[name] = AttributeValues("first letters of the lesion id", archives)
             continue
-        cells = [UNKNOWN if cell.lower() in _MISSING else cell for cell in table.attributes[column]]
+        cells = [UNKNOWN if is_unknown(cell) else cell for cell in table.attributes[column]]
         years = tuple(map(_number, cells)) if name == "age" else ()
         if name == "age":
             cells = [cell if age is None else _band(age) for cell, age in zip(cells, years, strict=True)]

@@ -31,6 +31,8 @@ _ANY_CLASS = re.compile(
 """Names of folders that hold images of any class, as published sets and exports have them."""
 _DISTINCT = 12
 """Different cells beyond which a column is no split."""
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "#n/a"})
+"""Cells that programs write for a missing value, in lower case."""
 
 
 def squeezed(name: str) -> str:
@@ -40,6 +42,20 @@ def squeezed(name: str) -> str:
     ('patientid', 'patientid', 'lesionno')
     """
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def is_missing(cell: str) -> bool:
+    """Return whether a cell is empty, or what programs write for a missing value.
+
+    >>> [is_missing(cell) for cell in ("", "NaN", "None", "<NA>", "unknown", "0")]
+    [True, True, True, True, False, False]
+    """
+    return cell.strip().lower() in _MISSING
+
+
+def is_unknown(cell: str) -> bool:
+    """Return whether a cell is missing or says that its value is unknown, which may be a class but is no patient."""
+    return is_missing(cell) or cell.strip().lower() in ("unknown", "unk")
 
 
 def part_of(name: str) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.part_names import is_unknown
 from dspkd.errors import DataError, first_few
 
 UNLABELLED = -1
@@ -144,8 +145,8 @@ class Table:
 
 
 def group_or_own(groups: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
-    """Return the groups, with ``image:<id>`` in place of an empty one: such an image is a group of its own."""
-    return tuple(group or f"image:{name}" for group, name in zip(groups, ids, strict=True))
+    """Return the groups, with ``image:<id>`` in place of a missing one: such an image is a group of its own."""
+    return tuple(f"image:{name}" if is_unknown(group) else group for group, name in zip(groups, ids, strict=True))
 
 
 def is_named(group: str) -> bool:

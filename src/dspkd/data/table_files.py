@@ -79,6 +79,27 @@ def only_table(folder: Path) -> Path:
     return files[0]
 
 
+def one_table(tables: list[Rows]) -> Rows:
+    """Return the rows of all tables, one below the other; several get a column ``split`` with the names of the files.
+
+    "" where a table lacks a column.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    names = dict.fromkeys(name for rows in tables for name in rows.columns)
+    columns = {
+        name: tuple(cell for rows in tables for cell in rows.columns.get(name, ("",) * len(rows.lines)))
+        for name in names
+    }
+    files = tuple(rows.path.stem for rows in tables for _ in rows.lines)
+    return Rows(
+        path=tables[0].path,
+        columns={"split": files, **columns},
+        lines=tuple(line for rows in tables for line in rows.lines),
+        notes=tuple(note for rows in tables for note in rows.notes),
+    )
+
+
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each line's number and object. Only a line feed ends a line: JSON may hold other line separators."""
     for number, line in enumerate(csv_rows.text_of(path).split("\n"), start=1):
@@ -165,7 +186,19 @@ def _parquet(path: Path, without: Callable[[str], bool]) -> Rows:
 def _is_nested(field: Any) -> bool:
     import pyarrow.types
 
-    return bool(pyarrow.types.is_struct(field.type) or pyarrow.types.is_binary(field.type))
+    kind = field.type
+    while pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind) or pyarrow.types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    return bool(pyarrow.types.is_struct(kind)) or is_bytes(kind)
+
+
+def is_bytes(kind: Any) -> bool:
+    """Return whether a type of pyarrow is bytes, as pandas or Polars write them."""
+    import pyarrow.types
+
+    return bool(
+        pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind) or pyarrow.types.is_binary_view(kind)
+    )
 
 
 def _cell(value: object) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspkd.data.metadata import COLUMNS
-from dspkd.data.part_names import split_column, squeezed
+from dspkd.data.part_names import is_unknown, split_column, squeezed
 from dspkd.errors import DataError, first_few, suggest
 
 IMAGE = (
@@ -19,7 +19,8 @@ IMAGE = (
 
 LABEL = (
     "label", "class", "classname", "labelname", "diagnosis", "dx", "diagnostic", "disease", "category", "target",
-    "diagnosis1", "benignmalignant",
+    "diagnosis1", "benignmalignant", "finding", "findings", "findinglabel", "findinglabels", "outcome", "condition",
+    "labels", "classes",
 )  # fmt: skip
 """Columns that may name the class, as `squeezed` writes them; the first that exists is used."""
 
@@ -123,7 +124,7 @@ def grouping(
     if own := find(columns, [squeezed(name) for name in first]):
         return Grouping(own)
     candidates = [name for kind in _KINDS for name in columns if kind.fullmatch(squeezed(name))]
-    filled = {name: [cell for cell in columns[name] if cell] for name in candidates}
+    filled = {name: [cell for cell in columns[name] if not is_unknown(cell)] for name in candidates}
     flags = [name for name in candidates if len(set(filled[name])) <= 2 < len(filled[name]) / 10]
     used = [name for name in candidates if filled[name] and name not in flags]
     notes = [f"column {name!r} has 2 values or fewer: not used as lesion or patient ids" for name in flags]

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows
-from dspkd.data.part_names import split_column
+from dspkd.data.part_names import is_missing, split_column
 from dspkd.data.readers._columns import LABEL, is_attribute, matching, same
 from dspkd.errors import DataError, first_few, suggest
 
 _ONE, _ZERO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
-_MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "#n/a"})
-"""Cells that programs write for a missing value, in lower case; `names` may still give one a name."""
 _ONE_LABEL = "a network here gives an image one class; keep one label for each image, or leave such images out"
 
 
@@ -52,7 +50,7 @@ def read_labels(
         There is no such column or two would do, a label is missing or unknown, or a row has several.
     """
     if label is None:
-        label = _recognised(rows, beside)
+        label = recognised(rows, beside)
     if isinstance(label, str):
         column = same(rows.columns, label, rows.path)
         return from_names(rows, column, names)
@@ -64,13 +62,7 @@ def read_labels(
 
 def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
     """Return the classes that the cells of a column name, sorted, or numbers in their order."""
-    cells = rows.filled(column)
-    for cell, line in zip(cells, rows.lines, strict=True):
-        if cell.lower() in _MISSING and cell not in names:
-            raise DataError(
-                f"{rows.path}, line {line}: column {column!r} is {cell!r}, which stands for a missing value; give the "
-                "image a class, or leave out its row"
-            )
+    cells = filled(rows, column, names)
     _refuse_several(rows, column, cells)
     whole = all(re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in set(cells))
     if whole:
@@ -82,9 +74,31 @@ def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
                 f"column {column!r}; {suggest(unknown[0], names)}"
             )
         cells = tuple(names[cell] for cell in cells)
-    classes = tuple(dict.fromkeys(names.values()) if names else sorted(set(cells), key=int if whole else None))
+    classes = tuple(dict.fromkeys(names.values())) if names else in_order(cells)
     number = {name: k for k, name in enumerate(classes)}
     return Labels(classes, np.array([number[cell] for cell in cells], dtype=np.int64), (column,))
+
+
+def filled(rows: Rows, column: str, names: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the cells of a column; DataError, with the line, if one is missing and not among `names`."""
+    cells = rows.filled(column)
+    for cell, line in zip(cells, rows.lines, strict=True):
+        if is_missing(cell) and cell not in names:
+            raise DataError(
+                f"{rows.path}, line {line}: column {column!r} is {cell!r}, which stands for a missing value; give the "
+                "image a class, or leave out its row"
+            )
+    return cells
+
+
+def in_order(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return the different cells, sorted; numbers as such.
+
+    >>> in_order(["10", "9", "9"]), in_order(["nv", "mel"])
+    (('9', '10'), ('mel', 'nv'))
+    """
+    whole = all(re.fullmatch(r"[-+]?\d+", cell) for cell in cells)
+    return tuple(sorted(sorted(set(cells)), key=int if whole else None))
 
 
 def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
@@ -106,7 +120,7 @@ def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
     return Labels(tuple(columns), np.nonzero(ones_NK)[1].astype(np.int64), tuple(columns), (note,))
 
 
-def _recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
+def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
     """Return the column that is called as one of classes is, or the columns of 0 and 1 where none is."""
     candidates = [name for name in matching(rows.columns, LABEL) if name not in beside]
     filled = [name for name in candidates if any(rows.columns[name])] or candidates
@@ -119,18 +133,23 @@ def _recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
                 f"choose one: [data.columns] label = {first!r}"
             )
         return first
-    binary = [
+    binary = binary_columns(rows, beside)
+    if len(binary) > 1:
+        return binary
+    other = suggest(binary[0] if binary else "label", rows.columns)
+    raise DataError(f"{rows.path}: no column 'label'; {other}; name that of the classes: data.columns.label")
+
+
+def binary_columns(rows: Rows, beside: Collection[str]) -> tuple[str, ...]:
+    """Return the columns of 0 and 1 that may each be a class."""
+    return tuple(
         name
         for name, cells in rows.columns.items()
         if name not in beside
         and not is_attribute(name)
         and name != split_column(rows.columns)
         and {cell.lower() for cell in cells} <= _ONE | _ZERO
-    ]
-    if len(binary) > 1:
-        return tuple(binary)
-    other = suggest(binary[0] if binary else "label", rows.columns)
-    raise DataError(f"{rows.path}: no column 'label'; {other}; name that of the classes: data.columns.label")
+    )
 
 
 def _agree(first: Sequence[str], second: Sequence[str]) -> bool:

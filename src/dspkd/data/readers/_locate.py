@@ -10,17 +10,20 @@ from dspkd.data.image_files import bare, images_below, remedy, unread_below
 from dspkd.errors import DataError, first_few
 
 
-def locate(root: Path, names: Sequence[str], table: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+def locate(
+    root: Path, names: Sequence[str], table: Path, *, unlabelled: Sequence[str] = ()
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Return the file of each image below `root`, and lines about what was assumed.
 
-    A name may have folders in front, lack its suffix, or have that of another format.
+    A name may have folders in front, lack its suffix, or have that of another format. Files of the images `unlabelled`
+    are known to the table and not used.
 
     Raises
     ------
     DataError
         An image is nowhere, or two different files have its name.
     """
-    wanted = {key for name in names for key in _keys(name)}
+    wanted = {key for name in (*names, *unlabelled) for key in _keys(name)}
     files_of: dict[str, list[Path]] = {}
     images = images_below(root)
     for file in images:
@@ -35,7 +38,8 @@ def locate(root: Path, names: Sequence[str], table: Path) -> tuple[tuple[Path, .
         if any(first.read_bytes() != other.read_bytes() for other in others):
             raise DataError(f"{table}: {name!r} is {first} and {others[0]}, two different files; keep one of the two")
     notes = [f"{len(twice):,} images are there twice, with equal files; the first of each is used"] if twice else []
-    spare = len(images) - sum(len(files[name]) for name in files)
+    used = {file for found in files.values() for file in found}
+    spare = len(set(images) - used - {file for name in unlabelled for file in _of(name, files_of)})
     if spare > 0:
         notes.append(f"{spare:,} image files below {root} are not in {table.name} and are not used")
     return tuple(files[name][0] for name in names), tuple(notes)

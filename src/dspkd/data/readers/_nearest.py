@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import folders_in, images_in
-from dspkd.data.part_names import holds_any_class
+from dspkd.data.part_names import holds_any_class, is_missing
 from dspkd.data.readers._columns import LABEL, matching
+from dspkd.data.readers._labels import binary_columns, from_one_hot
 from dspkd.data.readers._published import PUBLISHED
-from dspkd.data.table import Table
+from dspkd.data.table import Table, is_named
 from dspkd.data.table_files import header_of, tables_in
 from dspkd.errors import DataError, first_few
 
@@ -25,6 +28,7 @@ def difference(path: Path) -> str:
         (len(header & columns) / len(columns), layout, file, columns - header)
         for file, header in tables.items()
         for layout, columns in PUBLISHED.items()
+        if len(header & columns) > 1
     ]
     share, layout, file, missing = max(near, key=lambda each: each[0], default=(0.0, "", path, set()))
     if share >= _ALIKE:
@@ -34,30 +38,61 @@ def difference(path: Path) -> str:
         file, header = next(iter(tables.items()))
         return (
             f"; {file.name} has the columns {', '.join(sorted(header)) or '(none that can be read)'}: if it names "
-            "images and classes, set data.columns.image and data.columns.label"
+            "images and classes, set data.columns.image and data.columns.label (to inspect it, --image and --label)"
         )
     bare = [each.name for each in folders_in(path) if holds_any_class(each.name)]
+    if within := [file for name in bare for file in tables_in(path / name)]:
+        files = first_few([file.relative_to(path).as_posix() for file in within])
+        return (
+            f"; tables within {first_few(bare)} are not read ({files}): join them into one labels.csv beside these "
+            "folders, or name each after its part, such as train.csv; if columns are called otherwise than 'image' and "
+            "'label', set data.columns.image and data.columns.label"
+        )
     images = images_in(path)
     if images or bare:
         where = first_few(bare) if bare else f"{len(images)} images"
-        return f"; {where} but no table beside them that names their classes, and no folder for each class"
+        return (
+            f"; {where} but no table beside them that names their classes, such as labels.csv with the columns "
+            "'image' and 'label', and no folder for each class"
+        )
     return ""
 
 
 def refuse_other_labels(table: Table, layout: str) -> None:
-    """Raise DataError if classes are folders, and a column of labels beside them divides the images otherwise.
+    """Raise DataError if classes are folders, and labels beside them divide the images otherwise, or they are patients.
 
     A column that divides a class further, such as a diagnosis in folders of benign and malignant images, is metadata.
     """
     if layout not in ("folder", "imagefolder"):
         return
-    for name in matching(table.attributes, LABEL):
-        cells = table.attributes[name]
-        pairs = {(cell, label) for cell, label in zip(cells, table.labels.tolist(), strict=True) if cell}
-        crossing = len(pairs) - len({cell for cell, _ in pairs})
-        if crossing and len({cell for cell, _ in pairs}) > 1:
+    for name, cells in _labels_beside(table).items():
+        pairs = {
+            (cell, label) for cell, label in zip(cells, table.labels.tolist(), strict=True) if not is_missing(cell)
+        }
+        values = sorted({cell for cell, _ in pairs})
+        if len(pairs) > len(values) > 1:
             raise DataError(
-                f"{table.root}: the folders ({first_few(table.classes)}) and the column {name!r} "
-                f"({first_few(sorted({cell for cell, _ in pairs}))}) divide the images differently; choose one: "
-                f"data.columns.label = {name!r}, or data.layout = {layout!r} for the folders"
+                f"{table.root}: the folders ({first_few(table.classes)}) and the column {name} "
+                f"({first_few(values)}) divide the images differently; choose one: "
+                f"data.columns.label = {name}, or data.layout = {layout!r} for the folders"
             )
+    pairs = set(zip(table.groups, table.labels.tolist(), strict=True))
+    if len(pairs) == len(set(table.groups)) == len(table.classes) > 2 and all(map(is_named, table.groups)):
+        raise DataError(
+            f"{table.root}: each folder ({first_few(table.classes)}) is one group of the column "
+            f"{table.origin.group!r}: the folders are patients, not classes; name the column of classes: "
+            f"data.columns.label; or data.layout = {layout!r} if they are classes all the same"
+        )
+
+
+def _labels_beside(table: Table) -> dict[str, tuple[str, ...]]:
+    """Return ``{column as a recipe writes it: labels}`` of columns beside the folders, also of one for each class."""
+    found = {repr(name): table.attributes[name] for name in matching(table.attributes, LABEL)}
+    rows = Rows(table.root, table.attributes, tuple(range(1, len(table) + 1)))
+    columns = binary_columns(rows, ())
+    if len(columns) < 2:
+        return found
+    with suppress(DataError):  # flags, such as itches and bleeds, of which a row has several or none
+        labels = from_one_hot(rows, columns)
+        found[str(list(columns))] = tuple(labels.classes[number] for number in labels.numbers.tolist())
+    return found

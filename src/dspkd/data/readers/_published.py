@@ -10,7 +10,9 @@ import numpy as np
 
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import unread_below
+from dspkd.data.part_names import is_missing, is_unknown
 from dspkd.data.readers._columns import grouping, same
+from dspkd.data.readers._labels import in_order
 from dspkd.data.readers._locate import locate
 from dspkd.data.table import Origin, Table, group_or_own
 from dspkd.data.table_files import header_of, read_table, tables_in
@@ -125,6 +127,7 @@ def table_of(
         The folder below which the images lie, where it is not `path`.
     """
     label = same(rows.columns, label, rows.path)
+    every = rows.column(image)
     rows, notes = labelled(rows, label)
     ids = tuple(rows.unique(image))
     cells = rows.column(label)
@@ -132,9 +135,12 @@ def table_of(
         if unknown := sorted(set(cells) - set(names)):
             raise DataError(f"{rows.path}: {label} {unknown[0]!r} is no label; {suggest(unknown[0], names)}")
         cells = tuple(names[cell] for cell in cells)
-    classes = tuple(dict.fromkeys(names.values())) if names else tuple(sorted(set(cells)))
+    classes = tuple(dict.fromkeys(names.values())) if names else in_order(cells)
     number = {name: k for k, name in enumerate(classes)}
     others = {name: column for name, column in rows.columns.items() if name not in {image, label}}
+    others |= {
+        name: tuple("" if is_unknown(cell) else cell for cell in others[name]) for name in first if name in others
+    }
     filled = [name for name in first if any(others.get(name, ()))]
     chosen = grouping(others, group or next(iter(filled), None), rows.path)
     groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
@@ -144,7 +150,7 @@ def table_of(
             notes += filling
     if licence and not {"copyright_license", "licence", "license"} & set(others):
         others["licence"] = (licence,) * len(ids)
-    paths, located = locate(images or path, ids, rows.path)
+    paths, located = locate(images or path, ids, rows.path, unlabelled=tuple(filter(None, set(every) - set(ids))))
     return Table(
         classes=classes,
         ids=ids,
@@ -175,7 +181,7 @@ def _filled(groups: tuple[str, ...], others: tuple[str, ...], where: str) -> tup
 def labelled(rows: Rows, label: str) -> tuple[Rows, tuple[str, ...]]:
     """Return the rows that have a label, and a line on the others."""
     cells = rows.column(label)
-    kept = [row for row, cell in enumerate(cells) if cell and cell.lower() not in ("nan", "null")]
+    kept = [row for row, cell in enumerate(cells) if not is_missing(cell)]
     if len(kept) == len(cells):
         return rows, ()
     if not kept:

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from dspkd.runtime.files import user_cache
 
 
@@ -17,12 +19,15 @@ def unpacked(sources: Sequence[Path], write: Callable[[Path], None]) -> Path:
         status = source.stat()
         digest.update(f"{source.resolve()}\n{status.st_size} {status.st_mtime_ns}\n".encode())
     folder = user_cache() / "unpacked" / f"{sources[0].stem}-{digest.hexdigest()}"
-    if not folder.exists():
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted run
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
-        partial.replace(folder)
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.exists():  # another process may have unpacked them meanwhile
+            partial = folder.with_name(f".{folder.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted run
+            write(partial)
+            partial.replace(folder)
     return folder
 
 

@@ -12,8 +12,9 @@ from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import SUFFIXES, folders_in, images_in, unread_in, unread_note
 from dspkd.data.part_names import holds_any_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, refuse_label
+from dspkd.data.readers._nearest import difference
 from dspkd.data.table import Origin, Table, group_or_own
-from dspkd.data.table_files import only_table, read_table, tables_in
+from dspkd.data.table_files import one_table, only_table, read_table, tables_in
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("folder",)
@@ -81,7 +82,7 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
         unread += others
         labels += [number] * len(images)
     ids = tuple(file.relative_to(path).as_posix() for file in files)
-    groups, attributes, origin = _read_metadata(path, ids, group)
+    groups, attributes, origin = read_metadata(path, [only_table(path)] if tables_in(path) else [], ids, group)
     return Table(
         classes=tuple(folder.name for folder in inner),
         ids=ids,
@@ -106,22 +107,24 @@ def _refuse_other_folders(path: Path, folders: list[Path]) -> None:
         which = f"a single folder, {other[0]!r}, is no class" if len(names) == 1 else f"{first_few(other)}: no classes"
         raise DataError(
             f"{path}: {which}; expected a folder for each class, or a table beside it with a column that names the "
-            "image, such as 'path', and one of classes, such as 'label'"
+            f"image, such as 'path', and one of classes, such as 'label'{difference(path) if tables_in(path) else ''}"
         )
 
 
-def _read_metadata(
-    path: Path, ids: tuple[str, ...], group: str | None
+def read_metadata(
+    path: Path, tables: list[Path], ids: tuple[str, ...], group: str | None
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], Origin]:
     """Return the groups, "" where unknown, the other columns of the metadata in the order of `ids`, and the origin."""
-    if not tables_in(path):
+    if not tables:
         if group is not None:
             raise DataError(f"{path}: there is no *.csv here, so images cannot be grouped by {group!r}")
         return ("",) * len(ids), {}, Origin()
-    rows = read_table(only_table(path))
+    rows = one_table([read_table(file) for file in tables])
     naming = find(rows.columns, IMAGE)
     if naming is None:
-        raise DataError(f"{rows.path}: no column names the image; expected one of file, path, image_id, ...")
+        raise DataError(
+            f"{rows.path}: no column names the image; expected one of file, path, image_id, ...{difference(path)}"
+        )
     order, notes = _match(rows, naming, ids)
     others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != naming}
     chosen = grouping(others, group, rows.path)

@@ -12,7 +12,7 @@ from dspkd.data.readers._labels import read_labels
 from dspkd.data.readers._locate import is_absolute, locate
 from dspkd.data.readers.class_folders import has_class_folders
 from dspkd.data.table import Origin, Table, group_or_own, missing_of, refuse_missing
-from dspkd.data.table_files import header_of, only_table, read_table, tables_in
+from dspkd.data.table_files import header_of, one_table, only_table, read_table, tables_in
 from dspkd.errors import DataError, suggest
 
 LAYOUTS = ("csv",)
@@ -75,7 +75,7 @@ def read(
     """
     columns = columns.updated(group=group, label=label)
     wanted = columns.label if isinstance(columns.label, str) else "label"
-    rows = _one_table([read_table(file) for file in _files(path, wanted)])
+    rows = one_table([read_table(file) for file in _files(path, wanted)])
     root = rows.path.parent
     image, ids, paths, notes = _images(rows, columns.image)
     labels = read_labels(rows, columns.label, columns.names, beside={image, *columns.attributes.values()})
@@ -114,27 +114,6 @@ def _files(path: Path, label: str) -> list[Path]:
         return files
     named = [file for file in files if find(header_of(file), [squeezed(label), *LABEL])]
     return next((each for each in (files, named) if len(each) == 1), [only_table(path)])
-
-
-def _one_table(tables: list[Rows]) -> Rows:
-    """Return the rows of all tables, one below the other; several get a column ``split`` with the names of the files.
-
-    "" where a table lacks a column.
-    """
-    if len(tables) == 1:
-        return tables[0]
-    names = dict.fromkeys(name for rows in tables for name in rows.columns)
-    columns = {
-        name: tuple(cell for rows in tables for cell in rows.columns.get(name, ("",) * len(rows.lines)))
-        for name in names
-    }
-    files = tuple(rows.path.stem for rows in tables for _ in rows.lines)
-    return Rows(
-        path=tables[0].path,
-        columns={"split": files, **columns},
-        lines=tuple(line for rows in tables for line in rows.lines),
-        notes=tuple(note for rows in tables for note in rows.notes),
-    )
 
 
 def _images(rows: Rows, wanted: str | None) -> tuple[str, tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:

@@ -2,13 +2,14 @@
 
 from dspkd.data.readers._published import PublishedTable
 
+_CLASSES = {"False": "benign", "True": "malignant"}
 _SET = PublishedTable(
     layout="ddi",
     file="ddi_metadata",
     columns=("DDI_file", "malignant", "skin_tone"),
     image="DDI_file",
     label="malignant",
-    names={"False": "benign", "True": "malignant"},
+    names={spelling(cell): name for spelling in (str, str.upper, str.lower) for cell, name in _CLASSES.items()},
     licence="Stanford University research use agreement",
 )
 """``ddi_metadata.csv`` above its images; ``data.columns.label = "disease"`` uses its 78 diagnoses.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import numpy as np
 
 from dspkd.data.csv_rows import Rows, read_header
 from dspkd.data.image_files import files_below, folders_in, images_below, images_in, unread_below, unread_in
-from dspkd.data.part_names import part_of
-from dspkd.data.readers._columns import grouping
+from dspkd.data.part_names import holds_any_class, part_of
+from dspkd.data.readers._columns import IMAGE, find, grouping
+from dspkd.data.readers._labels import filled
+from dspkd.data.readers.class_folders import read_metadata
 from dspkd.data.table import Origin, Table, group_or_own, refuse_missing, repeated
-from dspkd.data.table_files import read_table
+from dspkd.data.table_files import header_of, read_table, tables_in
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("imagefolder",)
@@ -26,7 +29,7 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return "imagefolder" for a folder of this layout and of no simpler one, else None.
 
     That is: metadata in JSON, metadata with the columns ``file_name`` and ``label``, or folders of classes in folders
-    that are parts, or the other way round.
+    that are parts, or the other way round. A folder such as ``images`` is no class.
     """
     if not path.is_dir():
         return None
@@ -34,8 +37,12 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     if any(file.suffix == ".jsonl" or {"file_name", "label"} <= set(read_header(file)) for file in files):
         return "imagefolder"
     within = [(outer, inner) for outer in folders_in(path) for inner in folders_in(outer)]
-    both = [inner for outer, inner in within if bool(part_of(outer.name)) != bool(part_of(inner.name))]
+    both = [inner for outer, inner in within if _is_part_of_a_class(outer.name, inner.name)]
     return "imagefolder" if any(images_in(inner) or unread_in(inner) for inner in both) else None
+
+
+def _is_part_of_a_class(outer: str, inner: str) -> bool:
+    return any(part_of(part) and not holds_any_class(name) for part, name in ((outer, inner), (inner, outer)))
 
 
 def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, label: str | None = None) -> Table:  # noqa: ARG001
@@ -43,7 +50,7 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
 
     Metadata, ``metadata.csv`` or ``metadata.jsonl``, lie in the folder or in folders below it. Their column
     ``file_name`` names the images, relative to the folder of the metadata. Without metadata, an image's folder is its
-    class.
+    class; a table beside the folders that names the images, or one for each part, is joined as in layout "folder".
 
     Parameters
     ----------
@@ -77,20 +84,23 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
         files, notes = _labelled(path, images_below(path))
         if not files:
             raise DataError(f"{path}: no image here, nor {' or '.join(METADATA)}")
-    columns = _columns(tables, len(files))
     ids = tuple(file.relative_to(path).as_posix() for file in files)
     twice = repeated(ids)
     if twice:
         raise DataError(f"{path}: {first_few(twice)}: in the metadata of two folders; keep one row for each image")
+    columns = _columns(tables, len(files))
     labels = _labels(path, tables, columns, files, label)
-    if group is not None and not tables:
-        raise DataError(f"{path}: there is no {METADATA[0]} here, so images cannot be grouped by {group!r}")
-    others = {name: cells for name, cells in columns.items() if name not in {"file_name", label or "label"}}
-    chosen = grouping(others, group, tables[0].path if tables else path)
-    if chosen.column is not None:
-        for rows in tables:
-            rows.column(chosen.column)
-    groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
+    if tables:
+        others = {name: cells for name, cells in columns.items() if name not in {"file_name", label or "label"}}
+        chosen = grouping(others, group, tables[0].path)
+        if chosen.column is not None:
+            for rows in tables:
+                rows.column(chosen.column)
+        groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
+        origin = Origin(group=chosen.column or "", notes=notes + chosen.notes)
+    else:
+        groups, others, origin = read_metadata(path, _beside(path), ids, group)
+        origin = replace(origin, notes=notes + origin.notes, unread=tuple(unread_below(path)))
     classes = tuple(sorted(set(labels)))
     return Table(
         classes=classes,
@@ -100,12 +110,19 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
         groups=group_or_own(groups, ids),
         attributes=others,
         root=path,
-        origin=Origin(
-            group=chosen.column or "",
-            notes=notes + chosen.notes,
-            unread=() if tables else tuple(unread_below(path)),
-        ),
+        origin=origin,
     )
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return the table beside the folders that names images, or one for each part."""
+    tables = [file for file in tables_in(path) if find(header_of(file), IMAGE)]
+    if len(tables) > 1 and len({part_of(file.stem) for file in tables} - {None}) < len(tables):
+        raise DataError(
+            f"{path}: {first_few([file.name for file in tables])} all name images; keep one table, or one for each "
+            "part, such as train.csv"
+        )
+    return tables
 
 
 def _metadata_in(path: Path) -> list[Path]:
@@ -137,7 +154,7 @@ def _labels(
     if label is not None or "label" in columns:
         if not tables:
             raise DataError(f"{path}: there is no {METADATA[0]} here, so there is no column {label!r}")
-        return tuple(cell for rows in tables for cell in rows.filled(label or "label"))
+        return tuple(cell for rows in tables for cell in filled(rows, label or "label"))
     folders = [_class_folder(file, path) for file in files]
     unclear = [str(file) for file, folder in zip(files, folders, strict=True) if not folder]
     if unclear:
@@ -163,6 +180,6 @@ def _labelled(path: Path, files: list[Path]) -> tuple[list[Path], tuple[str, ...
 
 
 def _class_folder(file: Path, root: Path) -> str:
-    """Return the name of the nearest folder of an image, below `root`, that is no part; "" where there is none."""
+    """Return the name of the nearest folder of an image, below `root`, that may be a class; "" where there is none."""
     folders = file.relative_to(root).parts[:-1]
-    return next((name for name in reversed(folders) if part_of(name) is None), "")
+    return next((name for name in reversed(folders) if not holds_any_class(name)), "")

@@ -35,7 +35,7 @@ _SCORING = {"score_weight", "validation_weight"}
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return the layout of a folder with a ``*_GroundTruth.csv`` that has its columns of classes, else None."""
-    headers = [set(read_header(file)) for file in path.glob(f"*{TRUTH}")]
+    headers = [set(read_header(file)) for file in _tables(path)]
     headers = [header for header in headers if "image" in header and len(header & {*CLASSES, *CLASSES_2018}) > 2]
     if not headers:
         return None
@@ -54,7 +54,8 @@ def read(
 
     The folder holds, for one NAME such as ``ISIC_2019_Training``, and for ISIC 2018 also for the other parts:
 
-    - ``NAME_GroundTruth.csv``: ``image`` and one column per class, 1 for the class of the image, 0 elsewhere;
+    - ``NAME_GroundTruth.csv``, perhaps in ``NAME_GroundTruth/``: ``image`` and one column per class, 1 for the class
+      of the image, 0 elsewhere;
     - ``NAME_Input/<image>.jpg``, or the images anywhere below, with any suffix;
     - ``NAME_Metadata.csv``: ``image``, usually ``lesion_id``, and others; or
       ``NAME_LesionGroupings.csv``, as for ISIC 2018. Without this file every image is a group of its own.
@@ -84,20 +85,23 @@ def read(
         A file or a column is missing, an image has no label or several, an image is in one of the two tables only.
     """
     refuse_label(path, layout, label)
-    tables = {file: _one(file, layout, group, images) for file in _truth_files(path, layout)}
+    tables = {file: _one(path, file, layout, group, images) for file in _truth_files(path, layout)}
     if len(tables) == 1:
         return next(iter(tables.values()))
     return _joined(path, {part_of(_token(file)) or "": table for file, table in tables.items()})
 
 
-def _one(truth_file: Path, layout: str, group: str | None, images: Literal["required", "unchecked"]) -> Table:
+def _one(
+    path: Path, truth_file: Path, layout: str, group: str | None, images: Literal["required", "unchecked"]
+) -> Table:
     """Read the data set of one label file."""
-    path, name = truth_file.parent, truth_file.name.removesuffix(TRUTH)
+    name = truth_file.name.removesuffix(TRUTH)
     truth = read_rows(truth_file)
     ids = tuple(truth.unique("image"))
     known = CLASSES_2018 if layout == "isic2018" else CLASSES
     labels = _labels(truth, known)
-    tables = [path / f"{name}_{ending}.csv" for ending in ("Metadata", "LesionGroupings")]
+    names = [f"{name}_{ending}.csv" for ending in ("Metadata", "LesionGroupings")]
+    tables = [folder / each for folder in (path, truth_file.parent) for each in names]
     metadata = next(filter(Path.exists, tables), tables[0])
     groups, attributes, origin = _read_metadata(metadata, truth_file, ids, group)
     folder = path / f"{name}_Input"
@@ -154,7 +158,7 @@ def _joined(path: Path, tables: dict[str, Table]) -> Table:
 
 def _truth_files(path: Path, layout: str) -> list[Path]:
     """Return the label file of a folder, or one for each part of ISIC 2018, without files that have other columns."""
-    files = sorted(path.glob(f"*{TRUTH}"))
+    files = _tables(path)
     known = [file for file in files if {"image", *CLASSES[:3]} <= set(read_header(file))]
     parts = [part_of(_token(file)) for file in known]
     if layout == "isic2018" and len(known) > 1 and "train" in parts and len({*parts} - {None}) == len(known):
@@ -164,6 +168,13 @@ def _truth_files(path: Path, layout: str) -> list[Path]:
         names = ", ".join(file.name for file in files) or "none"
         raise DataError(f"{path}: expected exactly one *{TRUTH} here, found {names}; keep one data set per folder")
     return files
+
+
+def _tables(path: Path) -> list[Path]:
+    """Return the label files of a folder, also those in a folder of their own name, as an archive unpacks them."""
+    return sorted(
+        [*path.glob(f"*{TRUTH}"), *(file for file in path.glob(f"*/*{TRUTH}") if file.stem == file.parent.name)]
+    )
 
 
 def _token(file: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -10,12 +11,13 @@ from typing import Any
 
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import ignored
-from dspkd.data.part_names import part_of
+from dspkd.data.part_names import is_missing, part_of
 from dspkd.data.readers import _unpacked
-from dspkd.data.readers._labels import read_labels
-from dspkd.data.readers._published import table_of
+from dspkd.data.readers._columns import matching, same
+from dspkd.data.readers._labels import read_labels, recognised
+from dspkd.data.readers._published import labelled, table_of
 from dspkd.data.table import Table
-from dspkd.data.table_files import read_table, schema_of
+from dspkd.data.table_files import is_bytes, read_table, schema_of
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("huggingface",)
@@ -27,7 +29,7 @@ _ENDINGS = {b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return "huggingface" for such a file, or a folder that holds some, perhaps in ``data``; else None."""
-    return "huggingface" if any(map(_image_column, _files(path))) else None
+    return "huggingface" if any(map(_image_columns, _files(path))) else None
 
 
 def read(path: Path, *, layout: str = "huggingface", group: str | None = None, label: str | None = None) -> Table:
@@ -42,7 +44,7 @@ def read(path: Path, *, layout: str = "huggingface", group: str | None = None, l
         A file cannot be read, pyarrow is not installed, or no column holds images or classes.
     """
     files = _files(path)
-    without = [file.name for file in files if not _image_column(file)]
+    without = [file.name for file in files if not _image_columns(file)]
     if without or not files:
         raise DataError(f"{path}: layout {layout!r} expects {EXPECTED}; without: {first_few(without) or 'any'}")
     folder = _unpacked.unpacked(files, lambda partial: _write(files, partial))
@@ -53,14 +55,12 @@ def read(path: Path, *, layout: str = "huggingface", group: str | None = None, l
         for name in names
     }
     rows = Rows(files[0], columns, tuple(range(1, len(columns["image"]) + 1)))
-    labels = read_labels(rows, label, {}, beside={"image", "split"})
-    if len(labels.columns) > 1:
+    column = recognised(rows, {"image", "split"}) if label is None else same(rows.columns, label, rows.path)
+    if not isinstance(column, str):
         raise DataError(f"{files[0]}: no column of classes; name it: data.columns.label")
-    described = _class_names(files[0], labels.columns[0])
-    if described:
-        cells = (described[int(cell)] if cell.isdecimal() else cell for cell in rows.column(labels.columns[0]))
-        rows = replace(rows, columns={**rows.columns, labels.columns[0]: tuple(cells)})
-    table = table_of(path, rows, image="image", label=labels.columns[0], group=group, images=folder)
+    described = next((listed for file in files if (listed := _class_names(file, column))), [])
+    rows = _with_names(rows, column, described)
+    table = table_of(path, rows, image="image", label=column, group=group, images=folder)
     notes = (*table.origin.notes, _unpacked.note(folder))
     return replace(table, root=path if path.is_dir() else path.parent, origin=replace(table.origin, notes=notes))
 
@@ -72,20 +72,53 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in found if not ignored(file.name))
 
 
-def _image_column(file: Path) -> str | None:
-    """Return the column of a parquet file that holds images: a structure of bytes and path, or bytes."""
+def _image_columns(file: Path) -> list[str]:
+    """Return the columns of a parquet file that hold images: structures of bytes and path, or bytes."""
     try:
         fields = list(schema_of(file))
     except DataError:
-        return None
-    for field in fields:
-        kind = field.type
-        inner = (
-            {kind.field(number).name for number in range(kind.num_fields)} if str(kind).startswith("struct") else set()
+        return []
+    return [str(field.name) for field in fields if is_bytes(field.type) or _holds_bytes(field.type)]
+
+
+def _holds_bytes(kind: Any) -> bool:
+    inner = [kind.field(number).name for number in range(kind.num_fields)] if str(kind).startswith("struct") else []
+    return "bytes" in inner
+
+
+def _image_column(file: Path) -> str:
+    """Return the column ``image`` or ``img``, or the only one that holds images; DataError where several may be it."""
+    columns = _image_columns(file)
+    named = matching(columns, ("image", "img")) or columns
+    if len(named) > 1:
+        raise DataError(f"{file}: the columns {first_few(named)} all hold images; rename the one to use to 'image'")
+    return named[0]
+
+
+def _with_names(rows: Rows, column: str, described: list[str]) -> Rows:
+    """Return the rows with the names of classes that the file's description lists, "" for an image without label.
+
+    The hub writes -1, or nothing, for such an image.
+    """
+    cells = rows.column(column)
+    absent = {"-1", "-1.0"} if described or {"0", "0.0"} & set(cells) else set()
+    cells = tuple("" if is_missing(cell) or cell in absent else cell for cell in cells)
+    some, _ = labelled(replace(rows, columns={**rows.columns, column: cells}), column)
+    labels = read_labels(some, column, {}, beside=())
+    names = [_described(name, described, rows.path, column) for name in labels.classes]
+    known = iter(labels.numbers.tolist())
+    return replace(rows, columns={**rows.columns, column: tuple(cell and names[next(known)] for cell in cells)})
+
+
+def _described(cell: str, described: list[str], file: Path, column: str) -> str:
+    if not described or re.fullmatch(r"[-+]?\d+", cell) is None:
+        return cell
+    if not 0 <= int(cell) < len(described):
+        raise DataError(
+            f"{file}: column {column!r} has the class number {cell}, but the file names {len(described)} classes "
+            f"({first_few(described)}), 0 to {len(described) - 1}; correct the number or the names"
         )
-        if "bytes" in inner or str(kind) in ("binary", "large_binary"):
-            return str(field.name)
-    return None
+    return described[int(cell)]
 
 
 def _class_names(file: Path, column: str) -> list[str]:
@@ -129,5 +162,5 @@ def _rows(file: Path, folder: Path) -> Rows:
     if len(images) != len(rows.lines):
         raise DataError(f"{folder}: {len(images)} images of {len(rows.lines)}; delete this folder and try again")
     part = part_of(file.stem.split("-")[0])
-    columns = {"image": tuple(str(PurePosixPath(file.stem, image)) for image in images), **rows.columns}
+    columns = {**rows.columns, "image": tuple(str(PurePosixPath(file.stem, image)) for image in images)}
     return replace(rows, columns=columns if part is None else {"split": (part,) * len(images), **columns})

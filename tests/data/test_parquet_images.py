@@ -1,0 +1,119 @@
+"""Parquet files that hold images: which column they are in, labels that are missing or beyond the names, locks."""
+
+import importlib
+import io
+import json
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dspkd import data
+from dspkd.data.readers import _unpacked
+from dspkd.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def picture(shade):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (shade, shade, shade)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def parquet(file, *, names=(), kinds=None, **columns):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'dspkd[parquet]'")
+    arrays = {name: pyarrow.array(cells, type=(kinds or {}).get(name)) for name, cells in columns.items()}
+    table = pyarrow.table(arrays)
+    if names:
+        described = {"info": {"features": {"label": {"names": names}}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(described)})
+    file.parent.mkdir(exist_ok=True)
+    importlib.import_module("pyarrow.parquet").write_table(table, file)
+
+
+def stored(shades):
+    return [{"bytes": picture(shade), "path": "x.png"} for shade in shades]
+
+
+def read_shades(table):
+    return [int(np.asarray(Image.open(path))[0, 0, 0]) for path in table.paths]
+
+
+@pytest.mark.parametrize("other", [{"mask": stored([9, 9])}, {"a_thumbnail": stored([9, 9])}, {"hash": [b"x", b"y"]}])
+@pytest.mark.parametrize("image", ["image", "img"])
+def test_the_column_called_image_is_used(image, other, tmp_path):
+    parquet(tmp_path / "d/train.parquet", **other, **{image: stored([10, 200])}, label=[0, 1])
+    assert read_shades(data.read("auto", tmp_path / "d")) == [10, 200]
+
+
+def test_names_of_images_beside_the_images_are_not_taken_for_them(tmp_path):
+    parquet(tmp_path / "d/train.parquet", img=stored([10, 200]), image=["x.jpg", "y.jpg"], label=[0, 1])
+    assert read_shades(data.read("auto", tmp_path / "d")) == [10, 200]
+
+
+def test_bytes_as_polars_writes_them_are_images(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'dspkd[parquet]'")
+    parquet(tmp_path / "d/train.parquet", image=list(map(picture, [10, 200])), label=["a", "b"],
+            crops=[[b"\xff"], [b"\xfe"]],
+            kinds={"image": pyarrow.large_binary(), "crops": pyarrow.large_list(pyarrow.binary())})  # fmt: skip
+    table = data.read("auto", tmp_path / "d")
+    assert (read_shades(table), table.classes, "crops" in table.attributes) == ([10, 200], ("a", "b"), False)
+
+
+def test_several_columns_of_images_are_refused(tmp_path):
+    parquet(tmp_path / "d/train.parquet", left=stored([1, 2]), right=stored([3, 4]), label=[0, 1])
+    with pytest.raises(DataError, match=r"train\.parquet: .*left, right .*rename"):
+        data.read("auto", tmp_path / "d")
+
+
+@pytest.mark.parametrize("missing", [-1, None])
+@pytest.mark.parametrize("names", [["nv", "mel"], []])
+def test_images_without_label_are_left_out_and_said_to_be(missing, names, tmp_path):
+    parquet(tmp_path / "d/test-0.parquet", names=names, image=stored([50, 60]), label=[missing, missing])
+    parquet(tmp_path / "d/train-0.parquet", names=names, image=stored([10, 200]), label=[0, 1])
+    table = data.read("auto", tmp_path / "d")
+    assert [table.classes[k] for k in table.labels] == (names or ["0", "1"])
+    assert read_shades(table) == [10, 200]
+    notes = " ".join(table.origin.notes)
+    assert "2 rows" in notes
+    assert "without label" in notes
+    assert "not used" not in notes
+
+
+def test_a_label_beyond_the_names_is_one_line(tmp_path):
+    parquet(tmp_path / "d/train.parquet", names=["nv", "mel"], image=stored([1, 2]), label=[0, 2])
+    with pytest.raises(DataError, match=r"train\.parquet: column 'label' .*class number 2, .*nv, mel"):
+        data.read("auto", tmp_path / "d")
+
+
+def test_numbers_of_classes_are_in_their_order(tmp_path):
+    parquet(tmp_path / "d/train.parquet", image=stored(range(12)), label=list(range(12)))
+    assert data.read("auto", tmp_path / "d").classes == tuple(map(str, range(12)))
+
+
+def test_a_second_process_waits_for_the_first_to_unpack(tmp_path):
+    source = tmp_path / "a.npz"
+    source.touch()
+    started, go_on, writes, folders = threading.Event(), threading.Event(), [], []
+
+    def write(folder):
+        writes.append(folder)
+        folder.mkdir()
+        started.set()
+        go_on.wait(30)
+
+    threads = [threading.Thread(target=lambda: folders.append(_unpacked.unpacked([source], write))) for _ in range(2)]
+    threads[0].start()
+    assert started.wait(30)
+    threads[1].start()
+    threads[1].join(0.3)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(writes) == 1
+    assert len(set(folders)) == len(folders) - 1 == 1

@@ -1,0 +1,142 @@
+"""Tables beside folders: joined or refused, never passed over; folders of patients and of any images are no classes."""
+
+import pytest
+
+from dspkd import data
+from dspkd.errors import DataError
+
+
+def lay(root, folders, tables=(), each=4):
+    """Create images in folders, numbered through, and tables ``(file, header, cells of each image)``."""
+    images = [f"{folder}/{folder.replace('/', '_')}_{n}.jpg" for folder in folders for n in range(each)]
+    for name in images:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    for file, header, cells in tables:
+        own = [name for name in images if not file.startswith(("train", "test")) or name.startswith(file[:4])]
+        rows = [",".join([name.rpartition("/")[2], *cells(n)]) for n, name in enumerate(own)]
+        (root / file).write_text("\n".join([header, *rows]) + "\n")
+    return root
+
+
+def alternate(n):
+    return ["AB"[n % 2]]
+
+
+INNER = ("train/images", "test/images")
+
+
+@pytest.mark.parametrize(
+    ("folders", "tables", "message"),
+    [
+        (INNER, [], r"no known layout.*labels\.csv with the columns 'image'"),
+        (("train/photos_1", "test/photos_1"), [], r"no known layout"),
+        (("images/train", "images/test"), [], r"parts, not classes"),
+        (INNER, [(f"{part}/labels.csv", "image,label", alternate) for part in ("train", "test")],
+         r"test/labels\.csv, train/labels\.csv.*data\.columns"),
+        (("P1", "P2"), [("t.csv", "image,finding", alternate)], r"P1, P2.*'finding' \(A, B\)"),
+        (("P1", "P2"), [("t.csv", "image,Outcome", alternate)], r"P1, P2.*data\.columns\.label = 'Outcome'"),
+        (("H1", "H2"), [("t.csv", "image,MEL,NV", lambda n: ["01"[n % 2], "10"[n % 2]])],
+         r"data\.columns\.label = \['MEL', 'NV'\]"),
+        (("train/P1", "test/P2"), [("t.csv", "image,finding", alternate)], r"'finding'.*data\.layout = 'imagefolder'"),
+        (("P1", "P2", "P3"), [("t.csv", "image,patient_id", lambda n: [str(n // 4)])], r"patients, not classes.*label"),
+        (("train/A", "test/B"), [(f"{name}.csv", "image,age", lambda _: ["4"]) for name in ("x", "y")],
+         r"x\.csv, y\.csv all name images"),
+    ],
+)  # fmt: skip
+def test_what_is_no_class_is_refused_with_the_remedy(folders, tables, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        data.read("auto", lay(tmp_path, folders, tables))
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        [("patients.csv", "image,PatientID,age", lambda n: [f"P{n // 2}", "40"])],
+        [(f"{part}.csv", "filename,PatientID,age", lambda n, part=part: [f"{part}{n // 2}", "40"])
+         for part in ("train", "test")],
+    ],
+)  # fmt: skip
+def test_a_table_beside_parts_gives_groups_and_ages(tables, tmp_path):
+    table = data.read("auto", lay(tmp_path, ("train/A", "train/B", "test/A", "test/B"), tables))
+    assert (table.classes, table.origin.group, len(set(table.groups))) == (("A", "B"), "PatientID", 8)
+    assert table.attributes["age"] == ("40",) * 16
+    assert set(table.parts) == {"train", "test"}
+
+
+def test_flags_beside_folders_of_classes_are_no_labels(tmp_path):
+    rows = [("t.csv", "image,itch,bleed", lambda n: ["01"[n % 2], "01"[n % 3 == 0]])]
+    assert data.read("auto", lay(tmp_path, ("mel", "nv"), rows)).classes == ("mel", "nv")
+
+
+def test_images_in_a_folder_within_that_of_their_class_are_read(tmp_path):
+    table = data.read("imagefolder", lay(tmp_path, ("train/mel/images", "train/nv/images", "test/mel/images")))
+    assert table.classes == ("mel", "nv")
+
+
+@pytest.mark.parametrize("missing", ["", "NA", "NaN", "None", "n/a", "null", "<NA>", "unknown"])
+@pytest.mark.parametrize("layout", ["csv", "isic-archive"])
+def test_a_missing_patient_is_no_patient(missing, layout, tmp_path):
+    name, header, benign, malignant = (
+        ("metadata.csv", "isic_id,patient_id,diagnosis_1", "Benign", "Malignant")
+        if layout == "isic-archive"
+        else ("t.csv", "image,patient_id,dx", "A", "B")
+    )
+    rows = [("P1" if n < 2 else missing, malignant if n % 2 else benign) for n in range(6)]
+    table = data.read("auto", lay(tmp_path, ("images",), [(name, header, lambda n: rows[n])], each=6))
+    assert table.origin.layout == layout
+    assert len(set(table.groups)) == 5
+
+
+@pytest.mark.parametrize("missing", ["None", "NA", "n/a", "#N/A"])
+def test_a_missing_label_is_no_class(missing, tmp_path):
+    rows = [["Benign"], [missing], ["Malignant"]]
+    archive = lay(tmp_path / "a", ("images",), [("metadata.csv", "isic_id,diagnosis_1", lambda n: rows[n])], each=3)
+    assert data.read("auto", archive).classes == ("Benign", "Malignant")
+    hub = lay(tmp_path / "b", (".",), [("metadata.csv", "file_name,label", lambda n: rows[n])], each=3)
+    with pytest.raises(DataError, match=r"line 3: column 'label' .*missing value"):
+        data.read("imagefolder", hub)
+
+
+def test_isic_2018_is_read_as_its_archives_unpack_it(tmp_path):
+    name = "ISIC2018_Task3_Training"
+    (tmp_path / f"{name}_GroundTruth").mkdir()
+    one_hot = [(f"{name}_GroundTruth/{name}_GroundTruth.csv", "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC",
+                lambda n: ["1.0" if k == n else "0.0" for k in range(7)])]  # fmt: skip
+    lay(tmp_path, (f"{name}_Input",), one_hot, each=7)
+    truth = tmp_path / one_hot[0][0]
+    truth.write_text(truth.read_text().replace(".jpg", ""))
+    lesions = [f"{name}_Input_{n},L{n // 2}" for n in range(7)]
+    (tmp_path / f"{name}_LesionGroupings.csv").write_text("\n".join(["image,lesion_id", *lesions]) + "\n")
+    table = data.read("auto", tmp_path)
+    assert (table.origin.layout, table.labels.tolist(), len(set(table.groups))) == ("isic2018", list(range(7)), 4)
+
+
+def test_ddi_as_a_spreadsheet_writes_it_is_read(tmp_path):
+    rows = [("ddi_metadata.csv", "DDI_file,malignant,skin_tone", lambda n: [("TRUE", "FALSE")[n % 2], "12"])]
+    table = data.read("auto", lay(tmp_path, ("images",), rows))
+    assert (table.origin.layout, table.classes, table.labels.tolist()) == (
+        "ddi",
+        ("benign", "malignant"),
+        [1, 0, 1, 0],
+    )
+
+
+def test_images_without_a_label_are_not_said_to_lack_a_row(tmp_path):
+    cells = [["Benign"], [""], ["Malignant"], ["Benign"]]
+    table = data.read("auto", lay(tmp_path, ("i",), [("metadata.csv", "isic_id,diagnosis_1", lambda n: cells[n])]))
+    assert table.origin.notes == ("1 rows of metadata.csv without diagnosis_1 are left out",)
+
+
+@pytest.mark.parametrize("folder", ["images", "Bilder"])
+def test_columns_of_other_names_are_shown_with_the_remedy(folder, tmp_path):
+    lay(tmp_path, (folder,), [("t.csv", "Datei,Diagnose", alternate)])
+    with pytest.raises(DataError, match=r"t\.csv has the columns Datei, Diagnose.*data\.columns\.image.*--image"):
+        data.read("auto", tmp_path)
+
+
+def test_a_single_column_in_common_is_not_near_a_published_set(tmp_path):
+    lay(tmp_path, ("images",), [("t.csv", "image_id,weight", lambda _: ["1"])])
+    with pytest.raises(DataError) as error:
+        data.read("auto", tmp_path)
+    assert "the nearest is" not in str(error.value)
