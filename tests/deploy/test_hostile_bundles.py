@@ -1,6 +1,8 @@
 """Bundles that were made to harm: refused with one line by everything that opens them."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -55,6 +57,10 @@ SPECS = {
     "half of a pair": change("classes", 0, "name", to="\ud800"),
     "backwards": change("classes", 0, "name", to="\u202egnineb"),
     "several lines": change("classes", 0, "name", to="a\nno diagnosis"),
+    "end of a line": change("classes", 0, "id", to="MEL\n"),
+    "carriage return": change("classes", 0, "name", to="MEL\r"),
+    "tab": change("classes", 0, "id", to="M\tEL"),
+    "tab in a sentence": change("not_a_diagnosis", to="No\tdiagnosis."),
     "line separator": change("name", to="a\u2028b"),
     "a long name": change("classes", 0, "name", to="x" * 100_000),
     "another model": change("models", "fp16", to={"file": "model.fp32.onnx", "bytes": 1}),
@@ -118,6 +124,26 @@ def test_a_network_that_fails_or_gives_no_numbers_is_refused(files, tmp_path):
     for model in (reshaped, nan):
         with pytest.raises(BundleError, match=r"does not run|not a model|not finite"):
             Predictor(with_network(files, tmp_path, model))
+
+
+def test_images_are_computed_one_by_one_as_the_first_was_tried(files, tmp_path):
+    predictor = Predictor(with_network(files, tmp_path, four("images")))  # which would mix the images of a batch
+    images = np.random.default_rng(0).random((3, 3, 32, 32), np.float32)
+    alone = np.concatenate([predictor.logits(image[None]) for image in images])
+    assert np.array_equal(predictor.logits(images), alone)
+
+
+def test_libraries_are_imported_before_memory_is_limited(tmp_path):
+    program = """
+import sys
+from pathlib import Path
+from dspkd.cli.bundle_limits import limited
+
+with limited(Path("model.dspkd")):
+    print(sorted({"numpy", "onnxruntime"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, timeout=100, capture_output=True, text=True)
+    assert done.stdout == "['numpy', 'onnxruntime']\n"
 
 
 def test_a_network_that_takes_too_long_is_stopped(files, tmp_path, monkeypatch):

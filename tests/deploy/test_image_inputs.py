@@ -39,6 +39,11 @@ def test_open_files_and_tensors_are_the_same_image(predictor, tmp_path):
     assert np.array_equal(predictor.preprocess(tensor), predictor.preprocess(path))
 
 
+def test_a_tensor_in_bfloat16_is_an_image(predictor):
+    tensor = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert np.array_equal(predictor.predict(tensor).logits, predictor.predict(tensor.float()).logits)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

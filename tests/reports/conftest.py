@@ -45,6 +45,7 @@ path = "data/isic2019"
 
 [model]
 name = "shufflenet_v2_x1_0"
+weights = "imagenet"
 
 [[stages]]
 name = "features"

@@ -3,8 +3,11 @@
 import json
 import re
 import shutil
+import tomllib
+from pathlib import Path
 
 import pytest
+import tomli_w
 
 from dspkd import reports
 from dspkd.evaluation.metrics import summarise
@@ -93,6 +96,38 @@ def test_only_a_plain_run_of_the_same_network_and_split_stands_beside(folder, ch
     file = path / ("result.json" if key == "model" else "data.json")
     content = json.loads(file.read_text()) | {key.replace("_of_data", ""): change[key]}
     file.write_text(json.dumps(content))
+    assert [each.role for each in networks(folder)] == ["teacher", "student"]
+
+
+CHANGES = [("images", "rotation", 90.0), ("images", "artefacts", ["hair"]), ("model", "weights", "none")]
+
+
+@pytest.mark.parametrize(("table", "key", "value"), CHANGES)
+def test_a_plain_run_with_other_images_or_initial_weights_does_not_stand_beside(folder, table, key, value):
+    change_recipe(folder / "plain", lambda recipe: recipe.setdefault(table, {}).update({key: value}))
+    assert [each.role for each in networks(folder)] == ["teacher", "student"]
+
+
+def test_a_plain_run_of_other_epochs_does_not_stand_beside(folder):
+    change_recipe(folder / "plain", lambda recipe: recipe["stages"][0].update(epochs=recipe["stages"][0]["epochs"] + 1))
+    assert [each.role for each in networks(folder)] == ["teacher", "student"]
+
+
+def change_recipe(run, change):
+    content = tomllib.loads((run / "recipe.toml").read_text())
+    change(content)
+    (run / "recipe.toml").write_text(tomli_w.dumps(content))
+
+
+def test_a_folder_beside_that_cannot_be_read_stands_not_beside(folder, monkeypatch):
+    is_file = Path.is_file
+
+    def refuse(path):
+        if path.parent.name == "plain":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
     assert [each.role for each in networks(folder)] == ["teacher", "student"]
 
 

@@ -28,6 +28,13 @@ def test_long_names_of_networks_and_classes_fit(names):
     assert (score_plots.pareto(networks, "milliseconds") is None) == (len(names) == 1)
 
 
+def test_a_class_without_test_images_is_labelled_so_and_one_of_recall_0_is_not():
+    without = score_plots.recalls({"a": [0.25, None, 0.0], "b": [0.5, None, 0.0]}, ["NV", "MEL", "DF"])
+    assert without.count("(no test images)") == 2  # drawn, and read out
+    assert "MEL (no test images)" in without
+    assert "(no test images)" not in score_plots.recalls({"a": [0.25, 0.0]}, ["NV", "MEL"])
+
+
 def test_a_significant_difference_is_filled_and_another_is_hollow():
     def verdict(word, p):
         return Verdict("kd", "plain", "accuracy", Estimate(0.03, 0.01, 0.05, 0.01, 9.0, 0.01), p, p, p, word, 0.04)

@@ -25,6 +25,8 @@ def limited(bundle: Path) -> Iterator[None]:
     BundleError
         It takes too much memory.
     """
+    import onnxruntime  # noqa: F401, its libraries and numpy's reserve memory for each core: before the limit
+
     megabytes = 0.0
     with suppress(OSError):
         megabytes = bundle.stat().st_size / 1e6

@@ -152,9 +152,10 @@ def of_arms(ranked: Sequence[ArmRuns], intervals: Sequence[Mapping[str, Estimate
 
 
 def plain_beside(run: Run) -> Run | None:
-    """Return a finished run of the same network, data and split that learnt from labels alone, from a folder beside.
+    """Return a finished run that learnt from labels alone, and else as this one, from a folder beside.
 
-    With the same seed if there is one, and rather without label smoothing. Folders beside are those that lie with the
+    It has the same network, initial weights, data, split, image settings, and epochs over all stages. With the same
+    seed if there is one, and rather without label smoothing. Folders beside are those that lie with the
     run's, or in the place of its folder in a comparison: ``METHOD/seed-0``.
     """
     above, name = run.folder.resolve().parent, run.folder.name
@@ -164,18 +165,21 @@ def plain_beside(run: Run) -> Run | None:
 
 
 def _plain(path: Path, run: Run) -> Run | None:
-    if not RunFiles(path).result.is_file() or _key([path]) in {_key([teacher]) for teacher in run.teachers}:
-        return None
     try:
+        if not RunFiles(path).result.is_file() or _key([path]) in {_key([teacher]) for teacher in run.teachers}:
+            return None
         other = Run(path)
         same = (
             other.result.teacher is None
             and (other.result.model, other.result.classes) == (run.result.model, run.result.classes)
             and (other.data.digest, other.data.split_digest) == (run.data.digest, run.data.split_digest)
+            and other.recipe.images == run.recipe.images
+            and other.recipe.epochs == run.recipe.epochs
+            and other.recipe.model.weights == run.recipe.model.weights
             and all(term.method == "labels" for stage in other.recipe.stages for term in stage.terms)
             and other.predictions("test").ids == run.predictions("test").ids
         )
-    except DspkdError:
+    except (DspkdError, OSError):  # a folder beside is none of this run, whatever is wrong with it
         return None
     return other if same else None
 

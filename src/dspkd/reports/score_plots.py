@@ -23,6 +23,7 @@ _WIDTH = 4.0
 """Inches of a plot that a phone shows whole, with letters that can be read."""
 _LONGEST, _NAME = 50, 20
 """Letters that fit into the width of a plot, and into a name in it."""
+NO_IMAGES = "(no test images)"
 DASH = "\N{EN DASH}"
 
 Row = tuple[str, Sequence[tuple[Estimate, bool] | None]]
@@ -101,6 +102,9 @@ def recalls(by_network: Mapping[str, Sequence[float | None]], classes: Sequence[
         places = np.arange(len(classes)) + thick * (number - (len(by_network) - 1) / 2)
         widths = [0.0 if value is None else value for value in values]
         axes.barh(places, widths, 0.86 * thick, color=SERIES[number], label=_short(name, _NAME))
+    absent = [name for name, *values in zip(classes, *by_network.values(), strict=True) if set(values) == {None}]
+    for name in absent:
+        axes.text(0.01, classes.index(name), NO_IMAGES, va="center", fontsize=8, color=LIGHT["muted"])
     axes.set_yticks(range(len(classes)), labels)
     axes.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.5), xlabel="recall on the test images", ylabel="true class")
     axes.grid(visible=False, axis="y")
@@ -110,6 +114,7 @@ def recalls(by_network: Mapping[str, Sequence[float | None]], classes: Sequence[
         f"{name}: {', '.join(f'{k} {v:.2f}' for k, v in zip(classes, values, strict=True) if v is not None)}"
         for name, values in by_network.items()
     )
+    listed += "".join(f"; {name} {NO_IMAGES}" for name in absent)
     return style.svg(figure, name="recalls", alt=f"Recall of each class. {listed}.")
 
 

@@ -94,6 +94,28 @@ def test_what_a_web_server_does_wrong_is_named_with_its_remedy(page, traffic, fo
     traffic.console.clear()
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (413, r"refuses a file of this size.*client_max_body_size"),
+        (502, "status 502"),
+        (504, "status 504"),
+        (200, "perhaps a login"),
+        (403, "perhaps a login"),
+    ],
+)
+def test_a_web_page_of_a_proxy_in_place_of_a_prediction_is_named(page, traffic, server, jpeg, status, message):
+    open_page(page, server, "server")
+    sent = {"status": status, "content_type": "text/html", "body": "<title>nginx</title>"}
+    page.route("**/predict", lambda route: route.fulfill(**sent))
+    page.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": jpeg})
+    shown = page.locator("#error:visible")
+    shown.wait_for()
+    assert re.search(message, shown.inner_text())
+    assert ("login" in shown.inner_text()) == (status in {200, 403})
+    traffic.console.clear()
+
+
 @with_runtime
 def test_a_page_that_is_opened_as_a_file_says_how_to_open_it(page, traffic, folder):
     page.goto(f"file://{folder}/index.html")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from dspkd.deploy import Predictor
+from dspkd.deploy.bundle import network
 from dspkd.deploy.bundle.reader import open_bundle
 from dspkd.deploy.serve import occlusion, predict_routes
 from dspkd.deploy.serve.limits import Limits
+from dspkd.errors import BundleError, DataError
 from serving import CLASSES, NOTICE, encoded, lesion, post, talk
 
 
@@ -50,6 +52,21 @@ def test_the_heat_map_is_that_of_the_predictors_probabilities(bundle_file, jpeg)
         assert content["class_id"] == class_id
         assert content["probability"] == pytest.approx(predictor.probabilities(image[None])[0, k])
         np.testing.assert_allclose(content["cells"], occlusion.heat_map(predictor.probabilities, image, k), atol=1e-6)
+
+
+@pytest.mark.parametrize("error", [BundleError("the network does not run"), DataError("logits are not finite")])
+@pytest.mark.parametrize("path", ["/predict", "/heatmap"])
+def test_a_network_that_fails_is_an_error_in_words(bundle_file, jpeg, monkeypatch, path, error):
+    working = network.logits
+
+    def fail(runtime, images, classes, options=None):
+        if options is None:  # a prediction, not the trial at the start
+            raise error
+        return working(runtime, images, classes, options)
+
+    monkeypatch.setattr(network, "logits", fail)
+    response = post(bundle_file, ("a.jpg", jpeg), path=path)
+    assert (response.status_code, response.json()["detail"]) == (422, str(error))
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "MPO"])

@@ -108,6 +108,7 @@ def variants():
         "png text exif": with_chunks(png, (b"tEXt", b"exif\0" + exif(6)[6:])),
         "png text after exif": with_chunks(png, (b"eXIf", exif(6)[6:]), (b"tEXt", b"exif\0nothing")),
         "png late exif": with_chunks(png, (b"eXIf", exif(6)[6:]), late=True),
+        "png exif after the end": png + chunk(b"eXIf", exif(6)[6:]),
         "png two exif": with_chunks(png, (b"eXIf", exif(6)[6:]), (b"eXIf", exif(3)[6:])),
         "png prefixed exif": with_chunks(png, (b"eXIf", exif(6))),
         "png gamma": with_chunks(png, (b"gAMA", struct.pack(">I", 100000))),

@@ -31,9 +31,14 @@ def expected_logits(bundle: Bundle, precision: str) -> tuple[NDArray[np.float32]
     golden = at(at(bundle.read_json(GOLDEN), "answers", dict, GOLDEN), precision, dict, f"{GOLDEN}: answers")
     golden_NK = array(bundle, golden)
     tolerance = number(golden, "tolerance", place, (0.0, 1e6))
-    if not tolerance <= max(0.01, LARGEST_TOLERANCE * float(np.ptp(golden_NK))):
+    if not tolerance <= largest_tolerance(golden_NK):
         raise BundleError(f"{place}.tolerance: {tolerance:g}, with which any output would pass")
     return golden_NK, tolerance
+
+
+def largest_tolerance(golden_NK: NDArray[np.float32]) -> float:
+    """Return the limit of the tolerance of a logit, beside these golden ones."""
+    return max(0.01, LARGEST_TOLERANCE * float(np.ptp(golden_NK)))
 
 
 def array(bundle: Bundle, entry: Any) -> NDArray[np.float32]:

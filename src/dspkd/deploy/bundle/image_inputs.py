@@ -23,7 +23,8 @@ def as_image(image: ImageLike) -> AnyImage:
         A file was not opened for bytes; a tensor is no image, or one that was normalised already.
     """
     if type(image).__module__.partition(".")[0] == "torch" and hasattr(image, "detach"):
-        return _of_tensor(image.detach().cpu().numpy())
+        tensor = image.detach().cpu()
+        return _of_tensor((tensor.float() if tensor.is_floating_point() else tensor).numpy())  # numpy has no bfloat16
     if hasattr(image, "read") and not hasattr(image, "__fspath__"):
         content = image.read()
         if not isinstance(content, bytes):

@@ -91,8 +91,9 @@ def at(content: Any, key: str, kind: type[V], place: str) -> V:
 def line(content: Any, key: str, place: str) -> str:
     """Return the text under a key, which must fit into one line; raises as `at` does."""
     text = at(content, key, str, place)
-    if len(text) > LONGEST_LINE or len(text.splitlines()) > 1:
-        raise BundleError(f"{place}.{key}: {short(text)}; want one line of at most {LONGEST_LINE:,} characters")
+    if len(text) > LONGEST_LINE or any(unicodedata.category(character) in _NOT_SHOWN for character in text):
+        limit = f"at most {LONGEST_LINE:,} characters, without a tab or the end of a line"
+        raise BundleError(f"{place}.{key}: {short(text)}; want one line of {limit}")
     return text
 
 

@@ -189,10 +189,12 @@ class Predictor:
         return preprocess.apply(preprocess.decode(as_image(image)), self.bundle.spec.preprocessing)
 
     def logits(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``[N, K]`` logits of images ``[N, 3, S, S]``, float32 in [0, 1].
+        """Return ``[N, K]`` logits of images ``[N, 3, S, S]``, float32 in [0, 1]; each is computed alone, as tried.
 
         Raises
         ------
+        BundleError
+            The network fails.
         DataError
             The images are of another shape or type, or the logits are not finite.
         """
@@ -200,7 +202,8 @@ class Predictor:
         if images_N3SS.dtype != np.float32 or images_N3SS.shape[1:] != (3, size, size) or not len(images_N3SS):
             got = f"{images_N3SS.dtype} {list(images_N3SS.shape)}"
             raise DataError(f"images: {got}; want float32 [N, 3, {size}, {size}], N >= 1")
-        return network.logits(self._session, images_N3SS, len(self.classes))
+        logits = [network.logits(self._session, image_3SS[None], len(self.classes)) for image_3SS in images_N3SS]
+        return np.concatenate(logits)
 
     def probabilities(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return ``[N, K]`` calibrated probabilities of images; raises as `logits` does."""

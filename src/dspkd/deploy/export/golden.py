@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dspkd.deploy.bundle.golden_cases import GOLDEN
+from dspkd.deploy.bundle.golden_cases import GOLDEN, largest_tolerance
 from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
 from dspkd.deploy.bundle.predictor import softmax
 from dspkd.deploy.bundle.writer import as_json
@@ -85,19 +85,30 @@ def files(
 def computed(
     images: Mapping[str, Any], images_N3SS: NDArray[np.float32], models: Mapping[str, bytes], temperature: float
 ) -> dict[str, bytes]:
-    """Return the golden files of these models.
-
-    The tolerance of a logit is four times the difference between fused and plain operators on this machine, and
-    at least two quantisation steps.
-    """
+    """Return the golden files of these models, which must be `checkable`."""
     logits, tolerances = {}, {}
     for precision, model in models.items():
-        (logits[precision],) = session(model).run([OUTPUT], {INPUT: images_N3SS})
-        (plain,) = session(model, fused=False).run([OUTPUT], {INPUT: images_N3SS})
-        difference = float(np.abs(plain - logits[precision]).max())
-        tolerances[precision] = round(max(1e-3, 4 * difference, 2 * quantise.step(model)), 6)
+        logits[precision], tolerances[precision] = _expected(model, images_N3SS)
     probabilities = {precision: softmax(logits_NK, temperature) for precision, logits_NK in logits.items()}
     return files(images, images_N3SS, logits, probabilities, tolerances)
+
+
+def checkable(model: bytes, images_N3SS: NDArray[np.float32]) -> bool:
+    """Return whether the tolerance of a model's logits is so small that readers can check the model by it."""
+    logits_NK, tolerance = _expected(model, images_N3SS)
+    return tolerance <= largest_tolerance(logits_NK)
+
+
+def _expected(model: bytes, images_N3SS: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """Return a model's logits, and their tolerance.
+
+    It is four times the difference between fused and plain operators on this machine, and at least two quantisation
+    steps.
+    """
+    (logits_NK,) = session(model).run([OUTPUT], {INPUT: images_N3SS})
+    (plain_NK,) = session(model, fused=False).run([OUTPUT], {INPUT: images_N3SS})
+    difference = float(np.abs(plain_NK - logits_NK).max())
+    return logits_NK, round(max(1e-3, 4 * difference, 2 * quantise.step(model)), 6)
 
 
 def _png(image: Image.Image) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import signal
 import sys
@@ -15,6 +16,7 @@ from dspkd.deploy.bundle import preprocess
 from dspkd.deploy.bundle.preprocess import Pixels
 from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.deploy.serve import image_checks
+from dspkd.deploy.serve.admission import busy
 from dspkd.deploy.serve.limits import Limits
 from dspkd.errors import DataError
 from dspkd.runtime.allowance import memory
@@ -49,17 +51,18 @@ class Decoder:
         ------
         DataError
             The file is refused, or cannot be decoded within the limits.
+        HTTPException
+            503: the process did not start in time, or ended for another reason than its limits.
         """
         started = time.perf_counter()
         try:
             connection = self._started()
             connection.send_bytes(data)
-            answered = connection.poll(self._limits.prediction_seconds)
-            result = connection.recv() if answered else None
+            if not connection.poll(self._limits.prediction_seconds):
+                raise TimeoutError
+            result = connection.recv()
         except (EOFError, OSError):
-            result = None
-        if result is None:
-            raise DataError(self._why_it_died())
+            raise self._failure() from None
         if isinstance(result, DataError):
             raise result
         image_3SS, resize = result
@@ -72,15 +75,17 @@ class Decoder:
         self.close()
         context = _context()
         self._connection, its_end = context.Pipe()
-        self._process = context.Process(
+        process = context.Process(
             target=_decode_all, args=(its_end, self._steps, self._limits), name="dspkd-decoder", daemon=True
         )
-        self._process.start()
+        process.start()
         its_end.close()
-        self._ready = False
+        self._process, self._ready = process, False
+        atexit.register(self.close)  # by SIGKILL, for the process ignores the SIGTERM that multiprocessing sends
 
     def close(self) -> None:
         """Kill the process, also while it decodes."""
+        atexit.unregister(self.close)
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -91,19 +96,23 @@ class Decoder:
         assert self._connection is not None, "start has opened it"
         if not self._ready:
             if not self._connection.poll(_START_SECONDS):
-                raise EOFError
+                raise TimeoutError
             self._connection.recv()
             self._ready = True
         return self._connection
 
-    def _why_it_died(self) -> str:
+    def _failure(self) -> Exception:
+        """End the process, and return why it has no result: beyond its time it is the image's fault."""
+        code = None
         if self._process is not None:
             self._process.join(0.5)
-            too_slow = self._process.exitcode in {None, -getattr(signal, "SIGPROF", signal.SIGTERM)}
-            self.close()
-            if too_slow:
-                return f"decoding it takes more than {self._limits.decoding_seconds:g} s, which is the limit"
-        return "it cannot be decoded"
+            code = self._process.exitcode
+        self.close()
+        if code == -getattr(signal, "SIGPROF", signal.SIGTERM):
+            return DataError(f"decoding it takes more than {self._limits.decoding_seconds:g} s, which is the limit")
+        if code is None:
+            return busy("the process that decodes images did not respond in time")
+        return busy(f"the process that decodes images ended unexpectedly (exit code {code})")
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -117,7 +126,8 @@ def _context() -> ForkServerContext | SpawnContext:
 
 def _decode_all(connection: Connection, steps: Preprocessing, limits: Limits) -> None:
     """Decode what arrives until the other end is closed; beyond its time the system ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which lets running requests finish
+    for stop in (signal.SIGINT, signal.SIGTERM):  # sent to all processes, but for the server: it finishes its requests
+        signal.signal(stop, signal.SIG_IGN)
     warnings.filterwarnings("ignore", module="PIL")
     with ExitStack() as stack:
         stack.enter_context(memory(limits.decoding_bytes))

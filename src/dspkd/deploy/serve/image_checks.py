@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 from PIL import Image
 
@@ -10,6 +11,9 @@ from dspkd.deploy.serve.limits import FORMATS, Limits
 from dspkd.errors import DataError
 
 _START_OF_SCAN = b"\xff\xda"
+
+_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""A marker with a length after it, or the end of the image (0xD9): those that have neither are within scans."""
 
 
 class RefusedImageError(DataError):
@@ -46,6 +50,16 @@ def check(data: bytes, limits: Limits) -> None:
         raise RefusedImageError(415, "not a JPEG, PNG or WebP image") from None
     if width * height > limits.pixels:
         raise RefusedImageError(413, f"{width} x {height} pixels are more than {limits.pixels:,}, which is the limit")
-    # The marker is nowhere within a scan. A thumbnail and another image in the file have scans of their own.
-    if form in {"JPEG", "MPO"} and (scans := data.count(_START_OF_SCAN)) > limits.scans:
+    # Wherever these two bytes are, there are at least as many as scans: most files need no closer look.
+    may_have_many = form in {"JPEG", "MPO"} and data.count(_START_OF_SCAN) > limits.scans
+    if may_have_many and (scans := _scans(data)) > limits.scans:
         raise RefusedImageError(413, f"a JPEG of {scans:,} scans; {limits.scans} is the limit; save it anew")
+
+
+def _scans(jpeg: bytes) -> int:
+    """Return the scans of a JPEG up to its end: not those of a thumbnail in a segment, nor what looks so after it."""
+    count, position = 0, 2
+    while (marker := _SEGMENT.search(jpeg, position)) and marker.group() != b"\xff\xd9":
+        count += marker.group() == _START_OF_SCAN
+        position = marker.end() + max(2, int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big"))
+    return count

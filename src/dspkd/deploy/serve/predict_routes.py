@@ -14,7 +14,7 @@ from dspkd.deploy.serve.schemas import ErrorResponse, HeatMap, PredictionList, P
 from dspkd.deploy.serve.state import ServerState
 from dspkd.deploy.serve.uploads import Upload
 from dspkd.deploy.serve.workers import Worker
-from dspkd.errors import DataError
+from dspkd.errors import DspkdError
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": description}
@@ -92,7 +92,7 @@ def _predict(file: Upload, worker: Worker) -> tuple[int, PredictionResponse]:
     """Return 200 and the prediction for a file, or the status and description of an error."""
     try:
         prediction = worker.predictor.of_pixels(*worker.decoder.pixels(file.data))
-    except DataError as error:
+    except DspkdError as error:
         return _status(error), PredictionResponse(file=file.name, error=_without_place(error))
     response = PredictionResponse(
         file=file.name,
@@ -105,11 +105,11 @@ def _predict(file: Upload, worker: Worker) -> tuple[int, PredictionResponse]:
     return 200, response
 
 
-def _without_place(error: DataError) -> str:
+def _without_place(error: DspkdError) -> str:
     return str(error).removeprefix("an image: ")  # the place in messages about images that are not files
 
 
-def _status(error: DataError) -> int:
+def _status(error: DspkdError) -> int:
     return error.status if isinstance(error, RefusedImageError) else 422
 
 
@@ -117,10 +117,10 @@ def _heat_map(file: Upload, class_id: str | None, worker: Worker) -> HeatMap:
     predictor = worker.predictor
     try:
         image_3SS, _ = worker.decoder.pixels(file.data)
-    except DataError as error:
+        p_K = predictor.probabilities(image_3SS[None])[0]
+        ids = [each.id for each in predictor.classes]
+        target = int(p_K.argmax()) if class_id is None else ids.index(class_id)
+        cells = occlusion.heat_map(predictor.probabilities, image_3SS, target)
+    except DspkdError as error:
         raise HTTPException(_status(error), _without_place(error)) from None
-    p_K = predictor.probabilities(image_3SS[None])[0]
-    ids = [each.id for each in predictor.classes]
-    target = int(p_K.argmax()) if class_id is None else ids.index(class_id)
-    cells = occlusion.heat_map(predictor.probabilities, image_3SS, target)
     return HeatMap(class_id=ids[target], probability=float(p_K[target]), cells=cells.tolist())

@@ -65,6 +65,7 @@ function png(bytes) {
     if (/^[tzi][TE]Xt$/.test(name) && ascii(content, 0, 5) === "exif\0") exif = name === "tEXt" ? content.subarray(5) : new Uint8Array();
     // Critical chunks, and transparency; without its animation a file shows its first frame.
     if (/^[A-Z]/.test(name) || name === "tRNS") parts.push(bytes.subarray(at, end));
+    if (name === "IEND") break; // Pillow reads nothing after it
     at = end;
   }
   const cannot = bytes[24] === 16 ? "This PNG has 16 bits for each colour." : "";

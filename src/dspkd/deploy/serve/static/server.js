@@ -16,10 +16,17 @@ export function onServer(authorization, digest) {
     }
     const content = await response.json().catch(() => null);
     if (response.ok && content) return content;
-    if (response.ok || (!content && isWebPage(response))) {
+    const { status } = response;
+    if (response.ok || ([401, 403].includes(status) && isWebPage(response))) {
       throw new UserError(`In place of a prediction came a web page, perhaps a login. Log in on ${location.host}, then load this page again.`);
     }
-    const detail = typeof content?.detail === "string" ? content.detail : `status ${response.status}`;
+    if (!content && status === 413) {
+      throw new UserError(
+        `The web server refuses a file of this size (${(file.size / 1e6).toFixed(1)} MB). Choose a smaller image, or have its limit raised: in nginx, client_max_body_size.`,
+      );
+    }
+    if (!content) throw new UserError(`There is no prediction: the web server responded with status ${status}. Try again in a minute.`);
+    const detail = typeof content.detail === "string" ? content.detail : `status ${status}`;
     throw new UserError(`The server refused the image: ${detail}.`);
   }
 
