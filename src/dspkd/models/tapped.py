@@ -75,7 +75,8 @@ def grid_of(features: Tensor, height: int, width: int) -> Tensor:
     """
     if features.ndim == 3:
         tokens_BNC = features[:, -height * width :]
-        return torch.unflatten(tokens_BNC.transpose(1, 2), 2, (height, width))  # the batch size stays open for an export
+        # Without naming the batch size, which an export leaves open.
+        return torch.unflatten(tokens_BNC.transpose(1, 2), 2, (height, width))
     channels_come_last = features.shape[1:3] == (height, width) and features.shape[2:] != (height, width)
     return features.permute(0, 3, 1, 2) if channels_come_last else features
 
