@@ -19,7 +19,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def picture(shade):
+def image_bytes(shade):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (shade, shade, shade)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -37,7 +37,7 @@ def parquet(file, *, names=(), kinds=None, **columns):
 
 
 def stored(shades):
-    return [{"bytes": picture(shade), "path": "x.png"} for shade in shades]
+    return [{"bytes": image_bytes(shade), "path": "x.png"} for shade in shades]
 
 
 def read_shades(table):
@@ -58,7 +58,7 @@ def test_names_of_images_beside_the_images_are_not_taken_for_them(tmp_path):
 
 def test_bytes_as_polars_writes_them_are_images(tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'dspkd[parquet]'")
-    parquet(tmp_path / "d/train.parquet", image=list(map(picture, [10, 200])), label=["a", "b"],
+    parquet(tmp_path / "d/train.parquet", image=list(map(image_bytes, [10, 200])), label=["a", "b"],
             crops=[[b"\xff"], [b"\xfe"]],
             kinds={"image": pyarrow.large_binary(), "crops": pyarrow.large_list(pyarrow.binary())})  # fmt: skip
     table = data.read("auto", tmp_path / "d")

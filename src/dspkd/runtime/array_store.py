@@ -192,7 +192,7 @@ class Store:
             for path in (about, self._path("index"), self._path("arrays")):
                 if path.exists():
                     path.replace(path.with_name(f"{path.name}.damaged"))
-            _LOG.warning("%s: was damaged, so this cache is made anew; *.damaged beside it may be deleted", about)
+            _LOG.warning("%s: was damaged, so this cache is made again; *.damaged beside it may be deleted", about)
 
     def refresh(self, *, repair: bool = False) -> None:
         """Read what others have written; with `repair`, cut off what is incomplete, which only a writer may do."""

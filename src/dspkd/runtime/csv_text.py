@@ -21,7 +21,7 @@ class _Sink(Protocol):
 
 
 class _LineFeeds:
-    """Ends lines in a line feed; the writer is told of both characters, since it quotes cells that have one of them."""
+    """Ends lines in a line feed; the writer is given both characters, since it quotes cells that have one of them."""
 
     def __init__(self, file: _Sink) -> None:
         self._file = file

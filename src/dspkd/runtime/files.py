@@ -62,7 +62,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def remembered(path: Path | None, compute: Callable[[], Any]) -> Any:
-    """Return what `compute` returns, plain data that the JSON file `path` keeps; a damaged file is made anew.
+    """Return what `compute` returns, plain data that the JSON file `path` keeps; a damaged file is made again.
 
     Nothing is kept without a path, or where it cannot be written.
     """

@@ -90,7 +90,7 @@ class Manifest:
         return path.relative_to(self.folder).as_posix()
 
     def _update(self, paths: tuple[Path, ...], *, record: bool) -> None:
-        """Forget the digests of these files, and with `record` take them anew, before another process can do so."""
+        """Forget the digests of these files, and with `record` take them again, before another process can do so."""
         if not self.exists():
             return
         names = [self._name(path) for path in paths]

@@ -28,7 +28,7 @@ _START_SECONDS = 60.0
 
 
 class Decoder:
-    """Decodes one image at a time in a process, which is started anew after it had to be killed.
+    """Decodes one image at a time in a process, which is started again after it had to be killed.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Decoder:
 
 
 def _context() -> ForkServerContext | SpawnContext:
-    """Return how processes are started: forked from one that has imported this module and opened nothing, or anew."""
+    """Return how processes are started: forked from one that has imported this module and opened nothing, else new."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

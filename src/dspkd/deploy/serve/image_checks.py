@@ -53,7 +53,7 @@ def check(data: bytes, limits: Limits) -> None:
     # Wherever these two bytes are, there are at least as many as scans: most files need no closer look.
     may_have_many = form in {"JPEG", "MPO"} and data.count(_START_OF_SCAN) > limits.scans
     if may_have_many and (scans := _scans(data)) > limits.scans:
-        raise RefusedImageError(413, f"a JPEG of {scans:,} scans; {limits.scans} is the limit; save it anew")
+        raise RefusedImageError(413, f"a JPEG of {scans:,} scans; {limits.scans} is the limit; save it again")
 
 
 def _scans(jpeg: bytes) -> int:

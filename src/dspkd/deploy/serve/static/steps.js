@@ -7,7 +7,7 @@ export class Superseded extends Error {}
 let newest = 0;
 
 /**
- * Begin anew, which supersedes everything that has begun before. Returns a function to wait by: `await step(promise)` is the
+ * Begin again, which supersedes everything that has begun before. Returns a function to wait by: `await step(promise)` is the
  * promise's result, or throws Superseded, after which `discard` has the late result.
  */
 export function begin() {
