@@ -1,10 +1,14 @@
 # Every target builds .venv when it is missing or unfinished and reuses it otherwise. `make help` lists them.
 
 PYTHON ?= python3
-WORKERS ?= 2
+# Processes of the tests, two more than the cores of a small machine: many tests wait for servers and killed processes.
+WORKERS ?= 4
 # For the speed benchmarks: a folder of images (synthetic ones where it is empty), and threads.
 DATA ?=
 THREADS ?= 1
+# For the fuzzing; the inputs follow from the seed, which is random unless given.
+SECONDS ?= 3600
+SEED ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +24,7 @@ PROJECT := --editable '.[export,serve,tensorboard]' --group dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs web test check lint format bench constraints licences sbom
+.PHONY: help demo docs web test check lint format fuzz bench constraints licences sbom
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +46,10 @@ web: ## Fetch ONNX Runtime for browsers by npm, verify its checksums, and put it
 	@# Named .js: many web servers do not know .mjs.
 	cp build/web/package/dist/ort.wasm.bundle.min.mjs $(VENDOR)/ort.wasm.bundle.min.js
 
-# A file's tests stay on one worker, which then builds their fixtures (a small trained run, say) once.
+# A file's tests stay on one worker, which then builds their fixtures (a small trained run, say) once. The files begin in
+# the order of tests/conftest.py.
 test: $(STAMP) ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: lint test ## Everything that a change must pass: format, lint, types, import layers, tests
 
@@ -58,6 +63,9 @@ lint: $(STAMP) ## Static checks: format, lint, types, import layers
 format: $(STAMP) ## Format the code and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(STAMP) ## Damaged and hostile input of every kind for SECONDS, an hour by default; what fails is kept in build/fuzz
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP) ## Measure speed and memory beside torchdistill and torchvision: some 20 minutes on two idle cores
 	$(PIP) install --quiet --no-deps torchdistill==1.1.5

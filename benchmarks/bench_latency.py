@@ -36,6 +36,7 @@ from dspkd.deploy.bundle.spec import Preprocessing, describe
 from dspkd.deploy.bundle.writer import as_json, pack
 from dspkd.deploy.export import class_names, onnx_graph, quantise
 from dspkd.deploy.export.latency import measure
+from dspkd.evaluation.classes import malignancies
 from dspkd.models import zoo
 
 SIZE, SHORT_SIDE, CLASSES = 224, 256, ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
@@ -81,7 +82,7 @@ def compare(path, image, student, runs):
     whole = {}
     for precision in bundle.spec.models:
         whole[f"Predictor, {precision}"] = partial(Predictor(bundle, precision).predict, image)
-        whole[f"bare loop, {precision}"] = bare(bundle, precision, image)
+        whole[f"bare loop, {precision}"] = partial(bare(bundle, precision), image)
     whole = measure(whole, runs=runs)
     teacher = alone[f"{TEACHERS[0]}, torch"]
     quickest = min((alone[f"{student}, ONNX {name}"] for name in bundle.spec.models), key=lambda latency: latency.cpu)
@@ -131,12 +132,12 @@ def by_openvino(model, pixels):
     return lambda: request.infer({INPUT: pixels})
 
 
-def bare(bundle, precision, image):
-    """Return a call of a minimal script: Pillow, NumPy, ONNX Runtime, without any checks."""
+def bare(bundle, precision):
+    """Return a minimal script for an image: Pillow, NumPy, ONNX Runtime, without any checks."""
     runtime = session(bundle.read(bundle.spec.models[precision].file))
     short_side, size = bundle.spec.preprocessing.short_side, bundle.spec.preprocessing.size
 
-    def call():
+    def call(image):
         with Image.open(image) as opened:
             rgb = opened.convert("RGB")
         scale = short_side / min(rgb.size)
@@ -158,7 +159,7 @@ def make_bundle(path, student):
     models = {"fp32": fp32, "int8": quantise.quantise(quantise.prepared(fp32), quantise.QuantSetting(), noise)}
     spec = {
         "name": student,
-        "classes": [vars(each) for each in class_names.classes(CLASSES)],
+        "classes": [vars(each) for each in class_names.classes(CLASSES, malignancies(CLASSES))],
         "preprocessing": describe(Preprocessing(SHORT_SIDE, SIZE, ())),
         "temperature": 1.0,
         "thresholds": {"refer_below": 0.5},

@@ -197,12 +197,18 @@ def epoch_of_torchdistill(box, epoch, turn):
 
 
 def box_of_torchdistill(setting, epochs):
-    logging.disable()
-    from torchdistill.core.distillation import DistillationBox
-
     table = data.read("auto", Path(setting.data))
     torch.manual_seed(0)
     student, teacher = (zoo.make(name, classes=CLASSES).network for name in (setting.student, setting.teacher))
+    images = Folder(table, chosen(table, setting.images), usual_transform(setting.size, normalise=True))
+    return kd_by_torchdistill(student, teacher, images, batch=setting.batch, epochs=epochs)
+
+
+def kd_by_torchdistill(student, teacher, images, *, batch, epochs, **settings):
+    """Return torchdistill's box of KD; `settings` are further ones of its configuration, such as ``scheduler``."""
+    logging.disable()
+    from torchdistill.core.distillation import DistillationBox
+
     head = {"student": last_layer(student), "teacher": last_layer(teacher)}
     criterion = {"key": "KDLoss", "kwargs": {
         "student_module_path": head["student"], "student_module_io": "output",
@@ -215,13 +221,13 @@ def box_of_torchdistill(setting, epochs):
         return {"forward_hook": hook, "sequential": [], "forward_proc": "forward_batch_only"}
 
     return DistillationBox(
-        teacher, student, {"train": Folder(table, chosen(table, setting.images), setting.size)},
+        teacher, student, {"train": images},
         {
             "num_epochs": epochs,
             "train_data_loader": {
                 "dataset_id": "train",
                 "sampler": {"class_or_func": torch.utils.data.RandomSampler, "kwargs": {}},
-                "kwargs": {"batch_size": setting.batch, "num_workers": 0, "drop_last": True},
+                "kwargs": {"batch_size": batch, "num_workers": 0, "drop_last": True},
             },
             "teacher": {**hooks("teacher"), "requires_grad": False},
             "student": {**hooks("student"), "requires_grad": True},
@@ -230,6 +236,7 @@ def box_of_torchdistill(setting, epochs):
                 "key": "WeightedSumLoss",
                 "kwargs": {"sub_terms": {"kd": {"criterion": criterion, "weight": 1.0}}},
             },
+            **settings,
         },
         torch.device("cpu"), None, False, 1,
     )  # fmt: skip
@@ -240,16 +247,20 @@ def last_layer(model):
     return [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)][-1]
 
 
-class Folder(torch.utils.data.Dataset):
-    """The same images with torchvision's usual transform."""
+def usual_transform(size, *, normalise, min_area=0.08, num_ops=2, magnitude=9):
+    """Return torchvision's usual transform for training; without `normalise` values stay in 0..1."""
+    return v2.Compose([
+        v2.RandomResizedCrop(size, scale=(min_area, 1)), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(),
+        v2.RandAugment(num_ops, magnitude), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True),
+        *([v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))] if normalise else []),
+    ])  # fmt: skip
 
-    def __init__(self, table, rows, size):
-        self.table, self.rows = table, rows
-        self.transform = v2.Compose([
-            v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), v2.RandAugment(2, 9),
-            v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ])  # fmt: skip
+
+class Folder(torch.utils.data.Dataset):
+    """The same images, each decoded when it is read."""
+
+    def __init__(self, table, rows, transform):
+        self.table, self.rows, self.transform = table, rows, transform
 
     def __len__(self):
         return len(self.rows)

@@ -12,14 +12,27 @@ torch.set_num_threads(1)
 settings.register_profile("dspkd", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("dspkd")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+TESTS = Path(__file__).resolve().parent
+SHARED = TESTS.parents[1] / "shared"
+
+LONGEST = (
+    "runs/test_teacher_cache", "training/test_ddp", "runtime/test_distributed", "deploy/serve/test_page",
+    "deploy/serve/test_page_order", "training/test_average", "experiments/test_own_images", "recipes/test_published",
+    "cli/test_runs", "test_readme", "deploy/serve/test_hosting", "cli/test_main", "recipes/test_catalog",
+    "experiments/test_folds_of_grids", "experiments/test_compare_resumed", "deploy/test_usage_reports",
+    "methods/test_docs", "training/test_loggers", "experiments/paper/test_reproduce", "training/test_compile",
+    "test_docs_site",
+)  # fmt: skip
+"""Files that begin first, by the time that they take: one that began last would leave the other workers idle."""
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what needs Chromium, so that `-m "not browser"` leaves it out."""
+    """Mark what needs Chromium, so that `-m "not browser"` leaves it out, and let the longest files begin first."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
+    places = {TESTS / f"{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -70,6 +70,6 @@ def test_what_is_shown_of_recipes_grids_and_class_maps_is_valid(text, tmp_path):
         assert settings.keys() <= GRID_KEYS
     elif settings.keys() == {"terms"}:
         assert [*unknown_keys(settings, "stages.N.")] == []
-    elif "stages" not in settings or settings["stages"][0]["terms"][-1]["method"] in methods.names():
+    elif not settings.get("stages") or settings["stages"][0]["terms"][-1]["method"] in methods.names():
         assert settings.keys() <= SECTIONS
         assert [*unknown_keys(settings)] == []

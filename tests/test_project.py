@@ -100,8 +100,16 @@ def test_make_check_and_ci_run_each_tool_once():
     lint, test = recipe_of("lint"), recipe_of("test")
     assert [(lint + test).count(tool) for tool in tools] == [1] * len(tools)
     assert re.search(r"^check: lint test ", MAKEFILE, flags=re.MULTILINE)
+    assert re.search(r"^test: \$\(STAMP\) ", MAKEFILE, flags=re.MULTILINE)  # a clone needs no other command before it
     ci = [line for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines() if line.startswith("make")]
-    assert ci == ["make test", "make lint"]
+    assert ci == ["make .venv/installed", "make test", "make --jobs 2 --output-sync lint fuzz SECONDS=60 SEED=1"]
+
+
+def test_the_files_that_begin_first_exist():
+    text = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
+    longest = re.findall(r'"([\w/]+)"', text.partition("LONGEST = (")[2].partition("\n)")[0])
+    assert len(longest) > 10
+    assert all((ROOT / "tests" / f"{name}.py").exists() for name in longest)
 
 
 def test_ci_stops_at_the_first_failure():

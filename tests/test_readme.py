@@ -19,6 +19,7 @@ from command import call
 from dspkd.data.download import catalog
 from dspkd.data.download.catalog import Remote
 from dspkd.data.synthetic.dataset import synthesize
+from dspkd.deploy.bundle.reader import open_bundle
 from dspkd.deploy.export import quantise
 from dspkd.deploy.serve import server
 from dspkd.experiments import single_run
@@ -94,12 +95,13 @@ def ham10000(drawings, tmp_path_factory, monkeypatch):
 
 def test_quickstart_goes_from_the_download_to_a_report(clone, ham10000):
     steps = commands("Quickstart")
-    assert [step[0] for step in steps] == ["data", "train", "train", "train", "report"]
+    assert [step[0] for step in steps] == ["data", "train", "train", "train", "report", "export"]
     for step in steps:
         call(*step)
-    report = steps[-1][steps[-1].index("--out") + 1]
+    report = steps[-2][steps[-2].index("--out") + 1]
     assert "dsp_kd" in Path(report).read_text(encoding="utf-8")
     assert Run("runs/ham10000/dsp_kd").recipe.teachers == ("runs/ham10000/teacher",)
+    assert open_bundle(Path("model.dspkd")).spec.name == "dsp_kd"
 
 
 def test_three_commands_go_from_a_folder_to_a_page_for_phones(clone, drawings, monkeypatch):

@@ -20,9 +20,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
+LONGEST_LINE = 2000
+"""Characters of a line of a message: a value that is longer, of a file of others perhaps, is cut in the middle."""
+
 
 class DspkdError(Exception):
-    """Base of all errors that a user can cause and fix."""
+    """Base of all errors that a user can cause and fix; in its message nothing is hidden, and no line is endless."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(_shown, super().__str__().split("\n")))
 
 
 class DataError(DspkdError):
@@ -73,6 +79,13 @@ class ServeError(DspkdError):
 
 class TrainingError(DspkdError):
     """Training cannot go on; what was saved stays."""
+
+
+def _shown(line: str) -> str:
+    """Return a line with escapes in place of what a terminal obeys or hides; one too long without its middle."""
+    if len(line) > LONGEST_LINE:
+        line = f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 3 :]}"
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in line)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -55,6 +55,9 @@ class Batch:
         size of the whole batch. None if this is the whole batch.
     labelled
         Number of labelled images of the whole batch, which come first. None if all are labelled.
+    soft_labels
+        ``[B, K]`` float32, the weights of the classes, which sum to 1; with MixUp, those of both images, mixed. None
+        where the data set gives an image one label; zeros for an unlabelled image.
     """
 
     images: Tensor
@@ -70,6 +73,7 @@ class Batch:
     first: int = 0
     whole: int | None = None
     labelled: int | None = None
+    soft_labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

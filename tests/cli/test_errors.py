@@ -1,5 +1,8 @@
 """Missing packages."""
 
+import errno
+import os
+
 import pytest
 import typer
 
@@ -19,3 +22,39 @@ def test_a_missing_package_is_reported_with_the_extra_to_install(package, extra,
 def test_a_missing_module_of_dspkd_keeps_its_traceback():
     with pytest.raises(ModuleNotFoundError), one_line_errors():
         raise ModuleNotFoundError("No module named 'dspkd.nowhere'", name="dspkd.nowhere")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.EACCES, "--out"), (errno.EROFS, "--out"), (errno.ENOSPC, "room")]
+)
+def test_an_error_of_the_system_names_place_and_remedy(number, remedy, capsys):
+    with pytest.raises(typer.Exit) as ended, one_line_errors():
+        raise OSError(number, os.strerror(number), "runs/mine")
+    assert ended.value.exit_code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: runs/mine: {os.strerror(number)}; ")
+    assert remedy in line.partition(";")[2]
+
+
+def test_the_name_of_a_file_hides_nothing_in_the_message_and_does_not_fill_the_screen(capsys):
+    with pytest.raises(typer.Exit), one_line_errors():
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "\x1b[2J" + "x" * 10_000)
+    message = capsys.readouterr().err
+    assert message.startswith("error: \\x1b[2Jxxx")
+    assert message.endswith("File name too long; choose a shorter one\n")
+    assert len(message) < 2200
+
+
+def test_a_full_disk_without_a_name_is_one_line_and_other_errors_without_one_keep_their_traceback(capsys):
+    with pytest.raises(typer.Exit), one_line_errors():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert capsys.readouterr().err.startswith(f"error: {os.strerror(errno.ENOSPC)}; make room")
+    with pytest.raises(OSError, match="Input/output"), one_line_errors():
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_folder_that_a_file_stands_in_the_way_of_is_refused_with_the_remedy(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(typer.Exit), one_line_errors():
+        (tmp_path / "file" / "out").mkdir(parents=True)
+    assert "another name for --out" in capsys.readouterr().err

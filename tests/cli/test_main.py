@@ -40,7 +40,8 @@ def test_help_shows_an_example_of_a_setting_and_all_commands_exist():
     assert "stages.0.epochs=2" in call("train", "--help")[0]
     assert set(COMMANDS) == {
         (), ("train",), ("demo",), ("evaluate",), ("predict",), ("explain",), ("plan",), ("report",), ("methods",),
-        ("models",), ("compare",), ("agreement",), ("referee",), ("pack",), ("check",), ("teacher-outputs",),
+        ("models",), ("compare",), ("agreement",), ("referee",), ("pack",), ("check",), ("convert",),
+        ("teacher-outputs",),
         ("data", "download"), ("data", "unpack"), ("reproduce",),
         ("claims",), ("recipes",), ("recipes", "ls"), ("recipes", "show"), ("recipes", "check"),
         ("recipes", "keys"), ("data",), ("data", "inspect"),

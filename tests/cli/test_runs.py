@@ -149,7 +149,7 @@ def test_evaluating_a_part_prints_each_class_and_writes_the_predictions(student,
     assert 1 < lesions.images < len(own)
     assert (
         f"by lesion: balanced accuracy {lesions.balanced_accuracy:.3f}  macro F1 {lesions.f1_macro:.3f}  "
-        f"accuracy {lesions.accuracy:.3f}  AUC {lesions.auc_macro:.3f}\n  {lesions.images} lesions or patients, each"
+        f"accuracy {lesions.accuracy:.3f}  AUC {lesions.auc_macro:.3f}\n  {lesions.groups} lesions or patients, each"
     ) in out
     assert re.fullmatch(rf"test-set evaluations of {re.escape(str(student))} so far: \d+\n", err)
     assert "did you mean 'test'?" in refused("evaluate", student, "--part", "tset")
@@ -181,7 +181,7 @@ def test_other_images_are_evaluated_with_a_warning_for_training_lesions(lesions,
     other = as_folders(lesions, tmp_path / "other", rows)
     known = sum(row["part"] == "train" for row in rows)
     out, err = call("evaluate", student, "--data", other, "--group", "lesion_id")
-    assert err.startswith(f"warning: {known} of these {len(rows)} images ")
+    assert err.startswith(f"warning: {known} of these {len(rows)} images")
     assert "no image of NV, BCC, AK, BKL, DF, VASC: left out of the means" in out
     assert call("evaluate", student, "--data", other)[1] == ""
     damaged = sorted((other / "MEL").glob("*.jpg"))[:4]
@@ -281,7 +281,7 @@ def test_agreement_lists_what_the_student_forgot_of_its_teachers_predictions(fol
 
 def test_demo_prints_the_results_of_its_four_runs(student, tmp_path, monkeypatch):
     def quick(out, listener):
-        for step in demo.STEPS:
+        for step in demo.EPOCHS:
             shutil.copytree(student, out / step)
         return out / "report.html"
 

@@ -112,7 +112,7 @@ def test_a_fault_in_a_parquet_file_is_named_with_its_row(tmp_path, columns, mess
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "a.parquet").write_text("no parquet")
     for name, message in (
-        ("a.parquet", r"a\.parquet: cannot be read as parquet"),
+        ("a.parquet", r"a\.parquet: not a readable parquet file"),
         ("a.json", r"a\.json: answers are read from \.csv or \.parquet"),
         ("b.csv", r"b\.csv: cannot be read as CSV"),
     ):

@@ -152,7 +152,7 @@ def test_everything_is_in_the_json(alone, table):
     content = json.loads(json.dumps(alone.to_json()))
     assert content["invalid"] is True
     assert content["images"] == 11
-    assert content["classes"] == {"MEL": [4, 4], "NV": [7, 6]}
+    assert content["classes"] == {"MEL": [4, 4], "NV": [7, 5]}
     assert content["sources"] == {"Vienna": 8, "Barcelona": 2, "unknown": 1}
     assert {finding["kind"] for finding in content["findings"]} == set(kinds(alone))
     assert all(finding["count"] == len(finding["cases"]) for finding in content["findings"])
@@ -216,3 +216,14 @@ def test_a_merged_table_that_cannot_be_written_is_refused(alone, tmp_path):
 
 def test_an_audit_without_findings_is_valid(table):
     assert not Audit(table, None, (), Pairs(*(np.empty(0, int),) * 4), {}).invalid
+
+
+def test_copies_without_ids_in_one_group_are_not_called_a_lesion(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for seed, name in enumerate("abc"):
+        photograph(tmp_path / f"{name}.png", seed)
+    shutil.copy(tmp_path / "a.png", tmp_path / "d.png")
+    (tmp_path / "table.csv").write_text("path,label\na.png,MEL\nb.png,NV\nc.png,NV\nd.png,NV\n")
+    found = {finding.kind: finding.message for finding in audit(data.load_table(tmp_path / "table.csv")).findings}
+    assert "kept in one part" in found["copies_together"]
+    assert {"copies_within_group", "group_differs_in_label"}.isdisjoint(found)

@@ -71,8 +71,8 @@ def test_an_invalid_table_is_refused_with_the_line(folder, content, message):
         csv_file.read(folder)
 
 
-def test_text_that_is_not_utf8_is_refused_with_the_line(folder):
-    (folder / "labels.csv").write_bytes(b"path,label\na.jpg,NV\nb.jpg,N\xe6vus\n")
+def test_text_that_is_in_no_encoding_is_refused_with_the_line(folder):
+    (folder / "labels.csv").write_bytes(b"path,label\na.jpg,NV\nb.jpg,N\x81vus\n")
     with pytest.raises(DataError, match=r"labels\.csv, line 3: not UTF-8"):
         csv_file.read(folder)
 

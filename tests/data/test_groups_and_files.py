@@ -49,9 +49,10 @@ def test_a_column_that_looks_like_ids_is_named_and_not_used(tmp_path):
     others = {"sex": ("m", "f") * 12, "age": numbers, "unique": tuple(map(str, range(24)))}
     chosen = grouping({"kundennr": numbers, **others}, None, tmp_path)
     assert chosen.column is None
-    (note,) = chosen.notes
-    assert "'kundennr' looks like" in note
-    assert "data.group = 'kundennr'" in note
+    (doubt,) = chosen.doubts
+    assert "'kundennr' looks like" in doubt
+    assert "data.group = 'kundennr'" in doubt
+    assert chosen.notes == ()
 
 
 def test_a_flag_is_no_id(tmp_path):
@@ -94,7 +95,7 @@ def test_copies_may_stay_apart(folder):
 def test_known_ids_need_no_search(folder, monkeypatch):
     rows = "".join(f"{path.name},P{n}\n" for n, path in enumerate(sorted(folder.rglob("*.png"))))
     (folder / "meta.csv").write_text("file,patient\n" + rows)
-    monkeypatch.setattr(copies, "_pairs", None)
+    monkeypatch.setattr(copies, "_search", None)
     assert data.load_table(folder).origin.group == "patient"
 
 

@@ -63,9 +63,9 @@ def test_tables_can_be_read_without_the_images(tmp_path):
     ("truth", "metadata", "message"),
     [
         (TRUTH + "I1,1,0,0,0,0,0,0,0,0\n", METADATA, r"line 5: image 'I1' .*line 2"),
-        (HEADER + "I1,0,0,0,0,0,0,0,0,0\n", METADATA, r"line 2: image 'I1' has 0 labels .*a single 1"),
-        (HEADER + "I1,1,0,1,0,0,0,0,0,0\n", METADATA, r"line 2: image 'I1' has 2 labels"),
-        (HEADER + "I1,1,0,0,0,0,0,yes,0,0\n", METADATA, r"line 2: image 'I1' has 1 labels \(1,0,0,0,0,0,yes,0,0\)"),
+        (HEADER + "I1,0,0,0,0,0,0,0,0,0\n", METADATA, r"line 2: no label: no 1 in MEL, NV"),
+        (HEADER + "I1,1,0,1,0,0,0,0,0,0\n", METADATA, r"line 2: 2 labels \(MEL, BCC\)"),
+        (HEADER + "I1,1,0,0,0,0,0,odd,0,0\n", METADATA, r"line 2: expected 1 or 0 in .*, got 1, 0, 0, 0, 0, 0, odd"),
         (TRUTH.replace("VASC", "VASK"), METADATA, r"'VASK' .*did you mean 'VASC'"),
         (TRUTH.replace("image", "img"), METADATA, r"'image'; did you mean 'img'"),
         ("image,MEL\nI1,1\n", METADATA, r"no column 'NV'"),

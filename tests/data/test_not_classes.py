@@ -82,3 +82,13 @@ def test_what_is_not_recognised_is_said_with_the_nearest_layout(name, text, mess
     (tmp_path / f"{name}.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         data.read("auto", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "labels.xml", "train.txt"])
+def test_a_single_folder_beside_labels_that_are_not_read_is_no_class(name, tmp_path):
+    lay(tmp_path, *(f"pics/{n}.jpg" for n in range(4)))
+    (tmp_path / "README.txt").write_text("about")
+    assert data.read("auto", tmp_path).classes == ("pics",)
+    (tmp_path / name).write_text('{"images": [{"file": "pics/0.jpg", "label": "nevus"}]}')
+    with pytest.raises(DataError, match=f"a single folder, 'pics', and beside it {name}, which may name the classes"):
+        data.read("auto", tmp_path)

@@ -4,12 +4,14 @@ import importlib
 import io
 import json
 import threading
+from collections import defaultdict
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from dspkd import data
+from dspkd.data import answer_files
 from dspkd.data.readers import _unpacked
 from dspkd.errors import DataError
 
@@ -117,3 +119,29 @@ def test_a_second_process_waits_for_the_first_to_unpack(tmp_path):
         thread.join(30)
     assert len(writes) == 1
     assert len(set(folders)) == len(folders) - 1 == 1
+
+
+def test_a_damaged_file_is_one_line_for_everything_that_reads_parquet(tmp_path):
+    """Damage of a page is found when it is read, long after the schema was."""
+    from dspkd.deploy.batch.listing import ImageList
+
+    path, found = tmp_path / "d" / "train.parquet", defaultdict(list)
+    names = [f"{number}.png" for number in range(60)]
+    parquet(path, image=stored([10, 200] * 30), label=[0, 1] * 30, id=names, logit_0=[0.5] * 60, logit_1=[0.25] * 60)
+    whole = path.read_bytes()
+    uses = {
+        "images": lambda: data.read("auto", path.parent),
+        "names": lambda: list(ImageList(path, "id").names()),
+        "answers": lambda: answer_files.read(path, ("0", "1")),
+    }
+    for start in range(0, len(whole), len(whole) // 15):
+        path.write_bytes(whole[:start] + bytes(255 - each for each in whole[start : start + 8]) + whole[start + 8 :])
+        for name, use in uses.items():
+            try:
+                use()
+            except DataError as error:
+                found[name].append(str(error))
+    assert found.keys() == uses.keys()
+    for message in (each for messages in found.values() for each in messages):
+        assert message.startswith(str(path.parent))
+        assert "\n" not in message

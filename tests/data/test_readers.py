@@ -51,18 +51,10 @@ def test_recognition_reads_headers_only(reader, monkeypatch, shared):
     def refuse(*_, **__):
         raise AssertionError("a whole table was read")
 
-    monkeypatch.setattr(csv_rows, "text_of", refuse)
+    monkeypatch.setattr(csv_rows, "_content", refuse)
     monkeypatch.setattr(Path, "read_text", refuse)
     for name in ("dermoscopy-150", "clinical-mini"):
         reader.fits(shared / "data" / name, label="label")
-
-
-@every_reader
-def test_a_data_set_that_none_reads_is_described_by_every_layout(reader, tmp_path):
-    with pytest.raises(DataError) as caught:
-        data.recognise(tmp_path)
-    assert all(layout in str(caught.value) for layout in reader.LAYOUTS)
-    assert reader.EXPECTED in str(caught.value)
 
 
 def test_a_new_file_is_found(tmp_path, monkeypatch):

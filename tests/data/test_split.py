@@ -149,13 +149,13 @@ def test_a_group_of_several_classes_stays_whole_and_counts_for_each():
     assert abs(counts["val"]["C0"][0] - 5) <= 1
 
 
-def test_the_report_counts_images_and_groups_of_each_class_and_part():
+def test_the_report_counts_images_and_named_lesions_of_each_class_and_part():
     of = table([0, 0, 0, 1, 1], ["x", "x", "y", "z", ""])
     result = Split(np.array(["train", "train", "val", "train", "test"]))
     assert report(of, result) == {
         "train": {"C0": [2, 1], "C1": [1, 1]},
         "val": {"C0": [1, 1], "C1": [0, 0]},
-        "test": {"C0": [0, 0], "C1": [1, 1]},
+        "test": {"C0": [0, 0], "C1": [1, 0]},
     }
 
 
@@ -266,3 +266,12 @@ def test_a_saved_split_that_does_not_match_is_refused(tmp_path, pattern, replace
     path.write_text(swapped(path.read_text(), pattern, replacement))
     with pytest.raises(DataError, match=message):
         load(path, of)
+
+
+def test_an_empty_part_is_refused_without_calling_images_lesions():
+    of = table([0, 0, 1, 1], ["", "", "", ""])
+    result = Split(np.array(["train", "val", "train", "val"]))
+    with pytest.raises(DataError, match="its 4 images have 1, 1, 1, 1 images"):
+        require_no_empty_part(of, result)
+    with pytest.raises(DataError, match="its 4 lesions, patients or images without an id"):
+        require_no_empty_part(table([0, 0, 1, 1], ["x", "", "", ""]), result)

@@ -81,3 +81,12 @@ def test_messages_list_a_few_names_and_suggest_the_nearest():
 
 def test_rows_of_names_keep_their_order():
     assert rows_of("abca") == {"a": [0, 3], "b": [1], "c": [2]}
+
+
+def test_images_without_an_id_are_counted_as_no_lesion_but_as_units_of_a_split():
+    groups = ("L1", "L1", "image:c", "copies:d", "copies:d", "image:f")
+    table = Table(
+        ("A", "B"), tuple("abcdef"), tuple(map(Path, "abcdef")), np.array([0, 0, 0, 1, 1, 1]), groups, {}, Path()
+    )
+    assert table.counts() == {"A": (3, 1), "B": (3, 0)}
+    assert table.units() == {"A": 2, "B": 2}

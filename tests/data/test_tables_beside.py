@@ -32,7 +32,7 @@ INNER = ("train/images", "test/images")
         (INNER, [], r"no known layout.*labels\.csv with the columns 'image'"),
         (("train/photos_1", "test/photos_1"), [], r"no known layout"),
         (("images/train", "images/test"), [], r"parts, not classes"),
-        (INNER, [(f"{part}/labels.csv", "image,label", alternate) for part in ("train", "test")],
+        (INNER, [(f"{part}/labels.csv", "image,name", alternate) for part in ("train", "test")],
          r"test/labels\.csv, train/labels\.csv.*data\.columns"),
         (("P1", "P2"), [("t.csv", "image,finding", alternate)], r"P1, P2.*'finding' \(A, B\)"),
         (("P1", "P2"), [("t.csv", "image,Outcome", alternate)], r"P1, P2.*data\.columns\.label = 'Outcome'"),

@@ -80,3 +80,11 @@ def test_a_class_without_validation_images_keeps_it_shut():
 def test_without_a_malignant_class_there_is_nothing_to_show():
     before = predictions([3, 3, 3, 3])
     assert int8_gate.changes(before, before, ("benign",) * 4, lambda each: each.predicted == 0) == []
+
+
+def test_images_without_an_id_are_no_lesions():
+    before = predictions([54, 3, 54, 54])
+    before = replace(before, groups=tuple(f"image:{name}" for name in before.ids))
+    change = changes(before, before)["recall of MEL"]
+    assert (change.images, change.lesions) == (54, 0)
+    assert "54 images)" in str(change)

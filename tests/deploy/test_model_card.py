@@ -51,7 +51,7 @@ def part(before, after):
     }  # fmt: skip
 
 
-def make_card(before=0.05, after=0.02, default="int8", **thresholds):
+def make_card(before=0.05, after=0.02, default="int8", caution=None, **thresholds):
     counts = {"train": {"MEL": [1000, 9], "NV": [234, 9]}, "val": {"MEL": [5, 1]}, "test": {"MEL": [10, 9]}}
     certificate = {
         "parts": {"test": part(before, after), "validation": part(before, after)},
@@ -61,6 +61,7 @@ def make_card(before=0.05, after=0.02, default="int8", **thresholds):
         "latency": {"machine": "m", "protocol": "p", "milliseconds": {"int8": {"p50": 1.0, "p95": 2.0, "cpu": 1.0}}},
         "origins": {
             "recipe": {"name": "r", "digest": "d", "seed": 0, "network": "net"}, "first weights": "w", "teachers": [],
+            "caution": caution,
             "data": {"layout": "csv", "synthetic": False, "digest": "0" * 64, "split digest": "1" * 64, "leak": None,
                      "images and lesions or patients": counts},
             "made with": {"dspkd": "1"},
@@ -77,7 +78,7 @@ def test_threshold_sensitivity_and_specificity_have_intervals_and_numbers():
     assert "Thus chosen." in text
     assert "| sensitivity: cancers referred | test | 0.960 | 0.860 to 0.990 | 41 | 30 |" in text
     assert "| specificity: benign images not referred | test | 0.600 | 0.450 to 0.700 | 94 | 80 |" in text
-    assert "| premalignant lesions referred | validation |  |  | 0 | 0 |" in text
+    assert "| premalignant lesions referred | validation |  |  | 0 |  |" in text
     assert "| recall of MEL | test | 0.140 | 0.020 to 0.510 | 7 | 5 |" in text
     assert "| MEL | mel | malignant |" in text
 
@@ -89,7 +90,7 @@ def test_a_bundle_without_a_threshold_refers_always_and_the_card_says_why():
 
 
 def test_int8_is_compared_with_float32_where_it_matters():
-    assert "| recall of MEL | 5 | 0.143 | 0.000 | -0.400 to +0.100 | no |" in make_card()
+    assert "| recall of MEL | 7 | 5 | 0.143 | 0.000 | -0.400 to +0.100 | no |" in make_card()
 
 
 def test_wrong_and_not_referred_is_a_column_and_the_worst_class_is_named():
@@ -117,3 +118,9 @@ def test_a_temperature_that_does_not_help_is_reported(after, worse):
 def test_images_are_counted_by_part_and_bars_in_cells_are_escaped():
     assert "images in layout csv, 1,234 train, 5 val, 10 test; digest 000000000000, split 111111111111" in make_card()
     assert r"| MEL | mel | malignant | a \| b |" in make_card()
+
+
+def test_a_network_that_was_trained_elsewhere_is_said_at_the_head():
+    head = make_card(caution="net was trained elsewhere.").partition("## Classes")[0]
+    assert "**net was trained elsewhere.**" in head
+    assert "elsewhere" not in make_card()

@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
-from dspkd.deploy.export import quantise
+from dspkd.deploy.export import int8_gate, quantise
 from dspkd.deploy.export.quantise import QuantSetting
 from serving import network
 
@@ -77,4 +77,13 @@ def test_quantised_logits_are_multiples_of_the_step(quantised, images):
 
 @pytest.mark.parametrize(("images", "most"), [(1, 1), (12, 1), (50, 1), (51, 1.02), (1000, 20)])
 def test_a_class_may_lose_its_share_or_a_single_image(images, most):
-    assert quantise.allowed(images, 0.02) == pytest.approx(most)
+    assert int8_gate.allowed(images, 0.02) == pytest.approx(most)
+
+
+def test_the_best_portable_setting_that_passes_is_chosen():
+    def trial(divergence, *, passes=True, **setting):
+        return quantise.QuantTrial(quantise.QuantSetting(**setting), b"", None, {}, 1.0, divergence, passes)
+
+    plain, close, wide = trial(0.3), trial(0.1, passes=False), trial(0.01, reduce_range=False)
+    assert quantise._best([close, plain, wide]) is plain
+    assert quantise._best([close, wide]) is close

@@ -1,5 +1,7 @@
 """The thresholds of a bundle, and the sentences on how they were chosen or why there is none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -74,3 +76,11 @@ def test_a_rule_is_applied_to_calibrated_probabilities():
     expected = (p[:, [0, 2]].sum(axis=1) >= 0.3) | (p.max(axis=1) < 0.6) | (p.argmax(axis=1) != 1)
     assert referred.tolist() == expected.tolist()
     assert 0 < referred.mean() < 1
+
+
+def test_too_few_cancers_without_ids_are_images_and_not_lesions():
+    few = validation(cancers=29)
+    groups = tuple(f"image:{name}" for name in few.ids)
+    assert thresholds.fit(replace(few, groups=groups), KINDS).refer_from_rule.startswith(
+        "Its validation set has 29 images of malignant classes"
+    )

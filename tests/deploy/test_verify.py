@@ -69,6 +69,12 @@ def test_a_logit_or_probability_beyond_the_tolerance_fails_and_one_within_passes
 
         assert set(failures(edited(tmp_path / "shifted.dspkd", files, GOLDEN, shift))) == names
 
+    def endless(golden):
+        golden["answers"][precision]["probabilities"][0][0] = 10**400
+
+    failed = failures(edited(tmp_path / "endless.dspkd", files, GOLDEN, endless))
+    assert "probabilities: want a list of numbers" in failed[precision]
+
 
 def test_a_file_changed_after_opening_fails(files, tmp_path):
     opened = open_bundle(write(tmp_path / "model.dspkd", files))

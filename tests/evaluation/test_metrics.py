@@ -210,3 +210,8 @@ def test_every_number_has_a_definition():
     parts = {part for name in fields for part in ([name] if name in DEFINITIONS else name.rsplit("_", 1))}
     assert parts - set(DEFINITIONS) == {"images", "groups", "per", "class", "confusion", "absent"}
     assert {"precision", "recall", "specificity", "f1", "auc"} <= set(fields["per_class"][0]) & set(DEFINITIONS)
+
+
+def test_images_without_an_id_and_copies_are_no_lesions():
+    got = summarise(make([0, 0, 1, 1], np.eye(2)[[0, 0, 1, 1]], groups=["x", "image:b", "copies:c", "copies:c"]))
+    assert (got.groups, [row.groups for row in got.per_class]) == (1, [1, 0])

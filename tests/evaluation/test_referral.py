@@ -91,3 +91,11 @@ def test_the_paired_interval_rests_on_lesions_and_narrows_with_them():
     assert shares.paired(0, 0, [1] * 53)[0] < -0.05 < shares.paired(0, 0, [1] * 54)[0]
     assert shares.paired(0, 0, [54])[0] < -0.5  # one lesion, 54 images
     assert shares.paired(3, 1, [1] * 40) == pytest.approx([-each for each in shares.paired(1, 3, [1] * 40)][::-1])
+
+
+def test_images_without_an_id_are_no_lesions_but_count_for_the_interval():
+    right, named, unnamed = np.array([True] * 6), list("aabbcc"), [f"image:{n}" for n in range(4)]
+    mixed = referral.share(right, [*named[:2], *unnamed])
+    assert (mixed.images, mixed.lesions) == (6, 1)
+    assert referral.share(right, [f"image:{n}" for n in range(6)]).lesions == 0
+    assert mixed.low == referral.share(right, ["a", "a", "b", "c", "d", "e"]).low

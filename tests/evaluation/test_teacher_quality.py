@@ -72,7 +72,7 @@ def test_too_few_lesions_and_classes_without_images():
     assert words == ["too few lesions"] * 3
     absent = replace(few, classes=("A", "B", "C", "D"), logits=np.pad(few.logits, ((0, 0), (0, 1)), constant_values=-9))
     row = margin(absent, [absent], resamples=50).classes[3]
-    assert (row.images, row.teacher, row.student, row.word) == (0, None, None, "too few lesions")
+    assert (row.images, row.teacher, row.student, row.word) == (0, None, None, "too few images")
 
 
 def test_a_level_is_a_summary_with_intervals():

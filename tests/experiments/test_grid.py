@@ -167,7 +167,20 @@ def test_teachers_of_an_ensemble_teach_each_method_together(tmp_path):
         comparisons(tmp_path, KD + "teachers = ['dermoscopy150/teacher']\nensemble = true")
 
 
-@pytest.mark.parametrize("setting", ["data.path='other'", "split.seed=1", "split.val=0.3"])
+def test_what_a_method_learns_from_without_labels_is_its_own(tmp_path):
+    with_more = "set = ['data.unlabelled=\"archive\"', 'data.unlabelled_ratio=2.0']"
+    (comparison,) = comparisons(
+        tmp_path, f"{KD.replace(']', '')}, {{ recipe = 'dermoscopy150/kd', name = 'more', {with_more} }}]"
+    )
+    assert {name: runs[0].recipe.data.unlabelled for name, runs in comparison.runs.items()} == {
+        "plain": None,
+        "label_smoothing": None,
+        "kd": None,
+        "more": "archive",
+    }
+
+
+@pytest.mark.parametrize("setting", ["data.path='other'", "split.seed=1", "split.labelled=0.3"])
 @pytest.mark.parametrize("key", ["methods", "teachers"])
 def test_no_reason_permits_other_data_or_another_split(tmp_path, key, setting):
     other = f'{{ recipe = "dermoscopy150/kd", name = "other", set = ["{setting}"] }}'

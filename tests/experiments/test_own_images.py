@@ -5,20 +5,24 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from command import call, refused
+from dspkd.data.audit import duplicates
 from dspkd.data.synthetic.dataset import synthesize
 from dspkd.deploy.bundle.reader import open_bundle
 from dspkd.deploy.export import quantise
 from dspkd.experiments import single_run
 from dspkd.experiments.own_images import distill as job
-from dspkd.experiments.own_images import rules
+from dspkd.experiments.own_images import networks, rules
 from dspkd.experiments.own_images.new import Options, new
 from dspkd.experiments.own_images.screen import SilentScreen
+from dspkd.models import zoo
 from dspkd.recipes import schema
-from dspkd.runs import validate
+from dspkd.runs import build, validate
 from dspkd.runs.run_folder import Run
 
 RUNS = ("teacher", "plain", "student")
@@ -58,10 +62,10 @@ class StopAt(SilentScreen):
     """Ends the job where a step begins, as a kill would; records the steps."""
 
     def __init__(self, step=None):
-        self.at, self.steps, self.plans = step, [], []
+        self.at, self.steps, self.setups = step, [], []
 
-    def planned(self, plan, out):
-        self.plans.append(plan)
+    def planned(self, setup, out):
+        self.setups.append(setup)
 
     def begun(self, step, expected):
         self.steps.append(step)
@@ -166,7 +170,7 @@ def test_the_record_holds_what_was_found_and_expected(done):
     assert record["facts"]["copies"] >= 1
     assert list(record["expected"]) == ["data and plan", *RUNS, "comparison", "bundle"]
     assert all(seconds >= 0 for seconds in record["expected"].values())
-    assert screen.plans[0].cautions == (*record["facts"]["cautions"], *record["about_training"])
+    assert screen.setups[0].cautions == (*record["facts"]["cautions"], *record["about_training"])
 
 
 @pytest.fixture
@@ -182,6 +186,7 @@ def damaged(folder, tmp_path):
     [
         (["--budget", "soon"], "--budget 'soon'"),
         (["--teacher", "resnet81"], "--teacher resnet81: no model is called"),
+        (["--teacher", __file__], "no file of weights; name a run"),
         (["--student", "nowhere.safetensors"], "--student nowhere.safetensors: there is no such file"),
         (["--group", "patient"], "patient"),
     ],
@@ -233,3 +238,54 @@ def test_the_page_has_the_rules_as_they_are_in_the_code():
     page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "your-own-images.md"
     table = rules.__doc__[rules.__doc__.index("====") : rules.__doc__.rindex("====")]
     assert table in page.read_text(encoding="utf-8")
+
+
+def test_a_teacher_whose_classifier_fits_is_used_as_it_is(done, folder, tmp_path):
+    _, first, _ = done
+    weights, lines = first / "teacher" / "model.safetensors", []
+    made = new(
+        Options(str(folder), teacher=str(weights), budget=3600), tmp_path / "out", progress=None, log=lines.append
+    )
+    recipe = schema.load(tmp_path / "out" / "teacher.toml")
+    assert (recipe.stages, recipe.model.name, recipe.model.weights) == ((), "tiny_wide", str(weights))
+    assert any("a classifier for 6 classes: used as it is" in line for line in lines)
+    assert any("trained elsewhere and is used as it is" in caution for caution in made.cautions)
+
+
+def test_a_teacher_with_another_classifier_is_trained_further(folder, tmp_path):
+    weights, lines = tmp_path / "four.pth", []
+    torch.save(zoo.make("tiny_wide", classes=4).library_state(), weights)
+    new(Options(str(folder), teacher=f"tiny_wide={weights}"), tmp_path / "out", progress=None, log=lines.append)
+    assert schema.load(tmp_path / "out" / "teacher.toml").epochs > 0
+    assert any("its classifier is not for 6 classes, so it is trained further" in line for line in lines)
+
+
+def test_a_hub_folder_names_its_network(done, folder, tmp_path):
+    _, first, _ = done
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    shutil.copy(first / "plain" / "model.safetensors", hub / "model.safetensors")
+    (hub / "config.json").write_text('{"architecture": "tiny"}')
+    network = networks.named(str(hub), 6, option="--student")
+    assert (network.name, network.weights, network.as_it_is) == ("tiny", str(hub), True)
+
+
+def test_the_copies_are_searched_once(folder, tmp_path, monkeypatch):
+    searches = []
+    find = duplicates.find
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(duplicates, "find", lambda *args, **how: searches.append(1) or find(*args, **how))
+    setup = new(Options(str(folder)), tmp_path / "out", progress=None, log=lambda _: None)
+    assert setup.facts.copies >= 1
+    build.load_data(schema.load(tmp_path / "out" / "plain.toml"))
+    assert len(searches) == 1
+
+
+@pytest.mark.parametrize(("plain", "distilled", "said"), [(0.5, 0.5, True), (0.6, 0.4, True), (0.4, 0.5, False)])
+def test_a_distilled_student_that_is_no_better_than_the_plain_one_is_said(plain, distilled, said, monkeypatch):
+    scores = {"plain": plain, "student": distilled}
+    monkeypatch.setattr(
+        job, "Run", lambda run: SimpleNamespace(test=SimpleNamespace(balanced_accuracy=scores[Path(run).name]))
+    )
+    doubt = job._about_gain([Path("out/plain")], [Path("out/student")])
+    assert ("dspkd export out/plain" in doubt) is said

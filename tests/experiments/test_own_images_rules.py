@@ -1,14 +1,25 @@
 """The rules that choose settings, and what a budget takes away, without training."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from dspkd.experiments.own_images import cost, facts, rules
-from dspkd.experiments.own_images.cost import Cost, Rung
+from command import call
+from dspkd.cli import own_images
+from dspkd.data import Columns
+from dspkd.data import split as splits
+from dspkd.errors import DataError
+from dspkd.experiments.own_images import cautions, cost, facts, recipe_files, rules
+from dspkd.experiments.own_images.cost import Candidate, Cost
 from dspkd.experiments.own_images.facts import DataFacts
 from dspkd.experiments.own_images.networks import Network
+from dspkd.experiments.own_images.new import Options
 from dspkd.experiments.own_images.rules import Machine
+from dspkd.runs import build
 
 CPU, GPU = Machine("cpu", "CPU", 2), Machine("cuda", "a GPU", 8)
 TAPS = ("stride4", "stride8", "stride16", "stride32", "last")
@@ -78,12 +89,12 @@ def fitted(budget, measured=by_area):
     """Return the settings for a budget, and what they give up."""
     images = found().training
 
-    def choose(rung, epochs, seeds):
-        return rules.choose(found(), CPU, STUDENT, rung.teacher, rung.size, epochs, seeds)
+    def choose(candidate, epochs, seeds):
+        return rules.choose(found(), CPU, STUDENT, candidate.teacher, candidate.size, epochs, seeds)
 
-    ladder = cost.rungs([LARGE, SMALL], [128, 64])
-    settings, _ = cost.fit(ladder, choose, measured, epochs=40, images=images, left=lambda: budget)
-    return settings, cost.given_up(choose(ladder[0], 40, rules.SEEDS), settings)
+    candidates = cost.candidates([LARGE, SMALL], [128, 64])
+    settings, _ = cost.fit(candidates, choose, measured, epochs=40, images=images, left=lambda: budget)
+    return settings, cost.given_up(choose(candidates[0], 40, rules.SEEDS), settings)
 
 
 def total(settings):
@@ -133,6 +144,8 @@ def test_the_expected_time_is_that_of_every_epoch_output_and_end_of_a_run():
     assert expected["student"] == pytest.approx(10 * 1 + 4 * 1000 * 0.001 + end)
     assert expected["student-seed-1"] == pytest.approx(10 * 1 + end)
     assert "teacher" not in cost.steps(replace(settings, teacher=replace(LARGE, run="runs/t")), SECOND, 1000)
+    used_as_it_is = replace(settings, teacher=replace(LARGE, as_it_is=True))
+    assert cost.steps(used_as_it_is, SECOND, 1000)["teacher"] == pytest.approx(1 + end)
 
 
 def test_outputs_that_would_fill_the_disk_are_not_cached():
@@ -152,12 +165,85 @@ def test_outputs_that_would_fill_the_disk_are_not_cached():
 )
 def test_cautions_name_classes_that_are_few_or_absent_and_a_small_test_set(parts, said, silent):
     counts = found(**{name: max(count, 0) for name, count in parts.items()}).parts
-    cautions = " ".join(
-        [*facts._about_classes(counts, "lesions or patients"), *facts._about_size(counts, "lesions or patients")]
+    tested, unit = {name: groups for name, (_, groups) in counts["test"].items()}, "lesions or patients"
+    found_out = " ".join([*cautions.about_classes(counts, tested, unit), *cautions.about_size(tested, unit)])
+    assert all(text in found_out for text in said), found_out
+    assert not any(text in found_out for text in silent), found_out
+
+
+def test_a_candidate_is_a_size_of_the_first_teacher_or_another_teacher_at_the_smallest():
+    assert cost.candidates([LARGE, SMALL], [128, 96]) == [
+        Candidate(LARGE, 128),
+        Candidate(LARGE, 96),
+        Candidate(SMALL, 96),
+    ]
+
+
+@pytest.fixture
+def patients(tmp_path):
+    """Return a folder with a folder for each of twenty patients, and a table of findings."""
+    noise = np.random.default_rng(0)
+    rows = ["image,finding,outcome"]
+    for n in range(20):
+        (tmp_path / f"P{n + 100}").mkdir()
+        Image.fromarray(noise.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(tmp_path / f"P{n + 100}/{n}.png")
+        rows.append(f"{n}.png,{'mel' if n % 2 else 'nv'},{'good' if n // 2 % 2 else 'bad'}")
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_folders_of_patients_are_no_classes_and_the_column_of_classes_can_be_named(patients, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    with pytest.raises(DataError, match="P100"):
+        facts.look(patients, out, split_file=None, progress=None)
+    named = facts.look(patients, out, columns=Columns(label="finding"), split_file=None, progress=None)
+    assert (named.layout, list(named.classes), named.label) == ("csv", ["mel", "nv"], "finding")
+    settings = rules.choose(named, CPU, STUDENT, SMALL, 64, 2, 1, ())
+    for recipe in recipe_files.recipes(named, settings, out).values():
+        assert (recipe.data.layout, recipe.data.columns.label) == ("csv", "finding")
+
+
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory):
+    """Return a table whose official parts share all patients: each has an image in training and one in the test."""
+    path, noise = tmp_path_factory.mktemp("crossing"), np.random.default_rng(1)
+    rows = ["image,label,patient,split"]
+    for n in range(80):
+        Image.fromarray(noise.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(path / f"{n}.png")
+        rows.append(f"{n}.png,{'mel' if n // 2 % 2 else 'nv'},p{n // 2},{('train', 'test')[n % 2]}")
+    (path / "t.csv").write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_official_parts_that_share_patients_are_refused_with_the_option_that_splits_anew(crossing, tmp_path):
+    _, message = call("new", crossing, "--out", tmp_path / "out", code=2)
+    assert "40 lesions or patients are in more than one part" in message
+    assert "--resplit" in message
+
+
+def test_resplit_splits_by_patient_and_the_recipes_say_so(crossing, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    anew = facts.look(crossing, out, resplit=True)
+    assert (anew.official, anew.split) == ("", {"official": False})
+    assert any("the published parts" in note and "not used" in note for note in anew.notes)
+    settings = rules.choose(anew, CPU, STUDENT, SMALL, 64, 2, 1, ())
+    assert "--resplit" in recipe_files.texts(anew, settings, out)["plain"]
+    recipe = recipe_files.recipes(anew, settings, out)["plain"]
+    dataset = build.load_data(recipe)
+    assert recipe.split.official is False
+    assert splits.crossing(dataset.table, dataset.split) == []
+
+
+def test_the_command_that_goes_on_keeps_every_option():
+    options = Options("mine", "tiny", "tiny_wide", 120.0, "patient", "label", resplit=True)
+    command = own_images._command(SimpleNamespace(options=options), Path("out"))
+    assert command == (
+        "dspkd distill mine --out out --student tiny --teacher tiny_wide --group patient --label label --resplit "
+        "--budget 2m"
     )
-    assert all(text in cautions for text in said), cautions
-    assert not any(text in cautions for text in silent), cautions
 
 
-def test_a_rung_is_a_size_of_the_first_teacher_or_another_teacher_at_the_smallest():
-    assert cost.rungs([LARGE, SMALL], [128, 96]) == [Rung(LARGE, 128), Rung(LARGE, 96), Rung(SMALL, 96)]
+def test_small_parts_of_images_without_ids_are_not_called_lesions():
+    mixed = cautions.about_size({"a": 30, "b": 30}, "images")
+    assert "has 60 images:" in mixed[0]

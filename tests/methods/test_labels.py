@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from dspkd.data.sampling import class_draws
-from dspkd.errors import RecipeError
+from dspkd.errors import DataError, RecipeError
 from dspkd.methods.labels import Labels
 from dspkd.types import Batch, NetworkSpec, Output
 
@@ -212,3 +212,41 @@ def test_each_label_of_a_mixed_image_brings_its_own_class_weight(nets):
     mixed = replace(batch, other_labels=other.labels, own_share=torch.full((5,), 0.25))
     expected = 0.25 * term(student, None, batch) + 0.75 * term(student, None, other)
     torch.testing.assert_close(term(student, None, mixed), expected)
+
+
+SOFT_BK = torch.rand(5, 8, generator=torch.manual_seed(1)).softmax(dim=1)
+SOFT_BK[:, 3] = 0
+SOFT_BK /= SOFT_BK.sum(dim=1, keepdim=True)
+
+
+def test_soft_labels_have_the_cross_entropy_with_their_weights(nets):
+    student, batch = nets.answer(nets.student), replace(nets.batch(), soft_labels=SOFT_BK)
+    loss = Labels(nets.student, None, soft_labels=True, label_smoothing=0.1)(student, None, batch)
+    torch.testing.assert_close(loss, F.cross_entropy(student.logits, SOFT_BK, label_smoothing=0.1))
+    assert Labels(nets.student, None)(student, None, batch) == F.cross_entropy(student.logits, batch.labels)
+
+
+def test_each_class_of_a_soft_label_has_its_own_loss(nets):
+    student, batch = nets.answer(nets.student), replace(nets.batch(), soft_labels=SOFT_BK)
+    options = {"class_weights": "inverse", "focal_gamma": 2.0, "logit_adjustment": 1.0}
+    hard, soft = (Labels(nets.student, None, soft_labels=soft, **options) for soft in (False, True))
+    expected = sum(
+        SOFT_BK[b, k] * hard(student.rows(b, b + 1), None, replace(batch.rows(b, b + 1), labels=torch.tensor([k])))
+        for b in range(5)
+        for k in range(8)
+    )
+    torch.testing.assert_close(soft(student, None, batch), expected / 5)
+
+
+def test_a_soft_label_of_one_class_is_that_class_even_mixed(nets):
+    student, batch = nets.answer(nets.student), nets.batch()
+    mixed = replace(batch, other_labels=batch.labels.roll(1), own_share=torch.full((5,), 0.3))
+    certain_BK = F.one_hot(batch.labels, 8).float()
+    soft = replace(mixed, soft_labels=0.3 * certain_BK + 0.7 * certain_BK.roll(1, dims=0))
+    terms = [Labels(nets.student, None, soft_labels=soft, class_weights="inverse") for soft in (False, True)]
+    torch.testing.assert_close(terms[0](student, None, mixed), terms[1](student, None, soft))
+
+
+def test_soft_labels_of_data_with_one_class_an_image_are_refused(nets):
+    with pytest.raises(DataError, match=r"labels\.soft_labels = true: .*leave it out"):
+        Labels(nets.student, None, soft_labels=True)(nets.answer(nets.student), None, nets.batch())

@@ -44,6 +44,39 @@ def test_a_checkpoint_is_unwrapped_and_its_average_taken(tiny, tmp_path, wrap, i
         torch.testing.assert_close(back.library_state()[name].double(), tensor.double(), rtol=1e-3, atol=1e-6)
 
 
+def named(state, prefix, scale=1):
+    return {f"{prefix}{key}": scale * tensor for key, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("beside", "prefix"),
+    [
+        (lambda s: {**named(s, "model."), "criterion.weight": torch.ones(3)}, "model"),
+        (lambda s: {**named(s, "model.", 0), **named(s, "model_ema.module.")}, "model_ema.module"),
+        (lambda s: {**named(s, "", 0), **named(s, "ema.")}, "ema"),
+    ],
+)
+def test_of_several_parts_the_network_is_taken_and_its_average_first(tiny, tmp_path, beside, prefix):
+    path = saved({"state_dict": beside(tiny.library_state())}, tmp_path / "model.ckpt")
+    torch.manual_seed(1)
+    back = zoo.make("tiny", classes=3, weights=path)
+    assert back.loaded.source == f"{path} (state_dict, {prefix})"
+    assert all(torch.equal(back.library_state()[name], tensor) for name, tensor in tiny.library_state().items())
+
+
+def test_two_networks_of_the_same_kind_are_refused(tiny, tmp_path):
+    both = {**named(tiny.library_state(), "student."), **named(tiny.library_state(), "teacher.")}
+    with pytest.raises(WeightsError, match=r"several networks of this kind, under student\., teacher\."):
+        weights.load(tiny, saved(both, tmp_path / "model.pth"))
+
+
+def test_a_classifier_of_another_width_is_left_out_and_reported(tiny, tmp_path):
+    path = saved(tiny.library_state(), tmp_path / "model.pth")
+    back = zoo.make("tiny", classes=5, weights=path)
+    assert back.loaded.other_classes == 3
+    assert "its classifier is for 3 classes" in str(back.loaded)
+
+
 def test_a_folder_of_the_hub_is_read_and_an_empty_one_refused(tiny, tmp_path):
     with pytest.raises(WeightsError, match=r"a folder without model\.safetensors or pytorch_model\.bin"):
         weights.load(tiny, tmp_path)

@@ -114,3 +114,5 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name():
         catalog.find("demo/dsp_kdd")
     with pytest.raises(RecipeError, match=r"demo/teacher"):
         catalog.find("zzzzzzzz")
+    with pytest.raises(RecipeError, match=r"no recipe 'xxx"):
+        catalog.find("x" * 300)

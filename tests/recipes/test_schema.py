@@ -72,7 +72,6 @@ def test_the_default_weight_decay_is_that_of_the_optimiser(good, overrides, deca
         ("stages.1.start='best'", r"stages\.1\.start: .*'previous'"),
         ("stages.1.name='features'", r"stage names must differ"),
         ("stages.1.name='a/b'", r"stages\.1\.name: .*pattern"),
-        ("stages=[]", r"stages: .*at least 1"),
         ("stages.0.keep='first'", r"stages\.0\.keep: .*'best' or 'last'"),
         ("stages.0.terms.1.ramp={epoch=3}", r"terms\.1\.ramp\.epoch: no such key; did you mean 'epochs'"),
         ("stages.0.terms.1.ramp={epochs=1, shape='cosine'}", r"terms\.1\.ramp\.shape: .*'linear' or 'sigmoid'"),
@@ -127,6 +126,19 @@ def test_the_default_weight_decay_is_that_of_the_optimiser(good, overrides, deca
         ("name=" + "[" * 5000 + "]" * 5000, r"--set name=.*not a TOML value"),
         ("stages.9.lr=1.0", r"stages\.9\.lr=1\.0: .*2"),
         ("seed", r"key=value"),
+        *(
+            (f"{key}='{'é' * 130}'", rf"{key}: too long for the path .*130 characters")
+            for key in (
+                "data.path",
+                "data.classes",
+                "data.unlabelled",
+                "split.file",
+                "teacher.answers",
+                "model.weights",
+            )
+        ),
+        ("teacher='runs/" + "a" * 256 + "'", r"teacher\.run\.0: too long"),
+        ("data.path='" + "a/" * 1600 + "'", r"data\.path: too long .*3,200 characters"),
         ("data.path=images", r"--set 'data\.path=\"images\"'"),
         ("name.x.y=1", r"'x' in 'dsp_kd'"),
     ],
@@ -247,7 +259,7 @@ def test_each_fold_has_its_digest_and_a_recipe_without_folds_that_of_before(good
     del settings["machine"], settings["model"]["partial_weights"]
     for key in ("malignant", "benign", "columns", "licences"):
         del settings["data"][key]
-    for key in ("waiver", "folds", "fold"):
+    for key in ("waiver", "folds", "fold", "labelled"):
         del settings["split"][key]
     before = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     assert schema.load(good).digest == before

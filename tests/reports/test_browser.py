@@ -97,6 +97,8 @@ def test_it_fits_and_loads_nothing(show_page, size):
     if size is PHONE:  # wide tables are there, and scroll inside their box
         scrolls = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
         assert page.evaluate(scrolls) > 0
+        behind = page.evaluate("getComputedStyle(document.querySelector('nav')).backgroundImage")
+        assert behind.count("gradient") == 4  # the stripes and covers that show that the sections scroll sideways
 
 
 def test_a_phone_shows_the_head_and_the_subgroups_without_scrolling(show_page):

@@ -52,7 +52,6 @@ def test_a_missing_folder_is_named(tmp_path):
     ("name", "changes", "message"),
     [
         ("result.json", {"parameters": "many"}, r"result\.json: parameters: .*integer"),
-        ("result.json", {"stages": []}, r"result\.json: stages: .*at least 1"),
         ("data.json", {"counts": {"test": {"MEL": [1]}}}, r"data\.json: counts\.test\.MEL\.1: Field required"),
         ("result.json", {"classes": ["NV", "MEL"]}, r"val\.csv has the classes MEL, NV, result\.json NV, MEL"),
     ],

@@ -199,7 +199,7 @@ def test_a_fold_teacher_that_saw_its_own_lesions_is_refused(lesions, runs, datas
     (teachers,), fold_N = planned
     assert loaded(lesions, runs, dataset, teachers, fold_N).folds
     exchanged = np.where(fold_N >= 0, 1 - fold_N, fold_N)
-    with pytest.raises(DataError, match=r"fold teacher .*fold-0: was trained on \d+ lesions .*delete this folder"):
+    with pytest.raises(DataError, match=r"fold teacher .*fold-0: was trained on \d+ lesions.*delete this folder"):
         loaded(lesions, runs, dataset, teachers, exchanged)
 
 

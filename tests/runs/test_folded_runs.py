@@ -112,7 +112,7 @@ def test_a_student_learns_from_the_teacher_of_its_own_fold_alone(lesions, tmp_pa
     build.teacher([str(teacher)], datasets[0].table, datasets[0].split, torch.device("cpu"))
     assert saved["test"] == splits.report(datasets[0].table, datasets[0].split)["test"]
     with pytest.raises(
-        DataError, match=r"teacher .*teacher: was trained on \d+ lesions .*its student's validation or test"
+        DataError, match=r"teacher .*teacher: was trained on \d+ lesions.*its student's validation or test"
     ):
         build.teacher([str(teacher)], datasets[1].table, datasets[1].split, torch.device("cpu"))
 

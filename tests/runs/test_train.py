@@ -139,7 +139,7 @@ def test_a_damaged_image_is_named_before_training(lesions, tmp_path):
 
 
 def test_a_teacher_trained_on_held_out_lesions_is_refused(lesions, teacher, tmp_path):
-    with pytest.raises(DataError, match=r"teacher .* \d+ lesions .*split\.file"):
+    with pytest.raises(DataError, match=r"teacher .* \d+ lesions.*split\.file"):
         run.train(dsp_kd_recipe(lesions, teacher, split={"seed": 5}), tmp_path / "run")
 
 

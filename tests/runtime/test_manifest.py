@@ -57,7 +57,55 @@ def test_files_of_a_folder_are_recorded_and_forgotten_with_it(manifest):
     with manifest.recording(folder):
         folder.mkdir()
         (folder / "weights").write_text("w")
+        assert manifest.digests() == {}
     assert set(manifest.digests()) == {"stage/weights"}
-    with pytest.raises(OSError), manifest.recording(folder):  # noqa: PT011
-        raise OSError
+    with manifest.recording(folder):
+        (folder / "weights").unlink()
     assert manifest.digests() == {}
+
+
+@pytest.mark.parametrize("ends_by", [OSError, KeyboardInterrupt])
+def test_a_block_that_ends_by_an_exception_records_what_is_there(manifest, ends_by):
+    kept, written, new = (manifest.folder / name for name in ("kept", "written", "new"))
+    with manifest.recording(kept, written):
+        kept.write_text("a")
+        written.write_text("a")
+
+    def write():
+        with manifest.recording(kept, written, new):
+            written.write_text("b")
+            new.write_text("c")
+            raise ends_by
+
+    with pytest.raises(ends_by):
+        write()
+    assert set(manifest.digests()) == {"kept", "written", "new"}
+    assert manifest.different() == {}
+    for path in (kept, written, new):
+        path.write_text("damaged")
+    assert set(manifest.different()) == {"kept", "written", "new"}
+
+
+def test_damage_is_not_recorded_by_a_block_that_leaves_the_file_as_it_is(manifest):
+    path = manifest.folder / "file"
+    with manifest.recording(path):
+        path.write_text("a")
+    path.write_text("b")
+    with manifest.recording(path):
+        pass
+    with pytest.raises(OSError, match="full"), manifest.recording(path):
+        raise OSError("full")
+    assert manifest.different() == {"file": "changed"}
+
+
+def test_the_exception_counts_where_the_disk_is_full(manifest, monkeypatch):
+    def full(*_):
+        raise OSError("full")
+
+    def write():
+        with manifest.recording(manifest.folder / "file"):
+            monkeypatch.setattr("dspkd.runtime.manifest.write_json", full)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()

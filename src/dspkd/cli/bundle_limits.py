@@ -11,7 +11,7 @@ from pathlib import Path
 from dspkd.errors import BundleError
 from dspkd.runtime.allowance import memory, processor_time
 
-SECONDS, SECONDS_A_MEGABYTE = 9.0, 0.05
+SECONDS, SECONDS_A_MEGABYTE = 7.0, 0.05
 MEGABYTES, COPIES = 700, 6
 """Memory: ONNX Runtime holds a network several times over while it prepares it."""
 

@@ -50,6 +50,13 @@ def export(
         Path | None, typer.Option(help="Also write a folder for the Hugging Face hub: card, safetensors, ONNX.")
     ] = None,
     program: Annotated[Path | None, typer.Option(help="Also write the network by torch.export, to this file.")] = None,
+    keep_images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the preprocessed calibration and validation images, which dspkd convert checks converted "
+            "files on. They may show patients: keep them where the data set is."
+        ),
+    ] = None,
     web: Annotated[
         Path | None,
         typer.Option(help="Also write a page that runs it in the browser into this folder, as dspkd web does."),
@@ -67,9 +74,20 @@ def export(
 
         if web is not None:
             web_page.check_folder(web)
-        bundle = export_run(run, out, max_loss=max_loss, coverage=coverage, licence=licence, data=data, log=typer.echo)
+        bundle = export_run(
+            run,
+            out,
+            max_loss=max_loss,
+            coverage=coverage,
+            licence=licence,
+            data=data,
+            keep_images=keep_images,
+            log=typer.echo,
+        )
         typer.echo(bundle.read_json("certificate.json")["conversion"]["verdict"])
         typer.echo(f"bundle: {out}, digest {bundle.digest}")
+        if keep_images is not None:
+            typer.echo(f"images: {keep_images}, which may show patients")
         if hub is not None:
             typer.echo(f"hub: {huggingface.write(run, bundle, hub)}")
         if program is not None:

@@ -71,10 +71,11 @@ def _print(console: Console, examination: Examination) -> None:
         soft_wrap=True,
     )
     if examination.margin:
+        ids = any(row.lesions for row in examination.margin.classes)
         table = headed(
             "recall on validation images; difference in percentage points, with its 95 % interval",
             ["class"],
-            ["lesions", "teacher", "student", "difference", "result"],
+            ["images", *(["lesions"] if ids else []), "teacher", "student", "difference", "result"],
         )
         for row in examination.margin.classes:
             recalls = ["-" if value is None else f"{value:.3f}" for value in (row.teacher, row.student)]
@@ -82,7 +83,8 @@ def _print(console: Console, examination: Examination) -> None:
             # Of two students, Student's t has one degree of freedom and may reach beyond what recalls can differ by.
             interval = f"{points(max(by.low, -1))} to {points(min(by.high, 1))}" if by else ""
             difference = f"{points(by.value)}\n{interval}" if by else "-"
-            table.add_row(row.name, str(row.lesions), *recalls, difference, row.word)
+            numbers = (row.images, row.lesions) if ids else (row.images,)
+            table.add_row(row.name, *(f"{number:,}" for number in numbers), *recalls, difference, row.word)
         console.print(table)
     for finding in examination.findings:
         style = {"ok": "", "note": "yellow", "stop": "red"}[finding.severity]

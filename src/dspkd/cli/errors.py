@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,21 @@ EXTRAS = {
 """Packages whose extra is not `train`."""
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+REMEDIES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions, or choose another place, such as with --out"),
+    errno.EROFS: "this place cannot be written to; choose another one, such as with --out",
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EEXIST), "a file has the name of a folder that is needed; choose another name for --out"
+    ),
+    errno.ENAMETOOLONG: "choose a shorter one",
+    errno.EISDIR: "a folder has the name of the file; choose another name for it",
+    **dict.fromkeys(_DISK, "make room, or choose a place on another disk; what is finished stays"),
+}
+"""What helps against an error of the operating system, by its number."""
+
+
 @contextmanager
 def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
     """Turn a user error, or a file that the system refuses, into one line and exit code 2, Ctrl-C into exit code 130.
@@ -32,9 +48,12 @@ def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
         typer.secho(f"error: {error}", fg="red", err=True)
         raise typer.Exit(code=2) from None
     except OSError as error:
-        if error.filename is None:
+        remedy = REMEDIES.get(error.errno or 0, "")
+        if error.filename is None and error.errno not in _DISK:
             raise
-        typer.secho(f"error: {error.filename}: {error.strerror}", fg="red", err=True)
+        place = f"{error.filename}: " if error.filename is not None else ""
+        line = DspkdError(f"{place}{error.strerror}{remedy and f'; {remedy}'}")  # a file's name may hide something
+        typer.secho(f"error: {line}", fg="red", err=True)
         raise typer.Exit(code=2) from None
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

@@ -93,6 +93,8 @@ def evaluate(
             typer.secho(f"warning: {NO_IDS}", fg="yellow", err=True)
         else:
             _print_lesions(terminal(), result.summary, result.lesions)
+        if result.soft_labels:
+            terminal().print(result.soft_labels.sentence, soft_wrap=True)
         print_subgroups(terminal(), subgroups.of_runs([result.predictions], result.attributes, focus=focus))
         if isic_csv is not None:
             print_challenge(terminal(), isic2019.score(result.predictions))
@@ -106,8 +108,8 @@ def evaluate(
             typer.secho(f"warning: {result.leak}", fg="yellow", err=True)
         if result.trained_on:
             typer.secho(
-                f"warning: {result.trained_on} of these {len(result.predictions)} images show lesions or patients that "
-                "the student was trained on: the results are too optimistic",
+                f"warning: {result.trained_on} of these {len(result.predictions)} images, or others of their lesions "
+                "or patients, are in the training set: the results are too optimistic",
                 fg="yellow",
                 err=True,
             )
@@ -118,21 +120,23 @@ def _print_lesions(console: Console, images: Summary, lesions: Summary | None) -
     if lesions is None:
         console.print("by lesion: no result, since a lesion or patient has images of several classes")
     elif lesions.images == images.images:
-        console.print("by lesion: the same, since each lesion or patient has a single image")
+        console.print("by lesion: the same, since no lesion or patient has a second image")
     else:
         auc = "-" if lesions.auc_macro is None else f"{lesions.auc_macro:.3f}"
         console.print(
             f"by lesion: balanced accuracy {lesions.balanced_accuracy:.3f}  macro F1 {lesions.f1_macro:.3f}  "
             f"accuracy {lesions.accuracy:.3f}  AUC {auc}\n"
-            f"  {lesions.images:,} lesions or patients, each with the mean probabilities of its images",
+            f"  {lesions.groups:,} lesions or patients, each with the mean probabilities of its images"
+            + (f"; {unnamed:,} without an id, each on its own" if (unnamed := lesions.images - lesions.groups) else ""),
             soft_wrap=True,
         )
 
 
 def _print_unknown(console: Console, known: Predictions, ood: OutOfDistribution) -> None:
     """Print how well each score separates images of unknown classes from the evaluated images of known classes."""
+    from dspkd.data.table import named
     from dspkd.evaluation.out_of_distribution import DEFINITIONS, SCORES, separation
-    from dspkd.reports.wording import named, of_lesions
+    from dspkd.reports.wording import of_lesions
     from dspkd.runtime.console import headed
 
     listed = ", ".join(f"{name} {images:,}" for name, images in ood.classes.items())

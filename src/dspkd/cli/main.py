@@ -11,8 +11,8 @@ import typer
 from dspkd import __version__
 from dspkd.cli import agreement as cli_agreement
 from dspkd.cli import check as cli_check
+from dspkd.cli import convert, deploy, own_images, paper, serve
 from dspkd.cli import data as cli_data
-from dspkd.cli import deploy, own_images, paper, serve
 from dspkd.cli import doctor as cli_doctor
 from dspkd.cli import evaluate as cli_evaluate
 from dspkd.cli import recipes as cli_recipes
@@ -31,6 +31,7 @@ app.add_typer(cli_recipes.app, name="recipes")
 app.add_typer(cli_data.app, name="data")
 app.add_typer(own_images.app)
 app.add_typer(deploy.app)
+app.add_typer(convert.app)
 app.add_typer(paper.app)
 app.add_typer(serve.app)
 app.command("doctor")(cli_doctor.doctor)
@@ -92,7 +93,7 @@ def demo(
 
         with ConsoleProgress(terminal()) as screen:
             page = demo_run.demo(out, screen)
-        _print_results([out / step for step in demo_run.STEPS])
+        _print_results([out / step for step in demo_run.EPOCHS])
         typer.echo(f"report: {page}")
 
 

@@ -12,7 +12,7 @@ from dspkd.cli.errors import one_line_errors
 
 if TYPE_CHECKING:
     from dspkd.experiments.own_images.distill import Distilled
-    from dspkd.experiments.own_images.new import Options, Plan
+    from dspkd.experiments.own_images.new import Options, Setup
 
 app = typer.Typer()
 
@@ -22,14 +22,15 @@ DataArgument = Annotated[
 StudentOption = Annotated[
     str | None,
     typer.Option(
-        help="The small network: a name (dspkd models), timm:NAME or a file of weights; by default ShuffleNetV2."
+        help="The small network: a name (dspkd models), timm:NAME, torchvision:NAME, a file of weights or NAME=FILE; "
+        "by default ShuffleNetV2."
     ),
 ]
 TeacherOption = Annotated[
     str | None,
     typer.Option(
-        help="The large network: a name, timm:NAME, a file of weights, or the folder of a finished run; by default "
-        "chosen for this machine."
+        help="The large network: as for the student, or the folder of a finished run; a file with a classifier for "
+        "these classes is used as it is. By default chosen for this machine."
     ),
 ]
 BudgetOption = Annotated[
@@ -41,6 +42,13 @@ BudgetOption = Annotated[
 GroupOption = Annotated[
     str | None, typer.Option(help="Column that names the lesion or patient, if it is not recognised.")
 ]
+LabelOption = Annotated[str | None, typer.Option(help="Column that names the class, if it is not recognised.")]
+ResplitOption = Annotated[
+    bool,
+    typer.Option(
+        "--resplit", help="Split at random, by lesion or patient, though the data set has parts such as train and test."
+    ),
+]
 
 
 @app.command()
@@ -51,6 +59,8 @@ def new(
     teacher: TeacherOption = None,
     budget: BudgetOption = None,
     group: GroupOption = None,
+    label: LabelOption = None,
+    resplit: ResplitOption = False,
 ) -> None:
     """Look at your images and this machine, and write three recipes: teacher, plain student, DSP-KD student.
 
@@ -59,14 +69,14 @@ def new(
     """
     with one_line_errors(stopped="stopped; run the same command again"):
         from dspkd.experiments.own_images import new as recipes
-        from dspkd.experiments.own_images.screen import print_plan
+        from dspkd.experiments.own_images.screen import print_setup
         from dspkd.runtime.console import ConsoleProgress, terminal
 
-        options = _options(data, student, teacher, budget, group)
+        options = _options(data, student, teacher, budget, group, label, resplit)
         with ConsoleProgress(terminal()) as screen:
-            plan = recipes.new(options, out, progress=screen.prepare, log=screen.note)
-        print_plan(terminal(), plan, out)
-        typer.echo(f"next: {_command(plan, out)}")
+            setup = recipes.new(options, out, progress=screen.prepare, log=screen.note)
+        print_setup(terminal(), setup, out)
+        typer.echo(f"next: {_command(setup, out)}")
 
 
 @app.command()
@@ -77,6 +87,8 @@ def distill(
     teacher: TeacherOption = None,
     budget: BudgetOption = None,
     group: GroupOption = None,
+    label: LabelOption = None,
+    resplit: ResplitOption = False,
 ) -> None:
     """Distil a student from your images: recipes, audit, teacher, students, comparison, and a bundle for phones.
 
@@ -89,28 +101,43 @@ def distill(
         from dspkd.runtime.console import ConsoleProgress, terminal
 
         console = terminal()
-        options = _options(data, student, teacher, budget, group)
+        options = _options(data, student, teacher, budget, group, label, resplit)
         with ConsoleProgress(console) as screen:
             done = job.distill(options, out, JobScreen(console, screen))
         _print_results(console, done)
 
 
-def _options(data: Path, student: str | None, teacher: str | None, budget: str | None, group: str | None) -> Options:
+def _options(
+    data: Path,
+    student: str | None,
+    teacher: str | None,
+    budget: str | None,
+    group: str | None,
+    label: str | None,
+    resplit: bool,
+) -> Options:
     from dspkd.experiments.budget import parse_budget
     from dspkd.experiments.own_images.new import Options
 
     seconds = None if budget is None else parse_budget(budget)
-    return Options(str(data), student, teacher, seconds, group)
+    return Options(str(data), student, teacher, seconds, group, label, resplit)
 
 
-def _command(plan: Plan, out: Path) -> str:
+def _command(setup: Setup, out: Path) -> str:
     """Return the command that goes on from `new`."""
     import shlex
 
-    options = plan.options
-    given = {"--student": options.student, "--teacher": options.teacher, "--group": options.group}
+    options = setup.options
+    given = {
+        "--student": options.student,
+        "--teacher": options.teacher,
+        "--group": options.group,
+        "--label": options.label,
+    }
     words = ["dspkd", "distill", options.data, "--out", str(out)]
     words += [word for name, value in given.items() if value is not None for word in (name, value)]
+    if options.resplit:
+        words += ["--resplit"]
     if options.budget is not None:
         words += ["--budget", f"{options.budget / 60:g}m"]
     return shlex.join(words)
@@ -118,6 +145,8 @@ def _command(plan: Plan, out: Path) -> str:
 
 def _print_results(console: Console, done: Distilled) -> None:
     from dspkd.cli.tables import print_results
+    from dspkd.deploy.bundle import limits
+    from dspkd.deploy.bundle.reader import open_bundle
     from dspkd.experiments.own_images.screen import print_cautions
     from dspkd.runs.run_folder import Run
 
@@ -127,6 +156,7 @@ def _print_results(console: Console, done: Distilled) -> None:
         console, ((folder.name, run.result.parameters, run.test) for folder, run in zip(done.runs, runs, strict=True))
     )
     print_cautions(console, done.cautions)
+    console.print("\n" + "\n".join(limits.lines(open_bundle(done.bundle))), soft_wrap=True)
     console.print(f"\nreport: {done.report}\nbundle: {done.bundle}", soft_wrap=True)
     if done.page:
         console.print(f"page: {done.page}, for any web server", soft_wrap=True)

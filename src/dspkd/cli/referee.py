@@ -92,6 +92,7 @@ def _print_packed(folder: str, decide_by: str, into: Path | None) -> None:
 
 def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> None:
     from dspkd.cli.comparison_tables import print_verdicts
+    from dspkd.data.table import named as named_in
     from dspkd.errors import DataError
     from dspkd.evaluation.metrics import summarise
     from dspkd.evaluation.prediction_files import load_together
@@ -113,7 +114,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     runs = dict(zip(paths, load_together(paths, groups), strict=True))
     arms = {name: [runs[path] for path in several] for name, several in methods.items()}
     first = next(iter(runs.values()))
-    title = f"{len(first):,} images{wording.of_lesions(wording.named(first.groups))}"
+    title = f"{len(first):,} images{wording.of_lesions(named_in(first.groups))}"
     table = headed(title, ["method"], [TITLES[metric].replace(" ", "\n", 1) for metric in METRICS])
     for name, several in arms.items():
         for number, run in enumerate(several, 1):

@@ -62,7 +62,8 @@ def print_agreement(console: Console, part: FidelityPart, forgotten: Sequence[Im
 
 def print_summary(console: Console, summary: Summary, groups: Sequence[str]) -> None:
     """Print the metrics of each class and their means. A class without images has no recall and no F1."""
-    from dspkd.reports.wording import named, of_lesions
+    from dspkd.data.table import named
+    from dspkd.reports.wording import of_lesions
 
     title = f"{summary.images} images{of_lesions(named(groups))}"
     table = headed(title, ["class"], ["images", "recall", "precision", "specificity", "F1", "AUC"])
@@ -83,12 +84,14 @@ def print_subgroups(console: Console, report: SubgroupReport) -> None:
     titles = {"balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
     if report.focus:
         titles["sensitivity"] = f"sensitivity to {report.focus}"
+    ids = any(group.lesions for section in report.sections or () for group in section.groups)
     for section in report.sections or ():
-        title = f"{section.attribute}, with 95 % intervals; -: too few lesions"
-        table = headed(title, [section.attribute], ["lesions", *titles.values()])
+        title = f"{section.attribute}, with 95 % intervals; -: too few {'lesions' if ids else 'images'}"
+        table = headed(title, [section.attribute], ["images", *(["lesions"] if ids else []), *titles.values()])
         for group in section.groups:
             cells = [_with_interval(group.figures[metric]) for metric in titles]
-            table.add_row(group.name, str(group.lesions), *cells)
+            numbers = (group.images, group.lesions) if ids else (group.images,)
+            table.add_row(group.name, *(f"{number:,}" for number in numbers), *cells)
         console.print(table)
     for sentence in report.significant:
         console.print(f"significant: {sentence}", soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.table_files import parquet, schema_of
 from dspkd.errors import DataError, first_few, suggest
 from dspkd.runtime import csv_text
 
@@ -81,14 +82,16 @@ def read(path: Path, classes: Sequence[str]) -> Answers:
     kind_of_file = path.suffix.lower()
     if kind_of_file not in (".csv", ".parquet"):
         raise DataError(f"{path}: answers are read from .csv or .parquet; name such a file")
-    header = _csv_header(path) if kind_of_file == ".csv" else _parquet(path).read_schema(path).names
+    header = _csv_header(path) if kind_of_file == ".csv" else schema_of(path).names
     name = next((each for each in IDS if each in header), None)
     if name is None:
         raise DataError(f"{path}: no column {' or '.join(IDS)} names the image, among {first_few(header)}")
     kind, columns = _columns(path, header, classes)
     try:
         ids, values, place = (_read_csv if kind_of_file == ".csv" else _read_parquet)(path, name, columns)
-    except (OSError, ValueError, csv.Error, MemoryError) as error:  # pyarrow's own errors are among these
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow's errors are of many kinds, MemoryError among them
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: is damaged: {reason}; make it again") from None
     _check_ids(path, name, ids, place)
@@ -108,12 +111,12 @@ def write(path: Path, kind: Kind, ids: Sequence[str], classes: Sequence[str], va
     names = [f"{prefix}{name}" for name in (range(values.shape[1]) if kind == "embeddings" else classes)]
     try:
         if path.suffix.lower() == ".parquet":
-            parquet = _parquet(path)
+            module = parquet(path)
             import pyarrow as pa
 
             columns = {"id": pa.array(ids, pa.string())}
             columns |= {name: pa.array(values[:, k], pa.float32()) for k, name in enumerate(names)}
-            parquet.write_table(pa.table(columns), path)
+            module.write_table(pa.table(columns), path)
         elif path.suffix.lower() == ".csv":
             with path.open("w", encoding="utf-8", newline="") as file:
                 writer = csv_text.Writer(file)
@@ -209,10 +212,10 @@ def _numbers(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]
 def _read_parquet(path: Path, name: str, columns: Sequence[str]) -> _Read:
     import pyarrow as pa
 
-    parquet, size = _parquet(path), path.stat().st_size
-    if (rows := parquet.read_metadata(path).num_rows) > size:
+    module, size = parquet(path), path.stat().st_size
+    if (rows := module.read_metadata(path).num_rows) > size:
         raise DataError(f"{path}: claims {rows:,} rows in {size:,} bytes, so it is damaged; make it again")
-    table = parquet.read_table(path, columns=[name, *columns])
+    table = module.read_table(path, columns=[name, *columns])
     if not len(table):
         raise DataError(f"{path}: has no rows")
     ids = ["" if cell is None else str(cell).strip() for cell in table[name].to_pylist()]
@@ -244,23 +247,6 @@ def _stacked(path: Path, vectors: Sequence[Any], place: Callable[[int], str]) ->
         return np.array(vectors, dtype=np.float64)
     except (TypeError, ValueError):
         raise DataError(f"{path}: column {_LIST}: lists must hold numbers") from None
-
-
-def _parquet(path: Path) -> Any:
-    """Return `pyarrow.parquet`; DataError where it is not installed, or the file is none."""
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise DataError(
-            f"{path}: parquet needs pyarrow, which is not installed: pip install 'dspkd[parquet]'"
-        ) from None
-    if path.exists():
-        try:
-            pyarrow.parquet.read_schema(path)
-        except (OSError, ValueError) as error:  # pyarrow's own errors are among these
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: cannot be read as parquet: {reason}") from None
-    return pyarrow.parquet
 
 
 def _check_ids(path: Path, name: str, ids: Sequence[str], place: Callable[[int], str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from dspkd.data import licensing
 from dspkd.data.image_files import unread_note
 from dspkd.data.split import Split, report
-from dspkd.data.table import Table, is_named
+from dspkd.data.table import Table, is_named, named
 from dspkd.errors import first_few
 
 NO_IDS = "no lesion or patient ids: images of one person may be in both training and test set"
@@ -19,12 +19,12 @@ def lines(table: Table) -> tuple[str, ...]:
     origin = table.origin
     classes = f"{len(table.classes)} classes"
     read = f"{table.root}: {len(table):,} images of {classes}"
-    named = {group for group in table.groups if is_named(group)}
-    groups = f"lesion or patient ids: column {origin.group!r}, {len(named):,} different ones"
+    ids = named(table.groups)
+    groups = f"lesion or patient ids: column {origin.group!r}, {ids:,} different ones"
     return (
         f"{read}, read as {origin.layout}" if origin.layout else read,
         *origin.notes,
-        *((groups,) if origin.group and named else ()),
+        *((groups,) if origin.group and ids else ()),
         *((_merged(origin.merged),) if origin.merged else ()),
         *((licensing.line(table),) if licensing.line(table) else ()),
     )
@@ -47,8 +47,11 @@ def warnings(table: Table, split: Split | None = None) -> tuple[str, ...]:
             f"{unnamed:,} of {len(table):,} images have no lesion or patient id: those of one person may be in both "
             "training and test set"
         )
+    found += table.origin.doubts
     if table.origin.unread:
         found.append(unread_note(table.origin.unread, table.root))
+    if split is None and table.origin.unclear:
+        found.append(table.origin.unclear)
     if split is not None:
         found += [*_copies_apart(table, split), *_absent_classes(table, split)]
     return tuple(found)

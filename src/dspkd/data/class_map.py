@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dspkd.data import soft_labels
 from dspkd.data.table import Table, repeated
 from dspkd.errors import DataError, first_few, suggest
 
@@ -36,6 +37,8 @@ class ClassMap:
     def apply(self, table: Table) -> Table:
         """Return the table with the new classes, without the dropped images.
 
+        Soft labels are merged too, and the class is again that of the largest weight.
+
         Every class of the table must be mapped or dropped, so that none is lost by a slip of the pen; a dropped one
         need not exist.
 
@@ -58,8 +61,11 @@ class ClassMap:
             )
         number_K = np.array([new_of.get(name, -1) for name in table.classes], dtype=np.int64)
         new_N = number_K[table.labels]
-        kept = table.take(new_N >= 0)
-        return replace(kept, classes=tuple(self.classes), labels=new_N[new_N >= 0])
+        kept, labels_N, soft_NK = table.take(new_N >= 0), new_N[new_N >= 0], None
+        if kept.soft_labels is not None:
+            soft_NK = soft_labels.merged(kept.soft_labels, number_K, len(self.classes))
+            labels_N = soft_labels.heaviest(soft_NK, labels_N)
+        return replace(kept, classes=tuple(self.classes), labels=labels_N, soft_labels=soft_NK)
 
 
 def load(path: Path) -> ClassMap:

@@ -17,7 +17,8 @@ class Columns:
     image
         Names the image file: a path, a name, or a name without suffix.
     label
-        Names the class; several columns, one for each class, hold 1 in that of the image's class and 0 elsewhere.
+        Names the class; several columns, one for each class, hold 1 in that of the image's class and 0 elsewhere, or
+        weights of the classes, which sum to 1: see `Table.soft_labels`.
     names
         ``{cell of the label column: name of the class}``, for labels that are numbers or codes; the classes are in
         this order.

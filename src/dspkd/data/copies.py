@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError
 from dspkd.runtime.files import remembered
 from dspkd.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from dspkd.data.audit.duplicates import Pairs
 
 _VERSION = 2
 """Part of the key of what is cached; raised when the search for copies changes."""
@@ -26,6 +30,7 @@ _LONG = 1000
 def merge(
     table: Table,
     *,
+    found: Pairs | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
@@ -36,6 +41,8 @@ def merge(
 
     Parameters
     ----------
+    found
+        The copies, where all images were searched already.
     cache
         Folder in which the pairs are kept, so that the same files are searched once; None keeps nothing.
     progress
@@ -54,7 +61,9 @@ def merge(
     from dspkd.data.audit.audit import merged_groups
     from dspkd.data.audit.duplicates import Pairs
 
-    pairs = _pairs(table, cache, progress, log)
+    path = None if cache is None else cache / "copies" / f"{_key(table)}.json"
+    kept = remembered(path, lambda: _rows(found if found is not None else _search(table, progress, log)))
+    pairs = np.array(kept, dtype=np.int64).reshape(-1, 2)
     chosen = unnamed[pairs[:, 0]] | unnamed[pairs[:, 1]]
     first, second = pairs[chosen].T
     none = np.zeros(len(first), dtype=np.int64)
@@ -64,22 +73,18 @@ def merge(
     return replace(table, groups=groups, origin=replace(table.origin, merged=merged))
 
 
-def _pairs(
-    table: Table, cache: Path | None, progress: Progress | None, log: Callable[[str], None] | None
-) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Return ``[P, 2]`` rows of near copies, from the cache where these very files were searched before."""
-    path = None if cache is None else cache / "copies" / f"{_key(table)}.json"
-    return np.array(remembered(path, lambda: _search(table, progress, log)), dtype=np.int64).reshape(-1, 2)
-
-
-def _search(table: Table, progress: Progress | None, log: Callable[[str], None] | None) -> list[list[int]]:
+def _search(table: Table, progress: Progress | None, log: Callable[[str], None] | None) -> Pairs:
     from dspkd.data.audit import duplicates, fingerprint
 
     if log is not None and len(table) >= _LONG:
         log(f"searching {len(table):,} images for near copies, since some have no lesion or patient id")
-    found = duplicates.find(fingerprint.take(table.paths, progress), progress)
-    pairs: list[list[int]] = np.stack([found.first, found.second], axis=1).tolist()
-    return pairs
+    return duplicates.find(fingerprint.take(table.paths, progress), progress)
+
+
+def _rows(pairs: Pairs) -> list[list[int]]:
+    """Return the two rows of each pair."""
+    rows: list[list[int]] = np.stack([pairs.first, pairs.second], axis=1).tolist()
+    return rows
 
 
 def _key(table: Table) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
+import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +18,14 @@ from dspkd.errors import DataError, suggest
 from dspkd.runtime.csv_text import as_read
 from dspkd.runtime.files import read_bytes
 
-SUFFIXES = (".csv", ".tsv", ".tab")
+SUFFIXES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 """Suffixes of tables as text, in lower case."""
 
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_WINDOWS = "cp1252"
+"""The encoding in which spreadsheets in Europe and America save a CSV that is not UTF-8; equals Latin-1 for letters."""
+_BEFORE = re.compile(r"sep=.?|#[^,;\t|]*")
+"""A line before the header: the delimiter, as Excel takes it, or a comment."""
 _HEADER = 1_000_000
 """Characters within which the header ends."""
 _SHARED = 24
@@ -74,9 +82,10 @@ class Rows:
 
 
 def read_rows(path: Path, *, without: Callable[[str], bool] = lambda _: False) -> Rows:
-    """Read a table: UTF-8 or UTF-16 text, a header of different names, and as many cells in every row.
+    """Read a table: a header of different names, and as many cells in every row.
 
-    Cells are separated by commas, semicolons or tabs, whichever divides the header into most names. Empty rows
+    The text is UTF-8 or UTF-16; what is neither is read as Windows-1252, with a note. Cells are separated by commas,
+    semicolons, tabs or bars, whichever divides the header into most names. Comments before the header and empty rows
     are left out, and so are cells at the end of a row that are empty and have no name in the header. All cells stay
     text.
 
@@ -95,16 +104,19 @@ def read_rows(path: Path, *, without: Callable[[str], bool] = lambda _: False) -
         The file cannot be read, is not such a table, or has no rows; the message names the line.
     """
     content = _content(path)
-    with io.TextIOWrapper(io.BytesIO(content), encoding=_encoding(content), newline="") as text:
-        try:
+    for encoding in _encodings(content):
+        with io.TextIOWrapper(io.BytesIO(content), encoding=encoding, newline="") as text, suppress(UnicodeDecodeError):
             delimiter = _delimiter(text.read(_HEADER))
             text.seek(0)
             columns, lines, blank = _columns(path, csv.reader(text, strict=True, delimiter=delimiter), without)
-        except UnicodeDecodeError:
-            raise _not_text(path, content) from None
+            break
+    else:
+        raise _not_text(path, content)
     if not lines:
         raise DataError(f"{path}: the table is empty; expected a header and at least one row")
     notes = [] if delimiter == "," else [f"cells separated by {_DELIMITERS[delimiter]}"]
+    if encoding == _WINDOWS:
+        notes.append("not UTF-8, read as Windows-1252: check names with accents, or save the table as CSV in UTF-8")
     if blank:
         notes.append(f"{blank} empty rows left out")
     return Rows(path, columns, tuple(lines), (f"{path.name}: {', '.join(notes)}",) if notes else ())
@@ -120,24 +132,31 @@ def _columns(
     blank = 0
     same: dict[str, str] = {}  # one string for all cells with the same text
     for row in _rows_of(path, reader):
-        cells = [as_read(cell.strip()) for cell in row]
-        if not any(cells):
-            blank += bool(cells)
+        if not any(map(str.strip, row)):
+            blank += bool(row)
         elif not header:
-            header = _without_empty_end(cells)
+            cells = _without_empty_end(list(map(_clean, row)))
+            if _BEFORE.fullmatch(";".join(cells)):
+                continue
+            header = cells
             if len(set(header)) < len(header):
                 raise DataError(f"{path}: the columns must have different names, got {', '.join(header)}")
             columns = {number: [] for number, name in enumerate(header) if not without(name)}
         else:
-            beyond = _without_empty_end(cells[len(header) :])
-            if len(cells) < len(header) or beyond:
-                number = min(len(cells), len(header)) + len(beyond)
+            beyond = _without_empty_end(list(map(_clean, row[len(header) :])))
+            if len(row) < len(header) or beyond:
+                number = min(len(row), len(header)) + len(beyond)
                 raise DataError(f"{path}, line {reader.line_num}: {number} cells, but the header has {len(header)}")
             lines.append(reader.line_num)
             for number, column in columns.items():
-                cell = cells[number]
+                cell = _clean(row[number])
                 column.append(same.setdefault(cell, cell) if len(cell) < _SHARED else cell)
     return {header[number]: tuple(column) for number, column in columns.items()}, lines, blank
+
+
+def _clean(cell: str) -> str:
+    bare = cell.strip()
+    return as_read(bare) if bare.startswith("'") else bare
 
 
 def _rows_of(path: Path, reader: Any) -> Iterator[list[str]]:
@@ -149,25 +168,38 @@ def _rows_of(path: Path, reader: Any) -> Iterator[list[str]]:
 
 def read_header(path: Path) -> tuple[str, ...]:
     """Return the column names of a table and read no further; empty where it has none that can be read."""
+    with suppress(OSError, EOFError, zlib.error, csv.Error):
+        packed = path.suffix.lower() == ".gz"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            encodings = _encodings(file.read(2))
+        for encoding in encodings:
+            errors = "replace" if encoding == encodings[-1] else "strict"
+            how: dict[str, Any] = {"encoding": encoding, "errors": errors, "newline": ""}
+            with gzip.open(path, "rt", **how) if packed else path.open(**how) as lines, suppress(UnicodeError):
+                first = next(filter(_may_be_header, lines), "")
+                delimiter = _delimiter(first)
+                cells = next(filter(None, csv.reader(_chained(first, lines), strict=True, delimiter=delimiter)), [])
+                return tuple(_without_empty_end(list(map(_clean, cells))))
+    return ()
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a file in UTF-8 or UTF-16, one after the other; only a line feed ends a line.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or has another encoding.
+    """
     try:
         with path.open("rb") as file:
-            utf_16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        with path.open(encoding="utf-16" if utf_16 else "utf-8-sig", errors="replace", newline="") as lines:
-            first = next((line for line in lines if line.strip()), "")
-            delimiter = _delimiter(first)
-            cells = next(filter(None, csv.reader(_chained(first, lines), strict=True, delimiter=delimiter)), [])
-            return tuple(_without_empty_end([as_read(cell.strip()) for cell in cells]))
-    except (OSError, csv.Error, UnicodeError):
-        return ()
-
-
-def text_of(path: Path) -> str:
-    """Return the text of a file in UTF-8, or in UTF-16 with a byte-order mark; DataError for another encoding."""
-    content = _content(path)
-    try:
-        return content.decode(_encoding(content))
+            encoding = _encodings(file.read(2))[0]
+        with path.open(encoding=encoding, newline="\n") as lines:
+            yield from lines
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read: {e.strerror}") from None
     except UnicodeDecodeError:
-        raise _not_text(path, content) from None
+        raise _not_text(path, _content(path)) from None
 
 
 def _content(path: Path) -> bytes:
@@ -177,14 +209,19 @@ def _content(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from None
 
 
-def _encoding(content: bytes) -> str:
-    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+def _encodings(content: bytes) -> tuple[str, ...]:
+    """Return the encodings that a text may have, by its first two bytes; of UTF-16, one is 0 without a mark."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ("utf-16",)
+    if len(content) > 1 and 0 in content[:2]:
+        return ("utf-16-be" if content[0] == 0 else "utf-16-le",)
+    return ("utf-8-sig", _WINDOWS)
 
 
 def _not_text(path: Path, content: bytes) -> DataError:
     """Return the error about a file that is no text, with the line of the first byte that is none."""
     try:
-        content.decode(_encoding(content))
+        content.decode(_encodings(content)[0])
     except UnicodeDecodeError as e:
         line = content.count(b"\n", 0, e.start) + 1
         return DataError(f"{path}, line {line}: not UTF-8 text; save the table as CSV in UTF-8")
@@ -193,7 +230,7 @@ def _not_text(path: Path, content: bytes) -> DataError:
 
 def _delimiter(text: str) -> str:
     """Return the delimiter that divides the first line of a table into most cells; a comma where none does."""
-    first = next((line for line in io.StringIO(text[:_HEADER]) if line.strip()), "")
+    first = next(filter(_may_be_header, io.StringIO(text[:_HEADER])), "")
     counts = {}
     for delimiter in _DELIMITERS:
         try:
@@ -201,6 +238,10 @@ def _delimiter(text: str) -> str:
         except csv.Error:
             counts[delimiter] = 0
     return max(counts, key=counts.__getitem__)
+
+
+def _may_be_header(line: str) -> bool:
+    return bool(line.strip()) and not _BEFORE.fullmatch(line.strip())
 
 
 def _without_empty_end(cells: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from dspkd.data.columns import Columns
 from dspkd.data.data_card import Attribute
 from dspkd.data.data_card import card as data_card
 from dspkd.data.folds import fold_split
+from dspkd.data.label_share import keep_labelled
 from dspkd.data.leakage import Leak
 from dspkd.data.readers import read
 from dspkd.data.split import Split
@@ -41,6 +42,8 @@ class SplitOptions:
         Number of folds of a cross-validation, and the one whose part is the test set, from 0; `test` does not matter.
     official
         Use the parts that the data set is published with, where it has any; False splits at random.
+    labelled
+        Share of the training images to keep, by lesion or patient; the others are in no part. None keeps all.
     waiver
         Why a lesion or patient may be in several parts; without it such a split is refused.
 
@@ -59,6 +62,7 @@ class SplitOptions:
     folds: int | None = None
     fold: int | None = None
     official: bool = True
+    labelled: float | None = None
     waiver: str | None = None
 
     def __post_init__(self) -> None:
@@ -114,6 +118,10 @@ class Dataset:
             several parts and there is no waiver.
         """
         split, how, where = _split(table, options)
+        if options.labelled is not None:
+            every = len(split.rows("train"))
+            split = keep_labelled(table, split, options.labelled, seed=options.seed, by=options.by)
+            how += f"; {len(split.rows('train')):,} of {every:,} training images are used, as split.labelled says"
         return cls(table, split, leakage.accept(table, split, waiver=options.waiver, where=where), how)
 
     @property
@@ -122,9 +130,18 @@ class Dataset:
         return (*assumptions.lines(self.table), *((self.how,) if self.how else ()))
 
     @property
+    def unclear(self) -> str:
+        """What may name the parts of a published split and was not used, where the split is random; else ""."""
+        unclear = self.table.origin.unclear
+        random = self.how.startswith("split at random") and "split.official = false" not in self.how
+        if not (random and unclear):
+            return ""
+        return f"{unclear}: the split is at random, and published test images may be trained on"
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader of results must know: missing ids, files left out, classes without test images."""
-        return assumptions.warnings(self.table, self.split)
+        """What a reader of results must know: an unclear split, missing ids, files left out, absent classes."""
+        return (*([self.unclear] if self.unclear else []), *assumptions.warnings(self.table, self.split))
 
 
 def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
@@ -149,6 +166,8 @@ def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
     unit = "image" if options.by == "image" or not any(map(is_named, table.groups)) else "lesion or patient"
     copied = ", near copies together" if table.origin.merged and unit == "image" and options.by == "group" else ""
     how += f" at random by {unit}{copied}{'' if known or unit == 'image' else ' where known'}, seed {options.seed}"
+    if table.origin.unclear and not options.official:
+        how += "; no column or folder is used, as split.official = false"
     if table.parts:
         reason = "split.official = false" if options.folds is None else "split.folds divides all images"
         how += f"; the published parts ({parts}) are not used, as {reason}"

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from operator import attrgetter
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from PIL import Image
 
@@ -24,6 +24,8 @@ _WHERE_INSTALLED = {
 
 SUFFIXES = frozenset(_ALWAYS | {suffix for suffix, (module, _) in _WHERE_INSTALLED.items() if find_spec(module)})
 """Suffixes of image files that can be read here, in lower case."""
+
+_KNOWN = SUFFIXES | _WHERE_INSTALLED.keys()
 
 _NO_IMAGES = frozenset(
     {".txt", ".csv", ".tsv", ".tab", ".md", ".rst", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml", ".html"}
@@ -123,8 +125,9 @@ def bare(name: str) -> str:
     >>> bare("NV/ISIC_0000001.jpg"), bare("ISIC_0000001"), bare("IMG_7.HEIC")
     ('ISIC_0000001', 'ISIC_0000001', 'IMG_7')
     """
-    file = PurePath(name)
-    return file.stem if file.suffix.lower() in SUFFIXES | _WHERE_INSTALLED.keys() else file.name
+    file = os.path.basename(name)  # noqa: PTH119 - five times as fast, and tables have many
+    stem, suffix = os.path.splitext(file)  # noqa: PTH122
+    return stem if suffix.lower() in _KNOWN else file
 
 
 def _files_in(path: Path) -> Iterable[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dspkd.data.official_split import NOT_OFFICIAL
 from dspkd.data.split import Split, crossing
 from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError, first_few
@@ -74,7 +75,7 @@ def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Lea
             f"{where}: {leak.groups} lesions or patients are in more than one part ({first_few(groups)}), with "
             f"{leak.images} of {len(table)} images; {leak.known} of {leak.tested} test images show one that is also in "
             "training, so results would be overstated. Split by group"
-            f"{' with split.official = false' if table.parts else ''}; or, to imitate work that did not, set "
+            f"{f' with {NOT_OFFICIAL}' if table.parts else ''}; or, to imitate work that did not, set "
             'split.waiver = "imitates the image-level split of ...", which every report of the run will print'
         )
     return leak

@@ -169,6 +169,7 @@ class TrainBatches:
         ratio: float = 1.0,
     ) -> None:
         self._mixing, self._world = mixing, world
+        self._soft_labels = None if table.soft_labels is None else torch.from_numpy(table.soft_labels)
         self.rows, self.labels = rows, table.labels[rows]
         self.batch_size, self.seed, self.views, self.balance = min(batch_size, len(rows)), seed, views, balance
         self.unlabelled = np.empty(0, dtype=np.int64) if unlabelled is None else unlabelled
@@ -238,7 +239,8 @@ class TrainBatches:
     def show(self, images: Sequence[list[Key]]) -> Iterator[Batch]:
         """Yield batches of these images, without mixing."""
         self._batches[:] = images
-        yield from self._loader
+        for batch in self._loader:
+            yield batch if self._soft_labels is None else replace(batch, soft_labels=self._soft_labels[batch.index])
 
 
 def in_order(

@@ -49,6 +49,7 @@ class Mixing:
             drawn = {"labels": None, "batch_size": len(batch), **mix.make_params([batch.images])}
         larger = batch.larger and _mixed(mix, batch.larger, _enlarged(drawn, batch.larger, batch))
         share = drawn["lam"] if isinstance(mix, v2.MixUp) else drawn["lam_adjusted"]
+        soft = batch.soft_labels
         return replace(
             _mixed(mix, batch, drawn),
             larger=larger,
@@ -56,6 +57,7 @@ class Mixing:
             other_index=batch.index.roll(1),
             other_views=batch.views.roll(1),
             own_share=torch.full((len(batch),), share),
+            soft_labels=soft if soft is None else share * soft + (1 - share) * soft.roll(1, dims=0),
         )
 
 

@@ -10,19 +10,23 @@ from typing import Literal
 
 import numpy as np
 
-from dspkd.data.part_names import folders_of, parts_of, split_column
+from dspkd.data.part_names import folders_of, parts_of, split_column, unclear_column, unclear_folders
 from dspkd.data.split import PARTS, Split, refuse_crossing, split
 from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError, first_few, suggest
 
 _WORDS = {"train": "training", "val": "validation", "test": "test"}
-_RANDOM = "set split.official = false to split at random instead"
+NOT_OFFICIAL = "split.official = false in a recipe, or --resplit with dspkd new and dspkd distill"
+"""What splits a data set anew that is published with parts."""
+
+_RANDOM = f"to split at random instead, give {NOT_OFFICIAL}"
 
 
 def recognised(table: Table, column: str | None = None) -> Table:
     """Return the table with `Table.parts`, where a column or the folders of the images name the parts.
 
-    Parts in folders are added as the attribute ``split``.
+    Parts in folders are added as the attribute ``split``. What may name parts and is not understood is in
+    ``origin.unclear``.
 
     Parameters
     ----------
@@ -47,7 +51,7 @@ def recognised(table: Table, column: str | None = None) -> Table:
     inner = [within[folder] for folder in folder_of]
     folders = folders_of(inner)
     if not folders:
-        return table
+        return replace(table, origin=replace(table.origin, unclear=_unclear(table, inner)))
     named = parts_of(folders)
     parts = tuple(named.get(folder, "") for folder in folders)
     where = "folders " + ", ".join(name for part in PARTS for name in named if named[name] == part)
@@ -56,6 +60,21 @@ def recognised(table: Table, column: str | None = None) -> Table:
         parts=parts,
         attributes={"split": parts, **table.attributes},
         origin=replace(table.origin, parts=where),
+    )
+
+
+def _unclear(table: Table, folders: Sequence[str]) -> str:
+    if named := unclear_folders(folders):
+        return (
+            f"the folders {', '.join(named)} are called like parts of a split, and the others are not; call them "
+            "train, val and test"
+        )
+    if (column := unclear_column(table.attributes)) is None:
+        return ""
+    cells = sorted({cell for cell in table.attributes[column] if cell})
+    return (
+        f"column {column!r} ({', '.join(cells[:4])}{', ...' * (len(cells) > 4)}) may name the parts of a published "
+        "split; if it does, write train, val and test into it"
     )
 
 

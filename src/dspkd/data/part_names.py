@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _SPELLINGS = {
-    "train": ("train", "training", "trn", "trainset"),
-    "val": ("val", "valid", "validation", "validate", "validating", "dev", "development", "tune", "tuning"),
-    "test": ("test", "testing", "tst", "holdout", "heldout", "eval", "evaluation"),
-}
-"""Those of the Hugging Face hub, and others in use."""
+    "train": (
+        "train", "training", "trn", "trainset", "trainings",
+        "apprentissage", "entrainement", "entrenamiento", "treino", "treinamento", "addestramento",
+    ),
+    "val": (
+        "val", "valid", "validation", "validate", "validating", "dev", "development", "tune", "tuning",
+        "validierung", "validierungs", "validacion", "validacao", "validazione",
+    ),
+    "test": (
+        "test", "testing", "tst", "holdout", "heldout", "eval", "evaluation",
+        "tests", "teste", "prueba", "pruebas", "prova",
+    ),
+}  # fmt: skip
+"""Those of the Hugging Face hub, and others in use; also German, French, Spanish, Portuguese and Italian."""
 
-_ADDED = "set|data|dataset|split|part|partition|folder|input|images?|imgs?|photos?|pictures?|samples?"
-_NAME = re.compile(
-    rf"(?:{_ADDED})*?({'|'.join(sorted(sum(_SPELLINGS.values(), ()), key=len, reverse=True))})(?:{_ADDED})*"
+_ANY_SPELLING = "|".join(sorted(sum(_SPELLINGS.values(), ()), key=len, reverse=True))
+_ADDED = (
+    "set|data|dataset|split|part|partition|folder|dir|directory|input|images?|imgs?|photos?|pictures?|samples?|files?|"
+    "labels?|metadata|groundtruth|annotations?|list"
 )
+_SETS = "isic|isbi|ham|bcn|milk|pad|ddi|derm7pt|dermnet|fitzpatrick|scin"
+_NAME = re.compile(
+    rf"\d{{0,2}}(?:(?:{_SETS})[a-z0-9]*?)?(?:{_ADDED}|public|private|internal|external)*?"
+    rf"({_ANY_SPELLING})(?:{_ADDED})*(?:(?:19|20)\d\d)?"
+)
+"""Numbered, after the name of a published set, with words that say what is in it, and with a year."""
 _PART_OF = {spelling: part for part, spellings in _SPELLINGS.items() for spelling in spellings}
 
 _COLUMNS = re.compile(
     r"(?:data|dataset|official|original|default)?(?:splits?|set|subset|partition|part|phase|usage|fold(?:name|type))"
     r"(?:name|type|label|set)?|train(?:val)?(?:test)?(?:val)?(?:split)?|traintestval"
 )
+_UNCLEAR = re.compile(
+    r"\w*(?:split|subset|partition)\w*|usage|phase|cohort|(?:cv|kfold|k)?folds?(?:id|no|nr|num|number|index)?"
+    rf"|(?:is|in|for|use)?(?:{_ANY_SPELLING})(?:set|data|flag)?"
+)
+"""Columns that may name a part by a number, a letter or a flag, as `squeezed` writes them."""
 _ANY_CLASS = re.compile(
     r"(?:images?|imgs?|pictures?|photos?|jpe?gs?|pngs?|data|inputs?|raw|files)[ _-]?\d*"
     r"|.*[ _-]input|(?:.*[ _-])?images?[ _-]part[ _-]?\d+|part[ _-]?\d+"
-    r"|(?:isic|isbi|ham|bcn|milk|pad|ddi|derm7pt|fitzpatrick|scin)[\w-]*?[ _-](?:data|images?|photos?|train|test)",
+    rf"|(?:{_SETS})[\w-]*?[ _-](?:data|images?|photos?|train|test)",
     re.IGNORECASE,
 )
 """Names of folders that hold images of any class, as published sets and exports have them."""
@@ -36,12 +58,12 @@ _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "#n/a"})
 
 
 def squeezed(name: str) -> str:
-    """Return a name in lower case without spaces, hyphens and other marks, by which names are compared.
+    """Return a name in lower case without accents, spaces, hyphens and other marks, by which names are compared.
 
-    >>> squeezed("Patient ID"), squeezed("patient_id"), squeezed("Lesion-No.")
-    ('patientid', 'patientid', 'lesionno')
+    >>> squeezed("Patient ID"), squeezed("patient_id"), squeezed("Lesion-No."), squeezed("Läsion")
+    ('patientid', 'patientid', 'lesionno', 'lasion')
     """
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", name).lower())
 
 
 def is_missing(cell: str) -> bool:
@@ -61,11 +83,16 @@ def is_unknown(cell: str) -> bool:
 def part_of(name: str) -> str | None:
     """Return the part that a folder or cell of this name is, ``train``, ``val`` or ``test``; None for another name.
 
-    >>> [part_of(name) for name in ("Train", "valid", "test_set", "Training Data", "melanoma", "train3")]
-    ['train', 'val', 'test', 'train', None, None]
+    >>> [part_of(name) for name in ("Train", "valid", "test_set", "01_Training Data", "PublicTest", "train3")]
+    ['train', 'val', 'test', 'train', 'test', None]
+    >>> [part_of(name) for name in ("1_train", "val_dir", "ham_test_labels", "train2017", "Patch test", "hamster test")]
+    ['train', 'val', 'test', 'train', None, 'test']
     """
     match = _NAME.fullmatch(squeezed(name))
-    return None if match is None else _PART_OF[match[1]]
+    if match is None:
+        return None
+    part = _PART_OF[match[1]]
+    return "test" if part == "val" and "external" in squeezed(name) else part
 
 
 def holds_any_class(name: str) -> bool:
@@ -114,6 +141,25 @@ def folders_of(names: Sequence[str]) -> tuple[str, ...]:
     """
     folders = [next((each for each in name.split("/")[:-1] if part_of(each)), "") for name in names]
     return tuple(folders) if _is_split(parts_of(folders).values()) else ()
+
+
+def unclear_column(columns: Mapping[str, Sequence[str]]) -> str | None:
+    """Return a column that may name the part of each image, though `split_column` does not understand it, or None.
+
+    It has a name such as ``fold``, ``is_test`` or ``Usage``, or a cell that is a part; and two to `_DISTINCT` different
+    cells.
+    """
+    for name, column in columns.items():
+        cells = {cell for cell in column if not is_missing(cell)}
+        if 2 <= len(cells) <= _DISTINCT and (_UNCLEAR.fullmatch(squeezed(name)) or any(map(part_of, cells))):
+            return name
+    return None
+
+
+def unclear_folders(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the folders that are parts where `folders_of` finds no split, and not all images are in one of them."""
+    folders = {next((each for each in name.split("/")[:-1] if part_of(each)), "") for name in names}
+    return tuple(sorted(folders - {""})) if len(folders) > 1 and not folders_of(names) else ()
 
 
 def _is_split(parts: Collection[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.assignment import assign, grouped
 from dspkd.data.csv_rows import read_rows
-from dspkd.data.table import Table, group_or_own, is_named
+from dspkd.data.table import Table, is_named, unit_of
 from dspkd.errors import DataError, first_few, suggest
 from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open
@@ -200,12 +200,13 @@ def split(
 def require_training_images(table: Table, split: Split) -> None:
     """Raise DataError if a class has no training image; it names the class."""
     training = report(table, split)["train"]
-    for name, (images, groups) in table.counts().items():
+    groups = table.units()
+    for name, (images, _) in table.counts().items():
         if not images:
             raise DataError(f"{table.root}: class {name!r} has no image; remove the class or add images of it")
         if not training[name][0]:
             raise DataError(
-                f"{table.root}: class {name!r} has no training image: its {images} images are {groups} group(s), "
+                f"{table.root}: class {name!r} has no training image: its {images} images are {groups[name]} group(s), "
                 "too few; add images, or try smaller val and test or another seed"
             )
 
@@ -214,10 +215,10 @@ def require_no_empty_part(table: Table, split: Split) -> None:
     """Raise DataError if the training, validation or test set has no image, as happens with few or unequal groups."""
     empty = [part for part in PARTS if not len(split.places(part))]
     if empty:
-        small = [f"{name} has {groups}" for name, (_, groups) in table.counts().items() if 0 < groups < len(PARTS)]
+        small = [f"{name} has {groups}" for name, groups in table.units().items() if 0 < groups < len(PARTS)]
         raise DataError(
-            f"{table.root}: the split leaves {' and '.join(empty)} empty: its {len(set(table.groups))} lesions or "
-            f"patients have {sizes(table)} images"
+            f"{table.root}: the split leaves {' and '.join(empty)} empty: its {len(set(table.groups))} "
+            f"{unit_of(table.groups)} have {sizes(table)} images"
             + (f". Classes too small for three parts: {first_few(small)}; add images, or" if small else ";")
             + " try larger val and test or another seed of [split], or name a split.file"
         )
@@ -230,12 +231,7 @@ def sizes(table: Table) -> str:
 
 
 def report(table: Table, split: Split) -> Counts:
-    """Count the images and groups of each class in each part; a group that mixes classes counts for each.
-
-    Where the data set names no lesion or patient, each image counts as a group: near copies are no lesion either.
-    """
-    if not any(map(is_named, table.groups)):
-        table = replace(table, groups=group_or_own(("",) * len(table), table.ids))
+    """Count the images, and the named lesions or patients, of each class in each part; see `Table.counts`."""
     return {
         part: {name: list(counts) for name, counts in table.take(split.places(part)).counts().items()} for part in PARTS
     }

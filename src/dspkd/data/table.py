@@ -31,8 +31,12 @@ class Origin:
         The column of lesion or patient ids; "" where none is used.
     parts
         What names the official parts, such as "column 'split'"; "" where nothing does.
+    unclear
+        What may name official parts and is not understood, with what would help; "" where nothing does.
     notes
         Lines about what was assumed or left out.
+    doubts
+        Lines about columns that look like lesion or patient ids and are not used.
     unread
         Files that may be images and cannot be read.
     merged
@@ -44,7 +48,9 @@ class Origin:
     layout: str = ""
     group: str = ""
     parts: str = ""
+    unclear: str = ""
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     unread: tuple[Path, ...] = ()
     merged: int = 0
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +84,9 @@ class Table:
         How the data set was read.
     labelled
         Number of labelled images, which come first; the others have the label `UNLABELLED`. None: all have labels.
+    soft_labels
+        ``[N, K]`` float32, the weights of the classes where readers of an image name several: they sum to 1, and the
+        label has the largest. None where an image has its label alone; zeros for an unlabelled one.
 
     Raises
     ------
@@ -95,6 +104,7 @@ class Table:
     parts: tuple[str, ...] = ()
     origin: Origin = field(default_factory=Origin)
     labelled: int | None = None
+    soft_labels: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in ("ids", "paths", "labels", "groups")}
@@ -109,6 +119,7 @@ class Table:
             self.labels[len(self) if self.labelled is None else self.labelled :],
         )
         assert (others == UNLABELLED).all(), "images without labels come last"
+        assert self.soft_labels is None or self.soft_labels.shape == (len(self), len(self.classes)), "one row an image"
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise DataError(
                 f"{self.root}: labels must lie in [0, {len(self.classes)}), got {labels.min()} to {labels.max()}"
@@ -128,19 +139,28 @@ class Table:
             groups=tuple(self.groups[row] for row in kept),
             attributes={name: tuple(cells[row] for row in kept) for name, cells in self.attributes.items()},
             parts=tuple(self.parts[row] for row in kept) if self.parts else (),
+            soft_labels=None if self.soft_labels is None else self.soft_labels[kept],
         )
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Return ``{class: (images, groups)}``; a group that mixes classes counts for each of them."""
-        groups: dict[int, list[str]] = {number: [] for number in range(len(self.classes))}
+        """Return ``{class: (images, named lesions or patients)}``; one that mixes classes counts for each of them."""
+        return {name: (len(groups), named(groups)) for name, groups in self._groups_of_class().items()}
+
+    def units(self) -> dict[str, int]:
+        """Return ``{class: groups}``, an image without an id being a group of its own: what a split can move."""
+        return {name: len(set(groups)) for name, groups in self._groups_of_class().items()}
+
+    def _groups_of_class(self) -> dict[str, list[str]]:
+        groups: list[list[str]] = [[] for _ in self.classes]
         for label, group in zip(self.labels.tolist(), self.groups, strict=True):
             groups[label].append(group)
-        return {name: (len(groups[k]), len(set(groups[k]))) for k, name in enumerate(self.classes)}
+        return dict(zip(self.classes, groups, strict=True))
 
     @property
     def digest(self) -> str:
         """SHA-256, in hex, of classes, ids, labels and groups: what a split and a score depend on, not the folder."""
         content = [self.classes, self.ids, self.labels.tolist(), self.groups]
+        content += [] if self.soft_labels is None else [self.soft_labels.tolist()]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -155,6 +175,27 @@ def is_named(group: str) -> bool:
     Otherwise it is an image of unknown lesion and patient, or near copies that were put together.
     """
     return not group.startswith(("image:", "copies:"))
+
+
+def named(groups: Iterable[str]) -> int:
+    """Return the number of lesions or patients that the data set names.
+
+    >>> named(["L1", "L1", "L2", "image:b"]), named(["image:a", "copies:b"])
+    (2, 0)
+    """
+    return len({group for group in groups if is_named(group)})
+
+
+def unit_of(groups: Iterable[str]) -> str:
+    """Return what the groups are, in the plural.
+
+    >>> unit_of(["L1", "L2"]), unit_of(["L1", "image:b"]), unit_of(["image:a", "copies:b"])
+    ('lesions or patients', 'lesions, patients or images without an id', 'images')
+    """
+    known = {is_named(group) for group in groups}
+    if known == {True, False}:
+        return "lesions, patients or images without an id"
+    return "lesions or patients" if known == {True} else "images"
 
 
 def refuse_missing(paths: Sequence[Path], source: Path) -> None:

@@ -1,29 +1,39 @@
-"""Tables in any common format: CSV, TSV, JSON lines, parquet, and the sheet of a spreadsheet."""
+"""Tables in any common format: CSV, TSV, JSON, JSON lines, parquet, and the sheet of a spreadsheet."""
 
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from dspkd.data import csv_rows
+from dspkd.data import csv_rows, json_rows
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import ignored
-from dspkd.errors import DataError
+from dspkd.data.part_names import squeezed
+from dspkd.errors import DataError, DspkdError
+from dspkd.runtime.zip_files import DAMAGED
 
-JSON_LINES = (".jsonl", ".ndjson")
-SUFFIXES = (*csv_rows.SUFFIXES, *JSON_LINES, ".parquet", ".xlsx")
+SUFFIXES = (*csv_rows.SUFFIXES, *json_rows.LINES, ".parquet", ".xlsx")
 """Suffixes of tables, in lower case. A spreadsheet needs the extra ``xlsx``, parquet the extra ``parquet``."""
+
+_TEXT = ".txt"
+
+_NAMES_IMAGES = re.compile(r".*(image|img|file|path|photo|isicid).*")
+"""Columns, as `squeezed` writes them, of which a text that is a table has one."""
+
+_HEADER_ROWS = 20
+"""Rows of a sheet within which its header lies."""
 
 
 def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) -> Rows:
     """Return the rows of a table of any format in `SUFFIXES`, by its suffix; another is read as CSV.
 
-    Cells that are empty, null or missing are "", numbers and lists are text as in JSON. A spreadsheet is its first
-    sheet, and the values of its formulas.
+    Cells that are empty, null or missing are "", numbers and lists are text as in JSON. A spreadsheet is the first of
+    its sheets with two columns or more, from the first row that fills two, and the values of its formulas.
 
     Raises
     ------
@@ -31,28 +41,30 @@ def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) 
         The file cannot be read, or what reads it is not installed.
     """
     suffix = path.suffix.lower()
-    if suffix in JSON_LINES:
-        return _from_entries(path, _json_lines(path), without)
+    if suffix in (*json_rows.LINES, json_rows.LIST):
+        return _from_entries(path, json_rows.entries(path), without)
     if suffix == ".parquet":
         return _parquet(path, without)
     if suffix == ".xlsx":
-        return _from_entries(path, _sheet(path), without)
+        with _sheet(path) as (note, entries):
+            return _from_entries(path, entries, without, (note,) if note else ())
     return csv_rows.read_rows(path, without=without)
 
 
 def header_of(path: Path) -> tuple[str, ...]:
     """Return the column names of a table and read no further; empty where it has none that can be read.
 
-    Of JSON lines, these are the names in the first line; of parquet, those of columns that hold text or numbers.
+    Of JSON, these are the names in the first object; of parquet, those of columns that hold text or numbers.
     """
     suffix = path.suffix.lower()
     try:
-        if suffix in JSON_LINES:
-            return tuple(next(iter(_json_lines(path)))[1])
+        if suffix in (*json_rows.LINES, json_rows.LIST):
+            return json_rows.names(path)
         if suffix == ".parquet":
             return tuple(field.name for field in schema_of(path) if not _is_nested(field))
         if suffix == ".xlsx":
-            return tuple(next(iter(_sheet(path)))[1])
+            with _sheet(path) as (_, entries):
+                return tuple(next(entries)[1])
     except (DataError, StopIteration):
         return ()
     return csv_rows.read_header(path)
@@ -62,11 +74,36 @@ def tables_in(folder: Path) -> list[Path]:
     """Return the tables in a folder, sorted by name, without hidden ones; none where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES and not ignored(file.name) and file.is_file()
-    )
+    return sorted(file for file in folder.iterdir() if not ignored(file.name) and _is_table(file) and file.is_file())
+
+
+def _is_table(file: Path) -> bool:
+    """Return whether a file is a table: by its suffix, or by its content where others have that suffix too."""
+    name = file.name.lower()
+    if name.endswith(json_rows.LIST):
+        return bool(header_of(file))
+    if name.endswith(_TEXT):
+        header = csv_rows.read_header(file)
+        return len(header) > 1 and any(_NAMES_IMAGES.fullmatch(squeezed(column)) for column in header) and _whole(file)
+    return name.endswith(SUFFIXES)
+
+
+def _whole(file: Path) -> bool:
+    """Return whether a text has as many cells in each row as in its header."""
+    try:
+        csv_rows.read_rows(file)
+    except DataError:
+        return False
+    return True
+
+
+def stem(file: Path) -> str:
+    """Return the name of a table without its suffix.
+
+    >>> stem(Path("train.csv")), stem(Path("train.csv.gz"))
+    ('train', 'train')
+    """
+    return Path(file.stem).stem if file.suffix.lower() == ".gz" else file.stem
 
 
 def only_table(folder: Path) -> Path:
@@ -91,7 +128,7 @@ def one_table(tables: list[Rows]) -> Rows:
         name: tuple(cell for rows in tables for cell in rows.columns.get(name, ("",) * len(rows.lines)))
         for name in names
     }
-    files = tuple(rows.path.stem for rows in tables for _ in rows.lines)
+    files = tuple(stem(rows.path) for rows in tables for _ in rows.lines)
     return Rows(
         path=tables[0].path,
         columns={"split": files, **columns},
@@ -100,22 +137,12 @@ def one_table(tables: list[Rows]) -> Rows:
     )
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each line's number and object. Only a line feed ends a line: JSON may hold other line separators."""
-    for number, line in enumerate(csv_rows.text_of(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as e:
-            raise DataError(f"{path}, line {number}: not JSON: {e}") from None
-        if not isinstance(entry, dict):
-            raise DataError(f'{path}, line {number}: expected an object such as {{"file_name": ...}}, got {line[:40]}')
-        yield number, entry
+@contextmanager
+def _sheet(path: Path) -> Iterator[tuple[str, Iterator[tuple[int, dict[str, Any]]]]]:
+    """Give a note on which sheet is used, and each row's number and cells.
 
-
-def _sheet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each row's number and cells of the first sheet; empty rows and columns without a name are left out."""
+    Empty rows and columns without a name are left out, and what is above the header.
+    """
     try:
         import openpyxl
     except ImportError:
@@ -123,64 +150,107 @@ def _sheet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             f"{path}: a spreadsheet needs openpyxl, not installed: pip install 'dspkd[xlsx]'; or save it as CSV"
         ) from None
     try:
-        with _closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
-            rows = enumerate(book.worksheets[0].iter_rows(values_only=True), start=1)
-            filled = ((number, cells) for number, cells in rows if any(cell is not None for cell in cells))
-            _, header = next(filled, (0, ()))
-            names = [_cell(name) for name in header]
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            sheet, above = _chosen(book.worksheets)
+            rows = enumerate(sheet.iter_rows(values_only=True), start=1)
+            filled = ((number, cells) for number, cells in rows if number > above and _count(cells))
+            names = [_cell(name) for name in next(filled, (0, ()))[1]]
             if len(set(filter(None, names))) < len(list(filter(None, names))):
                 raise DataError(f"{path}: the columns must have different names, got {', '.join(names)}")
-            yield from (
-                (number, {name: cell for name, cell in zip(names, cells, strict=False) if name})
-                for number, cells in filled
+            note = f"{path.name}: sheet {sheet.title!r} of {len(book.worksheets)}" if len(book.worksheets) > 1 else ""
+            yield (
+                note,
+                (
+                    (number, {name: cell for name, cell in zip(names, cells, strict=False) if name})
+                    for number, cells in filled
+                ),
             )
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as e:
+    except (OSError, TypeError, *DAMAGED) as e:
         raise DataError(f"{path}: not a readable spreadsheet: {e}") from None
 
 
-@contextmanager
-def _closing(book: Any) -> Iterator[Any]:
-    try:
-        yield book
-    finally:
-        book.close()
+def _chosen(sheets: Sequence[Any]) -> tuple[Any, int]:
+    """Return the first sheet with two columns or more, and the rows above its header; else the first sheet and 0."""
+    for sheet in sheets:
+        for number, cells in enumerate(sheet.iter_rows(values_only=True, max_row=_HEADER_ROWS)):
+            if _count(cells) > 1:
+                return sheet, number
+    return sheets[0], 0
 
 
-def _from_entries(path: Path, entries: Iterable[tuple[int, dict[str, Any]]], without: Callable[[str], bool]) -> Rows:
-    kept = [(number, {name: _cell(cell) for name, cell in row.items() if not without(name)}) for number, row in entries]
-    if not kept:
+def _count(cells: Iterable[Any]) -> int:
+    return sum(cell is not None for cell in cells)
+
+
+def _from_entries(
+    path: Path,
+    entries: Iterable[tuple[int, dict[str, Any]]],
+    without: Callable[[str], bool],
+    notes: tuple[str, ...] = (),
+) -> Rows:
+    columns: dict[str, list[str]] = {}
+    lines: list[int] = []
+    same: dict[str, str] = {}  # one string for all cells with the same text
+    for number, entry in entries:
+        for name, value in entry.items():
+            if not without(name):
+                column = columns.setdefault(name, [])
+                column.extend(("",) * (len(lines) - len(column)))
+                cell = _cell(value)
+                column.append(same.setdefault(cell, cell))
+        lines.append(number)
+    if not lines:
         raise DataError(f"{path}: the table is empty; expected at least one line")
-    names = dict.fromkeys(name for _, row in kept for name in row)
-    columns = {name: tuple(row.get(name, "") for _, row in kept) for name in names}
-    return Rows(path, columns, tuple(number for number, _ in kept))
+    full = {name: (*column, *("",) * (len(lines) - len(column))) for name, column in columns.items()}
+    return Rows(path, full, tuple(lines), notes)
 
 
 def schema_of(path: Path) -> Any:
     """Return the schema of a parquet file, which is all that is read of it."""
+    module = parquet(path)
+    with reading_parquet(path):
+        return module.read_schema(path)
+
+
+def parquet(path: Path) -> ModuleType:
+    """Return the module `pyarrow.parquet`; DataError about `path` where it is not installed."""
     try:
         import pyarrow.parquet
     except ImportError:
         raise DataError(
             f"{path}: parquet needs pyarrow, which is not installed: pip install 'dspkd[parquet]'"
         ) from None
+    module: ModuleType = pyarrow.parquet
+    return module
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """Make any error inside, of pyarrow on a damaged file, a DataError."""
     try:
-        return pyarrow.parquet.read_schema(path)
-    except (OSError, ValueError) as e:  # pyarrow's own errors are among these
-        raise DataError(f"{path}: not a readable parquet file: {str(e).splitlines()[0]}") from None
+        yield
+    except DspkdError:
+        raise
+    except Exception as error:  # pyarrow's errors are of many kinds, MemoryError among them
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: not a readable parquet file: {reason}") from None
 
 
 def _parquet(path: Path, without: Callable[[str], bool]) -> Rows:
     names = [field.name for field in schema_of(path) if not (_is_nested(field) or without(field.name))]
     import pyarrow.parquet
 
-    try:
-        table = pyarrow.parquet.read_table(path, columns=names)
-    except (OSError, ValueError) as e:
-        raise DataError(f"{path}: not a readable parquet file: {str(e).splitlines()[0]}") from None
-    if not len(table):
+    columns: dict[str, list[str]] = {name: [] for name in names}
+    same: dict[str, str] = {}  # one string for all cells with the same text
+    with reading_parquet(path), pyarrow.parquet.ParquetFile(path) as file:
+        rows = file.metadata.num_rows
+        for batch in file.iter_batches(columns=names):
+            for name, column in columns.items():
+                cells = map(_cell, batch.column(name).to_pylist())
+                column.extend(same.setdefault(cell, cell) for cell in cells)
+    if not rows:
         raise DataError(f"{path}: the table is empty; expected at least one line")
-    columns = {name: tuple(map(_cell, table.column(name).to_pylist())) for name in names}
-    return Rows(path, columns, tuple(range(1, len(table) + 1)))
+    return Rows(path, {name: tuple(column) for name, column in columns.items()}, tuple(range(1, rows + 1)))
 
 
 def _is_nested(field: Any) -> bool:

@@ -15,7 +15,7 @@ from dspkd.data.audit import duplicates, fingerprint
 from dspkd.data.decode_cache import fingerprints
 from dspkd.data.image_files import bare, images_below
 from dspkd.data.readers import read
-from dspkd.data.split import Split
+from dspkd.data.split import UNUSED, Split
 from dspkd.data.table import UNLABELLED, Table
 from dspkd.errors import DataError, RunError, first_few
 from dspkd.runtime import csv_text
@@ -63,6 +63,7 @@ class UnlabelledImages:
 
     def after(self, table: Table) -> Table:
         """Return the table followed by these images, whose label is `UNLABELLED`."""
+        soft = table.soft_labels
         return replace(
             table,
             ids=table.ids + self.ids,
@@ -72,6 +73,7 @@ class UnlabelledImages:
             attributes={name: cells + ("",) * len(self) for name, cells in table.attributes.items()},
             parts=table.parts + ("",) * len(self) if table.parts else (),
             labelled=len(table),
+            soft_labels=soft if soft is None else np.pad(soft, ((0, len(self)), (0, 0))),
         )
 
     def without(self, reasons: Mapping[str, str]) -> UnlabelledImages:
@@ -178,7 +180,7 @@ def screened(
     copies = _kept(cache, [*evaluated, b"|", *own], lambda: _copies(images, table, held_out, progress))
     taken = {table.groups[row] for row in held_out}
     names = {bare(table.ids[row]) for row in held_out}
-    same_file = set(labelled)
+    same_file = {labelled[row] for row in np.flatnonzero(split.parts != UNUSED)}
     reasons: dict[str, str] = {}
     for name, group, digest in zip(images.ids, images.groups, own, strict=True):
         if name in copies:

@@ -23,8 +23,9 @@ _GRAVEST: tuple[Malignancy, ...] = ("malignant", "premalignant", "unknown", "ben
 _TABLE = Path(__file__).with_name("class_table.toml")
 
 _CANCERS = re.compile(
-    r"(?<!\bnon )(?<!\bno )(?<!\bnot )(?<!\bpre )\b(?!non|pseudo)"
-    r"(\w*(carcinoma|sarcoma|melanoma|lymphoma|cancer|cancerous)|\w+ (in situ|maligna)|malignant|malignancy"
+    r"(?<!\bnon )(?<!\bno )(?<!\bnot )(?<!\bnicht )(?<!\bkein )(?<!\bpre )\b(?!non|pseudo)"
+    r"(\w*(carcinom[ae]|karzinom|sarcom[ae]|sarkom|melanom[ae]?|lymphom[ae]?|linfoma|cancer|cancerous|krebs?)"
+    r"|\w+ (in situ|maligna)|malignant|malignancy|maligne[rn]?|malign[oa]|basaliom|spinaliom"
     r"|metasta\w+|leukemia|mycosis fungoides|sezary|bowen|paget|merkel|keratoacanthoma)\b"
 )
 """Words that make a normalised name malignant where the table does not have it: an error towards referral."""

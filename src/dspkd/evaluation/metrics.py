@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
+from dspkd.data.table import named
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import log_losses
 
@@ -43,7 +44,7 @@ DEFINITIONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class against the rest; the fields are as in `DEFINITIONS`, all shares in [0, 1]."""
+    """One class against the rest; the fields are as in `Summary` and `DEFINITIONS`, all shares in [0, 1]."""
 
     name: str
     images: int
@@ -66,7 +67,7 @@ class Summary:
     Attributes
     ----------
     images, groups
-        Number of images, and of their different groups.
+        Number of images, and of the lesions or patients that they name; 0 without ids.
     accuracy, balanced_accuracy, balanced_accuracy_isic, *_macro, *_weighted
         As in `DEFINITIONS`, in [0, 1]. ``auc_macro`` is None where no class has an AUC.
     log_loss
@@ -127,7 +128,7 @@ def summarise(predictions: Predictions) -> Summary:
     aucs = [row.auc for row in rows if row.auc is not None]
     return Summary(
         images=len(predictions),
-        groups=len(set(predictions.groups)),
+        groups=named(predictions.groups),
         accuracy=float(np.mean(labels == predicted)),
         balanced_accuracy=macro("recall"),
         balanced_accuracy_isic=float(np.mean(sure_K[present_K] / images_K[present_K])),
@@ -166,7 +167,7 @@ def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:
             ClassScores(
                 name=name,
                 images=int(images_K[k]),
-                groups=len(np.unique(groups_N[mine_N])),
+                groups=named(groups_N[mine_N].tolist()),
                 precision=float(precision_K[k]),
                 recall=float(recall_K[k]),
                 specificity=tn / (tn + fp) if tn + fp else 0.0,

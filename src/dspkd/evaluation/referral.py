@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.table import named
 from dspkd.evaluation.classes import Malignancy
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.shares import wilson
@@ -36,7 +37,7 @@ class Share:
     low, high
         Wilson's 95 % interval, the images of a lesion taken as all right or all wrong; see `wilson`.
     images, lesions
-        Numbers of images, and of different lesions or patients.
+        Numbers of images, and of the lesions or patients that they name; 0 without ids.
     """
 
     share: float | None
@@ -50,10 +51,10 @@ def share(right_N: NDArray[np.bool_], groups: Sequence[str] | NDArray[np.str_]) 
     """Return the share of N images that are right, with its interval over their `groups`."""
     if not len(right_N):
         return Share(None, 0.0, 1.0, 0, 0)
-    _, images_G = np.unique(np.array(groups), return_counts=True)
+    names_G, images_G = np.unique(np.array(groups), return_counts=True)
     low, high = wilson(int(right_N.sum()), images_G)
     of_images, low, high = (round(float(value), 6) for value in (right_N.mean(), low, high))
-    return Share(of_images, low, high, len(right_N), len(images_G))
+    return Share(of_images, low, high, len(right_N), named(names_G.tolist()))
 
 
 def share_of(right_N: NDArray[np.bool_], of_N: NDArray[np.bool_], groups: Sequence[str]) -> Share:
@@ -97,7 +98,7 @@ def threshold(
     Returns
     -------
     float or None
-        None where there are fewer than `FEWEST_LESIONS` lesions of cancers.
+        None where there are fewer than `FEWEST_LESIONS` lesions of cancers, an image without an id being one.
     """
     cancer_N = of_kinds(validation, kinds, "malignant")
     if len({validation.groups[row] for row in np.flatnonzero(cancer_N)}) < FEWEST_LESIONS:

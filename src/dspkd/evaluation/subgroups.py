@@ -20,6 +20,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.table import named
 from dspkd.evaluation.intervals import Estimate, Scores, estimate
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.shares import wilson
@@ -154,7 +155,8 @@ def _section(
         figures = {metric: _figure(counts, metric, v, runs, group_N == v) for metric in METRICS}
         gaps = {} if v == base else {metric: _gap(counts, metric, v, base, len(runs)) for metric in METRICS}
         classes = tuple(runs[0].classes[k] for k in counts.classes(v, v))
-        groups.append(Subgroup(name, int((group_N == v).sum()), counts.lesions[v], classes, figures, gaps))
+        lesions = named(runs[0].groups[row] for row in np.flatnonzero(group_N == v))
+        groups.append(Subgroup(name, int((group_N == v).sum()), lesions, classes, figures, gaps))
     return AttributeSubgroups(attribute, names[base], tuple(groups), sum(not value for value in values))
 
 

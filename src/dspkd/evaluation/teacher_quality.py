@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dspkd.data.table import named
 from dspkd.evaluation.calibration import calibration, scaled, temperature
 from dspkd.evaluation.intervals import Estimate, Scores, estimate, percentiles, resample
 from dspkd.evaluation.metrics import summarise
@@ -22,7 +23,7 @@ class ClassMargin:
     Attributes
     ----------
     name, images, lesions
-        The class, and how many validation images and lesions it has.
+        The class, and how many validation images and named lesions or patients it has.
     teacher, student
         Their recalls, the students' as a mean; None for a class without images.
     margin
@@ -43,7 +44,7 @@ class ClassMargin:
     def word(self) -> str:
         """The teacher's verdict: better, worse, inconclusive (after correction, if only for that), too few lesions."""
         if self.margin is None:
-            return "too few lesions"
+            return f"too few {'lesions' if self.lesions else 'images'}"
         if self.p is None or self.p >= LEVEL:
             beyond_zero = self.p is not None and self.margin.low * self.margin.high > 0
             return "inconclusive after correction" if beyond_zero else "inconclusive"
@@ -107,9 +108,10 @@ def _by_class(runs: Sequence[Predictions], resamples: int) -> tuple[ClassMargin,
         images = int(counts.images[0, k])
         mine = float(recalls.observed[0]) if images else None
         theirs = float(recalls.observed[1:].mean()) if images else None
+        lesions = named(runs[0].groups[row] for row in np.flatnonzero(runs[0].labels == k))
         difference = _against(recalls, len(runs) - 1) if k in enough else None
         p = p_value(difference) if difference and difference.error > 0 else None
-        rows.append(ClassMargin(name, images, int(counts.lesions[k]), mine, theirs, difference, p))
+        rows.append(ClassMargin(name, images, lesions, mine, theirs, difference, p))
     corrected = iter(holm([row.p for row in rows if row.p is not None]))
     return tuple(row if row.p is None else replace(row, p=next(corrected)) for row in rows)
 

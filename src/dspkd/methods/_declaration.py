@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import threading
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _ROOM = __name__.rpartition(".")[0]
 _TORCH_FREE = (f"{_ROOM}._options",)
+# CPython 3.11 keeps one depth of recursion for all threads that parse: two at once end in a SystemError (gh-106905).
+_ONE_AT_A_TIME = threading.Lock()
 _ATTRIBUTES = ("needs_teacher", "trains_teacher", "needs_one_label", "inferred")
 
 
@@ -68,7 +71,8 @@ def of_file(path: Path) -> Declaration:
 
 
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    with _ONE_AT_A_TIME:
+        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 def _classes(tree: ast.Module, deriving_from: str = "") -> list[ast.ClassDef]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dspkd.errors import DataError
 from dspkd.methods._base import Term, precise
 from dspkd.methods._options import NotNegative, Share
 from dspkd.methods._priors import ClassWeights, class_prior, images_of, weights_of
@@ -23,7 +24,12 @@ class Labels(Term):
 
     with :math:`H` the cross-entropy, :math:`N_c` the training images of class c, and :math:`M_c` its images in an
     epoch: :math:`N_c`, or proportional to :math:`N_c^{1-\mathtt{balance}}` where ``train.balance`` samples classes more
-    evenly. With MixUp, the losses of an image's two labels are weighted by their shares in the image.
+    evenly. With MixUp, the losses of an image's two labels are weighted by their shares in the image. With
+    `soft_labels`, the loss :math:`L_{b,c}` of each class is weighted by its share :math:`q_{b,c}` of the label,
+
+    .. math:: L = \frac1B \sum_b \sum_c q_{b,c} L_{b,c}, \qquad \sum_c q_{b,c} = 1,
+
+    which is the cross-entropy :math:`H(q_b, p_b)` with soft targets where the other options are left as they are.
 
     Parameters
     ----------
@@ -48,6 +54,10 @@ class Labels(Term):
         :math:`\tau \ge 0`. Adds :math:`\tau \log \pi` to the logits in this term only, so that the unadjusted logits
         suit balanced accuracy; 1 is the authors' choice, 0 switches it off.
 
+    soft_labels
+        Learn from the weights that the data set gives the classes of each image, such as SCIN's, instead of the class
+        with the largest. Validation and evaluation use that class; so do the numbers :math:`N_c`.
+
     Attributes
     ----------
     prior
@@ -58,6 +68,8 @@ class Labels(Term):
     ------
     RecipeError
         If `class_weights` or `logit_adjustment` needs the training counts and they are unknown or hold a 0.
+    DataError
+        With `soft_labels`, if the data set gives each image its class alone.
 
     Notes
     -----
@@ -79,14 +91,15 @@ class Labels(Term):
     Cui et al., *Class-Balanced Loss Based on Effective Number of Samples*, CVPR 2019;
     Lin et al., *Focal Loss for Dense Object Detection*, ICCV 2017;
     Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016 (label smoothing);
-    Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021; Zhang et al., *mixup*, ICLR 2018.
+    Menon et al., *Long-Tail Learning via Logit Adjustment*, ICLR 2021; Zhang et al., *mixup*, ICLR 2018;
+    Peterson et al., *Human Uncertainty Makes Classification More Robust*, ICCV 2019 (soft labels).
     """
 
     by_image: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = False
     inferred: ClassVar[str] = (
         "Whether the paper weights classes is unknown; plain cross-entropy is the default here. How `focal_gamma` goes "
-        "together with `label_smoothing` and `logit_adjustment`."
+        "together with `label_smoothing` and `logit_adjustment`, and all options with `soft_labels`."
     )
 
     log_prior: Tensor
@@ -102,6 +115,7 @@ class Labels(Term):
         focal_gamma: NotNegative = 0.0,
         label_smoothing: Share = 0.0,
         logit_adjustment: NotNegative = 0.0,
+        soft_labels: bool = False,
     ) -> None:
         super().__init__(
             student,
@@ -111,10 +125,12 @@ class Labels(Term):
             focal_gamma=focal_gamma,
             label_smoothing=label_smoothing,
             logit_adjustment=logit_adjustment,
+            soft_labels=soft_labels,
         )
         self.focal_gamma = focal_gamma
         self.label_smoothing = label_smoothing
         self.logit_adjustment = logit_adjustment
+        self.soft_labels = soft_labels
         images_K = draws_K = torch.ones(student.classes, dtype=torch.float64)
         if class_weights != "none" or logit_adjustment > 0:
             weighted = class_weights != "none"
@@ -137,11 +153,22 @@ class Labels(Term):
         """Return the loss; see the class."""
         logits_BK = precise(student.logits)
         adjusted_BK = logits_BK + self.logit_adjustment * self.log_prior.to(logits_BK.dtype)
+        if self.soft_labels:
+            return self._of_soft(batch.soft_labels, adjusted_BK)
         loss_B = self._of(batch.labels, adjusted_BK)
         if batch.other_labels is not None and batch.own_share is not None:
             share_B = batch.own_share.to(loss_B.dtype)
             loss_B = share_B * loss_B + (1 - share_B) * self._of(batch.other_labels, adjusted_BK)
         return loss_B.mean()
+
+    def _of_soft(self, soft_BK: Tensor | None, adjusted_BK: Tensor) -> Tensor:
+        if soft_BK is None:
+            raise DataError(
+                "labels.soft_labels = true: the data set gives each image one class and no weights; leave it out"
+            )
+        image_M, class_M = soft_BK.nonzero(as_tuple=True)
+        loss_M = self._of(class_M, adjusted_BK[image_M])
+        return (soft_BK[image_M, class_M].to(loss_M.dtype) * loss_M).sum() / len(soft_BK)
 
     def _of(self, labels_B: Tensor, adjusted_BK: Tensor) -> Tensor:
         loss_B = F.cross_entropy(adjusted_BK, labels_B, label_smoothing=self.label_smoothing, reduction="none")

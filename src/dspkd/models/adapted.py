@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from dspkd.errors import RecipeError
 from dspkd.types import TAPS, NetworkSpec, Output
 
-_STRIDES = {4: "stride4", 8: "stride8", 16: "stride16", 32: "stride32"}
+STRIDES = {4: "stride4", 8: "stride8", 16: "stride16", 32: "stride32"}
 
 
 class Adapted(nn.Module):
@@ -96,21 +96,21 @@ def _find(network: nn.Module, sample: Tensor) -> tuple[dict[str, str], str]:
     height, width = sample.shape[-2:]
     taps: dict[str, str] = {}
     head = ""
-    for name, of_inputs, of_output in _shapes(network, sample):
+    for name, of_inputs, of_output in shapes(network, sample):
         if len(of_inputs) == len(of_output) == 2:
             head = name if isinstance(network.get_submodule(name), nn.Linear) else head
         if len(of_output) == 3:  # a sequence of tokens: no earlier map is what the classifier reads
             taps.clear()
         if len(of_output) != 4 or (tuple(of_output[2:]) == (1, 1) and taps):  # pooled already
             continue
-        for stride, tap in _STRIDES.items():
+        for stride, tap in STRIDES.items():
             if tuple(of_output[2:]) == (-(-height // stride), -(-width // stride)):
                 taps[tap] = taps["last"] = name
                 break
     return taps, head
 
 
-def _shapes(network: nn.Module, sample: Tensor) -> list[tuple[str, torch.Size, torch.Size]]:
+def shapes(network: nn.Module, sample: Tensor) -> list[tuple[str, torch.Size, torch.Size]]:
     """Return name, input and output shape of each module that a forward pass calls, in the order in which they end."""
     called: list[tuple[str, torch.Size, torch.Size]] = []
 

@@ -36,17 +36,21 @@ class Loaded:
         Tensors taken from the source.
     fresh
         Names of the tensors that the source lacks: they keep their random initial values.
+    other_classes
+        Number of classes of the source's classifier, where it is not the network's and was left out; else None.
     """
 
     source: str
     count: int
     fresh: tuple[str, ...]
+    other_classes: int | None = None
 
     def __str__(self) -> str:
         if self.source == "none":
             return "weights: random"
         new = f"; random: {', '.join(self.fresh[:4])}{' and more' * (len(self.fresh) > 4)}" if self.fresh else ""
-        return f"weights: {self.count} of {self.count + len(self.fresh)} tensors from {self.source}{new}"
+        head = f" (its classifier is for {self.other_classes:,} classes)" if self.other_classes else ""
+        return f"weights: {self.count} of {self.count + len(self.fresh)} tensors from {self.source}{head}{new}"
 
 
 @dataclass(frozen=True)

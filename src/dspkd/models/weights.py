@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +36,8 @@ def load(tapped: Tapped, source: str | Path, *, partial: bool = False) -> Loaded
         The network, changed in place.
     source
         ``none``; ``imagenet``, the library's own download; or a file or folder that `read` accepts. Names in it are the
-        library's own, perhaps with one prefix more, such as ``module.``.
+        library's own, perhaps behind a prefix, such as ``module.``; where an averaged copy (``ema.``) stands beside the
+        network, it is taken.
     partial
         Accept a source that lacks other tensors than the classifier's; they stay random and are reported.
 
@@ -51,7 +54,9 @@ def load(tapped: Tapped, source: str | Path, *, partial: bool = False) -> Loaded
         state = _downloaded(tapped)
     else:
         state, inside = read(Path(source))
-        state, source = _without_prefix(state, tapped.library_state()), f"{source}{inside and f' ({inside})'}"
+        state, prefix = _without_prefix(state, tapped.library_state(), str(source))
+        inside = ", ".join(filter(None, (inside, prefix.rstrip("."))))
+        source = f"{source} ({inside})" if inside else source
     return _fit(tapped, state, str(source), partial=partial)
 
 
@@ -113,15 +118,41 @@ def read(path: Path) -> tuple[Mapping[str, Tensor], str]:
     raise WeightsError(f"weights {path}: holds {content}, not tensors by name; save network.state_dict() alone")
 
 
-def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return the tensors without what stands before the network's own names, such as ``module.`` or ``_orig_mod.``."""
+def _without_prefix(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str
+) -> tuple[Mapping[str, Tensor], str]:
+    """Return the tensors without what stands before the network's own names, such as ``module.``.
+
+    Tensors outside the prefix, those of a loss for instance, are left out; then the prefix is returned too, else "". Of
+    several networks in one file an averaged one is taken.
+
+    Raises
+    ------
+    WeightsError
+        The file has several networks, and none or more than one is an average.
+    """
     state = {name: tensor for name, tensor in state.items() if name != "n_averaged"}  # torch's AveragedModel counts
-    while state and not state.keys() & own.keys():
-        first = {name.partition(".")[0] for name in state}
-        if len(first) > 1 or not all("." in name for name in state):
-            break
-        state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
-    return state
+    found = Counter(name[: -len(tail)] for name in state for tail in _tails(name) if tail in own)
+    most = max(found.values(), default=0)
+    whole = [prefix for prefix, count in found.items() if count == most]
+    averaged = [prefix for prefix in whole if re.search(r"ema|averag|swa", prefix)]
+    chosen = averaged if len(averaged) == 1 else whole
+    if len(chosen) > 1:
+        raise WeightsError(
+            f"weights {source}: holds several networks of this kind, under {_few(sorted(chosen))}; save one of them "
+            "alone: its state_dict()"
+        )
+    if chosen in ([], [""]):
+        return state, ""
+    (prefix,) = chosen
+    inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    return inside, prefix if len(inside) < len(state) else ""
+
+
+def _tails(name: str) -> list[str]:
+    """Return a name, and what is left of it behind each dot."""
+    parts = name.split(".")
+    return [".".join(parts[place:]) for place in range(len(parts))]
 
 
 def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str, *, partial: bool) -> Loaded:
@@ -132,7 +163,8 @@ def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str, *, partial: b
         raise WeightsError(f"{place}: nothing fits; its tensors are {_few(state)}, the network's are {_few(names)}")
     if unknown := [name for name in state if name not in own]:
         raise WeightsError(f"{place}: {len(unknown)} tensors have no place in this network: {_few(unknown)}")
-    taken = {name: t for name, t in state.items() if not _is_other_head(tapped, name, t.shape, own[name].shape)}
+    other_head = [name for name, t in state.items() if _is_other_head(tapped, name, t.shape, own[name].shape)]
+    taken = {name: tensor for name, tensor in state.items() if name not in other_head}
     for name, tensor in taken.items():
         if tensor.shape != own[name].shape:
             raise WeightsError(f"{place}: {name} is {list(tensor.shape)}, the network's is {list(own[name].shape)}")
@@ -149,7 +181,7 @@ def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str, *, partial: b
             "stay random; use a whole file, or accept that with model.partial_weights = true"
         )
     tapped.network.load_state_dict(taken, strict=False)
-    return Loaded(source, len(names) - len(fresh), fresh)
+    return Loaded(source, len(names) - len(fresh), fresh, len(state[other_head[0]]) if other_head else None)
 
 
 def _is_other_head(tapped: Tapped, name: str, loaded: torch.Size, own: torch.Size) -> bool:

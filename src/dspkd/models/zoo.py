@@ -1,4 +1,4 @@
-"""Networks by name: ours, and any of timm's."""
+"""Networks by name: ours, any of timm's, and torchvision's."""
 
 from __future__ import annotations
 
@@ -118,7 +118,8 @@ def make(name: str, *, classes: int, weights: str | Path = "none", partial_weigh
     Parameters
     ----------
     name
-        One of `names`, else a name in ``timm.list_models()``, with or without a tag: ``vit_tiny_patch16_224``.
+        One of `names`, else a name in ``timm.list_models()``, with or without a tag: ``vit_tiny_patch16_224``; or
+        ``torchvision:NAME``, for torchvision's own names of layers.
     classes
         K, at least 2.
     weights
@@ -175,10 +176,12 @@ def _build(name: str, classes: int) -> Tapped:
     from dspkd.models import from_timm, from_torchvision
     from dspkd.models.tapped import Tapped
 
+    if name.startswith(from_torchvision.PREFIX):
+        return from_torchvision.traced(name.removeprefix(from_torchvision.PREFIX), name=name, classes=classes)
     entry = ENTRIES.get(name)
     if entry is None and not timm.is_model(name):
         near = difflib.get_close_matches(name, [*names(), *timm.list_models()], n=1)
-        beyond = "" if near else ", or any of timm's"
+        beyond = "" if near else ", or any of timm's, or torchvision:NAME"
         raise RecipeError(f"no model is called {name!r}; {suggest(name, near or names())}{beyond}")
     if entry is None or entry.library == "timm":
         return from_timm.tapped(entry.key if entry else name, name=name, classes=classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dspkd.errors import RecipeError, suggest
@@ -57,9 +58,9 @@ def _embedded() -> list[str]:
 
 
 def _find(name: str | Path, names: list[str], kind: str) -> Path:
-    if Path(name).is_file():
+    if os.path.isfile(name):  # noqa: PTH113 - unlike Path.is_file, False for a name that is too long
         return Path(name)
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # noqa: PTH112
         inside = ", ".join(sorted(map(str, Path(name).glob("*.toml")))) or "none in it"
         raise RecipeError(f"{name}: a folder, not a {kind}; name a TOML file: {inside}")
     embedded = Path(name).with_suffix("").as_posix()

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from dspkd.recipes.stage import STRICT
+from dspkd.recipes.stage import STRICT, FilePath
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -20,7 +20,8 @@ class ColumnsConfig:
     image: str | None = None
     """Names the image file: a path, a name, or a name without suffix. Makes the layout `csv`."""
     label: str | tuple[str, ...] | None = None
-    """Names the class. A list of columns, one for each class, holds 1 in that of the image's class and 0 elsewhere."""
+    """Names the class. A list of columns, one for each class, holds 1 in that of the image's class and 0 elsewhere; or
+    weights that sum to 1, from which the term `labels` learns with `soft_labels = true`."""
     names: dict[str, str] = field(default_factory=dict, hash=False)
     """Names of classes for labels that are numbers or codes, in the order of the network's outputs, such as
     `{ 0 = "benign", 1 = "malignant" }`."""
@@ -44,7 +45,7 @@ class ColumnsConfig:
 class DataConfig:
     """The data set: a folder or CSV file of a known layout."""
 
-    path: str
+    path: FilePath
     """The folder or table of the images, relative to the working directory."""
     layout: str = "auto"
     """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
@@ -54,7 +55,7 @@ class DataConfig:
     """The columns of a table by name."""
     licences: tuple[str, ...] = ()
     """Use images under these licences alone, such as `["CC-0", "CC-BY"]`; `[]` uses all."""
-    classes: str | None = None
+    classes: FilePath | None = None
     """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
     malignant: tuple[str, ...] = ()
     """Classes that are malignant, where the table of class names does not know them; see
@@ -63,7 +64,7 @@ class DataConfig:
     """Classes that are neither malignant nor premalignant, likewise. A class that nobody knows counts as malignant."""
     merge_copies: bool = True
     """Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
-    unlabelled: str | None = None
+    unlabelled: FilePath | None = None
     """A folder of images without labels, from which terms learn that read a teacher and no labels. Copies of validation
     and test images are left out; see `dspkd.data.unlabelled`."""
     unlabelled_ratio: Annotated[float, Field(gt=0, le=1000)] = 1.0
@@ -83,7 +84,7 @@ class SplitConfig:
     by: Literal["group", "image"] = "group"
     """`image` lets images of one lesion fall into several parts; only to imitate papers that did so. Training then
     needs a `waiver`."""
-    file: str | None = None
+    file: FilePath | None = None
     """A CSV with the columns id, group, label and part, such as a run's own split.csv."""
     column: str | None = None
     """Column of the data set with the values train, val and test, in any spelling: an official split."""
@@ -96,6 +97,9 @@ class SplitConfig:
     fold: Annotated[int, Field(ge=0)] | None = None
     """The fold whose part is the test set, from 0; the rest is training and validation set, and `test` does not matter.
     Published parts are then not used. A grid with `folds` trains all folds."""
+    labelled: Fraction | None = None
+    """Share of the training images to use, by lesion or patient and in every class, to measure how results depend on
+    the number of labels. The others are in no part, and may be among `data.unlabelled`."""
     waiver: str | None = None
     """Why a lesion or patient may be in several parts, for example "imitates the image-level split of ...". Such a
     split is refused without it, and every report of the run prints it. Not part of the digest."""

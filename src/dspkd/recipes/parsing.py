@@ -14,6 +14,9 @@ from dspkd.errors import RecipeError, suggest
 
 T = TypeVar("T")
 
+_MOST_ERRORS = 20
+"""Errors of a file that are listed: a key that is wrong in each of a hundred stages is wrong in the first."""
+
 _RENAMED = {"pictures": "images", "bank": "teacher_cache", "arms": "methods", "tensorboard": "loggers"}
 """Old keys of recipes and grids, which are refused with the new one."""
 
@@ -53,13 +56,16 @@ def validated(kind: type[T], settings: dict[str, Any], place: str, keys_beside: 
     Raises
     ------
     RecipeError
-        One line for each error.
+        One line for each error, up to twenty.
     """
     try:
         return TypeAdapter(kind).validate_json(json.dumps(settings))
     except ValidationError as error:
         errors = _without_consequences(error.errors(include_url=False))
-        raise RecipeError("\n".join(f"{place}: {_message(e, keys_beside)}" for e in errors)) from None
+        lines = [_message(e, keys_beside) for e in errors[:_MOST_ERRORS]]
+        if (beyond := len(errors) - _MOST_ERRORS) > 0:
+            lines.append(f"and {beyond:,} more errors")
+        raise RecipeError("\n".join(f"{place}: {line}" for line in lines)) from None
     except TypeError as error:  # a TOML date
         raise RecipeError(f"{place}: {error}; a recipe has no dates and times") from error
     except (RecursionError, ValueError):

@@ -24,7 +24,7 @@ from dspkd.recipes.data import ColumnsConfig, DataConfig, SplitConfig
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.overrides import override
 from dspkd.recipes.parsing import read_toml, validated
-from dspkd.recipes.stage import STRICT, Count, RampConfig, Side, StageConfig, TermConfig, with_default_decay
+from dspkd.recipes.stage import STRICT, Count, FilePath, RampConfig, Side, StageConfig, TermConfig, with_default_decay
 from dspkd.recipes.teacher import TeacherConfig, as_table
 
 
@@ -33,8 +33,8 @@ class ModelConfig:
     """The network to train."""
 
     name: str
-    """A network of `dspkd models`, or the name of any timm model."""
-    weights: str = "none"
+    """A network of `dspkd models`, or the name of any timm model, or `torchvision:NAME`."""
+    weights: FilePath = "none"
     """`none`, `imagenet` (downloaded by the network's own library) or a file of weights."""
     partial_weights: bool = False
     """Accept a file that lacks tensors of the network besides the classifier's; they stay random. Not part of the
@@ -122,7 +122,8 @@ class Recipe:
     """Name of the run in reports."""
     data: DataConfig
     model: ModelConfig
-    stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
+    stages: tuple[StageConfig, ...]
+    """What is trained, in order; `[]` trains nothing: the network of `model.weights`, a file, is used as it is."""
     seed: int = 0
     """Seed of initial weights, order of images and every other random choice but the split."""
     teacher: Annotated[
@@ -184,6 +185,8 @@ class Recipe:
         if self.split.folds is None:  # so that runs from before there were folds can be resumed
             del settings["split"]["folds"], settings["split"]["fold"]
         # so that runs from before these keys can be resumed
+        if self.split.labelled is None:
+            del settings["split"]["labelled"]
         if self.data.columns == ColumnsConfig():
             del settings["data"]["columns"]
         else:  # the order of the names is that of the classes

@@ -17,6 +17,21 @@ _LARGEST = 1_000_000
 Side = Annotated[int, Field(gt=0, le=4096)]
 """Side of an image in pixels; larger ones would not fit into memory."""
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 3000
+"""Bytes of a file's name, and of a path with room for names below it, that Linux takes; other systems take less."""
+
+
+def _of_usual_length(path: str) -> str:
+    """Refuse a path that no file can have: every system call with it would fail."""
+    longest = max(len(name.encode("utf-8", "replace")) for name in path.split("/"))
+    if longest > _LONGEST_NAME or len(path.encode("utf-8", "replace")) > _LONGEST_PATH:
+        raise ValueError(f"too long for the path of a file or folder: {len(path):,} characters; {path[:40]!r}...")
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_of_usual_length)]
+"""A path, or a name in place of one; whether there is a file is checked where it is used."""
+
 
 def _of_usual_size(options: dict[str, Any]) -> dict[str, Any]:
     """Refuse an option that is infinite, no number, or larger than any width or count of layers."""

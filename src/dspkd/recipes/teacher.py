@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from dspkd.recipes.stage import STRICT, Side
+from dspkd.recipes.stage import STRICT, FilePath, Side
 
 
 def _folders(value: Any) -> tuple[str, ...]:
@@ -30,11 +30,11 @@ class TeacherConfig:
     """The table `[teacher]`."""
 
     run: Annotated[
-        tuple[str, ...], BeforeValidator(_folders_or_none, json_schema_input_type=str | tuple[str, ...])
+        tuple[FilePath, ...], BeforeValidator(_folders_or_none, json_schema_input_type=str | tuple[str, ...])
     ] = ()
     """The teacher's run folder, relative to the working directory; `teacher = "runs/teacher"` says the same. With
     several, the student learns from the mean of their probabilities and the maps of the first."""
-    answers: str | None = None
+    answers: FilePath | None = None
     """In place of a run: a CSV or parquet file with logits, probabilities or embeddings of each training image, of any
     model anywhere; see `dspkd.data.answer_files`. They are the same for all views of an image."""
     weights: Literal["mean", "agreement", "label"] = "mean"

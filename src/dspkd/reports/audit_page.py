@@ -14,6 +14,7 @@ from dspkd.data.audit import duplicates
 from dspkd.data.audit.audit import TURNS, Audit
 from dspkd.data.decode import decode
 from dspkd.data.split import report as part_counts
+from dspkd.data.table import is_named, named
 from dspkd.reports import wording
 from dspkd.reports.html import render
 
@@ -54,7 +55,7 @@ def write(audited: Audit, out: Path) -> Path:
         audit=audited,
         verdict=verdict(audited),
         images=len(table),
-        groups=wording.named(table.groups),
+        groups=named(table.groups),
         data_warnings=audited.warnings,
         split_how=audited.split_how,
         counts=counts,
@@ -83,7 +84,8 @@ def verdict(audited: Audit) -> str:
 def _couples(audited: Audit) -> list[ImagePair]:
     """Return the most severe pairs: across parts, then of two classes, then of two groups, most similar first."""
     table, pairs = audited.table, audited.pairs
-    groups = np.array(table.groups)
+    groups, named_N = np.array(table.groups), np.array([is_named(group) for group in table.groups])
+    known = named_N[pairs.first] & named_N[pairs.second]
     faults = {
         "two parts of the split": (
             np.zeros(len(pairs), dtype=bool)
@@ -91,7 +93,7 @@ def _couples(audited: Audit) -> list[ImagePair]:
             else audited.split.parts[pairs.first] != audited.split.parts[pairs.second]
         ),
         "two classes": table.labels[pairs.first] != table.labels[pairs.second],
-        "two lesions or patients": groups[pairs.first] != groups[pairs.second],
+        "two lesions or patients": known & (groups[pairs.first] != groups[pairs.second]),
     }
     order = np.lexsort((-pairs.similarity, *(~fault for fault in reversed(faults.values()))))[:SHOWN]
     return [
@@ -114,7 +116,7 @@ def _image(audited: Audit, row: int) -> AuditImage:
     return AuditImage(
         name=table.ids[row],
         label=table.classes[table.labels[row]],
-        group=table.groups[row],
+        group=table.groups[row] if is_named(table.groups[row]) else "no id",
         part="" if audited.split is None else str(audited.split.parts[row]),
         source="data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from dspkd.data.table import named
 from dspkd.evaluation.scoring import METRICS, TITLES
 from dspkd.evaluation.significance import POWER, Verdict
 from dspkd.evaluation.stratified import FEW
@@ -106,7 +107,7 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0], *, cau
         verdict=wording.comparison(ranked, pairs),
         disclaimer=wording.DISCLAIMER,
         curves=curves,
-        ids=wording.named(sources[0].predictions("test").groups) > 0,
+        ids=named(sources[0].predictions("test").groups),
         unlabelled=unlabelled.sentences(sources),
         data_warnings=_not_among(cautions, [warning for run in sources for warning in run.data.warnings]),
         holdout=holdout.of_several(sources),
@@ -139,17 +140,20 @@ def _shades(table: Sequence[Sequence[float | None]]) -> list[list[float]]:
 
 
 def _curves(ranked: Sequence[ArmRuns]) -> list[Markup]:
-    """Return a panel for each arm, all with the same scale."""
+    """Return a panel for each arm that was trained here, all with the same scale."""
+    trained = [arm for arm in ranked if arm.runs[0].result.stages]
     scores = [
         epoch.val["balanced_accuracy"]
-        for arm in ranked
+        for arm in trained
         for run in arm.runs
         for part in run.parts
         for epoch in part.history
     ]
+    if not scores:
+        return []
     room = 0.05 * (max(scores) - min(scores)) + 1e-3
     drawn = []
-    for number, arm in enumerate(ranked):
+    for number, arm in enumerate(trained):
         figure, (axes,) = style.sheet()
         plots.whole_run(axes, arm)
         axes.set_ylim(min(scores) - room, max(scores) + room)

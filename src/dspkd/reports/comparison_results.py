@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dspkd.data.data_card import Attribute
+from dspkd.data.table import named
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import Verdict
-from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout, unlabelled, wording
+from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout, unlabelled
 from dspkd.reports.comparison import ResampledArms
 from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
@@ -183,7 +184,7 @@ def tabulate(
     ]
     compared = resampled.verdicts(pairs) if pairs else []
     data, test = runs[0].data, ranked[0].tests[0]
-    lesions = wording.named(runs[0].predictions("test").groups)
+    lesions = named(runs[0].predictions("test").groups)
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dspkd.reports import style
 from dspkd.reports.style import LIGHT, SERIES
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
+from dspkd.runtime.zip_files import DAMAGED
 
 _ENOUGH = 30
 """Images below which principal components are drawn in place of t-SNE."""
@@ -62,10 +62,10 @@ def read(folder: Path) -> Features | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             pooled = {name: arrays[name].astype(np.float64) for name in ("teacher", "student") if name in arrays}
             return Features(tuple(arrays["ids"].tolist()), arrays["labels"].astype(np.int64), pooled)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, *DAMAGED) as error:
         raise RunError(f"{path}: {error}; not a file that training wrote") from None
 
 

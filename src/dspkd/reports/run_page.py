@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from dspkd.data.table import named
 from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.scoring import TITLES
 from dspkd.evaluation.stratified import FEW
@@ -80,7 +81,7 @@ def write(run: Path) -> Path:
         test_images=test.images,
         confidence=summary,
         verdict=wording.verdict(source, test),
-        ids=wording.named(source.predictions("test").groups) > 0,
+        ids=named(source.predictions("test").groups) > 0,
         disclaimer=wording.DISCLAIMER,
         unpublished=wording.UNPUBLISHED,
         notes=wording.notes(source, val, test),
@@ -122,6 +123,8 @@ def _recalls(networks: Sequence[Network], test: Summary) -> Markup | None:
 def _curves(run: Run) -> list[list[Markup]]:
     """Return three panels for each stage; as a PNG they are one figure, a stage a row."""
     stages = run.result.stages
+    if not stages:
+        return []
     whole, panels = style.sheet(3, len(stages))
     drawn = []
     for number, stage in enumerate(stages):

@@ -42,8 +42,7 @@ def verdict(run: Run, test: Summary) -> str:
     present = [row for row in test.per_class if row.images]
     best = max(present, key=lambda row: row.recall)
     worst = min(present, key=lambda row: row.recall)
-    groups = run.predictions("test").groups
-    of = of_lesions(test.groups if all(map(is_named, groups)) else named(groups))
+    of = of_lesions(test.groups)
     distilled = ", distilled from a teacher," if result.teacher else ""
     first = (
         f"{result.model} ({parameters(result.parameters)} parameters){distilled} reaches balanced accuracy "
@@ -55,15 +54,6 @@ def verdict(run: Run, test: Summary) -> str:
     return (
         f"{first} Recall is highest for {best.name} ({best.recall:.3f}), lowest for {worst.name} ({worst.recall:.3f})."
     )
-
-
-def named(groups: Sequence[str]) -> int:
-    """Return the number of lesions or patients that the data set names.
-
-    >>> named(["L1", "L1", "L2", "image:b"]), named(["image:a", "copies:b"])
-    (2, 0)
-    """
-    return len({group for group in groups if is_named(group)})
 
 
 def of_lesions(number: int) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from dspkd.data.table import Table
 from dspkd.errors import DataError, RecipeError, RunError, first_few
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build
+from dspkd.runtime.zip_files import DAMAGED
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers import linear_head
 from dspkd.training.teachers.answers import AnswersTeacher
@@ -179,9 +178,9 @@ def _by_head(
 def _as_the_run_began(kept: Path, digest: str, path: Path) -> NDArray[np.float32]:
     """Return the logits with which the run began; RunError if the file has changed since."""
     try:
-        with np.load(kept) as saved:
+        with kept.open("rb") as file, np.load(file) as saved:
             sha256, logits = str(saved["sha256"]), np.asarray(saved["logits"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (OSError, *DAMAGED):
         raise RunError(f"{kept}: is damaged; restore it from a copy, or train into another folder") from None
     if sha256 != digest:
         raise RunError(f"{path}: has changed since this run began; train into another folder")

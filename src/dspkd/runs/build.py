@@ -20,7 +20,7 @@ from dspkd.data.loader import Decode, Larger, TrainBatches, in_order
 from dspkd.data.mixup import Mixing
 from dspkd.data.sampling import class_draws
 from dspkd.data.split import Split
-from dspkd.data.table import Table
+from dspkd.data.table import Table, unit_of
 from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.errors import DataError, RecipeError
 from dspkd.models import zoo
@@ -63,6 +63,9 @@ def load_data(recipe: Recipe) -> data.Dataset:
 
 def divided(recipe: Recipe, table: Table) -> data.Dataset:
     """Return a table with the recipe's split; DataError also where a part is empty or a class cannot be trained."""
+    terms = [term for stage in recipe.stages for term in stage.terms]
+    if table.soft_labels is None and any(term.options.get("soft_labels") for term in terms):
+        raise DataError(f"{table.root}: gives each image one class and no weights; leave out soft_labels = true")
     dataset = data.Dataset.of(table, data.SplitOptions(**asdict(recipe.split)))
     splits.require_training_images(table, dataset.split)
     splits.require_no_empty_part(table, dataset.split)
@@ -239,7 +242,7 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
     )
     if leaked:
         raise DataError(
-            f"teacher {run}: was trained on {len(leaked)} lesions or patients of its student's validation or test set, "
+            f"teacher {run}: was trained on {len(leaked)} {unit_of(leaked)} of its student's validation or test set, "
             f"e.g. {leaked[0]}; give both runs the same data and [split], or both the same split.file"
         )
     spec = replace(network.spec, class_prior=class_priors.of_run(made_by, network.spec))

@@ -18,7 +18,7 @@ FACTOR = 2.0
 
 
 def of_run(run: Run, spec: NetworkSpec) -> tuple[float, ...]:
-    """Return the class shares that a finished run's logits reflect; empty where no stage has `labels`.
+    """Return the class shares that a finished run's logits reflect; empty where no stage of it has `labels`.
 
     They follow from its training images per class, its sampling (`train.balance`), and the class weights and logit
     adjustment of the last stage that has `labels`. What its other terms do to them is not considered (inferred).

@@ -28,7 +28,7 @@ from dspkd.errors import RunError
 from dspkd.evaluation import classes
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import answers, build, hardware, records
+from dspkd.runs import answers, as_it_is, build, hardware, records
 from dspkd.runs import unlabelled as unlabelled_images
 from dspkd.runs.files import RunFiles
 from dspkd.runs.teacher_words import described, too_small
@@ -130,7 +130,8 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     for line in [*dataset.notes, *classes.in_words(table.classes, kinds)]:
         listener.note(line)
     listener.data(splits.report(table, split))
-    for warning in [*dataset.warnings, *([str(leak)] if leak else [])]:
+    warnings = [*dataset.warnings, *([] if recipe.stages else [as_it_is.caution(recipe.model)])]
+    for warning in [*warnings, *([str(leak)] if leak else [])]:
         listener.note(f"warning: {warning}")
     if recipe.teacher and (enlarged := too_small(recipe.teacher, table, split.rows("train"))):
         listener.note(f"warning: {enlarged}")
@@ -143,7 +144,10 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         if table.digest != digest:
             raise RunError(f"{table.root}: has other images, labels or groups here than on rank 0; copy the data again")
         decoded = _decoded(recipe, images, split, listener, new=new)
-        return decoded, build.student(recipe.model, len(table.classes), seed=recipe.seed)
+        student = build.student(recipe.model, len(table.classes), seed=recipe.seed)
+        if not recipe.stages:
+            as_it_is.require_classifier(student, table.classes)
+        return decoded, student
 
     (to_train, to_evaluate, to_teach), student = world.rank_zero_first(load)
     listener.note(f"{student.name}, {student.loaded}")
@@ -154,7 +158,7 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     )
     if world.rank == 0:
         with files.manifest.recording(files.data):
-            write_json(files.data, _data_summary(recipe, dataset))
+            write_json(files.data, _data_summary(recipe, dataset, warnings))
         machine: dict[str, Any] = {"workers": loaders, "compiled": compiled, "ranks": world.size}
         if recipe.teacher:
             machine["teacher"] = described(recipe.teacher)
@@ -265,7 +269,7 @@ def _decoded(
     )
 
 
-def _data_summary(recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:
+def _data_summary(recipe: Recipe, dataset: data.Dataset, warnings: list[str]) -> dict[str, Any]:
     table, split = dataset.table, dataset.split
     return {
         "path": recipe.data.path,
@@ -276,7 +280,7 @@ def _data_summary(recipe: Recipe, dataset: data.Dataset) -> dict[str, Any]:
         "split_digest": split.digest,
         "split_how": dataset.how,
         "notes": list(dataset.notes),
-        "warnings": list(dataset.warnings),
+        "warnings": warnings,
         "counts": splits.report(table, split),
         "leak": asdict(dataset.leak) if dataset.leak else None,
         "card": {name: asdict(attribute) for name, attribute in dataset.card.items()},

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd import data
-from dspkd.data import assumptions, class_map, metadata
+from dspkd.data import assumptions, class_map, metadata, soft_labels
 from dspkd.data import split as splits
 from dspkd.data.leakage import Leak
-from dspkd.data.table import Table, is_named
+from dspkd.data.table import Table, named
 from dspkd.errors import DataError, suggest
+from dspkd.evaluation import soft_labels as soft_scores
 from dspkd.evaluation.by_lesion import lesion_summary
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.soft_labels import SoftScores
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, holdout, other_images
 from dspkd.runs.files import RunFiles
@@ -45,6 +47,8 @@ class Evaluation:
         Number of evaluations on the run's test set, this one included; 0 if none of its images is among these.
     attributes
         ``{attribute: value of each image}``, such as sex and age, where the data set has them.
+    soft_labels
+        The predictions against labels that are weights of several classes; None where each image has one class.
     skipped
         Path and reason of each image that does not decode and was left out.
     """
@@ -56,18 +60,19 @@ class Evaluation:
     leak: Leak | None
     test_evaluations: int
     attributes: dict[str, tuple[str, ...]]
+    soft_labels: SoftScores | None = None
     skipped: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the metrics, and a warning where lesions of the training set are among them."""
         test = self.summary
-        lesions = len({group for group in self.predictions.groups if is_named(group)})
+        lesions = named(self.predictions.groups)
         of = f" of {lesions:,} lesions or patients" if lesions else f" ({assumptions.NO_IDS})"
-        warning = f"<p>{self.trained_on} images show lesions of the training set: too optimistic.</p>"
+        shared = f"{self.trained_on} of these images, or others of their lesions, are in the training set"
         return (
             f"<p>{test.images:,} images{of}: balanced accuracy "
             f"{test.balanced_accuracy:.3f}, macro F1 {test.f1_macro:.3f}, accuracy {test.accuracy:.3f}.</p>"
-            f"{warning if self.trained_on else ''}"
+            f"{f'<p>{shared}: too optimistic.</p>' if self.trained_on else ''}"
         )
 
 
@@ -137,6 +142,7 @@ def evaluate(
         leak=made_by.leak,
         test_evaluations=count_test_evaluations(run) if uses_test_set else 0,
         attributes={name: each.values for name, each in metadata.attributes_of(table.take(rows)).items()},
+        soft_labels=soft_scores.of(predictions, table.take(rows).soft_labels),
         skipped=skipped,
     )
 
@@ -217,7 +223,8 @@ def evaluate_ood(
             )
     counts = {name: images for name, (images, _) in table.take(rows).counts().items() if images}
     # None of the labels is a class of the student; all are set to its first class, and nothing reads them.
-    relabelled = replace(table.take(rows), classes=student_classes, labels=np.zeros(len(rows), dtype=np.int64))
+    zeros_N = np.zeros(len(rows), dtype=np.int64)
+    relabelled = replace(table.take(rows), classes=student_classes, labels=zeros_N, soft_labels=None)
     predictions, _, skipped = predict_readable(
         network, recipe, relabelled, np.arange(len(rows)), listener, skip_damaged=skip_damaged
     )
@@ -272,4 +279,5 @@ def _numbered_by(classes: tuple[str, ...], table: Table) -> Table:
             f"it knows {', '.join(classes)}; --classes FILE renames, merges and drops classes"
         )
     position = np.array([classes.index(name) if name in classes else -1 for name in table.classes], dtype=np.int64)
-    return replace(table, classes=classes, labels=position[table.labels])
+    soft_NK = None if table.soft_labels is None else soft_labels.merged(table.soft_labels, position, len(classes))
+    return replace(table, classes=classes, labels=position[table.labels], soft_labels=soft_NK)

@@ -191,10 +191,14 @@ def _write(run: Run, place: Path, taught_by: Mapping[str, str]) -> None:
     place.mkdir(parents=True, exist_ok=True)
     recipe = _portable(run.recipe, [taught_by.get(name, Path(name).name) for name in run.recipe.teachers])
     text = schema.dump(recipe)
+    teacher = ", ".join(recipe.teachers) or None
+    environment = {name: value for name, value in run.environment.items() if name != "platform"}
+    if "teacher" in environment:
+        environment["teacher"] = teacher
     figures = _Figures(
-        result=replace(run.result, teacher=", ".join(recipe.teachers) or None),
+        result=replace(run.result, teacher=teacher),
         data=run.data,
-        environment={name: value for name, value in run.environment.items() if name != "platform"},
+        environment=environment,
         test_evaluations=run.test_evaluations,
         early_evaluations=run.early_evaluations,
         recipe_sha256=_sha256(text),

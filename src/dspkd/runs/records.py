@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from dspkd.data.data_card import Attribute
 from dspkd.data.leakage import Leak
 from dspkd.errors import RunError
+from dspkd.evaluation.soft_labels import SoftScores
 
 T = TypeVar("T")
 
@@ -51,7 +52,8 @@ class Result:
     """``result.json``: what was trained. `teacher` is the folder of the teacher's run, or None.
 
     `cpu_seconds` is None where an epoch's was not recorded, `teacher_cache` where outputs were not cached.
-    `fold_teachers` are the run folders of the fold teachers that taught.
+    `fold_teachers` are the run folders of the fold teachers that taught. `soft_labels` compares the predictions of the
+    test set with labels that are weights of several classes; None where each image has one class.
     """
 
     name: str
@@ -61,12 +63,13 @@ class Result:
     teacher: str | None
     digest: str
     seed: int
-    stages: Annotated[tuple[StageResult, ...], Field(min_length=1)]
+    stages: tuple[StageResult, ...]
     seconds: float
     test_evaluations: int
     cpu_seconds: float | None = None
     teacher_cache: TeacherCost | None = None
     fold_teachers: tuple[str, ...] = ()
+    soft_labels: SoftScores | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ from dspkd.runs.records import DataSummary, Epoch, NetworkLatency, Result, Stage
 if TYPE_CHECKING:
     from dspkd.models.tapped import Tapped
 
+WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+"""Suffixes of files of weights."""
+
 _GO_ON = "train the same recipe into this folder and it continues where it stopped"
 
 
@@ -48,6 +51,11 @@ class Run:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.files = RunFiles(self.folder)
+        if self.folder.suffix in WEIGHTS:
+            raise RunError(
+                f"{folder}: weights, not a run folder; a recipe with model.weights = {str(folder)!r} and stages = [] "
+                "makes one without training: docs/how-to/your-own-teacher.md"
+            )
         if zipfile.is_zipfile(self.folder):
             raise RunError(f"{folder}: a bundle, not a run folder; dspkd predict, verify, serve and web take bundles")
         if self.folder.is_file():

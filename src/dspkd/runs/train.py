@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from dspkd.data.loader import TrainBatches
 from dspkd.errors import RunError
+from dspkd.evaluation import soft_labels
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
@@ -27,6 +28,7 @@ from dspkd.runs import (
     answers,
     artifacts,
     build,
+    class_order,
     class_priors,
     hardware,
     holdout,
@@ -85,6 +87,8 @@ def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, w
         context = prepare(recipe, files, (listener if world.rank == 0 else None) or NullProgress(), world)
         teacher, folds = teaching.in_training(context, train)
         stages, cost = _train_stages(context, teacher)
+        if not recipe.stages:
+            world.on_rank_zero(lambda: class_order.require_order(context))
         world.on_rank_zero(lambda: _conclude(replace(context, world=SINGLE), stages, cost, folds))
 
 
@@ -267,6 +271,7 @@ def _conclude(
             of_part.save(files.predictions(part))
     with manifest.recording(files.artifacts, *map(files.teacher_predictions, predictions)):
         artifacts.keep(context, predictions, rows)
+    soft = soft_labels.of(predictions["test"], context.table.take(test).soft_labels)
     with manifest.recording(files.result):
         write_json(
             files.result,
@@ -282,6 +287,7 @@ def _conclude(
                 "seconds": round(sum(stage["seconds"] for stage in stages), 1),
                 "cpu_seconds": _total(stage["cpu_seconds"] for stage in stages),
                 "teacher_cache": asdict(cost) if cost else None,
+                "soft_labels": asdict(soft) if soft else None,
                 "fold_teachers": [str(each.run(fold)) for each in folds for fold in range(len(each.recipes))],
                 "test_evaluations": len(holdout.evaluations(files.folder)),
             },

@@ -11,6 +11,7 @@ from dspkd.models import zoo
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.teacher import TeacherConfig
+from dspkd.runs import as_it_is
 from dspkd.runs.files import RunFiles
 
 
@@ -35,6 +36,7 @@ def check(recipe: Recipe) -> None:
             class_map.load(Path(recipe.data.classes))
         except DataError as error:
             raise RecipeError(f"data.classes: {error}") from None
+    as_it_is.check(recipe)
     _check_images(recipe)
     if recipe.teacher:
         _check_teacher(recipe, recipe.teacher)
@@ -117,6 +119,11 @@ def _check_teacher(recipe: Recipe, teacher: TeacherConfig) -> None:
                 zoo.check(theirs.model.name, size)
             except RecipeError as error:
                 raise RecipeError(f"teacher.size: {error}") from None
+        if theirs and not theirs.stages and teacher.cross_fit:
+            raise RecipeError(
+                f"teacher.cross_fit: {run} was trained elsewhere (stages = []), so it cannot be trained without a "
+                "fold; leave out cross_fit"
+            )
         if theirs and theirs.teachers and teacher.cross_fit:
             raise RecipeError(
                 f"teacher.cross_fit: {run} has a teacher of its own, {theirs.teachers[0]}, which saw all lesions; name "

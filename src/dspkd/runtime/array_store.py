@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dspkd.errors import DataError
 from dspkd.runtime.files import readable, write_json
+from dspkd.runtime.key_index import KeyIndex
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ class Store:
     """Arrays of one kind in a folder, found by key.
 
     Arrays are only ever appended, so any number of processes may read while one writes. Each has a checksum, compared
-    when it is read for the first time. Incomplete data of a writer that was killed are cut off by the next one.
+    when it is read for the first time. Incomplete data of a writer that was killed are cut off by the next one. The
+    index is mapped too, so that processes share it; each needs some 13 bytes an array of its own.
 
     Parameters
     ----------
@@ -54,9 +56,8 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = self._lock_of_writers()
         self._write_or_check_about()
-        self._positions: dict[bytes, int] = {}
-        self._entries: NDArray[np.void] = np.empty(0, _ENTRY)  # may have unused room at its end
-        self._count = 0
+        self._index = KeyIndex()
+        self._entries: NDArray[np.void] = np.empty(0, _ENTRY)
         self._map: mmap.mmap | None = None
         self._checked = bytearray()
         self.refresh()
@@ -66,15 +67,15 @@ class Store:
         return Store, (self.folder, str(self.dtype), {k: v for k, v in self._about.items() if k != "dtype"})
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._entries)
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._positions
+        return self._index.position(key) is not None
 
     @property
     def nbytes(self) -> int:
         """Return the bytes that the arrays take on disk."""
-        return self._end(self._count)
+        return self._end(len(self))
 
     def read(self, key: bytes) -> NDArray[np.generic]:
         """Return the array of `key`, a read-only view of the file.
@@ -84,7 +85,7 @@ class Store:
         DataError
             There is none, or its bytes have changed since they were written.
         """
-        position = self._positions.get(key)
+        position = self._index.position(key)
         if position is None:
             raise DataError(f"{self.folder}: has no array under the key {key.hex()}; it was filled for other keys")
         if self._map is None or len(self._map) < self.nbytes:
@@ -117,7 +118,7 @@ class Store:
             The disk is full; arrays written earlier stay valid.
         """
         rows, end = [], self.nbytes
-        new = {key: array for key, array in arrays if key not in self._positions}
+        new = {key: array for key, array in arrays if key not in self}
         try:
             with self._path("arrays").open("ab") as file:
                 for key, array in new.items():
@@ -128,14 +129,13 @@ class Store:
                     end += values.nbytes
             # The index comes last: an array that it does not list is incomplete.
             with self._path("index").open("ab") as file:
-                entries = np.array(rows, _ENTRY)
-                file.write(entries.tobytes())
+                file.write(np.array(rows, _ENTRY).tobytes())
         except OSError as error:
             raise DataError(
                 f"{self.folder}: cannot be written to: {error.strerror}; free some space, or name another "
                 "folder: machine.cache"
             ) from error
-        self._add_entries(entries)
+        self._map_entries(len(self) + len(rows))
 
     def require_space(self, nbytes: int) -> None:
         """Raise DataError unless the disk has `nbytes` free."""
@@ -200,8 +200,7 @@ class Store:
         if not index.exists():
             return
         complete = index.stat().st_size // _ENTRY.itemsize
-        new = np.fromfile(index, _ENTRY, complete - len(self), offset=len(self) * _ENTRY.itemsize)
-        self._add_entries(new)
+        self._map_entries(complete)
         size = arrays.stat().st_size if arrays.exists() else 0
         if size < self.nbytes:
             raise DataError(
@@ -212,16 +211,15 @@ class Store:
             os.truncate(index, complete * _ENTRY.itemsize)
             os.truncate(arrays, self.nbytes)
 
-    def _add_entries(self, new: NDArray[np.void]) -> None:
-        """Add entries that follow those read before."""
-        count = self._count + len(new)
-        if count > len(self._entries):
-            room = np.empty(max(count, 2 * self._count) - self._count, _ENTRY)
-            self._entries = np.concatenate([self._entries[: self._count], room])
-        self._entries[self._count : count] = new
-        self._positions.update((key.tobytes(), self._count + n) for n, key in enumerate(new["key"]))
-        self._checked.extend(bytes(len(new)))
-        self._count = count
+    def _map_entries(self, count: int) -> None:
+        """Map the first `count` entries of the index: those there were, and new ones."""
+        if count == len(self):
+            return
+        with self._path("index").open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), count * _ENTRY.itemsize, access=mmap.ACCESS_READ)
+        self._entries = np.frombuffer(mapped, _ENTRY)
+        self._index.update(self._entries["key"])
+        self._checked.extend(bytes(count - len(self._checked)))
 
 
 def _json_in(path: Path) -> dict[str, object] | None:

@@ -48,7 +48,7 @@ def read_bytes(path: Path) -> bytes:
         The file cannot be read; `strerror` says why.
     """
     content = path.read_bytes()
-    if path.suffix != ".gz":
+    if path.suffix.lower() != ".gz":
         return content
     try:
         return gzip.decompress(content)

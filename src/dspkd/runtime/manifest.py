@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -40,11 +40,17 @@ class Manifest:
         """Record the files that the block writes: `paths`, or all files in those that are folders.
 
         Within the block they are not recorded, so that a process that is killed there leaves no digest of another
-        content; the next one that writes them records them.
+        content; the next one that writes them records them. A block that ends by an exception records what it wrote.
+        A file that the block has left as it was keeps its digest, also one of another content: damage stays found.
         """
-        self._update(paths, record=False)
-        yield
-        self._update(paths, record=True)
+        before = self._forget(paths)
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # a full disk, perhaps, of which the exception tells already
+                self._record(paths, before)
+            raise
+        self._record(paths, before)
 
     def recording_new(self, path: Path) -> AbstractContextManager[None]:
         """Return `recording` for a file that is not there yet; one that is there keeps the digest it has."""
@@ -89,20 +95,38 @@ class Manifest:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
-    def _update(self, paths: tuple[Path, ...], *, record: bool) -> None:
-        """Forget the digests of these files, and with `record` take them again, before another process can do so."""
+    def _forget(self, paths: tuple[Path, ...]) -> dict[str, tuple[str, str]]:
+        """Remove these files from the manifest; return the digest that each had there, and that of its content."""
+        if not self.exists():
+            return {}
+        with FileLock(self.folder / _LOCK):
+            recorded = self.digests()
+            found = {self._name(file) for file in _files_of(paths)}
+            self._write({name: digest for name, digest in recorded.items() if not self._is_in(name, paths)})
+            return {name: (recorded[name], _sha256(self.folder / name)) for name in found & recorded.keys()}
+
+    def _record(self, paths: tuple[Path, ...], before: dict[str, tuple[str, str]]) -> None:
+        """Write the digests of these files, all under the lock: another process may be writing one of them."""
         if not self.exists():
             return
-        names = [self._name(path) for path in paths]
         with FileLock(self.folder / _LOCK):
-            kept = {
-                name: digest
-                for name, digest in self.digests().items()
-                if not any(name == each or name.startswith(f"{each}/") for each in names)
-            }
-            found = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
-            new = {self._name(file): _sha256(file) for file in found if file.is_file()} if record else {}
-            write_json(self.path, {"sha256": dict(sorted((kept | new).items()))})
+            kept = {name: digest for name, digest in self.digests().items() if not self._is_in(name, paths)}
+            for file in _files_of(paths):
+                name, content = self._name(file), _sha256(file)
+                digest, earlier = before.get(name, ("", ""))
+                kept[name] = digest if content == earlier else content
+            self._write(kept)
+
+    def _is_in(self, name: str, paths: tuple[Path, ...]) -> bool:
+        return any(name == each or name.startswith(f"{each}/") for each in map(self._name, paths))
+
+    def _write(self, digests: dict[str, str]) -> None:
+        write_json(self.path, {"sha256": dict(sorted(digests.items()))})
+
+
+def _files_of(paths: tuple[Path, ...]) -> list[Path]:
+    found = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+    return [file for file in found if file.is_file()]
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,7 @@
 import os
+import tracemalloc
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,3 +179,14 @@ def test_a_column_that_holds_the_images_themselves_is_refused(tmp_path):
     for column in ("raw", "list"):
         with pytest.raises(DataError, match=rf"row 1: column '{column}' holds"):
             next(ImageList(tmp_path / "t.parquet", column).names())
+
+
+def test_a_name_in_a_folder_takes_little_more_memory_than_its_text(tmp_path, monkeypatch):
+    entries = [SimpleNamespace(name=f"{n:08}.jpg", is_dir=lambda: False) for n in range(5000)]
+    monkeypatch.setattr(os, "scandir", lambda _: nullcontext(iter(entries)))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in ImageList(tmp_path).names()) == 5000
+        assert tracemalloc.get_traced_memory()[1] < 200 * 5000
+    finally:
+        tracemalloc.stop()

@@ -32,16 +32,27 @@ def traffic():
 
 
 @pytest.fixture
-def page(browser, traffic):
+def service_workers():
+    """Keep written pages from being stored on the device, which goes on after a test; `test_offline` allows it."""
+    return "block"
+
+
+@pytest.fixture
+def page(browser, traffic, service_workers):
     """A page that fails the test on any message on the browser's console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, service_workers=service_workers)
     page = context.new_page()
 
     def record(request):  # playwright takes no method of a list
         traffic.requests.append(request)
 
     page.on("request", record)
-    page.on("console", lambda message: traffic.console.append(message.text))
+
+    def log(message):
+        if message.text != "Service Worker registration blocked by Playwright":
+            traffic.console.append(message.text)
+
+    page.on("console", log)
     page.on("pageerror", lambda error: traffic.console.append(str(error)))
     yield page
     context.close()

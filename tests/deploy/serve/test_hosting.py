@@ -91,6 +91,7 @@ def test_what_a_web_server_does_wrong_is_named_with_its_remedy(page, traffic, fo
         shown.wait_for()
         assert re.search(message, shown.inner_text(), re.DOTALL | re.IGNORECASE), shown.inner_text()
         assert not page.is_visible("#prediction")
+        page.close()  # before the server stops, which the page would report
     traffic.console.clear()
 
 

@@ -32,7 +32,7 @@ def test_the_served_page_has_both_modes_and_the_written_one_the_device(bundle_fi
     written = {
         path.relative_to(tmp_path / "page").as_posix() for path in (tmp_path / "page").rglob("*") if path.is_file()
     }
-    assert written == set(served)
+    assert written == set(served) | {web_page.MANIFEST, web_page.SERVICE_WORKER}
     assert out.startswith(f"{len(written)} files, ")
     assert 'data-modes="device"' in (tmp_path / "page" / "index.html").read_text()
     assert (tmp_path / "page" / "bundle" / "model.fp32.onnx").read_bytes() == bundle.read("model.fp32.onnx")

@@ -7,6 +7,7 @@ one lesion differ and two copies of one photograph do not. Uncertain pairs are c
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -152,7 +153,9 @@ class _Cells:
     def __init__(self, points: NDArray[np.float32]) -> None:
         self._points = points
         count = max(1, math.isqrt(len(points)))
-        self._centres, cell_N = kmeans2(points, count, iter=5, minit="points", rng=0)
+        with warnings.catch_warnings():  # an empty cell, as where many images are equal, does no harm
+            warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
+            self._centres, cell_N = kmeans2(points, count, iter=5, minit="points", rng=0)
         order = np.argsort(cell_N, kind="stable")
         self._members = np.split(order, np.searchsorted(cell_N[order], np.arange(1, count)))
 

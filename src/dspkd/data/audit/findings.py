@@ -13,7 +13,7 @@ from dspkd.data.audit.duplicates import Pairs
 from dspkd.data.audit.fingerprint import Fingerprints
 from dspkd.data.image_files import bare, unread_note
 from dspkd.data.split import Split
-from dspkd.data.table import Table, is_named, rows_of
+from dspkd.data.table import Table, is_named, rows_of, unit_of
 
 Severity: TypeAlias = Literal["invalidates", "warning", "note"]
 """`invalidates`: a score on this split, or on any split by these groups, is not valid, or training is impossible.
@@ -98,7 +98,7 @@ def of_parts(table: Table, split: Split, pairs: Pairs) -> list[AuditFinding]:
 
 
 def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) -> list[AuditFinding]:
-    """Find copies: equal files, equal pixels, near copies within a group and across groups."""
+    """Find copies: equal files, equal pixels, near copies within a lesion or patient, across them, and without ids."""
     findings = []
     files = [rows for name, rows in rows_of(prints.of_bytes).items() if name and len(rows) > 1]
     for kind, what, sets in (
@@ -123,7 +123,10 @@ def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) 
         severity: Severity = "warning" if split else "invalidates"
         findings.append(AuditFinding("copies_across_groups", severity, text, paired(table, pairs.take(~same)), advice))
     same &= ~unknown
-    if same.any():
+    if (together := same & ~known).any():
+        text = f"{_count(int(together.sum()), 'pair')} of copies without lesion or patient ids, kept in one part"
+        findings.append(AuditFinding("copies_together", "note", text, paired(table, pairs.take(together))))
+    if (same := same & known).any():
         text = f"{_count(int(same.sum()), 'pair')} of copies within one lesion or patient"
         findings.append(AuditFinding("copies_within_group", "note", text, paired(table, pairs.take(same))))
     return findings + _twins(table)
@@ -131,7 +134,7 @@ def of_copies(table: Table, prints: Fingerprints, pairs: Pairs, *, split: bool) 
 
 def of_labels(table: Table, pairs: Pairs) -> list[AuditFinding]:
     """Find contradictions: one lesion or patient, or copies, with two classes, ages or sexes."""
-    members = [rows for rows in rows_of(table.groups).values() if len(rows) > 1]
+    members = [rows for group, rows in rows_of(table.groups).items() if is_named(group) and len(rows) > 1]
     labels = [table.classes[label] for label in table.labels.tolist()]
     columns: Mapping[str, Sequence[str]] = {
         "class": labels,
@@ -174,9 +177,9 @@ def of_table(table: Table) -> list[AuditFinding]:
         findings.append(
             AuditFinding("unread", "warning", unread_note(unread, table.root), names, "convert or remove them")
         )
-    few = tuple((name, str(groups)) for name, (_, groups) in table.counts().items() if groups < 3)
+    few = tuple((name, str(groups)) for name, groups in table.units().items() if groups < 3)
     if few:
-        text = f"{_count(len(few), 'class', 'classes')} of fewer than three lesions or patients"
+        text = f"{_count(len(few), 'class', 'classes')} of fewer than three {unit_of(table.groups)}"
         advice = "it cannot be in training, validation and test at once"
         findings.append(AuditFinding("class_too_small", "warning", text, few, advice))
     return findings

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import lzma
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from dspkd.errors import DataError
 from dspkd.runtime.files import readable
 from dspkd.runtime.progress import Progress
+from dspkd.runtime.zip_files import DAMAGED
 
 _BLOCK = 1 << 20
 _NAME = 255
 """Longest name of a file or folder in bytes."""
-
-_DAMAGED = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError, OverflowError, MemoryError,
-)  # fmt: skip
-"""What Python raises for a damaged zip file; an OSError besides, from bzip2 or for a name that is too long."""
 
 _GROWTH, _SMALL = 20, 100_000_000
 """Largest size of what a zip file holds, as a multiple of its own, and bytes that any may hold: images hardly shrink,
@@ -64,7 +56,7 @@ def unpack(archive: Path, folder: Path, progress: Progress) -> int:
                         file.write(block)
                         done += len(block)
                         progress(f"unpacking {archive.name}", done, total)
-    except _DAMAGED as e:
+    except DAMAGED as e:
         raise DataError(f"{archive}: not a complete zip file: {_reason(e)}") from None
     except OSError as e:
         raise DataError(f"{archive}: cannot be unpacked: {_reason(e)}") from None
@@ -86,7 +78,7 @@ def damage(archive: Path, progress: Progress) -> str:
                     while block := source.read(_BLOCK):
                         done += len(block)
                         progress(what, done, total)
-    except (*_DAMAGED, OSError) as e:
+    except (*DAMAGED, OSError) as e:
         return f"not a complete zip file: {_reason(e)}"
     return ""
 

@@ -34,7 +34,7 @@ class Reader(Protocol):
     PRIORITY
         Place in the order in which layouts are recognised, lowest first; no two readers have the same.
     EXPECTED
-        What a data set of these layouts looks like, for the message that none was recognised.
+        What a data set of these layouts looks like, for `dspkd data inspect`.
     """
 
     LAYOUTS: Collection[str]
@@ -139,8 +139,11 @@ def recognise(path: Path, *, label: str = "label") -> str:
     layout = _fitting(_within(path, label=label), label)
     if layout is not None:
         return layout
-    expected = ", or ".join(f"{reader.EXPECTED} ({', '.join(reader.LAYOUTS)})" for reader in readers())
-    raise DataError(f"{path}: no known layout{_nearest.difference(path)}; expected {expected}")
+    raise DataError(
+        f"{path}: no known layout{_nearest.difference(path)}; expected a folder for each class, or a table with the "
+        "columns 'image' and 'label', or a published data set as downloaded. dspkd data inspect, with --image COLUMN "
+        "and --label COLUMN, shows as what images are read"
+    )
 
 
 def expected(layout: str) -> str:

@@ -13,24 +13,26 @@ from dspkd.errors import DataError, first_few, suggest
 
 IMAGE = (
     "path", "file", "filename", "filepath", "imagepath", "imagefile", "imagefilename", "image", "imagename", "imageid",
-    "isicid", "imgid", "imgname", "img", "imgpath", "imgfile", "photo", "picture", "id",
+    "isicid", "imgid", "imgname", "img", "imgpath", "imgfile", "photo", "photoid", "photoname", "picture",
+    "relpath", "relativepath", "fullpath", "fname", "md5hash", "id",
 )  # fmt: skip
 """Columns that may name the image, as `squeezed` writes them; the first that exists is used."""
 
 LABEL = (
     "label", "class", "classname", "labelname", "diagnosis", "dx", "diagnostic", "disease", "category", "target",
     "diagnosis1", "benignmalignant", "finding", "findings", "findinglabel", "findinglabels", "outcome", "condition",
-    "labels", "classes",
+    "labels", "classes", "classlabel", "finaldiagnosis", "groundtruth", "lesiontype", "skincondition",
 )  # fmt: skip
 """Columns that may name the class, as `squeezed` writes them; the first that exists is used."""
 
 _ID = "(?:id|ids|no|nr|num|nummer|number|key|code|identifier|uid|uuid|hash|idx|index|ref|pseudonym|name)?"
-_BEFORE = "(?:id|anon[a-z]*|deidentified|pseudo[a-z]*|study|unique)?"
+_BEFORE = "(?:id|no|nr|num|number|numero|codigo|code|anon[a-z]*|deidentified|pseudo[a-z]*|study|unique)?(?:de|du|del)?"
 _PATIENT = re.compile(
-    f"{_BEFORE}(?:patient|subject|person|participant|individual|pat|subj|paciente|patienten|paziente)s?{_ID}|pid|mrn"
+    f"{_BEFORE}(?:patient|subject|person|participant|individual|pat|subj|paciente|patienten|patiente|paziente|pac|pt"
+    f"|nhs|medicalrecord|healthrecord|chart|dossier)s?{_ID}|pid|mrn|hospital(?:id|no|nr|number)"
 )
 _CASE = re.compile(f"{_BEFORE}(?:case|encounter|visit|fall){_ID}")
-_LESION = re.compile(f"{_BEFORE}(?:lesion|mole|naevus|nevus|lesionen|laesion)s?{_ID}")
+_LESION = re.compile(f"{_BEFORE}(?:lesion|mole|naevus|nevus|lesionen|laesion|lasion|lesione|lesao)s?{_ID}")
 _KINDS = (_PATIENT, _CASE, _LESION)
 _ORDER = "a patient comes before a case, and a case before a lesion, as lesions of one patient look similar too"
 
@@ -55,16 +57,21 @@ _NO_IDS = frozenset(
     ]
 )
 _KNOWN = frozenset(squeezed(column) for columns in COLUMNS.values() for column in columns)
+_CODE = re.compile(r"(?:p|pt|s|sub|subj|il|ip)?(\d+)")
+"""A patient or lesion, as folders are called in short."""
+_FEW = 100
+"""Number below which folders called by numbers alone may be classes. Inferred."""
 _FEWEST = 5
 """Different cells of a column below which it looks like classes rather than ids. Inferred."""
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """The column of lesion or patient ids, None without one, and lines about the choice."""
+    """The column of lesion or patient ids, None without one; lines about the choice; and `Origin.doubts`."""
 
     column: str | None
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def refuse_label(path: Path, layout: str, label: str | None) -> None:
@@ -134,14 +141,47 @@ def grouping(
             f"of several columns of ids, {used[0]!r} is used and not {others}: {_ORDER}; data.group = {used[1]!r} "
             "or --group changes it"
         )
-    if not used:
-        notes += [
-            f"column {name!r} looks like a lesion or patient id ({_repeats(columns[name])}) and is not used: if it is "
-            f"one, set data.group = {name!r} in the recipe, or --group {name!r}"
-            for name in columns
-            if name not in flags and _looks_like_ids(name, columns)
-        ]
-    return Grouping(used[0] if used else None, tuple(notes))
+    doubts = [
+        f"column {name!r} looks like a lesion or patient id ({_repeats(columns[name])}) and is not used: if it is one, "
+        f"set data.group = {name!r} in the recipe, or --group {name!r}"
+        for name in columns
+        if not used and name not in flags and _looks_like_ids(name, columns)
+    ]
+    return Grouping(used[0] if used else None, tuple(notes), tuple(doubts))
+
+
+def is_id(column: str) -> bool:
+    """Return whether a column is called as one of patients, cases or lesions is."""
+    return any(kind.fullmatch(squeezed(column)) for kind in _KINDS)
+
+
+def is_person(folder: str) -> bool:
+    """Return whether a folder is called after a patient, case or lesion, with a number.
+
+    >>> [is_person(name) for name in ("patient_007", "Lesion 12", "Subject-3", "melanoma", "stage 2", "P1", "1001")]
+    [True, True, True, False, False, False, False]
+    """
+    name = squeezed(folder)
+    bare = name.rstrip("0123456789")
+    return bare != name and any(kind.fullmatch(bare) for kind in _KINDS)
+
+
+def may_be_people(folders: Collection[str]) -> bool:
+    """Return whether folders are called after patients, cases or lesions, or perhaps by their numbers alone.
+
+    Numbers from 0 or 1 on may be classes, and so may few that are small.
+
+    >>> may_be_people(["patient_1", "patient_2"]), may_be_people(["P1", "P2", "P3"]), may_be_people(["1007", "1044"])
+    (True, True, True)
+    >>> may_be_people(["0", "1", "2"]), may_be_people(["12", "34", "56"]), may_be_people(["mel", "patient_2"])
+    (False, False, False)
+    """
+    codes = [_CODE.fullmatch(squeezed(name)) for name in folders]
+    numbers = sorted(int(code[1]) for code in codes if code)
+    consecutive = bool(numbers) and numbers in [list(range(start, start + len(numbers))) for start in (0, 1)]
+    bare = all(map(str.isdigit, folders))
+    coded = len(numbers) == len(folders) and not (bare and (consecutive or numbers[-1] < _FEW))
+    return all(map(is_person, folders)) or coded
 
 
 def _looks_like_ids(name: str, columns: Mapping[str, Sequence[str]]) -> bool:

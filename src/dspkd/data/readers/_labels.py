@@ -12,20 +12,27 @@ from numpy.typing import NDArray
 from dspkd.data.csv_rows import Rows
 from dspkd.data.part_names import is_missing, split_column
 from dspkd.data.readers._columns import LABEL, is_attribute, matching, same
+from dspkd.data.soft_labels import normalised
 from dspkd.errors import DataError, first_few, suggest
 
 _ONE, _ZERO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
+_ROUNDING = 0.01
+"""Difference from 1 of the sum of weights that are written with two digits or more. Inferred."""
 _ONE_LABEL = "a network here gives an image one class; keep one label for each image, or leave such images out"
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes, the number of each row's class, the columns that hold them, and lines about what was assumed."""
+    """The classes, the number of each row's class, the columns that hold them, lines about what was assumed, weights.
+
+    The weights are `Table.soft_labels`.
+    """
 
     classes: tuple[str, ...]
     numbers: NDArray[np.int64]
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    weights: NDArray[np.float32] | None = None
 
 
 def read_labels(
@@ -57,7 +64,7 @@ def read_labels(
     columns = tuple(same(rows.columns, each, rows.path) for each in label)
     if names:
         raise DataError(f"{rows.path}: data.columns.names is for one column of labels, not for {len(columns)}")
-    return from_one_hot(rows, columns)
+    return from_weights(rows, columns) or from_one_hot(rows, columns)
 
 
 def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
@@ -112,12 +119,49 @@ def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
         where = f"{rows.path}, line {rows.lines[row]}: "
         named = [name for name, one in zip(columns, ones_NK[row], strict=True) if one]
         if not known_N[row]:
-            raise DataError(f"{where}expected 1 or 0 in {', '.join(columns)}, got {', '.join(cells_NK[row])}")
+            raise DataError(
+                f"{where}expected 1 or 0 in {', '.join(columns)}, or weights that sum to 1 in every row, got "
+                f"{', '.join(cells_NK[row])}"
+            )
         several = f"{len(named)} labels ({', '.join(named)}); {_ONE_LABEL}"
         none = f"no label: no 1 in {', '.join(columns)}"
-        raise DataError(f"{where}{several if named else none} ({(~good_N).sum():,} such rows)")
+        raise DataError(f"{where}{several if named else none} ({(~good_N).sum():,} such rows){_hint(ones_NK, columns)}")
     note = f"{rows.path.name}: classes from the columns {', '.join(map(repr, columns))}, 1 for the class of the image"
     return Labels(tuple(columns), np.nonzero(ones_NK)[1].astype(np.int64), tuple(columns), (note,))
+
+
+def _hint(ones_NK: NDArray[np.bool_], columns: Sequence[str]) -> str:
+    """Return, for a message, the most columns in a row of which each image has a single 1; others may be flags."""
+    K = len(columns)
+    sums_NK = np.pad(ones_NK, ((0, 0), (1, 0))).cumsum(axis=1)
+    spans = sorted(((a, b) for a in range(K) for b in range(a + 2, K + 1)), key=lambda span: span[0] - span[1])
+    for start, stop in spans[1:]:
+        if (sums_NK[:, stop] - sums_NK[:, start] == 1).all():
+            own = list(columns[start:stop])
+            alone = f"{', '.join(own)} alone have a single 1 in every row"
+            return f"; {alone}: if they are the classes, set data.columns.label = {own}"
+    return ""
+
+
+def from_weights(rows: Rows, columns: Sequence[str]) -> Labels | None:
+    """Return the classes that columns are called after, where they hold shares that sum to 1 in each row.
+
+    The class is that of the largest share, the first of equal ones. None where a row has no such shares, or each row
+    a single 1.
+    """
+    try:
+        weights_NK = np.array([[float(cell.replace(",", ".")) for cell in rows.column(name)] for name in columns]).T
+    except ValueError:
+        return None
+    shares = bool((weights_NK >= 0).all() and np.allclose(weights_NK.sum(axis=1), 1, rtol=0, atol=_ROUNDING))
+    if not shares or np.isin(weights_NK, (0, 1)).all():
+        return None
+    note = (
+        f"{rows.path.name}: weights of classes from the columns {', '.join(map(repr, columns))}; the class is that of "
+        "the largest, which evaluation uses; the term labels learns from all with soft_labels = true"
+    )
+    soft_NK = normalised(weights_NK.astype(np.float32))
+    return Labels(tuple(columns), soft_NK.argmax(axis=1).astype(np.int64), tuple(columns), (note,), soft_NK)
 
 
 def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import folders_in, images_in
 from dspkd.data.part_names import holds_any_class, is_missing
-from dspkd.data.readers._columns import LABEL, matching
+from dspkd.data.readers._columns import LABEL, matching, may_be_people
 from dspkd.data.readers._labels import binary_columns, from_one_hot
 from dspkd.data.readers._published import PUBLISHED
 from dspkd.data.table import Table, is_named
@@ -40,15 +40,27 @@ def difference(path: Path) -> str:
             f"; {file.name} has the columns {', '.join(sorted(header)) or '(none that can be read)'}: if it names "
             "images and classes, set data.columns.image and data.columns.label (to inspect it, --image and --label)"
         )
-    bare = [each.name for each in folders_in(path) if holds_any_class(each.name)]
-    if within := [file for name in bare for file in tables_in(path / name)]:
+    return _folders_without_a_table(path)
+
+
+def _folders_without_a_table(path: Path) -> str:
+    """Return, for a message, what a folder holds that has no table beside its folders; "" where there is nothing."""
+    folders = folders_in(path)
+    if within := [file for folder in folders for file in tables_in(folder)]:
         files = first_few([file.relative_to(path).as_posix() for file in within])
         return (
-            f"; tables within {first_few(bare)} are not read ({files}): join them into one labels.csv beside these "
+            f"; tables within folders are not read here ({files}): join them into one labels.csv beside these "
             "folders, or name each after its part, such as train.csv; if columns are called otherwise than 'image' and "
             "'label', set data.columns.image and data.columns.label"
         )
-    images = images_in(path)
+    images, bare = images_in(path), [each.name for each in folders if holds_any_class(each.name)]
+    deep = [inner for folder in folders for inner in folders_in(folder) if images_in(inner)]
+    if deep and not bare:
+        return (
+            f"; images lie two folders deep, such as in {deep[0].relative_to(path).as_posix()}: if the outer folders "
+            "are parts, call them train, val and test; if the inner ones are the classes of one set, set data.layout = "
+            "'imagefolder'; if the outer ones are, put the images directly into them"
+        )
     if images or bare:
         where = first_few(bare) if bare else f"{len(images)} images"
         return (
@@ -82,6 +94,12 @@ def refuse_other_labels(table: Table, layout: str) -> None:
             f"{table.root}: each folder ({first_few(table.classes)}) is one group of the column "
             f"{table.origin.group!r}: the folders are patients, not classes; name the column of classes: "
             f"data.columns.label; or data.layout = {layout!r} if they are classes all the same"
+        )
+    if layout == "folder" and may_be_people(table.classes) and len(table.classes) > 1:
+        raise DataError(
+            f"{table.root}: the folders ({first_few(table.classes)}) are called after patients or lesions, or are mere "
+            "numbers, and would be classes; put a table beside them, such as labels.csv with the columns 'image', "
+            f"'label' and 'patient'; or set data.layout = {layout!r} if they are classes all the same"
         )
 
 

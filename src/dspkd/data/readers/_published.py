@@ -14,8 +14,9 @@ from dspkd.data.part_names import is_missing, is_unknown
 from dspkd.data.readers._columns import grouping, same
 from dspkd.data.readers._labels import in_order
 from dspkd.data.readers._locate import locate
+from dspkd.data.readers._several import without_repeats
 from dspkd.data.table import Origin, Table, group_or_own
-from dspkd.data.table_files import header_of, read_table, tables_in
+from dspkd.data.table_files import header_of, read_table, stem, tables_in
 from dspkd.errors import DataError, suggest
 
 PUBLISHED: dict[str, frozenset[str]] = {}
@@ -97,7 +98,7 @@ class PublishedTable:
         return [
             file
             for file in tables_in(path)
-            if self.file in (None, file.stem.lower()) and wanted <= set(header_of(file))
+            if self.file in (None, stem(file).lower()) and wanted <= set(header_of(file))
         ]
 
 
@@ -127,6 +128,7 @@ def table_of(
         The folder below which the images lie, where it is not `path`.
     """
     label = same(rows.columns, label, rows.path)
+    rows = without_repeats(rows, image)
     every = rows.column(image)
     rows, notes = labelled(rows, label)
     ids = tuple(rows.unique(image))
@@ -162,6 +164,7 @@ def table_of(
         origin=Origin(
             group=chosen.column or "",
             notes=(*rows.notes, *notes, *located, *chosen.notes),
+            doubts=chosen.doubts,
             unread=tuple(unread_below(images or path)),
         ),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import SUFFIXES, folders_in, images_in, unread_in, unread_note
 from dspkd.data.part_names import holds_any_class, part_of
-from dspkd.data.readers._columns import IMAGE, find, grouping, refuse_label
+from dspkd.data.readers._columns import IMAGE, find, grouping, is_person, refuse_label
 from dspkd.data.readers._nearest import difference
 from dspkd.data.table import Origin, Table, group_or_own
 from dspkd.data.table_files import one_table, only_table, read_table, tables_in
@@ -21,17 +21,26 @@ LAYOUTS = ("folder",)
 PRIORITY = 50
 EXPECTED = "CLASS/IMAGE"
 
+_OTHER_LABELS = (".json", ".xml", ".yaml", ".yml", ".txt", ".mat", ".pkl")
+"""Suffixes of files that may hold labels, and are no table of ours."""
+
+_ABOUT = ("readme", "licen", "copying", "notice", "attribution", "citation", "changelog")
+"""How names of files begin that hold no labels."""
+
 
 def has_class_folders(path: Path) -> bool:
-    """Return whether two or more folders hold images and look like classes, perhaps within parts."""
+    """Return whether two or more folders hold images and look like classes, perhaps within parts; patients are none."""
     outer = folders_in(path)
     inner = [each for folder in outer if part_of(folder.name) for each in folders_in(folder)]
-    return sum(not holds_any_class(each.name) and bool(images_in(each)) for each in [*outer, *inner]) > 1
+    named = (each for each in [*outer, *inner] if not (holds_any_class(each.name) or is_person(each.name)))
+    return sum(bool(images_in(each)) for each in named) > 1
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return "folder" for a folder that holds folders of images, else None."""
     inner = folders_in(path) if path.is_dir() else []
+    if len(inner) == 1 and holds_any_class(inner[0].name) and tables_in(inner[0]):
+        return None  # a table among the images, which is found one folder further
     return "folder" if any(images_in(folder) or unread_in(folder) for folder in inner) else None
 
 
@@ -107,8 +116,23 @@ def _refuse_other_folders(path: Path, folders: list[Path]) -> None:
         which = f"a single folder, {other[0]!r}, is no class" if len(names) == 1 else f"{first_few(other)}: no classes"
         raise DataError(
             f"{path}: {which}; expected a folder for each class, or a table beside it with a column that names the "
-            f"image, such as 'path', and one of classes, such as 'label'{difference(path) if tables_in(path) else ''}"
+            f"image, such as 'path', and one of classes, such as 'label'{difference(path)}"
         )
+    if len(names) == 1 and not tables_in(path) and (unread := _other_labels(path)):
+        raise DataError(
+            f"{path}: a single folder, {names[0]!r}, and beside it {first_few(unread)}, which may name the classes "
+            "but is not a table that is read here; write a labels.csv with the columns 'image' and 'label', or a list "
+            'of objects as JSON, such as [{"image": ..., "label": ...}]'
+        )
+
+
+def _other_labels(path: Path) -> list[str]:
+    """Return the names of files that may hold labels, but are read as no table."""
+    return sorted(
+        file.name
+        for file in path.iterdir()
+        if file.suffix.lower() in _OTHER_LABELS and file.is_file() and not file.name.lower().startswith((".", *_ABOUT))
+    )
 
 
 def read_metadata(
@@ -129,7 +153,11 @@ def read_metadata(
     others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != naming}
     chosen = grouping(others, group, rows.path)
     groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(order)
-    return groups, others, Origin(group=chosen.column or "", notes=rows.notes + notes + chosen.notes)
+    return (
+        groups,
+        others,
+        Origin(group=chosen.column or "", notes=rows.notes + notes + chosen.notes, doubts=chosen.doubts),
+    )
 
 
 def _match(rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:

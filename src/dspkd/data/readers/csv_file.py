@@ -6,18 +6,34 @@ from pathlib import Path, PurePath
 
 from dspkd.data.columns import Columns
 from dspkd.data.csv_rows import Rows
+from dspkd.data.image_files import folders_in
 from dspkd.data.part_names import part_of, squeezed
-from dspkd.data.readers._columns import IMAGE, LABEL, find, grouping, matching, same
+from dspkd.data.readers._columns import (
+    IMAGE,
+    LABEL,
+    Grouping,
+    find,
+    grouping,
+    is_id,
+    is_person,
+    matching,
+    may_be_people,
+    same,
+)
 from dspkd.data.readers._labels import read_labels
 from dspkd.data.readers._locate import is_absolute, locate
+from dspkd.data.readers._several import joined, rows_of_images, with_columns_beside, within, without_repeats
 from dspkd.data.readers.class_folders import has_class_folders
 from dspkd.data.table import Origin, Table, group_or_own, missing_of, refuse_missing
-from dspkd.data.table_files import header_of, one_table, only_table, read_table, tables_in
+from dspkd.data.table_files import header_of, one_table, only_table, read_table, stem, tables_in
 from dspkd.errors import DataError, suggest
 
 LAYOUTS = ("csv",)
 PRIORITY = 35
 EXPECTED = "a table with the columns 'path' and 'label'"
+
+_FOLDER = "folder"
+"""The column of ids where the folders of the images are called after patients."""
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:
@@ -28,10 +44,15 @@ def fits(path: Path, *, label: str = "label") -> str | None:
     """
     if path.is_file():
         return "csv"
+    if not path.is_dir():
+        return None
     headers = [header_of(file) for file in tables_in(path)]
     own = [{squeezed(name) for name in header} for header in headers if find(header, IMAGE)]
     if any(squeezed(label) in names and ("path" in names or label != "label") for names in own):
         return "csv"
+    if any(map(_names_people, headers)) and may_be_people([folder.name for folder in folders_in(path)]):
+        return "csv"
+    headers += [header_of(file) for file in _within_parts(path, label)]
     tables = [header for header in headers if _columns(header, label) and "file_name" not in header]
     return "csv" if tables and not has_class_folders(path) else None
 
@@ -49,8 +70,9 @@ def read(
     Parameters
     ----------
     path
-        The file, or a folder that holds this table and no other; or one for each part, such as ``train.csv`` and
-        ``test.csv``. Its format is one of `dspkd.data.table_files.SUFFIXES`.
+        The file, or a folder that holds this table; or one for each part, such as ``train.csv`` and ``test.csv``,
+        perhaps within folders that are parts. Other tables beside it that name the same images add their columns. Its
+        format is one of `dspkd.data.table_files.SUFFIXES`.
     layout
         "csv".
     group
@@ -75,12 +97,26 @@ def read(
     """
     columns = columns.updated(group=group, label=label)
     wanted = columns.label if isinstance(columns.label, str) else "label"
-    rows = one_table([read_table(file) for file in _files(path, wanted)])
+    if inner := _within_parts(path, wanted):
+        tables = {file.parent.name: within(file.parent, read(file, columns=columns), path) for file in inner}
+        return joined(path, tables)
+    files = _files(path, wanted)
+    rows = one_table([read_table(file) for file in files])
     root = rows.path.parent
+    if columns.image is None and not matching(rows.columns, IMAGE):
+        rows = rows_of_images(rows, root)
+    for name in matching(rows.columns, IMAGE) if columns.image is None else [same(rows.columns, columns.image, root)]:
+        rows = without_repeats(rows, name)
     image, ids, paths, notes = _images(rows, columns.image)
+    rows = with_columns_beside(rows, image, [] if path.is_file() else _others(path, files))
     labels = read_labels(rows, columns.label, columns.names, beside={image, *columns.attributes.values()})
     others = {name: cells for name, cells in rows.columns.items() if name not in {image, *labels.columns}}
     chosen = grouping(others, columns.group, rows.path, first=("group",))
+    if chosen.column is None and all(is_person(file.parent.name) for file in paths):
+        others[_FOLDER] = tuple(file.parent.name for file in paths)
+        chosen = Grouping(
+            _FOLDER, (f"lesion or patient ids: the folders of the images, such as {paths[0].parent.name}",)
+        )
     groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
     if (image, *labels.columns) != ("path", wanted) and not labels.notes:
         found = f"images from column {image!r}, classes from column {labels.columns[0]!r}"
@@ -93,27 +129,60 @@ def read(
         groups=group_or_own(groups, ids),
         attributes=others,
         root=root,
-        origin=Origin(group=chosen.column or "", notes=rows.notes + labels.notes + notes + chosen.notes),
+        soft_labels=labels.weights,
+        origin=Origin(
+            group=chosen.column or "", notes=rows.notes + labels.notes + notes + chosen.notes, doubts=chosen.doubts
+        ),
     )
 
 
 def _columns(header: tuple[str, ...], label: str) -> bool:
     """Return whether a header names a column of images and one of classes, or two others that may be classes."""
     image = find(header, IMAGE)
-    if image is None:
-        return False
-    return (find(header, [squeezed(label)]) or find(header, LABEL)) is not None or len(header) > 2
+    return image is not None and (_names_classes(header, label) or len(header) > 2)
 
 
 def _files(path: Path, label: str) -> list[Path]:
-    """Return the tables to read: the file, the only one of a folder, or one for each part."""
+    """Return the tables to read: the file, the only one of a folder that has classes, or one for each part."""
     if path.is_file():
         return [path]
-    files = [file for file in tables_in(path) if _columns(header_of(file), label)]
-    if len(files) > 1 and len({part_of(file.stem) for file in files} - {None}) == len(files):
-        return files
-    named = [file for file in files if find(header_of(file), [squeezed(label), *LABEL])]
-    return next((each for each in (files, named) if len(each) == 1), [only_table(path)])
+    tables = [file for file in tables_in(path) if not _is_submission(file)]
+    files = [file for file in tables if _columns(header_of(file), label)] or [
+        file for file in tables if _names_people(header_of(file))
+    ]
+    files = [file for file in files if _names_classes(header_of(file), label)] or files
+    parts = {part_of(stem(file)) for file in files} - {None}
+    return files if len(files) == 1 or (len(files) > 1 and len(parts) == len(files)) else [only_table(path)]
+
+
+def _within_parts(path: Path, label: str) -> list[Path]:
+    """Return the tables within folders that are parts, one in each, where none lies beside them."""
+    if path.is_file() or any(_columns(header_of(file), label) for file in tables_in(path)):
+        return []
+    tables = [
+        [file for file in tables_in(folder) if _columns(header_of(file), label)]
+        for folder in folders_in(path)
+        if part_of(folder.name)
+    ]
+    return [file for (file,) in tables] if len(tables) > 1 and all(len(each) == 1 for each in tables) else []
+
+
+def _others(path: Path, used: list[Path]) -> list[Path]:
+    return [file for file in tables_in(path) if file not in used and not _is_submission(file)]
+
+
+def _is_submission(file: Path) -> bool:
+    """Return whether a table is an example of what a competition expects, with labels that are none."""
+    return "submission" in squeezed(stem(file))
+
+
+def _names_people(header: tuple[str, ...]) -> bool:
+    """Return whether a header has a column of patients or lesions and one of classes, and none of images."""
+    return not find(header, IMAGE) and any(map(is_id, header)) and find(header, LABEL) is not None
+
+
+def _names_classes(header: tuple[str, ...], label: str) -> bool:
+    return find(header, [squeezed(label), *LABEL]) is not None
 
 
 def _images(rows: Rows, wanted: str | None) -> tuple[str, tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:

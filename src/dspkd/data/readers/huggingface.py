@@ -10,11 +10,11 @@ import numpy as np
 from dspkd.data.csv_rows import Rows, read_header
 from dspkd.data.image_files import files_below, folders_in, images_below, images_in, unread_below, unread_in
 from dspkd.data.part_names import holds_any_class, part_of
-from dspkd.data.readers._columns import IMAGE, find, grouping
-from dspkd.data.readers._labels import filled
+from dspkd.data.readers._columns import IMAGE, find, grouping, may_be_people
+from dspkd.data.readers._labels import filled, in_order
 from dspkd.data.readers.class_folders import read_metadata
 from dspkd.data.table import Origin, Table, group_or_own, refuse_missing, repeated
-from dspkd.data.table_files import header_of, read_table, tables_in
+from dspkd.data.table_files import header_of, read_table, stem, tables_in
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("imagefolder",)
@@ -29,7 +29,8 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return "imagefolder" for a folder of this layout and of no simpler one, else None.
 
     That is: metadata in JSON, metadata with the columns ``file_name`` and ``label``, or folders of classes in folders
-    that are parts, or the other way round. A folder such as ``images`` is no class.
+    that are parts, or the other way round, perhaps with a folder for each patient in them. A folder
+    such as ``images`` is no class.
     """
     if not path.is_dir():
         return None
@@ -37,12 +38,25 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     if any(file.suffix == ".jsonl" or {"file_name", "label"} <= set(read_header(file)) for file in files):
         return "imagefolder"
     within = [(outer, inner) for outer in folders_in(path) for inner in folders_in(outer)]
-    both = [inner for outer, inner in within if _is_part_of_a_class(outer.name, inner.name)]
-    return "imagefolder" if any(images_in(inner) or unread_in(inner) for inner in both) else None
+    of_parts = [inner for outer, inner in within if part_of(outer.name) and not holds_any_class(inner.name)]
+    both = [*of_parts, *_within_classes(within)]
+    return (
+        "imagefolder" if any(images_in(inner) or unread_in(inner) or _holds_people(inner) for inner in both) else None
+    )
 
 
-def _is_part_of_a_class(outer: str, inner: str) -> bool:
-    return any(part_of(part) and not holds_any_class(name) for part, name in ((outer, inner), (inner, outer)))
+def _holds_people(folder: Path) -> bool:
+    """Return whether the folders in a folder of a class are called after patients and hold images."""
+    inner = [each for each in folders_in(folder) if images_in(each)]
+    return bool(inner) and may_be_people([each.name for each in inner])
+
+
+def _within_classes(within: list[tuple[Path, Path]]) -> list[Path]:
+    """Return the folders that two classes or more hold: parts, or folders of patients or of any images."""
+    pairs = [(outer, inner) for outer, inner in within if not holds_any_class(outer.name) and images_in(inner)]
+    names = {inner.name for _, inner in pairs}
+    known = bool(names) and (all(map(holds_any_class, names)) or may_be_people(names))
+    return [inner for _, inner in pairs] if known and len({outer for outer, _ in pairs}) > 1 else []
 
 
 def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, label: str | None = None) -> Table:  # noqa: ARG001
@@ -63,7 +77,7 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
         empty is a group of its own.
     label
         The column that names the class, ``label`` if there is such a column; otherwise an image's folder is its class,
-        or the folder above it where that is a part.
+        or the folder above it where that is a part, or called after a patient, who is then its group.
 
     Returns
     -------
@@ -97,11 +111,14 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
             for rows in tables:
                 rows.column(chosen.column)
         groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
-        origin = Origin(group=chosen.column or "", notes=notes + chosen.notes)
+        origin = Origin(group=chosen.column or "", notes=notes + chosen.notes, doubts=chosen.doubts)
     else:
         groups, others, origin = read_metadata(path, _beside(path), ids, group)
+        if _people(path, files) and not origin.group:
+            groups = tuple(file.parent.name for file in files)
+            notes += (f"lesion or patient ids: the folders of the images, such as {groups[0]}",)
         origin = replace(origin, notes=notes + origin.notes, unread=tuple(unread_below(path)))
-    classes = tuple(sorted(set(labels)))
+    classes = in_order(labels)
     return Table(
         classes=classes,
         ids=ids,
@@ -117,7 +134,7 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
 def _beside(path: Path) -> list[Path]:
     """Return the table beside the folders that names images, or one for each part."""
     tables = [file for file in tables_in(path) if find(header_of(file), IMAGE)]
-    if len(tables) > 1 and len({part_of(file.stem) for file in tables} - {None}) < len(tables):
+    if len(tables) > 1 and len({part_of(stem(file)) for file in tables} - {None}) < len(tables):
         raise DataError(
             f"{path}: {first_few([file.name for file in tables])} all name images; keep one table, or one for each "
             "part, such as train.csv"
@@ -155,7 +172,8 @@ def _labels(
         if not tables:
             raise DataError(f"{path}: there is no {METADATA[0]} here, so there is no column {label!r}")
         return tuple(cell for rows in tables for cell in filled(rows, label or "label"))
-    folders = [_class_folder(file, path) for file in files]
+    people = _people(path, files)
+    folders = [_class_folder(file.parent if people else file, path) for file in files]
     unclear = [str(file) for file, folder in zip(files, folders, strict=True) if not folder]
     if unclear:
         raise DataError(
@@ -163,6 +181,14 @@ def _labels(
             f"{first_few(unclear)}; expected PART/CLASS/IMAGE, or a column 'label'"
         )
     return tuple(folders)
+
+
+def _people(path: Path, files: list[Path]) -> bool:
+    """Return whether the folders of the images are called after patients, and lie within those of classes."""
+    above = {file.parent.parent for file in files}
+    return all(
+        each != path and each.is_relative_to(path) and not holds_any_class(each.name) for each in above
+    ) and may_be_people({file.parent.name for file in files})
 
 
 def _labelled(path: Path, files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:

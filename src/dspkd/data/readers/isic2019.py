@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from dspkd.data.csv_rows import Rows, read_header, read_rows
 from dspkd.data.part_names import part_of
 from dspkd.data.readers._columns import grouping, refuse_label
+from dspkd.data.readers._labels import from_one_hot
 from dspkd.data.readers._locate import locate
+from dspkd.data.readers._several import joined
 from dspkd.data.table import Origin, Table, group_or_own, missing_of, refuse_missing
 from dspkd.errors import DataError, first_few, suggest
 
@@ -88,7 +90,7 @@ def read(
     tables = {file: _one(path, file, layout, group, images) for file in _truth_files(path, layout)}
     if len(tables) == 1:
         return next(iter(tables.values()))
-    return _joined(path, {part_of(_token(file)) or "": table for file, table in tables.items()})
+    return joined(path, {part_of(_token(file)) or "": table for file, table in tables.items()})
 
 
 def _one(
@@ -133,29 +135,6 @@ def _elsewhere(
         raise
 
 
-def _joined(path: Path, tables: dict[str, Table]) -> Table:
-    """Return the tables of all parts as one, with the part of each image in the attribute ``split``."""
-    every = [tables[part] for part in ("train", "val", "test") if part in tables]
-    names = dict.fromkeys(name for table in every for name in table.attributes)
-    return Table(
-        classes=every[0].classes,
-        ids=sum((table.ids for table in every), ()),
-        paths=sum((table.paths for table in every), ()),
-        labels=np.concatenate([table.labels for table in every]),
-        groups=sum((table.groups for table in every), ()),
-        attributes={
-            "split": tuple(part for part, table in tables.items() for _ in table.ids),
-            **{name: sum((table.attributes.get(name, ("",) * len(table)) for table in every), ()) for name in names},
-        },
-        root=path,
-        origin=replace(
-            every[0].origin,
-            group=next((table.origin.group for table in every if table.origin.group), ""),
-            notes=sum((table.origin.notes for table in every), ()),
-        ),
-    )
-
-
 def _truth_files(path: Path, layout: str) -> list[Path]:
     """Return the label file of a folder, or one for each part of ISIC 2018, without files that have other columns."""
     files = _tables(path)
@@ -183,22 +162,11 @@ def _token(file: Path) -> str:
 
 
 def _labels(truth: Rows, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return ``[N]`` labels, the positions of the ones."""
+    """Return ``[N]`` labels, the positions of the ones; DataError where a column is no class."""
     for column in truth.columns:
         if column not in {"image", *classes} | _SCORING:
             raise DataError(f"{truth.path}: column {column!r} is no class of this layout; {suggest(column, classes)}")
-    # Compared as text: the published files hold nothing but 0.0 and 1.0.
-    cells_NK = np.array([truth.column(name) for name in classes]).T
-    ones_NK = np.isin(cells_NK, ("1", "1.0"))
-    good_N = (ones_NK | np.isin(cells_NK, ("0", "0.0"))).all(axis=1) & (ones_NK.sum(axis=1) == 1)
-    if not good_N.all():
-        row = int(np.argmin(good_N))
-        raise DataError(
-            f"{truth.path}, line {truth.lines[row]}: image {truth.column('image')[row]!r} has "
-            f"{ones_NK[row].sum()} labels ({','.join(cells_NK[row])}); expected a single 1 among {','.join(classes)} "
-            f"and 0 elsewhere ({(~good_N).sum()} such rows)"
-        )
-    return np.nonzero(ones_NK)[1]
+    return from_one_hot(truth, classes).numbers
 
 
 def _read_metadata(
@@ -219,4 +187,4 @@ def _read_metadata(
     others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != "image"}
     chosen = grouping(others, group, path, first=("lesion_id",))
     groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
-    return groups, others, Origin(group=chosen.column or "", notes=rows.notes + chosen.notes)
+    return groups, others, Origin(group=chosen.column or "", notes=rows.notes + chosen.notes, doubts=chosen.doubts)

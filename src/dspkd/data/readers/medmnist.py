@@ -11,6 +11,7 @@ from dspkd.data.readers import _unpacked, csv_file
 from dspkd.data.readers._columns import refuse_label
 from dspkd.data.table import Table
 from dspkd.errors import DataError
+from dspkd.runtime.zip_files import DAMAGED
 
 LAYOUTS = ("medmnist",)
 PRIORITY = 5
@@ -64,5 +65,5 @@ def _holds_images(file: Path) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             return {"train_images.npy", "train_labels.npy"} <= set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, *DAMAGED):
         return False

@@ -89,7 +89,7 @@ def read(path: Path, *, layout: str, group: str | None = None, label: str | None
         groups=group_or_own(groups, ids),
         attributes=others,
         root=path,
-        origin=Origin(group=chosen.column or "", notes=rows.notes + notes),
+        origin=Origin(group=chosen.column or "", notes=rows.notes + notes, doubts=chosen.doubts),
     )
 
 

@@ -17,7 +17,7 @@ from dspkd.data.readers._columns import matching, same
 from dspkd.data.readers._labels import read_labels, recognised
 from dspkd.data.readers._published import labelled, table_of
 from dspkd.data.table import Table
-from dspkd.data.table_files import is_bytes, read_table, schema_of
+from dspkd.data.table_files import is_bytes, read_table, reading_parquet, schema_of
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("huggingface",)
@@ -137,14 +137,15 @@ def _stored(file: Path) -> Iterator[tuple[str, bytes]]:
 
     column = _image_column(file)
     number = 0
-    for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=64, columns=[column]):
-        for cell in batch.column(0).to_pylist():
-            content: Any = cell.get("bytes") if isinstance(cell, dict) else cell
-            if not content:
-                raise DataError(f"{file}, row {number + 1}: no image; the column {column!r} holds its path alone")
-            ending = next((name for start, name in _ENDINGS.items() if content.startswith(start)), ".jpg")
-            yield f"{file.stem}/{number:06d}{ending}", content
-            number += 1
+    with reading_parquet(file):
+        for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=64, columns=[column]):
+            for cell in batch.column(0).to_pylist():
+                content: Any = cell.get("bytes") if isinstance(cell, dict) else cell
+                if not content:
+                    raise DataError(f"{file}, row {number + 1}: no image; the column {column!r} holds its path alone")
+                ending = next((name for start, name in _ENDINGS.items() if content.startswith(start)), ".jpg")
+                yield f"{file.stem}/{number:06d}{ending}", content
+                number += 1
 
 
 def _write(files: list[Path], folder: Path) -> None:

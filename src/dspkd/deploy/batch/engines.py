@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -25,6 +26,8 @@ from dspkd.runtime import ray as cluster
 Chunk: TypeAlias = Sequence[str]
 _ACTORS_PER_GPU = 4
 """Actors that share a GPU, since each decodes for itself. Inferred."""
+_LOST_ACTORS = 3
+"""Actors that may be lost before the call fails, for each one there was at first. Inferred."""
 
 Engine: TypeAlias = Callable[[Iterator[Chunk]], Generator[PredictionBatch, None, None]]
 """Takes chunks of names and yields the predictions for each chunk, the chunks in any order."""
@@ -93,7 +96,10 @@ def run_inline(
 def on_ray(
     chunks: Iterator[Chunk], *, load: Callable[[], BatchClassifier], root: Path, address: str, gpu: bool = False
 ) -> Generator[PredictionBatch, None, None]:
-    """Predict by actors of a Ray cluster, one to each CPU, and at most four to a GPU; a lost one is restarted.
+    """Predict by actors of a Ray cluster, one to each CPU, and at most four to a GPU.
+
+    The chunks of an actor that is lost, with its node or alone, go to others, and an actor is started in its place as
+    soon as the cluster has room for it.
 
     Parameters
     ----------
@@ -109,25 +115,16 @@ def on_ray(
     Raises
     ------
     RunError
-        There is no such cluster, or an actor failed again and again.
+        There is no such cluster, actors were lost again and again, or the classifier cannot be loaded.
     """
     with cluster.connected(address) as ray:
         resources = ray.cluster_resources()
         count = int(min(resources.get("CPU", 1), _ACTORS_PER_GPU * resources.get("GPU", 0) if gpu else np.inf))
         if not count:
             raise RunError(f"--ray {address}: the cluster has no {'GPU' if gpu else 'CPU'} for it")
-        options = {"num_cpus": 1, "num_gpus": gpu / _ACTORS_PER_GPU, "max_restarts": 3, "max_task_retries": 3}
-        actor_class: Any = ray.remote(_RayActor)
-        actors = [actor_class.options(**options).remote(str(Path.cwd()), load, root) for _ in range(count)]
-        # Two chunks an actor: it computes one while the predictions for the other are sent.
-        idle, pending = deque(2 * actors), {}
-        for chunk in chunks:
-            actor = idle.popleft()
-            pending[actor.predict.remote(chunk)] = actor
-            if not idle:
-                yield _next_finished(ray, pending, idle)
-        while pending:
-            yield _next_finished(ray, pending, idle)
+        actor_class: Any = ray.remote(_RayActor).options(num_cpus=1, num_gpus=gpu / _ACTORS_PER_GPU)
+        actors = _Actors(ray, partial(actor_class.remote, str(Path.cwd()), root), load, count)
+        yield from actors.predict(chunks)
 
 
 _Decoded: TypeAlias = list["NDArray[Any] | str"]
@@ -225,24 +222,77 @@ def _follow_parent() -> None:
 class _RayActor:
     """A classifier on a node of a cluster; relative paths start in `directory`, as in the process that started it."""
 
-    def __init__(self, directory: str, load: Callable[[], BatchClassifier], root: Path) -> None:
+    def __init__(self, directory: str, root: Path) -> None:
         os.chdir(directory)
-        self._classifier, self._root = load(), root
+        self._root = root
+        self._classifier: BatchClassifier | None = None
+
+    def load(self, load: Callable[[], BatchClassifier]) -> None:
+        """Load the classifier."""
+        self._classifier = load()
 
     def predict(self, chunk: Chunk) -> PredictionBatch:
         """Return the predictions for a chunk."""
+        assert self._classifier is not None
         (batch,) = run_inline(iter([chunk]), classifier=self._classifier, root=self._root, workers=0)
         return batch
 
 
-def _next_finished(ray: Any, pending: dict[Any, Any], idle: deque[Any]) -> PredictionBatch:
-    """Wait for the next chunk to finish, put its actor back into `idle`, and return the predictions."""
-    (finished,), _ = ray.wait(list(pending), num_returns=1)
-    idle.append(pending.pop(finished))
-    try:
-        batch: PredictionBatch = ray.get(finished)
-    except ray.exceptions.RayError as failure:
-        cause = getattr(failure, "cause", None)
-        reason = str(cause if isinstance(cause, DspkdError) else failure).strip().splitlines()[-1]
-        raise RunError(f"--ray: {reason}; finished predictions are kept, and the same command resumes") from None
-    return batch
+class _Actors:
+    """Actors that share chunks; one gets its first when it has loaded the classifier, so that none waits for it."""
+
+    def __init__(self, ray: Any, start: Callable[[], Any], load: Callable[[], BatchClassifier], count: int) -> None:
+        self._ray, self._start, self._load = ray, start, load
+        self._calls: dict[Any, tuple[Any, Chunk | None]] = {}  # by what they return: actor and chunk; None: it loads
+        self._idle: deque[Any] = deque()
+        self._again: deque[Chunk] = deque()
+        self._may_be_lost = _LOST_ACTORS * count
+        for _ in range(count):
+            self._add()
+
+    def predict(self, chunks: Iterator[Chunk]) -> Iterator[PredictionBatch]:
+        """Yield the predictions for each chunk, in any order."""
+        while True:
+            while self._idle and (chunk := self._again.popleft() if self._again else next(chunks, None)) is not None:
+                actor = self._idle.popleft()
+                self._calls[actor.predict.remote(chunk)] = actor, chunk
+            if not any(chunk is not None for _, chunk in self._calls.values()) and self._idle:
+                return
+            batch = self._next_finished()
+            if batch is not None:
+                yield batch
+
+    def _add(self) -> None:
+        actor = self._start()
+        self._calls[actor.load.remote(self._load)] = actor, None
+
+    def _next_finished(self) -> PredictionBatch | None:
+        """Wait for a call to return: the predictions for its chunk; None where there are none, or the actor is lost."""
+        (finished,), _ = self._ray.wait(list(self._calls), num_returns=1)
+        actor, chunk = self._calls.pop(finished)
+        try:
+            batch: PredictionBatch | None = self._ray.get(finished)
+        except self._ray.exceptions.RayActorError as failure:
+            self._replace(actor, chunk, failure)
+            return None
+        except self._ray.exceptions.RayError as failure:
+            raise _failed(failure) from None
+        # Two chunks an actor: it computes one while the predictions for the other are sent.
+        self._idle.extend([actor, actor] if chunk is None else [actor])
+        return batch
+
+    def _replace(self, actor: Any, chunk: Chunk | None, failure: Exception) -> None:
+        """Start an actor in place of a lost one, and let others compute its chunks."""
+        if not self._may_be_lost:
+            raise _failed(failure)
+        self._may_be_lost -= 1
+        lost = [call for call, (of, _) in self._calls.items() if of is actor]
+        self._again.extend(each for each in (chunk, *(self._calls.pop(call)[1] for call in lost)) if each is not None)
+        self._idle = deque(each for each in self._idle if each is not actor)
+        self._add()
+
+
+def _failed(failure: Exception) -> RunError:
+    cause = getattr(failure, "cause", None)
+    reason = str(cause if isinstance(cause, DspkdError) else failure).strip().splitlines()[-1]
+    return RunError(f"--ray: {reason}; finished predictions are kept, and the same command resumes")

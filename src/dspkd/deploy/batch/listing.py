@@ -7,15 +7,17 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 from dspkd.data.image_files import SUFFIXES, is_folder
+from dspkd.data.table_files import parquet, reading_parquet
 from dspkd.errors import DataError, suggest
 from dspkd.runtime import csv_text
 
 COLUMN = "path"
 """The column of image files by default."""
+
+_ENDINGS = tuple(SUFFIXES)
 
 _ROWS = 8192
 """Rows of a parquet file read at once."""
@@ -127,43 +129,41 @@ class ImageList:
         return (_of_csv if self.path.suffix.lower() == ".csv" else _of_parquet)(self.path, self.column or COLUMN)
 
 
-def parquet(path: Path) -> ModuleType:
-    """Return the module `pyarrow.parquet`; DataError about `path` where it is not installed."""
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise DataError(
-            f"{path}: parquet needs pyarrow, which is not installed: pip install 'dspkd[parquet]'"
-        ) from None
-    module: ModuleType = pyarrow.parquet
-    return module
-
-
 def _below(root: Path) -> Iterator[str]:
     """Yield the image files in and below a folder, and each folder below that cannot be listed, sorted by name.
 
     Linked folders are followed, except those that lead back to a folder above them.
     """
-    stack: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
-    while stack:
-        name, above = stack.pop()
-        if name and not name.endswith("/"):
+    about: list[tuple[str, frozenset[tuple[int, int]], list[str]]] = []
+    about.append(("", frozenset(), [""]))  # a folder, those above it with itself, its entries from last to first
+    while about:
+        parent, above, entries = about[-1]
+        if not entries:
+            about.pop()
+            continue
+        entry = entries.pop()
+        name = parent + entry
+        if entry and not entry.endswith("/"):
             yield name
             continue
         try:
-            about = (root / name).stat()
-            with os.scandir(root / name) as scanned:
-                entries = [entry.name + "/" * is_folder(entry) for entry in scanned if not entry.name.startswith(".")]
+            stat = (root / name).stat()
+            inside = [] if (stat.st_dev, stat.st_ino) in above else _wanted(root / name)
         except OSError as error:
             if not name:
                 raise DataError(f"{root}: cannot be listed: {error.strerror}") from None
             yield name.removesuffix("/")
             continue
-        folder = (about.st_dev, about.st_ino)
-        if folder in above:
-            continue
-        wanted = [each for each in entries if each.endswith("/") or Path(each).suffix.lower() in SUFFIXES]
-        stack += [(name + each, above | {folder}) for each in sorted(wanted, key=_bare, reverse=True)]
+        about.append((name, above | {(stat.st_dev, stat.st_ino)}, inside))
+
+
+def _wanted(folder: Path) -> list[str]:
+    """Return names of image files and, with a slash, of folders in a folder, without hidden ones, the last first."""
+    with os.scandir(folder) as scanned:
+        entries = [entry.name + "/" * is_folder(entry) for entry in scanned if not entry.name.startswith(".")]
+    wanted = [each for each in entries if each.endswith("/") or each.lower().endswith(_ENDINGS)]
+    wanted.sort(key=_bare, reverse=True)
+    return wanted
 
 
 def _bare(entry: str) -> str:
@@ -195,11 +195,7 @@ def _of_csv(path: Path, column: str) -> Iterator[str]:
 
 def _of_parquet(path: Path, column: str) -> Iterator[str]:
     module = parquet(path)
-    try:
-        file = module.ParquetFile(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are among these
-        raise DataError(f"{path}: not a readable parquet file: {str(error).splitlines()[0]}") from None
-    with file:
+    with reading_parquet(path), module.ParquetFile(path) as file:
         if column not in file.schema_arrow.names:
             raise DataError(f"{path}: there is no column {column!r}; {suggest(column, file.schema_arrow.names)}")
         row = 0

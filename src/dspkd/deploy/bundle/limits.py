@@ -67,7 +67,7 @@ def _in_words(share: Any) -> str:
 
 
 def counted(images: int, lesions: int) -> str:
-    """Return numbers in words; where no lesion has a second image, there may be no ids of lesions either."""
-    if images == lesions:
+    """Return numbers in words; 0 lesions where there are no ids, which older bundles count as one for each image."""
+    if lesions in (0, images):
         return f"{images:,} image{'s' * (images != 1)}"
     return f"{images:,} images of {lesions:,} lesion{'s' * (lesions != 1)} or patient{'s' * (lesions != 1)}"

@@ -202,8 +202,7 @@ class Predictor:
         if images_N3SS.dtype != np.float32 or images_N3SS.shape[1:] != (3, size, size) or not len(images_N3SS):
             got = f"{images_N3SS.dtype} {list(images_N3SS.shape)}"
             raise DataError(f"images: {got}; want float32 [N, 3, {size}, {size}], N >= 1")
-        logits = [network.logits(self._session, image_3SS[None], len(self.classes)) for image_3SS in images_N3SS]
-        return np.concatenate(logits)
+        return network.one_by_one(self._session, images_N3SS, len(self.classes))
 
     def probabilities(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return ``[N, K]`` calibrated probabilities of images; raises as `logits` does."""

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from dspkd.deploy.bundle.json_values import check_text, read_json, short
 from dspkd.deploy.bundle.spec import BundleSpec, parse
 from dspkd.errors import BundleError
+from dspkd.runtime.zip_files import DAMAGED
 
 FORMAT, VERSION = "dspkd-bundle", 2
 READABLE = (1, VERSION)
@@ -32,8 +33,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*)*")
 _CHUNK = 1 << 20
 _END, _ZIP64_LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL")
 """The record at the end of a zip file, and the one before it where the file is in the format for large ones."""
-_BROKEN = (zipfile.BadZipFile, RuntimeError, ValueError, KeyError, EOFError, OverflowError, struct.error)
-"""The errors of Python's zipfile for a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def open_bundle(path: Path | str) -> Bundle:
         raise BundleError(_with_path(path, error)) from None
     except OSError as error:
         raise BundleError(f"{path}: {_why_unreadable(path, error)}") from None
-    except _BROKEN as error:
+    except DAMAGED as error:
         raise BundleError(f"{path}: damaged, truncated, or not a bundle: {error}") from None
     try:
         files = _listed_files(manifest, sizes)
@@ -234,7 +233,7 @@ def _read(path: Path, name: str, entry: BundleMember) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             content = _bytes(archive, name, entry.bytes)
-    except (OSError, *_BROKEN) as error:
+    except (OSError, *DAMAGED) as error:
         raise BundleError(f"{path}: {name} cannot be read: {error}") from None
     if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
         raise BundleError(f"{path}: {name} does not match the manifest: damaged, or changed")

@@ -90,7 +90,7 @@ def _outputs(predictor: Predictor, golden: Any, images_N3SS: NDArray[np.float32]
     golden_NK, tolerance = expected_logits(predictor.bundle, predictor.precision)
     try:
         expected_NK = np.array(at(golden, "probabilities", list, place), dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise BundleError(f"{place}.probabilities: want a list of numbers for each image") from None
     logits_NK = predictor.logits(images_N3SS)
     if golden_NK.shape != logits_NK.shape or expected_NK.shape != logits_NK.shape:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dspkd import data
 from dspkd.data import decode as images
 from dspkd.data.download.catalog import SOURCES
-from dspkd.data.table import is_named
+from dspkd.data.table import named
 from dspkd.data.transforms import CentreCrop
 from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
 from dspkd.deploy.export import latency, onnx_graph
@@ -32,6 +32,7 @@ from dspkd.evaluation.selective import refer
 from dspkd.models.macs import count
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
+from dspkd.runs import as_it_is
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 
@@ -97,7 +98,7 @@ def part(predictions: Mapping[str, Predictions], fitted: Thresholds, default: st
     calibrated = scaled(default_predictions, fitted.temperature)
     return {
         "images": len(default_predictions),
-        "lesions or patients": len({group for group in default_predictions.groups if is_named(group)}),
+        "lesions or patients": named(default_predictions.groups),
         "recall": recalls(predictions),
         "balanced accuracy": {name: round(summarise(p).balanced_accuracy, 6) for name, p in predictions.items()},
         "accuracy": {name: round(float((p.predicted == p.labels).mean()), 6) for name, p in predictions.items()},
@@ -184,10 +185,11 @@ def _machine() -> str:
 
 def origins(run: Path, recipe: Recipe) -> dict[str, Any]:
     """Return the provenance of the weights: data, split, teachers, initial weights, recipe, versions. Without paths."""
-    source = Run(run).data
+    source, weights = Run(run).data, Path(recipe.model.weights).name
     return {
         "recipe": {"name": recipe.name, "digest": recipe.digest, "seed": recipe.seed, "network": recipe.model.name},
-        "first weights": Path(recipe.model.weights).name,
+        "first weights": weights,
+        "caution": None if recipe.stages else f"{as_it_is.caution(replace(recipe.model, weights=weights))}.",
         "teachers": [_teacher(Path(teacher)) for teacher in recipe.teachers],
         "data": {
             "layout": data.recognise(Path(recipe.data.path)) if recipe.data.layout == "auto" else recipe.data.layout,
@@ -210,12 +212,15 @@ def _teacher(run: Path) -> dict[str, Any]:
     return teacher
 
 
-def licence(layout: str, *, synthetic: bool, stated: str | None) -> str:
-    """Return the terms of use of the weights: as stated, else those of the data set."""
+def licence(origins: Mapping[str, Any], *, stated: str | None) -> str:
+    """Return the terms of use of the weights: as stated, else those of the data set if they were trained on it."""
     if stated is not None:
         return stated
-    if synthetic:
+    if origins["caution"]:
+        return UNSTATED
+    if origins["data"]["synthetic"]:
         return SYNTHETIC
+    layout = origins["data"]["layout"]
     if layout not in SOURCES:
         return UNSTATED
     return f"{SOURCES[layout].licence} (inferred: that of the data set whose layout, {layout}, the images are in)"

@@ -20,6 +20,8 @@ from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.deploy.bundle.reader import SPEC, Bundle, open_bundle
 from dspkd.deploy.bundle.spec import BundleClass, Preprocessing, describe, parse
 from dspkd.deploy.bundle.writer import as_json, pack
+from dspkd.deploy.convert import kept_images
+from dspkd.deploy.convert.kept_images import KeptImages
 from dspkd.deploy.export import (
     certificate,
     class_names,
@@ -142,6 +144,7 @@ def export(
     coverage: float | None = None,
     licence: str | None = None,
     data: Path | None = None,
+    keep_images: Path | None = None,
     log: Log | None = None,
 ) -> Bundle:
     """Write the bundle of a finished run.
@@ -163,6 +166,9 @@ def export(
         Terms of the weights, in place of those of the data set.
     data
         Where the run's images are; by default where its recipe says, from the folder in which training was started.
+    keep_images
+        A file for the calibration and validation images, with which `dspkd convert` checks converted files. It has
+        photographs of the data set, and is not part of the bundle.
     log
         Called with lines about the progress.
 
@@ -190,9 +196,8 @@ def export(
     reference = validation.predict(fp32)
     log(exported.plan(validation, decoded - started, time.perf_counter() - decoded))
     of_fp32 = thresholds.fit(reference, exported.kinds, coverage)
-    best, trials = quantise.search(
-        fp32, reference, exported.training().images, validation.predict, max_loss=max_loss, log=log
-    )
+    calibration = exported.training().images
+    best, trials = quantise.search(fp32, reference, calibration, validation.predict, max_loss=max_loss, log=log)
     checkable = golden.checkable(best.model, pixels)
     models = {"fp32": fp32} | ({"int8": best.model} if checkable else {})
     classes = class_names.classes(exported.classes, exported.kinds)
@@ -235,16 +240,18 @@ def export(
         "size": certificate.size(exported.network, exported.steps.size, models),
         "latency": certificate.times(exported.network, models, pixels[:1]),
         "origins": origins,
-        "licence": certificate.licence(
-            origins["data"]["layout"], synthetic=origins["data"]["synthetic"], stated=licence
-        ),
+        "licence": certificate.licence(origins, stated=licence),
     }
     files = {f"model.{name}.onnx": model for name, model in models.items()}
     files |= {SPEC: as_json(spec), "certificate.json": as_json(measured)}
     files |= golden.computed(images, pixels, models, fitted.temperature)
     files["card.md"] = card(parse(files[SPEC]), measured).encode()
     pack(out, files)
-    return open_bundle(out)
+    bundle = open_bundle(out)
+    if keep_images is not None:
+        of = validation.table
+        kept_images.save(keep_images, bundle, KeptImages(calibration, validation.images, of.ids, of.groups, of.labels))
+    return bundle
 
 
 def _silent(text: str) -> None:
@@ -272,11 +279,11 @@ def _verdict(best: QuantTrial, max_loss: float, gate: Sequence[Change]) -> str:
     """Return which model is the default, and the class that decided it, in a sentence or two."""
     labels, classes = best.predictions.labels, best.predictions.classes
     images = {name: int((labels == number).sum()) for number, name in enumerate(classes)}
-    worst = max(best.lost, key=lambda name: best.lost[name] / quantise.allowed(images[name], max_loss))
+    worst = max(best.lost, key=lambda name: best.lost[name] / int8_gate.allowed(images[name], max_loss))
     lost = f"{best.lost[worst]} of the {images[worst]} validation images of {worst}"
     rule = (
         f"a class may lose {max_loss:.0%} of its validation images, or a single one "
-        f"({math.floor(quantise.allowed(images[worst], max_loss))} of {worst})"
+        f"({math.floor(int8_gate.allowed(images[worst], max_loss))} of {worst})"
     )
     doubtful = [change for change in gate if not change.passes]
     if best.passes and doubtful:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.table import Table
 from dspkd.deploy.bundle import preprocess
-from dspkd.deploy.bundle.network import INPUT, OUTPUT, session
+from dspkd.deploy.bundle.network import one_by_one, session
 from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.deploy.export.quantise import batches
 from dspkd.evaluation.predictions import Predictions
@@ -24,9 +24,9 @@ class ImageSet:
     images: NDArray[np.uint8]
 
     def predict(self, model: bytes) -> Predictions:
-        """Return the predictions of an ONNX file for these images."""
-        runtime = session(model)
-        return self.predictions([runtime.run([OUTPUT], {INPUT: batch})[0] for batch in batches(self.images)])
+        """Return the predictions of an ONNX file for these images, as a reader of the bundle computes them."""
+        runtime, classes = session(model), len(self.table.classes)
+        return self.predictions([one_by_one(runtime, batch, classes) for batch in batches(self.images)])
 
     def predictions(self, logits: list[NDArray[np.float32]]) -> Predictions:
         """Return the logits of all batches as predictions for these images."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.table import named
 from dspkd.deploy.bundle.limits import counted
 from dspkd.evaluation.classes import Malignancy
 from dspkd.evaluation.predictions import Predictions
@@ -28,7 +29,7 @@ class Change:
     name
         "recall of CLASS", or the sensitivity over all cancers.
     images, lesions
-        On which it rests.
+        On which it rests: images, and the lesions or patients that they name.
     before, after
         In float32 and in int8; NaN without images.
     low, high
@@ -70,6 +71,11 @@ class Change:
         if not self.images:
             values |= {"before": None, "after": None}
         return {**values, "passes": self.passes}
+
+
+def allowed(images: int, max_loss: float) -> float:
+    """Return how many correct predictions a class with this number of validation images may lose."""
+    return max(1.0, max_loss * images)
 
 
 def changes(
@@ -117,6 +123,8 @@ def _change(
     before_M, after_M = before_N[of_N], after_N[of_N]
     if not len(before_M):
         return Change(name, 0, 0, np.nan, np.nan, -1.0, 1.0)
-    _, images_G = np.unique(groups_N[of_N], return_counts=True)
+    names_G, images_G = np.unique(groups_N[of_N], return_counts=True)
     low, high = paired(int((before_M & ~after_M).sum()), int((after_M & ~before_M).sum()), images_G)
-    return Change(name, len(before_M), len(images_G), float(before_M.mean()), float(after_M.mean()), low, high)
+    return Change(
+        name, len(before_M), named(names_G.tolist()), float(before_M.mean()), float(after_M.mean()), low, high
+    )

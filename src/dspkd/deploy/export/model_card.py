@@ -9,8 +9,7 @@ from dspkd.data.assumptions import NO_IDS
 from dspkd.deploy.bundle.spec import BundleSpec
 
 LIMITS = (
-    "Trained and evaluated only on the images named below. Other cameras, light, skin tones, body sites and diseases "
-    "were not measured.",
+    "Measured only on the images named below: no other cameras, light, skin tones, body sites or diseases.",
     "It predicts one of its classes for every image, even of healthy skin or of a cat.",
     "The test images come from the same collections as the training images; other hospitals were not tested.",
 )
@@ -22,6 +21,8 @@ def card(spec: BundleSpec, certificate: Mapping[str, Any]) -> str:
     lines = [f"# {spec.name}", "", f"> {spec.not_a_diagnosis}", "", *_summary(spec, certificate), ""]
     if origins["data"]["leak"]:
         lines += [f"**{origins['data']['leak']}**", ""]
+    if origins["caution"]:
+        lines += [f"**{origins['caution']}**", ""]
     lines += [
         "## Classes",
         "",
@@ -36,7 +37,7 @@ def card(spec: BundleSpec, certificate: Mapping[str, Any]) -> str:
         lines += [*_part(name, certificate["parts"][name]), ""]
     lines += ["## Confidence and referral", "", *_confidence(spec, certificate), ""]
     lines += ["## Size and latency", "", *_size(certificate), ""]
-    limits = [*LIMITS, *_often_missed(spec, certificate)]
+    limits = [*(LIMITS[:-1] if origins["caution"] else LIMITS), *_often_missed(spec, certificate)]
     lines += ["## Limits", "", *(f"- {limit}" for limit in limits), ""]
     lines += ["## Provenance", "", *_origin(origins), "", "## Licence", "", certificate["licence"], ""]
     return "\n".join(lines)
@@ -81,15 +82,15 @@ def _referral(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     recalls = [(f"recall of {name}", "test", *_share_cells(each)) for name, each in recall.items()]
     return [
         f"{rule} The threshold was chosen on the validation images; the test images had no part in it. Intervals are "
-        "95 %, over lesions or patients.",
+        "95 %, over lesions or patients, or over images without an id.",
         "",
         *table(("", "images", "share", "interval", "number of images", "lesions or patients"), [*rows, *recalls]),
     ]
 
 
-def _share_cells(share: Mapping[str, Any], *, complement: bool = False) -> tuple[str, str, int, int]:
+def _share_cells(share: Mapping[str, Any], *, complement: bool = False) -> tuple[str, str, int, int | str]:
     """Return the cells of a share, or of 1 less it."""
-    counts = (share["images"], share["lesions"])
+    counts = (share["images"], share["lesions"] or "")
     if not share["images"]:
         return ("", "", *counts)
     value, low, high = share["share"], share["low"], share["high"]
@@ -103,7 +104,8 @@ def _gate(gate: Mapping[str, Any]) -> list[str]:
     rows = [
         (
             change["name"],
-            change["lesions"],
+            change["images"],
+            change["lesions"] or "",
             _share(change["before"]),
             _share(change["after"]),
             f"{change['low']:+.3f} to {change['high']:+.3f}",
@@ -113,7 +115,7 @@ def _gate(gate: Mapping[str, Any]) -> list[str]:
     ]
     if not rows:
         return []
-    head = ("validation", "lesions or patients", "float32", "int8", "interval of the change", "passes")
+    head = ("validation", "images", "lesions or patients", "float32", "int8", "interval of the change", "passes")
     return [
         f"int8 may be the default only if a fall by more than {gate['margin']} lies outside of every interval:",
         "",

@@ -21,6 +21,7 @@ from scipy.special import log_softmax
 
 from dspkd.deploy.bundle.network import INPUT, OUTPUT
 from dspkd.deploy.export.duration import roughly
+from dspkd.deploy.export.int8_gate import allowed
 from dspkd.deploy.export.onnx_graph import strip
 from dspkd.evaluation.predictions import Predictions
 
@@ -197,11 +198,6 @@ def compare(
         divergence=float(np.mean([divergence_N[mine_N].mean() for mine_N in present.values()])),
         passes=all(lost[name] <= allowed(int(mine_N.sum()), max_loss) for name, mine_N in present.items()),
     )
-
-
-def allowed(images: int, max_loss: float) -> float:
-    """Return how many correct predictions a class with this number of validation images may lose."""
-    return max(1.0, max_loss * images)
 
 
 def quantise(ready: bytes, setting: QuantSetting, calibration_N3SS: NDArray[np.uint8]) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.table import unit_of
 from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.deploy.bundle.limits import counted
 from dspkd.errors import BundleError
@@ -100,8 +101,9 @@ def _refer_from_rule(calibrated: Predictions, kinds: Sequence[Malignancy], refer
         referral.not_benign(calibrated, kinds) >= (refer_from or 0.0), cancer_N, calibrated.groups
     )
     if refer_from is None:
+        groups = {calibrated.groups[row] for row in np.flatnonzero(cancer_N)}
         return (
-            f"Its validation set has {of_cancers.lesions} lesions or patients of malignant classes, "
+            f"Its validation set has {len(groups)} {unit_of(groups)} of malignant classes, "
             f"and a threshold needs {referral.FEWEST_LESIONS}."
         )
     rule = (

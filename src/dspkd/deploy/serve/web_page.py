@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -17,6 +17,9 @@ from dspkd.errors import BundleError
 
 HERE = Path(__file__).parent / "static"
 VENDOR = "static/vendor"
+SERVICE_WORKER, MANIFEST = "service-worker.js", "manifest.json"
+"""Files beside index.html that keep a written page on the device, and let it be installed."""
+
 RUNTIME = (f"{VENDOR}/ort.wasm.bundle.min.js", f"{VENDOR}/ort-wasm-simd-threaded.wasm")
 """ONNX Runtime for browsers: fetched by ``make web``, not in the repository. Its licence and notices are."""
 
@@ -26,6 +29,7 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".png": "image/png",
     ".wasm": "application/wasm",
     ".onnx": "application/octet-stream",
 }
@@ -83,10 +87,15 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
     device = not runs_on_device(bundle)
     modes = " ".join(["device"] * device + ["server"] * server)
     page = (HERE / "index.html").read_text(encoding="utf-8").replace('data-modes=""', f'data-modes="{modes}"')
-    yield File("index.html", page.encode())
+    manifest = "" if server else f'<link rel="manifest" href="{MANIFEST}">\n'
+    yield File("index.html", page.replace("<!-- manifest -->\n", manifest).encode())
     for path in sorted(HERE.rglob("*")):
         name = f"static/{path.relative_to(HERE).as_posix()}"
-        if path.is_file() and name != "static/index.html" and (device or not name.startswith(VENDOR)):
+        if (
+            path.is_file()
+            and path.name not in ("index.html", SERVICE_WORKER)
+            and (device or not name.startswith(VENDOR))
+        ):
             yield File(name, path.read_bytes())
     model = bundle.spec.models[bundle.spec.default].file if device else ""
     for name in ("spec.json", "card.md", *([model] if device else [])):
@@ -101,6 +110,32 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
             "device_bytes": load,
         }
     yield File("bundle/about.json", json.dumps(about).encode())
+
+
+def offline(bundle: Bundle, page: Sequence[File]) -> list[File]:
+    """Return what makes a written page installable, and usable without a connection: its manifest and service worker.
+
+    The version of the service worker is the digest of all files, so that a change of any of them replaces the cache.
+    """
+    icons = [{"src": f"static/icon-{side}.png", "sizes": f"{side}x{side}", "type": "image/png"} for side in (192, 512)]
+    manifest = {
+        "name": f"Skin lesion classifier {bundle.spec.name}: research only",
+        "short_name": "Skin lesions",
+        "description": bundle.spec.not_a_diagnosis,
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": "#ffffff",
+        "theme_color": "#1d4f91",
+        "icons": icons,
+    }
+    described = File(MANIFEST, json.dumps(manifest, indent=2).encode())
+    digests = {file.path: sha256(file.data).hexdigest() for file in (*page, described)}
+    version = sha256(json.dumps(digests).encode()).hexdigest()[:16]
+    worker = (HERE / SERVICE_WORKER).read_text(encoding="utf-8")
+    worker = worker.replace('VERSION = ""', f'VERSION = "{version}"', 1)
+    worker = worker.replace("FILES = {}", f"FILES = {json.dumps(digests, indent=2)}", 1)
+    return [described, File(SERVICE_WORKER, worker.encode())]
 
 
 def check_folder(folder: Path) -> None:
@@ -120,6 +155,8 @@ def check_folder(folder: Path) -> None:
 def write(bundle: Bundle, folder: Path) -> list[Path]:
     """Write the page into a folder, for any web server; no image is uploaded from it.
 
+    Opened once by https or from localhost, it is kept on the device and works there without a connection.
+
     Raises
     ------
     BundleError
@@ -129,7 +166,8 @@ def write(bundle: Bundle, folder: Path) -> list[Path]:
         raise BundleError(f"{bundle.path}: cannot run in a browser: {reason}")
     check_folder(folder)
     written = []
-    for file in files(bundle, server=False):
+    page = list(files(bundle, server=False))
+    for file in (*page, *offline(bundle, page)):
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.data)

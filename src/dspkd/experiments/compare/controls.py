@@ -24,6 +24,7 @@ SMOOTHING = 0.1
 
 _ALWAYS = ("data", "split")
 _EQUAL = ("model", "images", "train")
+_UNLABELLED = ("data.unlabelled", "data.unlabelled_ratio")
 
 
 def control(recipe: Recipe) -> Literal["plain", "label_smoothing"] | None:
@@ -78,6 +79,9 @@ def differences(methods: Mapping[str, Recipe]) -> list[str]:
 def require_same_data(runs: Mapping[str, Recipe]) -> None:
     """Refuse runs whose data or split differ: no reason makes their test results comparable.
 
+    Unlabelled images may differ: they are in no part of the split, and what a method learns from them is its own. The
+    report says which methods have them.
+
     Raises
     ------
     RecipeError
@@ -85,7 +89,8 @@ def require_same_data(runs: Mapping[str, Recipe]) -> None:
     """
     (first, base), *others = runs.items()
     for name, run in others:
-        for difference in _unequal_settings(base, run, _ALWAYS):
+        unequal = _unequal_settings(base, run, _ALWAYS)
+        for difference in (each for each in unequal if each[0] not in _UNLABELLED):
             raise RecipeError(f"{_sentence(name, first, *difference)}; all runs must have the same data and split")
 
 

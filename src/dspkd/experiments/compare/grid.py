@@ -227,6 +227,10 @@ def _methods(
     taught_by: dict[str, Sequence[Path | PlannedRun]] = {}
     for method in grid.methods:
         recipe = _loaded(method.recipe, [*common, *method.set])
+        if not recipe.stages:
+            raise RecipeError(
+                f"method {method.name or recipe.name}: stages = [] trains nothing, so it is no method; add one"
+            )
         stem = method.name or controls.control(recipe) or recipe.name
         chosen = _chosen_teachers(method, stem, teachers)
         for name, group in _teacher_groups(recipe, stem, chosen, together=grid.ensemble).items():

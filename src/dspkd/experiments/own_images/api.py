@@ -21,6 +21,8 @@ def distill_folder(
     teacher: str | Path | Run | None = None,
     budget: str | float | None = None,
     group: str | None = None,
+    label: str | None = None,
+    resplit: bool = False,
     progress: bool = True,
 ) -> Distilled:
     """Distil a student from a folder of images, with settings that follow from images, machine and budget.
@@ -35,19 +37,24 @@ def distill_folder(
     out
         Folder of everything; made if missing.
     student, teacher
-        A network's name, ``timm:NAME`` or a file of weights; for the teacher also a finished run or its folder. By
-        default chosen by the rules in `dspkd.experiments.own_images.rules`.
+        A network's name, ``timm:NAME``, ``torchvision:NAME``, a file or Hugging Face folder of weights, or
+        ``NAME=FILE``; for the teacher also a finished run or its folder. A teacher whose file has a classifier for
+        these classes is used as it is. By default chosen by the rules in `dspkd.experiments.own_images.rules`.
     budget
         Time for everything: ``"2h"``, ``"1h30m"``, or seconds. None is no limit.
     group
         Column that names the lesion or patient, where it is not recognised.
+    label
+        Column that names the class, likewise.
+    resplit
+        Split at random, by lesion or patient, though the data set has parts of its own such as train and test.
     progress
         Print what is found, chosen and done.
 
     Returns
     -------
     Distilled
-        ``plan``, ``runs``, ``report``, ``bundle``, ``page`` and ``cautions``: what may be wrong with the results.
+        ``setup``, ``runs``, ``report``, ``bundle``, ``page`` and ``cautions``: what may be wrong with the results.
 
     Raises
     ------
@@ -60,6 +67,8 @@ def distill_folder(
         teacher=None if teacher is None else str(teacher.folder if isinstance(teacher, Run) else teacher),
         budget=parse_budget(budget) if isinstance(budget, str) else budget,
         group=group,
+        label=label,
+        resplit=resplit,
     )
     if not progress:
         return job.distill(options, Path(out), SilentScreen())

@@ -74,7 +74,8 @@ def steps(settings: Settings, cost: Cost, images: int) -> dict[str, float]:
     outputs = (settings.views or settings.epochs) * images * cost.output
     plain = settings.epochs * cost.plain + OF_A_RUN
     student = first * cost.features + second * cost.logits + OF_A_RUN
-    expected = {} if settings.teacher.run else {TEACHER: settings.epochs * cost.teacher + cost.decoding + OF_A_RUN}
+    epochs = 0 if settings.teacher.as_it_is else settings.epochs
+    expected = {} if settings.teacher.run else {TEACHER: epochs * cost.teacher + cost.decoding + OF_A_RUN}
     expected |= {PLAIN: plain + cost.decoding * bool(settings.teacher.run), STUDENT: student + outputs}
     for seed in range(1, settings.seeds):
         expected |= {f"{PLAIN}-seed-{seed}": plain, f"{STUDENT}-seed-{seed}": student}
@@ -90,7 +91,7 @@ def measure(facts: DataFacts, settings: Settings, out: Path) -> Cost:
         As training would.
     """
     recipes = recipe_files.recipes(facts, settings, out)
-    timed = {name: plan(recipe, steps=TIMED) for name, recipe in recipes.items() if name != STUDENT}
+    timed = {name: plan(recipe, steps=TIMED) for name, recipe in recipes.items() if name != STUDENT and recipe.stages}
     device = hardware.device(MachineConfig())
     untrained = None if settings.teacher.run else stand_in(settings.teacher.name, len(facts.classes), device)
     student = plan(recipes[STUDENT], steps=TIMED, stand_in=untrained)
@@ -114,21 +115,23 @@ def _epoch(timed: Plan) -> float:
 
 
 @dataclass(frozen=True)
-class Rung:
+class Candidate:
     """A teacher and an image size, from which a budget may step down."""
 
     teacher: Network
     size: int
 
 
-def rungs(teachers: Sequence[Network], sizes: Sequence[int]) -> list[Rung]:
-    """Return the rungs, dearest first: all sizes with the first teacher, then the others at the smallest size."""
-    return [Rung(teachers[0], size) for size in sizes] + [Rung(teacher, sizes[-1]) for teacher in teachers[1:]]
+def candidates(teachers: Sequence[Network], sizes: Sequence[int]) -> list[Candidate]:
+    """Return the candidates, dearest first: all sizes with the first teacher, then the others at the smallest size."""
+    return [Candidate(teachers[0], size) for size in sizes] + [
+        Candidate(teacher, sizes[-1]) for teacher in teachers[1:]
+    ]
 
 
 def fit(
-    ladder: Sequence[Rung],
-    choose: Callable[[Rung, int, int], Settings],
+    dearest_first: Sequence[Candidate],
+    choose: Callable[[Candidate, int, int], Settings],
     measured: Callable[[Settings], Cost],
     *,
     epochs: int,
@@ -139,10 +142,10 @@ def fit(
 
     Parameters
     ----------
-    ladder
-        Teachers and image sizes, dearest first.
+    dearest_first
+        Teachers and image sizes.
     choose
-        Returns the settings of a rung, a number of epochs and a number of seeds.
+        Returns the settings of a candidate, a number of epochs and a number of seeds.
     measured
         Measures the cost of settings.
     epochs, images
@@ -150,42 +153,42 @@ def fit(
     left
         Returns the seconds that are left of the budget; None is no limit.
     """
-    full = choose(ladder[0], epochs, rules.SEEDS)
+    full = choose(dearest_first[0], epochs, rules.SEEDS)
     if left() is None:
         cost = measured(full)
         return _within_disk(full, cost, images), cost
-    cheapest, good = ladder[-1], max(epochs // 2, rules.LEAST_EPOCHS)
+    cheapest, good = dearest_first[-1], max(epochs // 2, rules.LEAST_EPOCHS)
     cost = measured(choose(cheapest, rules.LEAST_EPOCHS, 1))
-    rung, within = cheapest, left() or 0.0
-    for candidate in ladder:
+    best, within = cheapest, left() or 0.0
+    for candidate in dearest_first:
         estimate = cost.scaled((candidate.size / cheapest.size) ** 2, _work(candidate) / _work(cheapest))
         if _total(choose(candidate, good, 1), estimate, images) <= within:
-            rung = candidate
+            best = candidate
             break
-    if rung != cheapest:
-        cost = measured(choose(rung, good, 1))
-    return _filled(rung, choose, cost, epochs=epochs, images=images, budget=left() or 0.0), cost
+    if best != cheapest:
+        cost = measured(choose(best, good, 1))
+    return _filled(best, choose, cost, epochs=epochs, images=images, budget=left() or 0.0), cost
 
 
 def _filled(
-    rung: Rung,
-    choose: Callable[[Rung, int, int], Settings],
+    candidate: Candidate,
+    choose: Callable[[Candidate, int, int], Settings],
     cost: Cost,
     *,
     epochs: int,
     images: int,
     budget: float,
 ) -> Settings:
-    """Return the settings of a rung with as many seeds and then epochs as fit: at least one, and two."""
+    """Return the settings of a candidate with as many seeds and then epochs as fit: at least one, and two."""
     for seeds in (rules.SEEDS, 1):
-        settings = _within_disk(choose(rung, epochs, seeds), cost, images)
+        settings = _within_disk(choose(candidate, epochs, seeds), cost, images)
         if _total(settings, cost, images) <= budget:
             return settings
     for fewer in range(epochs - 1, rules.LEAST_EPOCHS, -1):
-        settings = _within_disk(choose(rung, fewer, 1), cost, images)
+        settings = _within_disk(choose(candidate, fewer, 1), cost, images)
         if _total(settings, cost, images) <= budget:
             return settings
-    return _within_disk(choose(rung, rules.LEAST_EPOCHS, 1), cost, images)
+    return _within_disk(choose(candidate, rules.LEAST_EPOCHS, 1), cost, images)
 
 
 def _within_disk(settings: Settings, cost: Cost, images: int) -> Settings:
@@ -197,11 +200,11 @@ def _total(settings: Settings, cost: Cost, images: int) -> float:
     return sum(steps(settings, cost, images).values())
 
 
-def _work(rung: Rung) -> float:
-    """Return the teacher's multiply-accumulates for an image of the rung's size."""
+def _work(candidate: Candidate) -> float:
+    """Return the teacher's multiply-accumulates for an image of the candidate's size."""
     with torch.device("meta"):
-        network = zoo.make(rung.teacher.name, classes=2)
-    return macs.count(network).backbone * (rung.size / 224) ** 2
+        network = zoo.make(candidate.teacher.name, classes=2)
+    return macs.count(network).backbone * (candidate.size / 224) ** 2
 
 
 def given_up(full: Settings, chosen: Settings) -> tuple[str, ...]:

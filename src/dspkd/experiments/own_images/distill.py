@@ -11,9 +11,10 @@ page/                             it on a web page that runs on a phone; only wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Protocol, TypeVar
 
 from dspkd import reports
@@ -24,7 +25,7 @@ from dspkd.evaluation.teacher_quality import level, margin
 from dspkd.experiments import single_run
 from dspkd.experiments.compare import controls
 from dspkd.experiments.own_images import recipe_files
-from dspkd.experiments.own_images.new import Options, Plan, new
+from dspkd.experiments.own_images.new import Options, Setup, new
 from dspkd.experiments.own_images.recipe_files import PLAIN, STUDENT, TEACHER
 from dspkd.experiments.teacher_check import findings
 from dspkd.recipes import schema
@@ -41,7 +42,7 @@ REPORT, BUNDLE, PAGE = "report.html", "model.dspkd", "page"
 class Screen(ProgressListener, Protocol):
     """What receives progress, and lines for the user."""
 
-    def planned(self, plan: Plan, out: Path) -> None:
+    def planned(self, setup: Setup, out: Path) -> None:
         """Show what was found, chosen and expected, before hours are spent."""
 
     def begun(self, step: str, expected: float | None) -> None:
@@ -57,7 +58,7 @@ class Distilled:
 
     Attributes
     ----------
-    plan
+    setup
         What was found, chosen and expected.
     runs
         Run folders: the teacher's, then plain and distilled student, seed by seed.
@@ -69,7 +70,7 @@ class Distilled:
         What may be wrong with the results, most severe first.
     """
 
-    plan: Plan
+    setup: Setup
     runs: tuple[Path, ...]
     report: Path
     bundle: Path
@@ -96,45 +97,45 @@ def distill(options: Options, out: Path, screen: Screen) -> Distilled:
     DspkdError
         As `dspkd.experiments.own_images.new.new`, training and export raise it. What is finished stays.
     """
-    plan = new(options, out, progress=screen.prepare, log=screen.note)
-    screen.planned(plan, out)
-    recipes = _recipes(plan, out)
+    setup = new(options, out, progress=screen.prepare, log=screen.note)
+    screen.planned(setup, out)
+    recipes = _recipes(setup, out)
     edited = tuple(
         f"{name}.toml was changed after dspkd wrote it, and is used as it is."
         for name, recipe in recipes.items()
-        if recipe.digest != plan.digests[name]
+        if recipe.digest != setup.digests[name]
     )
     unequal = controls.differences({name: recipes[name] for name in (PLAIN, STUDENT)})
-    cautions = (*plan.cautions, *edited, *(f"Plain and distilled student are not comparable: {u}." for u in unequal))
-    teacher = recipe_files.teacher_folder(plan.settings, out)
+    cautions = (*setup.cautions, *edited, *(f"Plain and distilled student are not comparable: {u}." for u in unequal))
+    teacher = recipe_files.teacher_folder(setup.settings, out)
     if TEACHER in recipes:
-        _train(recipes[TEACHER], teacher, TEACHER, plan, screen)
+        _train(recipes[TEACHER], teacher, TEACHER, setup, screen)
     runs = [teacher]
-    for seed in range(plan.settings.seeds):
+    for seed in range(setup.settings.seeds):
         for name in (PLAIN, STUDENT):
             step = f"{name}-seed-{seed}" if seed else name
-            _train(replace(recipes[name], seed=recipes[name].seed + seed), out / step, step, plan, screen)
+            _train(replace(recipes[name], seed=recipes[name].seed + seed), out / step, step, setup, screen)
             runs.append(out / step)
             if step == PLAIN and (doubt := _about_teacher(teacher, out / PLAIN)):
                 screen.note(f"caution: {doubt}")
-    doubts = (_about_chance(out / STUDENT), _about_teacher(teacher, out / PLAIN))
+    doubts = (_about_chance(out / STUDENT), _about_gain(runs[1::2], runs[2::2]), _about_teacher(teacher, out / PLAIN))
     cautions = (*filter(None, doubts), *cautions)
-    report = _timed(screen, plan, "comparison", lambda: reports.compare(runs, out / REPORT, cautions=cautions))
-    _bundle(plan, out, screen)
-    return Distilled(plan, tuple(runs), report, out / BUNDLE, _page(out, screen), cautions)
+    report = _timed(screen, setup, "comparison", lambda: reports.compare(runs, out / REPORT, cautions=cautions))
+    _bundle(setup, out, screen)
+    return Distilled(setup, tuple(runs), report, out / BUNDLE, _page(out, screen), cautions)
 
 
-def _recipes(plan: Plan, out: Path) -> dict[str, Recipe]:
+def _recipes(setup: Setup, out: Path) -> dict[str, Recipe]:
     """Return the recipes in the folder, as they are now."""
-    return {name: schema.load(out / f"{name}.toml") for name in plan.digests}
+    return {name: schema.load(out / f"{name}.toml") for name in setup.digests}
 
 
-def _train(recipe: Recipe, folder: Path, step: str, plan: Plan, screen: Screen) -> None:
+def _train(recipe: Recipe, folder: Path, step: str, setup: Setup, screen: Screen) -> None:
     files = RunFiles(folder)
     if files.result.is_file() and files.report.is_file() and schema.load(files.recipe).digest == recipe.digest:
         screen.ended(step, None)
         return
-    _timed(screen, plan, step, lambda: single_run.train(recipe, folder, screen))
+    _timed(screen, setup, step, lambda: single_run.train(recipe, folder, screen))
 
 
 def _about_teacher(teacher: Path, plain: Path) -> str:
@@ -165,7 +166,19 @@ def _about_chance(student: Path) -> str:
     )
 
 
-def _bundle(plan: Plan, out: Path, screen: Screen) -> None:
+def _about_gain(plain: Sequence[Path], distilled: Sequence[Path]) -> str:
+    """Return that the distilled students are no better than the plain ones on the test set, "" where they are."""
+    without, taught = (fmean(Run(run).test.balanced_accuracy for run in runs) for runs in (plain, distilled))
+    if taught > without:
+        return ""
+    return (
+        f"The distilled student is no better than the plain one on the test set: balanced accuracy {taught:.3f}, "
+        f"the plain one's is {without:.3f}. Distillation did not help here. The bundle holds the distilled student; "
+        f"dspkd export {plain[0]} makes one of the plain student."
+    )
+
+
+def _bundle(setup: Setup, out: Path, screen: Screen) -> None:
     from dspkd.deploy.export.export import export
 
     path = out / BUNDLE
@@ -177,7 +190,7 @@ def _bundle(plan: Plan, out: Path, screen: Screen) -> None:
         else:
             screen.ended("bundle", None)
             return
-    _timed(screen, plan, "bundle", lambda: export(out / STUDENT, path, log=screen.note))
+    _timed(screen, setup, "bundle", lambda: export(out / STUDENT, path, log=screen.note))
 
 
 def _page(out: Path, screen: Screen) -> Path | None:
@@ -193,8 +206,8 @@ def _page(out: Path, screen: Screen) -> Path | None:
     return folder
 
 
-def _timed(screen: Screen, plan: Plan, step: str, work: Callable[[], T]) -> T:
-    screen.begun(step, plan.expected.get(step))
+def _timed(screen: Screen, setup: Setup, step: str, work: Callable[[], T]) -> T:
+    screen.begun(step, setup.expected.get(step))
     started = time.monotonic()
     result = work()
     screen.ended(step, time.monotonic() - started)

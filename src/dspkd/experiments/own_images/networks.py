@@ -6,13 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dspkd.errors import PartialWeightsError, RecipeError, WeightsError
-from dspkd.models import zoo
+from dspkd.models import hub_folder, zoo
 from dspkd.models.tapped import Tapped
 from dspkd.runs.files import RunFiles
-from dspkd.runs.run_folder import Run
-
-SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
-"""Suffixes of files of weights."""
+from dspkd.runs.run_folder import WEIGHTS, Run
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,8 @@ class Network:
         Names of the feature maps that it offers.
     run
         Folder of the finished run that holds the network; "" where it is still to be trained.
+    as_it_is
+        Whether the weights are all there, with a classifier for the data's classes: a teacher is then not trained.
     """
 
     name: str
@@ -36,6 +35,7 @@ class Network:
     parameters: int
     taps: tuple[str, ...] = ()
     run: str = ""
+    as_it_is: bool = False
 
     @property
     def pretrained(self) -> bool:
@@ -53,8 +53,8 @@ def named(text: str, classes: int, *, option: str) -> Network:
     Parameters
     ----------
     text
-        A network's name, ``timm:NAME``, a file or Hugging Face folder of weights, or (for a teacher) the folder of a
-        finished run.
+        A network's name, ``timm:NAME``, ``torchvision:NAME``, a file or Hugging Face folder of weights,
+        ``NAME=FILE`` for weights of a network that is not recognised, or (for a teacher) the folder of a finished run.
     classes
         Number of classes of the data.
     option
@@ -70,8 +70,16 @@ def named(text: str, classes: int, *, option: str) -> Network:
     path = Path(text)
     if is_run(path):
         return _of_run(path, option)
-    if path.is_dir() or path.suffix in SUFFIXES:
+    network, equals, file = text.partition("=")
+    if path.is_file() and path.suffix not in WEIGHTS:
+        what = "a bundle, which is made to predict, not to train" if path.suffix == ".dspkd" else "no file of weights"
+        raise RecipeError(
+            f"{option} {text}: {what}; name a run, such as that of a bundle, or a file with {', '.join(WEIGHTS)}"
+        )
+    if path.exists() or (path.suffix in WEIGHTS and not equals):
         return _of_weights(path, classes, option)
+    if equals:
+        return _with_weights(network, Path(file), classes, option)
     try:
         return _described(zoo.make(text.removeprefix("timm:"), classes=classes), "none")
     except RecipeError as error:
@@ -109,24 +117,35 @@ def _of_run(folder: Path, option: str) -> Network:
 
 
 def _of_weights(path: Path, classes: int, option: str) -> Network:
-    """Return the network of ours whose tensors are those of the file or folder."""
+    """Return the network that a Hugging Face folder names, or the one of ours whose tensors are those of the file."""
     if not path.exists():
         raise RecipeError(f"{option} {path}: there is no such file")
+    if path.is_dir() and (named := hub_folder.architecture(path)):
+        return _with_weights(named, path, classes, option)
     reasons = []
-    fitting: list[tuple[int, Network]] = []
+    fitting: list[Tapped] = []
     for name in zoo.names():
         try:
-            made = zoo.make(name, classes=classes, weights=path)
+            fitting.append(zoo.make(name, classes=classes, weights=path))
         except PartialWeightsError as error:
             raise RecipeError(f"{option}: {error}") from None
         except WeightsError as error:
             reasons.append(str(error))
-            continue
-        assert made.loaded, "weights were loaded"
-        fitting.append((len(made.loaded.fresh), _described(made, str(path))))
     if not fitting:
         raise RecipeError(
-            f"{option} {path}: fits none of our networks ({', '.join(zoo.names())}); for another, write model.name and "
-            f"model.weights into the recipe. For example: {reasons[0]}"
+            f"{option} {path}: fits none of our networks ({', '.join(zoo.names())}); for another of timm's or "
+            f"torchvision's, name it: {option} NAME={path}. For example: {reasons[0]}"
         )
-    return min(fitting, key=lambda each: each[0])[1]
+    return _loaded(min(fitting, key=lambda made: len(made.loaded.fresh if made.loaded else ())), path)
+
+
+def _with_weights(name: str, path: Path, classes: int, option: str) -> Network:
+    try:
+        return _loaded(zoo.make(name.removeprefix("timm:"), classes=classes, weights=path), path)
+    except (RecipeError, WeightsError) as error:
+        raise RecipeError(f"{option}: {error}") from None
+
+
+def _loaded(made: Tapped, path: Path) -> Network:
+    assert made.loaded, "made with weights"
+    return replace(_described(made, str(path)), as_it_is=not made.loaded.fresh)

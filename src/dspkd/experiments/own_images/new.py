@@ -15,9 +15,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from dspkd.data import Columns
 from dspkd.errors import RecipeError, RunError
 from dspkd.experiments.own_images import cost, facts, networks, recipe_files, rules
-from dspkd.experiments.own_images.cost import Rung
+from dspkd.experiments.own_images.cost import Candidate
 from dspkd.experiments.own_images.facts import DataFacts
 from dspkd.experiments.own_images.networks import Network
 from dspkd.experiments.own_images.rules import Machine, Settings
@@ -46,6 +47,10 @@ class Options:
         Seconds for the whole job; None is no limit.
     group
         Column that names the lesion or patient; None for the layout's own.
+    label
+        Column that names the class; None for the layout's own.
+    resplit
+        Split at random, by lesion or patient, though the data set has official parts.
     """
 
     data: str
@@ -53,10 +58,12 @@ class Options:
     teacher: str | None = None
     budget: float | None = None
     group: str | None = None
+    label: str | None = None
+    resplit: bool = False
 
 
 @dataclass(frozen=True)
-class Plan:
+class Setup:
     """What `new` found and chose, as ``new.json`` keeps it.
 
     Attributes
@@ -68,7 +75,7 @@ class Plan:
     expected
         ``{step of the job: seconds}``.
     about_training
-        What may be wrong with results for other reasons than the data: see `cautions`.
+        What may be wrong with results for other reasons than the data: see `rules.cautions`.
     digests
         ``{recipe: digest}`` as written, so that later changes are noticed.
     """
@@ -98,7 +105,7 @@ class Plan:
         return self.options.budget is not None and self.seconds > self.options.budget
 
 
-def new(options: Options, out: Path, *, progress: Progress | None, log: Callable[[str], None]) -> Plan:
+def new(options: Options, out: Path, *, progress: Progress | None, log: Callable[[str], None]) -> Setup:
     """Look at data and machine, choose settings, and write recipes into `out`; an earlier call's are returned.
 
     Parameters
@@ -127,16 +134,24 @@ def new(options: Options, out: Path, *, progress: Progress | None, log: Callable
     teacher_run = Path(options.teacher) if options.teacher and networks.is_run(Path(options.teacher)) else None
     split_file = Run(teacher_run).require_finished().files.split if teacher_run else None
     log(f"reading {options.data}: layout, ids, copies, unreadable images")
-    found = facts.look(Path(options.data), out, group=options.group, split_file=split_file, progress=progress)
+    columns = Columns(group=options.group, label=options.label)
+    found = facts.look(
+        Path(options.data),
+        out,
+        columns=columns,
+        split_file=split_file,
+        resplit=options.resplit,
+        progress=progress,
+    )
     student, teachers = _networks(options, found, machine, log)
     sizes = (Run(teacher_run).recipe.images.size,) if teacher_run else rules.sizes(found, machine)
-    ladder = _fitting(cost.rungs(teachers, sizes), student, options)
+    candidates = _fitting(cost.candidates(teachers, sizes), student, options)
     artefacts = Run(teacher_run).recipe.images.artefacts if teacher_run else ()
     size_of_batch = rules.batch(found.training, machine)
     epochs = rules.epochs(found.training, size_of_batch, machine, pretrained=student.pretrained)
 
-    def choose(rung: Rung, epochs: int, seeds: int) -> Settings:
-        return rules.choose(found, machine, student, rung.teacher, rung.size, epochs, seeds, artefacts)
+    def choose(candidate: Candidate, epochs: int, seeds: int) -> Settings:
+        return rules.choose(found, machine, student, candidate.teacher, candidate.size, epochs, seeds, artefacts)
 
     def measured(settings: Settings) -> cost.Cost:
         log(f"timing a few steps: {settings.size} px, teacher {settings.teacher.name}")
@@ -145,35 +160,35 @@ def new(options: Options, out: Path, *, progress: Progress | None, log: Callable
     def left() -> float | None:
         return None if options.budget is None else options.budget - (time.monotonic() - started)
 
-    settings, costs = cost.fit(ladder, choose, measured, epochs=epochs, images=found.training, left=left)
-    full = choose(ladder[0], epochs, rules.SEEDS)
+    settings, costs = cost.fit(candidates, choose, measured, epochs=epochs, images=found.training, left=left)
+    full = choose(candidates[0], epochs, rules.SEEDS)
     digests = _write(found, settings, out)
-    plan = Plan(
+    setup = Setup(
         options=options,
         facts=found,
         machine=machine,
         settings=settings,
         given_up=cost.given_up(full, settings),
         expected={"data and plan": time.monotonic() - started, **cost.steps(settings, costs, found.training)},
-        about_training=_about_settings(found, settings, full),
+        about_training=rules.cautions(settings, full, side=found.side),
         digests=digests,
     )
-    write_text(out / RECORD, TypeAdapter(Plan).dump_json(plan, indent=1).decode() + "\n")
-    return plan
+    write_text(out / RECORD, TypeAdapter(Setup).dump_json(setup, indent=1).decode() + "\n")
+    return setup
 
 
-def _earlier(options: Options, out: Path) -> Plan:
-    plan = records.read(TypeAdapter(Plan), out / RECORD)
-    if plan.options != options:
+def _earlier(options: Options, out: Path) -> Setup:
+    setup = records.read(TypeAdapter(Setup), out / RECORD)
+    if setup.options != options:
         raise RunError(
-            f"{out}: holds recipes made with other options ({_said(plan.options)}); now {_said(options)}; "
+            f"{out}: holds recipes made with other options ({_said(setup.options)}); now {_said(options)}; "
             "give the same options to continue, or choose another --out"
         )
-    return plan
+    return setup
 
 
 def _said(options: Options) -> str:
-    given = {name: value for name, value in vars(options).items() if value is not None}
+    given = {name: value for name, value in vars(options).items() if value not in (None, False)}
     if "budget" in given:
         given["budget"] = f"{given['budget']:g} s"
     return ", ".join(f"{name} {value}" for name, value in given.items())
@@ -215,13 +230,24 @@ def _networks(
             offline = "could not be downloaded" in reason
             if reason:
                 log(reason)
+        if network.weights not in ("none", "imagenet", "run"):
+            log(_about_weights(network, classes, option))
         made.append(network)
     *teachers, student = made
     return student, tuple(teachers)
 
 
-def _fitting(ladder: list[Rung], student: Network, options: Options) -> list[Rung]:
-    """Return the rungs whose image size both networks take; where there is none, one of any size that they take.
+def _about_weights(network: Network, classes: int, option: str) -> str:
+    begin = f"{option} {network.weights}: {network.name}"
+    if not network.as_it_is:
+        return f"{begin}; its classifier is not for {classes} classes, so it is trained further with a new one"
+    if option == "--student":
+        return f"{begin} with a classifier for {classes} classes; it is trained further"
+    return f"{begin} with a classifier for {classes} classes: used as it is, not trained"
+
+
+def _fitting(candidates: list[Candidate], student: Network, options: Options) -> list[Candidate]:
+    """Return the candidates whose image size both networks take; where there is none, one of any size that they take.
 
     Raises
     ------
@@ -230,18 +256,18 @@ def _fitting(ladder: list[Rung], student: Network, options: Options) -> list[Run
     """
     refusal = ""
 
-    def fits(rung: Rung) -> bool:
+    def fits(candidate: Candidate) -> bool:
         nonlocal refusal
         try:
-            for name in (student.name, rung.teacher.name):
-                zoo.check(name, rung.size)
+            for name in (student.name, candidate.teacher.name):
+                zoo.check(name, candidate.size)
         except RecipeError as error:
             refusal = str(error)
             return False
         return True
 
-    anywhere = (Rung(ladder[0].teacher, size) for size in reversed(rules.SIZES))
-    fitting = [rung for rung in ladder if fits(rung)] or [rung for rung in anywhere if fits(rung)][:1]
+    anywhere = (Candidate(candidates[0].teacher, size) for size in reversed(rules.SIZES))
+    fitting = list(filter(fits, candidates)) or list(filter(fits, anywhere))[:1]
     if not fitting:
         raise RecipeError(f"--teacher {options.teacher}, --student {options.student or rules.STUDENT}: {refusal}")
     return fitting
@@ -255,30 +281,3 @@ def _write(found: DataFacts, settings: Settings, out: Path) -> dict[str, str]:
     for name, text in recipe_files.texts(found, settings, out).items():
         write_text(out / f"{name}.toml", text)
     return {name: recipe.digest for name, recipe in recipes.items()}
-
-
-def _about_settings(found: DataFacts, settings: Settings, full: Settings) -> tuple[str, ...]:
-    cautions = []
-    if random := [each.name for each in (settings.teacher, settings.student) if not each.pretrained]:
-        cautions.append(
-            f"No pretrained weights for {' and '.join(random)}: training begins at random weights, which needs far "
-            "more images and epochs. Expect much lower scores; connect to the internet, or give files of weights."
-        )
-    if settings.epochs < full.epochs // 2:
-        cautions.append(
-            f"The budget leaves {settings.epochs} of {full.epochs} epochs: the networks have hardly begun to learn. "
-            "This shows that everything works, not what can be reached."
-        )
-    if settings.seeds < full.seeds:
-        cautions.append(
-            "One run each of plain and distilled student: chance alone moves such scores by several points, so there "
-            "is no verdict on whether distillation helped."
-        )
-    if settings.teacher.parameters <= 2 * settings.student.parameters:
-        cautions.append(
-            f"The teacher, {settings.teacher}, is hardly larger than the student, {settings.student}: it may have "
-            "nothing to teach."
-        )
-    if found.side < settings.size:
-        cautions.append(f"The images are smaller ({found.side} px) than the network's input ({settings.size} px).")
-    return tuple(cautions)

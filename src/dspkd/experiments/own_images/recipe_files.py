@@ -45,16 +45,19 @@ def teacher_folder(settings: Settings, out: Path) -> Path:
 
 
 def _teacher(facts: DataFacts, settings: Settings, out: Path) -> str:
-    rate = rules.teacher_rate(settings.teacher)
+    as_it_is = settings.teacher.as_it_is
+    stage = _stage("labels", settings.epochs, rules.teacher_rate(settings.teacher), settings.keep, warm=True)
+    terms = _terms(f'{{ method = "labels", options = {_SMOOTHED} }},  # cross-entropy; 5 % of a label goes to all')
+    what = "was trained elsewhere" if as_it_is else "learns from the labels"
     return _join(
         [
-            "# Teacher: a large network that learns from the labels, for the student to learn from",
+            f"# Teacher: a large network that {what}, for the student to learn from",
             f"# Train it: dspkd train {out / (TEACHER + '.toml')} --out {out / TEACHER}",
             "# Every value is inferred from the data, the machine and the budget: docs/how-to/your-own-images.md",
             _line("name", "teacher", "in reports"),
+            *([_line("stages", [], "its classifier has these classes: used as it is")] if as_it_is else []),
             *_shared(facts, settings, settings.teacher, views=0),
-            *_stage("labels", settings.epochs, rate, settings.keep, warm=True),
-            *_terms(f'{{ method = "labels", options = {_SMOOTHED} }},  # cross-entropy; 5 % of a label goes to all'),
+            *([] if as_it_is else [*stage, *terms]),
         ]
     )
 
@@ -112,12 +115,17 @@ def _shared(facts: DataFacts, settings: Settings, network: Network, *, views: in
     yield _line("layout", facts.layout, "as recognised")
     if facts.group:
         yield _line("group", facts.group, "the column of lesions or patients")
+    if facts.label:
+        yield "\n[data.columns]"
+        yield _line("label", facts.label, "the column of classes")
     yield "\n[split]"
     if "file" in facts.split:
         yield _line("file", facts.split["file"], "that of the teacher's run: a student must share it")
     elif facts.official:
         yield _line("official", True, f"the parts that the data set is published with: {facts.official}")
     else:
+        if "official" in facts.split:
+            yield _line("official", False, "the parts that the data set is published with are not used: --resplit")
         what = "by lesion or patient" if facts.unnamed < facts.images else "by image: there are no ids"
         yield _line("val", 0.15, f"share of the images, {what}")
         yield _line("test", 0.2, "share of the images; evaluated once, at the end")

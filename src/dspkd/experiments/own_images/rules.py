@@ -33,6 +33,8 @@ from dataclasses import dataclass
 
 from dspkd.experiments.own_images.facts import DataFacts
 from dspkd.experiments.own_images.networks import Network
+from dspkd.recipes.schema import ModelConfig
+from dspkd.runs import as_it_is
 from dspkd.runs.explain import FEWEST
 
 SIZES = (224, 192, 160, 128, 96, 64)
@@ -147,3 +149,34 @@ def choose(
 def teacher_rate(teacher: Network) -> float:
     """Return the teacher's peak learning rate."""
     return 1e-4 if teacher.parameters >= LARGE else 5e-4
+
+
+def cautions(settings: Settings, full: Settings, *, side: int) -> tuple[str, ...]:
+    """Return what a reader must know of the networks and of what the budget took away; `side` is the images', in px."""
+    found = []
+    if random := [each.name for each in (settings.teacher, settings.student) if not each.pretrained]:
+        found.append(
+            f"No pretrained weights for {' and '.join(random)}: training begins at random weights, which needs far "
+            "more images and epochs. Expect much lower scores; connect to the internet, or give files of weights."
+        )
+    if settings.teacher.as_it_is:
+        teacher = ModelConfig(name=settings.teacher.name, weights=settings.teacher.weights)
+        found.append(f"{as_it_is.caution(teacher)}.")
+    if settings.epochs < full.epochs // 2:
+        found.append(
+            f"The budget leaves {settings.epochs} of {full.epochs} epochs: the networks have hardly begun to learn. "
+            "This shows that everything works, not what can be reached."
+        )
+    if settings.seeds < full.seeds:
+        found.append(
+            "One run each of plain and distilled student: chance alone moves such scores by several points, so there "
+            "is no verdict on whether distillation helped."
+        )
+    if settings.teacher.parameters <= 2 * settings.student.parameters:
+        found.append(
+            f"The teacher, {settings.teacher}, is hardly larger than the student, {settings.student}: it may have "
+            "nothing to teach."
+        )
+    if side < settings.size:
+        found.append(f"The images are smaller ({side} px) than the network's input ({settings.size} px).")
+    return tuple(found)

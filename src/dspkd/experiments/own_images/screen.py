@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dspkd.experiments.own_images.facts import DataFacts
-from dspkd.experiments.own_images.new import Plan
+from dspkd.experiments.own_images.new import Setup
 from dspkd.runtime.console import headed
 from dspkd.runtime.progress import Counts
 from dspkd.training.progress import NullProgress, ProgressListener
@@ -33,9 +33,9 @@ class JobScreen:
     def data(self, counts: Counts) -> None:
         """Print nothing: the plan has shown the counts, which are those of every run."""
 
-    def planned(self, plan: Plan, out: Path) -> None:
+    def planned(self, setup: Setup, out: Path) -> None:
         """Print what was found, chosen and expected."""
-        print_plan(self._console, plan, out)
+        print_setup(self._console, setup, out)
 
     def begun(self, step: str, expected: float | None) -> None:
         """Print a heading with the expected time."""
@@ -54,18 +54,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def print_plan(console: Console, plan: Plan, out: Path) -> None:
+def print_setup(console: Console, setup: Setup, out: Path) -> None:
     """Print what was found, assumed, chosen, given up and expected."""
 
     def show(text: str, style: str = "") -> None:
         console.print(text, style=style, soft_wrap=True)
 
     show("\nFound", "bold")
-    _print_facts(console, plan.facts)
-    where = "GPU" if plan.machine.kind != "cpu" else "no GPU"
-    show(f"machine: {plan.machine.name}, {where}, {plan.machine.cores} cores")
-    print_cautions(console, plan.cautions)
-    settings = plan.settings
+    _print_facts(console, setup.facts)
+    where = "GPU" if setup.machine.kind != "cpu" else "no GPU"
+    show(f"machine: {setup.machine.name}, {where}, {setup.machine.cores} cores")
+    print_cautions(console, setup.cautions)
+    settings = setup.settings
     first, second = settings.stage_epochs
     show("\nChosen", "bold")
     teacher = f"{settings.teacher}" + (f", trained: {settings.teacher.run}" if settings.teacher.run else "")
@@ -79,18 +79,18 @@ def print_plan(console: Console, plan: Plan, out: Path) -> None:
         f"epochs: {settings.epochs} for teacher, plain student and DSP-KD student ({first} and {second} in its two "
         f"stages); {settings.seeds} {'run' if settings.seeds == 1 else 'runs'} of each student"
     )
-    if plan.options.budget is not None:
-        show(f"\nGiven up for a budget of {duration(plan.options.budget)}", "bold")
-        for line in plan.given_up or ("nothing",):
+    if setup.options.budget is not None:
+        show(f"\nGiven up for a budget of {duration(setup.options.budget)}", "bold")
+        for line in setup.given_up or ("nothing",):
             show(line)
-        if plan.late:
-            show(f"even so it takes longer: {duration(plan.seconds)}", "yellow")
+        if setup.late:
+            show(f"even so it takes longer: {duration(setup.seconds)}", "yellow")
     show("\nExpected time on this machine", "bold")
-    for step, seconds in plan.expected.items():
+    for step, seconds in setup.expected.items():
         show(f"{step:<18} {duration(seconds)}")
-    show(f"{'in all':<18} {duration(plan.seconds)}")
+    show(f"{'in all':<18} {duration(setup.seconds)}")
     show("\nWritten", "bold")
-    for name in plan.digests:
+    for name in setup.digests:
         show(f"{out / name}.toml")
     show(f"{out / 'audit.html'}")
 
@@ -118,7 +118,7 @@ def _print_facts(console: Console, facts: DataFacts) -> None:
 class SilentScreen(NullProgress):
     """Ignores everything."""
 
-    def planned(self, plan: Plan, out: Path) -> None:
+    def planned(self, setup: Setup, out: Path) -> None:
         """Ignore it."""
 
     def begun(self, step: str, expected: float | None) -> None:

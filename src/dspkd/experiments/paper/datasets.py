@@ -8,9 +8,10 @@ from pathlib import Path
 
 from dspkd import data as layouts
 from dspkd.data.synthetic.dataset import CLASSES, synthesize
+from dspkd.data.table import named
 from dspkd.errors import DataError
 from dspkd.experiments.paper.claims.read import PAPER, read
-from dspkd.reports.wording import named, of_lesions
+from dspkd.reports.wording import of_lesions
 
 IMAGES, FEW_IMAGES, SIDE = 1400, 600, 80
 """Number of synthetic images; the same if the budget is below `SHORT` seconds; side in pixels."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dspkd.data.table import named
 from dspkd.evaluation.intervals import percentiles, resample
 from dspkd.evaluation.metrics import Summary
 from dspkd.experiments.paper.claims.read import PAPER, read
@@ -14,7 +15,7 @@ from dspkd.experiments.paper.datasets import paper_classes
 from dspkd.experiments.paper.reasons import Reasons
 from dspkd.experiments.paper.side_by_side import OurFigure, SideBySide, TableCell, TableRow
 from dspkd.models import zoo
-from dspkd.reports.wording import named, of_lesions
+from dspkd.reports.wording import of_lesions
 from dspkd.runs.run_folder import Run
 from dspkd.runs.run_folder import read as read_run
 

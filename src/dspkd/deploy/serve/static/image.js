@@ -45,7 +45,8 @@ export async function decode(file) {
   let bitmap;
   try {
     const plain = { colorSpaceConversion: "none", imageOrientation: "none", premultiplyAlpha: "none" };
-    bitmap = await createImageBitmap(new Blob(parts, { type }), plain);
+    const whole = await new Blob(parts).arrayBuffer(); // Firefox cannot decode a blob whose first part is short
+    bitmap = await createImageBitmap(new Blob([whole], { type }), plain);
   } catch {
     throw new UserError("This image is damaged, or this browser cannot read it.");
   }

@@ -5,6 +5,7 @@ import { onDevice } from "./device.js";
 import { TokenError, UserError } from "./errors.js";
 import { fetchFile } from "./files.js";
 import { decode } from "./image.js";
+import { keepForOffline } from "./offline.js";
 import { onServer } from "./server.js";
 import { at, clearImage, clearPrediction, drawImage, heatInWords, showPrediction } from "./show.js";
 import { begin, Superseded } from "./steps.js";
@@ -187,6 +188,7 @@ async function open() {
   for (const element of document.querySelectorAll("[data-mode]")) element.hidden = !modes.includes(element.dataset.mode);
   chooseMode(modes[0]);
   document.body.dataset.ready = "yes";
+  keepForOffline((line) => (at("offline").textContent = line)).catch(() => {}); // the page works without it
 }
 
 function showTokenError() {

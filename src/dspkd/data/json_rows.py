@@ -1,0 +1,71 @@
+"""Tables in JSON: an object a line, or a list of objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dspkd.data.csv_rows import lines_of
+from dspkd.errors import DataError
+
+LINES, LIST = (".jsonl", ".ndjson"), ".json"
+"""Suffixes of both, in lower case. A ``.json`` may be anything else too."""
+
+_FIRST = 1_000_000
+"""Characters within which the first object of a list ends."""
+
+
+def entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of a table with its line, or its place in the list, counted from 1.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is not JSON, or holds something else than objects.
+    """
+    return _of_list(path) if path.suffix.lower() == LIST else _of_lines(path)
+
+
+def names(path: Path) -> tuple[str, ...]:
+    """Return the names in the first object; empty where there is none. Of lines, a broken one is a DataError."""
+    return _first_of_list(path) if path.suffix.lower() == LIST else tuple(next(_of_lines(path), (0, {}))[1])
+
+
+def _of_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each line's number and object. Only a line feed ends a line: JSON may hold other line separators."""
+    for number, line in enumerate(lines_of(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as e:
+            raise DataError(f"{path}, line {number}: not JSON: {e}") from None
+        if not isinstance(entry, dict):
+            raise DataError(f'{path}, line {number}: expected an object such as {{"file_name": ...}}, got {line[:40]}')
+        yield number, entry
+
+
+def _of_list(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of a JSON list with its place, counted from 1."""
+    try:
+        entries = json.loads("".join(lines_of(path)))
+    except (json.JSONDecodeError, RecursionError) as e:
+        raise DataError(f"{path}: not JSON: {e}") from None
+    if not isinstance(entries, list):
+        raise DataError(f'{path}: expected a list of objects such as [{{"image": ..., "label": ...}}]')
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}, entry {number}: expected an object, got {str(entry)[:40]}")
+        yield number, entry
+
+
+def _first_of_list(path: Path) -> tuple[str, ...]:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        text = file.read(_FIRST).lstrip()
+    try:
+        entry, _ = json.JSONDecoder().raw_decode(text.removeprefix("[").lstrip())
+    except (json.JSONDecodeError, RecursionError):
+        return ()
+    return tuple(entry) if text.startswith("[") and isinstance(entry, dict) else ()

@@ -1,0 +1,43 @@
+"""Labels as weights of several classes, as several readers of an image give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def from_weights(weights: Sequence[Mapping[str, float]], classes: Sequence[str]) -> NDArray[np.float32]:
+    """Return ``[N, K]`` the weights of the classes, which sum to 1 for each image.
+
+    That of another class is left out; each image has a weight above 0 for at least one of the `classes`.
+    """
+    number = {name: k for k, name in enumerate(classes)}
+    soft_NK = np.zeros((len(weights), len(classes)), dtype=np.float32)
+    for row, each in enumerate(weights):
+        for name in each.keys() & number.keys():
+            soft_NK[row, number[name]] = each[name]
+    return normalised(soft_NK)
+
+
+def merged(soft_NK: NDArray[np.float32], number_K: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Return ``[N, classes]`` the weights of new classes, the sums of those that they merge.
+
+    `number_K` has the new class of each old one, -1 for a dropped one, whose weight is left out.
+    """
+    new_KK = number_K[:, None] == np.arange(classes)
+    return normalised(soft_NK @ new_KK.astype(np.float32))
+
+
+def normalised(weights_NK: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return weights of which those of each image sum to 1."""
+    shares_NK: NDArray[np.float32] = weights_NK / weights_NK.sum(axis=1, keepdims=True)
+    return shares_NK
+
+
+def heaviest(soft_NK: NDArray[np.float32], labels_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return ``[N]`` the class with the largest weight; of several, the present label, or else the first."""
+    largest_N = soft_NK.max(axis=1, initial=0)
+    present_N = soft_NK[np.arange(len(labels_N)), labels_N]
+    return np.where(present_N >= largest_N, labels_N, soft_NK.argmax(axis=1))
