@@ -11,7 +11,6 @@ import pytest
 
 from dspkd import _NO_USAGE_REPORTS
 
-PREDICT = "from dspkd import Predictor; Predictor({bundle!r}).predict({image!r})"
 OUTPUT = "import os, dspkd; print([os.environ[name] for name in sorted(dspkd._NO_USAGE_REPORTS)])"
 
 
@@ -30,17 +29,17 @@ def run(program, home, **settings):
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        PREDICT,
-        "from dspkd.cli import app; app(['verify', {bundle!r}], standalone_mode=False)",
-        "import dspkd.deploy.export.quantise",
-    ],
-    ids=["predict", "verify", "quantise"],
-)
-def test_no_file_is_left_in_the_users_folders(program, bundle, photographs, tmp_path):
-    run(program.format(bundle=str(bundle), image=str(photographs[0])), tmp_path)
+OPENS_SESSIONS = """
+from dspkd import Predictor
+from dspkd.cli import app
+Predictor({bundle!r}).predict({image!r})
+assert not app(["verify", {bundle!r}], standalone_mode=False)
+import dspkd.deploy.export.quantise
+"""
+
+
+def test_no_file_is_left_in_the_users_folders(bundle, photographs, tmp_path):
+    run(OPENS_SESSIONS.format(bundle=str(bundle), image=str(photographs[0])), tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -50,14 +49,13 @@ def test_what_the_environment_says_is_kept(tmp_path):
 
 
 SERVE = """
-import threading, time, sys
+import asyncio, httpx
 from dspkd.deploy.bundle.reader import open_bundle
 from dspkd.deploy.serve.app import create
-import httpx, asyncio
 async def main():
-    transport = httpx.ASGITransport(create(open_bundle(sys.argv[1])))
+    transport = httpx.ASGITransport(create(open_bundle({bundle!r})))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        response = await client.post("/predict", files={"files": ("a.jpg", open(sys.argv[2], "rb"))})
+        response = await client.post("/predict", files={{"files": ("a.jpg", open({image!r}, "rb"))}})
         assert response.status_code == 200, response.text
 asyncio.run(main())
 """
@@ -83,26 +81,17 @@ def in_namespaces(commands):
 
 
 def test_no_name_is_looked_up(bundle, finished, lesions, photographs, tmp_path):
-    python, dspkd = [sys.executable], [sys.executable, "-m", "dspkd"]
-    image = str(photographs[0])
-    names = in_namespaces(
-        [
-            [
-                *dspkd,
-                "train",
-                str(finished / "recipe.toml"),
-                "--out",
-                str(tmp_path / "run"),
-                "--set",
-                "stages.0.epochs=1",
-            ],
-            [*dspkd, "predict", str(tmp_path / "run"), image],
-            [*dspkd, "predict", str(bundle), image],
-            [*python, "-c", SERVE, str(bundle), image],
-            [*python, "-c", IMPORTS],
-        ]
-    )
-    assert names == []
+    """All in one process, since each would spend seconds on imports."""
+    image, out = str(photographs[0]), str(tmp_path / "run")
+    commands = [
+        ["train", str(finished / "recipe.toml"), "--out", out, "--set", "stages.0.epochs=1"],
+        ["predict", out, image],
+        ["predict", str(bundle), image],
+    ]
+    calls = [f"assert not app({command!r}, standalone_mode=False)" for command in commands]
+    serve = SERVE.format(bundle=str(bundle), image=image)
+    program = "\n".join(["from dspkd.cli import app", *calls, serve, IMPORTS])
+    assert in_namespaces([[sys.executable, "-c", program]]) == []
 
 
 def test_the_trap_records_look_ups():

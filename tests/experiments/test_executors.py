@@ -25,6 +25,18 @@ def test_a_process_that_dies_fails_its_own_run_only(tmp_path, monkeypatch):
     assert ended == {folders[0]: "its process died (signal 9); killed, or out of memory?", folders[1]: None}
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "2"), ("5", "5")])
+def test_each_process_limits_the_threads_of_all_libraries(tmp_path, monkeypatch, given, expected):
+    """By the environment, which they read when they are loaded."""
+    echoes = tmp_path / "echoes"
+    echoes.write_text('#!/bin/sh\nread folder\necho "\\"$OMP_NUM_THREADS\\""\n')
+    echoes.chmod(0o755)
+    monkeypatch.setattr(executors.sys, "executable", str(echoes))
+    monkeypatch.setattr(executors, "available_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS") if given is None else monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert dict(executors.processes([tmp_path], 3)) == {tmp_path: expected}
+
+
 def test_ray_and_jobs_exclude_each_other(grid_file, tmp_path):
     assert "--jobs and --ray" in refused("compare", grid_file, "--out", tmp_path, "--ray", "local", "--jobs", "2")
 

@@ -19,7 +19,10 @@ def test_the_file_declares_what_the_class_does(name):
 def _frequent_switches():
     """Let threads take turns within `ast.parse`: the garbage collector runs often, and runs Python code."""
     interval, threshold = sys.getswitchinterval(), gc.get_threshold()
-    collected = lambda *_: sum(range(50))  # noqa: E731: removed below
+
+    def collected(*_):
+        sum(range(50))
+
     sys.setswitchinterval(1e-6)
     gc.callbacks.append(collected)
     gc.set_threshold(20)

@@ -101,9 +101,9 @@ def require_equal_runs(out, expected):
         assert abs(here.logits - there.logits).max() < 1e-3
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_the_result_does_not_depend_on_the_number_of_ranks(count, dsp_kd, single, tmp_path, monkeypatch):
-    """Each rank gets its own folder, and only that of rank 0 is created."""
+def test_the_result_does_not_depend_on_the_number_of_ranks(dsp_kd, single, tmp_path, monkeypatch):
+    """Each rank gets its own folder, and only that of rank 0 is created. Runs of two and three ranks follow below."""
+    count = 4
 
     def work(world):
         batches = record_batches(monkeypatch)

@@ -170,6 +170,7 @@ def print_grid_plan(console: Console, plan: GridPlan) -> None:
     runs = sum(each.count for each in (*plan.teachers, *plan.students))
     at_once = f"{plan.jobs} at a time, {plan.threads} threads each" if plan.jobs > 1 else f"{plan.threads} threads"
     console.print(f"expected in total: {_duration(plan.seconds)} for {runs} runs, {at_once}")
+    console.print("not counted: start, and some seconds a run for its report")
     if plan.jobs > 1:
         console.print("timed one at a time: runs that share memory and disk are slower")
     _print_warnings(console, plan.warnings)

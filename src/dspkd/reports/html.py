@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -19,6 +20,7 @@ def render(template: str, out: Path, **values: object) -> Path:
     return out
 
 
+@cache
 def _templates() -> jinja2.Environment:
     """Return the template environment: everything is escaped, and an undefined name is an error."""
     environment = jinja2.Environment(

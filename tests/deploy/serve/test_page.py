@@ -77,25 +77,27 @@ def test_each_reason_to_refer_leads_before_a_class_name_that_may_reassure(page, 
     assert page.text_content("#status").startswith(f"{REFER} {only}")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("refer_from", [0.05, 0.5])
-def test_nothing_about_a_prediction_is_green(browser, tmp_path, jpeg, scheme, refer_from):
+def test_nothing_about_a_prediction_is_green(browser, tmp_path, jpeg, refer_from):
     """Green: the hue lies between yellow and blue, and the colour is no near grey."""
     process, address = start_server(make_bundle(tmp_path / "colour.dspkd", refer_from=refer_from))
-    context = browser.new_context(color_scheme=scheme)
-    page = open_page(context.new_page(), address, "server")
-    predict(page, "lesion.jpg", jpeg)
-    used = page.evaluate("""() => [...document.querySelectorAll("body, body *")].flatMap((e) => {
-        const style = getComputedStyle(e);
-        return [style.color, style.backgroundColor, style.borderLeftColor, style.backgroundImage]; })""")
-    context.close()
+    used = {}
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        page = open_page(context.new_page(), address, "server")
+        predict(page, "lesion.jpg", jpeg)
+        used[scheme] = page.evaluate("""() => [...document.querySelectorAll("body, body *")].flatMap((e) => {
+            const style = getComputedStyle(e);
+            return [style.color, style.backgroundColor, style.borderLeftColor, style.backgroundImage]; })""")
+        context.close()
     stop(process)
-    colours = {tuple(map(int, rgb)) for text in used for rgb in re.findall(r"rgba?\((\d+), (\d+), (\d+)", text)}
-    assert len(colours) > 5
-    for red, green, blue in colours:
-        hue, _, colour = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
-        if max(red, green, blue) - min(red, green, blue) > 25 and colour > 0.1:
-            assert not 65 / 360 < hue < 195 / 360, (red, green, blue)
+    for scheme, styles in used.items():
+        colours = {tuple(map(int, rgb)) for text in styles for rgb in re.findall(r"rgba?\((\d+), (\d+), (\d+)", text)}
+        assert len(colours) > 5
+        for red, green, blue in colours:
+            hue, _, colour = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
+            if max(red, green, blue) - min(red, green, blue) > 25 and colour > 0.1:
+                assert not 65 / 360 < hue < 195 / 360, (scheme, red, green, blue)
 
 
 def test_the_page_works_by_keyboard_alone(page, server, jpeg):

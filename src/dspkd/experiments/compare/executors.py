@@ -20,6 +20,7 @@ from dspkd.errors import RunError
 from dspkd.experiments.compare import worker as training
 from dspkd.runs.run_folder import Run
 from dspkd.runtime import ray as cluster
+from dspkd.runtime.cores import available_cores
 from dspkd.training.progress import ProgressListener
 
 Ended = Generator[tuple[Path, str | None], None, None]
@@ -51,7 +52,8 @@ def run_inline(folders: Sequence[Path], listener: ProgressListener | None = None
 
 def processes(folders: Sequence[Path], jobs: int) -> Ended:
     """Train runs in `jobs` processes of this machine; a process that is killed fails its own run only."""
-    workers = [_Worker() for _ in range(min(jobs, len(folders)))]
+    threads = max(1, available_cores() // jobs)
+    workers = [_Worker(threads) for _ in range(min(jobs, len(folders)))]
     idle: SimpleQueue[_Worker] = SimpleQueue()
     for worker in workers:
         idle.put(worker)
@@ -111,10 +113,15 @@ def _train_in(directory: str, folder: str) -> str | None:
 
 
 class _Worker:
-    """A process that trains one run after another; started when first needed, and again if it died."""
+    """A process that trains one run after another; started when first needed, and again if it died.
 
-    def __init__(self) -> None:
+    Its recipe's threads are those of torch. The libraries behind the report would take a thread for each core of the
+    machine, in each process, and their threads wait for each other by computing: `threads` limits them.
+    """
+
+    def __init__(self, threads: int) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
 
     def train(self, folder: Path) -> str | None:
         """Train a run; return its error, or None."""
@@ -125,6 +132,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",
+                env=self._environment,
                 start_new_session=True,  # Ctrl-C must reach only the process that started it
             )
         assert self._process.stdin
