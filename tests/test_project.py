@@ -1,8 +1,10 @@
 """README, CONTRIBUTING, Makefile and docs agree with the code: commands, rooms, versions, links, decisions."""
 
 import graphlib
+import os
 import re
 import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -102,7 +104,21 @@ def test_make_check_and_ci_run_each_tool_once():
     assert re.search(r"^check: lint test ", MAKEFILE, flags=re.MULTILINE)
     assert re.search(r"^test: \$\(STAMP\) ", MAKEFILE, flags=re.MULTILINE)  # a clone needs no other command before it
     ci = [line for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines() if line.startswith("make")]
-    assert ci == ["make .venv/installed", "make test", "make --jobs 2 --output-sync lint fuzz SECONDS=60 SEED=1"]
+    assert ci == ["make .venv/installed", "make --jobs 2 --output-sync lint fuzz SECONDS=60 SEED=1 &", "make test"]
+
+
+def test_ci_fails_where_the_checks_beside_the_tests_fail(tmp_path):
+    """They run in the background, so that the shell alone would pass over their end."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "run").write_bytes((ROOT / ".ci" / "run").read_bytes())
+    for name in ("chromium", "firefox-esr", "kotlinc"):  # else it would install them
+        (tmp_path / name).touch(mode=0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for fails in ("lint", "fuzz", "test", "nothing"):
+        rules = "".join(f"{each}:\n\t@{'false' if each == fails else 'true'}\n" for each in ("lint", "fuzz", "test"))
+        (tmp_path / "Makefile").write_text(f".venv/installed web:\n\t@true\n{rules}")
+        done = subprocess.run(["bash", ".ci/run"], cwd=tmp_path, env=environment, capture_output=True, check=False)
+        assert (done.returncode == 0) == (fails == "nothing"), fails
 
 
 def test_the_files_that_begin_first_exist():

@@ -37,7 +37,7 @@ def stand_in():
 
 @pytest.mark.parametrize("name", [name for name in HAM + ISIC if name not in PARTS])
 def test_three_steps_of_each_stage_run(name, images, stand_in):
-    settings = [f"data.path='{images}'", "model.weights='none'", "images.size=64", "train.batch_size=4"]
+    settings = [f"data.path='{images}'", "model.weights='none'", "images.size=40", "train.batch_size=4"]
     recipe = schema.load(catalog.find(name), [*settings, "machine.cache='none'", "images.views='fresh'"])
     if "convnext" in name or "res2net" in name:
         recipe = replace(recipe, images=replace(recipe.images, size=32))
