@@ -1,7 +1,7 @@
 """A student's training step on a CPU: compiled, in bfloat16, on two threads, and without the norm of its gradient.
 
     python benchmarks/bench_student_step.py
-    python benchmarks/bench_student_step.py --size 224 --batch 16
+    python benchmarks/bench_student_step.py --size 224 --batch 16 --kinds "two threads" bfloat16
 
 Plain training on one batch of random images, as `dspkd train` does it: forward, backward, clipping, AdamW. Each
 contestant has a process and takes turns with the others, five steps each. Ratios of times to those of float32 on one
@@ -101,12 +101,14 @@ def main():
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS)[1:], default=list(KINDS)[1:])
     arguments = parser.parse_args()
     setting = (arguments.student, arguments.size, arguments.batch)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        clock, processors = pool.apply(partial(first_compiled_step, *setting))
-    print(f"first compiled step: {clock:.0f} s by the clock, {processors:.0f} s of processors", flush=True)
-    field = {name: SeparateProcess(take_steps, name, *setting) for name in KINDS}
+    if "compiled" in arguments.kinds:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            clock, processors = pool.apply(partial(first_compiled_step, *setting))
+        print(f"first compiled step: {clock:.0f} s by the clock, {processors:.0f} s of processors", flush=True)
+    field = {name: SeparateProcess(take_steps, name, *setting) for name in ("float32", *arguments.kinds)}
     try:
         spent = take_turns(field, arguments.rounds)
     finally:
@@ -115,8 +117,10 @@ def main():
     for name, pairs in spent.items():
         milliseconds = 1000 * np.median(pairs, axis=0) / STEPS
         print(f"{name:20} {milliseconds[0]:7.1f} ms a step by the clock, {milliseconds[1]:7.1f} ms of processors")
-    for name in list(KINDS)[1:]:
+    for name in arguments.kinds:
         print(as_line(f"time, {name} / float32 on one thread", ratio(spent[name], spent["float32"])))
+    if "compiled" not in arguments.kinds:
+        return
     plain, quick = (np.median(spent[name][:, 1]) / STEPS for name in ("float32", "compiled"))
     if quick >= plain:
         print("compiling never pays: a compiled step is not faster")
