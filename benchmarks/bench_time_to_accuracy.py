@@ -107,6 +107,7 @@ def by_dspkd(teacher, contestant):
             f"teacher={str(teacher.resolve())!r}", f"data.path={recipe.data.path!r}", "model.weights='none'",
             f"images.size={recipe.images.size}", f"train.balance={recipe.train.balance}",
             f"split.labelled={recipe.split.labelled or 1}", "train.ema=0.99", "machine.threads=1",
+            f"machine.cache={folder + '/cache'!r}",
             *(f"stages.{stage}.epochs={epochs}" for stage, epochs in enumerate(contestant.epochs)),
             *contestant.settings,
         ]  # fmt: skip

@@ -97,6 +97,7 @@ def test_the_command_plans_a_grid(written):
     result = CliRunner().invoke(app, ["plan", str(path), "--jobs", "2"])
     assert result.exit_code == 0, result.output
     assert re.search(r"expected in total: .* for 4 runs, 2 at a time", result.output)
+    assert "not counted: start, heat maps and report" in result.output
     refused = CliRunner().invoke(app, ["plan", str(path), "--set", "seed=1"])
     assert refused.exit_code == 2
     assert "set = [...]" in refused.output

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dspkd.runs.estimates import CacheEstimate, Plan
     from dspkd.runs.explain import Facts, StageFacts
 
+_NOT_COUNTED = "not counted: start, heat maps and report, some seconds a run"
+
 
 def print_results(console: Console, results: Iterable[tuple[str, int, Summary]]) -> None:
     """Print the test-set results of runs: name, parameters, summary."""
@@ -157,6 +159,7 @@ def print_plan(console: Console, plan: Plan) -> None:
         console.print(f"once, beside the teacher's run: train {folds}")
     _print_cached(console, plan.images, plan.teacher_outputs, plan.passes)
     console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in total: {_duration(plan.seconds)}")
+    console.print(_NOT_COUNTED)
     _print_warnings(console, plan.warnings)
 
 
@@ -170,7 +173,7 @@ def print_grid_plan(console: Console, plan: GridPlan) -> None:
     runs = sum(each.count for each in (*plan.teachers, *plan.students))
     at_once = f"{plan.jobs} at a time, {plan.threads} threads each" if plan.jobs > 1 else f"{plan.threads} threads"
     console.print(f"expected in total: {_duration(plan.seconds)} for {runs} runs, {at_once}")
-    console.print("not counted: start, and some seconds a run for its report")
+    console.print(_NOT_COUNTED)
     if plan.jobs > 1:
         console.print("timed one at a time: runs that share memory and disk are slower")
     _print_warnings(console, plan.warnings)
