@@ -36,6 +36,8 @@ from dspkd.runs.run_folder import Run
 from dspkd.training.progress import NullProgress
 
 STUDENT = "shufflenet_v2_x1_0"
+PEER = "torchdistill, KD"
+"""The contestant that sets the level."""
 
 
 @dataclass(frozen=True)
@@ -138,25 +140,23 @@ def main():
     parser.add_argument("--out", type=Path, help="CSV of the curves; contestants that are in it are not run again")
     arguments = parser.parse_args()
     curves = read(arguments.out) if arguments.out and arguments.out.exists() else {}
-    works = {"torchdistill, KD": partial(by_torchdistill, arguments.teacher, arguments.epochs)}
+    works = {PEER: partial(by_torchdistill, arguments.teacher, arguments.epochs)}
     works |= {name: partial(by_dspkd, arguments.teacher, contestant) for name, contestant in OURS.items()}
-    level = None
     for name, work in works.items():
         if name not in curves:
             curves[name] = alone(work)
-        level = curves[name][-1][1] if level is None else level
-        print(row(name, curves, level), flush=True)
-        if arguments.out:
-            write(arguments.out, curves)
+            if arguments.out:
+                write(arguments.out, curves)
+        print(row(name, curves), flush=True)
 
 
-def row(name, curves, level):
+def row(name, curves):
     """Return a line of the table of results."""
-    first, point = next(iter(curves.values())), reached(curves[name], level)
-    last = curves[name][-1]
+    level, last = curves[PEER][-1][1], curves[name][-1]
+    point = reached(curves[name], level)
     if point is None:
         return f"| {name} | not reached | | {last[1]:.4f} after {last[0]:.0f} s |"
-    factor = reached(first, level)[0] / point[0]
+    factor = reached(curves[PEER], level)[0] / point[0]
     return f"| {name} | {point[0]:.0f} s | {factor:.1f} | {last[1]:.4f} after {last[0]:.0f} s |"
 
 
