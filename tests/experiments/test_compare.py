@@ -13,6 +13,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import verdicts
 from dspkd.experiments.compare import compare, executors, grid
+from dspkd.runtime import cores
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 
@@ -88,7 +89,7 @@ def test_the_metric_that_the_grid_names_decides(unbroken, grid_file):
 
 
 def test_cores_are_divided_among_jobs_if_a_recipe_sets_no_threads(grid_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "available_cores", lambda: 7)
+    monkeypatch.setattr(cores, "available_cores", lambda: 7)
     text = grid_file.read_text() + 'set = ["machine.threads=0"]\n'
     (tmp_path / "grid.toml").write_text(text)
     compare.compare(grid.load(tmp_path / "grid.toml"), tmp_path / "a", nothing, jobs=2)

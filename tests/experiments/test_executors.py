@@ -11,6 +11,7 @@ from comparing import nothing
 from dspkd.errors import RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.experiments.compare import compare, executors, grid
+from dspkd.runtime import cores
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 
@@ -32,7 +33,7 @@ def test_each_process_limits_the_threads_of_all_libraries(tmp_path, monkeypatch,
     echoes.write_text('#!/bin/sh\nread folder\necho "\\"$OMP_NUM_THREADS\\""\n')
     echoes.chmod(0o755)
     monkeypatch.setattr(executors.sys, "executable", str(echoes))
-    monkeypatch.setattr(executors, "available_cores", lambda: 6)
+    monkeypatch.setattr(cores, "available_cores", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS") if given is None else monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert dict(executors.processes([tmp_path], 3)) == {tmp_path: expected}
 

@@ -31,7 +31,7 @@ from dspkd.reports.comparison_results import Results
 from dspkd.runs import build, folds, validate
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
-from dspkd.runtime.cores import available_cores
+from dspkd.runtime.cores import share_of_cores
 from dspkd.runtime.files import write_json, write_text
 
 FAILURE = "failure.json"
@@ -114,7 +114,7 @@ def compare(
             RunFiles(run.folder).require_recipe(run.recipe.digest)
         for run in teachers + students:
             if not _finished(run):
-                _write_recipe(run, max(1, available_cores() // jobs))
+                _write_recipe(run, share_of_cores(jobs))
         errors: dict[Path, str] = {}
         to_train = sum(not _finished(run) for run in teachers + students)
         ended = 0

@@ -20,7 +20,7 @@ from dspkd.errors import RunError
 from dspkd.experiments.compare import worker as training
 from dspkd.runs.run_folder import Run
 from dspkd.runtime import ray as cluster
-from dspkd.runtime.cores import available_cores
+from dspkd.runtime.cores import share_of_cores
 from dspkd.training.progress import ProgressListener
 
 Ended = Generator[tuple[Path, str | None], None, None]
@@ -52,7 +52,7 @@ def run_inline(folders: Sequence[Path], listener: ProgressListener | None = None
 
 def processes(folders: Sequence[Path], jobs: int) -> Ended:
     """Train runs in `jobs` processes of this machine; a process that is killed fails its own run only."""
-    threads = max(1, available_cores() // jobs)
+    threads = share_of_cores(jobs)
     workers = [_Worker(threads) for _ in range(min(jobs, len(folders)))]
     idle: SimpleQueue[_Worker] = SimpleQueue()
     for worker in workers:

@@ -18,7 +18,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, hardware, teacher_cache, unlabelled
 from dspkd.runs.estimates import CacheEstimate, Plan
 from dspkd.runs.plan import STEPS, plan, stand_in
-from dspkd.runtime.cores import available_cores
+from dspkd.runtime.cores import share_of_cores
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
 
@@ -100,7 +100,7 @@ def plan_grid(
     RecipeError, DataError, RunError, WeightsError
         As training would.
     """
-    threads = max(1, available_cores() // jobs)
+    threads = share_of_cores(jobs)
     comparisons = grids.comparisons(grid, Path("grid"))
     teachers = {run.folder: run for comparison in comparisons for run in comparison.teachers}
     timed: dict[str, Plan] = {}
