@@ -24,14 +24,9 @@ import numpy as np
 import torch
 from turns import SeparateProcess, as_line, ratio, take_turns
 
-from dspkd import methods
-from dspkd.models import zoo
-from dspkd.recipes.stage import StageConfig, TermConfig
+from dspkd.experiments.fastest.timed_steps import training_step
 from dspkd.training import loop
-from dspkd.training.distiller import Distiller
-from dspkd.types import Batch
 
-STAGE = StageConfig(name="bench", epochs=1, lr=1e-3, terms=(TermConfig(method="labels"),))
 STEPS = 5
 """Steps in a turn."""
 
@@ -47,28 +42,8 @@ KINDS = {
 def step_of(name, student, size, batch):
     """Return a function that takes a training step of this kind."""
     torch.set_num_threads(2 if name == "two threads" else 1)
-    torch.manual_seed(0)
-    network = zoo.make(student, classes=8)
-    distiller = Distiller(network, None, [("labels", 1.0, methods.find("labels")(network.spec, None))]).train()
     arithmetic = loop.StepConfig(device=torch.device("cpu"), **KINDS[name])
-    objective = loop.objective_of(distiller, arithmetic)
-    optimizer = loop.make_optimizer(STAGE, distiller.trainable())
-    trained = loop.owners(distiller.trainable())
-    numbers = torch.arange(batch)
-    images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
-    data = Batch(images, numbers % 8, numbers, torch.zeros_like(numbers))
-
-    def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=arithmetic.bf16):
-            losses = objective(data, 0.0)
-        optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()
-        if name == "without norm":
-            optimizer.step()
-        else:
-            loop.update(trained, optimizer, STAGE.lr, arithmetic.clip)
-
-    return step
+    return training_step(student, size, batch, arithmetic, clips=name != "without norm")
 
 
 def take_steps(turn, name, student, size, batch):

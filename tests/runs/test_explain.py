@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dspkd.cli.tables import print_facts, print_plan
+from dspkd.cli.plan_tables import print_plan
+from dspkd.cli.tables import print_facts
 from dspkd.data import loader
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.experiments.teacher_check.examine import examine

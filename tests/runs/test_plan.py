@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from dspkd.cli.tables import print_plan
+from dspkd.cli.plan_tables import print_plan
 from dspkd.data import read
 from dspkd.runs import plan as planning
 from dspkd.runs.estimates import CacheEstimate

@@ -13,9 +13,8 @@ from dspkd.errors import RecipeError, RunError
 from dspkd.models import zoo
 from dspkd.models.compile import compiled
 from dspkd.recipes import schema
-from dspkd.recipes.machine import MachineConfig
 from dspkd.runs import train as run
-from dspkd.runs.hardware import compiles, step_config
+from dspkd.runs.hardware import compiles
 from dspkd.runtime.distributed import World
 from dspkd.training.compile import Compiled
 from dspkd.training.progress import NullProgress
@@ -162,14 +161,13 @@ def test_a_compiled_teacher_is_the_same_teacher(captured):
 
 
 def test_compiling_is_off_by_default_and_refused_for_several_ranks(lesions):
-    assert not compiles(MachineConfig())
-    assert not compiles(MachineConfig(compile=False), World(0, 2, 0, 2))
-    assert compiles(MachineConfig(compile=True))
-    cpu = torch.device("cpu")
-    assert not step_config(settings(lesions, "none"), cpu).compiled
-    assert step_config(settings(lesions, "none", machine={"compile": True}), cpu).compiled
+    two = World(0, 2, 0, 2)
+    on, off = (settings(lesions, "none", machine={"compile": choice}) for choice in (True, False))
+    assert not compiles(settings(lesions, "none"), 10**9)
+    assert not compiles(off, 10**9, two)
+    assert compiles(on, 1)
     with pytest.raises(RecipeError, match=r"^machine\.compile = true: .*2 processes"):
-        compiles(MachineConfig(compile=True), World(0, 2, 0, 2))
+        compiles(on, 1, two)
 
 
 class Small(nn.Module):

@@ -149,9 +149,10 @@ def test_several_processes_and_compiled_networks_are_refused():
         "stages": [{"name": "s", "epochs": 1, "lr": 1e-3, "terms": terms}],
     }  # fmt: skip
     cpu = torch.device("cpu")
-    assert hardware.step_config(schema.parse(settings), cpu, SINGLE).world.size == 1
+    shared = schema.parse(settings)
+    assert hardware.step_config(shared, cpu, compiled=False, world=SINGLE).world.size == 1
     two = type("World", (), {"size": 2, "rank": 0})()
     with pytest.raises(RecipeError, match=r"^stages\.0\.terms\.1\.share = 0\.4: not with 2 processes.* one process"):
-        hardware.step_config(schema.parse(settings), cpu, two)
+        hardware.step_config(shared, cpu, compiled=False, world=two)
     with pytest.raises(RecipeError, match=r"share = 0\.4: not with machine\.compile = true"):
-        hardware.step_config(schema.parse(settings | {"machine": {"compile": True}}), cpu)
+        hardware.step_config(shared, cpu, compiled=True)

@@ -19,7 +19,7 @@ from dspkd.cli import recipes as cli_recipes
 from dspkd.cli import referee as cli_referee
 from dspkd.cli import teacher_outputs as cli_teacher_outputs
 from dspkd.cli.errors import one_line_errors
-from dspkd.cli.recipes import RecipeArgument, SetOption
+from dspkd.cli.recipes import JobsOption, RecipeArgument, SetOption
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -114,27 +114,45 @@ def explain(recipe: RecipeArgument, override: SetOption = None) -> None:
 def plan(
     recipe: Annotated[str, typer.Argument(help="A recipe or a grid: a TOML file, or the name of an embedded one.")],
     override: SetOption = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Of a grid: runs trained at the same time, as in compare.")] = 1,
+    jobs: JobsOption = None,
+    fastest: Annotated[
+        bool,
+        typer.Option(
+            "--fastest",
+            help="First time the student's training step with several settings: threads, runs at the same time, "
+            "bfloat16, torch.compile. It takes some minutes and needs an idle machine. Later runs use the fastest.",
+        ),
+    ] = False,
 ) -> None:
     """Time 20 steps of each stage on this machine: where the time goes, and how long a run or a grid will take."""
     with one_line_errors():
-        from dspkd.cli import tables
+        from dspkd.cli import plan_tables
         from dspkd.errors import RecipeError
         from dspkd.experiments.compare import grid as grid_file
         from dspkd.experiments.compare import grid_plan
+        from dspkd.experiments.fastest import measure
         from dspkd.recipes import catalog as recipes
         from dspkd.recipes import schema as recipe_file
         from dspkd.runs import plan as planning
         from dspkd.runtime.console import terminal
 
+        def log(line: str) -> None:
+            typer.echo(line, err=True)
+
         path = recipes.find_either(recipe)
-        if not grid_file.is_grid(path):
-            tables.print_plan(terminal(), planning.plan(recipe_file.load(path, override or [])))
-            return
-        if override:
+        grid = grid_file.load(path) if grid_file.is_grid(path) else None
+        if grid and override:
             raise RecipeError(f"{path}: is a grid; --set changes recipes. Write settings into the grid: set = [...]")
-        planned = grid_plan.plan_grid(grid_file.load(path), jobs=jobs, log=lambda line: typer.echo(line, err=True))
-        tables.print_grid_plan(terminal(), planned)
+        if not grid and jobs:
+            raise RecipeError(f"{path}: is a recipe; --jobs is for grids")
+        loaded = grid_file.a_student(grid) if grid else recipe_file.load(path, override or [])
+        if fastest:
+            plan_tables.print_fastest(terminal(), measure.find(loaded, log=log))
+        if grid:
+            planned = grid_plan.plan_grid(grid, jobs=jobs or measure.best_jobs(loaded), log=log)
+            plan_tables.print_grid_plan(terminal(), planned)
+        else:
+            plan_tables.print_plan(terminal(), planning.plan(loaded))
 
 
 @app.command()
@@ -158,7 +176,7 @@ def compare(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of all runs and results. Run the same command again to resume.")],
-    jobs: Annotated[int, typer.Option(min=1, help="Runs trained at the same time, each in its own process.")] = 1,
+    jobs: JobsOption = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -176,10 +194,12 @@ def compare(
         from dspkd.experiments.compare import compare as comparison
         from dspkd.experiments.compare import executors
         from dspkd.experiments.compare import grid as grid_file
+        from dspkd.experiments.fastest import measure
         from dspkd.recipes import catalog as recipes
         from dspkd.runtime.console import ConsoleProgress, terminal
 
         loaded = grid_file.load(recipes.find_grid(grid))
+        jobs = jobs or (1 if ray else measure.best_jobs(grid_file.a_student(loaded)))
         with ConsoleProgress(terminal()) as screen:
             executor = executors.choose(jobs=jobs, ray=ray, listener=screen)
             compared = comparison.compare(loaded, out, executor, jobs=jobs, log=screen.note, progress=screen.runs)

@@ -20,6 +20,14 @@ SetOption = Annotated[
         "--set stages.0.epochs=2 --set 'data.path=\"images\"'",
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Runs trained at the same time, each in its own process. By default as many as dspkd plan --fastest "
+        "measured to be fastest, or else 1.",
+    ),
+]
 
 
 @app.command("ls")

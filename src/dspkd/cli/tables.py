@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from dspkd.runtime.console import headed
-from dspkd.runtime.files import readable
 
 if TYPE_CHECKING:
     from dspkd.data.audit.audit import Audit
@@ -18,15 +17,11 @@ if TYPE_CHECKING:
     from dspkd.evaluation.intervals import Estimate
     from dspkd.evaluation.isic2019 import Challenge
     from dspkd.evaluation.metrics import Summary
-    from dspkd.experiments.compare.grid_plan import GridPlan
     from dspkd.experiments.paper.claims import ClaimFinding
     from dspkd.models.zoo import NetworkSummary
     from dspkd.reports.fidelity import FidelityPart, ImageOutcome
     from dspkd.reports.subgroups import SubgroupReport
-    from dspkd.runs.estimates import CacheEstimate, Plan
     from dspkd.runs.explain import Facts, StageFacts
-
-_NOT_COUNTED = "not counted: start, heat maps and report, some seconds a run"
 
 
 def print_results(console: Console, results: Iterable[tuple[str, int, Summary]]) -> None:
@@ -138,66 +133,13 @@ def print_facts(console: Console, facts: Facts) -> None:
     )
     if any(term.share is not None for stage in facts.stages for term in stage.terms):
         console.print("a weight of share S: follows the gradients until the term has S of them", soft_wrap=True)
-    _print_warnings(console, facts.warnings)
+    print_warnings(console, facts.warnings)
 
 
-def print_plan(console: Console, plan: Plan) -> None:
-    """Print how long a recipe will take, and where the time goes."""
-    console.print(
-        f"measured on {plan.device}: {plan.threads} threads, {plan.workers} loader processes, "
-        f"{'compiled, ' * plan.compiled}batches of {plan.batch_size}"
-    )
-    parts = ["loading", "teacher", "student", "update"]
-    table = headed("milliseconds a step (median)", ["stage"], [*parts, "steps", "epochs", "total"])
-    for stage in plan.stages:
-        spent = (stage.loading, stage.teaching, stage.learning, stage.updating)
-        milliseconds = [f"{1000 * seconds:.3g}" for seconds in spent]
-        table.add_row(stage.name, *milliseconds, str(stage.steps), str(stage.epochs), _duration(stage.seconds))
-    console.print(table)
-    if plan.fold_teachers.count:
-        folds = f"{plan.fold_teachers.count} fold teachers: {_duration(plan.fold_teachers.seconds)}"
-        console.print(f"once, beside the teacher's run: train {folds}")
-    _print_cached(console, plan.images, plan.teacher_outputs, plan.passes)
-    console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in total: {_duration(plan.seconds)}")
-    console.print(_NOT_COUNTED)
-    _print_warnings(console, plan.warnings)
-
-
-def print_grid_plan(console: Console, plan: GridPlan) -> None:
-    """Print how long a grid will take, and where the time goes."""
-    table = headed("expected, without what is computed once", ["runs"], ["number", "each", "total"])
-    for each in (*plan.teachers, *plan.students):
-        table.add_row(each.name, str(each.count), _duration(each.seconds), _duration(each.count * each.seconds))
-    console.print(table)
-    _print_cached(console, plan.images, plan.teacher_outputs)
-    runs = sum(each.count for each in (*plan.teachers, *plan.students))
-    at_once = f"{plan.jobs} at a time, {plan.threads} threads each" if plan.jobs > 1 else f"{plan.threads} threads"
-    console.print(f"expected in total: {_duration(plan.seconds)} for {runs} runs, {at_once}")
-    console.print(_NOT_COUNTED)
-    if plan.jobs > 1:
-        console.print("timed one at a time: runs that share memory and disk are slower")
-    _print_warnings(console, plan.warnings)
-
-
-def _print_cached(console: Console, images: CacheEstimate, outputs: CacheEstimate, passes: int = 1) -> None:
-    """Print what is computed once before training."""
-    for task, once in (("decode images", images), ("compute teacher outputs", outputs)):
-        if once.count:
-            costs = f"{_duration(once.seconds)}, {readable(once.nbytes)}"
-            if once is outputs and passes > 1:
-                costs += f" ({passes} forward passes each)"
-            console.print(f"once, where not cached yet: {task}, {once.count:,} images: {costs}", soft_wrap=True)
-
-
-def _print_warnings(console: Console, warnings: Iterable[str]) -> None:
+def print_warnings(console: Console, warnings: Iterable[str]) -> None:
+    """Print warnings, in yellow."""
     for warning in warnings:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _stage(stage: StageFacts) -> Table:

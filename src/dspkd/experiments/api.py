@@ -17,6 +17,7 @@ from dspkd.experiments.compare import executors
 from dspkd.experiments.compare import grid as grids
 from dspkd.experiments.compare.compare import GridResult
 from dspkd.experiments.compare.grid import Grid, GridMethod, GridTeacher
+from dspkd.experiments.fastest import measure
 from dspkd.recipes import catalog, overrides, schema
 from dspkd.recipes.parsing import read_toml
 from dspkd.recipes.schema import Recipe
@@ -128,7 +129,7 @@ def compare(
     folds: int | None = None,
     set: Mapping[str, Any] | None = None,
     recipes: str = "demo",
-    jobs: int = 1,
+    jobs: int | None = None,
     progress: bool | ProgressListener = True,
 ) -> GridResult:
     """Train methods over several seeds on equal terms, and say which differ significantly; continue where it stopped.
@@ -155,7 +156,8 @@ def compare(
     recipes
         Where names without a folder are looked up.
     jobs
-        Runs trained at once, each in a process of its own.
+        Runs trained at once, each in a process of its own; None: as many as ``dspkd plan --fastest`` measured to be
+        fastest, or else one.
     progress
         Print progress; or a listener that receives it.
 
@@ -182,6 +184,7 @@ def compare(
             teachers=tuple(_grid_teacher(each, recipes) for each in _several(teacher)),
             set=tuple(f"{key}={json.dumps(value)}" for key, value in changes.items()),
         )
+    jobs = jobs or measure.best_jobs(grids.a_student(grid))
     with _listener(progress) as listener:
         executor = executors.choose(jobs=jobs, listener=listener)
         return comparing.compare(grid, Path(out), executor, jobs=jobs, log=listener.note)

@@ -23,10 +23,11 @@ class MachineConfig:
     """Processes that load images; results do not depend on their number. `auto`: none on a CPU, whose cores are busy
     anyway; with a GPU, one less than there are cores, up to 16."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
-    """CPU threads of torch; 0: torch's default. Results change by rounding."""
+    """CPU threads of torch; 0: those that `dspkd plan --fastest` measured, or else torch's default. Results change by
+    rounding."""
     compile: bool | Literal["auto"] = "auto"
     """Compile student and teacher with torch.compile, which takes minutes before the first step. Results change by
-    rounding. `auto`: no; the gain on a GPU is not measured."""
+    rounding. `auto`: where `dspkd plan --fastest` has measured that the run ends earlier, and else not."""
     loggers: tuple[str, ...] = ()
     """Where epochs are logged beside `metrics.jsonl`: `csv`, `tensorboard`, `wandb`, `mlflow`."""
     cache: str = "auto"

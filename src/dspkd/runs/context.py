@@ -118,15 +118,14 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     Every process loads data and networks; rank 0 alone splits, and writes into the folder.
     """
     keep_freed_memory()
-    if recipe.machine.threads:
-        torch.set_num_threads(recipe.machine.threads)
-    device, compiled = world.on_all(
-        lambda: (hardware.device(recipe.machine, world), hardware.compiles(recipe.machine, world))
-    )
+    device = world.on_all(lambda: hardware.device(recipe.machine, world))
+    if threads := hardware.threads(recipe, world):
+        torch.set_num_threads(threads)
     table = world.rank_zero_first(lambda: _table(recipe, listener))
     kinds = classes.malignancies(table.classes, recipe.data.malignant, recipe.data.benign)
     dataset, digest, new = world.on_rank_zero(lambda: _dataset(recipe, table, files))
     split, leak = dataset.split, dataset.leak
+    compiled = world.on_all(lambda: hardware.compiles(recipe, len(split.rows("train")), world))
     for line in [*dataset.notes, *classes.in_words(table.classes, kinds)]:
         listener.note(line)
     listener.data(splits.report(table, split))
@@ -156,6 +155,8 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     listener.note(
         f"{prefix}{device}, {torch.get_num_threads()} threads, {loaders} loader processes{', compiled' * compiled}"
     )
+    if reason := hardware.measured_settings(recipe, world):
+        listener.note(reason)
     if world.rank == 0:
         with files.manifest.recording(files.data):
             write_json(files.data, _data_summary(recipe, dataset, warnings))

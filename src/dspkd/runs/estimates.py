@@ -21,6 +21,8 @@ class StagePlan:
         Forward and backward pass of student and terms.
     updating
         Gradient clipping and optimiser step.
+    compiling
+        What the first step takes longer, once, where networks are compiled; 0 elsewhere.
     """
 
     name: str
@@ -30,11 +32,13 @@ class StagePlan:
     teaching: float
     learning: float
     updating: float
+    compiling: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Return the seconds of all epochs, without validation."""
-        return self.epochs * self.steps * (self.loading + self.teaching + self.learning + self.updating)
+        step = self.loading + self.teaching + self.learning + self.updating
+        return self.compiling + self.epochs * self.steps * step
 
 
 @dataclass(frozen=True)

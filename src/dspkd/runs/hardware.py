@@ -11,7 +11,8 @@ from torch import nn
 from dspkd.errors import RecipeError
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.schema import Recipe, TrainConfig
-from dspkd.runtime.cores import available_cores
+from dspkd.runs import fastest
+from dspkd.runtime.cores import available_cores, share_of_cores
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import user_cache
 from dspkd.training.loop import StepConfig
@@ -56,17 +57,58 @@ def bf16(train: TrainConfig, device: torch.device) -> bool:
     return train.precision == "bfloat16" or (train.precision == "auto" and device.type == "cuda")
 
 
-def compiles(machine: MachineConfig, world: World = SINGLE) -> bool:
-    """Return whether to compile networks with torch.compile; RecipeError where several processes would."""
-    if machine.compile is True and world.size > 1:
+def threads(recipe: Recipe, world: World = SINGLE) -> int:
+    """Return the CPU threads of a run that has the machine to itself: the recipe's, or those measured to be fastest.
+
+    0, which means torch's default, where the recipe sets none and `dspkd plan --fastest` has not measured its step, and
+    where several processes share the machine.
+    """
+    measured = fastest.of(recipe) if world.size == 1 else None
+    return recipe.machine.threads or (measured.threads if measured else 0)
+
+
+def threads_of_job(recipe: Recipe, jobs: int) -> int:
+    """Return the CPU threads of each of `jobs` runs at the same time: the recipe's, or the run's share of the cores."""
+    return (threads(recipe) if jobs == 1 else recipe.machine.threads) or share_of_cores(jobs)
+
+
+def compiles(recipe: Recipe, images: int, world: World = SINGLE) -> bool:
+    """Return whether to compile networks with torch.compile.
+
+    ``auto`` compiles where `dspkd plan --fastest` has measured the recipe's step, and this run, of so many training
+    `images` an epoch, is then expected to end earlier.
+
+    Raises
+    ------
+    RecipeError
+        Several processes would compile.
+    """
+    compile = recipe.machine.compile
+    if compile is True and world.size > 1:
         raise RecipeError(
             f"machine.compile = true: batch normalisation over {world.size} processes cannot be compiled; "
             "start one process, or set it to false"
         )
-    return machine.compile is True
+    if compile != "auto":
+        return compile
+    measured = fastest.of(recipe)
+    if measured is None or world.size > 1 or any(term.share for stage in recipe.stages for term in stage.terms):
+        return False
+    steps = recipe.epochs * -(-images // recipe.train.batch_size)
+    return measured.saved_by_compiling(steps, len(recipe.stages)) > 0
 
 
-def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> StepConfig:
+def measured_settings(recipe: Recipe, world: World = SINGLE) -> str:
+    """Return what this run takes from the measurements of `dspkd plan --fastest`, "" if nothing."""
+    measured = fastest.of(recipe) if world.size == 1 else None
+    open_settings = ["threads"] * (not recipe.machine.threads) + ["compile"] * (recipe.machine.compile == "auto")
+    if measured is None or not open_settings:
+        return ""
+    names = " and ".join(f"machine.{name}" for name in open_settings)
+    return f"{names}: as dspkd plan --fastest measured on {measured.measured} ({fastest.file()})"
+
+
+def step_config(recipe: Recipe, device: torch.device, *, compiled: bool, world: World = SINGLE) -> StepConfig:
     """Return how the recipe's training steps are computed on `device`.
 
     Raises
@@ -74,7 +116,6 @@ def step_config(recipe: Recipe, device: torch.device, world: World = SINGLE) -> 
     RecipeError
         A term has a share, and networks are compiled or several processes share each batch.
     """
-    compiled = compiles(recipe.machine, world)
     if compiled or world.size > 1:
         _refuse_shares(recipe, "machine.compile = true" if compiled else f"{world.size} processes")
     return StepConfig(

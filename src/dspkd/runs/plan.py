@@ -66,12 +66,13 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
     """
     validate.check(recipe)
     keep_freed_memory()
-    if recipe.machine.threads:
-        torch.set_num_threads(recipe.machine.threads)
     device = hardware.device(recipe.machine)
+    if threads := hardware.threads(recipe):
+        torch.set_num_threads(threads)
     dataset = build.load_data(recipe)
     table, split = dataset.table, dataset.split
     rows = split.rows("train")
+    compiled = hardware.compiles(recipe, len(rows))
     counts = tuple(images for images, _ in table.take(rows).counts().values())
     found = unlabelled.load(recipe, table, split, NullProgress())
     all_images = found.after(table) if found else table
@@ -102,7 +103,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
     make = partial(
         build.distiller, student=student, class_counts=counts, balance=recipe.train.balance, seed=recipe.seed
     )
-    fast_teacher = teacher.compiled() if teacher and hardware.compiles(recipe.machine) else teacher
+    fast_teacher = teacher.compiled() if teacher and compiled else teacher
     cached = teacher_cache.is_used(recipe)
     measured: list[StagePlan] = []
     earlier = None
@@ -120,7 +121,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
                 sized[unlabelled.learns(stage)],
                 fast_teacher,
                 precomputed,
-                hardware.step_config(recipe, device),
+                hardware.step_config(recipe, device, compiled=compiled),
                 steps,
             )
         )
@@ -145,7 +146,7 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
         device=str(device),
         threads=torch.get_num_threads(),
         workers=hardware.workers(recipe.machine, device),
-        compiled=hardware.compiles(recipe.machine),
+        compiled=compiled,
         batch_size=batches.batch_size,
         stages=tuple(measured),
         images=CacheEstimate(*map(sum, zip(*map(astuple, (decoding, enlarging, evaluated)), strict=True))),
@@ -223,7 +224,9 @@ def _measure(
         times.append(_now(config.device))
         laps.append(tuple(after - before for before, after in pairwise(times)))
     loading, teaching, learning, updating = (median(lap) for lap in zip(*(laps[2:] or laps), strict=True))
-    return StagePlan(stage.name, stage.epochs, len(batches), loading, teaching, learning, updating)
+    usual = loading + teaching + learning + updating
+    compiling = max(sum(laps[0]) - usual, 0.0) if config.compiled else 0.0
+    return StagePlan(stage.name, stage.epochs, len(batches), loading, teaching, learning, updating, compiling)
 
 
 def _now(device: torch.device) -> float:

@@ -133,7 +133,7 @@ def _train_stages(
     """Train the stages in order; return a summary of each, and what caching the teacher's outputs cost."""
     recipe, world, student = context.recipe, context.world, context.student
     counts = tuple(images for images, _ in context.table.take(context.split.rows("train")).counts().values())
-    config = hardware.step_config(recipe, context.device, world)
+    config = hardware.step_config(recipe, context.device, compiled=context.compiled, world=world)
     make = partial(
         build.distiller,
         student=student,

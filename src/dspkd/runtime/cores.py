@@ -1,8 +1,10 @@
-"""How many processor cores this process may use."""
+"""Which processor this is, and how many of its cores this process may use."""
 
 from __future__ import annotations
 
 import os
+import platform
+from pathlib import Path
 
 
 def available_cores() -> int:
@@ -13,3 +15,11 @@ def available_cores() -> int:
 def share_of_cores(jobs: int) -> int:
     """Return the threads of each of `jobs` processes that compute at the same time, at least 1."""
     return max(1, available_cores() // jobs)
+
+
+def processor() -> str:
+    """Return the architecture, and on Linux the processor's model name: ``x86_64, AMD EPYC 7543``."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{platform.machine()}, {names[0]}" if names else platform.machine()

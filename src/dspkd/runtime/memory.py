@@ -1,9 +1,11 @@
-"""Keep large freed buffers in the process on Linux, instead of requesting them from the kernel at each step."""
+"""Memory of this process and of the machine."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -11,6 +13,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 def keep_freed_memory() -> bool:
     """Make glibc's allocator keep freed memory; return whether it does (False where there is no glibc).
 
+    Large freed buffers are then not requested from the kernel again at each step.
     Forward and backward of MobileNetV2 on two cores gain some 80 %, of ShuffleNetV2 14 %, for 10-20 % more resident
     memory. Results do not change.
     """
@@ -21,3 +24,23 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))
+
+
+def memory_of_machine() -> int | None:
+    """Return the bytes of memory that processes of this machine share, or of this container; None where unknown."""
+    if not hasattr(os, "sysconf"):
+        return None
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text(encoding="utf-8").strip() if limit.exists() else "max"
+    return min(machine, int(allowed)) if allowed.isdigit() else machine
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes of memory that this process has used at once; None where unknown."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

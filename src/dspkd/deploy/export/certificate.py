@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -35,6 +34,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import as_it_is
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
+from dspkd.runtime.cores import processor
 
 SYNTHETIC = "The images are synthetic; no licence of others applies to these weights."
 UNSTATED = (
@@ -170,17 +170,9 @@ def times(network: Tapped, models: Mapping[str, bytes], image_13SS: NDArray[np.f
         torch.set_num_threads(threads)
     return {
         "protocol": f"network alone; {latency.PROTOCOL}",
-        "machine": _machine(),
+        "machine": processor(),
         "milliseconds": {name: asdict(latencies) for name, latencies in measured.items()},
     }
-
-
-def _machine() -> str:
-    """Return the architecture, and on Linux the processor's model name, on which the speed of int8 depends."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{platform.machine()}, {names[0]}" if names else platform.machine()
 
 
 def origins(run: Path, recipe: Recipe) -> dict[str, Any]:

@@ -28,10 +28,9 @@ from dspkd.experiments.compare.grid import Comparison, Grid
 from dspkd.experiments.compare.planned_run import PlannedRun
 from dspkd.reports import comparison_markdown, comparison_results, wording
 from dspkd.reports.comparison_results import Results
-from dspkd.runs import build, folds, validate
+from dspkd.runs import build, folds, hardware, validate
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
-from dspkd.runtime.cores import share_of_cores
 from dspkd.runtime.files import write_json, write_text
 
 FAILURE = "failure.json"
@@ -114,7 +113,7 @@ def compare(
             RunFiles(run.folder).require_recipe(run.recipe.digest)
         for run in teachers + students:
             if not _finished(run):
-                _write_recipe(run, share_of_cores(jobs))
+                _write_recipe(run, jobs)
         errors: dict[Path, str] = {}
         to_train = sum(not _finished(run) for run in teachers + students)
         ended = 0
@@ -171,11 +170,11 @@ def _finished(run: PlannedRun) -> bool:
     return files.result.exists() and files.report.exists()
 
 
-def _write_recipe(run: PlannedRun, threads: int) -> None:
+def _write_recipe(run: PlannedRun, jobs: int) -> None:
     """Write the run's recipe into its folder, and delete the record of an earlier failure."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    machine = run.recipe.machine
-    recipe = replace(run.recipe, machine=replace(machine, threads=machine.threads or threads))
+    machine = replace(run.recipe.machine, threads=hardware.threads_of_job(run.recipe, jobs))
+    recipe = replace(run.recipe, machine=machine)
     RunFiles(run.folder).write_recipe(recipe)
     (run.folder / FAILURE).unlink(missing_ok=True)
 

@@ -196,6 +196,12 @@ def comparisons(grid: Grid, out: Path) -> list[Comparison]:
     return planned
 
 
+def a_student(grid: Grid) -> Recipe:
+    """Return the recipe of the first student of a grid."""
+    first, *_ = comparisons(grid, Path("grid"))
+    return next(iter(first.runs.values()))[0].recipe
+
+
 def _planned_run(folder: Path, recipe: Recipe, taught_by: Sequence[Path | PlannedRun]) -> PlannedRun:
     waits_for = tuple(teacher.folder for teacher in taught_by if isinstance(teacher, PlannedRun))
     return PlannedRun(folder / f"seed-{recipe.seed}", recipe, waits_for)

@@ -18,7 +18,6 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, hardware, teacher_cache, unlabelled
 from dspkd.runs.estimates import CacheEstimate, Plan
 from dspkd.runs.plan import STEPS, plan, stand_in
-from dspkd.runtime.cores import share_of_cores
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
 
@@ -100,13 +99,12 @@ def plan_grid(
     RecipeError, DataError, RunError, WeightsError
         As training would.
     """
-    threads = share_of_cores(jobs)
     comparisons = grids.comparisons(grid, Path("grid"))
     teachers = {run.folder: run for comparison in comparisons for run in comparison.teachers}
     timed: dict[str, Plan] = {}
 
     def planned(run: PlannedRun) -> Plan:
-        recipe = _typical(run.recipe, threads)
+        recipe = _typical(run.recipe, jobs)
         key = replace(recipe, name="").digest
         if key not in timed:
             log(f"timing {run.recipe.name}")
@@ -133,14 +131,14 @@ def plan_grid(
         _images(everything, planned),
         _teacher_outputs([run for _, run in students], planned),
         jobs,
-        threads,
+        hardware.threads_of_job(students[0][1].recipe, jobs),
         tuple(dict.fromkeys(warning for each in timed.values() for warning in each.warnings)),
     )
 
 
-def _typical(recipe: Recipe, threads: int) -> Recipe:
+def _typical(recipe: Recipe, jobs: int) -> Recipe:
     """Return the recipe that stands for its runs of all seeds and folds."""
-    machine = replace(recipe.machine, threads=recipe.machine.threads or threads)
+    machine = replace(recipe.machine, threads=hardware.threads_of_job(recipe, jobs))
     first = None if recipe.split.folds is None else 0
     return replace(recipe, seed=0, split=replace(recipe.split, fold=first), machine=machine)
 

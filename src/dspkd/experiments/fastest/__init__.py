@@ -1,0 +1,1 @@
+"""Measure which settings train a network fastest on this machine."""
