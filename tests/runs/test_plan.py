@@ -5,7 +5,7 @@ import pytest
 from dspkd.cli.plan_tables import print_plan
 from dspkd.data import read
 from dspkd.runs import plan as planning
-from dspkd.runs.estimates import CacheEstimate
+from dspkd.runs.estimates import AROUND, CacheEstimate
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.console import terminal
 from tiny_runs import LABELS, recipe, stage, trained
@@ -55,7 +55,7 @@ def test_each_phase_of_a_step_is_timed_separately(lesions, teacher, monkeypatch)
     assert first.seconds == 3 * first.steps * 1100
     assert plan.teacher_outputs == CacheEstimate()
     trained = first.seconds + second.seconds + 5 * plan.validation
-    assert plan.seconds == pytest.approx(plan.images.seconds + trained)
+    assert plan.seconds == pytest.approx(plan.images.seconds + trained + plan.evaluation + AROUND)
 
 
 def test_cached_teacher_outputs_are_timed_once_before_training(lesions, teacher, monkeypatch):
@@ -90,6 +90,9 @@ def test_without_a_cache_nothing_is_estimated_for_it(lesions, teacher):
     plan = planning.plan(recipe_for(lesions, teacher=teacher, machine={"cache": "none"}))
     assert plan.images == plan.teacher_outputs == CacheEstimate()
     assert plan.stages[0].loading > 0
+    split = planning.build.load_data(recipe_for(lesions)).split
+    validation, test = (len(split.places(part)) for part in ("val", "test"))
+    assert plan.evaluation == pytest.approx(plan.validation * (validation + test) / validation)
 
 
 def test_a_trainable_teacher_is_timed_as_learning(lesions, teacher):
@@ -124,7 +127,9 @@ def test_the_training_of_missing_fold_teachers_is_estimated_from_that_of_the_tea
     assert planned.fold_teachers.count == 4
     assert planned.fold_teachers.seconds == pytest.approx(4 * 0.75 * seconds)
     without = planned.images.seconds + planned.teacher_outputs.seconds + sum(stage.seconds for stage in planned.stages)
-    assert planned.seconds == pytest.approx(without + 3 * seconds + 5 * planned.validation)
+    assert planned.seconds == pytest.approx(
+        without + 3 * seconds + 5 * planned.validation + planned.evaluation + AROUND
+    )
     print_plan(terminal(), planned)
     assert re.search(r"once, beside the teacher's run: train 4 fold teachers: \d+ s", capsys.readouterr().out)
 

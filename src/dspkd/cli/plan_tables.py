@@ -9,6 +9,7 @@ from rich.console import Console
 
 from dspkd.cli.tables import print_warnings
 from dspkd.reports.wording import counted
+from dspkd.runs.estimates import AROUND
 from dspkd.runtime.console import headed
 from dspkd.runtime.files import readable
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dspkd.experiments.fastest.measure import Found
     from dspkd.runs.estimates import CacheEstimate, Plan
 
-_NOT_COUNTED = "not counted: start, heat maps and report, some seconds a run"
+_AROUND = f"in this: {AROUND:.0f} s a run for start, heat maps and report, which are assumed"
 
 
 def print_plan(console: Console, plan: Plan) -> None:
@@ -39,8 +40,11 @@ def print_plan(console: Console, plan: Plan) -> None:
         folds = f"{plan.fold_teachers.count} fold teachers: {_duration(plan.fold_teachers.seconds)}"
         console.print(f"once, beside the teacher's run: train {folds}")
     _print_cached(console, plan.images, plan.teacher_outputs, plan.passes)
-    console.print(f"validation: {_duration(plan.validation)} an epoch\nexpected in total: {_duration(plan.seconds)}")
-    console.print(_NOT_COUNTED)
+    console.print(
+        f"validation: {_duration(plan.validation)} an epoch; evaluation at the end: {_duration(plan.evaluation)}"
+    )
+    console.print(f"expected in total: {_duration(plan.seconds)}")
+    console.print(_AROUND)
     print_warnings(console, plan.warnings)
 
 
@@ -58,7 +62,7 @@ def print_grid_plan(console: Console, plan: GridPlan) -> None:
         else counted(plan.threads, "thread")
     )
     console.print(f"expected in total: {_duration(plan.seconds)} for {runs} runs, {at_once}")
-    console.print(_NOT_COUNTED)
+    console.print(_AROUND)
     if plan.jobs > 1:
         console.print("timed one at a time: runs that share memory and disk are slower")
     print_warnings(console, plan.warnings)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+AROUND = 7.0
+"""Seconds of start, heat maps, latency and report of a run: 7 on two cores, small networks; assumed on others."""
+
 
 @dataclass(frozen=True)
 class StagePlan:
@@ -78,6 +81,8 @@ class Plan:
         Forward passes of teachers for one view of an image.
     validation
         Seconds of evaluating the validation set after one epoch.
+    evaluation
+        Seconds of evaluating validation and test set at the end.
     warnings
         Those of `dspkd.runs.explain`; they cost no measured time.
     """
@@ -91,13 +96,15 @@ class Plan:
     images: CacheEstimate
     teacher_outputs: CacheEstimate
     validation: float
+    evaluation: float
     warnings: tuple[str, ...] = ()
     fold_teachers: CacheEstimate = CacheEstimate()
     passes: int = 1
 
     @property
     def seconds(self) -> float:
-        """Return the seconds of the whole run, without start-up and report."""
+        """Return the seconds of the whole run; those around its training are assumed: `AROUND`."""
         epochs = sum(stage.epochs for stage in self.stages)
         before = self.images.seconds + self.teacher_outputs.seconds + self.fold_teachers.seconds
-        return before + sum(stage.seconds for stage in self.stages) + epochs * self.validation
+        trained = sum(stage.seconds for stage in self.stages) + epochs * self.validation
+        return before + trained + self.evaluation + AROUND

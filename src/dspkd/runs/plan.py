@@ -141,7 +141,8 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
         ]
     cross_fit = recipe.teacher and recipe.teacher.cross_fit
     folds = fold_teachers.planned(recipe, table, split)[0] if cross_fit else []
-    evaluated, validation = _validation(recipe, table, split, student, device, steps)
+    evaluated, image = _evaluation(recipe, table, split, student, device, steps)
+    parts = [len(split.places(part)) for part in ("val", "test")]
     return Plan(
         device=str(device),
         threads=torch.get_num_threads(),
@@ -151,7 +152,8 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
         stages=tuple(measured),
         images=CacheEstimate(*map(sum, zip(*map(astuple, (decoding, enlarging, evaluated)), strict=True))),
         teacher_outputs=outputs,
-        validation=validation,
+        validation=parts[0] * image,
+        evaluation=sum(parts) * image,
         warnings=facts.warnings,
         fold_teachers=CacheEstimate(sum(len(each.missing) for each in folds), sum(each.seconds for each in folds)),
         passes=facts.passes,
@@ -174,10 +176,10 @@ def _loading(batches: TrainBatches, steps: int) -> float:
     return median(laps[2:] or laps)
 
 
-def _validation(
+def _evaluation(
     recipe: Recipe, table: Table, split: Split, student: nn.Module, device: torch.device, steps: int
 ) -> tuple[CacheEstimate, float]:
-    """Return the cost of decoding validation and test set, and the seconds of evaluating the validation set once."""
+    """Return the cost of decoding validation and test set, and the seconds of evaluating an image."""
     crop = build.centre_crop(recipe.images)
     rows = split.rows("val")
     sample = rows[: steps * recipe.train.batch_size]
@@ -186,7 +188,7 @@ def _validation(
     started = time.perf_counter()
     loader = build.eval_loader(recipe, table, sample, device, decoded=decoded)
     predict(student, table, loader, device=device, bf16=hardware.bf16(recipe.train, device))
-    return decoding, (time.perf_counter() - started) * len(rows) / len(sample)
+    return decoding, (time.perf_counter() - started) / len(sample)
 
 
 def _measure(

@@ -16,7 +16,7 @@ from dspkd.experiments.compare.planned_run import PlannedRun
 from dspkd.experiments.compare.shared_outputs import shared_settings
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, hardware, teacher_cache, unlabelled
-from dspkd.runs.estimates import CacheEstimate, Plan
+from dspkd.runs.estimates import AROUND, CacheEstimate, Plan
 from dspkd.runs.plan import STEPS, plan, stand_in
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
@@ -67,7 +67,7 @@ class GridPlan:
 
     @property
     def seconds(self) -> float:
-        """Return the expected wall time, without start-up and reports, if jobs do not slow each other down."""
+        """Return the expected wall time if jobs do not slow each other down."""
         cached = self.images.seconds + self.teacher_outputs.seconds
         return cached + self._phase(self.teachers) + self._phase(self.students)
 
@@ -186,7 +186,7 @@ def _fold_teachers(
     }
     plans = []
     for folder, count in sorted(counts):
-        trained = _alone(planned(teachers[folder]))
+        trained = _alone(planned(teachers[folder])) - AROUND  # they have no report
         name = f"{teachers[folder].recipe.name}, fold teachers"
         plans.append(RunsPlan(name, count, (count - 1) / count * trained))
     return plans
