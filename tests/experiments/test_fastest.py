@@ -66,7 +66,6 @@ def test_the_fastest_threads_jobs_and_compilation_are_kept(machine, a_recipe):
     found = measure.find(a_recipe)
     assert (found.kept.threads, found.kept.jobs) == (2, 4)  # 4 threads: not clearly faster; 4 jobs: 360 images a second
     assert (found.kept.step, found.kept.compiled_step, found.kept.compiling) == (20 / 150, 20 / 200, 30.0)
-    assert fastest.of(a_recipe) == found.kept
     assert {(setting.network, setting.size, setting.batch) for setting, _ in settings} == {("tiny", 32, 20)}
     assert [jobs for setting, jobs in settings if setting.compiled or setting.bf16] == [1, 1]
 
@@ -146,6 +145,26 @@ def test_a_damaged_file_is_as_if_nothing_was_measured(a_recipe, text):
     assert fastest.of(a_recipe) == KEPT
 
 
+def test_where_nothing_can_be_kept_the_table_is_shown_first(machine, grid_file, tmp_path):
+    machine({})
+    (tmp_path / "cache").write_text("a file in the place of the folder")
+    result = CliRunner().invoke(app, ["plan", str(grid_file), "--fastest"])
+    assert result.exit_code == 2
+    assert "images/s in all" in result.output
+    assert "cannot be kept" in result.output
+    assert "machine.threads = 1" in " ".join(result.output.split())
+
+
+def test_without_a_home_folder_nothing_is_measured(a_recipe, monkeypatch):
+    def missing():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(fastest, "user_cache", missing)
+    assert hardware.threads(a_recipe) == 0
+    with pytest.raises(RunError, match="home directory"):
+        fastest.keep(a_recipe, KEPT)
+
+
 def test_open_settings_take_what_was_measured_and_others_do_not(a_recipe):
     assert (hardware.threads(a_recipe), hardware.measured_settings(a_recipe)) == (0, "")
     fastest.keep(a_recipe, KEPT)
@@ -207,6 +226,7 @@ def test_a_plan_measures_first_and_shows_what_it_keeps(machine, grid_file):
     assert "compiling takes 30 s for each stage, and pays in one of more than 469 steps (3 min)" in words
     assert "bfloat16 takes 0.80 of the time" in words
     assert "for 7 runs, 4 at a time" in words
+    assert fastest.of(grid.a_student(grid.load(grid_file))).jobs == 4
 
 
 def test_jobs_are_refused_for_a_recipe():

@@ -134,6 +134,7 @@ def plan(
         from dspkd.recipes import catalog as recipes
         from dspkd.recipes import schema as recipe_file
         from dspkd.runs import plan as planning
+        from dspkd.runs.fastest import keep
         from dspkd.runtime.console import terminal
 
         def log(line: str) -> None:
@@ -147,7 +148,9 @@ def plan(
             raise RecipeError(f"{path}: is a recipe; --jobs is for grids")
         loaded = grid_file.a_student(grid) if grid else recipe_file.load(path, override or [])
         if fastest:
-            plan_tables.print_fastest(terminal(), measure.find(loaded, log=log))
+            found = measure.find(loaded, log=log)
+            plan_tables.print_fastest(terminal(), found)
+            keep(loaded, found.kept)
         if grid:
             planned = grid_plan.plan_grid(grid, jobs=jobs or measure.best_jobs(loaded), log=log)
             plan_tables.print_grid_plan(terminal(), planned)

@@ -97,7 +97,7 @@ def print_fastest(console: Console, found: Found) -> None:
             soft_wrap=True,
         )
     console.print(
-        'kept: machine.threads = 0, machine.compile = "auto" and dspkd compare without --jobs now use it',
+        'machine.threads = 0, machine.compile = "auto" and dspkd compare without --jobs use it from now on',
         soft_wrap=True,
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
+from dspkd.errors import RunError
 from dspkd.recipes.schema import Recipe
 from dspkd.runtime.cores import available_cores, processor
 from dspkd.runtime.files import user_cache, write_json
@@ -67,16 +68,28 @@ def of(recipe: Recipe) -> Fastest | None:
 
 
 def keep(recipe: Recipe, measured: Fastest) -> None:
-    """Record what was measured for the recipe's training step on this machine."""
-    file().parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file().with_suffix(".lock")):
-        write_json(file(), _read() | {_step(recipe): asdict(measured)})
+    """Record what was measured for the recipe's training step on this machine.
+
+    Raises
+    ------
+    RunError
+        The file cannot be written.
+    """
+    try:
+        file().parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file().with_suffix(".lock")):
+            write_json(file(), _read() | {_step(recipe): asdict(measured)})
+    except (OSError, RuntimeError) as error:
+        raise RunError(
+            f"the fastest settings cannot be kept: {error}; set XDG_CACHE_HOME to a folder that can be written, or "
+            f"write them into your recipes: machine.threads = {measured.threads}"
+        ) from error
 
 
 def _read() -> dict[str, object]:
     try:
         found = json.loads(file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # missing, or damaged: it is measured again
+    except (OSError, ValueError, RuntimeError):  # missing, damaged, or there is no home folder: nothing is measured
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Find the fastest settings of this machine for a recipe's training step, and keep them for `dspkd.runs.fastest`."""
+"""Find the fastest settings of this machine for a recipe's training step; `dspkd.runs.fastest` keeps them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -61,7 +61,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Found:
-    """What was measured, what of it is kept for later runs, and why a setting could not be measured."""
+    """What was measured, what of it later runs can use, and why a setting could not be measured."""
 
     measured: tuple[Measured, ...]
     kept: Fastest
@@ -69,7 +69,7 @@ class Found:
 
 
 def find(recipe: Recipe, *, seconds: float = SECONDS, log: Callable[[str], None] = lambda _: None) -> Found:
-    """Time the recipe's training step with each setting in turn, and keep the fastest for later runs on this machine.
+    """Time the recipe's training step with each setting in turn; `dspkd.runs.fastest.keep` then keeps the fastest.
 
     A step is that of plain training on random images: forward, backward and update of the student. On a CPU: threads of
     a single run, runs at the same time that share the cores, as many as half of the memory holds, and bfloat16 where
@@ -138,7 +138,6 @@ def find(recipe: Recipe, *, seconds: float = SECONDS, log: Callable[[str], None]
         compiling=compiled.first if compiled else 0.0,
         measured=date.today().isoformat(),
     )
-    fastest.keep(recipe, kept)
     return Found(tuple(measured), kept, failed)
 
 
@@ -224,8 +223,9 @@ def _process(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
 
 def _write(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdin
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
+    with suppress(BrokenPipeError):  # it has ended: reading from it says how
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
 
 
 def _line(process: subprocess.Popen[str]) -> str:
