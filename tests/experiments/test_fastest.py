@@ -211,7 +211,9 @@ def test_a_comparison_trains_as_many_runs_at_a_time_as_were_fastest(grid_file, t
 
     monkeypatch.setattr(executors, "choose", choose)
     for words in ([], ["--jobs", "1"], ["--ray", "local"]):
-        assert CliRunner().invoke(app, ["compare", str(grid_file), "--out", str(tmp_path / "o"), *words]).exit_code
+        result = CliRunner().invoke(app, ["compare", str(grid_file), "--out", str(tmp_path / "o"), *words])
+        assert result.exit_code == 2
+        assert ("runs at a time: 3, as dspkd plan --fastest" in result.output) == (not words)
     with pytest.raises(RunError, match="enough"):
         dspkd.compare(grid_file, tmp_path / "o", progress=False)
     assert requested == [3, 1, 1, 3]

@@ -152,7 +152,7 @@ def plan(
             plan_tables.print_fastest(terminal(), found)
             keep(loaded, found.kept)
         if grid:
-            planned = grid_plan.plan_grid(grid, jobs=jobs or measure.best_jobs(loaded), log=log)
+            planned = grid_plan.plan_grid(grid, jobs=jobs or measure.best_jobs(loaded, log), log=log)
             plan_tables.print_grid_plan(terminal(), planned)
         else:
             plan_tables.print_plan(terminal(), planning.plan(loaded))
@@ -202,8 +202,8 @@ def compare(
         from dspkd.runtime.console import ConsoleProgress, terminal
 
         loaded = grid_file.load(recipes.find_grid(grid))
-        jobs = jobs or (1 if ray else measure.best_jobs(grid_file.a_student(loaded)))
         with ConsoleProgress(terminal()) as screen:
+            jobs = jobs or (1 if ray else measure.best_jobs(grid_file.a_student(loaded), screen.note))
             executor = executors.choose(jobs=jobs, ray=ray, listener=screen)
             compared = comparison.compare(loaded, out, executor, jobs=jobs, log=screen.note, progress=screen.runs)
         for results in compared.results:

@@ -184,8 +184,8 @@ def compare(
             teachers=tuple(_grid_teacher(each, recipes) for each in _several(teacher)),
             set=tuple(f"{key}={json.dumps(value)}" for key, value in changes.items()),
         )
-    jobs = jobs or measure.best_jobs(grids.a_student(grid))
     with _listener(progress) as listener:
+        jobs = jobs or measure.best_jobs(grids.a_student(grid), listener.note)
         executor = executors.choose(jobs=jobs, listener=listener)
         return comparing.compare(grid, Path(out), executor, jobs=jobs, log=listener.note)
 

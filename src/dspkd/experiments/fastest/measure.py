@@ -141,10 +141,16 @@ def find(recipe: Recipe, *, seconds: float = SECONDS, log: Callable[[str], None]
     return Found(tuple(measured), kept, failed)
 
 
-def best_jobs(recipe: Recipe) -> int:
-    """Return how many runs at a time were measured to be fastest for the recipe's training step; 1 if nothing was."""
+def best_jobs(recipe: Recipe, log: Callable[[str], None] = lambda _: None) -> int:
+    """Return how many runs at a time were measured to be fastest for the recipe's training step; 1 if nothing was.
+
+    `log` is called with a line that says so.
+    """
     found = fastest.of(recipe)
-    return found.jobs if found else 1
+    if found is None:
+        return 1
+    log(f"runs at a time: {found.jobs}, as dspkd plan --fastest measured on {found.measured}; choose with --jobs")
+    return found.jobs
 
 
 def _in_words(jobs: int, threads: int, *, compiled: bool, bf16: bool) -> str:
