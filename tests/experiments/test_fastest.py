@@ -171,7 +171,9 @@ def test_open_settings_take_what_was_measured_and_others_do_not(a_recipe):
     assert hardware.threads(a_recipe) == 2
     assert hardware.threads(replace(a_recipe, machine=replace(a_recipe.machine, threads=5))) == 5
     assert hardware.threads(a_recipe, World(0, 2, 0, 2)) == 0
-    assert (hardware.threads_of_job(a_recipe, 1), hardware.threads_of_job(a_recipe, 2)) == (2, share_of_cores(2))
+    alone, shared = (hardware.of_job(a_recipe, jobs).machine for jobs in (1, 2))
+    assert (alone.threads, shared.threads) == (2, share_of_cores(2))
+    assert (alone.compile, shared.compile) == (False, False)
     assert "machine.threads and machine.compile: as dspkd plan --fastest" in hardware.measured_settings(a_recipe)
     closed = replace(a_recipe, machine=replace(a_recipe.machine, threads=1, compile=False))
     assert hardware.measured_settings(closed) == ""

@@ -97,7 +97,7 @@ def print_fastest(console: Console, found: Found) -> None:
             soft_wrap=True,
         )
     console.print(
-        'machine.threads = 0, machine.compile = "auto" and dspkd compare without --jobs use it from now on',
+        'later runs use it: machine.threads = 0, machine.compile = "auto" in dspkd train, dspkd compare without --jobs',
         soft_wrap=True,
     )
 

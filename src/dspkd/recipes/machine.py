@@ -27,7 +27,7 @@ class MachineConfig:
     rounding."""
     compile: bool | Literal["auto"] = "auto"
     """Compile student and teacher with torch.compile, which takes minutes before the first step. Results change by
-    rounding. `auto`: where `dspkd plan --fastest` has measured that the run ends earlier, and else not."""
+    rounding. `auto`: where `dspkd plan --fastest` has measured that the run ends earlier; never in a comparison."""
     loggers: tuple[str, ...] = ()
     """Where epochs are logged beside `metrics.jsonl`: `csv`, `tensorboard`, `wandb`, `mlflow`."""
     cache: str = "auto"

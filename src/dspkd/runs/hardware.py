@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,9 +68,14 @@ def threads(recipe: Recipe, world: World = SINGLE) -> int:
     return recipe.machine.threads or (measured.threads if measured else 0)
 
 
-def threads_of_job(recipe: Recipe, jobs: int) -> int:
-    """Return the CPU threads of each of `jobs` runs at the same time: the recipe's, or the run's share of the cores."""
-    return (threads(recipe) if jobs == 1 else recipe.machine.threads) or share_of_cores(jobs)
+def of_job(recipe: Recipe, jobs: int) -> Recipe:
+    """Return the recipe with the hardware settings of one of `jobs` runs of a comparison at the same time.
+
+    Threads are the recipe's, or the run's share of the cores. ``machine.compile = "auto"`` is no: what was measured is
+    one run alone, and a method with a share cannot be compiled, so that the times of methods would not be comparable.
+    """
+    count = (threads(recipe) if jobs == 1 else recipe.machine.threads) or share_of_cores(jobs)
+    return replace(recipe, machine=replace(recipe.machine, threads=count, compile=recipe.machine.compile is True))
 
 
 def compiles(recipe: Recipe, images: int, world: World = SINGLE) -> bool:

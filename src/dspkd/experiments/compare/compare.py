@@ -173,9 +173,7 @@ def _finished(run: PlannedRun) -> bool:
 def _write_recipe(run: PlannedRun, jobs: int) -> None:
     """Write the run's recipe into its folder, and delete the record of an earlier failure."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    machine = replace(run.recipe.machine, threads=hardware.threads_of_job(run.recipe, jobs))
-    recipe = replace(run.recipe, machine=machine)
-    RunFiles(run.folder).write_recipe(recipe)
+    RunFiles(run.folder).write_recipe(hardware.of_job(run.recipe, jobs))
     (run.folder / FAILURE).unlink(missing_ok=True)
 
 

@@ -131,16 +131,15 @@ def plan_grid(
         _images(everything, planned),
         _teacher_outputs([run for _, run in students], planned),
         jobs,
-        hardware.threads_of_job(students[0][1].recipe, jobs),
+        hardware.of_job(students[0][1].recipe, jobs).machine.threads,
         tuple(dict.fromkeys(warning for each in timed.values() for warning in each.warnings)),
     )
 
 
 def _typical(recipe: Recipe, jobs: int) -> Recipe:
     """Return the recipe that stands for its runs of all seeds and folds."""
-    machine = replace(recipe.machine, threads=hardware.threads_of_job(recipe, jobs))
     first = None if recipe.split.folds is None else 0
-    return replace(recipe, seed=0, split=replace(recipe.split, fold=first), machine=machine)
+    return hardware.of_job(replace(recipe, seed=0, split=replace(recipe.split, fold=first)), jobs)
 
 
 def _stand_in(recipe: Recipe) -> FrozenTeacher:
