@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,15 @@ def test_the_mean_does_not_depend_on_the_order(drawn):
 def test_extreme_logits_give_finite_probabilities(make):
     got = by_lesion(make([0, 0], [[1e5, -1e5], [1e5, -1e5]], groups=["x", "x"]))
     assert got.probabilities[0] == pytest.approx([1, 0])
+
+
+def test_a_lesion_stays_in_its_fold(drawn):
+    predictions = drawn(1, images=120, images_per_group=3)
+    number = {name: n for n, name in enumerate(dict.fromkeys(predictions.groups))}
+    fold_of = {name: n % 5 for name, n in number.items()}
+    folded = replace(predictions, folds=np.array([fold_of[name] for name in predictions.groups]))
+    got = by_lesion(folded)
+    assert got.folds.tolist() == [fold_of[name] for name in got.ids]
 
 
 def test_a_group_of_several_classes_is_refused(make):

@@ -14,7 +14,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.prediction_files import load_together
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import scorers
-from dspkd.evaluation.significance import verdicts
+from dspkd.evaluation.significance import p_value, verdicts
 
 F = 4
 
@@ -93,17 +93,23 @@ def accuracies(run):
     return np.array([(run.predicted == run.labels)[run.folds == fold].mean() for fold in range(F)])
 
 
-def test_accuracy_with_equal_folds_has_the_paired_t_test_of_the_folds():
-    """Pseudo-values of a mean over images are then the folds' own means."""
+SHARED = (1 / F + 1 / (F - 1)) * F
+"""How much larger the variance is than that of F independent networks."""
+
+
+def test_accuracy_with_equal_folds_has_the_corrected_t_test_of_the_folds():
+    """Pseudo-values of a mean over images are then the folds' own means. Source: Nadeau, Bengio, 2003."""
     one, other = out_of_fold(5, gain=1.5), out_of_fold(6, gain=0.5)
     scores = resample([one, other], ("accuracy",), resamples=200)["accuracy"]
     scores = replace(scores, drawn=np.repeat(scores.observed[:, None], 200, axis=1))  # leaves the folds alone
     difference = estimate(scores, [0], [1])
-    expected = stats.ttest_rel(accuracies(one), accuracies(other))
-    assert 2 * stats.t.sf(difference.value / difference.error, difference.freedom) == pytest.approx(expected.pvalue)
-    assert (difference.low, difference.high) == pytest.approx(expected.confidence_interval(0.95))
+    by_fold = accuracies(one) - accuracies(other)
+    t = by_fold.mean() / (by_fold.std(ddof=1) * (1 / F + 1 / (F - 1)) ** 0.5)
+    assert difference.value / difference.error == pytest.approx(t)
+    assert p_value(difference) == pytest.approx(2 * stats.t.sf(t, F - 1))
+    assert p_value(difference) > stats.ttest_rel(accuracies(one), accuracies(other)).pvalue
     mean = estimate(scores, [0])
-    assert mean.error == pytest.approx(stats.sem(accuracies(one)))
+    assert mean.error == pytest.approx(stats.sem(accuracies(one)) * SHARED**0.5)
     assert mean.freedom == F - 1
 
 
@@ -114,9 +120,12 @@ def test_pooling_takes_the_interaction_of_methods_and_folds():
     squares = sum(
         (table[a, f] - table[a].mean() - table[:, f].mean() + table.mean()) ** 2 for a in range(5) for f in range(F)
     )
-    assert variance(observed, without, arms, pool) == (pytest.approx(2 * squares / (4 * (F - 1)) / F), 4 * (F - 1))
+    assert variance(observed, without, arms, pool) == (
+        pytest.approx(2 * squares / (4 * (F - 1)) / F * SHARED),
+        4 * (F - 1),
+    )
     differences = table[0] - table[1]
-    assert variance(observed, without, arms) == (pytest.approx(differences.var(ddof=1) / F), F - 1)
+    assert variance(observed, without, arms) == (pytest.approx(differences.var(ddof=1) / F * SHARED), F - 1)
 
 
 def test_seeds_are_averaged_before_folds_are_compared():
@@ -124,7 +133,7 @@ def test_seeds_are_averaged_before_folds_are_compared():
     observed, without = table.mean(axis=1), (table.sum(axis=1, keepdims=True) - table) / (F - 1)
     differences = table[:3].mean(axis=0) - table[3:].mean(axis=0)
     arms = [np.arange(3), np.arange(3, 6)]
-    assert variance(observed, without, arms)[0] == pytest.approx(differences.var(ddof=1) / F)
+    assert variance(observed, without, arms)[0] == pytest.approx(differences.var(ddof=1) / F * SHARED)
 
 
 def test_one_seed_is_enough_for_a_verdict_and_lesions_bound_it():

@@ -75,6 +75,18 @@ def test_p_is_students():
     assert p_value(estimated(0.0196, 0.01, np.inf)) == pytest.approx(0.05, abs=1e-4)
 
 
+def test_the_way_with_the_larger_p_decides_beyond_the_level_of_the_interval():
+    """A normal way has the wider interval; far out, Student's tail with 4 degrees of freedom is the heavier one."""
+    ways = {"error": 0.0086, "freedom": np.inf, "others": ((0.006, 4.0),)}
+    difference = Estimate(0.025, 0.025 - 1.96 * 0.0086, 0.025 + 1.96 * 0.0086, seeds=0.0, **ways)
+    assert difference.high - difference.value > 0.006 * stats.t.ppf(0.975, 4)
+    assert p_value(difference) == pytest.approx(2 * stats.t.sf(0.025 / 0.006, 4))
+    assert p_value(difference) > 2 * stats.norm.sf(0.025 / 0.0086)
+    alone = minimum_detectable_difference(estimated(0.025, 0.006, 4.0), 7)
+    assert minimum_detectable_difference(difference, 7) == pytest.approx(alone)
+    assert alone > minimum_detectable_difference(estimated(0.025, 0.0086, np.inf), 7)
+
+
 def test_p_is_one_where_nothing_varied():
     assert p_value(Estimate(0.1, 0.1, 0.1, 0.0, np.inf, None)) == 1
 

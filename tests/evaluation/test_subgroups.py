@@ -102,8 +102,9 @@ def test_the_interval_of_a_gap_is_over_lesions():
 def test_the_change_of_a_gap_is_paired():
     teacher, attributes = study(seed=2)
     same = by_name(subgroups([teacher], attributes, teacher=teacher, resamples=300))["male"].gaps["accuracy"]
-    assert (same.change.value, same.change.low, same.change.high) == (0, 0, 0)
-    assert same.change_p is None  # nothing varied
+    assert same.change.value == 0
+    assert same.change.low < 0 < same.change.high  # no change among so many lesions does not exclude a small one
+    assert same.change_p == 1
     men = np.array(attributes["sex"]) == "male"
     lost = men & (np.arange(len(men)) % 40 == 0) & (teacher.predicted == teacher.labels)
     logits = teacher.logits.copy()
@@ -113,7 +114,7 @@ def test_the_change_of_a_gap_is_paired():
     assert got.change.value == pytest.approx(-lost.sum() / men.sum())
     assert got.change.high < 0
     assert got.change.high - got.change.low < 0.5 * (got.own.high - got.own.low)
-    assert got.change_p < 0.001
+    assert got.change_p < 0.01
 
 
 def test_several_seeds_widen_the_interval_and_the_teacher_lends_and_borrows_nothing():
@@ -168,7 +169,65 @@ def test_a_share_of_one_run_has_wilsons_interval_even_where_all_are_right():
     group = by_name(subgroups([perfect], attributes, resamples=100))["male"]
     assert (group.figures["accuracy"].low, group.figures["accuracy"].high) == wilson(80, [2] * 40)
     assert group.figures["accuracy"].low < 0.95
-    assert group.gaps["accuracy"].p is None
+    assert group.gaps["accuracy"].p == 1
+    several = by_name(subgroups([perfect] * 3, attributes, resamples=100))["male"].figures["accuracy"]
+    assert (several.low, several.high) == wilson(80, [2] * 40)
+
+
+def few_and_many(few, many, *, right_of_few, right_of_many):
+    """Return predictions of lesions with one image each, and the group of each; the first of a group are right."""
+    labels = np.zeros(few + many + 100, dtype=np.int64)
+    labels[few + many :] = 1
+    right = np.ones(len(labels), dtype=bool)
+    right[right_of_few:few] = right[few + right_of_many : few + many] = False
+    logits = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
+    ids = tuple(map(str, range(len(labels))))
+    group = tuple("few" if n < few else "many" for n in range(len(labels)))
+    return Predictions(("MEL", "NV"), ids, ids, labels, logits), {"site": group}
+
+
+def test_ten_of_ten_right_is_no_significant_gap():
+    """162 of 180 and 10 of 10: Fisher's exact test has p = 0.6, though the bootstrap of the ten has no variance."""
+    predictions, attributes = few_and_many(10, 180, right_of_few=10, right_of_many=162)
+    gap = by_name(subgroups([predictions], attributes, focus=0, resamples=500), "site")["few"].gaps["sensitivity"]
+    assert gap.own.value == pytest.approx(0.1)
+    v = [(x + 1) / (n + 2) * (1 - (x + 1) / (n + 2)) / (n + 2) for x, n in ((10, 10), (162, 180))]
+    assert gap.own.error == pytest.approx(sum(v) ** 0.5, rel=0.02)  # Agresti and Caffo
+    assert gap.p > 0.2
+
+
+def test_nothing_lost_among_ten_is_no_significant_change():
+    """The reference loses 5 % of its lesions and the ten lose none."""
+    teacher, attributes = few_and_many(10, 180, right_of_few=10, right_of_many=180)
+    student, _ = few_and_many(10, 180, right_of_few=10, right_of_many=171)
+    found = by_name(subgroups([student], attributes, focus=0, teacher=teacher, resamples=500), "site")["few"]
+    change = found.gaps["sensitivity"]
+    assert change.change.value == pytest.approx(0.05)
+    assert change.change_p > 0.2
+    lost = [((m + 0.5) / (n + 1), 0.5 / (n + 1), n) for m, n in ((0, 10), (9, 180))]
+    by_hand = sum((less + more - (more - less) ** 2) / (n + 1) for less, more, n in lost)
+    assert change.change.error == pytest.approx(by_hand**0.5, rel=0.02)
+
+
+def test_gaps_of_out_of_fold_predictions_vary_from_fold_to_fold():
+    """In each fold another share of one group is right, as its network is another: lesions alone know nothing of it."""
+    lesions = 500
+    fold, other = np.arange(lesions) % 5, np.arange(lesions) // 5 % 2 == 0
+    right = ~other | (np.arange(lesions) // 10 % 10 < 5 + fold)
+    labels = np.arange(lesions) % 2
+    logits = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
+    ids = tuple(map(str, range(lesions)))
+    attributes = {"site": tuple("other" if each else "clinic" for each in other)}
+    whole = Predictions(("MEL", "NV"), ids, ids, labels, logits)
+    one, folded = (
+        by_name(subgroups([run], attributes, resamples=500), "site")["other"].gaps["accuracy"].own
+        for run in (whole, replace(whole, folds=fold))
+    )
+    assert folded.value == one.value
+    assert folded.freedom == 4
+    by_fold = [right[other & (fold == f)].mean() - 1 for f in range(5)]
+    assert folded.error == pytest.approx(np.std(by_fold, ddof=1) * (1 / 5 + 1 / 4) ** 0.5)
+    assert folded.error > one.error
 
 
 def test_p_values_are_corrected_over_all_gaps_of_a_metric():

@@ -50,4 +50,5 @@ def by_lesion(predictions: Predictions) -> Predictions:
         groups=ids,
         labels=predictions.labels[first_G[order_G]],
         logits=means_GK[order_G].astype(np.float32),
+        folds=None if predictions.folds is None else predictions.folds[first_G[order_G]],
     )

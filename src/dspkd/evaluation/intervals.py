@@ -71,6 +71,9 @@ class Estimate:
     seeds
         The part of `error` from seeds, as a standard error; None where no arm has a second run, so that the interval
         is for these runs and not for their recipes. Over folds, the part that lesions do not explain.
+    others
+        Further pairs of `error` and `freedom` that the data allow. Their intervals are no wider; at a level beyond
+        `CONFIDENCE` one of them may decide.
     """
 
     value: float
@@ -79,6 +82,12 @@ class Estimate:
     error: float
     freedom: float
     seeds: float | None
+    others: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def ways(self) -> tuple[tuple[float, float], ...]:
+        """Return each pair of standard error and degrees of freedom that the data allow."""
+        return ((self.error, self.freedom), *self.others)
 
 
 def resample(
@@ -179,6 +188,7 @@ def estimate(
     *,
     lend: bool = True,
     pool: Sequence[Sequence[int]] = (),
+    least: float = 0.0,
 ) -> Estimate:
     r"""Return the mean score of an arm's runs, less that of another arm's, with its interval.
 
@@ -204,6 +214,9 @@ def estimate(
         Rows of the runs of all arms whose variance over seeds is taken as one:
         :math:`s^2 = \sum_a (n_a - 1) s_a^2 / f` with :math:`f = \sum_a (n_a - 1)` degrees of freedom, in place of each
         :math:`s_a^2`.
+    least
+        The least standard error over lesions, where it is known in another way: resamples do not differ if a network
+        has all lesions of a small group right.
 
     Notes
     -----
@@ -222,6 +235,7 @@ def estimate(
     signed = list(zip((1, -1), arms, strict=False))
     value = sum(sign * float(scores.observed[rows].mean()) for sign, rows in signed)
     lesions = float(np.var(sum(sign * scores.drawn[rows].mean(axis=0) for sign, rows in signed), ddof=1))
+    lesions = max(lesions, least**2)
     if scores.folds > 1:
         variance, freedom = cross_validation.variance(scores.observed, scores.without, arms, pool)
         return _wider(value, [(lesions**0.5, np.inf), (variance**0.5, freedom)], max(0.0, variance - lesions) ** 0.5)
@@ -238,8 +252,12 @@ def estimate(
 
 def _wider(value: float, ways: Sequence[tuple[float, float]], seeds: float | None) -> Estimate:
     """Return the estimate with the widest interval, of several pairs of standard error and degrees of freedom."""
-    reach, error, freedom = max((error * float(stats.t.ppf((1 + CONFIDENCE) / 2, nu)), error, nu) for error, nu in ways)
-    return Estimate(value, value - reach, value + reach, error, freedom, seeds)
+
+    def reach(way: tuple[float, float]) -> float:
+        return way[0] * float(stats.t.ppf((1 + CONFIDENCE) / 2, way[1]))
+
+    widest, *others = sorted(ways, key=reach, reverse=True)
+    return Estimate(value, value - reach(widest), value + reach(widest), *widest, seeds, tuple(others))
 
 
 @dataclass(frozen=True)

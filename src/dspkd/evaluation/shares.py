@@ -11,7 +11,7 @@ from scipy import stats
 from dspkd.evaluation.intervals import CONFIDENCE
 
 
-def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
+def wilson(right: float, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
     r"""Return Wilson's interval of a share of images, such as a recall, with the images of a lesion correlated.
 
     Uses Kish's effective number of images, :math:`n = (\sum_g m_g)^2 / \sum_g m_g^2`, which supposes that the images of
@@ -21,7 +21,7 @@ def wilson(right: int, images_of_group: Sequence[int] | NDArray[np.int64]) -> tu
     Parameters
     ----------
     right
-        How many of the images are right.
+        How many of the images are right; a mean over several networks need not be whole.
     images_of_group
         :math:`m_g`, how many images each group has; at least one.
 
@@ -61,3 +61,33 @@ def paired(lost: int, gained: int, images_of_group: Sequence[int] | NDArray[np.i
     z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
     reach = z * np.sqrt(((less + more) / (n + 2) - change**2) / (n + 2))
     return max(-1.0, float(change - reach)), min(1.0, float(change + reach))
+
+
+def smoothed_variance(mean: float, variance: float, lesions: int, *, change: bool = False) -> float:
+    r"""Return the variance of a mean over lesions with a little weight more at each end of its range.
+
+    .. math:: \tilde m = \frac{n m + w (a + b)}{n + 2 w}, \qquad
+              \tilde v = \frac{n^2 v + n (m - \tilde m)^2 + w (a - \tilde m)^2 + w (b - \tilde m)^2}{(n + 2 w)^2}
+
+    Of ten lesions that are all right, a bootstrap has the variance 0, as if a share of 1 were certain. The ends a and b
+    are 0 and 1 for a share, with the weight w = 1 of a lesion: for lesions of one image this is the variance of Agresti
+    and Caffo. For the change of a share from one network to another they are -1 and 1, with w = 1/2. Bonett and Price
+    have w = 1, as in `paired`; half of it finds more true changes, and differences of changes still hold their level
+    in simulations with 10 to 100 lesions (inferred).
+
+    Parameters
+    ----------
+    mean, variance
+        m, and its variance v over resamples of the lesions.
+    lesions
+        n, at least one.
+    change
+        Whether m is the change of a share.
+
+    Source: Agresti, Caffo, The American Statistician 2000; Bonett, Price 2012.
+    """
+    low, weight = (-1.0, 0.5) if change else (0.0, 1.0)
+    middle = (lesions * mean + weight * (low + 1)) / (lesions + 2 * weight)
+    squares = lesions**2 * variance + lesions * (mean - middle) ** 2
+    squares += weight * ((low - middle) ** 2 + (1 - middle) ** 2)
+    return squares / (lesions + 2 * weight) ** 2

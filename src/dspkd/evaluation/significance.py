@@ -142,11 +142,12 @@ def of_scores(
 def p_value(difference: Estimate) -> float:
     """Return the two-sided p-value of a difference, from Student's distribution of ``value / error``.
 
-    1 where nothing varied, for then nothing is known.
+    It is the largest of those of `Estimate.ways`; 1 where nothing varied, for then nothing is known.
     """
     if difference.error == 0:
         return 1.0
-    return float(2 * stats.t.sf(abs(difference.value) / difference.error, difference.freedom))
+    size = abs(difference.value)
+    return max(float(2 * stats.t.sf(size / error, freedom)) for error, freedom in difference.ways if error > 0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -170,17 +171,20 @@ def minimum_detectable_difference(difference: Estimate, pairs: int = 1) -> float
     verdict's own degrees of freedom :math:`\nu` exceeds the quantile :math:`t_{1 - \alpha / 2m}` with that chance;
     :math:`\alpha / m` is the level of Holm's correction for the first of m pairs. :math:`c = \sqrt{2 / \nu}
     \, \Gamma((\nu + 1) / 2) / \Gamma(\nu / 2)` is what share of the true error e has in the mean: without it, the
-    power is .73 where :math:`\nu = 4`.
+    power is .73 where :math:`\nu = 4`. Of several ways (`Estimate.ways`), it is the largest.
 
     Source: Bloom, *Minimum detectable effects*, Evaluation Review 1995, with the noncentral distribution in place of
     the sum of two quantiles, which is up to a fifth too small where there are few seeds.
     """
-    freedom = min(difference.freedom, 1e6)  # beyond which nothing changes
+    return max(_detectable(error, min(freedom, 1e6), pairs) for error, freedom in difference.ways)  # 1e6 is endless
+
+
+def _detectable(error: float, freedom: float, pairs: int) -> float:
     needed = float(stats.t.ppf(1 - LEVEL / (2 * pairs), freedom))
     about = needed + float(stats.t.ppf(POWER, freedom))
     delta = optimize.brentq(lambda delta: stats.nct.sf(needed, freedom, delta) - POWER, 0.9 * about, 2 * about)
     share = float(np.sqrt(2 / freedom) * np.exp(gammaln((freedom + 1) / 2) - gammaln(freedom / 2)))
-    return float(delta) * difference.error / share
+    return float(delta) * error / share
 
 
 def _word(value: float, p: float) -> Literal["better", "inconclusive", "worse"]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.errors import DataError
+from dspkd.evaluation.cross_validation import one_fold_less
 from dspkd.evaluation.intervals import Scores, draws
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import require_same_images
@@ -27,14 +28,18 @@ class Strata:
     lesions
         ``[C]``, lesions or patients of each.
     images
-        ``[1 + S, C]``, images of each: as they are, then on each of S resamples of the lesions.
+        ``[1 + S + F, C]``, images of each: as they are, then on each of S resamples of the lesions, then without each
+        of F folds.
     right
-        ``[1 + S, R, C]``, those of them that each of R runs predicts rightly.
+        ``[1 + S + F, R, C]``, those of them that each of R runs predicts rightly.
+    folds
+        F; 0 where one network predicted all images.
     """
 
     lesions: NDArray[np.int64]
     images: NDArray[np.float32]
     right: NDArray[np.float32]
+    folds: int = 0
 
     def large_enough(self, cells: Sequence[int]) -> list[int]:
         """Return those of the cells that have at least `FEW` lesions."""
@@ -43,13 +48,17 @@ class Strata:
     def share(self, cells: Sequence[int]) -> Scores:
         """Return the share of right predictions among the images of these cells together."""
         images_S1 = self.images[:, None, cells].sum(axis=2).astype(np.float64)
-        return _scores(self.right[:, :, cells].sum(axis=2) / np.maximum(images_S1, 1))
+        return self._scores(self.right[:, :, cells].sum(axis=2) / np.maximum(images_S1, 1))
 
     def mean(self, cells: Sequence[int]) -> Scores:
         """Return the mean over these cells of the share of right predictions, without cells missing from a resample."""
         images_S1C = self.images[:, None, cells].astype(np.float64)
         share_SRC = self.right[:, :, cells] / np.maximum(images_S1C, 1)
-        return _scores(share_SRC.sum(axis=2) / np.maximum((images_S1C > 0).sum(axis=2), 1))
+        return self._scores(share_SRC.sum(axis=2) / np.maximum((images_S1C > 0).sum(axis=2), 1))
+
+    def _scores(self, share_SR: NDArray[np.float64]) -> Scores:
+        end = len(share_SR) - self.folds
+        return Scores(share_SR[0], share_SR[1:end].T, share_SR[end:].T)
 
 
 def cells(
@@ -88,15 +97,13 @@ def cells(
     right_GX = np.concatenate([count(in_cell_N & (run.predicted == run.labels)) for run in runs], axis=1)
     both_GX = np.concatenate([images_GC, right_GX], axis=1)
     observed_1X = both_GX.sum(axis=0, keepdims=True)
-    drawn_SX = np.concatenate([observed_1X, *(times_SG @ both_GX for times_SG in draws(groups, resamples, seed=seed))])
+    less_FG = one_fold_less(runs[0])
+    weights = [*draws(groups, resamples, seed=seed), less_FG]
+    drawn_SX = np.concatenate([observed_1X, *(times_SG @ both_GX for times_SG in weights)])
     right_SRC = drawn_SX[:, number:].reshape(-1, len(runs), number)
-    return Strata((images_GC > 0).sum(axis=0), drawn_SX[:, :number], right_SRC)
+    return Strata((images_GC > 0).sum(axis=0), drawn_SX[:, :number], right_SRC, len(less_FG))
 
 
 def less(one: Scores, other: Scores) -> Scores:
-    """Return the difference of two scores, run by run and resample by resample."""
-    return Scores(one.observed - other.observed, one.drawn - other.drawn)
-
-
-def _scores(share_SR: NDArray[np.float64]) -> Scores:
-    return Scores(share_SR[0], share_SR[1:].T)
+    """Return the difference of two scores, run by run, resample by resample and fold by fold."""
+    return Scores(one.observed - other.observed, one.drawn - other.drawn, one.without - other.without)

@@ -1,10 +1,12 @@
 """Subgroup performance: metrics by sex, age, body site or source, and the gaps between subgroups.
 
-A gap is the score of a subgroup less that of the *reference*, the subgroup with most lesions. Two rules:
+A gap is the score of a subgroup less that of the *reference*, the subgroup with most lesions. Three rules:
 
 - *Too few lesions*: a share of fewer than `FEW` lesions is None.
 - *The same classes*: balanced accuracy is the mean recall over the classes of which a subgroup has at least `FEW`
   lesions; a gap in it is over the classes of which both subgroups have.
+- *None wrong is not certain*: an interval is never narrower than with a little weight more on right and on wrong; see
+  `dspkd.evaluation.shares.smoothed_variance`.
 
 Source: Hardt, Price, Srebro, *Equality of Opportunity in Supervised Learning*, NeurIPS 2016 (the gap in
 sensitivity).
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from dspkd.data.table import named
 from dspkd.evaluation.intervals import Estimate, Scores, estimate
 from dspkd.evaluation.predictions import Predictions
-from dspkd.evaluation.shares import wilson
+from dspkd.evaluation.shares import smoothed_variance, wilson
 from dspkd.evaluation.significance import holm, p_value
 from dspkd.evaluation.stratified import FEW, Strata, cells, less
 
@@ -42,18 +44,18 @@ class Gap:
     own
         The gap; its interval is for this gap alone, not corrected.
     p
-        Corrected by Holm over all gaps in the metric; None where nothing varied.
+        Corrected by Holm over all gaps in the metric.
     change
         The gap less that of the teacher, on the same resamples; negative: the subgroup lost what the reference did not.
         None without a teacher.
     change_p
-        Its p-value, corrected in the same way.
+        Its p-value, corrected in the same way; None without a teacher.
     classes
         Number of classes in both scores.
     """
 
     own: Estimate
-    p: float | None
+    p: float
     change: Estimate | None
     change_p: float | None
     classes: int
@@ -184,44 +186,64 @@ class _Counts:
         enough = self.cells.large_enough(range(len(self.cells.lesions)))
         return [k for k in range(self.number) if {v * self.number + k, other * self.number + k} <= set(enough)]
 
-    def scores(self, metric: str, v: int, other: int) -> tuple[Scores, int] | None:
-        """Return the scores of subgroup v comparable with `other`, and their number of classes; None for too few."""
+    def cells_of(self, metric: str, v: int, other: int) -> list[list[int]]:
+        """Return the cells of subgroup v comparable with `other`: a list for each share; none for too few lesions."""
         both, mine = self.classes(v, other), range(v * self.number, (v + 1) * self.number)
         if metric == "balanced_accuracy":
-            return (self.cells.mean([mine[k] for k in both]), len(both)) if len(both) > 1 else None
+            return [[mine[k]] for k in both] if len(both) > 1 else []
         if metric == "accuracy":
-            return (self.cells.share(mine), self.number) if min(self.lesions[v], self.lesions[other]) >= FEW else None
-        return (self.cells.share([mine[self.focus]]), 1) if self.focus in both else None
+            return [list(mine)] if min(self.lesions[v], self.lesions[other]) >= FEW else []
+        return [[mine[self.focus]]] if self.focus in both else []
+
+    def scores(self, metric: str, v: int, other: int) -> Scores:
+        """Return the scores of the cells of `cells_of`, of which there must be some."""
+        shares = self.cells_of(metric, v, other)
+        return self.cells.share(shares[0]) if len(shares) == 1 else self.cells.mean([cell for (cell,) in shares])
+
+    def least_variance(self, metric: str, v: int, other: int, runs: int, *, change: bool = False) -> float:
+        """Return the least variance of the mean score over runs, or with `change` of it less that of the teacher."""
+        shares = self.cells_of(metric, v, other)
+        total = 0.0
+        for share in shares:
+            scores = self.cells.share(share)
+            observed, drawn = float(scores.observed[:runs].mean()), scores.drawn[:runs].mean(axis=0)
+            if change:
+                observed, drawn = observed - float(scores.observed[runs]), drawn - scores.drawn[runs]
+            lesions = int(self.cells.lesions[share[0]]) if len(share) == 1 else self.lesions[v]
+            total += smoothed_variance(observed, float(np.var(drawn, ddof=1)), lesions, change=change)
+        return total / len(shares) ** 2
 
 
 def _figure(
     counts: _Counts, metric: str, v: int, runs: Sequence[Predictions], rows_N: NDArray[np.bool_]
 ) -> Estimate | None:
-    scores = counts.scores(metric, v, v)
-    if scores is None:
+    if not counts.cells_of(metric, v, v):
         return None
-    mean = estimate(scores[0], range(len(runs)))
+    least = counts.least_variance(metric, v, v, len(runs)) ** 0.5
+    mean = estimate(counts.scores(metric, v, v), range(len(runs)), least=least)
     low, high = max(mean.low, 0.0), min(mean.high, 1.0)
-    if len(runs) == 1 and metric != "balanced_accuracy":
+    if metric != "balanced_accuracy":
         of_N = rows_N & (runs[0].labels == counts.focus) if metric == "sensitivity" else rows_N
         _, sizes = np.unique(np.array(runs[0].groups)[of_N], return_counts=True)
-        low, high = wilson(int((runs[0].predicted == runs[0].labels)[of_N].sum()), sizes)
+        alone = wilson(mean.value * int(sizes.sum()), sizes)
+        low, high = alone if len(runs) == 1 else (min(low, alone[0]), max(high, alone[1]))
     return replace(mean, low=low, high=high)
 
 
 def _gap(counts: _Counts, metric: str, v: int, base: int, runs: int) -> Gap | None:
-    mine, theirs = counts.scores(metric, v, base), counts.scores(metric, base, v)
-    if mine is None or theirs is None:
+    classes = counts.number if metric == "accuracy" else len(counts.cells_of(metric, v, base))
+    if not (counts.cells_of(metric, v, base) and counts.cells_of(metric, base, v)):
         return None
-    gaps, students = less(mine[0], theirs[0]), range(runs)
-    own = estimate(gaps, students)
+    gaps, students = less(counts.scores(metric, v, base), counts.scores(metric, base, v)), range(runs)
+
+    def least(*, change: bool) -> float:
+        mine, theirs = (counts.least_variance(metric, *pair, runs, change=change) for pair in ((v, base), (base, v)))
+        return float((mine + theirs) ** 0.5)
+
+    own = estimate(gaps, students, least=least(change=False))
     has_teacher = len(gaps.observed) > runs
-    change = estimate(gaps, students, [runs], lend=False) if has_teacher else None
-    return Gap(own, _p(own), change, _p(change), mine[1])
-
-
-def _p(of: Estimate | None) -> float | None:
-    return p_value(of) if of is not None and of.error > 0 else None
+    change = estimate(gaps, students, [runs], lend=False, least=least(change=True)) if has_teacher else None
+    return Gap(own, p_value(own), change, None if change is None else p_value(change), classes)
 
 
 def _corrected(sections: Sequence[AttributeSubgroups]) -> Iterator[AttributeSubgroups]:
@@ -237,7 +259,7 @@ def _corrected(sections: Sequence[AttributeSubgroups]) -> Iterator[AttributeSubg
     def with_corrected_p(gap: Gap | None) -> Gap | None:
         if gap is None:
             return None
-        return replace(gap, p=corrected.get((id(gap), "p")), change_p=corrected.get((id(gap), "change_p")))
+        return replace(gap, p=corrected[id(gap), "p"], change_p=corrected.get((id(gap), "change_p")))
 
     for section in sections:
         groups = [

@@ -68,10 +68,11 @@ def _tests(results: Results) -> str:
         "95 %",
         *(TITLES[metric] for metric in others),
     ]
+    single = any(len(arm.runs) == 1 for arm in results.arms)
     text = (
         f"{wording.counted(results.images, 'test image')}{wording.of_lesions(results.groups)}, split "
         f"`{results.data['split'][:12]}` of {results.data['path']}. "
-        f"{wording.spread(results.folds, named=bool(results.groups))} {results.holdout}"
+        f"{wording.spread(results.folds, named=bool(results.groups), single=single)} {results.holdout}"
     )
     return f"{text}\n\n{_table(headings, rows)}"
 

@@ -79,7 +79,7 @@ def gaps(rows: Sequence[GapRow], names: Sequence[str]) -> Markup | None:
     """Draw gaps of subgroups in balanced accuracy, from `subgroups.rows`; None where there is none."""
     drawn: list[Row] = []
     for attribute, reference, group, several in rows:
-        cells = [each if each is None else (each.own, each.p is not None and each.p < LEVEL) for each in several]
+        cells = [each if each is None else (each.own, each.p < LEVEL) for each in several]
         drawn.append((f"{attribute}: {group} against {reference}", cells))
     if not drawn:
         return None

@@ -90,7 +90,7 @@ def _significant(section: AttributeSubgroups, group: Subgroup, focus: str | None
         if gap is None:
             continue
         where = f"{section.attribute}: {group.name} against {section.reference}, {titles[metric]}"
-        if gap.p is not None and gap.p < LEVEL:
+        if gap.p < LEVEL:
             sentences.append(f"{where}: {wording.points(gap.own.value)} percentage points.")
         if gap.change is not None and gap.change_p is not None and gap.change_p < LEVEL:
             word = "lost" if gap.change.value < 0 else "gained"

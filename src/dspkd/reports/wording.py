@@ -118,20 +118,27 @@ def significance(verdict: Verdict) -> str:
     )
 
 
-def spread(folds: int, *, named: bool = True) -> str:
+SHARED_TRAINING_IMAGES = (
+    "The networks of two folds share most of their training images, so the variance over folds is enlarged (Nadeau and "
+    "Bengio 2003): a difference has to hold for other training sets too."
+)
+
+
+def spread(folds: int, *, named: bool = True, single: bool = False) -> str:
     """Return what the figures of methods are: mean, standard deviation and interval, over seeds or out of fold.
 
-    `named`: whether the data set names lesions or patients.
+    `named`: whether the data set names lesions or patients; `single`: whether a method has a single run.
     """
     units = "lesions or patients" if named else "images"
     if not folds:
-        return f"Mean ± standard deviation over seeds (n - 1); the interval is over {units} and seeds."
+        alone = f", of a single run over {units} alone" * single
+        return f"Mean ± standard deviation over seeds (n - 1); the interval is over {units} and seeds{alone}."
     unseen = "lesion or patient" if named else "part of the images"
     return (
         f"{folds} folds, out-of-fold: each image is predicted once for each seed, by the network that was not trained "
         f"on its {unseen}. AUROC compares images of the same fold, whose scores are of one network; the other metrics "
         "are of all images together. Mean ± standard deviation (n - 1) over seeds, or over folds where there is one "
-        f"seed; the interval is over {units} and folds."
+        f"seed; the interval is over {units} and folds. {SHARED_TRAINING_IMAGES}"
     )
 
 
