@@ -2,7 +2,7 @@
 
     python benchmarks/trained_fold_verdicts.py --images 250 --features 100
 
-A study draws a data set of two classes and trains two ridge regressions in five folds, each on features of its own. Both
+A study draws a data set of two classes and trains two ridge regressions in five folds, each on its own features. Both
 have the same distribution, so neither method is better over data sets; on a single one their fold networks share most
 training images, so they differ by more than independent networks. Printed is how often they differ significantly (5 %
 would be right): by the verdicts of dspkd over folds, and by the t test over folds, which takes them as independent.

@@ -1,4 +1,4 @@
-"""README, CONTRIBUTING, Makefile and docs agree with the code: commands, rooms, versions, links, decisions."""
+"""README, CONTRIBUTING, Makefile and docs agree with the code: commands, packages, versions, links, decisions."""
 
 import graphlib
 import os
@@ -142,31 +142,31 @@ def test_the_stamp_of_the_environment_is_written_after_the_installation():
     assert {"demo", "test", "lint"} <= set(dependent)
 
 
-def rooms():
-    """Return the rows of CONTRIBUTING's table of rooms, name to description, in their order."""
-    table = CONTRIBUTING.partition("## The rooms")[2].partition("\n## ")[0]
+def packages():
+    """Return the rows of CONTRIBUTING's table of packages, name to description, in their order."""
+    table = CONTRIBUTING.partition("## The packages")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", table, flags=re.MULTILINE)
-    assert len(dict(rows)) == len(rows), "a room has two rows"
+    assert len(dict(rows)) == len(rows), "a package has two rows"
     return dict(rows)
 
 
-def test_contributing_lists_the_14_rooms_of_the_package():
+def test_contributing_lists_the_14_packages():
     entries = {path.name + "/" * path.is_dir() for path in PACKAGE.iterdir()}
     entries -= {"__init__.py", "__main__.py", "__pycache__/", "py.typed"}
-    assert set(rooms()) == entries
+    assert set(packages()) == entries
     assert len(entries) <= 14
 
 
-def test_contributing_names_each_sub_package_in_its_room():
+def test_contributing_names_each_sub_package_in_its_package():
     for path in PACKAGE.glob("*/*/__init__.py"):
-        room, name = path.parts[-3:-1]
-        assert f"`{name}/`" in rooms()[f"{room}/"], f"{room}/{name}"
+        package, name = path.parts[-3:-1]
+        assert f"`{name}/`" in packages()[f"{package}/"], f"{package}/{name}"
 
 
-def test_the_import_contract_has_the_rooms_in_the_order_of_contributing():
+def test_the_import_contract_has_the_packages_in_the_order_of_contributing():
     layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
     names = [name for layer in layers for name in layer.split(" | ")]
-    assert names == ["__main__", *(room.removesuffix("/").removesuffix(".py") for room in rooms())]
+    assert names == ["__main__", *(each.removesuffix("/").removesuffix(".py") for each in packages())]
 
 
 def test_no_files_import_each_other_in_a_circle():

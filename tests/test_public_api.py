@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import typing
@@ -13,7 +14,7 @@ import pytest
 import dspkd
 from dspkd.data.synthetic.dataset import synthesize
 from dspkd.deploy.bundle.predictor import Predictor
-from dspkd.errors import RunError
+from dspkd.errors import RecipeError, RunError
 from dspkd.runs.run_folder import Run
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -80,7 +81,8 @@ def run_cells(cells, names):
 
 def test_the_snippets_of_the_page_run(folder, no_pages):
     cells = re.findall(r"```python\n(.*?)```", (DOCS / "api.md").read_text(encoding="utf-8"), re.DOTALL)
-    names = {"image": next((folder / "my_images").rglob("*.jpg"))}
+    shutil.copy(next((folder / "my_images").rglob("*.jpg")), folder / "lesion.jpg")
+    names = {}
     run_cells(cells, names)
     assert names["run"].report.is_file()
     assert isinstance(dspkd.load("model.dspkd"), Predictor)
@@ -100,6 +102,18 @@ def test_the_tutorial_runs(folder, no_pages):
     shown = run_cells(cells, names)
     assert any(isinstance(each, str) and "balanced accuracy" in each for each in shown)
     assert names["prediction"].top in names["run"].classes
+
+
+def test_errors_and_methods_are_there_without_a_further_import():
+    program = "import dspkd; print(dspkd.errors.DspkdError.__name__, dspkd.methods.Term.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "DspkdError Term\n"
+
+
+@pytest.mark.parametrize("wrong", [{"seeds": 0}, {"seeds": [-1]}, {"seeds": [0, 0]}, {"folds": 1}])
+def test_a_comparison_of_wrong_seeds_or_folds_is_one_line(tmp_path, wrong):
+    with pytest.raises(RecipeError, match=rf"^compare: .*{next(iter(wrong))}[^\n]*$"):
+        dspkd.compare(["plain"], out=tmp_path / "out", **wrong)
 
 
 def test_loading_nothing_names_the_place(tmp_path):

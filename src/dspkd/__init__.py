@@ -62,9 +62,14 @@ _HOMES = {
 }
 """Where each public name is defined."""
 
+_MODULES = ("errors", "methods")
+"""Modules that are part of the public interface as they are: `dspkd.errors.DspkdError`, `dspkd.methods.Term`."""
+
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]

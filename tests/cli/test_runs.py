@@ -245,7 +245,7 @@ def test_probabilities_are_printed_ranked_or_as_json(lesions, student, tmp_path)
     assert len(out.splitlines()) == 2 * len(images)
     assert "error: " in err
     assert err.splitlines()[-1] == "3 images. 2: Refer to a dermatologist; 1 could not be read."
-    assert "data.json is missing; training writes it" in refused("predict", tmp_path, images[0])
+    assert "not a run folder, it has no recipe.toml" in refused("predict", tmp_path, images[0])
 
 
 def test_runs_are_compared_on_one_page(folder, student, tmp_path):

@@ -18,7 +18,8 @@ def test_verify_reports_each_check_and_the_exit_code(bundle, tmp_path):
     assert err == ""
     assert re.search(r"^tiny student: 8 classes, digest [0-9a-f]{64}$", out, flags=re.M)
     assert [line.split(":")[0] for line in out.splitlines()[1:3]] == ["Limits", "Advice"]
-    assert [line.split()[0] for line in out.splitlines()[3:-1]] == ["ok"] * 4
+    assert out.splitlines()[3].startswith("For research. This is no diagnosis")
+    assert [line.split()[0] for line in out.splitlines()[4:-1]] == ["ok"] * 4
     assert out.splitlines()[-1] == "verified"
     path = edited(
         tmp_path / "bad.dspkd",

@@ -69,6 +69,19 @@ def test_what_is_finished_is_not_trained_again(unbroken, grid_file):
     assert table(out) == before
 
 
+def test_students_without_a_teacher_train_beside_the_teachers_and_the_others_after_them(grid_file, tmp_path):
+    batches = []
+
+    def remembering(folders):
+        batches.append([folder.relative_to(folder.parents[1]).as_posix() for folder in folders])
+        return executors.run_inline(folders)
+
+    one_seed = replace(grid.load(grid_file), seeds=(0,))
+    done = compare.compare(one_seed, tmp_path / "out", remembering)
+    assert batches == [["teachers/wide", "label_smoothing/seed-0", "plain/seed-0"], ["kd/seed-0"]]
+    assert not done.failed
+
+
 def test_the_metric_that_the_grid_names_decides(unbroken, grid_file):
     """It orders the methods and heads tables and page; no run is trained again."""
     out, _ = unbroken

@@ -45,6 +45,15 @@ def test_classes_where_the_student_is_better_are_named():
     assert fine.severity == "ok"
 
 
+def test_classes_with_too_few_lesions_are_named_and_never_called_ok():
+    few = ClassMargin("AK", 5, 5, 0.0, 1.0, None, None)
+    some = findings.margin(margin(0.08, rows=[row("NV", 0.1, 0.01), few]), 1)[1:]
+    assert [finding.severity for finding in some] == ["ok", "note"]
+    assert "too few validation lesions or patients: AK" in some[1].message
+    (none,) = findings.margin(margin(0.08, rows=[few]), 1)[1:]
+    assert (none.severity, "AK" in none.message) == ("note", True)
+
+
 def test_better_in_accuracy_and_worse_in_balanced_accuracy_is_a_finding():
     topics = [finding.about for finding in findings.margin(margin(-0.03, accuracy=0.04), 1)]
     assert "rare classes" in topics

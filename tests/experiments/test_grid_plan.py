@@ -87,9 +87,15 @@ def test_several_views_take_as_many_passes(written):
 
 @pytest.mark.parametrize(("jobs", "seconds"), [(1, 7 + 10 + 3 * 5 + 4), (2, 7 + 10 + 10), (8, 7 + 10 + 5)])
 def test_the_total_is_that_of_the_busiest_job(jobs, seconds):
-    runs = (RunsPlan("a", 3, 5.0), RunsPlan("b", 1, 4.0))
+    runs = (RunsPlan("a", 3, 5.0, taught=True), RunsPlan("b", 1, 4.0, taught=True))
     cached = (CacheEstimate(10, 3.0), CacheEstimate(10, 4.0))
     assert GridPlan((RunsPlan("teacher", 1, 10.0),), runs, *cached, jobs, 1).seconds == seconds
+
+
+def test_students_without_a_teacher_take_the_time_in_which_the_last_teacher_would_train_alone():
+    runs = (RunsPlan("plain", 2, 5.0), RunsPlan("kd", 2, 5.0, taught=True))
+    nothing = (CacheEstimate(), CacheEstimate())
+    assert GridPlan((RunsPlan("teacher", 1, 10.0),), runs, *nothing, 2, 1).seconds == 10 + 5
 
 
 def test_the_command_plans_a_grid(written):

@@ -4,6 +4,7 @@ import pytest
 
 from dspkd.errors import DataError, RunError
 from dspkd.runs import run_folder
+from dspkd.runs.run_folder import Run
 
 
 @pytest.fixture
@@ -28,7 +29,6 @@ def test_it_reads_what_training_writes(run):
 @pytest.mark.parametrize(
     ("name", "maker"),
     [
-        ("recipe.toml", "when it starts"),
         ("environment.json", "when it starts"),
         ("data.json", "when the images are split"),
         ("metrics.jsonl", "a line for each epoch"),
@@ -40,6 +40,15 @@ def test_it_reads_what_training_writes(run):
 def test_a_missing_file_is_named_with_what_makes_it(run, name, maker):
     (run / name).unlink()
     with pytest.raises(RunError, match=f"run: {name} is missing; training writes it.*{maker}"):
+        run_folder.read(run)
+
+
+def test_a_folder_that_holds_runs_is_no_run_and_names_them(run):
+    for read in (run_folder.read, lambda folder: Run(folder).model):
+        with pytest.raises(RunError, match=r"not a run folder, it has no recipe\.toml; runs in it: run$"):
+            read(run.parent)
+    (run / "recipe.toml").unlink()
+    with pytest.raises(RunError, match=r"no recipe\.toml; dspkd train makes one"):
         run_folder.read(run)
 
 

@@ -260,5 +260,5 @@ def test_attributes_are_those_of_the_evaluated_images(finished, rows):
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path):
     for use in (evaluate.evaluate, lambda folder: list(predict.predict(folder, []))):
-        with pytest.raises(RunError, match="no finished run"):
+        with pytest.raises(RunError, match="not a run folder"):
             use(tmp_path)

@@ -144,7 +144,7 @@ def test_a_recipe_without_a_teacher_is_explained(lesions):
 def test_mistakes_are_refused_as_in_training(lesions, teacher, tmp_path):
     with pytest.raises(RecipeError, match=r"stages\.0\..*teacher = "):
         explain(recipe_for(lesions))
-    with pytest.raises(RunError, match=r"no finished run .*dspkd train"):
+    with pytest.raises(RunError, match=r"not a run folder.*dspkd train"):
         explain(recipe_for(lesions, tmp_path))
     with pytest.raises(DataError, match="nowhere"):
         explain(recipe_for(tmp_path / "nowhere", teacher))

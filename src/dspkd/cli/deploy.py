@@ -62,7 +62,9 @@ def export(
         typer.Option(help="Also write a page that runs it in the browser into this folder, as dspkd web does."),
     ] = None,
 ) -> None:
-    """Make one file of a student for a phone, a browser or a hospital: ONNX in float32 and int8, verified.
+    """Make one file of a student for phones, browsers and servers: ONNX in float32 and int8. For research only.
+
+    The outputs of both are compared with those of torch.
 
     Several ways of quantising to int8 are tried; validation images choose one and decide whether it may be the default.
     The test set is evaluated once, for the model card.
@@ -100,7 +102,8 @@ def export(
 def verify(bundle: BundleArgument) -> None:
     """Check a bundle: its files, preprocessing bit for bit, expected outputs of each model. Needs no torch.
 
-    Prints its limits first: what it recognises of malignant classes, and how many cancers its advice refers.
+    Verified means that the file is intact and its models reproduce their stored outputs here; it says nothing of
+    accuracy. Prints its limits first: what it recognises of malignant classes, and how many cancers its advice refers.
     Exit code 0 if every check passes, 1 if one fails, 2 if the file is not a bundle that can be opened.
     """
     with one_line_errors(), limited(bundle):
@@ -111,7 +114,7 @@ def verify(bundle: BundleArgument) -> None:
         opened = open_bundle(bundle)
         typer.echo(f"{opened.spec.name}: {len(opened.spec.classes)} classes, digest {opened.digest}")
         passed = True
-        for line in limits.lines(opened):
+        for line in (*limits.lines(opened), opened.spec.not_a_diagnosis):
             typer.echo(line)
         for check in verify_bundle(opened):
             typer.echo(f"{'ok    ' if check.passed else 'FAILED'} {check.name}: {check.detail}")
@@ -202,6 +205,7 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
 
 def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> int:
     """Print a prediction for each image; return how many images could not be read, and raise the error if it is all."""
+    from dspkd.reports.wording import DISCLAIMER
     from dspkd.runs.predict import predict
 
     rule = batch.rule_of_run(run)
@@ -223,7 +227,7 @@ def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> int:
             typer.echo(json.dumps({"image": str(path), **advice.to_json(), "probabilities": probabilities}))
         else:
             _print(path, advice, probabilities, rule.classes)
-    for line in (_MARKED, batch.summary(given, len(errors))):
+    for line in (*[_MARKED] * bool(given), DISCLAIMER, batch.summary(given, len(errors))):
         typer.secho(line, err=True)
     return len(errors)
 
@@ -257,7 +261,7 @@ def _predict_by_bundle(
         isic2019_submission.write(isic_csv, classes, list(submission), submission.values())
         typer.echo(f"submission: {isic_csv}, {len(submission)} images")
     about = predictor.bundle.spec.not_a_diagnosis
-    for line in (_MARKED, *limits.lines(predictor.bundle), about, batch.summary(given, failed)):
+    for line in (*[_MARKED] * bool(given), *limits.lines(predictor.bundle), about, batch.summary(given, failed)):
         typer.secho(line, err=True)
     return failed
 

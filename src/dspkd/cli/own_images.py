@@ -127,6 +127,8 @@ def _command(setup: Setup, out: Path) -> str:
     """Return the command that goes on from `new`."""
     import shlex
 
+    from dspkd.experiments.budget import budget_text
+
     options = setup.options
     given = {
         "--student": options.student,
@@ -139,7 +141,7 @@ def _command(setup: Setup, out: Path) -> str:
     if options.resplit:
         words += ["--resplit"]
     if options.budget is not None:
-        words += ["--budget", f"{options.budget / 60:g}m"]
+        words += ["--budget", budget_text(options.budget)]
     return shlex.join(words)
 
 

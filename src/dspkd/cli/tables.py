@@ -132,7 +132,9 @@ def print_facts(console: Console, facts: Facts) -> None:
         soft_wrap=True,
     )
     if any(term.share is not None for stage in facts.stages for term in stage.terms):
-        console.print("a weight of share S: follows the gradients until the term has S of them", soft_wrap=True)
+        console.print(
+            "a weight of share S: adjusted in training until the term has the share S of the gradient", soft_wrap=True
+        )
     print_warnings(console, facts.warnings)
 
 

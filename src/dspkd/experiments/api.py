@@ -16,10 +16,10 @@ from dspkd.experiments.compare import compare as comparing
 from dspkd.experiments.compare import executors
 from dspkd.experiments.compare import grid as grids
 from dspkd.experiments.compare.compare import GridResult
-from dspkd.experiments.compare.grid import Grid, GridMethod, GridTeacher
+from dspkd.experiments.compare.grid import Grid
 from dspkd.experiments.fastest import measure
 from dspkd.recipes import catalog, overrides, schema
-from dspkd.recipes.parsing import read_toml
+from dspkd.recipes.parsing import read_toml, validated
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import evaluate as evaluating
 from dspkd.runs.evaluate import Evaluation
@@ -177,13 +177,14 @@ def compare(
         grid = grids.load(catalog.find_grid(str(methods)))
     else:
         changes = dict(set or {}) | ({} if data is None else {"data.path": str(data)})
-        grid = Grid(
-            methods=tuple(GridMethod(recipe=_named(each, recipes)) for each in methods),
-            seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
-            folds=folds,
-            teachers=tuple(_grid_teacher(each, recipes) for each in _several(teacher)),
-            set=tuple(f"{key}={json.dumps(value)}" for key, value in changes.items()),
-        )
+        settings = {
+            "methods": [{"recipe": _named(each, recipes)} for each in methods],
+            "seeds": list(range(seeds)) if isinstance(seeds, int) else list(seeds),
+            "folds": folds,
+            "teachers": [_grid_teacher(each, recipes) for each in _several(teacher)],
+            "set": [f"{key}={json.dumps(value)}" for key, value in changes.items()],
+        }
+        grid = validated(Grid, settings, "compare", grids.keys_beside)
     with _listener(progress) as listener:
         jobs = jobs or measure.best_jobs(grids.a_student(grid), listener.note)
         executor = executors.choose(jobs=jobs, listener=listener)
@@ -265,12 +266,12 @@ def _named(recipe: PathLike, folder: str) -> str:
     return str(recipe) if Path(recipe).is_file() or "/" in str(recipe) else f"{folder}/{recipe}"
 
 
-def _grid_teacher(teacher: PathLike | Run, folder: str) -> GridTeacher:
+def _grid_teacher(teacher: PathLike | Run, folder: str) -> dict[str, str]:
     if isinstance(teacher, Run):
-        return GridTeacher(run=str(teacher.folder))
+        return {"run": str(teacher.folder)}
     if Path(teacher).is_dir():
-        return GridTeacher(run=str(teacher))
-    return GridTeacher(recipe=_named(teacher, folder))
+        return {"run": str(teacher)}
+    return {"recipe": _named(teacher, folder)}
 
 
 def _listener(progress: bool | ProgressListener) -> AbstractContextManager[ProgressListener]:

@@ -19,3 +19,12 @@ def parse_budget(text: str) -> float:
     if not text.strip() or match is None or not any(map(float, (each or 0 for each in match.groups()))):
         raise RecipeError(f"--budget {text!r}: expected hours, minutes, seconds, such as 2h, 90m, 1h30m or 45s")
     return sum(float(each or 0) * unit for each, unit in zip(match.groups(), (3600, 60, 1), strict=True))
+
+
+def budget_text(seconds: float) -> str:
+    """Return a budget as `parse_budget` reads it.
+
+    >>> budget_text(7200), budget_text(5), parse_budget(budget_text(100.5))
+    ('120m', '5s', 100.5)
+    """
+    return f"{seconds / 60:.0f}m" if seconds % 60 == 0 else f"{seconds!r}s".replace(".0s", "s")

@@ -86,6 +86,11 @@ def find(name: str) -> type[Term]:
         if not _is_term(term):
             raise RecipeError(f"method {name!r}: {_origin(offered[name])} is not a dspkd.methods.Term")
         return term
+    if name in ("dsp_kd", "dspkd"):
+        raise RecipeError(
+            f"no method is called {name!r}: DSP-KD is a recipe of two, hierarchical_fusion and then normkd; "
+            "see dspkd recipes show demo/dsp_kd"
+        )
     raise RecipeError(f"no method is called {name!r}; {suggest(name, names())}")
 
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from dspkd.data import metadata
 from dspkd.data.leakage import Leak
-from dspkd.errors import RunError
+from dspkd.errors import RunError, first_few
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes import schema
@@ -185,6 +185,7 @@ class Run:
         from dspkd.models import zoo
 
         if not (self.files.weights.exists() and self.finished):
+            self.require_run()
             lacking = self.files.result if self.files.weights.exists() else self.files.weights
             raise RunError(
                 f"{self.folder}: no finished run (no {lacking.name}); "
@@ -233,8 +234,18 @@ class Run:
     def _existing(self, path: Path, made_by: str) -> Path:
         self.require_whole()
         if not path.is_file():
+            self.require_run()
             raise RunError(f"{self.folder}: {path.relative_to(self.folder)} is missing; {made_by}")
         return path
+
+    def require_run(self) -> None:
+        """Raise RunError where the folder is none of a run: it has no recipe."""
+        if not self.files.recipe.is_file():
+            inner = sorted(
+                path.parent.relative_to(self.folder).as_posix() for path in self.folder.glob("*/recipe.toml")
+            )
+            hint = f"; runs in it: {first_few(inner)}" if inner else "; dspkd train makes one, and --out names it"
+            raise RunError(f"{self.folder}: not a run folder, it has no recipe.toml{hint}")
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: scores on validation and test set."""

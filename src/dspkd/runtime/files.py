@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -9,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 
@@ -24,6 +26,18 @@ def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     with partial.open(mode, **text) as file:
         yield file
     partial.replace(path)
+
+
+def require_file(path: Path) -> None:
+    """Raise OSError where a file cannot be written to `path`, before anything is computed for it; make its folder."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from command import refused
+from dspkd.deploy.serve.server import _addresses as addresses
 from dspkd.deploy.serve.server import _listen as listen
 from serving import start_server
 
@@ -60,6 +61,15 @@ def test_an_address_in_use_is_an_error_of_one_line(bundle_file):
 @pytest.mark.parametrize("token", ["two words", "tökén", "line\n"])
 def test_an_invalid_token_is_refused(bundle_file, token):
     assert "the token must be printable ASCII without spaces" in refused("serve", bundle_file, "--token", token)
+
+
+def test_all_interfaces_are_printed_as_addresses_that_can_be_opened():
+    for host, own in (("0.0.0.0", "127.0.0.1"), ("::", "::1")):
+        *_, last = found = addresses(host)
+        assert last == own
+        assert host not in found
+    assert addresses("127.0.0.1") == ["127.0.0.1"]
+    assert addresses("skin.example.org") == ["skin.example.org"]
 
 
 def test_a_missing_bundle_is_refused_before_listening(tmp_path):

@@ -209,12 +209,18 @@ def find(name: str) -> PublishedDataset:
     return SOURCES[name]
 
 
+_SYNTHETIC = ("runs/demo/data", "runs/lesions")
+"""Data sets of the recipes and grids `demo`."""
+
+
 def hint(path: Path) -> str:
-    """Return the command that downloads what is missing at `path`, "" where its name is not that of a data set.
+    """Return the command that downloads or makes what is missing at `path`, "" where none is known.
 
     >>> hint(Path("images/ham10000"))
     '; download it: dspkd data download ham10000 --to images/ham10000'
     """
+    if path.as_posix() in _SYNTHETIC:
+        return f"; make it: dspkd data synthesize {path.as_posix()}"
     if path.name not in SOURCES:
         return ""
     to = "" if path == Path(path.name) else f" --to {path}"

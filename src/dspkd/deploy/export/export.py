@@ -46,6 +46,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, evaluate
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
+from dspkd.runtime.files import require_file
 
 NOT_A_DIAGNOSIS = (
     "For research. This is no diagnosis, and no decision about a person's health may rest on it. See a doctor."
@@ -180,6 +181,7 @@ def export(
         The network cannot be converted faithfully.
     """
     log = log or _silent
+    require_file(out)
     exported = source(run, data)
     located(run, exported.recipe, data)
     for line in in_words(exported.classes, exported.kinds, str(RunFiles(run).recipe)):

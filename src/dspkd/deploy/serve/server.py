@@ -20,6 +20,11 @@ from dspkd.runtime.cores import available_cores
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NAMES = (*_LOOPBACK, "[::1]")
+_ALL_INTERFACES = {
+    "0.0.0.0": (socket.AF_INET, "192.0.2.1", "127.0.0.1"),
+    "::": (socket.AF_INET6, "2001:db8::1", "::1"),
+}
+"""Hosts that mean every interface: family, an address that is nowhere (RFC 5737, 3849), and this machine's own."""
 _BACKLOG = 128
 """Connections that wait for the server; it may accept as many again before it counts one."""
 
@@ -95,8 +100,8 @@ def run(
         limits=limits,
     )
     with _listen(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        log(f"http://{shown}:{listener.getsockname()[1]}")
+        for address in _addresses(host):
+            log(f"http://{f'[{address}]' if ':' in address else address}:{listener.getsockname()[1]}")
         if not local and token is None:
             log("warning: other machines can reach this address; protect it by a --token")
         config = uvicorn.Config(
@@ -114,6 +119,19 @@ def run(
         )
         log_limits.install()
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _addresses(host: str) -> list[str]:
+    """Return the addresses that reach a host's name: of all interfaces, this machine's in its network, then its own."""
+    if host not in _ALL_INTERFACES:
+        return [host]
+    family, elsewhere, own = _ALL_INTERFACES[host]
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((elsewhere, 9))  # sends nothing: it chooses the interface
+        except OSError:  # no network
+            return [own]
+        return list(dict.fromkeys((probe.getsockname()[0], own)))
 
 
 def _silence_upload_errors() -> None:

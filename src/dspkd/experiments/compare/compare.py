@@ -125,10 +125,11 @@ def compare(
             progress(ended, to_train)
 
         progress(0, to_train)
-        _train(teachers, executor, errors, end)
-        ready = [run for run in students if not (_finished(run) or _failed_teachers(run, errors))]
+        taught = [run for run in students if run.recipe.teachers]
+        _train([*teachers, *(run for run in students if not run.recipe.teachers)], executor, errors, end)
+        ready = [run for run in taught if not (_finished(run) or _failed_teachers(run, errors))]
         shared_outputs.announce(ready, log)
-        _train(students, executor, errors, end)
+        _train(taught, executor, errors, end)
         return _write_results(grid, comparisons, out, errors)
 
 

@@ -156,7 +156,7 @@ def load(path: Path) -> Grid:
     for key in ("methods", "teachers"):
         if isinstance(settings.get(key), list):
             settings[key] = [{"recipe": each} if isinstance(each, str) else each for each in settings[key]]
-    return validated(Grid, settings, str(path), _keys_beside)
+    return validated(Grid, settings, str(path), keys_beside)
 
 
 def comparisons(grid: Grid, out: Path) -> list[Comparison]:
@@ -282,6 +282,7 @@ def _loaded(name: str, overrides: list[str]) -> Recipe:
 _SECTIONS: dict[str, type] = {"methods": GridMethod, "teachers": GridTeacher, "data": Variant, "students": Variant}
 
 
-def _keys_beside(place: list[str]) -> list[str]:
+def keys_beside(place: list[str]) -> list[str]:
+    """Return the keys that are allowed where one of a grid stands; for `validated`."""
     section = _SECTIONS[place[0]] if len(place) > 1 else Grid
     return [each.name for each in dataclasses.fields(section)]

@@ -34,11 +34,14 @@ class RunsPlan:
         Number of runs.
     seconds
         Of one of them, without what is cached for all.
+    taught
+        Whether they have a teacher, which is trained before them.
     """
 
     name: str
     count: int
     seconds: float
+    taught: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class GridPlan:
     def seconds(self) -> float:
         """Return the expected wall time if jobs do not slow each other down."""
         cached = self.images.seconds + self.teacher_outputs.seconds
-        return cached + self._phase(self.teachers) + self._phase(self.students)
+        first = [*self.teachers, *(each for each in self.students if not each.taught)]
+        return cached + self._phase(first) + self._phase(each for each in self.students if each.taught)
 
     def _phase(self, plans: Iterable[RunsPlan]) -> float:
         """Return the time until all runs have ended, the longest first, each by the job that is free first."""
@@ -123,7 +127,10 @@ def plan_grid(
     ]
     teacher_plans = [RunsPlan(name, len(runs), _alone(planned(runs[0]))) for name, runs in of_teachers.items()]
     teacher_plans += _fold_teachers([run for _, run in students], teachers, planned)
-    student_plans = [RunsPlan(name, len(runs), _alone(planned(runs[0]))) for name, runs in _grouped(students).items()]
+    student_plans = [
+        RunsPlan(name, len(runs), _alone(planned(runs[0])), bool(runs[0].recipe.teachers))
+        for name, runs in _grouped(students).items()
+    ]
     everything = [*teachers.values(), *(run for _, run in students)]
     return GridPlan(
         tuple(teacher_plans),

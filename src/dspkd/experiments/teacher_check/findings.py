@@ -79,6 +79,11 @@ def margin(measured: Margin | None, students: int) -> list[TeacherFinding]:
         findings.append(TeacherFinding("class by class", "note", message))
     else:
         findings.append(TeacherFinding("class by class", "ok", "no class with lower recall than the student's"))
+    if few := [row.name for row in measured.classes if row.margin is None]:
+        if len(few) == len(measured.classes):
+            findings.pop()
+        message = f"not compared, too few validation lesions or patients: {', '.join(few)}; it may harm these classes"
+        findings.append(TeacherFinding("class by class", "note", message))
     if measured.accuracy.value > 0 > measured.balanced_accuracy.value:
         message = "better in accuracy but worse in balanced accuracy: it favours common classes, and teaches that"
         findings.append(TeacherFinding("rare classes", "note", message))
