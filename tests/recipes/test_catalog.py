@@ -114,5 +114,9 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name():
         catalog.find("demo/dsp_kdd")
     with pytest.raises(RecipeError, match=r"demo/teacher"):
         catalog.find("zzzzzzzz")
+    with pytest.raises(RecipeError, match=r"^nowhere.toml: there is no such file; dspkd recipes ls [^\n]{,50}$"):
+        catalog.find("nowhere.toml")
+    with pytest.raises(RecipeError, match=r"no recipe 'demo/kdd.toml'.*did you mean 'demo/kd'"):
+        catalog.find("demo/kdd.toml")
     with pytest.raises(RecipeError, match=r"no recipe 'xxx"):
         catalog.find("x" * 300)

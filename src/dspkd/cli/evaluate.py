@@ -34,7 +34,8 @@ def evaluate(
     classes: Annotated[
         Path | None,
         typer.Option(
-            help="Class map (TOML) from the classes of the images to the student's; classes that it drops are unknown."
+            help="Class map (TOML) for images with other classes: under [classes] a line for each class of the "
+            "student, such as MEL = ['melanoma']; images of classes in drop = [...] are of unknown class."
         ),
     ] = None,
     focus: Annotated[

@@ -64,8 +64,8 @@ def new(
 ) -> None:
     """Look at your images and this machine, and write three recipes: teacher, plain student, DSP-KD student.
 
-    Prints what it found and what it assumed. Each line of the recipes has a comment; change what you like. Trains
-    nothing: dspkd distill does the rest.
+    Prints what it found and what it assumed, and writes it into audit.html. Each line of the recipes has a comment;
+    change what you like. Trains nothing: dspkd distill does the rest.
     """
     with one_line_errors(stopped="stopped; run the same command again"):
         from dspkd.experiments.own_images import new as recipes

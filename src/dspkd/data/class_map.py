@@ -13,7 +13,7 @@ from dspkd.data import soft_labels
 from dspkd.data.table import Table, repeated
 from dspkd.errors import DataError, first_few, suggest
 
-_EXPECTED = 'expected drop = ["OLD", ...] and then [classes] with lines such as NEW = ["OLD", "OLD"]'
+_EXPECTED = 'expected drop = ["OLD", ...] and then [classes] with lines such as NEW = ["OLD", "ANOTHER OLD"]'
 
 
 @dataclass(frozen=True)

@@ -69,4 +69,7 @@ def _find(name: str | Path, names: list[str], kind: str) -> Path:
     if embedded in _embedded():
         use = "dspkd compare" if kind == "recipe" else "dspkd train"
         raise RecipeError(f"{name} is not a {kind}: {use} {name} --out DIR uses it")
-    raise RecipeError(f"no {kind} {str(name)!r}: neither a file nor an embedded {kind}; {suggest(embedded, names)}")
+    remedy = suggest(embedded, names)
+    if Path(name).suffix == ".toml" and remedy.startswith("known: "):
+        raise RecipeError(f"{name}: there is no such file; dspkd recipes ls lists what comes with the package")
+    raise RecipeError(f"no {kind} {str(name)!r}: neither a file nor an embedded {kind}; {remedy}")
