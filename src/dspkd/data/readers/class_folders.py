@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import SUFFIXES, folders_in, images_in, unread_in, unread_note
 from dspkd.data.part_names import holds_any_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, is_person, refuse_label
+from dspkd.data.readers._file_names import Files
 from dspkd.data.readers._nearest import difference
 from dspkd.data.table import Origin, Table, group_or_own
 from dspkd.data.table_files import one_table, only_table, read_table, tables_in
@@ -149,7 +149,7 @@ def read_metadata(
         raise DataError(
             f"{rows.path}: no column names the image; expected one of file, path, image_id, ...{difference(path)}"
         )
-    order, notes = _match(rows, naming, ids)
+    order, notes = _match(path, rows, naming, ids)
     others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != naming}
     chosen = grouping(others, group, rows.path)
     groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(order)
@@ -160,25 +160,21 @@ def read_metadata(
     )
 
 
-def _match(rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
-    """Return the row of the metadata of each id, and a line where leading zeros had been lost."""
-    images_of: dict[str, set[str]] = defaultdict(set)
-    without_zeros: dict[str, set[str]] = defaultdict(set)
-    for image in ids:
-        for name in (image, PurePath(image).name, PurePath(image).stem):
-            images_of[name].add(image)
-            without_zeros[name.lstrip("0")].add(image)
+def _match(path: Path, rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
+    """Return the row of the metadata of each id, and a line about names that differ from their files."""
+    cells = rows.unique(naming)
+    files = Files(path, ids, cells)
+    found, notes = files.find(cells)
     row_of: dict[str, int] = {}
-    restored: list[str] = []
-    for cell, row in rows.unique(naming).items():
+    for cell, row in cells.items():
         where = f"{rows.path}, line {rows.lines[row]}: {naming} {cell!r}"
-        images = images_of.get(cell) or images_of.get(PurePath(cell).stem) or set()
-        if not images and (images := without_zeros.get(cell.lstrip("0"), set())):
-            restored.append(cell)
+        images = sorted(ids[number] for number in found[cell])
         if not images:
-            raise DataError(f"{where} is no image of this data set")
+            other = files.elsewhere([cell])
+            there = f"; a file of this name lies in another folder: {other[0]}" if other else ""
+            raise DataError(f"{where} is no image of this data set{there}")
         if len(images) > 1:
-            raise DataError(f"{where} fits {first_few(sorted(images))}; write CLASS/IMAGE")
+            raise DataError(f"{where} fits {first_few(images)}; write CLASS/IMAGE")
         (image,) = images
         if image in row_of:
             raise DataError(f"{where} names {image}, and so does line {rows.lines[row_of[image]]}; keep one")
@@ -186,5 +182,4 @@ def _match(rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[list[int], tu
     missing = [image for image in ids if image not in row_of]
     if missing:
         raise DataError(f"{rows.path}: no row for {len(missing)} of {len(ids)} images: {first_few(missing)}")
-    zeros = f"{rows.path.name}: {len(restored)} names lack the leading zeros of their files ({first_few(restored)})"
-    return [row_of[image] for image in ids], (f"{zeros}; matched all the same",) if restored else ()
+    return [row_of[image] for image in ids], tuple(f"{rows.path.name}: {note}" for note in notes)

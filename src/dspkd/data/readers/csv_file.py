@@ -21,10 +21,10 @@ from dspkd.data.readers._columns import (
     same,
 )
 from dspkd.data.readers._labels import read_labels
-from dspkd.data.readers._locate import is_absolute, locate
+from dspkd.data.readers._locate import locate, refuse_shared
 from dspkd.data.readers._several import joined, rows_of_images, with_columns_beside, within, without_repeats
 from dspkd.data.readers.class_folders import has_class_folders
-from dspkd.data.table import Origin, Table, group_or_own, missing_of, refuse_missing
+from dspkd.data.table import Origin, Table, group_or_own, missing_of
 from dspkd.data.table_files import header_of, one_table, only_table, read_table, stem, tables_in
 from dspkd.errors import DataError, suggest
 
@@ -219,12 +219,11 @@ def _images(rows: Rows, wanted: str | None) -> tuple[str, tuple[str, ...], tuple
 
 
 def _located(rows: Rows, image: str) -> tuple[str, tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:
-    """Return a column, its cells and their files; only one called ``path`` must give them relative to the table."""
+    """Return a column, its cells, their files, relative to the table or anywhere below it, and what was assumed."""
     root, ids = rows.path.parent, tuple(rows.unique(image))
     paths = tuple(root / PurePath(name.replace("\\", "/")) for name in ids)
-    elsewhere = squeezed(image) != "path" or all(map(is_absolute, ids))
-    if elsewhere and missing_of(paths):
+    if missing_of(paths):
         paths, notes = locate(root, ids, rows.path)
         return image, ids, paths, notes
-    refuse_missing(paths, rows.path)
+    refuse_shared(ids, paths, rows.path)
     return image, ids, paths, ()

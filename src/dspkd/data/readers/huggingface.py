@@ -11,6 +11,7 @@ from dspkd.data.csv_rows import Rows, read_header
 from dspkd.data.image_files import files_below, folders_in, images_below, images_in, unread_below, unread_in
 from dspkd.data.part_names import holds_any_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, may_be_people
+from dspkd.data.readers._file_names import path_of
 from dspkd.data.readers._labels import filled, in_order
 from dspkd.data.readers.class_folders import read_metadata
 from dspkd.data.table import Origin, Table, group_or_own, refuse_missing, repeated
@@ -91,7 +92,7 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
     """
     tables = [read_table(file) for file in _metadata_in(path)]
     if tables:
-        files = [rows.path.parent / PurePath(name) for rows in tables for name in rows.unique("file_name")]
+        files = [rows.path.parent / PurePath(path_of(name)) for rows in tables for name in rows.unique("file_name")]
         refuse_missing(files, tables[0].path)
         notes: tuple[str, ...] = sum((rows.notes for rows in tables), ())
     else:
