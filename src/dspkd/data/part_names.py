@@ -51,6 +51,11 @@ _ANY_CLASS = re.compile(
     re.IGNORECASE,
 )
 """Names of folders that hold images of any class, as published sets and exports have them."""
+_NO_CLASS = re.compile(
+    r"(?:image|img|lesion|binary)?(?:masks?|segmentations?(?:masks?|maps?)?|groundtruths?|annotations?)(?:images?|files?)?"
+    r"|(?:un|not)labell?ed(?:images?|data|set)?"
+)
+"""Names of folders, as `squeezed` writes them, whose images have no class."""
 _DISTINCT = 12
 """Different cells beyond which a column is no split."""
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "#n/a"})
@@ -104,6 +109,15 @@ def holds_any_class(name: str) -> bool:
     [False, False, False, False]
     """
     return part_of(name) is not None or _ANY_CLASS.fullmatch(name.strip()) is not None
+
+
+def holds_no_class(name: str) -> bool:
+    """Return whether a folder of this name holds what has no class: masks, or unlabelled images.
+
+    >>> [holds_no_class(name) for name in ("masks", "Ground_Truth", "unlabeled", "lesion masks", "NV", "mask of acne")]
+    [True, True, True, True, False, False]
+    """
+    return _NO_CLASS.fullmatch(squeezed(name)) is not None
 
 
 def parts_of(names: Iterable[str]) -> dict[str, str]:

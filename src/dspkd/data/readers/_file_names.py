@@ -94,9 +94,9 @@ class Files:
 
 
 def path_of(name: str) -> str:
-    """Return the name of a file as a path with slashes, the shortest that means the same.
+    r"""Return the name of a file as a path with slashes, the shortest that means the same.
 
-    >>> path_of(r".\\nv\\1.png"), path_of("nv/../mel/1.png")
+    >>> path_of(r".\nv\1.png"), path_of("nv/../mel/1.png")
     ('nv/1.png', 'mel/1.png')
     """
     return posixpath.normpath(_composed(name).replace("\\", "/"))
