@@ -62,6 +62,10 @@ _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "#n/a"})
 """Cells that programs write for a missing value, in lower case."""
 
 
+_UNKNOWN = frozenset({"unknown", "unk", "-", "--", "?", "n.a.", "not available", "not provided", "missing"})
+"""Cells that people write for an unknown value, in lower case."""
+
+
 def squeezed(name: str) -> str:
     """Return a name in lower case without accents, spaces, hyphens and other marks, by which names are compared.
 
@@ -82,7 +86,7 @@ def is_missing(cell: str) -> bool:
 
 def is_unknown(cell: str) -> bool:
     """Return whether a cell is missing or says that its value is unknown, which may be a class but is no patient."""
-    return is_missing(cell) or cell.strip().lower() in ("unknown", "unk")
+    return is_missing(cell) or cell.strip().lower() in _UNKNOWN
 
 
 def part_of(name: str) -> str | None:

@@ -76,7 +76,7 @@ def read(
     layout
         "csv".
     group
-        The column of lesions or patients. When none is named, it is ``group``, or one that is called so; otherwise
+        The column of lesions or patients. When none is named, it is one that is called so, or ``group``; otherwise
         every image is a group of its own, as is one whose cell is empty.
     label
         The column of class names, by default ``label`` or one that is called so; the classes are those that occur,
@@ -111,7 +111,7 @@ def read(
     rows = with_columns_beside(rows, image, [] if path.is_file() else _others(path, files))
     labels = read_labels(rows, columns.label, columns.names, beside={image, *columns.attributes.values()})
     others = {name: cells for name, cells in rows.columns.items() if name not in {image, *labels.columns}}
-    chosen = grouping(others, columns.group, rows.path, first=("group",))
+    chosen = grouping(others, columns.group, rows.path)
     if chosen.column is None and all(is_person(file.parent.name) for file in paths):
         others[_FOLDER] = tuple(file.parent.name for file in paths)
         chosen = Grouping(
