@@ -8,9 +8,9 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,28 @@ class Rows:
         The line of the file on which each row ends, counted from 1.
     notes
         Lines about what was unusual in the file: another delimiter, empty rows.
+    files
+        The file of each row, where they come from several; else empty.
     """
 
     path: Path
     columns: Mapping[str, tuple[str, ...]]
     lines: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def at(self, row: int) -> str:
+        """Return where a row stands, for a message: its file and line."""
+        return f"{self.files[row] if self.files else self.path}, line {self.lines[row]}"
+
+    def take(self, rows: Sequence[int]) -> Rows:
+        """Return these rows, in this order; one may be there twice."""
+        return replace(
+            self,
+            columns={name: tuple(cells[row] for row in rows) for name, cells in self.columns.items()},
+            lines=tuple(self.lines[row] for row in rows),
+            files=tuple(self.files[row] for row in rows) if self.files else (),
+        )
 
     def column(self, name: str) -> tuple[str, ...]:
         """Return the cells of a column; DataError, with the nearest name, if it does not exist."""
@@ -62,9 +78,9 @@ class Rows:
     def filled(self, name: str) -> tuple[str, ...]:
         """Return the cells of a column; DataError, with the line, if one is empty."""
         cells = self.column(name)
-        for cell, line in zip(cells, self.lines, strict=True):
+        for row, cell in enumerate(cells):
             if not cell:
-                raise DataError(f"{self.path}, line {line}: column {name!r} is empty; every row needs one")
+                raise DataError(f"{self.at(row)}: column {name!r} is empty; every row needs one")
         return cells
 
     def unique(self, name: str) -> dict[str, int]:
@@ -72,10 +88,11 @@ class Rows:
         row_of: dict[str, int] = {}
         for row, cell in enumerate(self.filled(name)):
             if cell in row_of:
-                first, second = self.lines[row_of[cell]], self.lines[row]
+                before = row_of[cell]
+                elsewhere = self.files and self.files[before] != self.files[row]
+                first = f"in {self.at(before)}" if elsewhere else f"on line {self.lines[before]}"
                 raise DataError(
-                    f"{self.path}, line {second}: {name} {cell!r} is there a second time (first on line {first}); "
-                    "keep one of the two"
+                    f"{self.at(row)}: {name} {cell!r} is there a second time (first {first}); keep one of the two"
                 )
             row_of[cell] = row
         return row_of

@@ -186,7 +186,7 @@ def _match(path: Path, rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[l
     found, notes = files.find(cells)
     row_of: dict[str, int] = {}
     for cell, row in cells.items():
-        where = f"{rows.path}, line {rows.lines[row]}: {naming} {cell!r}"
+        where = f"{rows.at(row)}: {naming} {cell!r}"
         images = sorted(ids[number] for number in found[cell])
         if not images:
             other = files.elsewhere([cell])
@@ -196,7 +196,7 @@ def _match(path: Path, rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[l
             raise DataError(f"{where} fits {first_few(images)}; write CLASS/IMAGE")
         (image,) = images
         if image in row_of:
-            raise DataError(f"{where} names {image}, and so does line {rows.lines[row_of[image]]}; keep one")
+            raise DataError(f"{where} names {image}, and so does {rows.at(row_of[image])}; keep one")
         row_of[image] = row
     missing = [image for image in ids if image not in row_of]
     if missing:
