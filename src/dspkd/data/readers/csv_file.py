@@ -24,6 +24,7 @@ from dspkd.data.readers._labels import read_labels
 from dspkd.data.readers._locate import locate, refuse_shared
 from dspkd.data.readers._several import joined, rows_of_images, with_columns_beside, within, without_repeats
 from dspkd.data.readers.class_folders import has_class_folders
+from dspkd.data.readers.huggingface import METADATA
 from dspkd.data.table import Origin, Table, group_or_own, missing_of
 from dspkd.data.table_files import header_of, one_table, only_table, read_table, stem, tables_in
 from dspkd.errors import DataError, suggest
@@ -46,14 +47,15 @@ def fits(path: Path, *, label: str = "label") -> str | None:
         return "csv"
     if not path.is_dir():
         return None
-    headers = [header_of(file) for file in tables_in(path)]
+    inner = _within_parts(path, label)
+    header = {file: header_of(file) for file in [*tables_in(path), *inner]}
+    headers = [header[file] for file in header if file not in inner]
     own = [{squeezed(name) for name in header} for header in headers if find(header, IMAGE)]
     if any(squeezed(label) in names and ("path" in names or label != "label") for names in own):
         return "csv"
     if any(map(_names_people, headers)) and may_be_people([folder.name for folder in folders_in(path)]):
         return "csv"
-    headers += [header_of(file) for file in _within_parts(path, label)]
-    tables = [header for header in headers if _columns(header, label) and "file_name" not in header]
+    tables = [file for file in header if _columns(header[file], label) and not _is_of_the_hub(file, header[file])]
     return "csv" if tables and not has_class_folders(path) else None
 
 
@@ -140,6 +142,11 @@ def _columns(header: tuple[str, ...], label: str) -> bool:
     """Return whether a header names a column of images and one of classes, or two others that may be classes."""
     image = find(header, IMAGE)
     return image is not None and (_names_classes(header, label) or len(header) > 2)
+
+
+def _is_of_the_hub(file: Path, header: tuple[str, ...]) -> bool:
+    """Return whether a table is metadata that layout "imagefolder" reads."""
+    return file.name in METADATA and {"file_name", "label"} <= set(header)
 
 
 def _files(path: Path, label: str) -> list[Path]:
