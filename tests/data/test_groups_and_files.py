@@ -61,6 +61,7 @@ def test_a_column_that_looks_like_ids_is_named_and_not_used(tmp_path):
         ("pT", ("pT1a", "pT1b", "pT2a", "pTis", "T3b", "pT4a N1", "pTx") * 6),
         ("lesion", ("nv", "bkl", "df", "vasc", "bcc", "mel", "scc") * 6),
         ("visit", ("1", "2", "3", "4", "5", "6", "7") * 6),
+        ("visit", tuple(f"{n}.0" for n in range(9)) * 6),
         ("num_lesions", ("71", "72", "73", "74", "75", "76", "77") * 6),
         ("No. Lesions", ("71", "72", "73", "74", "75", "76", "77") * 6),
         ("Case", ("c1", "c2", "c3") * 14),
@@ -69,7 +70,7 @@ def test_a_column_that_looks_like_ids_is_named_and_not_used(tmp_path):
 def test_stages_kinds_of_lesions_and_numbers_of_visits_are_no_ids(tmp_path, name, cells):
     chosen = grouping({name: cells}, None, tmp_path)
     assert (chosen.column, chosen.notes) == (None, ())
-    assert len(chosen.doubts) == (name in ("lesion", "visit"))
+    assert len(chosen.doubts) == (name == "lesion" or cells[0] == "1")
 
 
 def test_a_column_called_group_comes_after_the_patient_and_before_the_lesion(tmp_path):

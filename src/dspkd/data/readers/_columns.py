@@ -35,14 +35,12 @@ _CASE = re.compile(f"{_BEFORE}(?:case|encounter|visit|fall){_ID}")
 _LESION = re.compile(f"{_BEFORE}(?:lesion|mole|naevus|nevus|lesionen|laesion|lasion|lesione|lesao)s?{_ID}")
 _KINDS = (_PATIENT, _CASE, _LESION)
 _IN_ORDER = (_PATIENT, re.compile("group"), _CASE, _LESION)
-_ORDER = (
-    "a patient comes before a column 'group', that before a case, and a case before a lesion, as lesions of one "
-    "patient look similar too"
-)
+_ORDER = "a patient comes before a case, and a case before a lesion, as lesions of one patient look similar too"
 _WEAK = re.compile("pt|(?:case|encounter|visit|fall|lesion|mole|naevus|nevus|lesionen|laesion|lasion|lesione|lesao)s?")
 """Columns of ids, or of stages, kinds of lesions or numbers of visits: their cells decide."""
 _COUNT = re.compile("(?:no|nr|num|number|numero)(?:de|du|del)?[a-z]+s")
 _STAGE = re.compile(r"[cpyra]{0,3}T(?:is|x|[0-4][a-d]?)\b.*", re.IGNORECASE)
+_WHOLE = re.compile(r"([0-9]+)(?:\.0*)?")
 _SMALL = 30
 """Number below which whole numbers alone may count visits or lesions. Inferred."""
 
@@ -152,8 +150,9 @@ def grouping(
     notes = [f"column {name!r} has 2 values or fewer: not used as lesion or patient ids" for name in flags]
     if len(used) > 1:
         others = first_few([repr(name) for name in used[1:]])
+        order = _ORDER + "; 'group' comes between patient and case" * any(squeezed(name) == "group" for name in used)
         notes.append(
-            f"of several columns of ids, {used[0]!r} is used and not {others}: {_ORDER}; data.group = {used[1]!r} "
+            f"of several columns of ids, {used[0]!r} is used and not {others}: {order}; data.group = {used[1]!r} "
             "or --group changes it"
         )
     doubts = [
@@ -170,7 +169,7 @@ def _are_ids(cells: Sequence[str]) -> bool:
     return (
         2 * sum(any(map(str.isdigit, cell)) for cell in cells) > len(cells)
         and not _are_stages(cells)
-        and not all(cell.isdigit() and int(cell) < _SMALL for cell in cells)
+        and not all((match := _WHOLE.fullmatch(cell)) and int(match[1]) < _SMALL for cell in cells)
         and len(set(cells)) >= max(_FEWEST + 1, len(cells) / 10)
     )
 
