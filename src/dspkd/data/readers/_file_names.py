@@ -48,6 +48,8 @@ class Files:
     def of(self, name: str) -> list[int]:
         """Return the numbers of the files of this name; of several, those nearest to the folders that it names."""
         keys = _keys(name)
+        if keys[0] == keys[1]:
+            return next((self._of[key] for key in keys if key in self._of), [])
         named = _parts(keys[0].rpartition("/")[0])
         files = next((kept for key in keys if (kept := self._within(named, self._of.get(key, [])))), [])
         for depth in range(1, len(named) + 1):

@@ -49,7 +49,7 @@ def refuse_shared(names: Sequence[str], paths: Sequence[Path], table: Path) -> N
     """Raise DataError if two names are one file."""
     name_of: dict[str, str] = {}
     for name, path in zip(names, paths, strict=True):
-        first = name_of.setdefault(os.path.normpath(path), name)
+        first = name_of.setdefault(os.fspath(path), name)
         if first != name:
             raise DataError(f"{table}: {first!r} and {name!r} are both {path}; keep one row")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path, PurePath
 
 from dspkd.data.columns import Columns
@@ -228,7 +229,7 @@ def _images(rows: Rows, wanted: str | None) -> tuple[str, tuple[str, ...], tuple
 def _located(rows: Rows, image: str) -> tuple[str, tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:
     """Return a column, its cells, their files, relative to the table or anywhere below it, and what was assumed."""
     root, ids = rows.path.parent, tuple(rows.unique(image))
-    paths = tuple(root / PurePath(name.replace("\\", "/")) for name in ids)
+    paths = tuple(root / PurePath(posixpath.normpath(name.replace("\\", "/"))) for name in ids)
     if missing_of(paths):
         paths, notes = locate(root, ids, rows.path)
         return image, ids, paths, notes
