@@ -174,6 +174,13 @@ def test_columns_of_parts_that_are_spelled_otherwise_are_one(tmp_path):
     assert set(table.attributes) == {"split"}
 
 
+def test_columns_within_parts_that_are_spelled_otherwise_are_one(tmp_path):
+    for part, header in (("train", "image,label,Age"), ("test", "image,label,age")):
+        lay(tmp_path / part, ("images",), each=2)
+        (tmp_path / part / "labels.csv").write_text(f"{header}\nimages_0.jpg,A,40\nimages_1.jpg,B,50\n")
+    assert data.read("auto", tmp_path).attributes["age"] == ("40", "50", "40", "50")
+
+
 @pytest.mark.parametrize(
     ("last", "message"),
     [("", r"train\.csv, line 5: column 'label' is empty"), ("nan", r"train\.csv, line 5: column 'label' is 'nan'")],

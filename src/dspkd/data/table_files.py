@@ -126,7 +126,7 @@ def one_table(tables: list[Rows]) -> Rows:
     if len(tables) == 1:
         return tables[0]
     spelled: dict[str, str] = {}
-    every = [_respelled(rows.columns, spelled) for rows in tables]
+    every = [respelled(rows.columns, spelled) for rows in tables]
     names = dict.fromkeys(name for columns in every for name in columns)
     columns = {
         name: tuple(
@@ -143,7 +143,7 @@ def one_table(tables: list[Rows]) -> Rows:
     )
 
 
-def _respelled(columns: Mapping[str, tuple[str, ...]], spelled: dict[str, str]) -> dict[str, tuple[str, ...]]:
+def respelled(columns: Mapping[str, tuple[str, ...]], spelled: dict[str, str]) -> dict[str, tuple[str, ...]]:
     """Return the columns of a table called as in those before it, with which `spelled` goes on.
 
     Two columns of one table keep their own names.

@@ -15,13 +15,15 @@ from dspkd.data.readers._columns import IMAGE, find
 from dspkd.data.readers._file_names import path_of
 from dspkd.data.readers._labels import in_order
 from dspkd.data.table import Table, repeated
-from dspkd.data.table_files import header_of, read_table
+from dspkd.data.table_files import header_of, read_table, respelled
 
 
 def joined(path: Path, tables: Mapping[str, Table]) -> Table:
     """Return the tables ``{part: table}`` as one, with the part of each image in the attribute ``split``."""
     every = list(tables.values())
-    names = dict.fromkeys(name for table in every for name in table.attributes)
+    spelled: dict[str, str] = {}
+    attributes = [respelled(table.attributes, spelled) for table in every]
+    names = dict.fromkeys(name for each in attributes for name in each)
     same = len({table.classes for table in every}) == 1
     classes = every[0].classes if same else in_order([name for table in every for name in table.classes])
     number_of = [np.array([classes.index(name) for name in table.classes], dtype=np.int64) for table in every]
@@ -34,7 +36,10 @@ def joined(path: Path, tables: Mapping[str, Table]) -> Table:
         groups=sum((table.groups for table in every), ()),
         attributes={
             "split": tuple(part for part, table in tables.items() for _ in table.ids),
-            **{name: sum((table.attributes.get(name, ("",) * len(table)) for table in every), ()) for name in names},
+            **{
+                name: sum((own.get(name, ("",) * len(table)) for table, own in zip(every, attributes, strict=True)), ())
+                for name in names
+            },
         },
         root=path,
         origin=replace(
