@@ -1,7 +1,9 @@
 """Missing packages."""
 
 import errno
+import io
 import os
+import sys
 
 import pytest
 import typer
@@ -58,3 +60,13 @@ def test_a_folder_that_a_file_stands_in_the_way_of_is_refused_with_the_remedy(tm
     with pytest.raises(typer.Exit), one_line_errors():
         (tmp_path / "file" / "out").mkdir(parents=True)
     assert "another name for --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "näv\\udce4"), ("ascii", "n\\xe4v\\udce4")])
+def test_a_message_is_printed_on_a_strict_terminal(encoding, shown, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with pytest.raises(typer.Exit), one_line_errors():
+        raise OSError(errno.EACCES, "no", "näv\udce4")
+    terminal.flush()
+    assert terminal.buffer.getvalue().decode(encoding).startswith(f"error: {shown}: no; ")

@@ -64,3 +64,27 @@ def test_one_method_and_a_missing_file_are_refused(files, tmp_path):
         "referee", f"good={files['good', 0]}", f"good={files['good', 1]}"
     )
     assert "nowhere.csv: cannot be read" in refused("referee", files["good", 0], tmp_path / "nowhere.csv")
+
+
+def test_a_run_given_twice_is_refused(files, tmp_path):
+    good, poor = files["good", 0], files["poor", 0]
+    assert "good0.csv is given twice for good; give each run of a method once" in refused(
+        "referee", f"good={good}", f"good={good.parent}/./{good.name}", f"poor={poor}"
+    )
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(good.read_bytes())
+    assert "good0.csv and" in (error := refused("referee", f"good={good}", f"good={copy}", f"poor={poor}"))
+    assert "copy.csv have the same scores" in error
+
+
+def test_files_of_one_name_in_several_folders_are_several_methods(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "terminal", lambda: console.Console(width=160))
+    for name in ("kd", "plain", "lr=0.1"):
+        (tmp_path / name).mkdir()
+    for place, source in (("kd/test", "good"), ("plain/test", "poor"), ("lr=0.1/k", "good")):
+        (tmp_path / f"{place}.csv").write_bytes(files[source, 0].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    out, _ = call("referee", "kd/test.csv", "plain/test.csv", "lr=0.1/k.csv")
+    assert re.search(r"kd/test[ │]+one run each cannot tell.*\n", out)
+    assert "against plain/test" in out
+    assert re.search(r"│ k +│", out)

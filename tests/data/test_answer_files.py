@@ -40,6 +40,20 @@ def test_columns_are_found_by_name_in_any_order(tmp_path):
     assert answer_files.read(path, CLASSES).values.tolist() == [[1, 2, 3]]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_names_may_be_in_another_case(tmp_path, suffix):
+    header = ["ID", *(f"Prob_{name}" for name in CLASSES)]
+    path = write_csv(tmp_path / "a.csv", header, ["i", 0.25, 0.5, 0.25])
+    if suffix == ".parquet":
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"ID": ["i"], "Prob_MEL": [0.25], "Prob_NV": [0.5], "Prob_DF": [0.25]}), path)
+    answers = answer_files.read(path, CLASSES)
+    assert (answers.kind, answers.ids, answers.values.tolist()) == ("probabilities", ("i",), [[0.25, 0.5, 0.25]])
+    twice = write_csv(tmp_path / "b.csv", [*header, "prob_DF"], ["i", 0.25, 0.5, 0.25, 0.25])
+    with pytest.raises(DataError, match="the same in other case"):
+        answer_files.read(twice, CLASSES)
+
+
 def test_logits_of_probabilities_are_their_logarithms(tmp_path):
     path = write_csv(tmp_path / "a.csv", ["image", *(f"probability_{c}" for c in CLASSES)], ["i", 0.25, 0.75, 0])
     answers = answer_files.read(path, CLASSES)

@@ -27,3 +27,23 @@ def test_the_header_alone_is_read(tmp_path, content, header):
 
 def test_a_missing_file_has_no_header(tmp_path):
     assert read_header(tmp_path / "no_such.csv") == ()
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "title", ["Skin study 2023\n", "Skin study{0}{0}\n\n2023{0}{0}\n# a comment\n", "\n sep={0}\nStudy\r"]
+)
+def test_a_title_above_the_header_is_left_out_and_said(tmp_path, title, mark):
+    path = tmp_path / "a.csv"
+    path.write_bytes((title.format(mark) + "image,label,age\nx0.png,nv,40\nx1.png,mel,\n".replace(",", mark)).encode())
+    rows = read_rows(path)
+    assert tuple(rows.columns) == read_header(path) == ("image", "label", "age")
+    assert rows.columns["label"] == ("nv", "mel")
+    assert rows.at(1).endswith(f"line {len(path.read_text().splitlines())}")
+    assert "a title above the header left out" in rows.notes[0]
+
+
+def test_a_table_of_one_column_has_no_title(tmp_path):
+    (tmp_path / "a.csv").write_text("image\nx0.png\nx1.png\n")
+    assert read_rows(tmp_path / "a.csv").columns == {"image": ("x0.png", "x1.png")}
+    assert read_header(tmp_path / "a.csv") == ("image",)

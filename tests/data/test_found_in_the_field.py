@@ -1,12 +1,20 @@
 """Folders as people have them: from macOS, spreadsheets, shared disks and mirrors of public sets."""
 
+import io
 import json
+import os
+import pickle
+import tarfile
+import zipfile
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dspkd import data
-from dspkd.data import csv_rows, table_files
+from dspkd.data import copies, csv_rows, table_files
 from dspkd.data.csv_rows import read_rows
+from dspkd.data.table import Table
 from dspkd.errors import DataError
 
 
@@ -138,3 +146,70 @@ def test_a_table_with_columns_of_no_use_is_refused_where_it_names_no_image(tmp_p
     (tmp_path / "t.csv").write_text("number,label\n0,a\n1,b\n")
     with pytest.raises(DataError, match="'images', is no class"):
         data.read("auto", tmp_path)
+
+
+def packed(kind):
+    buffer = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(buffer, "w") as file:
+            file.writestr("images/0.png", b"")
+    elif kind == "npz":
+        np.savez(buffer, x_train=np.zeros(3))
+    elif kind == "tar.gz":
+        with tarfile.open(fileobj=buffer, mode="w:gz") as file:
+            file.addfile(tarfile.TarInfo("images/0.png"))
+    elif kind == "png":
+        Image.new("RGB", (4, 4)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("d.zip", "zip", "a ZIP archive; unpack it and give the folder"),
+        ("d.tar.gz", "tar.gz", "a tar archive; unpack it"),
+        ("x.npz", "npz", "arrays of NumPy"),
+        ("one.png", "png", "an image, not a data set; give the folder"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", r"save the sheet as \.xlsx or \.csv"),
+        ("x.pkl", pickle.dumps([1]), "a pickle of Python, which is never opened"),
+    ],
+)
+def test_a_file_that_is_no_table_is_named_with_what_would_do(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(packed(content) if isinstance(content, str) else content)
+    with pytest.raises(DataError, match=rf"{name}: .*{message}"):
+        data.read("auto", tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("file", "header"),
+    [
+        ("labels.csv", "file_name,label"),
+        ("metadata.csv", "file_name,diagnosis"),
+        ("train/metadata.csv", "file_name,diagnosis"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "images/"])
+def test_tables_with_names_of_the_hugging_face_hub_are_read(file, header, folder, tmp_path):
+    names = [f"{folder}{n}.jpg" for n in range(4)]
+    for place in [file, file.replace("train", "test")] if "train" in file else [file]:
+        touch(tmp_path, *(f"{place.rpartition('/')[0]}/{name}".lstrip("/") for name in names))
+        (tmp_path / place).write_text(
+            f"{header}\n" + "".join(f"{name},{'ab'[n % 2]}\n" for n, name in enumerate(names))
+        )
+    assert data.read("auto", tmp_path).classes == ("a", "b")
+
+
+@pytest.mark.parametrize("place", [b"n\xe4vus/0.jpg", b"nv/\xe4.jpg"])
+def test_file_names_that_are_not_utf_8_are_refused_in_one_line(tmp_path, place):
+    touch(tmp_path, "mel/0.jpg", os.fsdecode(place))
+    with pytest.raises(DataError, match=r"file names are not UTF-8: .*\\xe4.*; rename these files") as refused:
+        data.read("auto", tmp_path)
+    str(refused.value).encode()
+
+
+def test_copies_are_searched_in_folders_of_any_name(tmp_path):
+    root = tmp_path / os.fsdecode(b"\xe4")
+    touch(root, "0.jpg")
+    table = Table(("a",), ("0",), (root / "0.jpg",), np.zeros(1, dtype=np.int64), ("image:0",), {}, root)
+    assert copies._key(table) == copies._key(table)

@@ -11,7 +11,7 @@ from dspkd.data.split import split
 from dspkd.data.table import is_named
 from dspkd.errors import DataError
 
-IDS = ("a", "b", "a", "c", "b", "d") * 4
+IDS = ("a1", "b2", "a1", "c3", "e4", "d5", "f6", "b2") * 3
 
 
 def pixels(seed):
@@ -53,6 +53,60 @@ def test_a_column_that_looks_like_ids_is_named_and_not_used(tmp_path):
     assert "'kundennr' looks like" in doubt
     assert "data.group = 'kundennr'" in doubt
     assert chosen.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("pT", ("pT1a", "pT1b", "pT2a", "pTis", "T3b", "pT4a N1", "pTx") * 6),
+        ("lesion", ("nv", "bkl", "df", "vasc", "bcc", "mel", "scc") * 6),
+        ("visit", ("1", "2", "3", "4", "5", "6", "7") * 6),
+        ("visit", tuple(f"{n}.0" for n in range(9)) * 6),
+        ("num_lesions", ("71", "72", "73", "74", "75", "76", "77") * 6),
+        ("No. Lesions", ("71", "72", "73", "74", "75", "76", "77") * 6),
+        ("Case", ("c1", "c2", "c3") * 14),
+    ],
+)
+def test_stages_kinds_of_lesions_and_numbers_of_visits_are_no_ids(tmp_path, name, cells):
+    chosen = grouping({name: cells}, None, tmp_path)
+    assert (chosen.column, chosen.notes) == (None, ())
+    assert len(chosen.doubts) == (name == "lesion" or cells[0] == "1")
+
+
+def test_a_column_called_group_comes_after_the_patient_and_before_the_lesion(tmp_path):
+    arms = ("arm0", "arm1", "arm2") * 8
+    chosen = grouping({"group": arms, "lesion_id": IDS, "patient_id": IDS}, None, tmp_path)
+    assert chosen.column == "patient_id"
+    assert "'patient_id' is used and not 'group', 'lesion_id'" in chosen.notes[0]
+    assert grouping({"lesion_id": IDS, "group": arms}, None, tmp_path).column == "group"
+    chosen = grouping({"group": ("control", "treated") * 20}, None, tmp_path)
+    assert chosen.column is None
+    assert "2 values" in chosen.notes[0]
+
+
+@pytest.mark.parametrize("cell", ["-", "--", "?", "n.a.", "Not available", "not provided", "missing"])
+def test_placeholders_are_no_patient(tmp_path, cell):
+    for n in range(6):
+        (tmp_path / f"{n}.jpg").touch()
+    rows = "".join(f"{n}.jpg,{'ab'[n % 2]},{cell if n else 'P1'}\n" for n in range(6))
+    (tmp_path / "labels.csv").write_text(f"image,label,patient\n{rows}")
+    assert sum(map(is_named, data.read("auto", tmp_path).groups)) == 1
+
+
+@pytest.mark.parametrize(
+    ("training", "test", "merged"),
+    [("1", "1.0", True), ("007", "7", True), ("P1", "p01", True), ("1.1", "1.10", False), ("P1", "P10", False)],
+)
+def test_spellings_of_one_patient_are_one_group_where_they_meet(tmp_path, training, test, merged):
+    for part, ids in (("train", [training, "P05"]), ("test", [test, "7b"])):
+        for n in range(2):
+            (tmp_path / f"{part}{n}.jpg").touch()
+        rows = "".join(f"{part}{n}.jpg,{'ab'[n]},{ids[n]}\n" for n in range(2))
+        (tmp_path / f"{part}.csv").write_text(f"image,label,patient\n{rows}")
+    table = data.read("auto", tmp_path)
+    assert {"P05", "7b"} < set(table.groups)
+    assert len(set(table.groups)) == 4 - merged
+    assert any("are taken as one" in note for note in table.origin.notes) == merged
 
 
 def test_a_flag_is_no_id(tmp_path):

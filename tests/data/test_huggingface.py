@@ -112,3 +112,59 @@ def test_an_official_split_is_checked(tmp_path):
     with pytest.raises(DataError, match=r"split: 1 lesions .*: L1; split by group"):
         official_split.from_column(leaking, "split")
     assert official_split.from_column(leaking, "split", by="image")[0].parts.tolist() == ["train", "val", "test"]
+
+
+NESTED = [
+    *(f"{name}/{n}.jpg" for name in ("mel", "nv") for n in range(3)),
+    "mel/more/3.jpg",
+    "mel/more/old/4.jpg",
+    "x.jpg",
+]
+
+
+def test_folders_within_a_class_belong_to_it_and_images_beside_the_classes_are_not_used(tmp_path):
+    table = data.read("auto", lay(tmp_path, dict.fromkeys(NESTED, "")))
+    assert {name: images for name, (images, _) in table.counts().items()} == {"mel": 5, "nv": 3}
+    assert table.origin.notes == (
+        "in no class folder and not used: 1 images, such as x.jpg",
+        "2 images in folders within class folders, such as mel/more, count as images of that class",
+    )
+    with pytest.raises(DataError, match=r"2 images .* such as mel/more; set data\.layout = 'imagefolder'"):
+        data.read("folder", tmp_path)
+
+
+def test_folders_within_a_class_of_a_part_belong_to_it(tmp_path):
+    names = [f"{part}/{name}" for part in ("train", "test") for name in ("mel/1.jpg", "nv/2.jpg", "mel/phone2/3.jpg")]
+    assert data.read("auto", lay(tmp_path, dict.fromkeys(names, ""))).classes == ("mel", "nv")
+
+
+@pytest.mark.parametrize("parts", [[""], ["train/", "test/"]])
+def test_patients_beside_images_of_a_class_are_groups(tmp_path, parts):
+    names = [
+        f"{part}{name}"
+        for number, part in enumerate(parts)
+        for name in ("mel/1.jpg", f"mel/patient_{number}3/2.jpg", f"mel/patient_{number}4/visit 2/3.jpg", "nv/4.jpg")
+    ]
+    table = data.read("auto", lay(tmp_path, dict.fromkeys(names, "")))
+    assert table.classes == ("mel", "nv")
+    assert {group for group in table.groups if "/" not in group} == {
+        f"patient_{n}{k}" for n in range(len(parts)) for k in (3, 4)
+    }
+    assert any(f"of {2 * len(parts)} of {4 * len(parts)} images" in note for note in table.origin.notes)
+
+
+@pytest.mark.parametrize(
+    ("folder", "hint"),
+    [("masks", "or give it another name"), ("Ground_Truth", ""), ("unlabelled", r"set data\.unlabelled to its new")],
+)
+@pytest.mark.parametrize("part", ["", "train/"])
+def test_folders_of_masks_or_unlabelled_images_are_no_classes(tmp_path, folder, hint, part):
+    names = [f"{part}{name}/{n}.jpg" for name in ("mel", "nv", folder) for n in range(2)]
+    with pytest.raises(DataError, match=rf"the folder '{folder}' .*no class; move it out of .*{hint}"):
+        data.read("auto", lay(tmp_path, dict.fromkeys(names, "")))
+
+
+def test_a_table_beside_images_and_masks_is_read(tmp_path):
+    names = {f"{folder}/{n}.jpg": "" for folder in ("images", "lesion_masks", "unlabelled") for n in range(2)}
+    lay(tmp_path, names | {"labels.csv": "image,label\nimages/0,mel\nimages/1,nv\n"})
+    assert data.read("auto", tmp_path).ids == ("images/0", "images/1")

@@ -28,6 +28,12 @@ def test_values_have_one_spelling_and_missing_ones_are_unknown():
     assert set(attributes) == {"age", "skin type", "sex"}
 
 
+def test_ages_may_have_a_unit_and_no_human_age_is_unknown():
+    ages = metadata.attributes_of(table(age=["63 years", "85+", "45,5 y", "999", "-1", "0", "121", "young"]))["age"]
+    assert ages.years == (63, 85, 45.5, None, None, 0, None, None)
+    assert ages.values[3:] == (UNKNOWN, UNKNOWN, "0 to 19", UNKNOWN, "young")
+
+
 def test_the_source_is_taken_from_lesion_ids_without_a_column():
     attributes = metadata.attributes_of(table(groups=["BCN_01", "HAM_02", "MSK4_03", "image:I3"]))
     assert attributes["source"].values == ("BCN", "HAM", "MSK4", UNKNOWN)

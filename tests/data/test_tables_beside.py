@@ -140,3 +140,64 @@ def test_a_single_column_in_common_is_not_near_a_published_set(tmp_path):
     with pytest.raises(DataError) as error:
         data.read("auto", tmp_path)
     assert "the nearest is" not in str(error.value)
+
+
+def write(root, **tables):
+    for name, text in tables.items():
+        (root / f"{name}.csv").write_text(text)
+    return data.read("auto", root)
+
+
+def test_a_second_table_gives_columns_to_the_images_of_its_own_folders_where_names_repeat(tmp_path):
+    lay(tmp_path, ())
+    for name in ("train/0.jpg", "train/1.jpg", "test/0.jpg", "test/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    labels = "image,label\ntrain/0.jpg,A\ntrain/1.jpg,B\ntest/0.jpg,A\ntest/1.jpg,B\n"
+    table = write(tmp_path, labels=labels, patients="image,patient\ntrain\\0,P0\n./train/1.png,P1\n")
+    assert table.groups == ("P0", "P1", "image:test/0.jpg", "image:test/1.jpg")
+    table = write(tmp_path, labels=labels, patients="image,patient\n0.jpg,P0\n1.jpg,P1\n")
+    assert any("names 0 of these images: not used" in note for note in table.origin.notes)
+
+
+def parts(root, first="image,label,patient_id", second="Image,Label,PatientID", last="A"):
+    for part in ("train", "test"):
+        for n in range(4):
+            (root / f"{part}{n}.jpg").touch()
+    rows = {part: "".join(f"{part}{n}.jpg,{'AB'[n % 2]},P{part}{n}\n" for n in range(3)) for part in ("train", "test")}
+    return write(root, test=f"{first}\n{rows['test']}", train=f"{second}\n{rows['train']}train3.jpg,{last},P9\n")
+
+
+def test_columns_of_parts_that_are_spelled_otherwise_are_one(tmp_path):
+    table = parts(tmp_path)
+    assert (table.classes, len(table), len(set(table.groups))) == (("A", "B"), 7, 7)
+    assert set(table.attributes) == {"split"}
+
+
+def test_columns_within_parts_that_are_spelled_otherwise_are_one(tmp_path):
+    for part, header in (("train", "image,label,Age"), ("test", "image,label,age")):
+        lay(tmp_path / part, ("images",), each=2)
+        (tmp_path / part / "labels.csv").write_text(f"{header}\nimages_0.jpg,A,40\nimages_1.jpg,B,50\n")
+    assert data.read("auto", tmp_path).attributes["age"] == ("40", "50", "40", "50")
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [("", r"train\.csv, line 5: column 'label' is empty"), ("nan", r"train\.csv, line 5: column 'label' is 'nan'")],
+)
+def test_an_error_in_one_of_several_tables_names_this_one(tmp_path, last, message):
+    with pytest.raises(DataError, match=message):
+        parts(tmp_path, last=last)
+
+
+def test_an_image_in_two_tables_names_both(tmp_path):
+    parts(tmp_path)
+    with pytest.raises(DataError, match=r"train\.csv, line 2: .* \(first in .*test\.csv, line 2\)"):
+        write(tmp_path, train="image,label,patient_id\ntest0.jpg,B,P0\n")
+
+
+@pytest.mark.parametrize("several", ["A B", "A & B", "A and B", "A&B", "A/B"])
+def test_several_labels_in_a_cell_are_refused_where_each_occurs_alone(tmp_path, several):
+    with pytest.raises(DataError, match=rf"line 5: column 'label' has 2 labels, '{several}'"):
+        parts(tmp_path, last=several)
+    assert "A C" in parts(tmp_path, last="A C").classes

@@ -30,6 +30,12 @@ def test_probabilities_are_read_back_whatever_their_columns_are_called(written):
     assert run.labels.tolist() == [0, 1, 0]
 
 
+def test_names_may_be_in_another_case(written):
+    (run,) = load_together([written("a.csv", ["ID", "Label", "Probability_NV", "probability_MEL", "Group"], ROWS)])
+    assert (run.classes, run.ids, run.groups) == (("NV", "MEL"), ("a", "b", "c"), ("1", "1", "2"))
+    np.testing.assert_allclose(run.probabilities[1], [0.25, 0.75], atol=1e-6)
+
+
 def test_our_own_file_is_read_as_it_is(drawn, tmp_path):
     run = drawn(0, images=20)
     run.save(tmp_path / "test.csv")
@@ -67,6 +73,7 @@ def test_groups_and_labels_come_from_the_metadata_where_the_file_lacks_them(writ
         (HEADER, [["a", "NV", "nan", "0.1", "1"]], "their sum is nan"),
         (HEADER, [["a", "NV", "x", "0.1", "1"]], r"line 2: prob_NV must be a number, got 'x'"),
         (HEADER, [["a", "NV", "0.9", "0.1", "1"]] * 2, "'a' is there a second time"),
+        (HEADER, [["a", "NV", "0.9", "0.1", "nan"]], r"line 2: column 'lesion_id' is 'nan', which .*group is its id"),
     ],
 )
 def test_a_file_that_lacks_something_is_refused_with_its_remedy(written, header, rows, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,7 +46,7 @@ def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
     try:
         yield
     except DspkdError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        _say(error)
         raise typer.Exit(code=2) from None
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "")
@@ -53,7 +54,7 @@ def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
             raise
         place = f"{error.filename}: " if error.filename is not None else ""
         line = DspkdError(f"{place}{error.strerror}{remedy and f'; {remedy}'}")  # a file's name may hide something
-        typer.secho(f"error: {line}", fg="red", err=True)
+        _say(line)
         raise typer.Exit(code=2) from None
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -67,3 +68,10 @@ def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
     except KeyboardInterrupt:
         typer.secho(stopped, err=True)
         raise typer.Exit(code=130) from None
+
+
+def _say(error: DspkdError) -> None:
+    """Print an error in one line, with escapes where the terminal cannot show a character."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    line = f"error: {error}".encode(encoding, "backslashreplace").decode(encoding)
+    typer.secho(line, fg="red", err=True)

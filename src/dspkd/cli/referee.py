@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -91,6 +94,8 @@ def _print_packed(folder: str, decide_by: str, into: Path | None) -> None:
 
 
 def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> None:
+    import numpy as np
+
     from dspkd.cli.comparison_tables import print_verdicts
     from dspkd.data.table import named as named_in
     from dspkd.errors import DataError
@@ -101,20 +106,18 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     from dspkd.reports import wording
     from dspkd.runtime.console import headed, terminal
 
-    named = [
-        (name, Path(path)) if path else (Path(name.removesuffix(".gz")).stem, Path(name))
-        for name, _, path in map(_parted, files)
-    ]
-    methods: dict[str, list[Path]] = {}
-    for name, path in named:
-        methods.setdefault(name, []).append(path)
+    methods = _methods(files)
     if len(methods) < 2:
         raise DataError(f"referee: got one method, {', '.join(methods)}; give two at least, each file as NAME=FILE")
-    paths = [path for _, path in named]
+    paths = [path for several in methods.values() for path in several]
     runs = dict(zip(paths, load_together(paths, groups), strict=True))
     arms = {name: [runs[path] for path in several] for name, several in methods.items()}
-    first = next(iter(runs.values()))
-    title = f"{len(first):,} images{wording.of_lesions(named_in(first.groups))}"
+    for files_of_one in methods.values():
+        for first, second in combinations(files_of_one, 2):
+            if np.array_equal(runs[first].logits, runs[second].logits):
+                raise DataError(f"referee: {first} and {second} have the same scores; give each run of a method once")
+    any_run = next(iter(runs.values()))
+    title = f"{len(any_run):,} images{wording.of_lesions(named_in(any_run.groups))}"
     table = headed(title, ["method"], [TITLES[metric].replace(" ", "\n", 1) for metric in METRICS])
     for name, several in arms.items():
         for number, run in enumerate(several, 1):
@@ -131,5 +134,29 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     typer.echo(f"{TITLES[decide_by]} decides; a difference is significant where both p are below 0.05")
 
 
-def _parted(text: str) -> tuple[str, str, str]:
-    return text.partition("=")
+def _methods(files: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the files of each method; one without a name is called as its file, with folders if needed."""
+    from dspkd.errors import DataError
+
+    named = [("", Path(text)) if "=" not in text or Path(text).is_file() else _parted(text) for text in files]
+    ends = {path: _ends(path) for name, path in named if not name}
+    taken = Counter(end for each in ends.values() for end in each) + Counter(name for name, _ in named if name)
+    methods: dict[str, list[Path]] = {}
+    for name, path in named:
+        own = name or next((end for end in ends[path] if taken[end] == 1), str(path))
+        several = methods.setdefault(own, [])
+        if path.resolve() in (each.resolve() for each in several):
+            raise DataError(f"referee: {path} is given twice for {own}; give each run of a method once")
+        several.append(path)
+    return methods
+
+
+def _ends(path: Path) -> list[str]:
+    """Return the ends of a path without its suffix, the shortest first."""
+    parts = path.with_name(Path(path.name.removesuffix(".gz")).stem).parts
+    return ["/".join(parts[-depth:]) for depth in range(1, len(parts) + 1)]
+
+
+def _parted(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    return name, Path(path)

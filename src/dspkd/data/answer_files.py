@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,7 +69,8 @@ def read(path: Path, classes: Sequence[str]) -> Answers:
     path
         ``.csv`` (UTF-8, with a header) or ``.parquet``, a row for each image: a column of `IDS`, and ``logit_<class>``,
         ``prob_<class>`` (or ``probability_<class>``) for each class, or ``embedding_0``, ``embedding_1`` ..., in a
-        parquet file also a column ``embedding`` of lists. Other columns are ignored.
+        parquet file also a column ``embedding`` of lists. Other columns are ignored, and the case of these names but
+        for that of classes.
     classes
         The K classes of the data; columns may be in another order.
 
@@ -83,7 +84,7 @@ def read(path: Path, classes: Sequence[str]) -> Answers:
     if kind_of_file not in (".csv", ".parquet"):
         raise DataError(f"{path}: answers are read from .csv or .parquet; name such a file")
     header = _csv_header(path) if kind_of_file == ".csv" else schema_of(path).names
-    name = next((each for each in IDS if each in header), None)
+    name = find(header, IDS)
     if name is None:
         raise DataError(f"{path}: no column {' or '.join(IDS)} names the image, among {first_few(header)}")
     kind, columns = _columns(path, header, classes)
@@ -130,7 +131,7 @@ def write(path: Path, kind: Kind, ids: Sequence[str], classes: Sequence[str], va
 
 def _columns(path: Path, header: Sequence[str], classes: Sequence[str]) -> tuple[Kind, list[str]]:
     """Return what the file holds, and its columns in order of the classes or of the embedding's numbers."""
-    by_prefix = {prefix: [column for column in header if column.startswith(prefix)] for prefix in _PREFIXES} | (
+    by_prefix = {prefix: [column for column in header if column.lower().startswith(prefix)] for prefix in _PREFIXES} | (
         {_LIST: [_LIST]} if _LIST in header else {}
     )
     present = [prefix for prefix, columns in by_prefix.items() if columns]
@@ -142,7 +143,10 @@ def _columns(path: Path, header: Sequence[str], classes: Sequence[str]) -> tuple
     if prefix == _LIST:
         return "embeddings", [_LIST]
     kind = _PREFIXES[prefix]
-    names = [column.removeprefix(prefix) for column in by_prefix[prefix]]
+    column_of = {column[len(prefix) :]: column for column in by_prefix[prefix]}
+    names = list(column_of)
+    if len(names) < len(by_prefix[prefix]):
+        raise DataError(f"{path}: two columns of {first_few(by_prefix[prefix])} are the same in other case; keep one")
     if kind == "embeddings":
         expected = [str(number) for number in range(len(names))]
         what = "an embedding is numbered from 0 without a gap"
@@ -153,7 +157,13 @@ def _columns(path: Path, header: Sequence[str], classes: Sequence[str]) -> tuple
         raise DataError(f"{path}: column {prefix}{unknown[0]}: {what}{hint}")
     if missing := [name for name in expected if name not in names]:
         raise DataError(f"{path}: no column {prefix}{missing[0]}; {what}")
-    return kind, [prefix + name for name in expected]
+    return kind, [column_of[name] for name in expected]
+
+
+def find(header: Iterable[str], names: Sequence[str]) -> str | None:
+    """Return the column that is called as the first of these names that a header has, in any case."""
+    columns = {column.lower(): column for column in reversed(list(header))}
+    return next((columns[name] for name in names if name in columns), None)
 
 
 def _csv_header(path: Path) -> list[str]:

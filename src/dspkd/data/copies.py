@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -95,5 +96,5 @@ def _key(table: Table) -> str:
             status = path.stat()
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-        digest.update(f"{path.resolve()}\n{status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.resolve()) + f"\n{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -6,14 +6,16 @@ import codecs
 import csv
 import gzip
 import io
-import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from dspkd.data.csv_header import DELIMITERS, beginning, from_header
+from dspkd.data.file_kinds import unlike_a_table
 from dspkd.errors import DataError, suggest
 from dspkd.runtime.csv_text import as_read
 from dspkd.runtime.files import read_bytes
@@ -21,11 +23,8 @@ from dspkd.runtime.files import read_bytes
 SUFFIXES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 """Suffixes of tables as text, in lower case."""
 
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _WINDOWS = "cp1252"
 """The encoding in which spreadsheets in Europe and America save a CSV that is not UTF-8; equals Latin-1 for letters."""
-_BEFORE = re.compile(r"sep=.?|#[^,;\t|]*")
-"""A line before the header: the delimiter, as Excel takes it, or a comment."""
 _HEADER = 1_000_000
 """Characters within which the header ends."""
 _SHARED = 24
@@ -46,12 +45,28 @@ class Rows:
         The line of the file on which each row ends, counted from 1.
     notes
         Lines about what was unusual in the file: another delimiter, empty rows.
+    files
+        The file of each row, where they come from several; else empty.
     """
 
     path: Path
     columns: Mapping[str, tuple[str, ...]]
     lines: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def at(self, row: int) -> str:
+        """Return where a row stands, for a message: its file and line."""
+        return f"{self.files[row] if self.files else self.path}, line {self.lines[row]}"
+
+    def take(self, rows: Sequence[int]) -> Rows:
+        """Return these rows, in this order; one may be there twice."""
+        return replace(
+            self,
+            columns={name: tuple(cells[row] for row in rows) for name, cells in self.columns.items()},
+            lines=tuple(self.lines[row] for row in rows),
+            files=tuple(self.files[row] for row in rows) if self.files else (),
+        )
 
     def column(self, name: str) -> tuple[str, ...]:
         """Return the cells of a column; DataError, with the nearest name, if it does not exist."""
@@ -62,9 +77,9 @@ class Rows:
     def filled(self, name: str) -> tuple[str, ...]:
         """Return the cells of a column; DataError, with the line, if one is empty."""
         cells = self.column(name)
-        for cell, line in zip(cells, self.lines, strict=True):
+        for row, cell in enumerate(cells):
             if not cell:
-                raise DataError(f"{self.path}, line {line}: column {name!r} is empty; every row needs one")
+                raise DataError(f"{self.at(row)}: column {name!r} is empty; every row needs one")
         return cells
 
     def unique(self, name: str) -> dict[str, int]:
@@ -72,10 +87,11 @@ class Rows:
         row_of: dict[str, int] = {}
         for row, cell in enumerate(self.filled(name)):
             if cell in row_of:
-                first, second = self.lines[row_of[cell]], self.lines[row]
+                before = row_of[cell]
+                elsewhere = self.files and self.files[before] != self.files[row]
+                first = f"in {self.at(before)}" if elsewhere else f"on line {self.lines[before]}"
                 raise DataError(
-                    f"{self.path}, line {second}: {name} {cell!r} is there a second time (first on line {first}); "
-                    "keep one of the two"
+                    f"{self.at(row)}: {name} {cell!r} is there a second time (first {first}); keep one of the two"
                 )
             row_of[cell] = row
         return row_of
@@ -85,9 +101,9 @@ def read_rows(path: Path, *, without: Callable[[str], bool] = lambda _: False) -
     """Read a table: a header of different names, and as many cells in every row.
 
     The text is UTF-8 or UTF-16; what is neither is read as Windows-1252, with a note. Cells are separated by commas,
-    semicolons, tabs or bars, whichever divides the header into most names. Comments before the header and empty rows
-    are left out, and so are cells at the end of a row that are empty and have no name in the header. All cells stay
-    text.
+    semicolons, tabs or bars, whichever divides the header into most names. A title and comments above the header and
+    empty rows are left out, and so are cells at the end of a row that are empty and have no name in the header. All
+    cells stay text.
 
     One whose name ends in ``.gz`` is decompressed.
 
@@ -104,17 +120,22 @@ def read_rows(path: Path, *, without: Callable[[str], bool] = lambda _: False) -
         The file cannot be read, is not such a table, or has no rows; the message names the line.
     """
     content = _content(path)
+    if other := unlike_a_table(content):
+        raise DataError(f"{path}: {other}")
     for encoding in _encodings(content):
         with io.TextIOWrapper(io.BytesIO(content), encoding=encoding, newline="") as text, suppress(UnicodeDecodeError):
-            delimiter = _delimiter(text.read(_HEADER))
+            begins = beginning(io.StringIO(text.read(_HEADER), newline=""))
             text.seek(0)
-            columns, lines, blank = _columns(path, csv.reader(text, strict=True, delimiter=delimiter), without)
+            reader = csv.reader(text, strict=True, delimiter=begins.delimiter)
+            columns, lines, blank = _columns(path, reader, begins.titles, without)
             break
     else:
         raise _not_text(path, content)
     if not lines:
         raise DataError(f"{path}: the table is empty; expected a header and at least one row")
-    notes = [] if delimiter == "," else [f"cells separated by {_DELIMITERS[delimiter]}"]
+    notes = [] if begins.delimiter == "," else [f"cells separated by {DELIMITERS[begins.delimiter]}"]
+    if begins.titles:
+        notes.append(f"a title above the header left out ({begins.titles} lines)")
     if encoding == _WINDOWS:
         notes.append("not UTF-8, read as Windows-1252: check names with accents, or save the table as CSV in UTF-8")
     if blank:
@@ -123,7 +144,7 @@ def read_rows(path: Path, *, without: Callable[[str], bool] = lambda _: False) -
 
 
 def _columns(
-    path: Path, reader: Any, without: Callable[[str], bool]
+    path: Path, reader: Any, titles: int, without: Callable[[str], bool]
 ) -> tuple[dict[str, tuple[str, ...]], list[int], int]:
     """Return the columns, the line of each row, and the number of empty rows, from a `csv.reader`."""
     header: list[str] = []
@@ -131,14 +152,11 @@ def _columns(
     lines: list[int] = []
     blank = 0
     same: dict[str, str] = {}  # one string for all cells with the same text
-    for row in _rows_of(path, reader):
+    for row in from_header(_rows_of(path, reader), titles):
         if not any(map(str.strip, row)):
             blank += bool(row)
         elif not header:
-            cells = _without_empty_end(list(map(_clean, row)))
-            if _BEFORE.fullmatch(";".join(cells)):
-                continue
-            header = cells
+            header = _without_empty_end(list(map(_clean, row)))
             if len(set(header)) < len(header):
                 raise DataError(f"{path}: the columns must have different names, got {', '.join(header)}")
             columns = {number: [] for number, name in enumerate(header) if not without(name)}
@@ -176,9 +194,9 @@ def read_header(path: Path) -> tuple[str, ...]:
             errors = "replace" if encoding == encodings[-1] else "strict"
             how: dict[str, Any] = {"encoding": encoding, "errors": errors, "newline": ""}
             with gzip.open(path, "rt", **how) if packed else path.open(**how) as lines, suppress(UnicodeError):
-                first = next(filter(_may_be_header, lines), "")
-                delimiter = _delimiter(first)
-                cells = next(filter(None, csv.reader(_chained(first, lines), strict=True, delimiter=delimiter)), [])
+                begins = beginning(lines)
+                reader = csv.reader(chain(begins.lines, lines), strict=True, delimiter=begins.delimiter)
+                cells = next(from_header(reader, begins.titles), [])
                 return tuple(_without_empty_end(list(map(_clean, cells))))
     return ()
 
@@ -228,28 +246,7 @@ def _not_text(path: Path, content: bytes) -> DataError:
     raise AssertionError("the file is text")
 
 
-def _delimiter(text: str) -> str:
-    """Return the delimiter that divides the first line of a table into most cells; a comma where none does."""
-    first = next(filter(_may_be_header, io.StringIO(text[:_HEADER])), "")
-    counts = {}
-    for delimiter in _DELIMITERS:
-        try:
-            counts[delimiter] = len(next(csv.reader([first], delimiter=delimiter), []))
-        except csv.Error:
-            counts[delimiter] = 0
-    return max(counts, key=counts.__getitem__)
-
-
-def _may_be_header(line: str) -> bool:
-    return bool(line.strip()) and not _BEFORE.fullmatch(line.strip())
-
-
 def _without_empty_end(cells: list[str]) -> list[str]:
     while cells and not cells[-1]:
         cells = cells[:-1]
     return cells
-
-
-def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest

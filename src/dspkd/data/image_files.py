@@ -119,6 +119,22 @@ def remedy(suffix: str) -> str:
     return _WHERE_INSTALLED[suffix][1] if suffix in _WHERE_INSTALLED else ""
 
 
+def refuse_other_encodings(files: Iterable[Path]) -> None:
+    """Raise DataError if the names of files are not UTF-8: no table, report or cache could hold them."""
+    other = [name for name in map(os.fspath, files) if not name.isascii() and not _is_utf8(name)]
+    if other:
+        such = first_few([os.fsencode(name).decode("utf-8", "backslashreplace") for name in other])
+        raise DataError(f"file names are not UTF-8: {such}; rename these files, or their folders")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def bare(name: str) -> str:
     """Return the name of an image without folders and without the suffix of an image file.
 

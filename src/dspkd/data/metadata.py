@@ -46,6 +46,9 @@ FILE = "attributes.csv"
 _SEX = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
 _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 _PREFIX = re.compile(r"^(?:fst|(?:fitzpatrick )?(?:skin )?type)[ _-]?", re.IGNORECASE)
+_YEARS = re.compile(r"([+-]?\d+(?:[.,]\d*)?)\s*(?:\+|y|yrs?|years?|y/?o|years? old)?", re.IGNORECASE)
+_OLDEST = 120
+"""Age beyond which a number, such as 999, stands for an unknown one."""
 # Lesion ids of ISIC 2019 begin with their archive: BCN_20000, HAM10000, or Memorial Sloan Kettering.
 _ARCHIVE = re.compile(r"(BCN|HAM|MSK\d*)_\d+$")
 
@@ -80,9 +83,10 @@ def attributes_of(table: Table) -> dict[str, AttributeValues]:
                 provided[name] = AttributeValues("first letters of the lesion id", archives)
             continue
         cells = [UNKNOWN if is_unknown(cell) else cell for cell in table.attributes[column]]
-        years = tuple(map(_number, cells)) if name == "age" else ()
+        years: tuple[float | None, ...] = ()
         if name == "age":
-            cells = [cell if age is None else _band(age) for cell, age in zip(cells, years, strict=True)]
+            ages = list(map(_age, cells))
+            cells, years = [band for band, _ in ages], tuple(age for _, age in ages)
         elif name == "skin type":
             cells = [_skin_type(cell) for cell in cells]
         elif name == "sex":
@@ -126,6 +130,19 @@ def _archives(groups: Sequence[str]) -> tuple[str, ...]:
     return tuple(match[1] if (match := _ARCHIVE.match(group)) else UNKNOWN for group in groups)
 
 
+def _age(cell: str) -> tuple[str, float | None]:
+    """Return an age as a band of twenty years, and its number; what is no number stays, and no human age is unknown.
+
+    >>> [_age(cell) for cell in ("63 years", "85+", "999", "-1", "young")]
+    [('60 to 79', 63.0), ('80 and over', 85.0), ('', None), ('', None), ('young', None)]
+    """
+    match = _YEARS.fullmatch(cell.strip())
+    if match is None:
+        return cell, None
+    age = float(match[1].replace(",", "."))
+    return (_band(age), age) if 0 <= age <= _OLDEST else (UNKNOWN, None)
+
+
 def _band(age: float) -> str:
     start = int(age // 20) * 20
     return "80 and over" if age >= 80 else f"{start} to {start + 19}"
@@ -147,7 +164,7 @@ def _skin_type(cell: str) -> str:
 
 
 def _number(cell: str) -> float | None:
-    """Return a number of years or a skin type, or None if the cell is not one."""
+    """Return a skin type as a number, or None if the cell is not one."""
     try:
         number = float(cell)
     except ValueError:

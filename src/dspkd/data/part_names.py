@@ -51,10 +51,19 @@ _ANY_CLASS = re.compile(
     re.IGNORECASE,
 )
 """Names of folders that hold images of any class, as published sets and exports have them."""
+_NO_CLASS = re.compile(
+    r"(?:image|img|lesion|binary)?(?:masks?|segmentations?(?:masks?|maps?)?|groundtruths?|annotations?)(?:images?|files?)?"
+    r"|(?:un|not)labell?ed(?:images?|data|set)?"
+)
+"""Names of folders, as `squeezed` writes them, whose images have no class."""
 _DISTINCT = 12
 """Different cells beyond which a column is no split."""
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "#n/a"})
 """Cells that programs write for a missing value, in lower case."""
+
+
+_UNKNOWN = frozenset({"unknown", "unk", "-", "--", "?", "n.a.", "not available", "not provided", "missing"})
+"""Cells that people write for an unknown value, in lower case."""
 
 
 def squeezed(name: str) -> str:
@@ -77,7 +86,7 @@ def is_missing(cell: str) -> bool:
 
 def is_unknown(cell: str) -> bool:
     """Return whether a cell is missing or says that its value is unknown, which may be a class but is no patient."""
-    return is_missing(cell) or cell.strip().lower() in ("unknown", "unk")
+    return is_missing(cell) or cell.strip().lower() in _UNKNOWN
 
 
 def part_of(name: str) -> str | None:
@@ -104,6 +113,15 @@ def holds_any_class(name: str) -> bool:
     [False, False, False, False]
     """
     return part_of(name) is not None or _ANY_CLASS.fullmatch(name.strip()) is not None
+
+
+def holds_no_class(name: str) -> bool:
+    """Return whether a folder of this name holds what has no class: masks, or unlabelled images.
+
+    >>> [holds_no_class(name) for name in ("masks", "Ground_Truth", "unlabeled", "lesion masks", "NV", "mask of acne")]
+    [True, True, True, True, False, False]
+    """
+    return _NO_CLASS.fullmatch(squeezed(name)) is not None
 
 
 def parts_of(names: Iterable[str]) -> dict[str, str]:

@@ -103,13 +103,13 @@ def load(path: Path, table: Table, *, by: Literal["group", "image"] = "group") -
         for row, value in zip(order, values, strict=True):
             if saved[row] != value and (column == "label" or is_named(saved[row]) or is_named(value)):
                 raise DataError(
-                    f"{path}, line {rows.lines[row]}: the {column} is {saved[row]!r}, but {value!r} in {table.root}; "
+                    f"{rows.at(row)}: the {column} is {saved[row]!r}, but {value!r} in {table.root}; "
                     "make a new split of this data set, or read the one that was split"
                 )
     parts = rows.column("part")
-    for part, line in zip(parts, rows.lines, strict=True):
+    for row, part in enumerate(parts):
         if part not in (*PARTS, UNUSED):
-            raise DataError(f"{path}, line {line}: there is no part {part!r}; {suggest(part, PARTS)}")
+            raise DataError(f"{rows.at(row)}: there is no part {part!r}; {suggest(part, PARTS)}")
     loaded = Split(np.array([parts[row] for row in order]))
     if by == "group":
         refuse_crossing(path, table, loaded)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -119,22 +120,40 @@ def only_table(folder: Path) -> Path:
 def one_table(tables: list[Rows]) -> Rows:
     """Return the rows of all tables, one below the other; several get a column ``split`` with the names of the files.
 
-    "" where a table lacks a column.
+    Columns whose names differ only in case, spaces and marks are one, called as in the first table; "" where a table
+    lacks a column.
     """
     if len(tables) == 1:
         return tables[0]
-    names = dict.fromkeys(name for rows in tables for name in rows.columns)
+    spelled: dict[str, str] = {}
+    every = [respelled(rows.columns, spelled) for rows in tables]
+    names = dict.fromkeys(name for columns in every for name in columns)
     columns = {
-        name: tuple(cell for rows in tables for cell in rows.columns.get(name, ("",) * len(rows.lines)))
+        name: tuple(
+            cell for rows, own in zip(tables, every, strict=True) for cell in own.get(name, ("",) * len(rows.lines))
+        )
         for name in names
     }
-    files = tuple(stem(rows.path) for rows in tables for _ in rows.lines)
     return Rows(
         path=tables[0].path,
-        columns={"split": files, **columns},
+        columns={"split": tuple(stem(rows.path) for rows in tables for _ in rows.lines), **columns},
         lines=tuple(line for rows in tables for line in rows.lines),
         notes=tuple(note for rows in tables for note in rows.notes),
+        files=tuple(rows.path for rows in tables for _ in rows.lines),
     )
+
+
+def respelled(columns: Mapping[str, tuple[str, ...]], spelled: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the columns of a table called as in those before it, with which `spelled` goes on.
+
+    Two columns of one table keep their own names.
+    """
+    first = {name: spelled.get(squeezed(name), name) for name in columns}
+    uses = Counter(first.values())
+    named = {name: before if squeezed(name) and uses[before] == 1 else name for name, before in first.items()}
+    for name in named.values():
+        spelled.setdefault(squeezed(name), name)
+    return {named[name]: cells for name, cells in columns.items()}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.audit import duplicates, fingerprint
 from dspkd.data.decode_cache import fingerprints
-from dspkd.data.image_files import bare, images_below
+from dspkd.data.image_files import bare, images_below, refuse_other_encodings
 from dspkd.data.readers import read
 from dspkd.data.split import UNUSED, Split
 from dspkd.data.table import UNLABELLED, Table
@@ -130,6 +130,7 @@ def find(folder: Path) -> UnlabelledImages:
     if not folder.is_dir():
         raise DataError(f"data.unlabelled: {folder}: there is no such folder")
     paths = images_below(folder)
+    refuse_other_encodings(paths)
     if not paths:
         raise DataError(f"data.unlabelled: {folder}: no image in it or below")
     try:

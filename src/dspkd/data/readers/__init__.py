@@ -16,10 +16,11 @@ from typing import Protocol, cast
 from dspkd.data import official_split
 from dspkd.data.columns import Columns
 from dspkd.data.download import catalog
-from dspkd.data.image_files import folders_in, images_in
+from dspkd.data.image_files import folders_in, images_in, refuse_other_encodings
 from dspkd.data.readers import _nearest, csv_file
 from dspkd.data.readers._columns import same
 from dspkd.data.readers._nearest import refuse_other_labels
+from dspkd.data.readers._spelling import with_one_spelling
 from dspkd.data.table import Table
 from dspkd.errors import DataError, suggest
 
@@ -105,7 +106,8 @@ def read(
         path = _within(path, label=one_label or "label")
     elif path.is_dir() and _fitting(inner := _within(path, label=one_label or "label"), one_label or "label") == layout:
         path = inner
-    table = _read(layout, path, columns, one_label)
+    table = with_one_spelling(_read(layout, path, columns, one_label))
+    refuse_other_encodings((*table.paths, *table.origin.unread))
     if automatic:
         refuse_other_labels(table, layout)
     named = {attribute: same(table.attributes, name, table.root) for attribute, name in columns.attributes.items()}

@@ -34,7 +34,15 @@ _PATIENT = re.compile(
 _CASE = re.compile(f"{_BEFORE}(?:case|encounter|visit|fall){_ID}")
 _LESION = re.compile(f"{_BEFORE}(?:lesion|mole|naevus|nevus|lesionen|laesion|lasion|lesione|lesao)s?{_ID}")
 _KINDS = (_PATIENT, _CASE, _LESION)
+_IN_ORDER = (_PATIENT, re.compile("group"), _CASE, _LESION)
 _ORDER = "a patient comes before a case, and a case before a lesion, as lesions of one patient look similar too"
+_WEAK = re.compile("pt|(?:case|encounter|visit|fall|lesion|mole|naevus|nevus|lesionen|laesion|lasion|lesione|lesao)s?")
+"""Columns of ids, or of stages, kinds of lesions or numbers of visits: their cells decide."""
+_COUNT = re.compile("(?:no|nr|num|number|numero)(?:de|du|del)?[a-z]+s")
+_STAGE = re.compile(r"[cpyra]{0,3}T(?:is|x|[0-4][a-d]?)\b.*", re.IGNORECASE)
+_WHOLE = re.compile(r"([0-9]+)(?:\.0*)?")
+_SMALL = 30
+"""Number below which whole numbers alone may count visits or lesions. Inferred."""
 
 _NO_IDS = frozenset(
     [
@@ -130,24 +138,45 @@ def grouping(
         return Grouping(same(columns, wanted, table))
     if own := find(columns, [squeezed(name) for name in first]):
         return Grouping(own)
-    candidates = [name for kind in _KINDS for name in columns if kind.fullmatch(squeezed(name))]
+    named = [name for kind in _IN_ORDER for name in columns if kind.fullmatch(squeezed(name))]
+    counts = [name for name in named if _COUNT.fullmatch(squeezed(name))]
+    stages = [name for name in named if _are_stages(columns[name])]
+    candidates = [name for name in named if name not in counts]
     filled = {name: [cell for cell in columns[name] if not is_unknown(cell)] for name in candidates}
     flags = [name for name in candidates if len(set(filled[name])) <= 2 < len(filled[name]) / 10]
+    weak = [name for name in candidates if _WEAK.fullmatch(squeezed(name)) and not _are_ids(filled[name])]
+    candidates = [name for name in candidates if name not in weak]
     used = [name for name in candidates if filled[name] and name not in flags]
     notes = [f"column {name!r} has 2 values or fewer: not used as lesion or patient ids" for name in flags]
     if len(used) > 1:
         others = first_few([repr(name) for name in used[1:]])
+        order = _ORDER + "; 'group' comes between patient and case" * any(squeezed(name) == "group" for name in used)
         notes.append(
-            f"of several columns of ids, {used[0]!r} is used and not {others}: {_ORDER}; data.group = {used[1]!r} "
+            f"of several columns of ids, {used[0]!r} is used and not {others}: {order}; data.group = {used[1]!r} "
             "or --group changes it"
         )
     doubts = [
         f"column {name!r} looks like a lesion or patient id ({_repeats(columns[name])}) and is not used: if it is one, "
         f"set data.group = {name!r} in the recipe, or --group {name!r}"
         for name in columns
-        if not used and name not in flags and _looks_like_ids(name, columns)
+        if not used and name not in {*flags, *counts, *stages} and _looks_like_ids(name, columns)
     ]
     return Grouping(used[0] if used else None, tuple(notes), tuple(doubts))
+
+
+def _are_ids(cells: Sequence[str]) -> bool:
+    """Return whether cells are ids for certain: many different ones with digits, no stages and no small numbers."""
+    return (
+        2 * sum(any(map(str.isdigit, cell)) for cell in cells) > len(cells)
+        and not _are_stages(cells)
+        and not all((match := _WHOLE.fullmatch(cell)) and int(match[1]) < _SMALL for cell in cells)
+        and len(set(cells)) >= max(_FEWEST + 1, len(cells) / 10)
+    )
+
+
+def _are_stages(cells: Sequence[str]) -> bool:
+    """Return whether most cells are stages of tumours, such as pT1a."""
+    return 2 * sum(_STAGE.fullmatch(cell) is not None for cell in cells) > len(cells)
 
 
 def is_id(column: str) -> bool:

@@ -18,6 +18,8 @@ from dspkd.errors import DataError, first_few, suggest
 _ONE, _ZERO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
 _ROUNDING = 0.01
 """Difference from 1 of the sum of weights that are written with two digits or more. Inferred."""
+_BETWEEN = (r"\s*[|;,/+&]\s*|\s+and\s+", r"\s+")
+"""What may stand between labels in one cell."""
 _ONE_LABEL = "a network here gives an image one class; keep one label for each image, or leave such images out"
 
 
@@ -89,10 +91,10 @@ def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
 def filled(rows: Rows, column: str, names: Collection[str] = ()) -> tuple[str, ...]:
     """Return the cells of a column; DataError, with the line, if one is missing and not among `names`."""
     cells = rows.filled(column)
-    for cell, line in zip(cells, rows.lines, strict=True):
+    for row, cell in enumerate(cells):
         if is_missing(cell) and cell not in names:
             raise DataError(
-                f"{rows.path}, line {line}: column {column!r} is {cell!r}, which stands for a missing value; give the "
+                f"{rows.at(row)}: column {column!r} is {cell!r}, which stands for a missing value; give the "
                 "image a class, or leave out its row"
             )
     return cells
@@ -116,7 +118,7 @@ def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
     good_N = known_N & (ones_NK.sum(axis=1) == 1)
     if not good_N.all():
         row = int(np.argmin(good_N))
-        where = f"{rows.path}, line {rows.lines[row]}: "
+        where = f"{rows.at(row)}: "
         named = [name for name, one in zip(columns, ones_NK[row], strict=True) if one]
         if not known_N[row]:
             raise DataError(
@@ -207,9 +209,8 @@ def _refuse_several(rows: Rows, column: str, cells: Sequence[str]) -> None:
     alone = set(cells)
     for cell in alone:
         listed = [item.strip(" '\"") for item in cell.strip("[]{}()").split(",")] if cell[:1] in "[{(" else []
-        several = listed or [each for each in re.split(r"\s*[|;,/+]\s*", cell) if each]
-        if len(several) > 1 and (listed or alone.issuperset(several)):
-            line = rows.lines[list(cells).index(cell)]
-            raise DataError(
-                f"{rows.path}, line {line}: column {column!r} has {len(several)} labels, {cell[:60]!r}; {_ONE_LABEL}"
-            )
+        split = ([each for each in re.split(mark, cell) if each] for mark in _BETWEEN)
+        several = listed or next((each for each in split if len(each) > 1 and alone.issuperset(each)), [])
+        if len(several) > 1:
+            where = rows.at(list(cells).index(cell))
+            raise DataError(f"{where}: column {column!r} has {len(several)} labels, {cell[:60]!r}; {_ONE_LABEL}")

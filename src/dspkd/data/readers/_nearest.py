@@ -95,7 +95,7 @@ def refuse_other_labels(table: Table, layout: str) -> None:
             f"{table.origin.group!r}: the folders are patients, not classes; name the column of classes: "
             f"data.columns.label; or data.layout = {layout!r} if they are classes all the same"
         )
-    if layout == "folder" and may_be_people(table.classes) and len(table.classes) > 1:
+    if may_be_people(table.classes) and len(table.classes) > 1:
         raise DataError(
             f"{table.root}: the folders ({first_few(table.classes)}) are called after patients or lesions, or are mere "
             "numbers, and would be classes; put a table beside them, such as labels.csv with the columns 'image', "

@@ -190,7 +190,7 @@ def labelled(rows: Rows, label: str) -> tuple[Rows, tuple[str, ...]]:
     if not kept:
         raise DataError(f"{rows.path}: column {label!r} is empty in every row; name another one: data.columns.label")
     note = f"{len(cells) - len(kept):,} rows of {rows.path.name} without {label} are left out"
-    return taken(rows, kept), (note,)
+    return rows.take(kept), (note,)
 
 
 def image_rows(rows: Rows, columns: Mapping[str, str]) -> Rows:
@@ -208,12 +208,6 @@ def image_rows(rows: Rows, columns: Mapping[str, str]) -> Rows:
     named = [(row, kind, image) for row, kind, image in kinds if image and first[image] == (row, kind)]
     twice = sum(bool(image) for *_, image in kinds) - len(named)
     note = (f"{twice} images are named by several rows of {rows.path.name}; the first is used",) if twice else ()
-    expanded = taken(rows, [row for row, *_ in named])
+    expanded = rows.take([row for row, *_ in named])
     own = {"image": tuple(image for *_, image in named), "image_type": tuple(kind for _, kind, _ in named)}
     return replace(expanded, columns={**expanded.columns, **own}, notes=(*rows.notes, *note))
-
-
-def taken(rows: Rows, kept: list[int]) -> Rows:
-    """Return these rows of a table, in this order; a row may be there twice."""
-    columns = {name: tuple(cells[row] for row in kept) for name, cells in rows.columns.items()}
-    return Rows(rows.path, columns, tuple(rows.lines[row] for row in kept), rows.notes)

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import bare, folders_in, images_in
 from dspkd.data.readers._columns import IMAGE, find
+from dspkd.data.readers._file_names import path_of
 from dspkd.data.readers._labels import in_order
 from dspkd.data.table import Table, repeated
-from dspkd.data.table_files import header_of, read_table
+from dspkd.data.table_files import header_of, read_table, respelled
 
 
 def joined(path: Path, tables: Mapping[str, Table]) -> Table:
     """Return the tables ``{part: table}`` as one, with the part of each image in the attribute ``split``."""
     every = list(tables.values())
-    names = dict.fromkeys(name for table in every for name in table.attributes)
+    spelled: dict[str, str] = {}
+    attributes = [respelled(table.attributes, spelled) for table in every]
+    names = dict.fromkeys(name for each in attributes for name in each)
     same = len({table.classes for table in every}) == 1
     classes = every[0].classes if same else in_order([name for table in every for name in table.classes])
     number_of = [np.array([classes.index(name) for name in table.classes], dtype=np.int64) for table in every]
@@ -33,7 +36,10 @@ def joined(path: Path, tables: Mapping[str, Table]) -> Table:
         groups=sum((table.groups for table in every), ()),
         attributes={
             "split": tuple(part for part, table in tables.items() for _ in table.ids),
-            **{name: sum((table.attributes.get(name, ("",) * len(table)) for table in every), ()) for name in names},
+            **{
+                name: sum((own.get(name, ("",) * len(table)) for table, own in zip(every, attributes, strict=True)), ())
+                for name in names
+            },
         },
         root=path,
         origin=replace(
@@ -73,19 +79,20 @@ def within(folder: Path, table: Table, root: Path) -> Table:
 def with_columns_beside(rows: Rows, image: str, files: Sequence[Path]) -> Rows:
     """Return the rows with the columns of other tables that name the same images in a column such as ``image``.
 
-    Images are compared without folders and suffix. Nothing is added of a table that names none of the images, or one
-    of them twice. Notes say what is used.
+    Images are compared without suffix, and without folders unless several have the same name. Nothing is added of a
+    table that names none of the images, or one of them twice. Notes say what is used.
     """
     if not files:
         return rows
-    names = [bare(cell.replace("\\", "/")) for cell in rows.column(image)]
+    key = _bare if len(set(map(_bare, rows.column(image)))) == len(rows.lines) else _whole
+    names = list(map(key, rows.column(image)))
     columns, notes = dict(rows.columns), list(rows.notes)
     for file in files:
         naming = find(header_of(file), IMAGE)
         if naming is None:
             continue
         other = read_table(file)
-        theirs = [bare(cell.replace("\\", "/")) for cell in other.column(naming)]
+        theirs = list(map(key, other.column(naming)))
         row_of = {name: row for row, name in enumerate(theirs)}
         order = [row_of.get(name) for name in names]
         known = sum(row is not None for row in order)
@@ -100,6 +107,15 @@ def with_columns_beside(rows: Rows, image: str, files: Sequence[Path]) -> Rows:
     return replace(rows, columns=columns, notes=tuple(notes))
 
 
+def _bare(name: str) -> str:
+    return bare(path_of(name))
+
+
+def _whole(name: str) -> str:
+    path = path_of(name)
+    return path[: path.rfind("/") + 1] + bare(path)
+
+
 def rows_of_images(rows: Rows, root: Path) -> Rows:
     """Return a row for each image of the folder that a row names, with its file in the column ``image``.
 
@@ -110,9 +126,9 @@ def rows_of_images(rows: Rows, root: Path) -> Rows:
     if naming is None:
         return rows
     every = [(row, file) for row, name in enumerate(rows.unique(naming)) for file in images_of[name]]
-    columns = {name: tuple(cells[row] for row, _ in every) for name, cells in rows.columns.items()}
-    columns["image"] = tuple(file.relative_to(root).as_posix() for _, file in every)
-    return Rows(rows.path, columns, tuple(rows.lines[row] for row, _ in every), rows.notes)
+    expanded = rows.take([row for row, _ in every])
+    image = tuple(file.relative_to(root).as_posix() for _, file in every)
+    return replace(expanded, columns={**expanded.columns, "image": image})
 
 
 def without_repeats(rows: Rows, column: str) -> Rows:
@@ -128,5 +144,4 @@ def without_repeats(rows: Rows, column: str) -> Rows:
     if len(kept) == len(rows.lines):
         return rows
     note = f"{rows.path.name}: {len(rows.lines) - len(kept):,} rows repeat an earlier one and are left out"
-    columns = {name: tuple(cells[row] for row in kept) for name, cells in rows.columns.items()}
-    return Rows(rows.path, columns, tuple(rows.lines[row] for row in kept), (*rows.notes, note))
+    return replace(rows.take(kept), notes=(*rows.notes, note))

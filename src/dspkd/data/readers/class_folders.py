@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
 from dspkd.data.csv_rows import Rows
-from dspkd.data.image_files import SUFFIXES, folders_in, images_in, unread_in, unread_note
-from dspkd.data.part_names import holds_any_class, part_of
+from dspkd.data.image_files import SUFFIXES, folders_in, images_below, images_in, unread_in, unread_note
+from dspkd.data.part_names import holds_any_class, holds_no_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, is_person, refuse_label
+from dspkd.data.readers._file_names import Files
+from dspkd.data.readers._folders import refuse_no_classes, unplaced_note
 from dspkd.data.readers._nearest import difference
 from dspkd.data.table import Origin, Table, group_or_own
 from dspkd.data.table_files import one_table, only_table, read_table, tables_in
@@ -32,7 +33,11 @@ def has_class_folders(path: Path) -> bool:
     """Return whether two or more folders hold images and look like classes, perhaps within parts; patients are none."""
     outer = folders_in(path)
     inner = [each for folder in outer if part_of(folder.name) for each in folders_in(folder)]
-    named = (each for each in [*outer, *inner] if not (holds_any_class(each.name) or is_person(each.name)))
+    named = (
+        each
+        for each in [*outer, *inner]
+        if not (holds_any_class(each.name) or holds_no_class(each.name) or is_person(each.name))
+    )
     return sum(bool(images_in(each)) for each in named) > 1
 
 
@@ -77,6 +82,7 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
     if not inner:
         raise DataError(f"{path}: no class folder here; expected {path.name}/CLASS/IMAGE")
     _refuse_other_folders(path, inner)
+    refuse_no_classes(path, [folder.name for folder in inner])
     files: list[Path] = []
     labels: list[int] = []
     unread: list[Path] = []
@@ -90,8 +96,10 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
         files += images
         unread += others
         labels += [number] * len(images)
+    _refuse_inner_folders(path, inner)
     ids = tuple(file.relative_to(path).as_posix() for file in files)
     groups, attributes, origin = read_metadata(path, [only_table(path)] if tables_in(path) else [], ids, group)
+    notes = (*unplaced_note(images_in(path), path), *origin.notes)
     return Table(
         classes=tuple(folder.name for folder in inner),
         ids=ids,
@@ -100,7 +108,7 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
         groups=group_or_own(groups, ids),
         attributes=attributes,
         root=path,
-        origin=replace(origin, unread=tuple(unread)),
+        origin=replace(origin, notes=notes, unread=tuple(unread)),
     )
 
 
@@ -123,6 +131,17 @@ def _refuse_other_folders(path: Path, folders: list[Path]) -> None:
             f"{path}: a single folder, {names[0]!r}, and beside it {first_few(unread)}, which may name the classes "
             "but is not a table that is read here; write a labels.csv with the columns 'image' and 'label', or a list "
             'of objects as JSON, such as [{"image": ..., "label": ...}]'
+        )
+
+
+def _refuse_inner_folders(path: Path, folders: list[Path]) -> None:
+    """Raise DataError if folders within those of classes hold images."""
+    deeper = [file for folder in folders for inner in folders_in(folder) for file in images_below(inner)]
+    if deeper:
+        raise DataError(
+            f"{path}: {len(deeper):,} images lie in folders within those of classes, such as "
+            f"{deeper[0].parent.relative_to(path).as_posix()}; set data.layout = 'imagefolder', which takes them as "
+            "images of that class, or put them directly into its folder"
         )
 
 
@@ -149,7 +168,7 @@ def read_metadata(
         raise DataError(
             f"{rows.path}: no column names the image; expected one of file, path, image_id, ...{difference(path)}"
         )
-    order, notes = _match(rows, naming, ids)
+    order, notes = _match(path, rows, naming, ids)
     others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != naming}
     chosen = grouping(others, group, rows.path)
     groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(order)
@@ -160,31 +179,26 @@ def read_metadata(
     )
 
 
-def _match(rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
-    """Return the row of the metadata of each id, and a line where leading zeros had been lost."""
-    images_of: dict[str, set[str]] = defaultdict(set)
-    without_zeros: dict[str, set[str]] = defaultdict(set)
-    for image in ids:
-        for name in (image, PurePath(image).name, PurePath(image).stem):
-            images_of[name].add(image)
-            without_zeros[name.lstrip("0")].add(image)
+def _match(path: Path, rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
+    """Return the row of the metadata of each id, and a line about names that differ from their files."""
+    cells = rows.unique(naming)
+    files = Files(path, ids, cells)
+    found, notes = files.find(cells)
     row_of: dict[str, int] = {}
-    restored: list[str] = []
-    for cell, row in rows.unique(naming).items():
-        where = f"{rows.path}, line {rows.lines[row]}: {naming} {cell!r}"
-        images = images_of.get(cell) or images_of.get(PurePath(cell).stem) or set()
-        if not images and (images := without_zeros.get(cell.lstrip("0"), set())):
-            restored.append(cell)
+    for cell, row in cells.items():
+        where = f"{rows.at(row)}: {naming} {cell!r}"
+        images = sorted(ids[number] for number in found[cell])
         if not images:
-            raise DataError(f"{where} is no image of this data set")
+            other = files.elsewhere([cell])
+            there = f"; a file of this name lies in another folder: {other[0]}" if other else ""
+            raise DataError(f"{where} is no image of this data set{there}")
         if len(images) > 1:
-            raise DataError(f"{where} fits {first_few(sorted(images))}; write CLASS/IMAGE")
+            raise DataError(f"{where} fits {first_few(images)}; write CLASS/IMAGE")
         (image,) = images
         if image in row_of:
-            raise DataError(f"{where} names {image}, and so does line {rows.lines[row_of[image]]}; keep one")
+            raise DataError(f"{where} names {image}, and so does {rows.at(row_of[image])}; keep one")
         row_of[image] = row
     missing = [image for image in ids if image not in row_of]
     if missing:
         raise DataError(f"{rows.path}: no row for {len(missing)} of {len(ids)} images: {first_few(missing)}")
-    zeros = f"{rows.path.name}: {len(restored)} names lack the leading zeros of their files ({first_few(restored)})"
-    return [row_of[image] for image in ids], (f"{zeros}; matched all the same",) if restored else ()
+    return [row_of[image] for image in ids], tuple(f"{rows.path.name}: {note}" for note in notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path, PurePath
 
 from dspkd.data.columns import Columns
@@ -21,10 +22,11 @@ from dspkd.data.readers._columns import (
     same,
 )
 from dspkd.data.readers._labels import read_labels
-from dspkd.data.readers._locate import is_absolute, locate
+from dspkd.data.readers._locate import locate, refuse_shared
 from dspkd.data.readers._several import joined, rows_of_images, with_columns_beside, within, without_repeats
 from dspkd.data.readers.class_folders import has_class_folders
-from dspkd.data.table import Origin, Table, group_or_own, missing_of, refuse_missing
+from dspkd.data.readers.huggingface import METADATA
+from dspkd.data.table import Origin, Table, group_or_own, missing_of
 from dspkd.data.table_files import header_of, one_table, only_table, read_table, stem, tables_in
 from dspkd.errors import DataError, suggest
 
@@ -46,14 +48,15 @@ def fits(path: Path, *, label: str = "label") -> str | None:
         return "csv"
     if not path.is_dir():
         return None
-    headers = [header_of(file) for file in tables_in(path)]
+    inner = _within_parts(path, label)
+    header = {file: header_of(file) for file in [*tables_in(path), *inner]}
+    headers = [header[file] for file in header if file not in inner]
     own = [{squeezed(name) for name in header} for header in headers if find(header, IMAGE)]
     if any(squeezed(label) in names and ("path" in names or label != "label") for names in own):
         return "csv"
     if any(map(_names_people, headers)) and may_be_people([folder.name for folder in folders_in(path)]):
         return "csv"
-    headers += [header_of(file) for file in _within_parts(path, label)]
-    tables = [header for header in headers if _columns(header, label) and "file_name" not in header]
+    tables = [file for file in header if _columns(header[file], label) and not _is_of_the_hub(file, header[file])]
     return "csv" if tables and not has_class_folders(path) else None
 
 
@@ -76,7 +79,7 @@ def read(
     layout
         "csv".
     group
-        The column of lesions or patients. When none is named, it is ``group``, or one that is called so; otherwise
+        The column of lesions or patients. When none is named, it is one that is called so, or ``group``; otherwise
         every image is a group of its own, as is one whose cell is empty.
     label
         The column of class names, by default ``label`` or one that is called so; the classes are those that occur,
@@ -111,7 +114,7 @@ def read(
     rows = with_columns_beside(rows, image, [] if path.is_file() else _others(path, files))
     labels = read_labels(rows, columns.label, columns.names, beside={image, *columns.attributes.values()})
     others = {name: cells for name, cells in rows.columns.items() if name not in {image, *labels.columns}}
-    chosen = grouping(others, columns.group, rows.path, first=("group",))
+    chosen = grouping(others, columns.group, rows.path)
     if chosen.column is None and all(is_person(file.parent.name) for file in paths):
         others[_FOLDER] = tuple(file.parent.name for file in paths)
         chosen = Grouping(
@@ -140,6 +143,11 @@ def _columns(header: tuple[str, ...], label: str) -> bool:
     """Return whether a header names a column of images and one of classes, or two others that may be classes."""
     image = find(header, IMAGE)
     return image is not None and (_names_classes(header, label) or len(header) > 2)
+
+
+def _is_of_the_hub(file: Path, header: tuple[str, ...]) -> bool:
+    """Return whether a table is metadata that layout "imagefolder" reads."""
+    return file.name in METADATA and {"file_name", "label"} <= set(header)
 
 
 def _files(path: Path, label: str) -> list[Path]:
@@ -219,12 +227,11 @@ def _images(rows: Rows, wanted: str | None) -> tuple[str, tuple[str, ...], tuple
 
 
 def _located(rows: Rows, image: str) -> tuple[str, tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:
-    """Return a column, its cells and their files; only one called ``path`` must give them relative to the table."""
+    """Return a column, its cells, their files, relative to the table or anywhere below it, and what was assumed."""
     root, ids = rows.path.parent, tuple(rows.unique(image))
-    paths = tuple(root / PurePath(name.replace("\\", "/")) for name in ids)
-    elsewhere = squeezed(image) != "path" or all(map(is_absolute, ids))
-    if elsewhere and missing_of(paths):
+    paths = tuple(root / PurePath(posixpath.normpath(name.replace("\\", "/"))) for name in ids)
+    if missing_of(paths):
         paths, notes = locate(root, ids, rows.path)
         return image, ids, paths, notes
-    refuse_missing(paths, rows.path)
+    refuse_shared(ids, paths, rows.path)
     return image, ids, paths, ()

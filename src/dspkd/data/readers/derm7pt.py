@@ -54,8 +54,8 @@ def _with_parts(rows: Rows) -> Rows:
         if not file.exists():
             return rows
         numbers = read_table(file)
-        for cell, line in zip(numbers.column("indexes"), numbers.lines, strict=True):
+        for row, cell in enumerate(numbers.column("indexes")):
             if not cell.isdecimal() or int(cell) >= len(parts):
-                raise DataError(f"{file}, line {line}: {cell!r} is no row of meta.csv, which has {len(parts)}")
+                raise DataError(f"{numbers.at(row)}: {cell!r} is no row of meta.csv, which has {len(parts)}")
             parts[int(cell)] = part
     return replace(rows, columns={**rows.columns, "split": tuple(parts)})

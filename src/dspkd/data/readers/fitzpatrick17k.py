@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import images_below
-from dspkd.data.readers._published import PublishedTable, taken
+from dspkd.data.readers._published import PublishedTable
 
 
 def _with_images(rows: Rows) -> Rows:
@@ -14,7 +14,7 @@ def _with_images(rows: Rows) -> Rows:
     if not kept or len(kept) == len(rows.lines):
         return rows
     note = f"{len(rows.lines) - len(kept):,} of {len(rows.lines):,} images are not there and are left out"
-    return replace(taken(rows, kept), notes=(*rows.notes, note))
+    return replace(rows.take(kept), notes=(*rows.notes, note))
 
 
 _SET = PublishedTable(

@@ -11,6 +11,8 @@ from dspkd.data.csv_rows import Rows, read_header
 from dspkd.data.image_files import files_below, folders_in, images_below, images_in, unread_below, unread_in
 from dspkd.data.part_names import holds_any_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, may_be_people
+from dspkd.data.readers._file_names import path_of
+from dspkd.data.readers._folders import have_inner_folders, places, refuse_no_classes, unplaced_note
 from dspkd.data.readers._labels import filled, in_order
 from dspkd.data.readers.class_folders import read_metadata
 from dspkd.data.table import Origin, Table, group_or_own, refuse_missing, repeated
@@ -29,16 +31,19 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return "imagefolder" for a folder of this layout and of no simpler one, else None.
 
     That is: metadata in JSON, metadata with the columns ``file_name`` and ``label``, or folders of classes in folders
-    that are parts, or the other way round, perhaps with a folder for each patient in them. A folder
-    such as ``images`` is no class.
+    that are parts, or the other way round, perhaps with a folder for each patient in them; or folders of classes of
+    which one has images in folders within. A folder such as ``images`` is no class.
     """
     if not path.is_dir():
         return None
     files = _metadata_below(path)
     if any(file.suffix == ".jsonl" or {"file_name", "label"} <= set(read_header(file)) for file in files):
         return "imagefolder"
-    within = [(outer, inner) for outer in folders_in(path) for inner in folders_in(outer)]
-    of_parts = [inner for outer, inner in within if part_of(outer.name) and not holds_any_class(inner.name)]
+    outer = folders_in(path)
+    if have_inner_folders(outer):
+        return "imagefolder"
+    within = [(each, inner) for each in outer for inner in folders_in(each)]
+    of_parts = [inner for each, inner in within if part_of(each.name) and not holds_any_class(inner.name)]
     both = [*of_parts, *_within_classes(within)]
     return (
         "imagefolder" if any(images_in(inner) or unread_in(inner) or _holds_people(inner) for inner in both) else None
@@ -91,11 +96,11 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
     """
     tables = [read_table(file) for file in _metadata_in(path)]
     if tables:
-        files = [rows.path.parent / PurePath(name) for rows in tables for name in rows.unique("file_name")]
+        files = [rows.path.parent / PurePath(path_of(name)) for rows in tables for name in rows.unique("file_name")]
         refuse_missing(files, tables[0].path)
         notes: tuple[str, ...] = sum((rows.notes for rows in tables), ())
     else:
-        files, notes = _labelled(path, images_below(path))
+        files, notes = _in_class_folders(path, images_below(path))
         if not files:
             raise DataError(f"{path}: no image here, nor {' or '.join(METADATA)}")
     ids = tuple(file.relative_to(path).as_posix() for file in files)
@@ -114,9 +119,11 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
         origin = Origin(group=chosen.column or "", notes=notes + chosen.notes, doubts=chosen.doubts)
     else:
         groups, others, origin = read_metadata(path, _beside(path), ids, group)
-        if _people(path, files) and not origin.group:
-            groups = tuple(file.parent.name for file in files)
-            notes += (f"lesion or patient ids: the folders of the images, such as {groups[0]}",)
+        people = tuple(place.person for place in places(path, files))
+        if any(people) and not origin.group:
+            groups = people
+            of = "" if all(people) else f", of {len(people) - people.count(''):,} of {len(people):,} images"
+            notes += (f"lesion or patient ids: the folders of the images, such as {next(filter(None, people))}{of}",)
         origin = replace(origin, notes=notes + origin.notes, unread=tuple(unread_below(path)))
     classes = in_order(labels)
     return Table(
@@ -172,40 +179,30 @@ def _labels(
         if not tables:
             raise DataError(f"{path}: there is no {METADATA[0]} here, so there is no column {label!r}")
         return tuple(cell for rows in tables for cell in filled(rows, label or "label"))
-    people = _people(path, files)
-    folders = [_class_folder(file.parent if people else file, path) for file in files]
+    folders = [place.label for place in places(path, files)]
     unclear = [str(file) for file, folder in zip(files, folders, strict=True) if not folder]
     if unclear:
         raise DataError(
             f"{tables[0].path if tables else path}: no column 'label', and no folder that is a class: "
             f"{first_few(unclear)}; expected PART/CLASS/IMAGE, or a column 'label'"
         )
+    refuse_no_classes(path, dict.fromkeys(folders))
     return tuple(folders)
 
 
-def _people(path: Path, files: list[Path]) -> bool:
-    """Return whether the folders of the images are called after patients, and lie within those of classes."""
-    above = {file.parent.parent for file in files}
-    return all(
-        each != path and each.is_relative_to(path) and not holds_any_class(each.name) for each in above
-    ) and may_be_people({file.parent.name for file in files})
+def _in_class_folders(path: Path, images: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
+    """Return the images in class folders, and lines about those in none, where others have one, and in inner folders.
 
-
-def _labelled(path: Path, files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
-    """Return the images in class folders, and a line about those that a part holds without one, where others have one.
-
-    So lie the unlabelled test images of many competitions.
+    Unlabelled test images of many competitions lie so, in a part and in no class.
     """
-    bare = [file for file in files if file.parent != path and not _class_folder(file, path)]
-    if not bare or len(bare) == len(files):
-        return files, ()
-    note = (
-        f"{len(bare):,} images in {bare[0].parent.relative_to(path).as_posix()} have no class folder and are not used"
-    )
-    return [file for file in files if file not in set(bare)], (note,)
-
-
-def _class_folder(file: Path, root: Path) -> str:
-    """Return the name of the nearest folder of an image, below `root`, that may be a class; "" where there is none."""
-    folders = file.relative_to(root).parts[:-1]
-    return next((name for name in reversed(folders) if not holds_any_class(name)), "")
+    placed = list(zip(images, places(path, images), strict=True))
+    unplaced = [file for file, place in placed if not place.label]
+    if len(unplaced) == len(images):
+        return images, ()
+    notes = unplaced_note(unplaced, path)
+    if inner := [file for file, place in placed if place.inner]:
+        such = inner[0].parent.relative_to(path).as_posix()
+        notes += (
+            f"{len(inner):,} images in folders within class folders, such as {such}, count as images of that class",
+        )
+    return [file for file, place in placed if place.label], notes

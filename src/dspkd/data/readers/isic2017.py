@@ -79,10 +79,10 @@ def _of_2017(file: Path) -> Iterator[tuple[str, str, str, str]]:
     """Yield image, class, part and line."""
     rows = read_rows(file)
     both = zip(rows.column("melanoma"), rows.column("seborrheic_keratosis"), strict=True)
-    for name, cells, line in zip(rows.filled("image_id"), both, rows.lines, strict=True):
+    for row, (name, cells) in enumerate(zip(rows.filled("image_id"), both, strict=True)):
         if not set(cells) <= {"0.0", "1.0", "0", "1"} or {*cells} <= {"1.0", "1"}:
-            raise DataError(f"{file}, line {line}: expected at most a single 1.0, got {', '.join(cells)}")
+            raise DataError(f"{rows.at(row)}: expected at most a single 1.0, got {', '.join(cells)}")
         known = [
             label for label, cell in zip(("melanoma", "seborrheic keratosis"), cells, strict=True) if cell[0] == "1"
         ]
-        yield name, (*known, "nevus")[0], _part(file, "isic2017"), str(line)
+        yield name, (*known, "nevus")[0], _part(file, "isic2017"), str(rows.lines[row])

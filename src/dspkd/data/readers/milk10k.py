@@ -8,7 +8,7 @@ from pathlib import Path
 from dspkd.data.csv_rows import Rows
 from dspkd.data.readers._columns import refuse_label
 from dspkd.data.readers._labels import from_one_hot
-from dspkd.data.readers._published import PUBLISHED, table_of, taken
+from dspkd.data.readers._published import PUBLISHED, table_of
 from dspkd.data.table import Table
 from dspkd.data.table_files import header_of, read_table
 from dspkd.errors import DataError, first_few
@@ -64,4 +64,4 @@ def _truths(path: Path) -> list[Path]:
 def _of_kind(rows: Rows, layout: str) -> Rows:
     """Return the images that the layout chooses; the published kinds are "clinical: close-up" and "dermoscopic"."""
     kind = layout.removeprefix("milk10k").removeprefix("-")
-    return taken(rows, [row for row, cell in enumerate(rows.column("image_type")) if cell.startswith(kind)])
+    return rows.take([row for row, cell in enumerate(rows.column("image_type")) if cell.startswith(kind)])

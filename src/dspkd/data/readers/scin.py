@@ -85,6 +85,4 @@ def _weights(rows: Rows, row: int) -> dict[str, float]:
             return {name: weight for name, weight in weights.items() if weight}
     except (ValueError, SyntaxError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError):
         pass
-    raise DataError(
-        f"{rows.path}, line {rows.lines[row]}: {_WEIGHTED} is {cell[:60]!r}; expected {{'CONDITION': WEIGHT, ...}}"
-    )
+    raise DataError(f"{rows.at(row)}: {_WEIGHTED} is {cell[:60]!r}; expected {{'CONDITION': WEIGHT, ...}}")
