@@ -88,3 +88,13 @@ def test_files_of_one_name_in_several_folders_are_several_methods(files, tmp_pat
     assert re.search(r"kd/test[ │]+one run each cannot tell.*\n", out)
     assert "against plain/test" in out
     assert re.search(r"│ k +│", out)
+
+
+def test_images_of_one_class_are_decided_by_balanced_accuracy(tmp_path):
+    """AUROC is not defined for them, so that it decides nothing."""
+    ids = tuple(map(str, range(20)))
+    for name, right in (("a", 18), ("b", 12)):
+        logits = np.eye(2, dtype=np.float32)[(np.arange(20) >= right).astype(int)]
+        Predictions(("A", "B"), ids, ids, np.zeros(20, dtype=np.int64), logits).save(tmp_path / f"{name}.csv")
+    out, _ = call("referee", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert out.splitlines()[-1].startswith("balanced accuracy decides (macro AUROC is not defined for these images)")

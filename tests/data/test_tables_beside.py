@@ -201,3 +201,16 @@ def test_several_labels_in_a_cell_are_refused_where_each_occurs_alone(tmp_path, 
     with pytest.raises(DataError, match=rf"line 5: column 'label' has 2 labels, '{several}'"):
         parts(tmp_path, last=several)
     assert "A C" in parts(tmp_path, last="A C").classes
+
+
+def test_tables_in_parts_name_the_classes_where_the_images_lie_in_one_folder_of_any_name(tmp_path):
+    """A folder ``x`` in each part is not a class that all images have."""
+    for part, label in (("train", "NV"), ("test", "MEL")):
+        (tmp_path / part / "x").mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / part / "x" / f"{part}{number}.jpg").touch()
+        rows = f"{part}0.jpg,{label}\n{part}1.jpg,BKL\n"
+        (tmp_path / part / "labels.csv").write_text(f"image,label\n{rows}")
+    table = data.read("auto", tmp_path)
+    assert table.classes == ("BKL", "MEL", "NV")
+    assert table.parts == ("test", "test", "train", "train")

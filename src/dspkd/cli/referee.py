@@ -131,7 +131,9 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     results = verdicts(arms)
     for metric in sorted(dict.fromkeys(row.metric for row in results), key=decide_by.__ne__):
         print_verdicts(terminal(), results, metric)
-    typer.echo(f"{TITLES[decide_by]} decides; a difference is significant where both p are below 0.05")
+    decides = decide_by if any(row.metric == decide_by for row in results) else "balanced_accuracy"
+    undefined = "" if decides == decide_by else f" ({TITLES[decide_by]} is not defined for these images)"
+    typer.echo(f"{TITLES[decides]} decides{undefined}; a difference is significant where both p are below 0.05")
 
 
 def _methods(files: Sequence[str]) -> dict[str, list[Path]]:

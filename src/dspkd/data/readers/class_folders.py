@@ -30,15 +30,18 @@ _ABOUT = ("readme", "licen", "copying", "notice", "attribution", "citation", "ch
 
 
 def has_class_folders(path: Path) -> bool:
-    """Return whether two or more folders hold images and look like classes, perhaps within parts; patients are none."""
+    """Return whether folders of two names or more hold images and look like classes, perhaps within parts.
+
+    Folders of patients do not.
+    """
     outer = folders_in(path)
     inner = [each for folder in outer if part_of(folder.name) for each in folders_in(folder)]
-    named = (
-        each
+    named = {
+        each.name
         for each in [*outer, *inner]
-        if not (holds_any_class(each.name) or holds_no_class(each.name) or is_person(each.name))
-    )
-    return sum(bool(images_in(each)) for each in named) > 1
+        if not (holds_any_class(each.name) or holds_no_class(each.name) or is_person(each.name)) and images_in(each)
+    }
+    return len(named) > 1
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
