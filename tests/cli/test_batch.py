@@ -2,11 +2,13 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from command import call, refused
+from dspkd.deploy.batch.output import ShardedOutput
 from dspkd.experiments import single_run
 
 TEACHER = """name = "teacher"
@@ -49,6 +51,27 @@ def test_a_folder_is_predicted_as_its_images_one_by_one(student, lesions, tmp_pa
         expected = json.loads(line)["probabilities"]
         np.testing.assert_allclose(list(probabilities(row).values()), list(expected.values()), atol=2e-6)
         assert row["predicted"] == max(expected, key=expected.get)
+
+
+def test_resuming_with_another_folder_of_the_same_names_predicts_its_images(student, lesions, tmp_path, monkeypatch):
+    images = sorted((lesions / "ISIC_2019_Training_Input").iterdir())
+    for folder, image in zip("ab", images, strict=False):
+        (tmp_path / folder).mkdir()
+        shutil.copy(image, tmp_path / folder / "IMG_0001.jpg")
+    options = ("--out", tmp_path / "out.csv", "--workers", 0)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardedOutput, "join", stopped)
+        call("predict", student, "--many", tmp_path / "a", *options, code=130)
+    out, _ = call("predict", student, "--many", tmp_path / "b", *options)
+    assert "1 images; no diagnosis" in out
+    alone, _ = call("predict", student, images[1], "--json")
+    expected = list(json.loads(alone)["probabilities"].values())
+    (row,) = rows(tmp_path / "out.csv")
+    np.testing.assert_allclose(list(probabilities(row).values()), expected, atol=2e-6)
 
 
 def test_unreadable_images_are_counted_in_a_warning(student, lesions, tmp_path):

@@ -24,7 +24,7 @@ def validation(cancers=40, others=60, gain=2.0):
 
 
 def test_the_threshold_is_of_calibrated_probabilities():
-    predictions = validation()
+    predictions = validation(gain=1.0)
     fitted = thresholds.fit(predictions, KINDS)
     p = softmax(predictions.logits.astype(np.float64) / fitted.temperature, axis=1)
     cancers = p[predictions.labels != 1][:, [0, 2]].sum(axis=1)
@@ -55,6 +55,25 @@ def test_too_few_cancers_no_malignant_class_and_absent_classes_are_said():
         np.pad(predictions.logits, ((0, 0), (0, 1)), constant_values=-9),
     )
     assert thresholds.fit(absent, (*KINDS, "malignant")).refer_from_rule.endswith("No image of SCC was among them.")
+
+
+def test_a_validation_set_without_errors_does_not_sharpen_probabilities():
+    """Of melanoma 23 %, squamous cell carcinoma 20 % and naevus 40 %, sharpening would leave the naevus."""
+    easy = thresholds.fit(validation(gain=12.0), KINDS)
+    assert (easy.temperature, easy.refer_from) == (1.0, 0.5)
+    assert "and not above 50%: 100.0 % did" in easy.refer_from_rule
+    assert thresholds.fit(validation(gain=2.0), KINDS).temperature != 1
+
+
+def test_a_few_melanomas_do_not_switch_off_the_confidence_threshold():
+    predictions = validation(cancers=60, gain=6.0)
+    rows = np.r_[np.flatnonzero(predictions.labels == 0)[:1], np.flatnonzero(predictions.labels != 0)]
+    few, many = thresholds.fit(predictions.take(rows), KINDS), thresholds.fit(predictions, KINDS)
+    assert few.refer_below > 0
+    assert few.rule == (
+        "With it, 90% of the validation images are answered; its 1 lesions or patients of MEL are too few to set it."
+    )
+    assert many.rule == "With it, 95% of the MEL images in validation are found or referred (30 images)."
 
 
 def test_coverage_sets_the_confidence_threshold():

@@ -156,3 +156,22 @@ def test_unknown_classes_are_asked_for_in_one_line():
     assert second.startswith("not known whether x1, x2 are malignant")
     assert "data.malignant or data.benign in run/recipe.toml" in second
     assert len(in_words(names[:3], malignancies(names[:3]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("benign_indeterminate", "unknown"), ("Benign_Uncertain", "unknown"), ("benign?", "unknown"),
+        ("benign_vs_atypical", "premalignant"), ("benign_vs_mel", "malignant"), ("benign MEL", "malignant"),
+        ("benign_BCC", "malignant"), ("Benign_AK", "premalignant"), ("benign_not_confirmed", "unknown"),
+        ("benign_to_be_excised", "unknown"), ("benign_nevus", "benign"), ("benign", "benign"),
+        ("benign_other_growth", "benign"),
+    ],
+)  # fmt: skip
+def test_a_name_that_begins_with_benign_is_so_only_without_a_doubt_and_another_disease(name, kind):
+    assert malignancy(name) == kind
+
+
+def test_names_that_cannot_be_distinguished_are_of_one_kind():
+    same = ("pseudolymphoma", "reactive lymphoid hyperplasia"), ("photodamage", "solar elastosis", "sun damaged skin")
+    assert {malignancy(name) for names in same for name in names} == {"premalignant"}

@@ -65,7 +65,8 @@ def predict(
         engine = partial(engines.run_inline, classifier=classifier, root=images.root, workers=count)
     else:
         engine = partial(engines.on_ray, load=load, root=images.root, address=ray, gpu=classifier.on_gpu)
-    output = ShardedOutput(out, classifier.classes, classifier.key, classifier.rule or rule_of_run(source))
+    key = f"{classifier.key} {images.root.resolve()}"  # names of images repeat from folder to folder
+    output = ShardedOutput(out, classifier.classes, key, classifier.rule or rule_of_run(source))
     with progress_bar(terminal()) as progress:
         counts = batch.predict(images, output, engine, progress)
     before = f", {counts.before:,} of them predicted before" if counts.before else ""

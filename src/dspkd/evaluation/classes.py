@@ -33,6 +33,12 @@ _CANCERS = re.compile(
 _DOUBTFUL = re.compile(r"\b(atypical|atypia|dysplas\w+|pre ?(cancer|malignan)\w*)\b")
 """Likewise for premalignant."""
 
+_DOUBTED = re.compile(
+    r"\b(indeterminate|uncertain|unclear|unsure|unknown|unconfirmed|pending|suspicious|suspected|suspicion|doubt\w*"
+    r"|borderline|possibl[ey]|probabl[ey]|likely|maybe|presum\w+|vs?|versus|not|no|non|or|rule|mimic\w*|biops\w+|excis\w+)\b|\?"
+)
+"""Words after which a class that begins with "benign" is not known to be so."""
+
 _NOISE = {"photo", "picture", "image"}
 
 
@@ -66,16 +72,25 @@ def malignancy(class_name: str) -> Malignancy:
     ['malignant', 'malignant', 'benign', 'unknown']
     """
     if row := diagnosis(class_name):
-        return row.malignancy
+        return "unknown" if row.malignancy == "benign" and "?" in class_name else row.malignancy
     if _CANCERS.search(_normalised(class_name)):
         return "malignant"
     if _DOUBTFUL.search(_normalised(class_name)):
         return "premalignant"
     if re.match(r"\s*benign[\W_]", class_name, re.IGNORECASE) and len(_parts(class_name)) == 1:
-        return "benign"
+        return _of_benign(class_name)
     rows = [_table().get(part) for part in _parts(class_name)]
     kinds = [row.malignancy if row else "unknown" for row in rows] or ["unknown"]
     return min(kinds, key=_GRAVEST.index)
+
+
+def _of_benign(class_name: str) -> Malignancy:
+    """Return what a name is that begins with "benign": that, unless it names another disease or a doubt."""
+    words = _normalised(class_name).split()[1:]
+    runs = [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
+    kinds: list[Malignancy] = [row.malignancy for run in runs if (row := _table().get(run))]
+    doubted = _DOUBTED.search(" ".join(words)) or "?" in class_name
+    return min([*kinds, "unknown" if doubted else "benign"], key=_GRAVEST.index)
 
 
 def malignancies(

@@ -23,6 +23,9 @@ SENSITIVITY = 0.95
 FEWEST_LESIONS = 30
 """Lesions of cancers in the validation set below which no threshold is set (inferred)."""
 
+MOST = 0.5
+"""The largest threshold: where it is more probable than not that a lesion is not benign, it is referred (inferred)."""
+
 _STEP = 1e-4
 
 
@@ -83,7 +86,8 @@ def threshold(
 
     .. math:: t = \max \{t : |\{n \in C : s_n \ge t\}| \ge \text{sensitivity} \cdot |C|\}
 
-    C are the images of malignant classes, all together. Rounded down to a multiple of 0.0001, a hundredth of it below
+    C are the images of malignant classes, all together; t is `MOST` where it would be larger, as it is on validation
+    images that are easy, few, or known from training. Rounded down to a multiple of 0.0001, a hundredth of it below
     at least, so that another machine's rounding does not turn an image at the threshold into one below it.
 
     Parameters
@@ -105,4 +109,4 @@ def threshold(
         return None
     falling = np.sort(not_benign(validation, kinds)[cancer_N])[::-1]
     needed = int(np.ceil(sensitivity * len(falling) - 1e-9))  # 0.07 * 100 is above 7 in binary
-    return round(float(np.floor(falling[needed - 1] / _STEP - 0.01) * _STEP), 4) + 0.0
+    return min(MOST, round(float(np.floor(falling[needed - 1] / _STEP - 0.01) * _STEP), 4) + 0.0)

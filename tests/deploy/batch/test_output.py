@@ -56,3 +56,13 @@ def test_a_shards_name_depends_on_all_its_inputs(tmp_path):
     others = [name(("a", "bc")), name(("ab",)), name(classes=("y", "x")), name(key="other"), name(rule=rule(0.5))]
     assert name() == name()
     assert len({name(), *others}) == 6
+
+
+def test_a_name_that_is_not_utf8_is_written_with_escapes(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    output = ShardedOutput(tmp_path / "a.parquet", ("x", "y"), "key")
+    output.folder.mkdir()
+    names = (b"caf\xe9.png".decode(errors="surrogateescape"),)
+    output.write(PredictionBatch(names, np.array([[0.25, 0.75]]), ("",)))
+    output.join([names])
+    assert parquet.read_table(output.out)["image"].to_pylist() == [r"caf\udce9.png"]

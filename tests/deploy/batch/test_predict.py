@@ -13,6 +13,7 @@ import pytest
 from fake import CLASSES, COUNT, Grey, image_after_ctrl_c, image_or_die, predict, rows
 
 from dspkd.deploy.batch import engines
+from dspkd.deploy.batch.bundle_model import BundleClassifier
 from dspkd.deploy.batch.output import PredictionBatch, ShardedOutput
 from dspkd.deploy.batch.predict import BatchCounts
 from dspkd.errors import DataError, RunError
@@ -238,6 +239,17 @@ def test_decoding_ahead_is_bounded(folder, monkeypatch, workers, ahead):
     batches = engines.run_inline(chunks, classifier=Grey(), root=folder, workers=workers)
     next(batches)
     assert ahead < len(submitted) <= ahead + 3  # a chunk is two batches
+
+
+def test_an_image_without_finite_logits_stops_no_other(bundle):
+    classifier = BundleClassifier(bundle)
+    side = classifier._predictor.bundle.spec.preprocessing.size
+    pixels = np.random.default_rng(0).random((3, 3, side, side), dtype=np.float32)
+    alone = classifier.answer(pixels[2:])
+    pixels[1] = np.nan
+    got = classifier.answer(pixels)
+    assert np.isfinite(got).all(axis=1).tolist() == [True, False, True]
+    np.testing.assert_array_equal(got[2:], alone)
 
 
 def test_a_shard_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -138,3 +138,12 @@ def test_fields_of_text_beside_an_image_are_ignored(bundle_file, jpeg):
         return client.post("/predict", files={"files": ("a.jpg", jpeg)}, data={"patient": "7", "site": "arm"})
 
     assert talk(bundle_file, conversation).status_code == 200
+
+
+def test_a_file_in_another_field_is_refused_and_not_left_out(bundle_file, jpeg):
+    def conversation(client):
+        return client.post("/predict", files=[("files", ("a.jpg", jpeg)), ("file", ("b.jpg", jpeg))])
+
+    response = talk(bundle_file, conversation)
+    assert response.status_code == 422
+    assert "a file is in the field 'file'; send all files as fields named 'files'" in response.json()["detail"]

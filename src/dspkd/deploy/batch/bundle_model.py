@@ -12,6 +12,7 @@ from dspkd.deploy.bundle import preprocess
 from dspkd.deploy.bundle.predictor import Predictor
 from dspkd.deploy.bundle.preprocess import Pixels
 from dspkd.deploy.bundle.spec import Preprocessing
+from dspkd.errors import DataError
 
 _BATCH = 32
 """Images in a batch for ONNX Runtime. Inferred."""
@@ -36,8 +37,13 @@ class BundleClassifier:
         self.preprocess = partial(_pixels, steps=self._predictor.bundle.spec.preprocessing)
 
     def answer(self, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return ``[N, K]`` probabilities of images ``[N, 3, S, S]``."""
-        return self._predictor.probabilities(pixels)
+        """Return ``[N, K]`` probabilities of images ``[N, 3, S, S]``; NaN for one whose logits are not finite."""
+        try:
+            return self._predictor.probabilities(pixels)
+        except DataError:
+            if len(pixels) == 1:
+                return np.full((1, len(self.classes)), np.nan)
+            return np.concatenate([self.answer(image[None]) for image in pixels])
 
 
 def _pixels(path: Path, *, steps: Preprocessing) -> Pixels:

@@ -59,7 +59,7 @@ class ShardedOutput:
     classes
         The K class names.
     key
-        Identifies the classifier: another model, another key.
+        Identifies the classifier and the folder that names of images are relative to: another model, another key.
     rule
         When the column `refer` is ``yes``; `reasons` has why, and `not_benign` the sum of the classes that are
         not benign. None: there are no such columns.
@@ -162,7 +162,7 @@ class ShardedOutput:
         failed = np.array([bool(error) for error in batch.errors])
         (names, *texts), shares = self._columns(batch)
         columns = [
-            pa.array(list(names), pa.string()),
+            pa.array([name.encode(errors="backslashreplace").decode() for name in names], pa.string()),
             *(pa.array([word or None for word in column], pa.string()) for column in texts),
             *(pa.array(column.astype(np.float32), mask=failed) for column in shares.T),
             pa.array([error or None for error in batch.errors], pa.string()),

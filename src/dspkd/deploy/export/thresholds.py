@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.data.table import unit_of
+from dspkd.data.table import named, unit_of
 from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.deploy.bundle.limits import counted
 from dspkd.errors import BundleError
@@ -18,6 +18,11 @@ from dspkd.evaluation.predictions import Predictions
 
 COVERAGE = 0.9
 """The share of images answered where no class is melanoma, which sets the confidence threshold otherwise (inferred)."""
+
+
+FEWEST_ERRORS = 10
+"""Wrong validation images below which the temperature is at least 1 (inferred): without errors, no probability is too
+large for it, and it would take that of cancers from the classes that are not predicted."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ def fit(validation: Predictions, kinds: Sequence[Malignancy], coverage: float | 
         `coverage` is no share.
     """
     temperature = calibration.temperature(validation)
+    if (validation.predicted != validation.labels).sum() < FEWEST_ERRORS:
+        temperature = max(1.0, temperature)
     calibrated = calibration.scaled(validation, temperature)
     refer_below, rule = _refer_below(calibrated, coverage)
     refer_from = referral.threshold(calibrated, kinds)
@@ -82,15 +89,22 @@ def referred(rule: ReferralRule, temperature: float, predictions: Predictions) -
 
 
 def _refer_below(calibrated: Predictions, coverage: float | None) -> tuple[float, str]:
-    number = melanoma(calibrated.classes)
-    if coverage is None and number is not None and (calibrated.labels == number).any():
-        name = calibrated.classes[number]
-        rule = f"With it, {selective.SENSITIVITY:.0%} of the {name} images in validation are found or referred."
-        return selective.threshold_for(calibrated, number), rule
     share = COVERAGE if coverage is None else coverage
     if not 0 < share <= 1:
         raise BundleError(f"coverage: {share}; want a share of the images to answer, above 0 and up to 1")
-    return selective.threshold_at(calibrated, share), f"With it, {share:.0%} of the validation images are answered."
+    by_coverage = selective.threshold_at(calibrated, share)
+    answered = f"With it, {share:.0%} of the validation images are answered"
+    number = melanoma(calibrated.classes)
+    rows = [] if number is None else np.flatnonzero(calibrated.labels == number).tolist()
+    if coverage is not None or number is None or not rows:
+        return by_coverage, f"{answered}."
+    name, groups = calibrated.classes[number], {calibrated.groups[row] for row in rows}
+    by_sensitivity = selective.threshold_for(calibrated, number)
+    rule = f"With it, {selective.SENSITIVITY:.0%} of the {name} images in validation are found or referred"
+    if len(groups) >= referral.FEWEST_LESIONS or by_sensitivity >= by_coverage:
+        return by_sensitivity, f"{rule} ({counted(len(rows), named(groups))})."
+    few = f"its {len(groups)} {unit_of(groups)} of {name} are too few to set it"
+    return by_coverage, f"{answered}; {few}."
 
 
 def _refer_from_rule(calibrated: Predictions, kinds: Sequence[Malignancy], refer_from: float | None) -> str:
@@ -107,7 +121,8 @@ def _refer_from_rule(calibrated: Predictions, kinds: Sequence[Malignancy], refer
             f"and a threshold needs {referral.FEWEST_LESIONS}."
         )
     rule = (
-        f"Set so that {referral.SENSITIVITY:.0%} of the images of cancers in validation reach it: "
+        f"Set so that {referral.SENSITIVITY:.0%} of the images of cancers in validation reach it"
+        f"{f', and not above {referral.MOST:.0%}' * (refer_from == referral.MOST)}: "
         f"{100 * (of_cancers.share or 0):.1f} % did (95 % interval {100 * of_cancers.low:.1f} to "
         f"{100 * of_cancers.high:.1f} %; {counted(of_cancers.images, of_cancers.lesions)})."
     )

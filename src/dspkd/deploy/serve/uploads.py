@@ -56,6 +56,7 @@ async def read(request: Request, limits: Limits, slot: Slot) -> list[Upload]:
     except (ValueError, LookupError) as error:  # headers of parts that the parser does not expect
         raise HTTPException(400, f"invalid multipart body: {type(error).__name__}") from None
     parts = [part for name, part in form.multi_items() if name == FIELD]
+    others = [name for name, part in form.multi_items() if name != FIELD and isinstance(part, UploadFile)]
     files = [part for part in parts if isinstance(part, UploadFile)]
     received = [Upload(file.filename or "", file.file.read()) for file in files]
     await form.close()
@@ -63,6 +64,8 @@ async def read(request: Request, limits: Limits, slot: Slot) -> list[Upload]:
         raise HTTPException(
             422, f'a part {FIELD!r} is text, not a file: its Content-Disposition has no filename; add filename="a.jpg"'
         )
+    if others:
+        raise HTTPException(422, f"a file is in the field {others[0][:60]!r}; send all files as fields named {FIELD!r}")
     if not received:
         raise HTTPException(422, f"no image in the request: send files as fields named {FIELD!r}")
     return received
