@@ -99,6 +99,29 @@ def test_a_comparison_is_kept_for_other_runs_with_the_same_files(pool, table, sp
         unlabelled.screened(unlabelled.find(pool), table, split, silent, cache=tmp_path / "cache")
 
 
+def test_copies_are_left_out_by_their_new_names_after_a_folder_was_renamed(pool, table, split, tmp_path):
+    """The comparison that is kept is about the same files in the same order."""
+    (pool / "one").mkdir()
+    (pool / "resized_val.jpg").rename(pool / "one" / "resized_val.jpg")
+    unlabelled.screened(unlabelled.find(pool), table, split, silent, cache=tmp_path / "cache")
+    (pool / "one").rename(pool / "only")
+    again = unlabelled.screened(unlabelled.find(pool), table, split, silent, cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert again.left_out["unlabelled/only/resized_val.jpg"] == "copy"
+    assert "unlabelled/only/resized_val.jpg" not in again.ids
+
+
+def test_lesions_of_the_held_out_sets_are_known_by_the_column_of_the_labelled_images(table, split, tmp_path):
+    held_out = table.groups[split.places("test")[0]]
+    (tmp_path / "data.csv").write_text(f"path,label,patient_id,clinic_code\na.png,x,p1,{held_out}\nb.png,x,p2,c2\n")
+    for n, name in enumerate("ab"):
+        noise = np.random.default_rng(n).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{name}.png")
+    images = unlabelled.screened(unlabelled.find(tmp_path, "clinic_code"), table, split, silent)
+    assert images.left_out == {"unlabelled/a.png": "same lesion"}
+    assert unlabelled.find(tmp_path, "no such column").groups == ("p1", "p2")
+
+
 def test_a_changed_choice_is_refused(pool, table, split, tmp_path):
     images = unlabelled.screened(unlabelled.find(pool), table, split, silent)
     images.save(tmp_path / "unlabelled.csv")

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -157,6 +157,13 @@ def test_a_file_that_changed_is_refused_when_the_run_goes_on(lesions, exported, 
     table, split = data.load_table(lesions), build.load_data(student(lesions, teacher)).split
     first = answers.teacher(file, table, split, kept=tmp_path / "kept.npz")
     assert answers.teacher(file, table, split, kept=tmp_path / "kept.npz").digest() == first.digest()
+    turned = table.take(np.arange(len(table))[::-1])
+    again = answers.teacher(file, turned, split, kept=tmp_path / "kept.npz")
+    assert torch.equal(again._logits_NK, first._logits_NK.flip(0))
+    row = split.rows("val")[0]
+    other = replace(table, ids=(*table.ids[:row], "another image", *table.ids[row + 1 :]))
+    with pytest.raises(RunError, match="about other images than those that are there now"):
+        answers.teacher(file, other, split, kept=tmp_path / "kept.npz")
     file.write_bytes(exported.read_bytes() + b"\n")
     with pytest.raises(RunError, match=r"logits\.csv: has changed since this run began"):
         answers.teacher(file, table, split, kept=tmp_path / "kept.npz")

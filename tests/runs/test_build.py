@@ -170,6 +170,18 @@ def test_a_teacher_trained_on_lesions_of_its_students_validation_or_test_set_is_
         build.teacher([str(finished)], images, other, CPU)
 
 
+def test_a_teacher_that_saw_the_same_images_under_other_ids_of_lesions_is_refused(finished, images, parts):
+    """Its run was grouped by lesions, and the student's by patients: no group has the same name."""
+    patients = replace(images, groups=tuple(f"patient of {group}" for group in images.groups))
+    assert build.teacher([str(finished)], patients, parts, CPU)
+    row = int(parts.rows("train")[0])
+    whole = [number for number, group in enumerate(images.groups) if group == images.groups[row]]
+    moved = parts.parts.copy()
+    moved[whole] = "test"
+    with pytest.raises(DataError, match=rf"1 lesions.* {patients.groups[row]};"):
+        build.teacher([str(finished)], patients, replace(parts, parts=moved), CPU)
+
+
 def test_under_a_waiver_a_teacher_may_share_crossing_lesions_but_no_image_of_the_test_set(
     finished, images, parts, tmp_path
 ):

@@ -13,6 +13,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.runs import evaluate, holdout, predict
 from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
 from tiny_runs import recipe, stage, trained
 
 
@@ -185,6 +186,22 @@ def test_images_of_lesions_trained_on_are_counted_by_the_group_column(lesions, f
     assert set(evaluation.predictions.groups) == {row["group"] for row in some}
     with pytest.raises(DataError, match=r"'lesion'.*'lesion_id'"):
         evaluate.evaluate(finished, folder=other, group="lesion")
+
+
+def test_the_runs_own_images_are_known_whatever_column_names_their_lesions(lesions, finished, rows, tmp_path):
+    """Their ids are enough to count images trained on, and to record a test-set evaluation."""
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = len(Run(run).test_evaluations)
+    metadata = next(lesions.glob("*_Metadata.csv"))
+    own = tmp_path / "own"
+    shutil.copytree(lesions, own)
+    text = metadata.read_text().replace("lesion_id", "notes", 1)
+    (own / metadata.name).write_text(text)
+    evaluation = evaluate.evaluate(run, folder=own)
+    assert evaluation.trained_on == sum(row["part"] == "train" for row in rows)
+    assert len(Run(run).test_evaluations) == before + 1
+    assert Run(run).test_evaluations[-1].images == sum(row["part"] == "test" for row in rows)
 
 
 def test_an_unknown_an_empty_or_a_foreign_part_is_refused(lesions, finished, rows, tmp_path):

@@ -111,6 +111,15 @@ def test_an_interrupted_call_continues_with_the_same_result(tmp_path):
         assert torch.equal(value, trained.student.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("other", [{"clip": 1e-4}, {"teacher": 2}])
+def test_another_teacher_or_clip_does_not_give_the_student_of_an_earlier_call(tmp_path, other):
+    settings = {"terms": ["normkd"], "epochs": 1, "out": tmp_path}
+    distill(network(0), network(1), data(), **settings)
+    teacher = network(other.pop("teacher", 1))
+    with pytest.raises(RunError, match="but this recipe is"):
+        distill(network(0), teacher, data(), **settings, **other)
+
+
 class Endless(IterableDataset):
     def __iter__(self):
         yield torch.rand(3, 32, 32), 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +33,10 @@ _REASONS = {
     SAME_FILE: "files that are labelled images, too",
     DAMAGED: "files that cannot be read",
 }
+
+
+_VERSION = 2
+"""Part of the key of what is cached; raised when the search for copies changes, or what is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +124,10 @@ class UnlabelledImages:
             writer.writerows(rows)
 
 
-def find(folder: Path) -> UnlabelledImages:
+def find(folder: Path, group: str | None = None) -> UnlabelledImages:
     """Return all images in and below a folder; where it is a data set, with lesions or patients, and without labels.
+
+    `group` is the column of lesions or patients of the labelled images; where there is no such column, one is chosen.
 
     Raises
     ------
@@ -133,13 +140,13 @@ def find(folder: Path) -> UnlabelledImages:
     refuse_other_encodings(paths)
     if not paths:
         raise DataError(f"data.unlabelled: {folder}: no image in it or below")
-    try:
-        table = read("auto", folder)
-    except DataError:  # a plain folder of images; `__str__` says that lesions are unknown
-        group_of: dict[Path, str] = {}
-    else:
-        known = zip(table.paths, table.groups, table.ids, strict=True)
-        group_of = {path: group for path, group, name in known if group != f"image:{name}"}
+    group_of: dict[Path, str] = {}  # a plain folder of images has none; `__str__` says that lesions are unknown
+    for column in dict.fromkeys((group, None)):
+        with suppress(DataError):
+            table = read("auto", folder, group=column)
+            known = zip(table.paths, table.groups, table.ids, strict=True)
+            group_of = {path: own for path, own, name in known if own != f"image:{name}"}
+            break
     return UnlabelledImages(
         folder,
         tuple(f"unlabelled/{path.relative_to(folder).as_posix()}" for path in paths),
@@ -179,13 +186,14 @@ def screened(
     labelled, own = fingerprints(table.paths), fingerprints(images.paths)
     evaluated = [labelled[row] for row in held_out]
     copies = _kept(cache, [*evaluated, b"|", *own], lambda: _copies(images, table, held_out, progress))
+    assert len(copies) == len(own), "a reason, or none, for each image"
     taken = {table.groups[row] for row in held_out}
     names = {bare(table.ids[row]) for row in held_out}
     same_file = {labelled[row] for row in np.flatnonzero(split.parts != UNUSED)}
     reasons: dict[str, str] = {}
-    for name, group, digest in zip(images.ids, images.groups, own, strict=True):
-        if name in copies:
-            reasons[name] = copies[name]
+    for name, group, digest, reason in zip(images.ids, images.groups, own, copies, strict=True):
+        if reason:
+            reasons[name] = reason
         elif bare(name) in names:
             reasons[name] = SAME_NAME
         elif group and group in taken:
@@ -195,28 +203,23 @@ def screened(
     return images.without(reasons)
 
 
-def _copies(images: UnlabelledImages, table: Table, held_out: NDArray[np.int64], progress: Progress) -> dict[str, str]:
-    """Return ``{id: reason}`` of the images that are copies of held-out ones, and of damaged files."""
+def _copies(images: UnlabelledImages, table: Table, held_out: NDArray[np.int64], progress: Progress) -> list[str]:
+    """Return for each image why it is left out, as a copy of a held-out one or a damaged file; "" for the others."""
     paths, first = (*(table.paths[row] for row in held_out), *images.paths), len(held_out)
-    reasons: dict[str, str] = {}
     prints = fingerprint.take(paths, progress)
     pairs = duplicates.find(prints, progress)
     cluster_N = duplicates.clusters(pairs.first, pairs.second, len(prints))
     guarded = set(cluster_N[:first].tolist())
-    for place, name in enumerate(images.ids):
-        if prints.complaints[first + place]:
-            reasons[name] = DAMAGED
-        elif int(cluster_N[first + place]) in guarded:
-            reasons[name] = COPY
-    return reasons
+    return [
+        DAMAGED if prints.complaints[place] else COPY if int(cluster_N[place]) in guarded else ""
+        for place in range(first, len(prints))
+    ]
 
 
-def _kept(cache: Path | None, files: list[bytes], compute: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """Return what `compute` returned for these files before, if that is in the cache."""
-    if cache is None:
-        return compute()
-    name = hashlib.blake2b(b"".join(files), digest_size=8).hexdigest()
-    kept: dict[str, str] = remembered(cache / f"unlabelled-{name}.json", compute)
+def _kept(cache: Path | None, files: list[bytes], compute: Callable[[], list[str]]) -> list[str]:
+    """Return what `compute` returned for files of this content, in this order, before, if that is in the cache."""
+    name = hashlib.blake2b(b"".join((str(_VERSION).encode(), *files)), digest_size=8).hexdigest()
+    kept: list[str] = remembered(cache and cache / f"unlabelled-{name}.json", compute)
     return kept
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,13 +75,13 @@ def teacher(
     values = _by_row(answers, table, {"training": split.rows("train"), "unlabelled": _unlabelled(table)})
     listener.note(_described(answers, table, split, values))
     if kept is not None and kept.exists():
-        logits = _as_the_run_began(kept, digest, path)
+        logits = _as_the_run_began(kept, digest, path, table.ids)
     elif answers.kind == "embeddings":
         logits = _by_head(values, table, split, listener)
     else:
         logits = replace(answers, values=values).logits
     if kept is not None and not kept.exists():
-        _keep(kept, digest, logits)
+        _keep(kept, digest, logits, table.ids)
     if answers.kind == "embeddings":
         return AnswersTeacher(str(path), table.ids, logits, pooled=values, class_prior=_class_shares(table, split))
     return AnswersTeacher(str(path), table.ids, logits)
@@ -175,18 +175,21 @@ def _by_head(
     return logits
 
 
-def _as_the_run_began(kept: Path, digest: str, path: Path) -> NDArray[np.float32]:
-    """Return the logits with which the run began; RunError if the file has changed since."""
+def _as_the_run_began(kept: Path, digest: str, path: Path, ids: Sequence[str]) -> NDArray[np.float32]:
+    """Return the logits with which the run began, in the order of `ids`; RunError if file or images have changed."""
     try:
         with kept.open("rb") as file, np.load(file) as saved:
             sha256, logits = str(saved["sha256"]), np.asarray(saved["logits"])
-    except (OSError, *DAMAGED):
+            row_of = {str(name): row for row, name in enumerate(saved["ids"])}
+    except (OSError, KeyError, *DAMAGED):
         raise RunError(f"{kept}: is damaged; restore it from a copy, or train into another folder") from None
     if sha256 != digest:
         raise RunError(f"{path}: has changed since this run began; train into another folder")
-    return logits
+    if row_of.keys() != set(ids):
+        raise RunError(f"{kept}: is about other images than those that are there now; train into another folder")
+    return np.asarray(logits[[row_of[name] for name in ids]])
 
 
-def _keep(kept: Path, digest: str, logits: NDArray[np.float32]) -> None:
+def _keep(kept: Path, digest: str, logits: NDArray[np.float32], ids: Sequence[str]) -> None:
     with kept.open("wb") as file:
-        np.savez_compressed(file, sha256=np.array(digest), logits=logits)
+        np.savez_compressed(file, sha256=np.array(digest), logits=logits, ids=np.array(ids))

@@ -231,13 +231,16 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
         )
     # A group that crosses sets in the student's own split, by a waiver, may cross here too; an image may not.
     crossing = set(splits.crossing(images, parts))
-    groups, ids = splits.trained_groups(made_by.files.split), splits.trained_images(made_by.files.split)
+    ids = splits.trained_images(made_by.files.split)
+    # The teacher's run may have named groups by another column, so those of its images count, too.
+    groups = splits.trained_groups(made_by.files.split)
+    groups |= {group for group, name in zip(images.groups, images.ids, strict=True) if name in ids}
     leaked = sorted(
         {
-            group
+            images.groups[row]
             for part in ("val", "test")
             for row in parts.places(part)
-            if (group := images.groups[row]) in groups and (group not in crossing or images.ids[row] in ids)
+            if images.ids[row] in ids or ((group := images.groups[row]) in groups and group not in crossing)
         }
     )
     if leaked:

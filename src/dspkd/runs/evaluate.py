@@ -133,11 +133,12 @@ def evaluate(
         if uses_test_set:
             holdout.record(run, purpose="evaluate --data", images=test_images)
     predictions, rows, skipped = predict_readable(network, recipe, table, rows, listener, skip_damaged=skip_damaged)
-    trained = splits.trained_groups(made_by.files.split)
+    groups, ids = splits.trained_groups(made_by.files.split), splits.trained_images(made_by.files.split)
+    trained = [name in ids or group in groups for name, group in zip(predictions.ids, predictions.groups, strict=True)]
     return Evaluation(
         predictions,
         summarise(predictions),
-        trained_on=sum(name in trained for name in predictions.groups),
+        trained_on=sum(trained),
         lesions=lesion_summary(predictions),
         leak=made_by.leak,
         test_evaluations=count_test_evaluations(run) if uses_test_set else 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -158,9 +158,11 @@ class FoldedRun(Run):
         return self
 
 
-def _alike(recipe: Recipe) -> Recipe:
-    """Return the recipe without what differs from fold to fold."""
-    return replace(recipe, split=replace(recipe.split, fold=0), teacher=None, machine=MachineConfig())
+def _alike(recipe: Recipe) -> tuple[Recipe, dict[str, object]]:
+    """Return the recipe without what differs from fold to fold, and the settings of its teacher."""
+    teacher = {} if recipe.teacher is None else asdict(recipe.teacher)
+    settings = {key: value for key, value in teacher.items() if key not in ("run", "answers")}
+    return replace(recipe, split=replace(recipe.split, fold=0), teacher=None, machine=MachineConfig()), settings
 
 
 def _joint(digests: Iterable[str]) -> str:

@@ -133,12 +133,15 @@ def early(run: Path, evaluations: Sequence[TestEvaluation]) -> list[TestEvaluati
 
 
 def count_test_images(run: Path, table: Table) -> int:
-    """Return the number of images of `table` that are in the run's test set, by id, lesion and label."""
+    """Return the number of images of `table` that are in the run's test set, by id and label.
+
+    Lesions do not count: the table may name them by another column.
+    """
     rows = read_rows(RunFiles(run).split)
-    columns = [rows.column(name) for name in ("id", "group", "label", "part")]
-    held_out = {(name, group, label) for name, group, label, part in zip(*columns, strict=True) if part == "test"}
+    columns = [rows.column(name) for name in ("id", "label", "part")]
+    held_out = {(name, label) for name, label, part in zip(*columns, strict=True) if part == "test"}
     labels = [table.classes[label] for label in table.labels]
-    return sum(image in held_out for image in zip(table.ids, table.groups, labels, strict=True))
+    return sum(image in held_out for image in zip(table.ids, labels, strict=True))
 
 
 def _date(moment: datetime) -> str:

@@ -55,7 +55,7 @@ def load(
                 f"{recipe.data.unlabelled}: unlabelled images are not used: no term has a teacher and reads no labels"
             )
         return None
-    found = unlabelled.find(Path(str(recipe.data.unlabelled)))
+    found = unlabelled.find(Path(str(recipe.data.unlabelled)), recipe.data.group or recipe.data.columns.group)
     if files is None:
         return found
     cache = hardware.cache_folder(recipe.machine)

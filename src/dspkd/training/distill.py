@@ -140,7 +140,7 @@ def distill(
             batches,
             lambda network: _scores(network, validation, place),
             folder=folder,
-            digest=_digest(stage, learner.spec, seed, ema),
+            digest=_digest(stage, learner.spec, seed, ema, clip, frozen.digest() if frozen else ""),
             seed=seed,
             first_epoch=0,
             arithmetic=loop.StepConfig(device=place, clip=clip, ema=ema),
@@ -264,5 +264,5 @@ def _scores(network: nn.Module, validation: DataLoader[Any] | None, device: torc
     return {"balanced_accuracy": math.fsum(recalls) / len(recalls), "accuracy": float(right_N.mean())}
 
 
-def _digest(stage: StageConfig, spec: NetworkSpec, seed: int, ema: float) -> str:
-    return hashlib.sha256(json.dumps([repr(stage), repr(spec), seed, ema]).encode()).hexdigest()[:12]
+def _digest(stage: StageConfig, spec: NetworkSpec, *others: object) -> str:
+    return hashlib.sha256(json.dumps([repr(stage), repr(spec), *others]).encode()).hexdigest()[:12]
