@@ -34,8 +34,8 @@ def evaluate(
     classes: Annotated[
         Path | None,
         typer.Option(
-            help="Class map (TOML) for images with other classes: under [classes] a line for each class of the "
-            "student, such as MEL = ['melanoma']; images of classes in drop = [...] are of unknown class."
+            help="Class map (TOML) for images with other classes: in its table 'classes' a line for each class of the "
+            "student, which lists their names of it; classes that it lists in 'drop' count as unknown."
         ),
     ] = None,
     focus: Annotated[

@@ -240,12 +240,11 @@ class Run:
 
     def require_run(self) -> None:
         """Raise RunError where the folder is none of a run: it has no recipe."""
-        if not self.files.recipe.is_file():
-            inner = sorted(
-                path.parent.relative_to(self.folder).as_posix() for path in self.folder.glob("*/recipe.toml")
-            )
-            hint = f"; runs in it: {first_few(inner)}" if inner else "; dspkd train makes one, and --out names it"
-            raise RunError(f"{self.folder}: not a run folder, it has no recipe.toml{hint}")
+        recipe = self.files.recipe
+        if not recipe.is_file():
+            inner = [path.parent.relative_to(self.folder).as_posix() for path in self.folder.glob(f"*/{recipe.name}")]
+            hint = f"runs in it: {first_few(sorted(inner))}" if inner else "dspkd train makes one, and --out names it"
+            raise RunError(f"{self.folder}: not a run folder, it has no {recipe.name}; {hint}")
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: scores on validation and test set."""
