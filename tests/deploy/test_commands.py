@@ -11,6 +11,7 @@ from bundles import contents, edited
 from command import call, refused
 from dspkd.deploy import Predictor
 from dspkd.evaluation.isic2019_submission import CATEGORIES
+from dspkd.runs.run_folder import Run
 
 
 def test_verify_reports_each_check_and_the_exit_code(bundle, tmp_path):
@@ -179,3 +180,9 @@ def test_export_writes_the_page_and_checks_its_folder_first(made, finished, tmp_
     assert "none.wasm is missing" in error
     assert "make web" in error
     assert exported == [finished]
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_test_set_is_evaluated(finished, tmp_path):
+    before = Run(finished).test_evaluations
+    assert f"{tmp_path}: Is a directory" in refused("export", finished, "--out", tmp_path)
+    assert Run(finished).test_evaluations == before

@@ -229,24 +229,19 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
             f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}; "
             'data.classes = "FILE" renames, merges, drops and orders them'
         )
-    # A group that crosses sets in the student's own split, by a waiver, may cross here too; an image may not.
-    crossing = set(splits.crossing(images, parts))
-    ids = splits.trained_images(made_by.files.split)
-    # The teacher's run may have named groups by another column, so those of its images count, too.
-    groups = splits.trained_groups(made_by.files.split)
+    crossing = set(splits.crossing(images, parts))  # by a waiver of the student's; its lesions may cross here too
+    ids, groups = splits.trained_images(made_by.files.split), splits.trained_groups(made_by.files.split)
+    # The teacher's run may have named lesions by another column.
     groups |= {group for group, name in zip(images.groups, images.ids, strict=True) if name in ids}
-    leaked = sorted(
-        {
-            images.groups[row]
-            for part in ("val", "test")
-            for row in parts.places(part)
-            if images.ids[row] in ids or ((group := images.groups[row]) in groups and group not in crossing)
-        }
-    )
+    leaked = {
+        images.groups[row]
+        for row in (*parts.places("val"), *parts.places("test"))
+        if images.ids[row] in ids or (images.groups[row] in groups and images.groups[row] not in crossing)
+    }
     if leaked:
         raise DataError(
             f"teacher {run}: was trained on {len(leaked)} {unit_of(leaked)} of its student's validation or test set, "
-            f"e.g. {leaked[0]}; give both runs the same data and [split], or both the same split.file"
+            f"e.g. {min(leaked)}; give both runs the same data and [split], or both the same split.file"
         )
     spec = replace(network.spec, class_prior=class_priors.of_run(made_by, network.spec))
     return FrozenTeacher(hardware.placed(network, device), spec, name=network.name)
