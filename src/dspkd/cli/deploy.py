@@ -227,7 +227,7 @@ def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> int:
             typer.echo(json.dumps({"image": str(path), **advice.to_json(), "probabilities": probabilities}))
         else:
             _print(path, advice, probabilities, rule.classes)
-    for line in (*[_MARKED] * bool(given), DISCLAIMER, batch.summary(given, len(errors))):
+    for line in (*([_MARKED] if given else []), DISCLAIMER, batch.summary(given, len(errors))):
         typer.secho(line, err=True)
     return len(errors)
 
@@ -261,7 +261,7 @@ def _predict_by_bundle(
         isic2019_submission.write(isic_csv, classes, list(submission), submission.values())
         typer.echo(f"submission: {isic_csv}, {len(submission)} images")
     about = predictor.bundle.spec.not_a_diagnosis
-    for line in (*[_MARKED] * bool(given), *limits.lines(predictor.bundle), about, batch.summary(given, failed)):
+    for line in (*([_MARKED] if given else []), *limits.lines(predictor.bundle), about, batch.summary(given, failed)):
         typer.secho(line, err=True)
     return failed
 

@@ -77,11 +77,9 @@ def margin(measured: Margin | None, students: int) -> list[TeacherFinding]:
     elif behind:
         message = f"no class significantly worse; lower recall than the student, inconclusive, for {', '.join(behind)}"
         findings.append(TeacherFinding("class by class", "note", message))
-    else:
+    elif any(row.margin for row in measured.classes):
         findings.append(TeacherFinding("class by class", "ok", "no class with lower recall than the student's"))
     if few := [row.name for row in measured.classes if row.margin is None]:
-        if len(few) == len(measured.classes):
-            findings.pop()
         message = f"not compared, too few validation lesions or patients: {', '.join(few)}; it may harm these classes"
         findings.append(TeacherFinding("class by class", "note", message))
     if measured.accuracy.value > 0 > measured.balanced_accuracy.value:
