@@ -17,23 +17,30 @@ RUNS = sorted((path.parent.relative_to(ROOT) for path in (ROOT / "results").rglo
 
 def embedded(text):
     """Return ``{folder: tables}`` of a page."""
-    return dict(re.findall(r"<!-- (results/\S+) begin -->\n\n(.*?)\n<!-- \1 end -->", text, flags=re.DOTALL))
+    return dict(
+        re.findall(r"<!-- (results/\S+(?: \+ results/\S+)*) begin -->\n\n(.*?)\n<!-- \1 end -->", text, flags=re.DOTALL)
+    )
+
+
+def tables(folders):
+    """Return the tables of the folders of a marker."""
+    return packed_comparison.tables(list(map(Path, folders.split(" + "))))
 
 
 def stale(text):
     """Return the folders whose tables on the page are not those of their files."""
-    return [folder for folder, tables in embedded(text).items() if packed_comparison.tables(Path(folder)) != tables]
+    return [folders for folders, shown in embedded(text).items() if tables(folders) != shown]
 
 
 def test_each_marker_of_the_page_has_its_counterpart():
     text = PAGE.read_text(encoding="utf-8")
-    assert re.findall(r"<!-- (\S+) begin -->", text) == re.findall(r"<!-- (\S+) end -->", text) == [*embedded(text)]
+    assert re.findall(r"<!-- (.+) begin -->", text) == re.findall(r"<!-- (.+) end -->", text) == [*embedded(text)]
 
 
-@pytest.mark.parametrize("folder", embedded(PAGE.read_text(encoding="utf-8")))
-def test_the_page_has_the_tables_of_the_files(folder, monkeypatch):
+@pytest.mark.parametrize("folders", embedded(PAGE.read_text(encoding="utf-8")))
+def test_the_page_has_the_tables_of_the_files(folders, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert packed_comparison.tables(Path(folder)) == embedded(PAGE.read_text(encoding="utf-8"))[folder]
+    assert tables(folders) == embedded(PAGE.read_text(encoding="utf-8"))[folders]
 
 
 @pytest.mark.parametrize("run", RUNS, ids=str)
@@ -48,7 +55,7 @@ def test_a_page_with_a_changed_number_is_found(tmp_path, monkeypatch):
     packed.pack(write_comparison(tmp_path / "runs"), Path("results/GRID"))
     page = tmp_path / "page.md"
     page.write_text("<!-- results/GRID begin -->\n<!-- results/GRID end -->\n")
-    packed_comparison.embed(page, "results/GRID", packed_comparison.tables(Path("results/GRID")))
+    packed_comparison.embed(page, "results/GRID", packed_comparison.tables([Path("results/GRID")]))
     assert stale(page.read_text()) == []
     number = re.search(r"kd \| 0 \| (0\.\d{4})", page.read_text())[1]
     assert stale(page.read_text().replace(number, "0.9999")) == ["results/GRID"]

@@ -120,12 +120,12 @@ def test_pooling_takes_the_interaction_of_methods_and_folds():
     squares = sum(
         (table[a, f] - table[a].mean() - table[:, f].mean() + table.mean()) ** 2 for a in range(5) for f in range(F)
     )
-    assert variance(observed, without, arms, pool) == (
+    assert variance(observed, without[:, None], arms, pool) == (
         pytest.approx(2 * squares / (4 * (F - 1)) / F * SHARED),
         4 * (F - 1),
     )
     differences = table[0] - table[1]
-    assert variance(observed, without, arms) == (pytest.approx(differences.var(ddof=1) / F * SHARED), F - 1)
+    assert variance(observed, without[:, None], arms) == (pytest.approx(differences.var(ddof=1) / F * SHARED), F - 1)
 
 
 def test_seeds_are_averaged_before_folds_are_compared():
@@ -133,7 +133,7 @@ def test_seeds_are_averaged_before_folds_are_compared():
     observed, without = table.mean(axis=1), (table.sum(axis=1, keepdims=True) - table) / (F - 1)
     differences = table[:3].mean(axis=0) - table[3:].mean(axis=0)
     arms = [np.arange(3), np.arange(3, 6)]
-    assert variance(observed, without, arms)[0] == pytest.approx(differences.var(ddof=1) / F * SHARED)
+    assert variance(observed, without[:, None], arms)[0] == pytest.approx(differences.var(ddof=1) / F * SHARED)
 
 
 def test_one_seed_is_enough_for_a_verdict_and_lesions_bound_it():
@@ -142,18 +142,63 @@ def test_one_seed_is_enough_for_a_verdict_and_lesions_bound_it():
     assert {row.word for row in rows} == {"better"}
     assert all(row.minimum_detectable_difference > 0 and row.p < 0.05 for row in rows)
     scores = resample(arms["good"] + arms["poor"], ("accuracy",), resamples=300)["accuracy"]
-    flat = replace(scores, without=np.repeat(scores.observed[:, None], F, axis=1))  # folds that do not differ
+    flat = replace(scores, without=np.repeat(scores.observed[:, None, None], F, axis=2))  # folds that do not differ
     lesions = np.std(scores.drawn[0] - scores.drawn[1], ddof=1)
     assert estimate(flat, [0], [1]).error == pytest.approx(lesions)
     assert estimate(flat, [0], [1]).freedom == np.inf
 
 
-def test_other_folds_are_other_images():
+def test_what_folds_are_called_does_not_count():
     one, other = out_of_fold(0), out_of_fold(1)
     moved = replace(other, folds=(other.folds + 1) % F)
-    for run in (moved, replace(other, folds=None)):
-        with pytest.raises(DataError, match="folds differ"):
-            verdicts({"a": [one], "b": [run]}, resamples=10)
+    assert verdicts({"a": [one], "b": [moved]}, resamples=50) == verdicts({"a": [one], "b": [other]}, resamples=50)
+
+
+def divided_again(run, seed):
+    """Return the run with the folds of another division, in equal parts by lesion."""
+    order = np.random.default_rng(seed).permutation(len(run) // 2) % F
+    return replace(run, folds=np.repeat(order, 2))
+
+
+def test_methods_need_the_same_folds():
+    one, other = out_of_fold(0), out_of_fold(1)
+    with pytest.raises(DataError, match="folds differ"):
+        verdicts({"a": [one], "b": [replace(other, folds=None)]}, resamples=10)
+    with pytest.raises(DataError, match="a: the images are divided into folds in 2 ways, of which it has 1, 0 runs"):
+        verdicts({"a": [one], "b": [divided_again(other, 0)]}, resamples=10)
+    with pytest.raises(DataError, match="the runs have 4 and 2 folds"):
+        verdicts({"a": [one], "b": [replace(other, folds=other.folds // 2)]}, resamples=10)
+    several = {name: [run, divided_again(run, 0)] for name, run in (("a", one), ("b", other))}
+    with pytest.raises(DataError, match=r"c: the images are divided into folds in 2 ways, of which it has \d, \d runs"):
+        verdicts(several | {"c": [*several["b"], several["b"][0]]}, resamples=10)
+
+
+def test_repeated_folds_add_degrees_of_freedom_and_do_not_shrink_the_correction():
+    arms = [
+        [run, divided_again(replace(run, logits=again.logits), 0)]
+        for run, again in ((out_of_fold(a, gain), out_of_fold(b, gain)) for a, b, gain in ((5, 8, 1.5), (6, 9, 0.5)))
+    ]
+    runs = [arms[1][0], arms[0][0], arms[0][1], arms[1][1]]  # the divisions in no order
+    scores = resample(runs, ("accuracy",), resamples=200)["accuracy"]
+    scores = replace(scores, drawn=np.repeat(scores.observed[:, None], 200, axis=1))
+    difference = estimate(scores, [1, 2], [0, 3])
+    by_fold = np.concatenate([accuracies(one) - accuracies(other) for one, other in zip(*arms, strict=True)])
+    error = by_fold.std(ddof=1) * (1 / F + 1 / (F - 1)) ** 0.5
+    assert difference.value == pytest.approx(by_fold.mean())
+    assert difference.error == pytest.approx(error)
+    assert difference.freedom == 2 * F - 1
+    assert p_value(difference) == pytest.approx(2 * stats.t.sf(abs(by_fold.mean()) / error, 2 * F - 1))
+    one_division = estimate(scores, [1], [0])
+    assert one_division.freedom == F - 1
+
+
+def test_auroc_of_each_division_is_within_its_own_folds():
+    run = out_of_fold(3)
+    again = divided_again(run, 1)
+    both, alone = (resample(each, ("auc_macro",), resamples=20)["auc_macro"] for each in ([run, again], [again]))
+    assert both.observed[1] == alone.observed[0] != both.observed[0]
+    assert both.drawn[1].tolist() == alone.drawn[0].tolist()
+    assert sorted(both.without[1][~np.isnan(both.without[1])]) == sorted(alone.without[0].ravel())
 
 
 def test_folds_are_joined_in_the_order_of_ids():
@@ -189,3 +234,11 @@ def test_a_file_keeps_the_folds_and_referee_reads_them(tmp_path):
     for read in (Predictions.load, lambda path: load_together([path])):
         with pytest.raises(DataError, match="line 2: fold must be a whole number of at least 0, got 'first'"):
             read(tmp_path / "a.csv")
+
+
+def test_folds_of_one_class_each_have_no_auroc_and_other_verdicts():
+    run, other = (replace(out_of_fold(seed), folds=out_of_fold(seed).labels) for seed in (0, 1))
+    metrics = {row.metric for row in verdicts({"a": [run], "b": [other]}, resamples=50)}
+    assert "auc_macro" not in metrics
+    assert "balanced_accuracy" in metrics
+    assert np.isnan(estimate(resample([run], ("auc_macro",), resamples=50)["auc_macro"], [0]).value)

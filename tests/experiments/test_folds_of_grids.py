@@ -166,7 +166,7 @@ def test_a_fold_that_fails_leaves_its_method_without_a_result_and_is_retried(in_
     assert result.failed == 1
     assert f"| {place} | burnt; without this fold there is no result of" in (out / "results.md").read_text()
     packed.pack(out, tmp_path / "packed")
-    text = packed_comparison.tables(tmp_path / "packed")
+    text = packed_comparison.tables([tmp_path / "packed"])
     assert re.search(r"kd/seed-0 \| no fold 1, so no predictions of all images \|", text)
     requested = []
     compare.compare(grid.load(in_folds), out, partial(nothing, requested=requested))
@@ -200,7 +200,7 @@ def test_packed_folds_give_the_same_tables_by_the_command(compared, tmp_path):
     call("pack", out, "--out", tmp_path / "packed")
     text, _ = call("referee", tmp_path / "packed")
     assert "3 folds, out-of-fold" in text
-    (ours,) = packed_comparison.results(tmp_path / "packed")
+    (ours,) = packed_comparison.results([tmp_path / "packed"])
     assert [(row.one, row.other, row.word) for row in ours.verdicts] == [
         (row.one, row.other, row.word) for row in result.verdicts
     ]

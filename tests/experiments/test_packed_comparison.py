@@ -75,7 +75,7 @@ def test_the_tables_are_those_of_the_run_folders_but_for_rounding(trained, commi
     folders = [path.parent for path in sorted(runs.glob("*/seed-*/result.json"))]
     options = {"controls": ("plain", "label_smoothing"), "failed": {}, "unequal": []}
     theirs = comparison_results.tabulate("", folders, [runs / "teachers/teacher"], **options)
-    (ours,) = packed_comparison.results(committed)
+    (ours,) = packed_comparison.results([committed])
     assert ours.verdicts == theirs.verdicts
     assert [arm.name for arm in ours.arms] == ["kd", "plain", "label_smoothing"]
     for field in ("controls", "images", "groups", "classes", "holdout", "unequal", "card"):
@@ -88,7 +88,7 @@ def test_the_tables_are_those_of_the_run_folders_but_for_rounding(trained, commi
 
 def test_the_scores_follow_from_the_files(committed):
     """Read the files without our code, and score them with scikit-learn."""
-    text = packed_comparison.tables(committed)
+    text = packed_comparison.tables([committed])
     for place in RUNS:
         with gzip.open(committed / place / "test.csv.gz", "rt") as file:
             rows = list(csv.DictReader(file))
@@ -121,7 +121,7 @@ def test_unfinished_comparisons_have_tables_too(copy):
     shutil.rmtree(copy / "kd/seed-1")
     shutil.rmtree(copy / "label_smoothing")
     shutil.rmtree(copy / "teachers")
-    (results,) = packed_comparison.results(copy)
+    (results,) = packed_comparison.results([copy])
     assert {arm.name: len(arm.runs) for arm in results.arms} == {"kd": 1, "plain": 2}
     assert (results.controls, results.arms[0].fidelity) == (["plain"], None)
     assert results.arms[0].compute.teachers.seconds is None  # not known, rather than none
@@ -132,10 +132,10 @@ def test_each_data_set_and_student_is_a_comparison_with_the_teachers_above_it(co
         for method in ("kd", "plain"):
             shutil.copytree(copy / method, tmp_path / "all" / name / method)
     shutil.copytree(copy / "teachers", tmp_path / "all/teachers")
-    large, small = packed_comparison.results(tmp_path / "all")
+    large, small = packed_comparison.results([tmp_path / "all"])
     assert (large.name, small.name, len(large.teachers), len(small.teachers)) == ("large", "small", 1, 1)
     assert large.arms[0].fidelity is not None
-    assert packed_comparison.tables(tmp_path / "all").startswith("### large\n")
+    assert packed_comparison.tables([tmp_path / "all"]).startswith("### large\n")
 
 
 def test_a_teacher_that_lies_elsewhere_is_packed_too_and_one_that_is_gone_is_only_named(trained, tmp_path):
@@ -185,7 +185,7 @@ def test_nothing_to_pack_and_another_recipe_in_the_place_are_refused(trained, co
 def test_damaged_packed_runs_are_refused(copy, damage, error, message):
     damage(copy / "kd/seed-0")
     with pytest.raises(error, match=message):
-        packed_comparison.tables(copy)
+        packed_comparison.tables([copy])
 
 
 def cut(path):
@@ -209,8 +209,8 @@ def test_a_packed_run_has_no_validation_predictions_and_no_epochs(committed):
 def test_recipes_that_differ_in_what_should_be_equal_are_said(copy):
     changed(copy / "kd/seed-1", stages=opened(copy / "plain/seed-0").recipe.stages)
     changed(copy / "plain/seed-0", train=replace(opened(copy / "plain/seed-0").recipe.train, clip=1.0))
-    text = packed_comparison.tables(copy)
-    assert "- kd: seed-1 and seed-0 have recipes that differ in more than the seed" in text
+    text = packed_comparison.tables([copy])
+    assert f"- kd: {copy}/kd/seed-1 and {copy}/kd/seed-0 have recipes that differ in more than the seed" in text
     assert "**The methods were not trained under equal conditions**" in text
 
 
@@ -233,7 +233,7 @@ def test_misuse_of_the_commands_is_refused(trained, committed, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"<!-- {committed} end -->\n<!-- {committed} begin -->\n")
     assert f"page.md: needs the lines <!-- {committed} begin -->" in refused("referee", committed, "--into", page)
-    assert "--into is for a folder" in refused("referee", "a.csv", "b.csv", "--into", page)
+    assert "--into is for folders" in refused("referee", "a.csv", "b.csv", "--into", page)
     assert "--groups is for prediction files" in refused("referee", committed, "--groups", page)
     assert "no packed runs" in refused("referee", trained)
     assert "nowhere: no finished run" in refused("pack", tmp_path / "nowhere", "--out", tmp_path / "out")

@@ -33,9 +33,11 @@ def _print_scores(console: Console, results: Results, metric: str) -> None:
     from dspkd.evaluation.scoring import TITLES
     from dspkd.reports.wording import duration
 
-    what = f"{results.folds} folds, out-of-fold, mean ± sd" if results.folds else "mean ± sd over seeds"
+    divided = f" divided in {results.repeats} ways" * (results.repeats > 1)
+    what = f"{results.folds} folds{divided}, out-of-fold, mean ± sd" if results.folds else "mean ± sd over seeds"
+    counted = "seeds" if results.folds and results.repeats == 1 else "runs"
     title = f"{TITLES[metric]}{', ' * bool(results.name)}{results.name}: {what}, 95 % interval"
-    table = headed(title, ["method"], ["seeds" if results.folds else "runs", "mean", "95 %", "training"])
+    table = headed(title, ["method"], [counted, "mean", "95 %", "training"])
     for arm in results.arms:
         score = arm.figures[metric]
         interval = f"{score.low:.3f} to {score.high:.3f}"

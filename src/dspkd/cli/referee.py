@@ -17,10 +17,11 @@ def referee(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME=FILE...|FOLDER",
+            metavar="NAME=FILE...|FOLDER...",
             help="Prediction files (CSV): id, label, group, and logit_<class> or prob_<class> for each class. Files of "
-            "one NAME are one method with several seeds; by default a file is a method of its own. Or a folder of "
-            "packed runs: its tables are printed as Markdown.",
+            "one NAME are one method with several seeds, or with a column fold, other folds; by default a file is a "
+            "method of its own. Or folders of packed runs, which are put together, as one method has other seeds or "
+            "folds in each: their tables are printed as Markdown.",
         ),
     ],
     groups: Annotated[
@@ -39,7 +40,7 @@ def referee(
         typer.Option(
             metavar="PAGE",
             help="Write the tables of FOLDER into this Markdown page, between the lines <!-- FOLDER begin --> and "
-            "<!-- FOLDER end -->.",
+            "<!-- FOLDER end -->; of several folders, FOLDER is their names with + between them.",
         ),
     ] = None,
 ) -> None:
@@ -54,12 +55,18 @@ def referee(
 
         if decide_by not in METRICS:
             raise DataError(f"--decide-by: no metric is called {decide_by!r}; {suggest(decide_by, METRICS)}")
-        if len(files) == 1 and Path(files[0]).is_dir():
+        folders = [name.rstrip("/") for name in files if Path(name).is_dir()]
+        if folders and len(folders) < len(files):
+            (first, *_) = [name for name in files if not Path(name).is_dir()]
+            raise DataError(f"referee: {folders[0]} is a folder and {first} is not; give prediction files, or folders")
+        if repeated := [name for name, times in Counter(folders).items() if times > 1]:
+            raise DataError(f"referee: {repeated[0]} is given twice; give each folder once")
+        if folders:
             if groups is not None:
                 raise DataError(f"--groups is for prediction files; the packed runs in {files[0]} have their groups")
-            _print_packed(files[0], decide_by, into)
+            _print_packed(folders, decide_by, into)
         elif into is not None:
-            raise DataError("--into is for a folder of packed runs; give one folder, or leave --into out")
+            raise DataError("--into is for folders of packed runs; give one at least, or leave --into out")
         else:
             _compare_files(files, groups, decide_by)
 
@@ -82,15 +89,15 @@ def pack(
         typer.echo(f"{len(folders)} runs packed into {out}, {size / 1e6:.1f} MB; tables: dspkd referee {out}")
 
 
-def _print_packed(folder: str, decide_by: str, into: Path | None) -> None:
+def _print_packed(folders: list[str], decide_by: str, into: Path | None) -> None:
     from dspkd.experiments.compare import packed_comparison
 
-    text = packed_comparison.tables(Path(folder), decide_by)
+    text = packed_comparison.tables([Path(folder) for folder in folders], decide_by)
     if into is None:
         typer.echo(text, nl=False)
     else:
-        packed_comparison.embed(into, folder.rstrip("/"), text)
-        typer.echo(f"tables of {folder} written into {into}")
+        packed_comparison.embed(into, " + ".join(folders), text)
+        typer.echo(f"tables of {' and '.join(folders)} written into {into}")
 
 
 def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> None:
@@ -116,6 +123,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
         for first, second in combinations(files_of_one, 2):
             if np.array_equal(runs[first].logits, runs[second].logits):
                 raise DataError(f"referee: {first} and {second} have the same scores; give each run of a method once")
+    results = verdicts(arms)
     any_run = next(iter(runs.values()))
     title = f"{len(any_run):,} images{wording.of_lesions(named_in(any_run.groups))}"
     table = headed(title, ["method"], [TITLES[metric].replace(" ", "\n", 1) for metric in METRICS])
@@ -128,7 +136,6 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
                 *("-" if figure is None else f"{figure:.3f}" for figure in figures),
             )
     terminal().print(table)
-    results = verdicts(arms)
     for metric in sorted(dict.fromkeys(row.metric for row in results), key=decide_by.__ne__):
         print_verdicts(terminal(), results, metric)
     decides = decide_by if any(row.metric == decide_by for row in results) else "balanced_accuracy"

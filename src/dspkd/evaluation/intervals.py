@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dspkd.evaluation import cross_validation
+from dspkd.evaluation.cross_validation import Divisions
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import METRICS, counts, parts, scorers
 
@@ -41,17 +42,18 @@ class Scores:
     drawn
         ``[R, S]``, on each of S resamples of the groups; column by column the same groups for every run.
     without
-        ``[R, F]``, on the images without each of F folds; F is 0 where one network predicted all images.
+        ``[R, D, F]``, on the images without each of the F folds of each of D divisions, NaN for those that a run does
+        not have; F is 0 where one network predicted all images.
     """
 
     observed: NDArray[np.float64]
     drawn: NDArray[np.float64]
-    without: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    without: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, 0)))
 
     @property
     def folds(self) -> int:
         """Return the number of folds; 0 where one network predicted all images."""
-        return int(self.without.shape[1])
+        return int(self.without.shape[2])
 
 
 @dataclass(frozen=True)
@@ -132,22 +134,23 @@ def resample(
     for times_SG in draws(groups, resamples, seed=seed):
         for metric, score in by_metric.items():
             drawn[metric].append(score(times_SG))
-    less_FG = cross_validation.one_fold_less(runs[0])
+    divisions = Divisions.of(runs)
+    folds = len(divisions.less) > 0
+    without = {
+        metric: score(divisions.less) if folds else np.empty((len(runs), 0)) for metric, score in by_metric.items()
+    }
     return {
-        metric: _completed(
-            observed[metric],
-            np.concatenate(drawn[metric], axis=1),
-            score(less_FG) if len(less_FG) else np.empty((len(runs), 0)),
+        metric: Scores(
+            observed[metric][:, 0],
+            _completed(np.concatenate(drawn[metric], axis=1), observed[metric]),
+            divisions.own(_completed(without[metric], observed[metric])),
         )
-        for metric, score in by_metric.items()
+        for metric in by_metric
     }
 
 
-def _completed(
-    observed_R1: NDArray[np.float64], drawn_RS: NDArray[np.float64], without_RF: NDArray[np.float64]
-) -> Scores:
-    drawn_RS, without_RF = (np.where(np.isnan(each), observed_R1, each) for each in (drawn_RS, without_RF))
-    return Scores(observed_R1[:, 0], drawn_RS, without_RF)
+def _completed(scores_RS: NDArray[np.float64], observed_R1: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isnan(scores_RS), observed_R1, scores_RS)
 
 
 def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.float32]]:

@@ -201,17 +201,18 @@ def require_runs(runs: Sequence[Predictions]) -> None:
     if not runs:
         raise DataError("nothing to resample; give the predictions of at least one run")
     for run in runs[1:]:
-        require_same_images(runs[0], run)
+        require_same_images(runs[0], run, folds=False)
 
 
-def require_same_images(first: Predictions, run: Predictions) -> None:
-    """Raise DataError where two runs were not tested on the same images."""
+def require_same_images(first: Predictions, run: Predictions, *, folds: bool = True) -> None:
+    """Raise DataError where two runs were not tested on the same images; with `folds`, or not in the same folds."""
+    both = first.folds is not None and run.folds is not None
     same = {
         "classes": first.classes == run.classes,
         "ids": first.ids == run.ids,
         "groups": first.groups == run.groups,
         "labels": np.array_equal(first.labels, run.labels),
-        "folds": (first.folds is None) == (run.folds is None) and np.array_equal(first.folds, run.folds),  # type: ignore[arg-type]
+        "folds": first.folds is run.folds or (both and (not folds or np.array_equal(first.folds, run.folds))),  # type: ignore[arg-type]
     }
     for what, equal in same.items():
         if not equal:

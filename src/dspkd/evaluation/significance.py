@@ -20,6 +20,7 @@ import numpy as np
 from scipy import optimize, stats
 from scipy.special import gammaln
 
+from dspkd.evaluation.cross_validation import require_equal_divisions
 from dspkd.evaluation.intervals import Estimate, Scores, estimate, resample
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS
@@ -79,7 +80,8 @@ def verdicts(
     Parameters
     ----------
     arms
-        ``{name: runs}``: the predictions of each run of a recipe, one for each seed; all of the same images.
+        ``{name: runs}``: the predictions of each run of a recipe, one for each seed; all of the same images. Out of
+        fold, each recipe has as many runs of each division into folds.
     pairs
         Which arms to compare; by default each with each, in the order of `arms`. Choose them before looking: the
         correction is for these pairs.
@@ -96,8 +98,9 @@ def verdicts(
     Raises
     ------
     DataError
-        Where the runs are not about the same images; see `resample`.
+        Where the runs are not about the same images, see `resample`, or have other divisions into folds.
     """
+    require_equal_divisions(arms)
     chosen = list(combinations(arms, 2)) if pairs is None else list(pairs)
     scores = resample([run for runs in arms.values() for run in runs], resamples=resamples)
     return of_all_scores(scores, rows_of(arms), chosen)

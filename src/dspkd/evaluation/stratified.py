@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.errors import DataError
-from dspkd.evaluation.cross_validation import one_fold_less
+from dspkd.evaluation.cross_validation import Divisions
 from dspkd.evaluation.intervals import Scores, draws
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import require_same_images
@@ -28,18 +28,18 @@ class Strata:
     lesions
         ``[C]``, lesions or patients of each.
     images
-        ``[1 + S + F, C]``, images of each: as they are, then on each of S resamples of the lesions, then without each
-        of F folds.
+        ``[1 + S + D F, C]``, images of each: as they are, then on each of S resamples of the lesions, then without each
+        of the folds of `divisions`.
     right
-        ``[1 + S + F, R, C]``, those of them that each of R runs predicts rightly.
-    folds
-        F; 0 where one network predicted all images.
+        ``[1 + S + D F, R, C]``, those of them that each of R runs predicts rightly.
+    divisions
+        D divisions of the lesions into F folds.
     """
 
     lesions: NDArray[np.int64]
     images: NDArray[np.float32]
     right: NDArray[np.float32]
-    folds: int = 0
+    divisions: Divisions
 
     def large_enough(self, cells: Sequence[int]) -> list[int]:
         """Return those of the cells that have at least `FEW` lesions."""
@@ -57,8 +57,8 @@ class Strata:
         return self._scores(share_SRC.sum(axis=2) / np.maximum((images_S1C > 0).sum(axis=2), 1))
 
     def _scores(self, share_SR: NDArray[np.float64]) -> Scores:
-        end = len(share_SR) - self.folds
-        return Scores(share_SR[0], share_SR[1:end].T, share_SR[end:].T)
+        end = len(share_SR) - len(self.divisions.less)
+        return Scores(share_SR[0], share_SR[1:end].T, self.divisions.own(share_SR[end:].T))
 
 
 def cells(
@@ -85,7 +85,7 @@ def cells(
     if not runs:
         raise DataError("nothing to resample; give the predictions of at least one run")
     for run in runs[1:]:
-        require_same_images(runs[0], run)
+        require_same_images(runs[0], run, folds=False)
     names, group_N = np.unique(np.array(runs[0].groups), return_inverse=True)
     groups, in_cell_N = len(names), cell_N >= 0
 
@@ -97,11 +97,11 @@ def cells(
     right_GX = np.concatenate([count(in_cell_N & (run.predicted == run.labels)) for run in runs], axis=1)
     both_GX = np.concatenate([images_GC, right_GX], axis=1)
     observed_1X = both_GX.sum(axis=0, keepdims=True)
-    less_FG = one_fold_less(runs[0])
-    weights = [*draws(groups, resamples, seed=seed), less_FG]
+    divisions = Divisions.of(runs)
+    weights = [*draws(groups, resamples, seed=seed), divisions.less]
     drawn_SX = np.concatenate([observed_1X, *(times_SG @ both_GX for times_SG in weights)])
     right_SRC = drawn_SX[:, number:].reshape(-1, len(runs), number)
-    return Strata((images_GC > 0).sum(axis=0), drawn_SX[:, :number], right_SRC, len(less_FG))
+    return Strata((images_GC > 0).sum(axis=0), drawn_SX[:, :number], right_SRC, divisions)
 
 
 def less(one: Scores, other: Scores) -> Scores:

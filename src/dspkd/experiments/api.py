@@ -127,6 +127,7 @@ def compare(
     teacher: PathLike | Run | Sequence[PathLike | Run] | None = None,
     seeds: int | Sequence[int] = 3,
     folds: int | None = None,
+    repeats: int = 1,
     set: Mapping[str, Any] | None = None,
     recipes: str = "demo",
     jobs: int | None = None,
@@ -151,6 +152,8 @@ def compare(
         How many seeds, from 0, or which.
     folds
         Number of folds of a cross-validation, in each of which all is trained; None: one split.
+    repeats
+        Number of cross-validations, each with other folds.
     set
         Other settings of all runs to change, such as ``{"stages.0.epochs": 2}``.
     recipes
@@ -172,8 +175,10 @@ def compare(
         See `dspkd.experiments.compare.compare.compare`.
     """
     if isinstance(methods, str | Path):
-        if data is not None or teacher is not None or folds is not None or set:
-            raise RecipeError("compare: data, teacher, folds and set are for a list of methods; a grid has its own")
+        if data is not None or teacher is not None or folds is not None or repeats != 1 or set:
+            raise RecipeError(
+                "compare: data, teacher, folds, repeats and set are for methods in a list; a grid has its own"
+            )
         grid = grids.load(catalog.find_grid(str(methods)))
     else:
         changes = dict(set or {}) | ({} if data is None else {"data.path": str(data)})
@@ -181,6 +186,7 @@ def compare(
             "methods": [{"recipe": _named(each, recipes)} for each in methods],
             "seeds": list(range(seeds)) if isinstance(seeds, int) else list(seeds),
             "folds": folds,
+            "repeats": repeats,
             "teachers": [_grid_teacher(each, recipes) for each in _several(teacher)],
             "set": [f"{key}={json.dumps(value)}" for key, value in changes.items()],
         }

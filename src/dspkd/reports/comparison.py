@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dspkd.errors import RunError
+from dspkd.evaluation.cross_validation import require_equal_divisions
 from dspkd.evaluation.intervals import Estimate, Scores, estimate, resample
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS
@@ -34,7 +35,7 @@ class MeanAndSd:
 
 @dataclass(frozen=True, eq=False)
 class ArmRuns:
-    """The runs of one name: one recipe with several seeds."""
+    """The runs of one name: one recipe with several seeds, and with folds also with several divisions into them."""
 
     name: str
     runs: tuple[Run, ...]
@@ -43,9 +44,9 @@ class ArmRuns:
     """The one that decides, and by which arms are ranked."""
 
     def spread(self, metric: str) -> MeanAndSd | None:
-        """Return mean and sd over seeds of a metric of `Summary`, such as ``"f1_macro"``; None where it is None.
+        """Return mean and sd over runs of a metric of `Summary`, such as ``"f1_macro"``; None where it is None.
 
-        Of a single seed with folds, the sd is that over folds, each scored on its own images.
+        Of a single run with folds, the sd is that over folds, each scored on its own images.
         """
         values = [getattr(test, metric) for test in self.tests]  # of the same images: all None or none
         if None in values:
@@ -70,7 +71,12 @@ class ArmRuns:
     @property
     def folds(self) -> int:
         """Number of folds of a cross-validation; 0 where one network predicted all test images."""
-        return self.runs[0].recipe.split.folds or 0 if len(self.runs[0].parts) > 1 else 0
+        return _folds(self.runs[0])
+
+    @property
+    def repeats(self) -> int:
+        """In how many ways the images are divided into folds; 1 without folds."""
+        return len({run.recipe.split.seed for run in self.runs}) if self.folds else 1
 
 
 def arms(runs: Sequence[Run], decide_by: str = METRICS[0]) -> list[ArmRuns]:
@@ -81,25 +87,26 @@ def arms(runs: Sequence[Run], decide_by: str = METRICS[0]) -> list[ArmRuns]:
     Raises
     ------
     RunError
-        Where there is no run, runs were not tested on the same images, or two have the same name and seed.
+        Where there is no run, runs were not tested on the same images, or two have the same name and seed, and with
+        folds the same division.
     """
     if not runs:
         raise RunError("no run to compare; name at least one run folder")
     for run in runs[1:]:
         _require_same_test(runs[0], run)
-    named: dict[str, dict[int, Run]] = {}
+    named: dict[str, dict[tuple[int, int], Run]] = {}
     for run in runs:
-        seeds = named.setdefault(run.result.name, {})
-        if run.result.seed in seeds:
+        own = named.setdefault(run.result.name, {})
+        if earlier := own.get(repetition(run)):
             raise RunError(
-                f"{seeds[run.result.seed].folder} and {run.folder} are both named {run.result.name!r} with seed "
+                f"{earlier.folder} and {run.folder} are both named {run.result.name!r} with seed "
                 f"{run.result.seed}; leave one out, or give different recipes different names"
             )
-        seeds[run.result.seed] = run
-    tests = {name: tuple(summarise(run.predictions("test")) for run in seeds.values()) for name, seeds in named.items()}
+        own[repetition(run)] = run
+    tests = {name: tuple(summarise(run.predictions("test")) for run in own.values()) for name, own in named.items()}
     defined = all(getattr(test, decide_by) is not None for several in tests.values() for test in several)
     metric = decide_by if defined else "balanced_accuracy"
-    grouped = [ArmRuns(name, tuple(seeds.values()), tests[name], metric) for name, seeds in named.items()]
+    grouped = [ArmRuns(name, tuple(own.values()), tests[name], metric) for name, own in named.items()]
     sign = 1 if metric in LOWER_IS_BETTER else -1
     return sorted(grouped, key=lambda arm: (sign * arm.score.mean, arm.name))
 
@@ -114,11 +121,12 @@ class ResampledArms:
     @classmethod
     def of(cls, ranked: Sequence[ArmRuns]) -> ResampledArms:
         """Resample the lesions once for all arms: intervals and verdicts come from the same resamples."""
-        runs = [run.predictions("test") for arm in ranked for run in arm.runs]
-        return cls(resample(runs), rows_of({arm.name: arm.runs for arm in ranked}))
+        predictions = {arm.name: [run.predictions("test") for run in arm.runs] for arm in ranked}
+        require_equal_divisions(predictions)
+        return cls(resample([run for runs in predictions.values() for run in runs]), rows_of(predictions))
 
     def intervals(self) -> list[dict[str, Estimate]]:
-        """Return, for each arm, the mean over its seeds of each of `METRICS`, with its interval."""
+        """Return, for each arm, the mean over its runs of each of `METRICS`, with its interval."""
         return [{metric: estimate(self.scores[metric], mine) for metric in METRICS} for mine in self.rows.values()]
 
     def verdicts(self, pairs: Sequence[tuple[str, str]] | None = None) -> list[Verdict]:
@@ -127,16 +135,20 @@ class ResampledArms:
 
 
 def differing(arm: ArmRuns) -> list[str]:
-    """Return the settings, such as ``"data.layout"``, in which runs of one name differ though only the seed should."""
+    """Return the settings, such as ``"data.layout"``, in which runs of one name differ though only the seed should.
+
+    With another division into folds, the teacher is another, too.
+    """
     settings = [_flat(asdict(run.recipe)) for run in arm.runs]
-    keys = sorted({key for each in settings for key in each} - {"seed"})
+    expected = {"seed"} if arm.repeats == 1 else {"seed", "split.seed", "teacher.run", "teacher.answers"}
+    keys = sorted({key for each in settings for key in each} - expected)
     return [key for key in keys if any(each.get(key) != settings[0].get(key) for each in settings)]
 
 
 def agreement(one: ArmRuns, other: ArmRuns) -> float | None:
     """Compute the share of test images that two runs predict as the same class, the mean over pairs of runs.
 
-    For an arm with itself: over pairs of its seeds, None where it has a single run.
+    For an arm with itself: over pairs of its runs, None where it has a single run.
     """
     pairs = combinations(one.runs, 2) if one is other else product(one.runs, other.runs)
     predicted = [[run.predictions("test").predicted for run in pair] for pair in pairs]
@@ -151,6 +163,15 @@ def unanimity(runs: Sequence[Run]) -> dict[str, float]:
     return {"every": every, "some": 1 - every - none, "none": none}
 
 
+def repetition(run: Run) -> tuple[int, int]:
+    """Return what differs between the runs of one name: the seed, and the seed of the division of the images."""
+    return run.result.seed, run.recipe.split.seed
+
+
+def _folds(run: Run) -> int:
+    return run.recipe.split.folds or 0 if len(run.parts) > 1 else 0
+
+
 def _flat(table: dict[str, Any], place: str = "") -> dict[str, Any]:
     """Return the settings of nested tables by their dotted places."""
     settings: dict[str, Any] = {}
@@ -161,8 +182,9 @@ def _flat(table: dict[str, Any], place: str = "") -> dict[str, Any]:
 
 def _require_same_test(first: Run, run: Run) -> None:
     """Raise RunError where two runs were not tested on the same images."""
+    repeated = _folds(first) == _folds(run) != 0 and first.recipe.split.seed != run.recipe.split.seed
     pairs = {
-        "split": (first.data.split_digest, run.data.split_digest),
+        **({} if repeated else {"split": (first.data.split_digest, run.data.split_digest)}),
         "classes": (", ".join(first.result.classes), ", ".join(run.result.classes)),
     }
     for what, (ours, theirs) in pairs.items():

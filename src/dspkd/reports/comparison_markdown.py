@@ -63,16 +63,17 @@ def _tests(results: Results) -> str:
     ]
     headings = [
         "method",
-        "seeds" if results.folds else "runs",
+        "seeds" if results.folds and results.repeats == 1 else "runs",
         TITLES[first],
         "95 %",
         *(TITLES[metric] for metric in others),
     ]
+    splits = " and ".join(f"`{digest[:12]}`" for digest in results.data["split"].split(", "))
     single = any(len(arm.runs) == 1 for arm in results.arms)
     text = (
-        f"{wording.counted(results.images, 'test image')}{wording.of_lesions(results.groups)}, split "
-        f"`{results.data['split'][:12]}` of {results.data['path']}. "
-        f"{wording.spread(results.folds, named=bool(results.groups), single=single)} {results.holdout}"
+        f"{wording.counted(results.images, 'test image')}{wording.of_lesions(results.groups)}, split {splits} of "
+        f"{results.data['path']}. "
+        f"{wording.spread(results.folds, results.repeats, named=bool(results.groups), single=single)} {results.holdout}"
     )
     return f"{text}\n\n{_table(headings, rows)}"
 
@@ -146,7 +147,7 @@ def _runs(results: Results) -> str:
     rows = [
         [
             name,
-            str(run.seed),
+            str(run.seed) + f" (split.seed {run.split_seed})" * (results.repeats > 1),
             *(_figure(run.figures[metric]) for metric in METRICS),
             wording.parameters(run.parameters),
             str(run.epochs),

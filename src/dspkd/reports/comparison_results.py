@@ -23,9 +23,9 @@ from dspkd.runs.run_folder import Run
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric of an arm: mean and standard deviation (n - 1) over seeds, and the mean's 95 % interval.
+    """A metric of an arm: mean and standard deviation (n - 1) over runs, and the mean's 95 % interval.
 
-    Of a single seed with folds, `sd` is that over folds.
+    Of a single run with folds, `sd` is that over folds.
     """
 
     mean: float
@@ -38,11 +38,13 @@ class Figure:
 class RunFigures:
     """A run's metrics on the test set, its epochs and training seconds, and its number of test-set evaluations.
 
-    `f1s` are those of the classes; `early_test_evaluations` are those before training ended.
+    `split_seed` is that of the division of the images; `f1s` are those of the classes; `early_test_evaluations` are
+    those before training ended.
     """
 
     folder: str
     seed: int
+    split_seed: int
     network: str
     parameters: int
     epochs: int
@@ -57,7 +59,7 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """An arm's metrics over its seeds; `seconds` are those of all its runs, `compute` adds teacher and cache.
+    """An arm's metrics over its runs; `seconds` are those of all its runs, `compute` adds teacher and cache.
 
     `fidelity` is None where the teacher's predictions of the test images are not available; see `fidelity_by_arm`.
     """
@@ -79,7 +81,7 @@ class Results:
     name
         Of the data and the student; empty where there is one of each.
     data
-        Where the images are, and the digest of their split.
+        Where the images are, and the digest of their split; of several divisions into folds, all digests.
     synthetic
         Whether the images are drawings.
     images, groups
@@ -102,6 +104,8 @@ class Results:
         Why the training conditions of the arms differ, then the differences; empty where they are equal.
     folds
         Number of folds of a cross-validation, whose out-of-fold predictions are compared; 0 for a single split.
+    repeats
+        In how many ways the images are divided into folds; 1 without folds.
     holdout
         How often the test set was evaluated, in words.
     leaks
@@ -130,6 +134,7 @@ class Results:
     failed: dict[str, str]
     unequal: list[str]
     folds: int = 0
+    repeats: int = 1
     holdout: str = ""
     leaks: list[str] = field(default_factory=list)
     card: dict[str, Attribute] = field(default_factory=dict)
@@ -185,11 +190,12 @@ def tabulate(
     compared = resampled.verdicts(pairs) if pairs else []
     data, test = runs[0].data, ranked[0].tests[0]
     lesions = named(runs[0].predictions("test").groups)
-    where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": data.split_digest}
+    splits = ", ".join(dict.fromkeys(run.data.split_digest for run in runs))
+    where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": splits}
     classes = {row.name: row.images for row in test.per_class if row.images}
     return Results(
         name, where, data.synthetic, test.images, lesions, classes, present, ranked[0].metric, arms, teacher_runs,
-        compared, dict(failed), list(unequal), ranked[0].folds,
+        compared, dict(failed), list(unequal), ranked[0].folds, ranked[0].repeats,
         " ".join([holdout.of_several(runs), *filter(None, map(holdout.warning, runs))]),
         leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
         card=next((run.data.card for run in runs if run.data.card), {}),
@@ -210,8 +216,9 @@ def _figures(run: Run, test: Summary) -> RunFigures:
     f1s = {row.name: row.f1 for row in test.per_class if row.images}
     result = run.result
     return RunFigures(
-        str(run.folder), result.seed, result.model, result.parameters, sum(stage.epochs for stage in result.stages),
-        result.teacher, figures, recalls, f1s, result.seconds, len(run.test_evaluations), len(run.early_evaluations),
+        str(run.folder), *comparison.repetition(run), result.model, result.parameters,
+        sum(stage.epochs for stage in result.stages), result.teacher, figures, recalls, f1s, result.seconds,
+        len(run.test_evaluations), len(run.early_evaluations),
     )  # fmt: skip
 
 

@@ -51,8 +51,9 @@ class ComputeCost:
     own
         Training of all its runs, with validation after each epoch; without decoding and the final test-set evaluation.
     cache
-        Computing the cached teacher outputs. They serve all seeds, so it is the maximum over the runs. 0 without a
-        cache: then the teacher's forward passes are part of `own`.
+        Computing the cached teacher outputs. They serve all seeds, so it is the maximum over the runs with one division
+        of the images, and the sum over divisions. 0 without a cache: then the teacher's forward passes are part of
+        `own`.
     teachers
         Training of its teachers, with their own teachers and caches.
     """
@@ -69,11 +70,14 @@ class ComputeCost:
 
 def of(runs: Sequence[Run]) -> ComputeCost:
     """Compute the cost of the runs of one recipe."""
-    caches = [cache for run in runs if (cache := _cache_cost(run))]
+    caches: dict[int, list[Time]] = {}
+    for run in runs:
+        if cache := _cache_cost(run):
+            caches.setdefault(run.recipe.split.seed, []).append(cache)
     folders = dict.fromkeys(folder for run in runs for folder in _teachers(run))
     return ComputeCost(
         own=Time.sum(Time(run.result.seconds, run.result.cpu_seconds) for run in runs),
-        cache=Time(_most([cache.seconds for cache in caches]), _most([cache.cpu_seconds for cache in caches])),
+        cache=Time.sum(map(_most, caches.values())),
         teachers=Time.sum(_trained(folder) for folder in folders),
     )
 
@@ -123,5 +127,7 @@ def _sum(seconds: Sequence[float | None]) -> float | None:
     return None if None in seconds else round(sum(value for value in seconds if value is not None), 1)
 
 
-def _most(seconds: Sequence[float | None]) -> float | None:
-    return None if None in seconds else max((value for value in seconds if value is not None), default=0.0)
+def _most(times: Sequence[Time]) -> Time:
+    """Return the longest wall-clock and processor times; None where one was not recorded."""
+    clock, processor = ([getattr(time, name) for time in times] for name in ("seconds", "cpu_seconds"))
+    return Time(*(None if None in several else max(several) for several in (clock, processor)))

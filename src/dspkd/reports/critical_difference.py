@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from dspkd.evaluation.intervals import resample
 from dspkd.evaluation.scoring import LOWER_IS_BETTER
 from dspkd.evaluation.significance import Verdict
-from dspkd.reports.comparison import ArmRuns
+from dspkd.reports.comparison import ArmRuns, repetition
 from dspkd.reports.style import LIGHT
 
 _RESAMPLES = 2_000
@@ -19,13 +19,13 @@ _RESAMPLES = 2_000
 def mean_ranks(ranked: Sequence[ArmRuns]) -> dict[str, float]:
     """Return the mean rank of each arm by the metric that decides, best first: 1 for one that always wins.
 
-    Arms are ranked (ties share their mean rank) in each of 2,000 resamples of the lesions and for each seed that all
-    arms have; the mean is over both. Empty where no seed is common to all.
+    Arms are ranked (ties share their mean rank) in each of 2,000 resamples of the lesions and for each seed (and
+    division into folds) that all arms have; the mean is over both. Empty where no seed is common to all.
     """
-    seeds = sorted(set.intersection(*({run.result.seed for run in arm.runs} for arm in ranked)))
+    seeds = sorted(set.intersection(*(set(map(repetition, arm.runs)) for arm in ranked)))
     if not seeds:
         return {}
-    runs = [next(run for run in arm.runs if run.result.seed == seed) for arm in ranked for seed in seeds]
+    runs = [next(run for run in arm.runs if repetition(run) == seed) for arm in ranked for seed in seeds]
     metric = ranked[0].metric
     scores = resample([run.predictions("test") for run in runs], (metric,), resamples=_RESAMPLES)[metric]
     best_last_RS = -scores.drawn if metric in LOWER_IS_BETTER else scores.drawn

@@ -18,7 +18,7 @@ from dspkd.runs.reading import opened
 from dspkd.runs.run_folder import Run
 
 CAPTION = (
-    "Teacher-student agreement on the test set, mean ± standard deviation over seeds. Forgotten: share of the images "
+    "Teacher-student agreement on the test set, mean ± standard deviation over runs. Forgotten: share of the images "
     "that the teacher has right and the student wrong, of those the teacher has right. Copied: same wrong class; "
     "corrected: student right; both of those the teacher has wrong. Same class: right or wrong. KL: mean of "
     "KL(teacher ‖ student), in nats. A method without a teacher is compared with the teacher of the others: its row is "
@@ -55,7 +55,7 @@ class RunFidelity:
 
 @dataclass(frozen=True)
 class ArmFidelity:
-    """Mean and sd over the seeds of an arm, None where a share has no images, and its runs."""
+    """Mean and sd over the runs of an arm, None where a share has no images, and its runs."""
 
     has_teacher: bool
     forgets: MeanAndSd | None

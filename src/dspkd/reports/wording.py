@@ -124,9 +124,10 @@ SHARED_TRAINING_IMAGES = (
 )
 
 
-def spread(folds: int, *, named: bool = True, single: bool = False) -> str:
+def spread(folds: int, repeats: int = 1, *, named: bool = True, single: bool = False) -> str:
     """Return what the figures of methods are: mean, standard deviation and interval, over seeds or out of fold.
 
+    `folds`, `repeats`: number of folds, 0 without, and in how many ways the images are divided into them;
     `named`: whether the data set names lesions or patients; `single`: whether a method has a single run.
     """
     units = "lesions or patients" if named else "images"
@@ -134,11 +135,14 @@ def spread(folds: int, *, named: bool = True, single: bool = False) -> str:
         alone = f", of a single run over {units} alone" * single
         return f"Mean ± standard deviation over seeds (n - 1); the interval is over {units} and seeds{alone}."
     unseen = "lesion or patient" if named else "part of the images"
+    divided = f", and the images divided into folds in {repeats} ways" * (repeats > 1)
+    each = "each seed and each of these ways" if repeats > 1 else "each seed"
+    over = "over these runs" if repeats > 1 else "over seeds, or over folds where there is one seed"
     return (
-        f"{folds} folds, out-of-fold: each image is predicted once for each seed, by the network that was not trained "
-        f"on its {unseen}. AUROC compares images of the same fold, whose scores are of one network; the other metrics "
-        "are of all images together. Mean ± standard deviation (n - 1) over seeds, or over folds where there is one "
-        f"seed; the interval is over {units} and folds. {SHARED_TRAINING_IMAGES}"
+        f"{folds} folds{divided}, out-of-fold: each image is predicted once for {each}, by the network that was not "
+        f"trained on its {unseen}. AUROC compares images of the same fold, whose scores are of one network; the other "
+        f"metrics are of all images together. Mean ± standard deviation (n - 1) {over}; the interval is over {units} "
+        f"and folds. {SHARED_TRAINING_IMAGES}"
     )
 
 

@@ -4,7 +4,7 @@ results.json    figures of every run; mean, spread, interval and seconds of ever
 results.md      the same, to read
 report.html     the comparison page
 METHOD/seed-N/  a run folder each; log.txt: its output; failure.json: why it has no result; with folds, a folder of the
-                run folders fold-0, fold-1, ...
+                run folders fold-0, fold-1, ...; repetitions are seed-N-split-1, ...
 teachers/NAME/  the teachers that the grid trains
 """
 
@@ -235,18 +235,18 @@ def _write_results(grid: Grid, comparisons: Sequence[Comparison], out: Path, err
 
 
 def _done(runs: Sequence[PlannedRun]) -> list[Path]:
-    """Return the folders of the finished runs; with folds, of those that are finished in all folds."""
+    """Return the folders of the finished runs; with folds, of those that are finished in all folds and repetitions."""
     finished: dict[Path, bool] = {}
     for run in runs:
-        finished[run.whole] = finished.get(run.whole, True) and _finished(run)
-    return [folder for folder, whole in finished.items() if whole]
+        finished[run.unit] = finished.get(run.unit, True) and _finished(run)
+    return list(dict.fromkeys(run.whole for run in runs if finished[run.unit]))
 
 
 def _lost(run: PlannedRun) -> str:
     """Return what else is missing with a run that failed."""
     if run.whole == run.folder:
         return ""
-    return f"; without this fold there is no result of {run.whole}"
+    return f"; without this fold there is no result of {run.unit}"
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """A grid: the methods to compare, the seeds, and the data, students and teachers; read from TOML.
 
-Every combination is a run, or with folds a run for each of them. A grid becomes `Comparison`s; within one, all methods
-share data and student, so that their test results are comparable. A grid without the axes `data` and `students` is one
-comparison.
+Every combination is a run, or with folds a run for each of them and each repetition. A grid becomes `Comparison`s;
+within one, all methods share data and student, so that their test results are comparable. A grid without the axes
+`data` and `students` is one comparison.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class GridTeacher:
 
     recipe: str | None = None
     run: str | None = None
-    """With folds, a folder of finished runs fold-0, fold-1, ... such as another grid's teachers/NAME."""
+    """With folds, a folder of finished runs fold-0, fold-1, ... such as another grid's teachers/NAME; for a repetition
+    it is beside it, NAME-split-1."""
     name: Name | None = None
     """By default the name of the recipe or of the run folder."""
     seed: Seed = 0
@@ -80,6 +81,8 @@ class Grid:
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Number of folds of a cross-validation: teachers and methods are trained in each, and compared by out-of-fold
     predictions of all images."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """Number of cross-validations, each with other folds (split.seed one higher) and with teachers of its own."""
     teachers: tuple[GridTeacher, ...] = ()
     """Each teaches each method that needs a teacher. By default, each recipe's own teacher."""
     ensemble: bool = False
@@ -92,6 +95,12 @@ class Grid:
     """The metric whose verdicts decide, named before training; the others describe."""
     unequal: Annotated[str, Field(min_length=1)] | None = None
     """Why methods may differ in settings that should be equal; printed with the results."""
+
+    @model_validator(mode="after")
+    def _require_folds_to_repeat(self) -> Self:
+        if self.repeats > 1 and self.folds is None:
+            raise ValueError(f"repeats = {self.repeats}: needs folds, such as folds = 5; for other seeds set seeds")
+        return self
 
     @model_validator(mode="after")
     def _require_several_teachers_of_an_ensemble(self) -> Self:
@@ -121,7 +130,8 @@ class Comparison:
     teachers
         Runs to train first; a teacher of several comparisons is in each.
     runs
-        ``{method: runs}``, one for each seed, or for each seed and fold; controls that were added come first.
+        ``{method: runs}``, one for each seed, with folds for each repetition and fold too; controls that were added
+        come first.
     plain, smoothed
         Names of the controls.
     differences
@@ -185,13 +195,15 @@ def comparisons(grid: Grid, out: Path) -> list[Comparison]:
             name: [
                 run
                 for seed in grid.seeds
-                for run in _planned_run(folder / name, replace(recipe, name=name, seed=seed), taught_by).in_folds()
+                for run in _planned_run(folder / name, replace(recipe, name=name, seed=seed), taught_by).in_folds(
+                    grid.repeats
+                )
             ]
             for name, (recipe, taught_by) in methods.items()
         }
         kinds = {controls.control(recipe): name for name, recipe in reversed(recipes.items())}
         plain, smoothed = kinds["plain"], kinds["label_smoothing"]
-        taught = tuple(run for teacher in trained.values() for run in teacher.in_folds())
+        taught = tuple(run for teacher in trained.values() for run in teacher.in_folds(grid.repeats))
         planned.append(Comparison(" ".join(names), folder, taught, runs, plain, smoothed, differences))
     return planned
 

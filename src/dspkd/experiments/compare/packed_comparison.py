@@ -2,13 +2,15 @@
 
 ``results/GRID/METHOD/seed-N`` are runs of one comparison, with folds each a folder of ``fold-0``, ``fold-1``, ...; with
 several data sets or students, each comparison has a folder of its own. Teachers are in ``teachers/`` of a comparison or
-of a folder above it.
+of a folder above it. The runs of several such folders can be put together.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from dspkd.errors import DataError
@@ -23,34 +25,45 @@ from dspkd.runs.reading import opened
 from dspkd.runtime.files import write_text
 
 
-def results(folder: Path, decide_by: str = METRICS[0]) -> list[Results]:
-    """Return the results of each comparison whose packed runs are below `folder`.
+def results(folders: Sequence[Path], decide_by: str = METRICS[0]) -> list[Results]:
+    """Return the results of each comparison whose packed runs are below `folders`.
+
+    Runs of several folders are put together: those of one method with other seeds, or with other folds (split.seed).
 
     Raises
     ------
     RunError, DataError, RecipeError
         There is no packed run, one is damaged, or runs of a comparison have other data or another split.
     """
-    own = sorted(path.parent for path in folder.rglob(packed.RUN))
-    runs = list(dict.fromkeys(run.parent if is_fold(run) else run for run in own))
-    teachers = [run for run in runs if run.parent.name == packed.TEACHERS]
-    comparisons = dict.fromkeys(run.parents[1] for run in runs if run not in teachers)
-    if not comparisons:
-        raise DataError(f"{folder}: no packed runs (METHOD/seed-N/{packed.RUN}); make them with: dspkd pack RUNS --out")
+    runs, teachers = defaultdict[Path, list[Path]](list), defaultdict[Path, list[Path]](list)
+    for folder in folders:
+        for run in _packed_below(folder):
+            of = teachers if run.parent.name == packed.TEACHERS else runs
+            of[run.parents[1].relative_to(folder)].append(run)
+    for place, folder in product(runs, folders):
+        if not any(run.is_relative_to(folder / place) for run in runs[place]):
+            raise DataError(
+                f"{folder}: has no runs of {place}, but another folder has; give folders of the same comparisons"
+            )
     return [
         _results(
-            " ".join(each.relative_to(folder).parts),
-            [run for run in runs if run.parents[1] == each and run not in teachers],
-            [run for run in teachers if each.is_relative_to(run.parents[1])],
-            decide_by,
+            place, own, [run for at, those in teachers.items() if place.is_relative_to(at) for run in those], decide_by
         )
-        for each in comparisons
+        for place, own in runs.items()
     ]
 
 
-def tables(folder: Path, decide_by: str = METRICS[0]) -> str:
-    """Return the tables of all comparisons below `folder`, as Markdown."""
-    return comparison_markdown.sections(results(folder, decide_by))
+def _packed_below(folder: Path) -> list[Path]:
+    """Return the folders of the packed runs, with folds those that have the folds."""
+    own = sorted(path.parent for path in folder.rglob(packed.RUN))
+    if not own:
+        raise DataError(f"{folder}: no packed runs (METHOD/seed-N/{packed.RUN}); make them with: dspkd pack RUNS --out")
+    return list(dict.fromkeys(run.parent if is_fold(run) else run for run in own))
+
+
+def tables(folders: Sequence[Path], decide_by: str = METRICS[0]) -> str:
+    """Return the tables of all comparisons below `folders`, as Markdown."""
+    return comparison_markdown.sections(results(folders, decide_by))
 
 
 def embed(page: Path, name: str, text: str) -> None:
@@ -69,29 +82,56 @@ def embed(page: Path, name: str, text: str) -> None:
     write_text(page, f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
 
 
-def _results(name: str, runs: Sequence[Path], teachers: Sequence[Path], decide_by: str) -> Results:
+def _results(place: Path, runs: Sequence[Path], teachers: Sequence[Path], decide_by: str) -> Results:
     whole = {run: opened(run) for run in runs}
     incomplete = {
-        str(run): f"no fold {', '.join(map(str, each.missing))}, so no predictions of all images"
+        run: f"no fold {', '.join(map(str, each.missing))}, so no predictions of all images"
         for run, each in whole.items()
         if isinstance(each, FoldedRun) and each.missing
     }
-    recipes = {run: each.recipe for run, each in whole.items() if str(run) not in incomplete}
+    recipes = {run: each.recipe for run, each in whole.items() if run not in incomplete}
     if not recipes:
-        raise DataError(f"{runs[0].parents[1]}: no run has all its folds: {runs[0]} has {incomplete[str(runs[0])]}")
-    controls.require_same_data({str(run): recipe for run, recipe in recipes.items()})
+        raise DataError(f"{runs[0].parents[1]}: no run has all its folds: {runs[0]} has {incomplete[runs[0]]}")
+    incomplete |= _unequal_repetitions(recipes)
+    recipes = {run: recipe for run, recipe in recipes.items() if run not in incomplete}
+    if not recipes:
+        raise DataError(f"{runs[0].parents[1]}: no method has as many runs of each split.seed; {incomplete[runs[0]]}")
+    controls.require_same_data({str(run): _of_any_division(recipe) for run, recipe in recipes.items()})
     methods = {recipe.name: recipe for recipe in recipes.values()}
     kinds = {controls.control(recipe): method for method, recipe in reversed(methods.items())}
     unequal = [*controls.differences(methods), *_unequal_seeds(recipes)]
     return comparison_results.tabulate(
-        name,
+        " ".join(place.parts),
         list(recipes),
         [run for run in teachers if opened(run).finished],
         controls=[kinds[kind] for kind in ("plain", "label_smoothing") if kind in kinds],
-        failed=incomplete,
+        failed={str(run): reason for run, reason in incomplete.items()},
         unequal=["their recipes differ in settings that should be equal", *unequal] if unequal else [],
         decide_by=decide_by,
     )
+
+
+def _of_any_division(recipe: Recipe) -> Recipe:
+    """Return the recipe with folds of the first division, with which the teacher differs, too."""
+    if recipe.split.folds is None:
+        return recipe
+    first = replace(recipe, split=replace(recipe.split, seed=0))
+    return first.with_teachers(["teacher"] * len(first.teachers)) if first.teachers else first
+
+
+def _unequal_repetitions(recipes: Mapping[Path, Recipe]) -> dict[Path, str]:
+    """Return the runs of methods that have not as many runs of each division into folds, and why they are left out."""
+    seeds = sorted({recipe.split.seed for recipe in recipes.values() if recipe.split.folds})
+    counts = {recipe.name: Counter[int]() for recipe in recipes.values()}
+    for recipe in recipes.values():
+        counts[recipe.name][recipe.split.seed] += 1
+    reasons = {
+        name: f"left out: {', '.join(f'{had[seed]} of split.seed {seed}' for seed in seeds)}; a method needs as many "
+        "runs of each"
+        for name, had in counts.items()
+        if len({had[seed] for seed in seeds}) > 1
+    }
+    return {run: reasons[recipe.name] for run, recipe in recipes.items() if recipe.name in reasons}
 
 
 def _unequal_seeds(recipes: Mapping[Path, Recipe]) -> list[str]:
@@ -100,8 +140,7 @@ def _unequal_seeds(recipes: Mapping[Path, Recipe]) -> list[str]:
     sentences = []
     for run, recipe in recipes.items():
         path, other = first.setdefault(recipe.name, (run, recipe))
-        if replace(recipe, seed=0).digest != replace(other, seed=0).digest:
-            sentences.append(
-                f"{recipe.name}: {run.name} and {path.name} have recipes that differ in more than the seed"
-            )
+        one, two = (recipe, other) if recipe.split.seed == other.split.seed else map(_of_any_division, (recipe, other))
+        if replace(one, seed=0).digest != replace(two, seed=0).digest:
+            sentences.append(f"{recipe.name}: {run} and {path} have recipes that differ in more than the seed")
     return sentences
