@@ -1,9 +1,9 @@
-"""The structure of the package in numbers: rooms, levels, arrows, circles, and a recipe's trip through training.
+"""The structure of the package in numbers: packages, levels, imports, cycles, and a recipe's trip through training.
 
-A room is an entry at the top of the package. An arrow leads from a room to one that it imports. A room's level is the
-longest chain of arrows below it. The trip is every call, during a short training run, that receives the recipe: how
-many rooms it visits, how often it moves to another room, and how often that room is on a higher level than the one
-before. Another checkout is measured by PYTHONPATH, one of before 2026-11-29 with --old.
+A package is an entry at the top of dspkd. An import leads from a package to another. A package's level is the
+longest chain of imports below it. The trip is every call, during a short training run, that receives the recipe: how
+many packages it visits, how often it moves to another one, and how often that is on a higher level than the one before.
+Another checkout is measured by PYTHONPATH, one of before 2026-11-29 with --old.
 
     python benchmarks/structure.py
     PYTHONPATH=../old/src python benchmarks/structure.py --old
@@ -28,26 +28,26 @@ OLD_TRIP = "from dspkd import recipe, run; run.train(recipe.parse(SETTINGS), OUT
 """Trains SETTINGS into OUT, in the names of now and of before 2026-11-29."""
 
 
-def room_of(module):
+def package_of(module):
     """Return the entry at the top of the package that a module belongs to."""
     return module.split(".")[1]
 
 
 def structure():
-    """Return rooms, arrows between them, and the circles of rooms and of files."""
+    """Return packages, imports between them, and the cycles of packages and of files."""
     graph = grimp.build_graph("dspkd", cache_dir=None)
     modules = [name for name in graph.modules if name.count(".") > 0]
-    arrows = {
-        (room_of(name), room_of(other))
+    imports = {
+        (package_of(name), package_of(other))
         for name in modules
         for other in graph.find_modules_directly_imported_by(name)
-        if other.count(".") > 0 and room_of(other) != room_of(name)
+        if other.count(".") > 0 and package_of(other) != package_of(name)
     }
     below = {name: {o for o in graph.find_modules_directly_imported_by(name) if o.count(".") > 0} for name in modules}
-    return {room_of(name) for name in modules}, arrows, below
+    return {package_of(name) for name in modules}, imports, below
 
 
-def circles(below):
+def cycles(below):
     """Return how many groups of nodes can reach each other (strongly connected, more than one)."""
     reach = {node: set() for node in below}
     for node, seen in reach.items():
@@ -60,15 +60,15 @@ def circles(below):
     return len({frozenset(o for o in seen if node in reach.get(o, ())) for node, seen in reach.items() if node in seen})
 
 
-def levels(rooms, arrows):
-    """Return each room's level, from 1; needs rooms without circles."""
-    below = {room: {to for by, to in arrows if by == room} for room in rooms}
+def levels(packages, imports):
+    """Return each package's level, from 1; needs packages without cycles."""
+    below = {package: {to for by, to in imports if by == package} for package in packages}
 
     @cache
-    def level(room):
-        return 1 + max((level(other) for other in below[room]), default=0)
+    def level(package):
+        return 1 + max((level(other) for other in below[package]), default=0)
 
-    return {room: level(room) for room in rooms}
+    return {package: level(package) for package in packages}
 
 
 FOLLOW = """
@@ -103,7 +103,7 @@ print("VISITS", *visits)
 
 
 def trip(*, old):
-    """Return the rooms of the calls that receive the recipe, in their order."""
+    """Return the packages of the calls that receive the recipe, in their order."""
     names = {"synthetic": "synthetic.dataset", "images": "images", "trip": TRIP}
     if old:
         names = {"synthetic": "synthetic", "images": "pictures", "trip": OLD_TRIP}
@@ -118,18 +118,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--old", action="store_true", help="the checkout has the names of before 2026-11-29")
     options = parser.parse_args()
-    rooms, arrows, below = structure()
-    entries = rooms - {"__main__"}
-    of_rooms = {room: {to for by, to in arrows if by == room} for room in rooms}
+    packages, imports, below = structure()
+    entries = packages - {"__main__"}
+    of_packages = {package: {to for by, to in imports if by == package} for package in packages}
     print(f"entries at the top: {len(entries)}")
-    print(f"arrows between rooms: {len(arrows)}")
-    print(f"circles of rooms / of files: {circles(of_rooms)} / {circles(below)}")
-    level = levels(rooms, arrows)
+    print(f"imports between packages: {len(imports)}")
+    print(f"cycles of packages / of files: {cycles(of_packages)} / {cycles(below)}")
+    level = levels(packages, imports)
     print(f"levels (longest chain): {max(level.values())}")
     visits = trip(old=options.old)
     moves = [(before, after) for before, after in pairwise(visits) if before != after]
     climbs = sum(level[after] > level[before] for before, after in moves)
-    print(f"a recipe's trip: {len(set(visits))} rooms, {len(moves)} moves, {climbs} of them up; {len(visits)} calls")
+    print(f"a recipe's trip: {len(set(visits))} packages, {len(moves)} moves, {climbs} of them up; {len(visits)} calls")
     sizes = sorted(len(Path(file).read_text(encoding="utf-8").splitlines()) for file in _files())
     print(f"files: {len(sizes)}, {sum(sizes):,} lines, median {sizes[len(sizes) // 2]}, longest {sizes[-1]}")
 

@@ -53,7 +53,7 @@ def test_a_split_file_is_read(lesions, tmp_path):
 
 
 def test_a_leaking_split_needs_a_waiver(folder):
-    with pytest.raises(DataError, match=r"split\.column = 'part': 1 lesions or patients .*split\.waiver"):
+    with pytest.raises(DataError, match=r"split\.column = 'part': 1 lesion or patient .*split\.waiver"):
         load(folder, split=SplitOptions(column="part"))
     dataset = load(folder, split=SplitOptions(column="part", waiver="as X did"))
     assert dataset.split.parts.tolist() == list(PARTS)

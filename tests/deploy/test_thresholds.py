@@ -71,7 +71,8 @@ def test_a_few_melanomas_do_not_switch_off_the_confidence_threshold():
     few, many = thresholds.fit(predictions.take(rows), KINDS), thresholds.fit(predictions, KINDS)
     assert few.refer_below > 0
     assert few.rule == (
-        "With it, 90% of the validation images are answered; its 1 lesions or patients of MEL are too few to set it."
+        "With it, 90% of the validation images are answered; "
+        "1 lesion or patient of MEL in validation: too few to set it."
     )
     assert many.rule == "With it, 95% of the MEL images in validation are found or referred (30 images)."
 

@@ -217,7 +217,7 @@ def crossing(tmp_path_factory):
 
 def test_official_parts_that_share_patients_are_refused_with_the_option_that_splits_anew(crossing, tmp_path):
     _, message = call("new", crossing, "--out", tmp_path / "out", code=2)
-    assert "40 lesions or patients are in more than one part" in message
+    assert "40 lesions or patients in more than one part" in message
     assert "--resplit" in message
 
 

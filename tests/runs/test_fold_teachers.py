@@ -211,7 +211,7 @@ def test_a_fold_teacher_that_saw_a_validation_lesion_is_refused(lesions, runs, d
     leaking.parts[dataset.split.rows("val")[0]] = "train"
     with RunFiles(copied.run(1)).manifest.recording(copied.run(1) / "split.csv"):
         leaking.save(copied.run(1) / "split.csv", dataset.table)
-    with pytest.raises(DataError, match=r"fold-1: was trained on 1 lesions or patients of its student's validation"):
+    with pytest.raises(DataError, match=r"fold-1: was trained on 1 lesion or patient of its student's validation"):
         loaded(lesions, runs, dataset, copied, fold_N)
 
 

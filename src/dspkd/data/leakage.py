@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dspkd.data.official_split import NOT_OFFICIAL
 from dspkd.data.split import Split, crossing
-from dspkd.data.table import Table, is_named
+from dspkd.data.table import Table, count_of, is_named
 from dspkd.errors import DataError, first_few
 
 
@@ -72,7 +72,7 @@ def accept(table: Table, split: Split, *, waiver: str | None, where: str) -> Lea
     )
     if waiver is None:
         raise DataError(
-            f"{where}: {leak.groups} lesions or patients are in more than one part ({first_few(groups)}), with "
+            f"{where}: {count_of(groups)} in more than one part ({first_few(groups)}), with "
             f"{leak.images} of {len(table)} images; {leak.known} of {leak.tested} test images show one that is also in "
             "training, so results would be overstated. Split by group"
             f"{f' with {NOT_OFFICIAL}' if table.parts else ''}; or, to imitate work that did not, set "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -184,6 +184,17 @@ def named(groups: Iterable[str]) -> int:
     (2, 0)
     """
     return len({group for group in groups if is_named(group)})
+
+
+def count_of(groups: Collection[str]) -> str:
+    """Return the number of groups with what they are.
+
+    >>> count_of({"L1"}), count_of({"L1", "L2"}), count_of({"image:a"})
+    ('1 lesion or patient', '2 lesions or patients', '1 image')
+    """
+    one = {"lesions or patients": "lesion or patient", "images": "image"}
+    unit = unit_of(groups)
+    return f"{len(groups):,} {one.get(unit, unit) if len(groups) == 1 else unit}"
 
 
 def unit_of(groups: Iterable[str]) -> str:

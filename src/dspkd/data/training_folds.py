@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.assignment import assign
 from dspkd.data.split import UNUSED, Split
-from dspkd.data.table import Table, unit_of
+from dspkd.data.table import Table, count_of
 from dspkd.errors import DataError
 from dspkd.runtime.seeds import seed_for
 
@@ -55,7 +55,7 @@ def _require_every_class(table: Table, split: Split, fold_N: NDArray[np.int64], 
     place = f"{table.root}: teacher.cross_fit = {count}"
     groups = {table.groups[row] for row in split.rows("train")}
     if len(groups) < count:
-        raise DataError(f"{place}: the training set has {len(groups)} {unit_of(groups)}; choose at most as many folds")
+        raise DataError(f"{place}: the training set has {count_of(groups)}; choose at most as many folds")
     for k, name in enumerate(table.classes):
         for fold in range(count):
             if not ((table.labels == k) & (fold_N >= 0) & (fold_N != fold)).any():

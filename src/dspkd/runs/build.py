@@ -20,7 +20,7 @@ from dspkd.data.loader import Decode, Larger, TrainBatches, in_order
 from dspkd.data.mixup import Mixing
 from dspkd.data.sampling import class_draws
 from dspkd.data.split import Split
-from dspkd.data.table import Table, unit_of
+from dspkd.data.table import Table, count_of
 from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.errors import DataError, RecipeError
 from dspkd.models import zoo
@@ -240,8 +240,9 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
     }
     if leaked:
         raise DataError(
-            f"teacher {run}: was trained on {len(leaked)} {unit_of(leaked)} of its student's validation or test set, "
-            f"e.g. {min(leaked)}; give both runs the same data and [split], or both the same split.file"
+            f"teacher {run}: was trained on {count_of(leaked)} of its student's validation or test set, "
+            f"e.g. {min(leaked)}; give both runs the same data and [split], or both the same split.file. Images are "
+            "recognised by their names: if the teacher's were others of the same names, rename their folder"
         )
     spec = replace(network.spec, class_prior=class_priors.of_run(made_by, network.spec))
     return FrozenTeacher(hardware.placed(network, device), spec, name=network.name)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dspkd.data import split as splits
 from dspkd.data.split import Split
-from dspkd.data.table import Table, unit_of
+from dspkd.data.table import Table, count_of
 from dspkd.data.training_folds import training_folds, without_fold
 from dspkd.errors import DataError, RunError, first_few
 from dspkd.recipes.data import SplitConfig
@@ -236,6 +236,6 @@ def _require_unseen(run: Path, table: Table, own_N: NDArray[np.bool_]) -> None:
     seen = sorted({table.groups[row] for row in np.flatnonzero(own_N)} & trained)
     if seen:
         raise DataError(
-            f"fold teacher {run}: was trained on {len(seen)} {unit_of(seen)} that it would answer about: "
+            f"fold teacher {run}: was trained on {count_of(seen)} that it would answer about: "
             f"{first_few(seen)}; delete this folder, and it is trained again"
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.data.table import named, unit_of
+from dspkd.data.table import count_of, named
 from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.deploy.bundle.limits import counted
 from dspkd.errors import BundleError
@@ -103,7 +103,7 @@ def _refer_below(calibrated: Predictions, coverage: float | None) -> tuple[float
     rule = f"With it, {selective.SENSITIVITY:.0%} of the {name} images in validation are found or referred"
     if len(groups) >= referral.FEWEST_LESIONS or by_sensitivity >= by_coverage:
         return by_sensitivity, f"{rule} ({counted(len(rows), named(groups))})."
-    few = f"its {len(groups)} {unit_of(groups)} of {name} are too few to set it"
+    few = f"{count_of(groups)} of {name} in validation: too few to set it"
     return by_coverage, f"{answered}; {few}."
 
 
@@ -117,7 +117,7 @@ def _refer_from_rule(calibrated: Predictions, kinds: Sequence[Malignancy], refer
     if refer_from is None:
         groups = {calibrated.groups[row] for row in np.flatnonzero(cancer_N)}
         return (
-            f"Its validation set has {len(groups)} {unit_of(groups)} of malignant classes, "
+            f"Its validation set has {count_of(groups)} of malignant classes, "
             f"and a threshold needs {referral.FEWEST_LESIONS}."
         )
     rule = (
