@@ -101,7 +101,7 @@ def test_the_interval_of_a_gap_is_over_lesions():
 
 def test_the_change_of_a_gap_is_paired():
     teacher, attributes = study(seed=2)
-    same = by_name(subgroups([teacher], attributes, teacher=teacher, resamples=300))["male"].gaps["accuracy"]
+    same = by_name(subgroups([teacher], attributes, teachers=[teacher], resamples=300))["male"].gaps["accuracy"]
     assert same.change.value == 0
     assert same.change.low < 0 < same.change.high  # no change among so many lesions does not exclude a small one
     assert same.change_p == 1
@@ -110,7 +110,7 @@ def test_the_change_of_a_gap_is_paired():
     logits = teacher.logits.copy()
     logits[lost] = np.roll(logits[lost], 1, axis=1)
     student = replace(teacher, logits=logits)
-    got = by_name(subgroups([student], attributes, teacher=teacher, resamples=2000))["male"].gaps["accuracy"]
+    got = by_name(subgroups([student], attributes, teachers=[teacher], resamples=2000))["male"].gaps["accuracy"]
     assert got.change.value == pytest.approx(-lost.sum() / men.sum())
     assert got.change.high < 0
     assert got.change.high - got.change.low < 0.5 * (got.own.high - got.own.low)
@@ -120,8 +120,8 @@ def test_the_change_of_a_gap_is_paired():
 def test_several_seeds_widen_the_interval_and_the_teacher_lends_and_borrows_nothing():
     teacher, attributes = study(seed=2)
     runs = [study(seed=seed, worse=0.1 * seed)[0] for seed in range(3)]
-    alone = by_name(subgroups(runs[1:2], attributes, teacher=teacher, resamples=500))["male"].gaps["accuracy"]
-    several = by_name(subgroups(runs, attributes, teacher=teacher, resamples=500))["male"].gaps["accuracy"]
+    alone = by_name(subgroups(runs[1:2], attributes, teachers=[teacher], resamples=500))["male"].gaps["accuracy"]
+    several = by_name(subgroups(runs, attributes, teachers=[teacher], resamples=500))["male"].gaps["accuracy"]
     assert alone.own.seeds is None
     gaps = [by_name(subgroups([run], attributes, resamples=2))["male"].gaps["accuracy"].own.value for run in runs]
     assert several.own.value == pytest.approx(np.mean(gaps))
@@ -200,7 +200,7 @@ def test_nothing_lost_among_ten_is_no_significant_change():
     """The reference loses 5 % of its lesions and the ten lose none."""
     teacher, attributes = few_and_many(10, 180, right_of_few=10, right_of_many=180)
     student, _ = few_and_many(10, 180, right_of_few=10, right_of_many=171)
-    found = by_name(subgroups([student], attributes, focus=0, teacher=teacher, resamples=500), "site")["few"]
+    found = by_name(subgroups([student], attributes, focus=0, teachers=[teacher], resamples=500), "site")["few"]
     change = found.gaps["sensitivity"]
     assert change.change.value == pytest.approx(0.05)
     assert change.change_p > 0.2

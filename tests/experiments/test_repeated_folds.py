@@ -8,14 +8,17 @@ import pytest
 
 from command import call, refused
 from comparing import nothing
-from dspkd.errors import DataError, RecipeError
+from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.evaluation.intervals import estimate, resample
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import verdicts
 from dspkd.experiments.compare import compare, grid, packed_comparison
 from dspkd.experiments.compare.grid_plan import plan_grid
-from dspkd.recipes import schema
+from dspkd.recipes import catalog, schema
+from dspkd.reports import comparison, glance
 from dspkd.runs import packed
+from dspkd.runs.reading import opened
+from dspkd.runs.run_folder import Run
 from untrained_runs import GAINS, predictions, write_run
 
 METHODS = ("plain", "label_smoothing", "kd")
@@ -141,9 +144,7 @@ def test_a_fold_that_fails_leaves_out_its_repetitions(grids, tmp_path):
     (ours,) = packed_comparison.results([tmp_path / "packed"])
     assert {arm.name for arm in ours.arms} == {"plain", "label_smoothing"}
     assert ours.failed[str(tmp_path / "packed/kd/seed-0-split-1")] == "no fold 2, so no predictions of all images"
-    assert ours.failed[str(tmp_path / "packed/kd/seed-0")] == (
-        "left out: 1 of split.seed 0, 0 of split.seed 1; a method needs as many runs of each"
-    )
+    assert ours.failed[str(tmp_path / "packed/kd/seed-0")] == ("left out: kd has no run of seed 0 with split.seed 1")
 
 
 def test_packed_runs_of_two_grids_are_put_together(grids, compared, tmp_path, monkeypatch):
@@ -165,7 +166,7 @@ def test_packed_runs_of_two_grids_are_put_together(grids, compared, tmp_path, mo
     assert "in 2 ways" in page.read_text()
     shutil.rmtree(tmp_path / "second/kd")
     (ours,) = packed_comparison.results([tmp_path / "first", tmp_path / "second"])
-    assert "left out: 1 of split.seed 0, 0 of split.seed 1" in ours.failed[str(tmp_path / "first/kd/seed-0")]
+    assert ours.failed[str(tmp_path / "first/kd/seed-0")] == "left out: kd has no run of seed 0 with split.seed 1"
     assert "first is given twice" in refused("referee", "first", "first/")
     assert "first is a folder and page.md is not" in refused("referee", "first", "page.md")
     shutil.copytree(tmp_path / "first", tmp_path / "other/scratch")
@@ -214,3 +215,129 @@ def test_nothing_is_trained_twice(compared, grids):
     out, results = compared
     (again,) = compare.compare(grid.load(grids / "both.toml"), out, nothing).results
     assert again.verdicts == results.verdicts
+
+
+def test_a_seed_that_fails_in_a_repetition_leaves_the_others(grid_file, tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text(grid_file.read_text().replace("seeds = [0, 1]", "seeds = [0, 1]\nfolds = 3\nrepeats = 2"))
+
+    def failing(folders):
+        return untrained(folders, failing=["plain/seed-1-split-1/fold-2"])
+
+    (results,) = compare.compare(grid.load(path), tmp_path / "out", failing).results
+    packed.pack(tmp_path / "out", tmp_path / "packed")
+    (ours,) = packed_comparison.results([tmp_path / "packed"])
+    for table in (results, ours):
+        runs = {arm.name: [(run.seed, run.split_seed) for run in arm.runs] for arm in table.arms}
+        assert runs["plain"] == [(0, 0), (0, 1)]
+        assert sorted(runs["kd"]) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert (
+        ours.failed[str(tmp_path / "packed/plain/seed-1")] == "left out: plain has no run of seed 1 with split.seed 1"
+    )
+
+
+def test_the_teachers_of_all_repetitions_are_one_in_the_head_of_the_page(compared):
+    out, results = compared
+    runs = [opened(out / method / f"seed-0{end}") for method in METHODS for end in ("", "-split-1")]
+    ranked = comparison.arms(runs)
+    networks = glance.of_arms(ranked, comparison.ResampledArms.of(ranked).intervals())
+    (teacher,) = [each for each in networks if each.role == "teacher"]
+    scores = [run.figures["auc_macro"] for run in results.teachers]
+    assert len(scores) == 2
+    assert teacher.score == pytest.approx(np.mean(scores))
+    assert teacher.low < teacher.score < teacher.high
+    for each in networks:
+        if each.role != "teacher":
+            assert each.kept == pytest.approx(each.score / np.mean(scores))
+
+
+def test_a_method_without_a_teacher_is_compared_with_that_of_its_division(compared):
+    out, results = compared
+    fidelity = {arm.name: arm.fidelity for arm in results.arms}
+    for method in ("plain", "label_smoothing"):
+        assert not fidelity[method].has_teacher
+        for run, end in zip(fidelity[method].runs, ("", "-split-1"), strict=True):
+            student, teacher = joined(out, method, end), joined_teacher(out, end)
+            assert run.teacher_right == (teacher.predicted == teacher.labels).sum()
+            both = (student.predicted != student.labels) & (teacher.predicted == teacher.labels)
+            assert run.forgotten == both.sum()
+
+
+def joined_teacher(out, end):
+    folders = [out / f"teachers/wide{end}/fold-{k}" for k in range(3)]
+    return Predictions.of_folds([Predictions.load(folder / "predictions/test.csv") for folder in folders])
+
+
+def test_runs_of_one_division_need_the_same_split(compared, tmp_path):
+    out, _ = compared
+    shutil.copytree(out / "plain", tmp_path / "plain")
+    for end in ("", "-split-1"):
+        file = tmp_path / f"plain/seed-0{end}/fold-0/data.json"
+        text = file.read_text()
+        file.write_text(text.replace("0ddba11ca5e5", "0ddba11ca5e6"))
+        runs = [opened(folder) for folder in (*(out / "kd").iterdir(), *(tmp_path / "plain").iterdir())]
+        with pytest.raises(RunError, match=f"plain/seed-0{end}: split "):
+            comparison.arms(runs)
+        file.write_text(text)
+
+
+def test_teachers_of_other_recipes_are_named(grids, tmp_path):
+    text = (grids / "second.toml").read_text()
+    (tmp_path / "second.toml").write_text(text.replace('"split.seed=1"', '"split.seed=1", "images.size=16"'))
+    for path in (grids / "first.toml", tmp_path / "second.toml"):
+        compare.compare(grid.load(path), tmp_path / "runs" / path.stem, untrained)
+        packed.pack(tmp_path / "runs" / path.stem, tmp_path / "packed" / path.stem)
+    (ours,) = packed_comparison.results([tmp_path / "packed/first", tmp_path / "packed/second"])
+    assert any(each.startswith("kd: the teachers of ") for each in ours.unequal)
+
+
+def test_teachers_of_another_grid_are_packed_by_fold_and_repetition(grids, compared, tmp_path, monkeypatch):
+    out, expected = compared
+    monkeypatch.setattr(Run, "model", None)  # no weights are written here
+    text = (grids / "both.toml").read_text().split("teachers =")[0]
+    (tmp_path / "grid.toml").write_text(f"{text}teachers = [{{ run = '{out}/teachers/wide' }}]\n")
+    compare.compare(grid.load(tmp_path / "grid.toml"), tmp_path / "out", untrained)
+    packed.pack(tmp_path / "out", tmp_path / "packed")
+    assert (tmp_path / "packed/teachers/wide-split-1/fold-2/recipe.toml").is_file()
+    (ours,) = packed_comparison.results([tmp_path / "packed"])
+    assert ours.unequal == []
+    assert len(ours.teachers) == 2
+    assert [row.word for row in ours.verdicts] == [row.word for row in expected.verdicts]
+
+
+def test_an_ensemble_teaches_in_each_repetition(grids, tmp_path):
+    text = (grids / "both.toml").read_text()
+    wide = text.split("teachers = [")[1].split("]\n")[0]
+    second = wide.replace('name = "wide"', 'name = "second", seed = 1')
+    path = tmp_path / "grid.toml"
+    path.write_text(text.replace(f"teachers = [{wide}]", f"ensemble = true\nteachers = [{wide}, {second}]"))
+    compare.compare(grid.load(path), tmp_path / "out", untrained)
+    packed.pack(tmp_path / "out", tmp_path / "packed")
+    (ours,) = packed_comparison.results([tmp_path / "packed"])
+    assert ours.unequal == []
+    assert {arm.name: len(arm.runs) for arm in ours.arms} == dict.fromkeys(METHODS, 2)
+
+
+def test_methods_that_differ_in_their_teacher_settings_are_planned_apart(grids, tmp_path):
+    text = (grids / "both.toml").read_text()
+    plain = text.split("methods = [")[1].split(", ")[0]
+    text = text.replace(f"methods = [{plain}, ", "methods = [")
+    for name, views in (("one", 1), ("two", 2)):
+        text += f'[[students]]\nname = "{name}"\nset = ["teacher.views={views}"]\n'
+    (tmp_path / "grid.toml").write_text(text)
+    lines = []
+    plan_grid(grid.load(tmp_path / "grid.toml"), steps=1, log=lines.append)
+    assert lines.count("timing kd") == 2
+
+
+def test_without_folds_another_split_seed_is_no_other_run(tmp_path):
+    runs = []
+    for seed in (0, 1):
+        recipe = schema.load(catalog.find("demo/plain"), [f"split.seed={seed}"])
+        folder = tmp_path / f"plain-{seed}"
+        write_run(folder, recipe, predictions("plain", 1.0))
+        runs.append(opened(folder))
+    file = tmp_path / "plain-1/data.json"
+    file.write_text(file.read_text().replace('"0ddba11ca5e510"', '"0ddba11ca5e500"'))
+    with pytest.raises(RunError, match="are both named 'plain' with seed 0"):
+        comparison.arms(runs)

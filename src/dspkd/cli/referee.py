@@ -59,7 +59,9 @@ def referee(
         if folders and len(folders) < len(files):
             (first, *_) = [name for name in files if not Path(name).is_dir()]
             raise DataError(f"referee: {folders[0]} is a folder and {first} is not; give prediction files, or folders")
-        if repeated := [name for name, times in Counter(folders).items() if times > 1]:
+        if repeated := [
+            name for name, times in Counter(str(Path(folder).resolve()) for folder in folders).items() if times > 1
+        ]:
             raise DataError(f"referee: {repeated[0]} is given twice; give each folder once")
         if folders:
             if groups is not None:

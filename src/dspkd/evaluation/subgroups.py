@@ -102,7 +102,7 @@ def subgroups(
     attributes: Mapping[str, Sequence[str]],
     *,
     focus: int | None = None,
-    teacher: Predictions | None = None,
+    teachers: Sequence[Predictions] = (),
     ordered: frozenset[str] = frozenset(),
     resamples: int = 10_000,
 ) -> tuple[AttributeSubgroups, ...]:
@@ -116,8 +116,8 @@ def subgroups(
         ``{attribute: N values}``, "" where missing. An attribute with a single value is left out.
     focus
         The class of `sensitivity`; None leaves it out.
-    teacher
-        The teacher's predictions of the same images.
+    teachers
+        The teacher's predictions of the same images; out of fold, of each division of the images into folds.
     ordered
         Attributes whose values are listed in order of name; those of others, the commonest first.
     resamples
@@ -134,7 +134,7 @@ def subgroups(
         names = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:_MOST]
         if len(names) > 1:
             names = sorted(names) if attribute in ordered else names
-            sections.append(_section(attribute, names, values, runs, focus, teacher, resamples))
+            sections.append(_section(attribute, names, values, runs, focus, teachers, resamples))
     return tuple(_corrected(sections))
 
 
@@ -144,12 +144,12 @@ def _section(
     values: Sequence[str],
     runs: Sequence[Predictions],
     focus: int | None,
-    teacher: Predictions | None,
+    teachers: Sequence[Predictions],
     resamples: int,
 ) -> AttributeSubgroups:
     group_of = {name: v for v, name in enumerate(names)}
     group_N = np.array([group_of.get(value, -1) for value in values])
-    networks = [*runs, teacher] if teacher else list(runs)
+    networks = [*runs, *teachers]
     counts = _Counts.of(networks, group_N, len(names), focus, resamples)
     base = int(np.argmax(counts.lesions))
     groups = []
@@ -208,7 +208,8 @@ class _Counts:
             scores = self.cells.share(share)
             observed, drawn = float(scores.observed[:runs].mean()), scores.drawn[:runs].mean(axis=0)
             if change:
-                observed, drawn = observed - float(scores.observed[runs]), drawn - scores.drawn[runs]
+                observed -= float(scores.observed[runs:].mean())
+                drawn = drawn - scores.drawn[runs:].mean(axis=0)
             lesions = int(self.cells.lesions[share[0]]) if len(share) == 1 else self.lesions[v]
             total += smoothed_variance(observed, float(np.var(drawn, ddof=1)), lesions, change=change)
         return total / len(shares) ** 2
@@ -241,8 +242,8 @@ def _gap(counts: _Counts, metric: str, v: int, base: int, runs: int) -> Gap | No
         return float((mine + theirs) ** 0.5)
 
     own = estimate(gaps, students, least=least(change=False))
-    has_teacher = len(gaps.observed) > runs
-    change = estimate(gaps, students, [runs], lend=False, least=least(change=True)) if has_teacher else None
+    teachers = range(runs, len(gaps.observed))
+    change = estimate(gaps, students, teachers, lend=False, least=least(change=True)) if teachers else None
     return Gap(own, p_value(own), change, None if change is None else p_value(change), classes)
 
 

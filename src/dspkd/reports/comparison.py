@@ -92,8 +92,10 @@ def arms(runs: Sequence[Run], decide_by: str = METRICS[0]) -> list[ArmRuns]:
     """
     if not runs:
         raise RunError("no run to compare; name at least one run folder")
-    for run in runs[1:]:
-        _require_same_test(runs[0], run)
+    of_division: dict[int, Run] = {}
+    for run in runs:
+        _, division = repetition(run)
+        _require_same_test(runs[0], of_division.setdefault(division, run), run)
     named: dict[str, dict[tuple[int, int], Run]] = {}
     for run in runs:
         own = named.setdefault(run.result.name, {})
@@ -164,8 +166,8 @@ def unanimity(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def repetition(run: Run) -> tuple[int, int]:
-    """Return what differs between the runs of one name: the seed, and the seed of the division of the images."""
-    return run.result.seed, run.recipe.split.seed
+    """Return what differs between the runs of one name: the seed, and with folds that of the division into them."""
+    return run.result.seed, run.recipe.split.seed if _folds(run) else 0
 
 
 def _folds(run: Run) -> int:
@@ -180,17 +182,16 @@ def _flat(table: dict[str, Any], place: str = "") -> dict[str, Any]:
     return settings
 
 
-def _require_same_test(first: Run, run: Run) -> None:
-    """Raise RunError where two runs were not tested on the same images."""
-    repeated = _folds(first) == _folds(run) != 0 and first.recipe.split.seed != run.recipe.split.seed
+def _require_same_test(first: Run, of_division: Run, run: Run) -> None:
+    """Raise RunError where a run was not tested on the images of the first, or not with the split of its division."""
     pairs = {
-        **({} if repeated else {"split": (first.data.split_digest, run.data.split_digest)}),
-        "classes": (", ".join(first.result.classes), ", ".join(run.result.classes)),
+        "split": (of_division, of_division.data.split_digest, run.data.split_digest),
+        "classes": (first, ", ".join(first.result.classes), ", ".join(run.result.classes)),
     }
-    for what, (ours, theirs) in pairs.items():
+    for what, (other, ours, theirs) in pairs.items():
         if ours != theirs:
             raise RunError(
-                f"{run.folder}: {what} {theirs}, but {first.folder} has {ours}; compare runs tested on the same images"
+                f"{run.folder}: {what} {theirs}, but {other.folder} has {ours}; compare runs tested on the same images"
             )
     if run.predictions("test").ids != first.predictions("test").ids:
         raise RunError(f"{run.folder}: predictions/test.csv lists other images than that of {first.folder}")

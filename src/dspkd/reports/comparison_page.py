@@ -115,6 +115,7 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0], *, cau
         holdout=holdout.of_several(sources),
         holdout_warnings=[holdout.warning(run) for run in sources],
         gaps=gaps,
+        changes=any(gap.change for *_, several in gaps for gap in several if gap),
         few=FEW,
         compute={
             "caption": compute_cost.CAPTION,

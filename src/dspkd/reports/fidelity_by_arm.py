@@ -12,7 +12,7 @@ from dspkd.errors import DspkdError
 from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.fidelity import Agreement, agreement, by_class, tally
 from dspkd.evaluation.predictions import Predictions
-from dspkd.reports.comparison import ArmRuns, MeanAndSd
+from dspkd.reports.comparison import ArmRuns, MeanAndSd, repetition
 from dspkd.reports.outcomes import load_predictions
 from dspkd.runs.reading import opened
 from dspkd.runs.run_folder import Run
@@ -75,15 +75,26 @@ class ArmFidelity:
 def of_arms(ranked: Sequence[ArmRuns]) -> dict[str, ArmFidelity]:
     """Compare arms with their teachers; empty where no run has its teacher's predictions.
 
-    A run without a teacher is compared with the teacher of the others, if they all have the same: the baseline of a
-    student that never saw the teacher. Arms without a teacher's predictions are left out, and so is the teacher itself.
+    A run without a teacher is compared with the teacher of the others, if they all have the same (with folds, that of
+    its own division into them): the baseline of a student that never saw the teacher. Arms without a teacher's
+    predictions are left out, and so is the teacher itself.
     """
     own = {run.folder: _teacher(run) for arm in ranked for run in arm.runs}
-    teachers = [teacher for teacher in own.values() if teacher is not None]
-    common = teachers[0] if teachers and all(_same(teachers[0], each) for each in teachers) else None
+    of_division: dict[int, list[Predictions]] = {}
+    for run in (run for arm in ranked for run in arm.runs):
+        if teacher := own[run.folder]:
+            of_division.setdefault(repetition(run)[1], []).append(teacher)
+    common = {
+        division: several[0]
+        for division, several in of_division.items()
+        if all(_same(several[0], each) for each in several)
+    }
     by_name = {}
     for arm in ranked:
-        pairs = [(run, own[run.folder] or (common if run.result.teacher is None else None)) for run in arm.runs]
+        pairs = [
+            (run, own[run.folder] or (common.get(repetition(run)[1]) if run.result.teacher is None else None))
+            for run in arm.runs
+        ]
         compared = {run.folder: agreement(run.predictions("test"), teacher) for run, teacher in pairs if teacher}
         itself = all(_same(each.student, each.teacher) for each in compared.values())
         if len(compared) == len(arm.runs) and not itself:

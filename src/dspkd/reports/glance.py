@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 from dspkd.errors import DspkdError
-from dspkd.evaluation.intervals import Estimate, percentiles, resample
+from dspkd.evaluation.intervals import Estimate, estimate, percentiles, resample
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import LOWER_IS_BETTER
 from dspkd.reports import teacher_predictions
-from dspkd.reports.comparison import ArmRuns
+from dspkd.reports.comparison import ArmRuns, repetition
 from dspkd.runs.files import RunFiles
 from dspkd.runs.reading import opened
 from dspkd.runs.run_folder import Run
@@ -96,11 +96,11 @@ def of_run(run: Run, metric: str = "balanced_accuracy") -> list[Network]:
         return []
     plain = plain_beside(run)
     times = _Times([run, *([plain] if plain else [])])
-    teacher = _teacher(run, predicted, metric, times)
+    teacher = _teacher(run, [predicted], metric, times)
     networks = [teacher]
     for role, each in (("plain", plain), ("student", run)):
         if each:
-            numbers, found = _score(each.predictions("test"), metric)
+            numbers, found = _score([each.predictions("test")], metric)
             recipe = str(each.files.recipe)
             networks.append(Network(role, each.result.name, metric, *numbers, times.size(each), found, teacher, recipe))
     return networks
@@ -109,20 +109,22 @@ def of_run(run: Run, metric: str = "balanced_accuracy") -> list[Network]:
 def of_arms(ranked: Sequence[ArmRuns], intervals: Sequence[Mapping[str, Estimate]]) -> list[Network]:
     """Return the teachers of a comparison, its methods without a teacher, and its distilled students, each best first.
 
-    A teacher need not be one of the methods. Empty where no method has a known teacher.
+    A teacher need not be one of the methods. The teachers of several divisions into folds are one, with the mean of
+    their scores. Empty where no method has a known teacher.
     """
     runs = [run for arm in ranked for run in arm.runs]
     times = _Times(runs)
+    same = _same_teachers(ranked)
     taught: dict[_Key, list[Run]] = {}
     for run in runs:
         if run.result.teacher:
-            taught.setdefault(_key(run.teachers), []).append(run)
-    folders = {folder for key in taught for folder in key}
+            taught.setdefault(same[_key(run.teachers)], []).append(run)
+    folders = {folder for key in same for folder in key}
     is_teacher = {arm.name: any(_key([run.folder])[0] in folders for run in arm.runs) for arm in ranked}
     metric = ranked[0].metric
     teachers: dict[_Key, Network] = {}
     for arm, estimates in zip(ranked, intervals, strict=True):
-        own = [key for run in arm.runs if (key := _key([run.folder])) in taught]
+        own = [same[key] for run in arm.runs if (key := _key([run.folder])) in same]
         if own:
             size = times.teacher_size(taught[own[0]][0])
             interval = estimates[metric]
@@ -130,9 +132,8 @@ def of_arms(ranked: Sequence[ArmRuns], intervals: Sequence[Mapping[str, Estimate
             network = Network("teacher", arm.name, metric, *scores, size, _recalls(arm))
             teachers |= dict.fromkeys(own, network)
     for key, several in taught.items():
-        known = ((run, predicted) for run in several if (predicted := teacher_predictions.load(run)) is not None)
-        if key not in teachers and (kept := next(known, None)):
-            teachers[key] = _teacher(*kept, metric, times)
+        if key not in teachers and (known := _known(several)):
+            teachers[key] = _teacher(several[0], known, metric, times)
     distinct = list({id(each): each for each in teachers.values()}.values())
     if not distinct:
         return []
@@ -142,7 +143,7 @@ def of_arms(ranked: Sequence[ArmRuns], intervals: Sequence[Mapping[str, Estimate
             continue
         first, interval = arm.runs[0], estimates[metric]
         if first.result.teacher:
-            role, teacher = "student", teachers.get(_key(first.teachers))
+            role, teacher = "student", teachers.get(same[_key(first.teachers)])
         else:
             role, teacher = "plain", distinct[0] if len(distinct) == 1 else None
         size, recipe = times.size(first), str(first.parts[0].files.recipe)
@@ -224,19 +225,45 @@ class _Times:
         return Size(sum(size.parameters or 0 for size in sizes), whole, milliseconds)
 
 
-def _teacher(run: Run, predicted: Predictions, metric: str, times: _Times) -> Network:
+def _same_teachers(ranked: Sequence[ArmRuns]) -> dict[_Key, _Key]:
+    """Return for each teacher the one that stands for it: that of a method's first division into folds."""
+    same: dict[_Key, _Key] = {}
+    for arm in ranked:
+        keys = [_key(run.teachers) for run in arm.runs if run.result.teacher]
+        for key in keys:
+            same.setdefault(key, same.get(keys[0], keys[0]) if arm.repeats > 1 else key)
+    return same
+
+
+def _known(runs: Sequence[Run]) -> list[Predictions]:
+    """Return the predictions of the runs' teacher, of each division into folds; empty where one is not known."""
+    found: dict[int, Predictions] = {}
+    for run in runs:
+        _, division = repetition(run)
+        if division not in found and (predicted := teacher_predictions.load(run)) is not None:
+            found[division] = predicted
+    return list(found.values()) if {repetition(run)[1] for run in runs} == set(found) else []
+
+
+def _teacher(run: Run, predicted: Sequence[Predictions], metric: str, times: _Times) -> Network:
     """Return the teacher of a run, from its predictions of the run's test images."""
     names = [folder.name for folder in run.teachers] or [Path(run.result.teacher or "teacher").name]
     scores, found = _score(predicted, metric)
     return Network("teacher", ", ".join(names), metric, *scores, times.teacher_size(run), found)
 
 
-def _score(predictions: Predictions, metric: str) -> tuple[tuple[float, float, float], tuple[float | None, ...]]:
-    """Return a network's score with its interval, and its recall of each class."""
-    summary = summarise(predictions)
-    low, high = percentiles(resample([predictions], (metric,))[metric])
-    value: float = getattr(summary, metric)
-    return (value, low, high), tuple(row.recall if row.images else None for row in summary.per_class)
+def _score(
+    predictions: Sequence[Predictions], metric: str
+) -> tuple[tuple[float, float, float], tuple[float | None, ...]]:
+    """Return a network's score with its interval, and its recall of each class; means over divisions into folds."""
+    summaries, scores = [summarise(each) for each in predictions], resample(predictions, (metric,))[metric]
+    low, high = percentiles(scores)
+    if len(predictions) > 1:
+        mean = estimate(scores, range(len(predictions)))
+        low, high = mean.low, mean.high
+    value = fmean(getattr(summary, metric) for summary in summaries)
+    classes = zip(*(summary.per_class for summary in summaries), strict=True)
+    return (value, low, high), tuple(fmean(r.recall for r in rows) if rows[0].images else None for rows in classes)
 
 
 def _recalls(arm: ArmRuns) -> tuple[float | None, ...]:

@@ -22,9 +22,9 @@ def warning(run: Run) -> str:
         return ""
     first = run.early_evaluations[0]
     return (
-        f"The test set of {run.result.name} (seed {run.result.seed}) was evaluated before its training ended, on "
-        f"{first.date[:10]} after {first.epochs} epochs or with other weights than the final ones: its test results "
-        "may be optimistic, since choices may have been made on the test set."
+        f"The test set of {run.result.name} (seed {run.result.seed}{_division(run)}) was evaluated before its training "
+        f"ended, on {first.date[:10]} after {first.epochs} epochs or with other weights than the final ones: its test "
+        "results may be optimistic, since choices may have been made on the test set."
     )
 
 
@@ -35,6 +35,10 @@ def of_several(runs: Sequence[Run]) -> str:
     if again:
         return f"Each run evaluated the test set once, after training, except {', '.join(again)}."
     return f"Each of the {len(runs)} runs evaluated the test set once, after training."
+
+
+def _division(run: Run) -> str:
+    return f", split.seed {run.recipe.split.seed}" if run.recipe.split.folds else ""
 
 
 def _times(number: int) -> str:

@@ -13,7 +13,7 @@ from dspkd.evaluation.significance import LEVEL
 from dspkd.evaluation.stratified import FEW
 from dspkd.evaluation.subgroups import AttributeSubgroups, Gap, Subgroup, subgroups
 from dspkd.reports import teacher_predictions, wording
-from dspkd.reports.comparison import ArmRuns
+from dspkd.reports.comparison import ArmRuns, repetition
 from dspkd.runs.run_folder import Run
 
 _RESAMPLES = 4_000
@@ -52,20 +52,34 @@ class SubgroupReport:
 
 def of_run(run: Run) -> SubgroupReport:
     """Compute subgroup performance of a run."""
-    return of_runs([run.predictions("test")], run.attributes, teacher_predictions.load(run))
+    teacher = teacher_predictions.load(run)
+    return of_runs([run.predictions("test")], run.attributes, [teacher] if teacher else [])
 
 
 def of_arm(arm: ArmRuns, attributes: Mapping[str, Sequence[str]] | None) -> SubgroupReport:
-    """Compute subgroup performance of an arm, means over seeds; its teacher is that of the first run."""
-    teachers = {run.teachers for run in arm.runs}
-    teacher = teacher_predictions.load(arm.runs[0]) if len(teachers) == 1 else None
-    return of_runs([run.predictions("test") for run in arm.runs], attributes, teacher)
+    """Compute subgroup performance of an arm, means over runs; each division into folds has a teacher of its own."""
+    return of_runs([run.predictions("test") for run in arm.runs], attributes, _teachers(arm))
+
+
+def _teachers(arm: ArmRuns) -> list[Predictions]:
+    """Return the teacher's predictions, of each division into folds; empty where one is not known.
+
+    Or where runs with other seeds have other teachers.
+    """
+    first: dict[int, Run] = {}
+    for run in arm.runs:
+        _, division = repetition(run)
+        if first.setdefault(division, run).teachers != run.teachers:
+            return []
+    loaded = [teacher_predictions.load(run) for run in first.values()]
+    known = [each for each in loaded if each]
+    return known if len(known) == len(loaded) else []
 
 
 def of_runs(
     runs: Sequence[Predictions],
     attributes: Mapping[str, Sequence[str]] | None,
-    teacher: Predictions | None = None,
+    teachers: Sequence[Predictions] = (),
     focus: str | None = None,
 ) -> SubgroupReport:
     """Compute subgroup performance from predictions; `focus`: the class of sensitivity, by default melanoma."""
@@ -75,8 +89,8 @@ def of_runs(
     number = melanoma(classes) if focus is None else classes.index(focus)
     if attributes is None:
         return SubgroupReport(None, None, False)
-    sections = subgroups(runs, attributes, focus=number, teacher=teacher, ordered=ORDERED, resamples=_RESAMPLES)
-    return SubgroupReport(sections, None if number is None else classes[number], teacher is not None)
+    sections = subgroups(runs, attributes, focus=number, teachers=teachers, ordered=ORDERED, resamples=_RESAMPLES)
+    return SubgroupReport(sections, None if number is None else classes[number], bool(teachers))
 
 
 def _significant(section: AttributeSubgroups, group: Subgroup, focus: str | None) -> list[str]:

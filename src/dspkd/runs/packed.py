@@ -24,6 +24,7 @@ from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import records
 from dspkd.runs.files import RunFiles
+from dspkd.runs.folds import is_fold
 from dspkd.runs.holdout import TestEvaluation
 from dspkd.runs.records import DataSummary, Result
 from dspkd.runs.run_folder import Run
@@ -172,12 +173,13 @@ def _place(name: str, folder: Path, elsewhere: dict[str, Path]) -> Path:
             below = Path(*teacher.parts[first:])
             if RunFiles(folder / below).recipe.is_file():
                 return below
-    if elsewhere.setdefault(teacher.name, teacher) != teacher:
+    own = f"{teacher.parent.name}/{teacher.name}" if is_fold(teacher) else teacher.name
+    if elsewhere.setdefault(own, teacher) != teacher:
         raise RunError(
-            f"teachers {elsewhere[teacher.name]} and {teacher} have one name, {teacher.name!r}; they cannot both be "
-            f"packed into {TEACHERS}/; pack the runs of each into a folder of its own"
+            f"teachers {elsewhere[own]} and {teacher} have one name, {own!r}; they cannot both be packed into "
+            f"{TEACHERS}/; pack the runs of each into a folder of its own"
         )
-    return Path(TEACHERS, teacher.name)
+    return Path(TEACHERS, own)
 
 
 def _write(run: Run, place: Path, taught_by: Mapping[str, str]) -> None:

@@ -50,8 +50,8 @@ class GridTeacher:
 
     recipe: str | None = None
     run: str | None = None
-    """With folds, a folder of finished runs fold-0, fold-1, ... such as another grid's teachers/NAME; for a repetition
-    it is beside it, NAME-split-1."""
+    """With folds, a folder of finished runs fold-0, fold-1, ... such as another grid's teachers/NAME; those of the
+    repetition with split.seed N are beside it, in NAME-split-N."""
     name: Name | None = None
     """By default the name of the recipe or of the run folder."""
     seed: Seed = 0

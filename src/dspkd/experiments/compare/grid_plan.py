@@ -12,7 +12,7 @@ import numpy as np
 from dspkd.data.loader import Key
 from dspkd.experiments.compare import grid as grids
 from dspkd.experiments.compare.grid import Grid
-from dspkd.experiments.compare.planned_run import PlannedRun
+from dspkd.experiments.compare.planned_run import PlannedRun, without_division
 from dspkd.experiments.compare.shared_outputs import shared_settings
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, hardware, teacher_cache, unlabelled
@@ -109,8 +109,7 @@ def plan_grid(
 
     def planned(run: PlannedRun) -> Plan:
         recipe = _typical(run.recipe, jobs)
-        # all folds and repetitions of a method take as long, though their teachers are others
-        key = replace(recipe, split=replace(recipe.split, seed=0), teacher=None).digest
+        key = without_division(recipe).digest  # all folds and repetitions of a method take as long
         if key not in timed:
             log(f"timing {run.recipe.name}")
             trained = next((teachers[folder].recipe for folder in run.waits_for), None)

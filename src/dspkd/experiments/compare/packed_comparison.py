@@ -13,9 +13,10 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from dspkd.errors import DataError
+from dspkd.errors import DataError, DspkdError
 from dspkd.evaluation.scoring import METRICS
 from dspkd.experiments.compare import controls
+from dspkd.experiments.compare.planned_run import without_division
 from dspkd.recipes.schema import Recipe
 from dspkd.reports import comparison_markdown, comparison_results
 from dspkd.reports.comparison_results import Results
@@ -95,11 +96,13 @@ def _results(place: Path, runs: Sequence[Path], teachers: Sequence[Path], decide
     incomplete |= _unequal_repetitions(recipes)
     recipes = {run: recipe for run, recipe in recipes.items() if run not in incomplete}
     if not recipes:
-        raise DataError(f"{runs[0].parents[1]}: no method has as many runs of each split.seed; {incomplete[runs[0]]}")
-    controls.require_same_data({str(run): _of_any_division(recipe) for run, recipe in recipes.items()})
+        raise DataError(
+            f"{runs[0].parents[1]}: no method has runs of each split.seed: {runs[0]}, {incomplete[runs[0]]}"
+        )
+    controls.require_same_data({str(run): without_division(recipe) for run, recipe in recipes.items()})
     methods = {recipe.name: recipe for recipe in recipes.values()}
     kinds = {controls.control(recipe): method for method, recipe in reversed(methods.items())}
-    unequal = [*controls.differences(methods), *_unequal_seeds(recipes)]
+    unequal = [*controls.differences(methods), *_unequal_seeds(recipes), *_unequal_teachers(recipes)]
     return comparison_results.tabulate(
         " ".join(place.parts),
         list(recipes),
@@ -111,27 +114,21 @@ def _results(place: Path, runs: Sequence[Path], teachers: Sequence[Path], decide
     )
 
 
-def _of_any_division(recipe: Recipe) -> Recipe:
-    """Return the recipe with folds of the first division, with which the teacher differs, too."""
-    if recipe.split.folds is None:
-        return recipe
-    first = replace(recipe, split=replace(recipe.split, seed=0))
-    return first.with_teachers(["teacher"] * len(first.teachers)) if first.teachers else first
-
-
 def _unequal_repetitions(recipes: Mapping[Path, Recipe]) -> dict[Path, str]:
-    """Return the runs of methods that have not as many runs of each division into folds, and why they are left out."""
-    seeds = sorted({recipe.split.seed for recipe in recipes.values() if recipe.split.folds})
-    counts = {recipe.name: Counter[int]() for recipe in recipes.values()}
-    for recipe in recipes.values():
-        counts[recipe.name][recipe.split.seed] += 1
-    reasons = {
-        name: f"left out: {', '.join(f'{had[seed]} of split.seed {seed}' for seed in seeds)}; a method needs as many "
-        "runs of each"
-        for name, had in counts.items()
-        if len({had[seed] for seed in seeds}) > 1
-    }
-    return {run: reasons[recipe.name] for run, recipe in recipes.items() if recipe.name in reasons}
+    """Return the runs that are left out so that each method has as many of each division into folds, and why."""
+    divisions = {recipe.split.seed for recipe in recipes.values() if recipe.split.folds}
+    reasons: dict[Path, str] = {}
+    for name in dict.fromkeys(recipe.name for recipe in recipes.values()):
+        mine = {run: recipe for run, recipe in recipes.items() if recipe.name == name}
+        counts = Counter(recipe.split.seed for recipe in mine.values())
+        if len({counts[division] for division in divisions}) < 2:
+            continue
+        for run, recipe in mine.items():
+            had = {other.split.seed for other in mine.values() if other.seed == recipe.seed}
+            if lacking := sorted(divisions - had):
+                listed = " and ".join(map(str, lacking))
+                reasons[run] = f"left out: {name} has no run of seed {recipe.seed} with split.seed {listed}"
+    return reasons
 
 
 def _unequal_seeds(recipes: Mapping[Path, Recipe]) -> list[str]:
@@ -140,7 +137,23 @@ def _unequal_seeds(recipes: Mapping[Path, Recipe]) -> list[str]:
     sentences = []
     for run, recipe in recipes.items():
         path, other = first.setdefault(recipe.name, (run, recipe))
-        one, two = (recipe, other) if recipe.split.seed == other.split.seed else map(_of_any_division, (recipe, other))
+        one, two = (recipe, other) if recipe.split.seed == other.split.seed else map(without_division, (recipe, other))
         if replace(one, seed=0).digest != replace(two, seed=0).digest:
             sentences.append(f"{recipe.name}: {run} and {path} have recipes that differ in more than the seed")
+    return sentences
+
+
+def _unequal_teachers(recipes: Mapping[Path, Recipe]) -> list[str]:
+    """Return the methods whose runs had teachers of different recipes, a sentence for each run."""
+    first: dict[str, tuple[Path, list[str]]] = {}
+    sentences = []
+    for run, recipe in recipes.items():
+        try:
+            taught_by = [opened(teacher).recipe for teacher in opened(run).teachers]
+        except DspkdError:  # not packed
+            continue
+        settings = [replace(without_division(each), seed=0, name="").digest for each in taught_by]
+        path, others = first.setdefault(recipe.name, (run, settings))
+        if settings != others:
+            sentences.append(f"{recipe.name}: the teachers of {run} and {path} have recipes that differ")
     return sentences

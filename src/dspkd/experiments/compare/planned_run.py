@@ -9,6 +9,14 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs.folds import folder_of
 
 
+def without_division(recipe: Recipe) -> Recipe:
+    """Return a recipe of a fold as that of any fold and division: the teachers have numbers in place of folders."""
+    if recipe.split.folds is None:
+        return recipe
+    first = replace(recipe, split=replace(recipe.split, seed=0, fold=0))
+    return first.with_teachers([f"teacher-{k}" for k in range(len(first.teachers))]) if first.teachers else first
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A run of a grid, and the folders of the teachers that must be trained before it.
