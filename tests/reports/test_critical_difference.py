@@ -20,8 +20,8 @@ def arm(name, *strengths):
         right = np.arange(60) % 10 < strength
         logits = np.eye(3, dtype=np.float32)[np.where(right, labels, (labels + 1) % 3)]
         test = Predictions(("a", "b", "c"), ids, ids, labels, logits)
-        recipe = SimpleNamespace(split=SimpleNamespace(seed=0))
-        return SimpleNamespace(predictions=lambda _: test, result=SimpleNamespace(seed=seed), recipe=recipe)
+        own = {"recipe": SimpleNamespace(split=SimpleNamespace(seed=0)), "parts": [None]}
+        return SimpleNamespace(predictions=lambda _: test, result=SimpleNamespace(seed=seed), **own)
 
     return SimpleNamespace(
         name=name, metric="balanced_accuracy", runs=[run(seed, strength) for seed, strength in enumerate(strengths)]
