@@ -80,3 +80,60 @@ def test_an_object_with_logits_will_do_and_another_is_refused():
         Adapted(Wrapped(network, "scores"), SAMPLE, role="teacher")
     with pytest.raises(RecipeError, match=r"student: .*\[2, 512, 2, 2\]; want logits"):
         Adapted(nn.Sequential(*list(network.children())[:-2]), SAMPLE, role="student")
+
+
+class OneActivation(nn.Module):
+    """Calls one activation after each of five convolutions of stride 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(3 if k == 0 else 8 * k, 8 * (k + 1), 3, 2, 1) for k in range(5))
+        self.relu, self.head = nn.ReLU(), nn.Linear(40, 4)
+
+    def forward(self, images):
+        for convolution in self.convolutions:
+            images = self.relu(convolution(images))
+        return self.head(images.mean((2, 3)))
+
+
+def test_a_module_that_is_called_for_every_stage_is_no_tap():
+    adapted = Adapted(OneActivation(), SAMPLE, role="student")
+    maps = adapted(SAMPLE).maps
+    assert {tap: tuple(map_.shape[1:]) for tap, map_ in maps.items()} == {
+        "stride4": (16, 16, 16), "stride8": (24, 8, 8), "stride16": (32, 4, 4), "stride32": (40, 2, 2),
+        "last": (40, 2, 2),
+    }  # fmt: skip
+    assert adapted.spec.channels == {tap: map_.shape[1] for tap, map_ in maps.items()}
+
+
+class OnlyReused(nn.Module):
+    """Halves the image by one convolution, again and again."""
+
+    def __init__(self):
+        super().__init__()
+        self.halve, self.head = nn.Conv2d(3, 3, 3, 2, 1), nn.Linear(3, 4)
+
+    def forward(self, images):
+        for _ in range(5):
+            images = self.halve(images)
+        return self.head(images.mean((2, 3)))
+
+
+def test_a_network_of_which_no_map_can_be_told_apart_offers_none():
+    adapted = Adapted(OnlyReused(), SAMPLE, role="student")
+    assert adapted(SAMPLE).maps == adapted.spec.channels == {}
+    assert adapted.spec.pooled == 3
+
+
+def test_a_map_that_changes_its_size_from_call_to_call_is_refused():
+    class Restless(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls, self.block, self.head = 0, nn.Conv2d(3, 4, 3, 4, 1), nn.Linear(4, 2)
+
+        def forward(self, images):
+            self.calls += 1
+            return self.head(self.block(images[..., ::2, ::2] if self.calls > 1 else images).mean((2, 3)))
+
+    with pytest.raises(RecipeError, match=r"teacher: the map stride4 of block is \(8, 8\) .*\(16, 16\).*same modules"):
+        Adapted(Restless(), SAMPLE, role="teacher")

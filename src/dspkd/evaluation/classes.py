@@ -33,11 +33,19 @@ _CANCERS = re.compile(
 _DOUBTFUL = re.compile(r"\b(atypical|atypia|dysplas\w+|pre ?(cancer|malignan)\w*)\b")
 """Likewise for premalignant."""
 
-_DOUBTED = re.compile(
-    r"\b(indeterminate|uncertain|unclear|unsure|unknown|unconfirmed|pending|suspicious|suspected|suspicion|doubt\w*"
-    r"|borderline|possibl[ey]|probabl[ey]|likely|maybe|presum\w+|vs?|versus|not|no|non|or|rule|mimic\w*|biops\w+|excis\w+)\b|\?"
+_DOUBTED = re.compile(r"\b(vs|not|no|non|or)\b|^like\b")
+"""Words of benign names of the table, after which a class that begins with "benign" is not known to be so."""
+
+_QUESTION = re.compile("[?\u00bf\u061f\u2753\u2754]")
+"""A mark, of any script, after which no class is known to be benign."""
+
+_PLAIN = re.compile(
+    r"all|any|apocrine|case|category|class|condition|diagnosis|entity|epithelial|fibro|finding|group|growth|histiocytic|in"
+    r"|keratinocytic|lipomatous|lump|mass|misc|miscellaneous|neoplasm|neural|nodule|nonmelanocytic|only|patch|pigment"
+    r"|plaque|proliferation|remaining|rest|sample|soft|the|type|various|\d+"
 )
-"""Words after which a class that begins with "benign" is not known to be so."""
+"""Words that state neither a doubt nor a disease, which a class that begins with "benign" may have besides those of the
+benign names of the table (inferred)."""
 
 _NOISE = {"photo", "picture", "image"}
 
@@ -71,8 +79,15 @@ def malignancy(class_name: str) -> Malignancy:
     >>> [malignancy(name) for name in ("bcc", "Nodular-Melanoma-(NM)", "naevus/angioma", "naevus, other")]
     ['malignant', 'malignant', 'benign', 'unknown']
     """
+    kind = _stated(class_name)
+    questioned = _QUESTION.search(unicodedata.normalize("NFKC", class_name))
+    return "unknown" if kind == "benign" and questioned else kind
+
+
+def _stated(class_name: str) -> Malignancy:
+    """Return what the words of a name state, whether or not they are questioned."""
     if row := diagnosis(class_name):
-        return "unknown" if row.malignancy == "benign" and "?" in class_name else row.malignancy
+        return row.malignancy
     if _CANCERS.search(_normalised(class_name)):
         return "malignant"
     if _DOUBTFUL.search(_normalised(class_name)):
@@ -85,12 +100,13 @@ def malignancy(class_name: str) -> Malignancy:
 
 
 def _of_benign(class_name: str) -> Malignancy:
-    """Return what a name is that begins with "benign": that, unless it names another disease or a doubt."""
+    """Return what a name that begins with "benign" states: a graver disease, a doubt or an unknown word counts."""
     words = _normalised(class_name).split()[1:]
     runs = [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
     kinds: list[Malignancy] = [row.malignancy for run in runs if (row := _table().get(run))]
-    doubted = _DOUBTED.search(" ".join(words)) or "?" in class_name
-    return min([*kinds, "unknown" if doubted else "benign"], key=_GRAVEST.index)
+    plain = all(word in _benign_words() or _PLAIN.fullmatch(word) for word in words)
+    known = plain and not _DOUBTED.search(" ".join(words))
+    return min([*kinds, "benign" if known else "unknown"], key=_GRAVEST.index)
 
 
 def malignancies(
@@ -166,6 +182,12 @@ def _table() -> dict[str, Diagnosis]:
         for row in rows
         for alias in row["names"]
     }
+
+
+@cache
+def _benign_words() -> frozenset[str]:
+    """Return the words of the benign names of the table."""
+    return frozenset(word for name, row in _table().items() if row.malignancy == "benign" for word in name.split())
 
 
 def _parts(class_name: str) -> list[str]:

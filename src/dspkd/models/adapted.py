@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
@@ -18,9 +19,10 @@ class Adapted(nn.Module):
     """A classifier of any library, with the maps and the pooled vector that `dspkd.types.Output` has.
 
     One forward pass of `sample` finds the taps: for each stride 4, 8, 16 and 32, the last module whose output is a map
-    ``[B, C, H/stride, W/stride]``; ``last`` is the last map with more than one place. The pooled vector is the input of
-    the last linear layer, else the mean of ``last`` over its places. Maps before a sequence of tokens do not count: a
-    vision transformer has logits and pooled vector alone.
+    ``[B, C, H/stride, W/stride]``; ``last`` is the last map with more than one place. A module that is called more than
+    once, such as one activation for all stages, is no tap: its maps cannot be told apart. The pooled vector is the
+    input of the last linear layer, else the mean of ``last`` over its places. Maps before a sequence of tokens do not
+    count: a vision transformer has logits and pooled vector alone.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ class Adapted(nn.Module):
     Raises
     ------
     RecipeError
-        The network does not return logits ``[B, K]``.
+        The network does not return logits ``[B, K]``, or a map has another size than when it was found.
     """
 
     def __init__(self, network: nn.Module, sample: Tensor, *, role: str) -> None:
@@ -48,6 +50,13 @@ class Adapted(nn.Module):
         with torch.no_grad():
             output = self.eval()(sample)
         network.train(training)
+        for stride, tap in STRIDES.items():
+            wanted = _grid(sample, stride)
+            if tap in output.maps and (size := tuple(output.maps[tap].shape[2:])) != wanted:
+                raise RecipeError(
+                    f"{role}: the map {tap} of {self._taps[tap]} is {size} at one call and {wanted} at another; "
+                    "its forward pass must call the same modules each time"
+                )
         self.spec = NetworkSpec(
             classes=output.logits.shape[1],
             pooled=output.pooled.shape[1],
@@ -93,21 +102,28 @@ def _logits(output: Any, role: str) -> Tensor:
 
 def _find(network: nn.Module, sample: Tensor) -> tuple[dict[str, str], str]:
     """Return ``{tap: module}`` and the name of the last linear layer with input ``[B, D]``, "" where there is none."""
-    height, width = sample.shape[-2:]
+    called = shapes(network, sample)
+    calls = Counter(name for name, _, _ in called)
     taps: dict[str, str] = {}
     head = ""
-    for name, of_inputs, of_output in shapes(network, sample):
+    for name, of_inputs, of_output in called:
         if len(of_inputs) == len(of_output) == 2:
             head = name if isinstance(network.get_submodule(name), nn.Linear) else head
         if len(of_output) == 3:  # a sequence of tokens: no earlier map is what the classifier reads
             taps.clear()
-        if len(of_output) != 4 or (tuple(of_output[2:]) == (1, 1) and taps):  # pooled already
+        if len(of_output) != 4 or calls[name] > 1 or (tuple(of_output[2:]) == (1, 1) and taps):  # pooled already
             continue
         for stride, tap in STRIDES.items():
-            if tuple(of_output[2:]) == (-(-height // stride), -(-width // stride)):
+            if tuple(of_output[2:]) == _grid(sample, stride):
                 taps[tap] = taps["last"] = name
                 break
     return taps, head
+
+
+def _grid(sample: Tensor, stride: int) -> tuple[int, int]:
+    """Return height and width of a map of this stride."""
+    height, width = sample.shape[-2:]
+    return -(-height // stride), -(-width // stride)
 
 
 def shapes(network: nn.Module, sample: Tensor) -> list[tuple[str, torch.Size, torch.Size]]:

@@ -117,6 +117,12 @@ def tapped(key: str, *, name: str, classes: int) -> Tapped:
         raise _refusal(name, f"its dry run failed: {error}") from error
 
 
+def pretrained(architecture: str) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Return ``{NAME.TAG: (mean, std)}`` of timm's weights for a network."""
+    configs = {name: timm.get_pretrained_cfg(name) for name in timm.list_pretrained(f"{architecture}.*")}
+    return {name: (config.mean, config.std) for name, config in configs.items() if config}
+
+
 def _explained(network: Any) -> str:
     """Return the module whose input explains the logits where the map `last` is a copy; "" where there is none."""
     blocks = getattr(network, "blocks", None)

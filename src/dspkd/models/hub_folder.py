@@ -1,41 +1,122 @@
-"""What the ``config.json`` of a Hugging Face folder says of its network: its name in timm, and its classes."""
+"""What a Hugging Face folder says of its network: its name in timm, its classes and its normalisation.
+
+Each function takes the folder, or a file of weights in it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dspkd.errors import WeightsError
 
+if TYPE_CHECKING:
+    from dspkd.models.tapped import Tapped
 
-def architecture(folder: Path) -> str:
+_NEAR = 1e-3
+"""Difference of means or deviations up to which two normalisations are one: files round them."""
+
+
+def architecture(weights: Path) -> str:
     """Return the network's name in timm, "" where the folder does not say."""
-    name = _config(folder).get("architecture")
+    name = _read(weights, "config.json").get("architecture")
     return name if isinstance(name, str) else ""
 
 
-def class_names(folder: Path) -> tuple[str, ...]:
+def class_names(weights: Path) -> tuple[str, ...]:
     """Return the classes in the order of the logits; empty where the folder does not say, or only numbers them.
 
     timm writes them as ``label_names``, transformers as ``id2label``.
     """
-    config = _config(folder)
-    named = config.get("label_names") or config.get("pretrained_cfg", {}).get("label_names")
+    config = _read(weights, "config.json")
+    named = config.get("label_names") or _of_timm(weights).get("label_names")
     if not named and isinstance(numbered := config.get("id2label"), dict):
         named = [numbered[key] for key in sorted(numbered, key=lambda key: int(key) if key.isdecimal() else -1)]
     names = tuple(map(str, named or ()))
     return () if all(re.fullmatch(r"(label|class)?[ _-]?\d+", name, re.IGNORECASE) for name in names) else names
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """Return what the file holds, nothing where there is none; WeightsError where it is not JSON."""
-    path = folder / "config.json"
+def normalisation(weights: Path) -> tuple[list[float], list[float]] | None:
+    """Return mean and standard deviation of R, G, B in [0, 1]; None where the folder does not say.
+
+    timm writes them as ``mean`` and ``std``, transformers as ``image_mean`` and ``image_std`` of another file.
+    """
+    timm, transformers = _of_timm(weights), _read(weights, "preprocessor_config.json")
+    stated: list[tuple[Any, Any]] = [
+        (timm.get("mean"), timm.get("std")),
+        (transformers.get("image_mean"), transformers.get("image_std")),
+    ]
+    return next((both for both in stated if all(map(_is_colour, both))), None)
+
+
+def require_network(network: Tapped, weights: Path) -> None:
+    """Check that the folder is of this network, and that its images are normalised as this network does it.
+
+    Tensors do not tell: those of ``tf_efficientnet_b0`` fit ``efficientnet_b0``, which has other outputs.
+
+    Raises
+    ------
+    WeightsError
+        The folder says otherwise.
+    """
+    ours: dict[str, Any] = getattr(network.network, "pretrained_cfg", None) or {}
+    named = architecture(weights)
+    if named and _bare(named) not in (_bare(network.name), _bare(ours.get("architecture", ""))):
+        raise WeightsError(
+            f"weights {weights}: the config.json beside them is of {named}, not of {network.name}; name the network "
+            f"{named}, or move the weights to a folder of their own if that is wrong"
+        )
+    theirs, own = normalisation(weights), [each.flatten().tolist() for each in (network.mean, network.std)]
+    if theirs is None or _is_near(theirs, own):
+        return
+    from dspkd.models.from_timm import pretrained
+
+    tags = pretrained(ours["architecture"]) if "architecture" in ours else {}
+    fitting = next((tag for tag, each in tags.items() if _is_near(theirs, each)), "")
+    raise WeightsError(
+        f"weights {weights}: made for images less {_colour(theirs[0])}, divided by {_colour(theirs[1])}, and "
+        f"{network.name} takes them less {_colour(own[0])}, divided by {_colour(own[1])}; "
+        + (f"name the network {fitting}, which fits, or " if fitting else "")
+        + "to train them further with its own, move the weights to a folder without configuration"
+    )
+
+
+def _of_timm(weights: Path) -> dict[str, Any]:
+    """Return timm's part of the configuration, which old files have at their top."""
+    config = _read(weights, "config.json")
+    part = config.get("pretrained_cfg", config)
+    return part if isinstance(part, dict) else {}
+
+
+def _read(weights: Path, name: str) -> dict[str, Any]:
+    """Return what a file of the folder holds, nothing where there is none; WeightsError where it is not JSON."""
+    path = (weights if weights.is_dir() else weights.parent) / name
     if not path.is_file():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise WeightsError(f"{path}: not JSON ({error}); restore it, or name the file of weights itself") from None
+        raise WeightsError(f"{path}: not JSON ({error}); restore it, or move the weights to another folder") from None
     return content if isinstance(content, dict) else {}
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(each, int | float) for each in value)
+
+
+def _is_near(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> bool:
+    """Return whether two normalisations are the same."""
+    first, second = [*one[0], *one[1]], [*other[0], *other[1]]
+    return len(first) == len(second) and all(abs(a - b) <= _NEAR for a, b in zip(first, second, strict=True))
+
+
+def _colour(values: list[float]) -> str:
+    return " ".join(f"{value:.3g}" for value in values)
+
+
+def _bare(name: str) -> str:
+    """Return a network's name without library, tag and punctuation, by which names are compared."""
+    return re.sub(r"[\W_]", "", name.rpartition(":")[2].partition(".")[0].casefold())

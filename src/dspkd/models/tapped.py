@@ -31,26 +31,34 @@ class Loaded:
     Attributes
     ----------
     source
-        ``none``, ``imagenet`` or the file's path.
+        ``none``, ``imagenet``, or the path of the file or folder.
     count
         Tensors taken from the source.
     fresh
         Names of the tensors that the source lacks: they keep their random initial values.
     other_classes
         Number of classes of the source's classifier, where it is not the network's and was left out; else None.
+    inside
+        Where in the file they are, such as ``state_dict``; "" where the file holds nothing else.
     """
 
     source: str
     count: int
     fresh: tuple[str, ...]
     other_classes: int | None = None
+    inside: str = ""
+
+    @property
+    def place(self) -> str:
+        """Return the source, with the place inside it."""
+        return f"{self.source} ({self.inside})" if self.inside else self.source
 
     def __str__(self) -> str:
         if self.source == "none":
             return "weights: random"
         new = f"; random: {', '.join(self.fresh[:4])}{' and more' * (len(self.fresh) > 4)}" if self.fresh else ""
         head = f" (its classifier is for {self.other_classes:,} classes)" if self.other_classes else ""
-        return f"weights: {self.count} of {self.count + len(self.fresh)} tensors from {self.source}{head}{new}"
+        return f"weights: {self.count} of {self.count + len(self.fresh)} tensors from {self.place}{head}{new}"
 
 
 @dataclass(frozen=True)

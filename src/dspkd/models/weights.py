@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dspkd.errors import PartialWeightsError, WeightsError
+from dspkd.models import hub_folder
 from dspkd.models.tapped import Loaded, Tapped
 
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin")
@@ -46,18 +48,18 @@ def load(tapped: Tapped, source: str | Path, *, partial: bool = False) -> Loaded
     PartialWeightsError
         Tensors are lacking.
     WeightsError
-        The file is missing, cannot be read or does not fit, or the download fails.
+        The file is missing, cannot be read or does not fit, or the download fails; or the file is in a Hugging Face
+        folder of another network, or of images that are normalised in another way.
     """
     if str(source) == "none":
-        state: Mapping[str, Tensor] = {}
-    elif str(source) == "imagenet":
-        state = _downloaded(tapped)
-    else:
-        state, inside = read(Path(source))
-        state, prefix = _without_prefix(state, tapped.library_state(), str(source))
-        inside = ", ".join(filter(None, (inside, prefix.rstrip("."))))
-        source = f"{source} ({inside})" if inside else source
-    return _fit(tapped, state, str(source), partial=partial)
+        return _fit(tapped, {}, "none", partial=partial)
+    if str(source) == "imagenet":
+        return _fit(tapped, _downloaded(tapped), "imagenet", partial=partial)
+    state, key = read(Path(source))
+    state, prefix = _without_prefix(state, tapped.library_state(), str(source))
+    hub_folder.require_network(tapped, Path(source))
+    loaded = _fit(tapped, state, str(source), partial=partial)
+    return replace(loaded, inside=", ".join(filter(None, (key, prefix.rstrip(".")))))
 
 
 def _downloaded(tapped: Tapped) -> Mapping[str, Tensor]:

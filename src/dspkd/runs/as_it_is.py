@@ -50,11 +50,11 @@ def require_classifier(network: Tapped, classes: tuple[str, ...]) -> None:
     Raises
     ------
     WeightsError
-        Tensors would be random, or the folder names other classes or another order of them.
+        Tensors would be random, or the folder of the weights names other classes or another order of them.
     """
     loaded = network.loaded
     assert loaded, "made with weights"
-    place = f"weights {loaded.source} for model {network.name!r}"
+    place = f"weights {loaded.place} for model {network.name!r}"
     if loaded.fresh:
         head = (
             f"its classifier is for {loaded.other_classes:,} classes, and the data have {len(classes)}"

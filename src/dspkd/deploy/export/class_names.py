@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dspkd.deploy.bundle.spec import BundleClass
 from dspkd.evaluation.classes import Malignancy, diagnosis
@@ -11,9 +13,15 @@ from dspkd.evaluation.classes import Malignancy, diagnosis
 def classes(ids: Sequence[str], kinds: Sequence[Malignancy]) -> tuple[BundleClass, ...]:
     """Return the classes of these ids; name and explanation are the id where the table of class names has none.
 
-    An explanation that contradicts `kinds`, which the recipe may state, is left out.
+    An explanation that contradicts `kinds`, which the recipe may state, is left out. Classes that the table gives one
+    name, such as compound and junctional naevi, have their id behind it.
     """
-    return tuple(_class(name, kind) for name, kind in zip(ids, kinds, strict=True))
+    named = [_class(name, kind) for name, kind in zip(ids, kinds, strict=True)]
+    count = Counter(each.name for each in named)
+    return tuple(
+        replace(each, name=f"{each.name} ({each.id})") if count[each.name] > 1 and each.name != each.id else each
+        for each in named
+    )
 
 
 def _class(name: str, kind: Malignancy) -> BundleClass:

@@ -117,10 +117,10 @@ def _of_run(folder: Path, option: str) -> Network:
 
 
 def _of_weights(path: Path, classes: int, option: str) -> Network:
-    """Return the network that a Hugging Face folder names, or the one of ours whose tensors are those of the file."""
+    """Return the network that a Hugging Face folder, or that of the file, names; else the one of ours that fits it."""
     if not path.exists():
         raise RecipeError(f"{option} {path}: there is no such file")
-    if path.is_dir() and (named := hub_folder.architecture(path)):
+    if named := hub_folder.architecture(path):
         return _with_weights(named, path, classes, option)
     reasons = []
     fitting: list[Tapped] = []

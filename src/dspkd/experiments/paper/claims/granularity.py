@@ -6,11 +6,15 @@ Source: Brown, Heathers, *The GRIM test*, Social Psychological and Personality S
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.experiments.paper.claims.rows import Number
+
+_DIGITS = 5
+"""Decimals of a percentage that count: programs print up to 16, and single precision is right to 5."""
 
 
 def sizes(percentages: Sequence[Number], images: tuple[int, int], runs: int = 1) -> NDArray[np.int64]:
@@ -31,9 +35,15 @@ def sizes(percentages: Sequence[Number], images: tuple[int, int], runs: int = 1)
     n = np.arange(images[0], images[1] + 1, dtype=np.int64)
     rounded, cut = np.ones(len(n), dtype=bool), np.ones(len(n), dtype=bool)
     for number in percentages:
-        units = round(number.value * 10**number.digits)  # of the last digit printed
-        whole = 2 * 100 * 10**number.digits
-        # k is whole, and 2 units - 1 <= k whole / (R n) <= 2 units + 1: in integers, so that no rounding decides.
-        rounded &= -(-(2 * units - 1) * n * runs // whole) <= (2 * units + 1) * n * runs // whole
-        cut &= -(-2 * units * n * runs // whole) <= ((2 * units + 2) * n * runs - 1) // whole
+        unit = Fraction(10) ** -min(number.digits, _DIGITS)  # of the last digit
+        value = Fraction(str(number.value))
+        rounded &= _ceiling(value - unit / 2, n * runs) <= -_ceiling(-value - unit / 2, n * runs)
+        cut &= _ceiling(value, n * runs) < _ceiling(value + unit, n * runs)
     return n[rounded | cut]
+
+
+def _ceiling(percentage: Fraction, total: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the least k with 100 k / total at or above a percentage; in integers, so that no rounding decides."""
+    share, whole = (percentage / 100).as_integer_ratio()
+    fits = (abs(share) + whole) * int(total.max(initial=0)) < 2**63
+    return (-(-share * total.astype(np.int64 if fits else object) // whole)).astype(np.int64)

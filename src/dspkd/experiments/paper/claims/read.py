@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ FIGURES = (*METRICS, *COSTS, "gmacs", "delta")
 KEYS = (*WORDS, *FIGURES, "runs", "images", "classes", "classes_assume", "f1_of", "sd", "assumes")
 """Keys that a row may have."""
 
-_NUMBER = re.compile(r"[+-]?\d+(?:\.(\d*))?(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.(\d*))?(?:[eE]([+-]?\d{1,2}))?")
 
 
 def read(source: str | Path) -> list[ClaimRow]:
@@ -226,7 +227,7 @@ def _number(value: Any, table: str, place: str) -> Number:
     text = str(value).strip().rstrip("%").strip()
     if not (match := _NUMBER.fullmatch(text)):
         raise DataError(f"{place} is {value!r}; expected a number, such as 87.39")
-    return Number(float(text), len(match[1] or ""), table)
+    return Number(float(text), len(match[1] or "") - int(match[2] or 0), table)
 
 
 def _whole(value: Any, place: str) -> int:
@@ -260,7 +261,9 @@ def _in_percent(rows: Sequence[ClaimRow]) -> list[ClaimRow]:
 
     def percent(numbers: Mapping[str, Number]) -> dict[str, Number]:
         return {
-            key: each if key in (*COSTS, "gmacs") else Number(100 * each.value, max(0, each.digits - 2), each.place)
+            key: each
+            if key in (*COSTS, "gmacs")
+            else Number(float(100 * Decimal(str(each.value))), each.digits - 2, each.place)
             for key, each in numbers.items()
         }
 

@@ -27,7 +27,7 @@ class Number:
     value
         As printed; metrics in percent.
     digits
-        Printed decimals.
+        Printed decimals; negative where the last printed digit is of tens, hundreds and so on.
     place
         Where it is printed, such as ``"table 2"``.
     """
@@ -42,7 +42,7 @@ class Number:
         return 0.5 * 10.0**-self.digits
 
     def __str__(self) -> str:
-        return f"{self.value:.{min(self.digits, 4)}f}"
+        return f"{self.value:.{max(0, min(self.digits, 4))}f}"
 
 
 @dataclass(frozen=True, kw_only=True)

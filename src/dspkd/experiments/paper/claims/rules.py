@@ -45,7 +45,7 @@ def _same_cost(row: ClaimRow, first: ClaimRow, cost: str, network: str) -> Claim
     ours, theirs = row.figures[cost], first.figures[cost]
     message = f"{_UNITS[cost]} {ours} of {row.model}, {theirs} of {first.model}; both deploy {network}"
     apart = abs(ours.value - theirs.value)
-    if apart <= ours.half + theirs.half:
+    if apart <= (ours.half + theirs.half) * (1 + 1e-9):
         return ClaimFinding("same-network", Severity.PASSED, _where(row, ours), message)
     if cost == "parameters":
         sums = f"|{ours} - {theirs}| = {apart:.4g}; rounding explains {ours.half + theirs.half:.4g}"
