@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +73,35 @@ def test_resuming_with_another_folder_of_the_same_names_predicts_its_images(stud
     alone, _ = call("predict", student, images[1], "--json")
     expected = list(json.loads(alone)["probabilities"].values())
     (row,) = rows(tmp_path / "out.csv")
+    np.testing.assert_allclose(list(probabilities(row).values()), expected, atol=2e-6)
+
+
+def test_the_block_of_the_guide_runs_and_does_not_take_one_folder_for_another(
+    student, lesions, tmp_path, monkeypatch, capsys
+):
+    page = (Path(__file__).resolve().parents[2] / "docs/how-to/predict-many.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    images = sorted((lesions / "ISIC_2019_Training_Input").iterdir())
+    for folder, image in zip(("my_images", "other"), images, strict=False):
+        (tmp_path / folder).mkdir()
+        shutil.copy(image, tmp_path / folder / "IMG_0001.jpg")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/dsp_kd").symlink_to(student)
+    monkeypatch.chdir(tmp_path)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    block = block.replace("workers=1", "workers=0")
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardedOutput, "join", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            exec(block.replace("my_images", "other"), {})
+    exec(block, {})
+    assert "BatchCounts(images=1, failed=0, before=0)" in capsys.readouterr().out
+    alone, _ = call("predict", student, images[0], "--json")
+    expected = list(json.loads(alone)["probabilities"].values())
+    (row,) = rows(tmp_path / "predictions.csv")
     np.testing.assert_allclose(list(probabilities(row).values()), expected, atol=2e-6)
 
 

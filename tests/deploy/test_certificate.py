@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,14 @@ def test_origins_contain_names_and_no_path(finished):
     recipe = schema.load(finished / "recipe.toml")
     model = replace(recipe.model, weights="disks/jane/first.safetensors")
     recipe = replace(recipe, teacher=("disks/jane/runs/teacher",), model=model)
-    origins = certificate.origins(finished, recipe)
+    origins = certificate.origins(finished, recipe, Path(recipe.data.path))
     assert (origins["first weights"], origins["teachers"]) == ("first.safetensors", [{"name": "teacher"}])
     assert "jane" not in json.dumps(origins)
+
+
+def test_the_layout_is_that_of_the_images_where_they_are_now(finished, lesions, tmp_path):
+    recipe = schema.load(finished / "recipe.toml")
+    gone = replace(recipe, data=replace(recipe.data, path=str(tmp_path / "gone")))
+    origins = certificate.origins(finished, gone, lesions)
+    assert origins["data"]["layout"] == "isic2019"
+    assert origins["recipe"]["digest"] == gone.digest

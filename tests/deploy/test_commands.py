@@ -9,7 +9,9 @@ import pytest
 
 from bundles import contents, edited
 from command import call, refused
+from dspkd.data import image_files
 from dspkd.deploy import Predictor
+from dspkd.deploy.batch import listing
 from dspkd.evaluation.isic2019_submission import CATEGORIES
 from dspkd.runs.run_folder import Run
 
@@ -186,3 +188,50 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_test_set_is_evaluat
     before = Run(finished).test_evaluations
     assert f"{tmp_path}: Is a directory" in refused("export", finished, "--out", tmp_path)
     assert Run(finished).test_evaluations == before
+
+
+def test_the_limits_are_those_of_the_model_that_is_used(made, photographs, tmp_path):
+    spec = made[0].spec
+    other = next(name for name in spec.models if name != spec.default)
+    for options in ((), ("--out", tmp_path / "a.csv", "--workers", 0)):
+        _, err = call("predict", made[0].path, photographs[0], "--precision", other, *options)
+        assert f"Limits: on the test set its {other} model recognised MEL " in err
+        assert "Advice: always to refer. " in err
+        assert "of cancers" not in err
+
+
+@pytest.mark.parametrize("source", ["bundle", "finished"])
+def test_photographs_that_are_left_out_of_a_folder_are_counted_and_named(
+    request, source, photographs, tmp_path, monkeypatch
+):
+    heic = {".heic", ".heif", ".hif"}
+    monkeypatch.setattr(image_files, "SUFFIXES", image_files.SUFFIXES - heic)
+    monkeypatch.setattr(listing, "SUFFIXES", listing.SUFFIXES - heic)
+    monkeypatch.setattr(listing, "_ENDINGS", tuple(listing.SUFFIXES))
+    folder = tmp_path / "visit"
+    (folder / "deep").mkdir(parents=True)
+    shutil.copy(photographs[0], folder / "b.jpg")
+    for name in ("a.heic", "deep/c.jp2", "deep/notes.txt", ".d.heic"):
+        (folder / name).touch()
+    note = (
+        f"warning: {folder}: 2 files are not read as images and left out: "
+        "1 .heic (a.heic; to read them: pip install 'dspkd[heic]'), 1 .jp2 (deep/c.jp2)"
+    )
+    model = request.getfixturevalue(source)
+    commands = (
+        (folder,),
+        (folder, "--out", tmp_path / "a.csv", "--workers", 0),
+        ("--many", folder, "--out", tmp_path / "b.csv", "--workers", 0),
+    )
+    for arguments in commands:
+        _, err = call("predict", model, *arguments)
+        assert err.splitlines().count(note) == 1
+        assert re.match(r"1 image\. 1: .*; 2 more files left out, of a kind not read here\.$", err.splitlines()[-1])
+        assert "all could be read" not in err
+    _, err = call("predict", model, folder / "b.jpg")
+    assert err.endswith("; all could be read.\n")
+    (folder / "b.jpg").unlink()
+    _, err = call("predict", model, folder, code=2)
+    first, second = err.splitlines()
+    assert first == note
+    assert second.startswith(f"error: {folder}: no image in it or below")

@@ -65,6 +65,64 @@ def test_a_bundle_that_measured_nothing_says_so(with_advice, bundle, tmp_path):
     assert "cannot recognise a cancer" in limits.lines(with_advice({"recall": {}}, None))[0]
 
 
+@pytest.mark.parametrize("refer_from", [0.1, None])
+def test_of_another_model_than_the_default_its_own_recall_is_given_and_to_refer_always(with_advice, refer_from):
+    advice = {
+        "recall": {"MEL": share(0.9, 0.8, 0.95, 7, 7)},
+        "cancers referred": share(0.96, 0.86, 0.99, 41, 30),
+        "benign referred": share(0.4, 0.3, 0.5, 94, 1),
+    }
+    opened = with_advice(advice, refer_from)
+    spec = opened.spec
+    (other,) = set(spec.models) - {spec.default}
+    recall = opened.read_json("certificate.json")["parts"]["test"]["recall"]
+    shares = [
+        f"{each.id} {100 * recall[each.id][other]:.0f} % ({recall[each.id]['images']} images)"
+        for each in spec.classes
+        if not each.benign
+    ]
+    first, second = limits.lines(opened, other)
+    assert first == f"Limits: on the test set its {other} model recognised {'; '.join(shares)}."
+    assert second == "Advice: always to refer. " + (
+        f"The thresholds of this bundle were set for its {spec.default} model, not for {other}."
+        if refer_from
+        else "Too few."
+    )
+    assert limits.lines(opened, spec.default) == limits.lines(opened)
+    assert "95 % interval" in limits.lines(opened)[0]
+
+
+def test_of_a_model_that_was_not_measured_nothing_is_known(bundle, tmp_path):
+    spec = open_bundle(bundle).spec
+    (other,) = set(spec.models) - {spec.default}
+
+    def forget(certificate):
+        for row in certificate["parts"]["test"]["recall"].values():
+            del row[other]
+
+    old = edited(tmp_path / "old.dspkd", contents(bundle), "certificate.json", forget)
+    assert limits.lines(open_bundle(old), other)[0] == limits.NOT_MEASURED[0]
+    files = contents(bundle)
+    del files["certificate.json"]
+    assert limits.lines(open_bundle(write(tmp_path / "bare.dspkd", files)), other)[0] == limits.NOT_MEASURED[0]
+
+
+def test_a_share_reads_0_or_100_only_where_it_is(with_advice):
+    advice = {
+        "recall": {"MEL": share(0.996, 0.9, 0.9996, 500, 500), "BCC": share(1.0, 0.5, 1.0, 7, 7)},
+        "cancers referred": share(0.9996, 0.98, 0.99999, 2500, 2500),
+        "benign referred": share(0.004, 0.0004, 0.02, 500, 0),
+    }
+    first, second = limits.lines(with_advice(advice))
+    assert "MEL 99.6 % (95 % interval 90 to more than 99.9 %" in first
+    assert "BCC 100 % (95 % interval 50 to 100 %" in first
+    assert "it refers more than 99.9 % (95 % interval 98 to more than 99.9 %" in second
+    assert "and 0.4 % (95 % interval less than 0.1 to 2 %" in second
+    assert [limits.percent(each, 1) for each in (0.0, 0.0004, 0.95, 0.9996, 1.0)] == [
+        "0.0", "less than 0.1", "95.0", "more than 99.9", "100.0",
+    ]  # fmt: skip
+
+
 def test_a_broken_certificate_is_named(with_advice):
     with pytest.raises(BundleError, match=r"certificate\.json: cancers referred is missing"):
         limits.lines(with_advice({"recall": {"MEL": NONE}}))

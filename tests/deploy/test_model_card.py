@@ -124,3 +124,10 @@ def test_a_network_that_was_trained_elsewhere_is_said_at_the_head():
     head = make_card(caution="net was trained elsewhere.").partition("## Classes")[0]
     assert "**net was trained elsewhere.**" in head
     assert "elsewhere" not in make_card()
+
+
+def test_a_share_reads_0_or_1_only_where_it_is(monkeypatch):
+    monkeypatch.setitem(CHANGE, "before", 0.9996)
+    monkeypatch.setitem(CHANGE, "after", 0.0004)
+    assert "| recall of MEL | 7 | 5 | above 0.999 | below 0.001 | -0.400 to +0.100 | no |" in make_card()
+    assert "| premalignant lesions referred | test |  |  | 0 |  |" in make_card()

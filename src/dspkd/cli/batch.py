@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,20 +17,38 @@ from dspkd.runtime.cores import available_cores
 
 if TYPE_CHECKING:
     from dspkd.deploy.batch.engines import BatchClassifier
-    from dspkd.deploy.batch.listing import ImageSource
+    from dspkd.deploy.batch.listing import ImageFiles, ImageList
     from dspkd.deploy.bundle.advice import ReferralRule
 
 
-def named_images(paths: Sequence[Path], many: Path | None, column: str | None) -> ImageSource:
+def named_images(paths: Sequence[Path], many: Path | None, column: str | None) -> ImageFiles | ImageList:
     """Return what names the images: files and folders of them, or the argument of ``--many``."""
     from dspkd.deploy.batch.listing import ImageFiles, ImageList
 
     return ImageFiles(tuple(paths)) if many is None else ImageList(many, column)
 
 
+def report_left_out(paths: Iterable[Path]) -> int:
+    """Print which files in these folders may be images but cannot be read here, and what would read them.
+
+    Returns
+    -------
+    int
+        How many they are.
+    """
+    from dspkd.data.image_files import unread_note
+    from dspkd.deploy.batch.listing import left_out
+
+    found = {folder: left_out(folder) for folder in paths if folder.is_dir()}
+    for folder, files in found.items():
+        if files:
+            typer.secho(f"warning: {folder}: {unread_note(files, folder)}", fg="yellow", err=True)
+    return sum(map(len, found.values()))
+
+
 def predict(
     source: Path,
-    images: ImageSource,
+    images: ImageFiles | ImageList,
     out: Path,
     *,
     workers: int | None,
@@ -65,8 +83,8 @@ def predict(
         engine = partial(engines.run_inline, classifier=classifier, root=images.root, workers=count)
     else:
         engine = partial(engines.on_ray, load=load, root=images.root, address=ray, gpu=classifier.on_gpu)
-    key = f"{classifier.key} {images.root.resolve()}"  # names of images repeat from folder to folder
-    output = ShardedOutput(out, classifier.classes, key, classifier.rule or rule_of_run(source))
+    left_out = report_left_out(images.given)
+    output = ShardedOutput(out, classifier.classes, classifier.key, classifier.rule or rule_of_run(source))
     with progress_bar(terminal()) as progress:
         counts = batch.predict(images, output, engine, progress)
     before = f", {counts.before:,} of them predicted before" if counts.before else ""
@@ -75,9 +93,9 @@ def predict(
         from dspkd.deploy.bundle import limits
         from dspkd.deploy.bundle.reader import open_bundle
 
-        for line in limits.lines(open_bundle(source)):
+        for line in limits.lines(open_bundle(source), precision):
             typer.secho(line, err=True)
-    typer.secho(summary(_advised(out), counts.failed), err=True)
+    typer.secho(summary(_advised(out), counts.failed, left_out), err=True)
     if counts.failed:
         typer.secho(
             f"warning: no prediction for {counts.failed:,} of them; the column 'error' has the reason",
@@ -86,8 +104,8 @@ def predict(
         )
 
 
-def summary(given: Mapping[str, int], failed: int) -> str:
-    """Return how many images there were, how many got each advice, and how many could not be read.
+def summary(given: Mapping[str, int], failed: int, left_out: int) -> str:
+    """Return how many images there were, how many got each advice, and how many were not read.
 
     Parameters
     ----------
@@ -95,9 +113,12 @@ def summary(given: Mapping[str, int], failed: int) -> str:
         ``{advice: images}``.
     failed
         Images without a prediction.
+    left_out
+        Files in the folders that may be images and are of a kind that cannot be read here.
     """
     parts = [f"{count:,}: {advice.rstrip('.')}" for advice, count in sorted(given.items())]
-    parts += [f"{failed:,} could not be read" if failed else "all could be read"]
+    parts += [f"{failed:,} could not be read"] if failed else [] if left_out else ["all could be read"]
+    parts += [f"{left_out:,} more file{'s' * (left_out != 1)} left out, of a kind not read here"] if left_out else []
     total = sum(given.values()) + failed
     return f"{total:,} image{'s' * (total != 1)}. {'; '.join(parts)}."
 

@@ -166,7 +166,8 @@ def predict(
 
     With --out, millions of images are predicted in bounded memory, and an image that cannot be read has a row with the
     reason. Without it, such an image is reported on standard error, the others are predicted, and the exit code is 1.
-    Ends with how many images there were, how many got each advice, and how many could not be read.
+    Ends with how many images there were, how many got each advice, how many could not be read, and how many files in
+    a folder were left out.
     """
     with one_line_errors(stopped="stopped; with --out, the same command resumes with what is missing"):
         if bool(images) == (many is not None):
@@ -182,17 +183,19 @@ def predict(
         _refuse({"--workers": workers, "--ray": ray}, "goes with --out")
         from dspkd.deploy.batch.listing import find_images
 
-        files = find_images(images or [])
         if source.is_dir():
             _refuse({"--isic-csv": isic_csv, "--precision": precision}, f"is for bundles; dspkd export {source}")
-            if _predict_by_run(source, files, as_json=as_json):
+        left_out = batch.report_left_out(images or [])
+        files = find_images(images or [])
+        if source.is_dir():
+            if _predict_by_run(source, files, left_out, as_json=as_json):
                 raise typer.Exit(code=1)
             return
         from dspkd.deploy import Predictor
 
         with limited(source):
             predictor = Predictor(source, precision)
-        if _predict_by_bundle(predictor, files, as_json=as_json, isic_csv=isic_csv, threads=threads):
+        if _predict_by_bundle(predictor, files, left_out, as_json=as_json, isic_csv=isic_csv, threads=threads):
             raise typer.Exit(code=1)
 
 
@@ -203,7 +206,7 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
             raise DspkdError(f"{name} {why}")
 
 
-def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> int:
+def _predict_by_run(run: Path, images: list[Path], left_out: int, *, as_json: bool) -> int:
     """Print a prediction for each image; return how many images could not be read, and raise the error if it is all."""
     from dspkd.reports.wording import DISCLAIMER
     from dspkd.runs.predict import predict
@@ -227,13 +230,13 @@ def _predict_by_run(run: Path, images: list[Path], *, as_json: bool) -> int:
             typer.echo(json.dumps({"image": str(path), **advice.to_json(), "probabilities": probabilities}))
         else:
             _print(path, advice, probabilities, rule.classes)
-    for line in (*([_MARKED] if given else []), DISCLAIMER, batch.summary(given, len(errors))):
+    for line in (*([_MARKED] if given else []), DISCLAIMER, batch.summary(given, len(errors), left_out)):
         typer.secho(line, err=True)
     return len(errors)
 
 
 def _predict_by_bundle(
-    predictor: Predictor, images: list[Path], *, as_json: bool, isic_csv: Path | None, threads: int
+    predictor: Predictor, images: list[Path], left_out: int, *, as_json: bool, isic_csv: Path | None, threads: int
 ) -> int:
     """Print or write a prediction for each image; return how many images could not be read."""
     from dspkd.deploy.bundle import limits
@@ -260,8 +263,9 @@ def _predict_by_bundle(
     if isic_csv is not None:
         isic2019_submission.write(isic_csv, classes, list(submission), submission.values())
         typer.echo(f"submission: {isic_csv}, {len(submission)} images")
-    about = predictor.bundle.spec.not_a_diagnosis
-    for line in (*([_MARKED] if given else []), *limits.lines(predictor.bundle), about, batch.summary(given, failed)):
+    measured = limits.lines(predictor.bundle, predictor.precision)
+    about = (predictor.bundle.spec.not_a_diagnosis, batch.summary(given, failed, left_out))
+    for line in (*([_MARKED] if given else []), *measured, *about):
         typer.secho(line, err=True)
     return failed
 

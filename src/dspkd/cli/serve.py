@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,12 @@ import typer
 
 from dspkd.cli.bundle_limits import limited
 from dspkd.cli.errors import one_line_errors
+from dspkd.errors import ServeError
 
 app = typer.Typer()
+
+TOKEN = "DSPKD_TOKEN"
+"""The variable of the environment that holds the token."""
 
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle, as dspkd export writes it.")]
 
@@ -25,7 +30,7 @@ def serve(
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="DSPKD_TOKEN",
+            envvar=TOKEN,
             help="Require this bearer token of every client. The variable keeps it out of the list of processes.",
         ),
     ] = None,
@@ -54,6 +59,11 @@ def serve(
         from dspkd.deploy.bundle.reader import open_bundle
         from dspkd.deploy.serve import server
 
+        if token == "" or (token is None and os.environ.get(TOKEN) == ""):
+            raise ServeError(
+                f"--token or {TOKEN}: is empty, which would let every client in; give a token, or for a server without "
+                "one leave both out"
+            )
         with limited(bundle):
             Predictor(bundle)
         server.run(
@@ -61,7 +71,7 @@ def serve(
             host=host,
             port=port,
             workers=workers,
-            token=token or None,
+            token=token,
             log=typer.echo,
             keep_alive=keep_alive,
             proxy=server.Proxy(trusted=forwarded_allow_ips, prefix=root_path),

@@ -11,10 +11,12 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from dspkd.data import dicom, heif
+from dspkd.data import dicom
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Pillow's names of the formats that are always opened, AVIF where this Pillow reads it."""
+
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
 def open_image(file: Path | IO[bytes]) -> Image.Image:
@@ -25,19 +27,27 @@ def open_image(file: Path | IO[bytes]) -> Image.Image:
     Exception
         Of any kind: decoders raise many for damaged files. `reason` has it in words.
     """
-    return Image.open(file, formats=_readable())
+    image = Image.open(file, formats=_readable())
+    image.filename = ""  # by a name Pillow maps an uncompressed TIFF with its sides as turned, which scrambles it
+    return image
 
 
-def open_photograph(path: Path) -> Image.Image:
-    """Return an image as `open_image` does, or a photograph in DICOM (``.dcm``) or HEIF; raises as it does."""
-    if str(path).lower().endswith(".dcm"):
-        return dicom.photograph(path)
+def open_photograph(file: Path | IO[bytes]) -> Image.Image:
+    """Return an image as `open_image` does, or a photograph in DICOM (a path that ends in ``.dcm``) or in HEIF.
+
+    Raises
+    ------
+    Exception
+        As `open_image` does; ValueError, with the command that installs it, where pydicom or pillow-heif is missing.
+    """
+    if isinstance(file, Path) and str(file).lower().endswith(".dcm"):
+        return dicom.photograph(file)
     try:
-        return open_image(path)
+        return open_image(file)
     except UnidentifiedImageError:
-        if not heif.is_heif(path):
+        if not _is_heif(file):
             raise
-        return heif.opened(path)
+        return _open_heif(file)
 
 
 def reason(error: Exception) -> str:
@@ -47,6 +57,26 @@ def reason(error: Exception) -> str:
     if isinstance(error, IsADirectoryError):
         return "it is a folder, or one that cannot be listed"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _is_heif(file: Path | IO[bytes]) -> bool:
+    """Return whether the content of a file is HEIF, whatever its name."""
+    if isinstance(file, Path):
+        with file.open("rb") as content:
+            head = content.read(12)
+    else:
+        file.seek(0)
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS
+
+
+def _open_heif(file: Path | IO[bytes]) -> Image.Image:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise ValueError("reading HEIC needs pillow-heif: pip install 'dspkd[heic]'") from None
+    register_heif_opener()
+    return Image.open(file, formats=["HEIF"])
 
 
 @cache

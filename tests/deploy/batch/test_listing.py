@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dspkd.deploy.batch import engines, listing
-from dspkd.deploy.batch.listing import ImageFiles, ImageList, find_images
+from dspkd.deploy.batch.listing import ImageFiles, ImageList, find_images, left_out
 from dspkd.errors import DataError
 
 
@@ -118,6 +118,15 @@ def tree(folder):
     for name in ("b/1.jpg", "lost+found/x.jpg", "z.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+
+
+def test_files_of_other_kinds_are_left_out_and_known_also_beside_a_folder_that_cannot_be_listed(tmp_path, unlistable):
+    tree(tmp_path)
+    for name in ("b/2.jp2", "b/moving.gif", "lost+found/x.jp2", "y.cr2", "z.txt", ".z.cr2", "README"):
+        (tmp_path / name).touch()
+    (tmp_path / "b/up").symlink_to(tmp_path)
+    assert left_out(tmp_path) == [tmp_path / "y.cr2", tmp_path / "b/2.jp2"]
+    assert left_out(tmp_path / "lost+found/..") == [tmp_path / "lost+found/.." / name for name in ("y.cr2", "b/2.jp2")]
 
 
 @pytest.mark.parametrize("names", [lambda path: ImageList(path).names(), lambda path: ImageFiles((path,)).names()])

@@ -54,4 +54,11 @@ def test_the_policy_forbids_other_servers_and_inline_code():
 def test_an_unknown_host_name_is_refused(bundle_file):
     hosts = ("127.0.0.1", "localhost")
     assert get(bundle_file, "/healthz", hosts=hosts).status_code == 200
-    assert get(bundle_file, "/model", hosts=hosts, headers={"Host": "evil.example"}).status_code == 400
+    for host in ("evil.example", "a/b", "localhost.evil.example", "x" * 500):
+        response = get(bundle_file, "/model", hosts=hosts, headers={"Host": host})
+        assert response.status_code == 400
+        assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
+        detail = response.json()["detail"]
+        assert detail.startswith(f"Host '{host[:79]}")
+        assert detail.endswith("accepts 127.0.0.1, localhost alone; a proxy in front of it has to send Host: 127.0.0.1")
+        assert len(detail) < 250

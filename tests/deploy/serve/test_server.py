@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from command import refused
+from command import call, refused
+from dspkd.deploy.serve import server
 from dspkd.deploy.serve.server import _addresses as addresses
 from dspkd.deploy.serve.server import _listen as listen
 from serving import start_server
@@ -61,6 +62,28 @@ def test_an_address_in_use_is_an_error_of_one_line(bundle_file):
 @pytest.mark.parametrize("token", ["two words", "tökén", "line\n"])
 def test_an_invalid_token_is_refused(bundle_file, token):
     assert "the token must be printable ASCII without spaces" in refused("serve", bundle_file, "--token", token)
+
+
+@pytest.mark.parametrize(("options", "variable"), [(("--token", ""), "s3cret"), (("--token", ""), None), ((), "")])
+def test_an_empty_token_is_refused_and_does_not_mean_none(bundle_file, monkeypatch, options, variable):
+    monkeypatch.delenv("DSPKD_TOKEN", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("DSPKD_TOKEN", variable)
+    monkeypatch.setattr(server, "run", lambda *_, **given: pytest.fail(f"served with the token {given['token']!r}"))
+    error = refused("serve", bundle_file, *options)
+    assert error.startswith("error: --token or DSPKD_TOKEN: is empty")
+    assert "leave both out" in error
+
+
+def test_a_token_beside_an_empty_variable_is_used(bundle_file, monkeypatch):
+    given = {}
+    monkeypatch.setattr(server, "run", lambda *_, **options: given.update(options))
+    monkeypatch.setenv("DSPKD_TOKEN", "")
+    call("serve", bundle_file, "--token", "s3cret")
+    assert given["token"] == "s3cret"
+    monkeypatch.delenv("DSPKD_TOKEN")
+    call("serve", bundle_file)
+    assert given["token"] is None
 
 
 def test_all_interfaces_are_printed_as_addresses_that_can_be_opened():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dspkd.data.image_files import SUFFIXES, is_folder
+from dspkd.data.image_files import SUFFIXES, is_folder, unread_in
 from dspkd.data.table_files import parquet, reading_parquet
 from dspkd.errors import DataError, suggest
 from dspkd.runtime import csv_text
@@ -58,11 +59,29 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return files
 
 
+def left_out(folder: Path) -> list[Path]:
+    """Return the files in a folder and below it that may be images, but of which none is named: no reader is here."""
+    files: list[Path] = []
+
+    def folders(inner: Path) -> list[str]:
+        names = [name for name in _wanted(inner) if name.endswith("/")]
+        files.extend(path for path in unread_in(inner) if not path.name.lower().endswith(_ENDINGS))
+        return names
+
+    deque(_below(folder, folders), maxlen=0)
+    return files
+
+
 @dataclass(frozen=True)
 class ImageFiles:
     """Images named one by one, as files or folders; see `find_images`."""
 
     paths: tuple[Path, ...]
+
+    @property
+    def given(self) -> tuple[Path, ...]:
+        """The paths."""
+        return self.paths
 
     @property
     def root(self) -> Path:
@@ -109,6 +128,11 @@ class ImageList:
             raise DataError(f"{self.path}: want a folder, a .csv or a .parquet file that names the images")
 
     @property
+    def given(self) -> tuple[Path, ...]:
+        """The path."""
+        return (self.path,)
+
+    @property
     def root(self) -> Path:
         """The folder that names are relative to."""
         return self.path if self.path.is_dir() else self.path.parent
@@ -129,10 +153,24 @@ class ImageList:
         return (_of_csv if self.path.suffix.lower() == ".csv" else _of_parquet)(self.path, self.column or COLUMN)
 
 
-def _below(root: Path) -> Iterator[str]:
+def _wanted(folder: Path) -> list[str]:
+    """Return names of image files and, with a slash, of folders in a folder, without hidden ones, the last first."""
+    with os.scandir(folder) as scanned:
+        entries = [entry.name + "/" * is_folder(entry) for entry in scanned if not entry.name.startswith(".")]
+    wanted = [each for each in entries if each.endswith("/") or each.lower().endswith(_ENDINGS)]
+    wanted.sort(key=_bare, reverse=True)
+    return wanted
+
+
+def _bare(entry: str) -> str:
+    return entry.removesuffix("/")
+
+
+def _below(root: Path, entries_of: Callable[[Path], list[str]] = _wanted) -> Iterator[str]:
     """Yield the image files in and below a folder, and each folder below that cannot be listed, sorted by name.
 
-    Linked folders are followed, except those that lead back to a folder above them.
+    Linked folders are followed, except those that lead back to a folder above them. `entries_of` returns
+    what to yield and to enter of a folder, as `_wanted` does.
     """
     about: list[tuple[str, frozenset[tuple[int, int]], list[str]]] = []
     about.append(("", frozenset(), [""]))  # a folder, those above it with itself, its entries from last to first
@@ -148,26 +186,13 @@ def _below(root: Path) -> Iterator[str]:
             continue
         try:
             stat = (root / name).stat()
-            inside = [] if (stat.st_dev, stat.st_ino) in above else _wanted(root / name)
+            inside = [] if (stat.st_dev, stat.st_ino) in above else entries_of(root / name)
         except OSError as error:
             if not name:
                 raise DataError(f"{root}: cannot be listed: {error.strerror}") from None
             yield name.removesuffix("/")
             continue
         about.append((name, above | {(stat.st_dev, stat.st_ino)}, inside))
-
-
-def _wanted(folder: Path) -> list[str]:
-    """Return names of image files and, with a slash, of folders in a folder, without hidden ones, the last first."""
-    with os.scandir(folder) as scanned:
-        entries = [entry.name + "/" * is_folder(entry) for entry in scanned if not entry.name.startswith(".")]
-    wanted = [each for each in entries if each.endswith("/") or each.lower().endswith(_ENDINGS)]
-    wanted.sort(key=_bare, reverse=True)
-    return wanted
-
-
-def _bare(entry: str) -> str:
-    return entry.removesuffix("/")
 
 
 def _of_csv(path: Path, column: str) -> Iterator[str]:

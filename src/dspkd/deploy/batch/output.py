@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class ShardedOutput:
     classes
         The K class names.
     key
-        Identifies the classifier and the folder that names of images are relative to: another model, another key.
+        Identifies the classifier: another model, another key.
     rule
         When the column `refer` is ``yes``; `reasons` has why, and `not_benign` the sum of the classes that are
         not benign. None: there are no such columns.
@@ -81,6 +82,12 @@ class ShardedOutput:
         self._texts = [_IMAGE, *(_ADVICE if rule else ()), _PREDICTED]
         shares = [*([_NOT_BENIGN] if rule else []), *(_PROBABILITY + name for name in classes)]
         self._header = [*self._texts, *shares, _ERROR]
+
+    def of_folder(self, root: Path) -> ShardedOutput:
+        """Return the output for images whose names are relative to this folder: elsewhere they name other images."""
+        output = copy(self)
+        output.key = f"{self.key} {root.resolve()}"
+        return output
 
     def path(self, names: Sequence[str]) -> Path:
         """Return the file of the shard of these images."""

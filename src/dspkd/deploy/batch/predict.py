@@ -48,7 +48,7 @@ def predict(
     source
         Names the images. It is read through once before the first prediction, so that a broken row costs no hours.
     output
-        Where predictions are kept.
+        Where predictions are kept, those of another folder apart.
     engine
         `run_inline` or `on_ray` of `dspkd.deploy.batch.engines`, with their other arguments given.
     progress
@@ -66,7 +66,7 @@ def predict(
     try:
         output.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(output.out.with_name(f"{output.out.name}.lock"), timeout=0):
-            return _finish(source, output, engine, progress)
+            return _finish(source, output.of_folder(source.root), engine, progress)
     except Timeout:
         raise DataError(f"{output.out}: another process is writing it; wait for it, or name another file") from None
     except OSError as error:

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from dspkd.data import dicom
 from dspkd.data.artefacts import removed
 from dspkd.data.decode import upright_rgb
-from dspkd.data.image_formats import FORMATS, open_image, reason
+from dspkd.data.image_formats import FORMATS, open_photograph, reason
 from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.errors import DataError
 
@@ -38,12 +37,12 @@ def decode(image: AnyImage) -> Image.Image:
     ----------
     image
         See `AnyImage`. Of a Pillow image the current frame is used, and the image is not changed; of a file with
-        several frames, the first. A ``.dcm`` file needs pydicom.
+        several frames, the first. A ``.dcm`` file needs pydicom, and one in HEIF, as iPhones write it, pillow-heif.
 
     Raises
     ------
     DataError
-        It is missing, damaged, truncated, of another format than `FORMATS`, of unknown range, larger than
+        It is missing, damaged, truncated, in no format that is read here, of unknown range, larger than
         ``PIL.Image.MAX_IMAGE_PIXELS``, or more than `LONGEST` times as long as wide.
     """
     if isinstance(image, np.ndarray):
@@ -53,10 +52,8 @@ def decode(image: AnyImage) -> Image.Image:
     if isinstance(image, Image.Image):
         return _decoded(image.copy, "an image")
     if isinstance(image, bytes | bytearray | memoryview):
-        return _decoded(partial(open_image, io.BytesIO(image)), "an image")
-    path = Path(image)
-    opened = dicom.photograph if path.suffix.lower() == ".dcm" else open_image
-    return _decoded(partial(opened, path), str(path))
+        return _decoded(partial(open_photograph, io.BytesIO(image)), "an image")
+    return _decoded(partial(open_photograph, Path(image)), str(Path(image)))
 
 
 def apply(rgb: Image.Image, steps: Preprocessing) -> Pixels:

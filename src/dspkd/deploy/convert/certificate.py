@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.deploy.bundle.limits import percent
 from dspkd.deploy.bundle.reader import Bundle
 from dspkd.deploy.convert.formats import FORMATS
 from dspkd.deploy.convert.measured import AS_MADE, LARGEST_ERROR, NEVER_RUN, Measured
@@ -83,7 +84,7 @@ def _page(bundle: Bundle, records: Sequence[Measured], golden: int) -> str:
 def _row(record: Measured) -> str:
     size = readable(sum(record.files.values())) if record.files else "-"
     error = "-" if record.error is None or np.isinf(record.error) else f"{record.error:.1e}"
-    same = "-" if record.agreement is None else f"{record.agreement:.1%}"
+    same = "-" if record.agreement is None else f"{percent(record.agreement, 1)}%"
     latency = "-" if record.milliseconds is None else f"{record.milliseconds:.2f} ({record.onnx_milliseconds:.2f})"
     names = ", ".join(record.files) or "-"
     verdict = _marked(record.verdict.partition(":")[0])

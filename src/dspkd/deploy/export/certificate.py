@@ -175,8 +175,11 @@ def times(network: Tapped, models: Mapping[str, bytes], image_13SS: NDArray[np.f
     }
 
 
-def origins(run: Path, recipe: Recipe) -> dict[str, Any]:
-    """Return the provenance of the weights: data, split, teachers, initial weights, recipe, versions. Without paths."""
+def origins(run: Path, recipe: Recipe, place: Path) -> dict[str, Any]:
+    """Return the provenance of the weights: data, split, teachers, initial weights, recipe, versions. Without paths.
+
+    `place` is where the images are now; the digest is that of the recipe as it was trained.
+    """
     source, weights = Run(run).data, Path(recipe.model.weights).name
     return {
         "recipe": {"name": recipe.name, "digest": recipe.digest, "seed": recipe.seed, "network": recipe.model.name},
@@ -184,7 +187,7 @@ def origins(run: Path, recipe: Recipe) -> dict[str, Any]:
         "caution": None if recipe.stages else f"{as_it_is.caution(replace(recipe.model, weights=weights))}.",
         "teachers": [_teacher(Path(teacher)) for teacher in recipe.teachers],
         "data": {
-            "layout": data.recognise(Path(recipe.data.path)) if recipe.data.layout == "auto" else recipe.data.layout,
+            "layout": data.recognise(place) if recipe.data.layout == "auto" else recipe.data.layout,
             "synthetic": source.synthetic,
             "digest": source.digest,
             "split digest": source.split_digest,

@@ -183,7 +183,7 @@ def export(
     log = log or _silent
     require_file(out)
     exported = source(run, data)
-    located(run, exported.recipe, data)
+    place = Path(located(run, exported.recipe, data).data.path)
     for line in in_words(exported.classes, exported.kinds, str(RunFiles(run).recipe)):
         log(line)
     fp32 = onnx_graph.to_onnx(exported.network, exported.steps.size)
@@ -218,7 +218,7 @@ def export(
         "default": default,
         "not_a_diagnosis": NOT_A_DIAGNOSIS,
     }
-    origins = certificate.origins(run, exported.recipe)
+    origins = certificate.origins(run, exported.recipe, place)
     parts = {
         "validation": exported.predictions(validation, "val", models),
         "test": exported.predictions(exported.part("test"), "test", models),

@@ -96,7 +96,7 @@ def _share_cells(share: Mapping[str, Any], *, complement: bool = False) -> tuple
     value, low, high = share["share"], share["low"], share["high"]
     if complement:
         value, low, high = 1 - value, 1 - high, 1 - low
-    return (_share(value), f"{low:.3f} to {high:.3f}", *counts)
+    return (_share(value), f"{_share(low)} to {_share(high)}", *counts)
 
 
 def _gate(gate: Mapping[str, Any]) -> list[str]:
@@ -149,7 +149,7 @@ def _part(name: str, part: Mapping[str, Any]) -> list[str]:
 
 def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     test = certificate["parts"]["test"]
-    wrong = {kind: max(0.0, 1 - row["found"] - row["referred"]) for kind, row in test["referral"].items()}
+    wrong = {kind: max(0.0, round(1 - row["found"] - row["referred"], 9)) for kind, row in test["referral"].items()}
     rows = [
         (kind, test["recall"][kind]["images"], *map(_share, (row["found"], wrong[kind], row["referred"])))
         for kind, row in test["referral"].items()
@@ -223,4 +223,9 @@ def _of(lesions: int) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    """Return a share with three decimals, which reads 0 or 1 only where it is that."""
+    if value is None:
+        return ""
+    if 0 < value < 1 and not 0 < float(f"{value:.3f}") < 1:
+        return "below 0.001" if value < 0.5 else "above 0.999"
+    return f"{value:.3f}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.table import count_of, named
 from dspkd.deploy.bundle.advice import ReferralRule
-from dspkd.deploy.bundle.limits import counted
+from dspkd.deploy.bundle.limits import counted, percent
 from dspkd.errors import BundleError
 from dspkd.evaluation import calibration, referral, selective
 from dspkd.evaluation.classes import Malignancy, melanoma
@@ -93,7 +93,7 @@ def _refer_below(calibrated: Predictions, coverage: float | None) -> tuple[float
     if not 0 < share <= 1:
         raise BundleError(f"coverage: {share}; want a share of the images to answer, above 0 and up to 1")
     by_coverage = selective.threshold_at(calibrated, share)
-    answered = f"With it, {share:.0%} of the validation images are answered"
+    answered = f"With it, {percent(share)}% of the validation images are answered"
     number = melanoma(calibrated.classes)
     rows = [] if number is None else np.flatnonzero(calibrated.labels == number).tolist()
     if coverage is not None or number is None or not rows:
@@ -123,8 +123,8 @@ def _refer_from_rule(calibrated: Predictions, kinds: Sequence[Malignancy], refer
     rule = (
         f"Set so that {referral.SENSITIVITY:.0%} of the images of cancers in validation reach it"
         f"{f', and not above {referral.MOST:.0%}' * (refer_from == referral.MOST)}: "
-        f"{100 * (of_cancers.share or 0):.1f} % did (95 % interval {100 * of_cancers.low:.1f} to "
-        f"{100 * of_cancers.high:.1f} %; {counted(of_cancers.images, of_cancers.lesions)})."
+        f"{percent(of_cancers.share or 0, 1)} % did (95 % interval {percent(of_cancers.low, 1)} to "
+        f"{percent(of_cancers.high, 1)} %; {counted(of_cancers.images, of_cancers.lesions)})."
     )
     absent = [
         name

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from dspkd import __version__
 from dspkd.deploy import Predictor
@@ -17,7 +16,7 @@ from dspkd.deploy.serve.decoding import Decoder
 from dspkd.deploy.serve.head import HeadAsGet
 from dspkd.deploy.serve.limits import Limits
 from dspkd.deploy.serve.metrics import CountRequests, Metrics
-from dspkd.deploy.serve.security import Bearer, StrictHeaders
+from dspkd.deploy.serve.security import Bearer, KnownHosts, StrictHeaders
 from dspkd.deploy.serve.state import ServerState
 from dspkd.deploy.serve.workers import Worker, Workers
 
@@ -78,7 +77,7 @@ def create(
         openapi_url=None,  # a route of our own, which needs the token
         redirect_slashes=False,  # behind a proxy the address that it redirects to is another one
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_middleware(KnownHosts, hosts=hosts)
     app.add_middleware(StrictHeaders)
     app.add_middleware(CountRequests, metrics=state.metrics)
     app.add_middleware(HeadAsGet)

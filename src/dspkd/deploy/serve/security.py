@@ -1,14 +1,19 @@
-"""Headers of every response, and the token."""
+"""Headers of every response, the host names that are accepted, and the token."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from fastapi import HTTPException
 from fastapi.security import HTTPBearer
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dspkd.deploy.bundle.json_values import short
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; "
@@ -46,6 +51,41 @@ class StrictHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class KnownHosts:
+    """Middleware that answers 400 to a request for another host name, with what a proxy has to send.
+
+    Parameters
+    ----------
+    hosts
+        The names that are accepted, as `TrustedHostMiddleware` takes them.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        self._app, self._hosts = app, hosts
+        self._check = TrustedHostMiddleware(_say_nothing, allowed_hosts=list(hosts), www_redirect=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request to the application, or refuse it."""
+        refusal: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            refusal.append(message)
+
+        await self._check(scope, receive, keep)
+        if not refusal:
+            await self._app(scope, receive, send)
+            return
+        detail = (
+            f"Host {short(Headers(scope=scope).get('host', ''))}: this server accepts {', '.join(self._hosts)} alone; "
+            f"a proxy in front of it has to send Host: {self._hosts[0]}"
+        )
+        await JSONResponse({"detail": detail}, 400)(scope, receive, send)
+
+
+async def _say_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    pass
 
 
 class Bearer(HTTPBearer):
