@@ -154,6 +154,8 @@ class Batch:
             self.labels.repeat(copies),
             self.index.repeat(copies),
             numbered(self.views),
+            other_labels=None if self.other_labels is None else self.other_labels.repeat(copies),
+            own_share=None if self.own_share is None else self.own_share.repeat(copies),
             other_index=self.other_index.repeat(copies) if mixed else None,  # type: ignore[union-attr]
             other_views=numbered(self.other_views) if mixed else None,  # type: ignore[arg-type]
             larger=self.larger.with_derived(rotated=rotated, strong_aug=strong_aug) if self.larger else None,

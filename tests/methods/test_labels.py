@@ -228,7 +228,7 @@ def test_soft_labels_have_the_cross_entropy_with_their_weights(nets):
 
 def test_each_class_of_a_soft_label_has_its_own_loss(nets):
     student, batch = nets.answer(nets.student), replace(nets.batch(), soft_labels=SOFT_BK)
-    options = {"class_weights": "inverse", "focal_gamma": 2.0, "logit_adjustment": 1.0}
+    options = {"class_weights": "inverse", "focal_gamma": 2.0}
     hard, soft = (Labels(nets.student, None, soft_labels=soft, **options) for soft in (False, True))
     expected = sum(
         SOFT_BK[b, k] * hard(student.rows(b, b + 1), None, replace(batch.rows(b, b + 1), labels=torch.tensor([k])))
@@ -236,6 +236,25 @@ def test_each_class_of_a_soft_label_has_its_own_loss(nets):
         for k in range(8)
     )
     torch.testing.assert_close(soft(student, None, batch), expected / 5)
+
+
+def test_the_prior_that_soft_labels_teach_is_not_that_of_the_largest_classes(nets):
+    """80 images that are NV by 0.6 and MEL by 0.4 count as 80 of NV and none of MEL; the student learns the means."""
+    assert Labels(nets.student, None).prior
+    assert Labels(nets.student, None, soft_labels=True).prior == ()
+    with pytest.raises(RecipeError, match=r"labels\.logit_adjustment = 0\.5: not with soft_labels = true.*leave one"):
+        Labels(nets.student, None, soft_labels=True, logit_adjustment=0.5)
+
+
+def test_with_balanced_draws_the_mean_weight_of_an_epochs_images_is_above_1(nets):
+    """By Cauchy-Schwarz, for weights that fall as draws of a class rise above its images."""
+    counts = np.array(nets.student.class_counts)
+    for balance, mean in ((0.0, 1.0), (1.0, counts.sum() * (1 / counts).mean() / len(counts))):
+        draws = counts ** (1 - balance)
+        spec = replace(nets.student, class_draws=tuple((draws / draws.sum() * counts.sum()).tolist()))
+        weight_K = Labels(spec, None, class_weights="inverse").class_weight.numpy()
+        assert (weight_K * draws).sum() / draws.sum() == pytest.approx(mean)
+    assert mean > 1
 
 
 def test_a_soft_label_of_one_class_is_that_class_even_mixed(nets):

@@ -1,13 +1,14 @@
 """The class prior of a finished run, and the warning where labels pull against a corrected teacher."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dspkd import data
 from dspkd.data.sampling import class_draws
-from dspkd.runs import build
+from dspkd.runs import build, class_priors
 from dspkd.runs import train as run
 from dspkd.runs.run_folder import Run
 from dspkd.training.progress import NullProgress
@@ -56,6 +57,15 @@ def test_an_ensembles_prior_is_the_mean(teacher, lesions, tmp_path):
     assert priors[0] != priors[1]
     mean = build.EnsembleTeacher(members).spec.class_prior
     assert mean == pytest.approx(np.mean(priors, axis=0))
+
+
+def test_the_prior_of_a_teacher_of_soft_labels_is_unknown(teacher):
+    """Its images are counted by their largest class, and it has learned their weights."""
+    made_by = Run(teacher)
+    assert class_priors.of_run(made_by, made_by.model.spec)
+    soft = stage("soft", {"method": "labels", "options": {"soft_labels": True}})
+    made_by.recipe = replace(made_by.recipe, stages=recipe("x", stages=[soft]).stages)
+    assert class_priors.of_run(made_by, made_by.model.spec) == ()
 
 
 @pytest.mark.parametrize("views", ["fresh", 2])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dspkd.data.loader import TrainBatches
-from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.errors import DataError, RecipeError, RunError, TrainingError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.experiments import single_run
 from dspkd.recipes import schema
@@ -17,7 +17,7 @@ from dspkd.runs.run_folder import Run
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
-from tiny_runs import dsp_kd_recipe, stage, teacher_recipe, trained, weights, write_recipe
+from tiny_runs import LABELS, dsp_kd_recipe, stage, teacher_recipe, trained, weights, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +205,13 @@ def test_teacher_and_student_get_the_same_mixed_images_also_in_resumed_runs(lesi
 def test_processor_time_of_a_run_is_unknown_where_that_of_an_epoch_is():
     assert run._total([1.25, 2.0]) == 3.2
     assert run._total([1.25, None]) is None
+
+
+def test_a_run_whose_last_step_diverges_saves_no_student(lesions, tmp_path):
+    """One step: its loss is finite, and what it makes of the weights is seen by no other."""
+    wild = stage("labels", LABELS | {"weight": 1e6}, optimizer="sgd") | {"lr": 1e38}
+    once = teacher_recipe(lesions, stages=[wild], train={"batch_size": 150, "clip": 1e9})
+    with pytest.raises(TrainingError, match=r"stage 'labels', epoch 1: weights not finite after its last step: "):
+        run.train(once, tmp_path / "run")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert not (tmp_path / "run" / "result.json").exists()

@@ -1,14 +1,21 @@
 """Distilling any two torch modules with any DataLoader."""
 
+import hashlib
+import json
+
+import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.errors import DataError, RecipeError, RunError, TrainingError
 from dspkd.models import zoo
+from dspkd.recipes.stage import StageConfig, with_default_decay
 from dspkd.training.distill import distill
 from dspkd.training.progress import NullProgress
+from dspkd.types import NetworkSpec
 
 N, K = 48, 3
 
@@ -207,3 +214,40 @@ def test_the_average_of_weights_is_validated_and_returned_and_continues(tmp_path
     )
     with pytest.raises(RunError, match="choose another --out"):
         distill(network(0), None, data(), **call, ema=0.8, out=tmp_path)
+
+
+def test_other_class_counts_do_not_give_the_student_of_an_earlier_call(tmp_path):
+    settings = {"terms": [("labels", 1.0, {"logit_adjustment": 1.0})], "epochs": 1, "out": tmp_path}
+    first = distill(network(0), None, data(), **settings, class_counts=(100, 10, 1)).student
+    again = distill(network(5), None, data(), **settings, class_counts=np.array([100, 10, 1])).student
+    assert torch.equal(first.head.weight, again.head.weight)
+    with pytest.raises(RunError, match="but this recipe is"):
+        distill(network(0), None, data(), **settings, class_counts=(1, 10, 100))
+
+
+def test_without_class_counts_a_call_has_the_digest_of_before_they_counted(tmp_path):
+    """Formed here as it was, so that the folders of earlier calls continue."""
+    distill(network(0), None, data(), terms=["labels"], epochs=1, out=tmp_path)
+    stage = with_default_decay(
+        {"name": "distill", "keep": "last", "terms": [{"method": "labels"}], "epochs": 1, "lr": 1e-3, "warmup": 0.0}
+    )
+    stage = TypeAdapter(StageConfig).validate_json(json.dumps(stage))
+    spec = NetworkSpec(K, 8, {"stride4": 8, "stride8": 8, "last": 8})
+    (saved,) = tmp_path.rglob("last.pt")
+    described = json.dumps([repr(stage), repr(spec), 0, 0.0, 5.0, ""])
+    assert torch.load(saved, weights_only=True)["digest"] == hashlib.sha256(described.encode()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize("counts", [(5, 5), (5, 5, 5, 500)])
+@pytest.mark.parametrize("term", ["labels", "ltkd"])
+def test_class_counts_of_another_number_of_classes_are_refused(counts, term):
+    with pytest.raises(DataError, match=rf"^class_counts: {len(counts)} numbers, .* of 3 classes; give the training"):
+        distill(network(0), network(1), data(), terms=[term], epochs=1, class_counts=counts)
+
+
+def test_a_last_step_that_diverges_is_an_error_and_not_a_student(tmp_path):
+    one_step = DataLoader(data().dataset, batch_size=N)
+    wild = {"terms": [("labels", 1e6)], "epochs": 1, "lr": 1e38, "optimizer": "sgd", "clip": 1e9, "out": tmp_path}
+    with pytest.raises(TrainingError, match=r"epoch 1: weights not finite after its last step: .*lower the learning"):
+        distill(network(0), None, one_step, **wild, validation=data())
+    assert not list(tmp_path.rglob("last.pt"))

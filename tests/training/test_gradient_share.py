@@ -8,6 +8,7 @@ from dspkd.errors import RecipeError
 from dspkd.methods import find
 from dspkd.models import zoo
 from dspkd.recipes import schema
+from dspkd.recipes.stage import RampConfig
 from dspkd.runs import hardware
 from dspkd.runtime.distributed import SINGLE
 from dspkd.training.distiller import Distiller
@@ -72,6 +73,19 @@ def test_a_generator_that_has_learned_nothing_does_not_get_a_huge_weight_and_the
         assert kept.weights["mgd"] < 2 * (2 / 3) * 36 / 3.5
     assert kept.measured()["mgd"] == pytest.approx(0.4, rel=1e-3)
     assert kept.weights["mgd"] == pytest.approx((2 / 3) * 36 / 3.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", ["linear", "sigmoid"])
+def test_beside_labels_that_rise_from_0_a_weight_starts_as_beside_labels_that_do_not(batch, shape):
+    ramps = {"labels": RampConfig(epochs=2, shape=shape).share}
+    rising, plain = a_distiller(shares={"mgd": 0.4}, ramps=ramps), a_distiller(shares={"mgd": 0.4})
+    for distiller in (rising, plain):
+        torch.manual_seed(1)
+        distiller(batch, 0.0)
+    started = plain.shares.weights["mgd"]
+    assert not 1 / 3 < started < 3  # so that 1, the weight of old, would not do
+    # Each was measured once, and moved by no more than STEEPEST.
+    assert started / STEEPEST**2 <= rising.shares.weights["mgd"] <= started * STEEPEST**2
 
 
 def test_a_term_without_a_gradient_keeps_its_weight():

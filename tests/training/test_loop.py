@@ -53,6 +53,35 @@ def test_a_loss_that_is_not_finite_stops_with_the_terms_name_and_leaves_the_last
     assert torch.load(tmp_path / "last.pt", weights_only=True)["progress"]["epochs"] == 1
 
 
+@pytest.mark.parametrize("part", ["student.network.fc.weight", "running_var", "terms.labels.layer.bias"])
+def test_weights_that_are_not_finite_after_an_epoch_are_not_saved(tmp_path, monkeypatch, part):
+    """Losses are computed before a step, so none shows what the last step of an epoch has done."""
+
+    class Layered(Term):
+        needs_teacher = False
+
+        def __init__(self, student, teacher):
+            super().__init__(student, teacher)
+            self.layer = torch.nn.Linear(4, 1)
+
+        def forward(self, student, teacher, batch):
+            return self.layer(student.logits).square().mean()
+
+    train_epoch = loop._train_epoch
+
+    def diverging(stage, epoch, distiller, *rest):
+        trained = train_epoch(stage, epoch, distiller, *rest)
+        if epoch == 2:
+            next(value for name, value in distiller.state_dict().items() if part in name).view(-1)[0] = math.nan
+        return trained
+
+    monkeypatch.setattr(loop, "_train_epoch", diverging)
+    message = rf"stage 's', epoch 3: weights not finite after its last step: .*{part}.*; lower the learning rate"
+    with pytest.raises(TrainingError, match=message):
+        fit(tmp_path, term=Layered(zoo.make("tiny", classes=4).spec, None))
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["progress"]["epochs"] == 2
+
+
 @pytest.mark.parametrize(("steps", "last"), [([1.0, math.nan, math.nan, 1.0], 9), ([1.0, math.inf], 7)])
 def test_a_late_check_names_the_first_step_with_a_loss_that_is_not_finite(steps, last):
     unchecked = [{"total": torch.tensor(value), "kd": torch.tensor(1.0), "mgd": torch.tensor(value)} for value in steps]

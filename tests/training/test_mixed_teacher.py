@@ -10,6 +10,7 @@ from dspkd.data.mixup import Mixing
 from dspkd.methods import find
 from dspkd.models import zoo
 from dspkd.training.distiller import Distiller
+from dspkd.training.teachers.means import weights_by_label
 from dspkd.types import Batch, NetworkSpec, Output
 
 SPEC = NetworkSpec(4, 6, {"last": 5})
@@ -71,6 +72,17 @@ def test_second_images_are_found_by_their_own_row_and_view(mixed):
     rotated = derived.of_second_images().rows(6, 12)
     assert rotated.index.tolist() == mixed.other_index.tolist()
     assert rotated.views.tolist() == [-(5 * view + 1) for view in mixed.other_views.tolist()]
+
+
+def test_derived_views_keep_both_labels_and_their_shares(mixed):
+    """A teacher that is weighted by the label weighs the views of an image as it weighs the image."""
+    derived = mixed.with_derived(rotated=True, strong_aug=True)
+    logits_MBK = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(1))
+    one = weights_by_label(logits_MBK, mixed)
+    assert not torch.allclose(one, weights_by_label(logits_MBK, batch_of()))
+    torch.testing.assert_close(weights_by_label(logits_MBK.repeat(1, 5, 1), derived), one.repeat(1, 5))
+    plain = batch_of().with_derived(rotated=True, strong_aug=True)
+    assert (plain.other_labels, plain.own_share) == (None, None)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])

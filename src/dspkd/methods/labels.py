@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dspkd.errors import DataError
+from dspkd.errors import DataError, RecipeError
 from dspkd.methods._base import Term, precise
 from dspkd.methods._options import NotNegative, Share
 from dspkd.methods._priors import ClassWeights, class_prior, images_of, weights_of
@@ -39,8 +39,10 @@ class Labels(Term):
         ``"none"``: every image counts 1. ``"inverse"``: :math:`w_c = N / (K N_c)`, all classes have equal total weight.
         ``"sqrt_inverse"``: :math:`w_c \propto N_c^{-1/2}`, half-way. ``"effective"``:
         :math:`w_c \propto (1 - \beta) / (1 - \beta^{N_c})`, the inverse of the class's effective number of images.
-        In each the mean of w over the training *images* is 1, so the size of the term relative to others stays.
-        Weights multiply the effect of ``train.balance``: ``"inverse"`` with ``balance = 1`` overcorrects.
+        In each the mean of w over the training *images* is 1, so the size of the term relative to others stays where
+        each occurs once in an epoch. Weights multiply the effect of ``train.balance``: rare classes are then drawn more
+        often, so the mean of w over the images of an epoch is above 1 and the term counts for more, and ``"inverse"``
+        with ``balance = 1`` overcorrects.
     effective_beta
         :math:`\beta` in [0, 1) of ``"effective"``, unused elsewhere: 0 weights all classes equally, towards 1 the
         weights become those of ``"inverse"``. :math:`1 / (1 - \beta)` is the number of images beyond which more images
@@ -56,18 +58,20 @@ class Labels(Term):
 
     soft_labels
         Learn from the weights that the data set gives the classes of each image, such as SCIN's, instead of the class
-        with the largest. Validation and evaluation use that class; so do the numbers :math:`N_c`.
+        with the largest. Validation and evaluation use that class; so do the numbers :math:`N_c`, which are then not
+        the prior that is learned: `logit_adjustment` is refused, and `prior` is unknown.
 
     Attributes
     ----------
     prior
         Class shares that the student's logits reflect once this term has trained them; empty where the training images
-        are unknown.
+        are unknown, and with `soft_labels`.
 
     Raises
     ------
     RecipeError
-        If `class_weights` or `logit_adjustment` needs the training counts and they are unknown or hold a 0.
+        If `class_weights` or `logit_adjustment` needs the training counts and they are unknown or hold a 0; if
+        `logit_adjustment` is set beside `soft_labels`.
     DataError
         With `soft_labels`, if the data set gives each image its class alone.
 
@@ -131,6 +135,11 @@ class Labels(Term):
         self.label_smoothing = label_smoothing
         self.logit_adjustment = logit_adjustment
         self.soft_labels = soft_labels
+        if soft_labels and logit_adjustment > 0:
+            raise RecipeError(
+                f"labels.logit_adjustment = {logit_adjustment}: not with soft_labels = true, as images are counted by "
+                "their largest class, which is not the prior that soft labels teach; leave one of the two out"
+            )
         images_K = draws_K = torch.ones(student.classes, dtype=torch.float64)
         if class_weights != "none" or logit_adjustment > 0:
             weighted = class_weights != "none"
@@ -139,12 +148,14 @@ class Labels(Term):
             draws_K = torch.tensor(student.class_draws or student.class_counts, dtype=torch.float64)
         weight_K = weights_of(class_weights, images_K, effective_beta)
         weight_K *= images_K.sum() / (images_K * weight_K).sum()
-        self.prior = class_prior(
-            student,
-            class_weights=class_weights,
-            effective_beta=effective_beta,
-            logit_adjustment=logit_adjustment,
-        )
+        self.prior: tuple[float, ...] = ()
+        if not soft_labels:
+            self.prior = class_prior(
+                student,
+                class_weights=class_weights,
+                effective_beta=effective_beta,
+                logit_adjustment=logit_adjustment,
+            )
         # Both follow from the training set, so they are not saved in checkpoints.
         self.register_buffer("class_weight", weight_K.float(), persistent=False)
         self.register_buffer("log_prior", (draws_K * weight_K).log().log_softmax(0).float(), persistent=False)

@@ -20,7 +20,7 @@ from dspkd.data.loader import Decode, Larger, TrainBatches, in_order
 from dspkd.data.mixup import Mixing
 from dspkd.data.sampling import class_draws
 from dspkd.data.split import Split
-from dspkd.data.table import Table, count_of
+from dspkd.data.table import Table
 from dspkd.data.transforms import Augmentation, CentreCrop
 from dspkd.errors import DataError, RecipeError
 from dspkd.models import zoo
@@ -28,7 +28,7 @@ from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import class_priors, hardware
+from dspkd.runs import class_priors, hardware, seen_images
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
@@ -62,13 +62,20 @@ def load_data(recipe: Recipe) -> data.Dataset:
 
 
 def divided(recipe: Recipe, table: Table) -> data.Dataset:
-    """Return a table with the recipe's split; DataError also where a part is empty or a class cannot be trained."""
+    """Return a table with the recipe's split.
+
+    Raises
+    ------
+    DataError
+        A part is empty, a class cannot be trained, or the initial weights were trained on validation or test images.
+    """
     terms = [term for stage in recipe.stages for term in stage.terms]
     if table.soft_labels is None and any(term.options.get("soft_labels") for term in terms):
         raise DataError(f"{table.root}: gives each image one class and no weights; leave out soft_labels = true")
     dataset = data.Dataset.of(table, data.SplitOptions(**asdict(recipe.split)))
     splits.require_training_images(table, dataset.split)
     splits.require_no_empty_part(table, dataset.split)
+    seen_images.require_unseen_by_weights(recipe.model.weights, table, dataset.split)
     return dataset
 
 
@@ -203,8 +210,8 @@ def teacher(
     RunError
         A run is not finished.
     DataError
-        A run has other classes or another order of them, or was trained on lesions of the student's validation or test
-        set.
+        A run has other classes or another order of them, or it or the run of its initial weights was trained on lesions
+        of the student's validation or test set.
     """
     members = [_member(Path(run), images, parts, device).averaging(views) for run in runs]
     return members[0] if len(members) == 1 else EnsembleTeacher(members, weights) if members else None
@@ -229,21 +236,8 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
             f"teacher {run}: its classes are {', '.join(classes)}; the data's are {', '.join(images.classes)}; "
             'data.classes = "FILE" renames, merges, drops and orders them'
         )
-    crossing = set(splits.crossing(images, parts))  # by a waiver of the student's; its lesions may cross here too
-    ids, groups = splits.trained_images(made_by.files.split), splits.trained_groups(made_by.files.split)
-    # The teacher's run may have named lesions by another column.
-    groups |= {group for group, name in zip(images.groups, images.ids, strict=True) if name in ids}
-    leaked = {
-        images.groups[row]
-        for row in (*parts.places("val"), *parts.places("test"))
-        if images.ids[row] in ids or (images.groups[row] in groups and images.groups[row] not in crossing)
-    }
-    if leaked:
-        raise DataError(
-            f"teacher {run}: was trained on {count_of(leaked)} of its student's validation or test set, "
-            f"e.g. {min(leaked)}; give both runs the same data and [split], or both the same split.file. Images are "
-            "recognised by their names: if the teacher's were others of the same names, rename their folder"
-        )
+    seen_images.require_unseen(f"teacher {run}", run, "its student's", images, parts)
+    seen_images.require_unseen_by_weights(made_by.recipe.model.weights, images, parts, teacher=run)
     spec = replace(network.spec, class_prior=class_priors.of_run(made_by, network.spec))
     return FrozenTeacher(hardware.placed(network, device), spec, name=network.name)
 

@@ -28,7 +28,7 @@ from dspkd.errors import RunError
 from dspkd.evaluation import classes
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import answers, as_it_is, build, hardware, records
+from dspkd.runs import answers, as_it_is, build, hardware, records, seen_images
 from dspkd.runs import unlabelled as unlabelled_images
 from dspkd.runs.files import RunFiles
 from dspkd.runs.teacher_words import described, too_small
@@ -218,6 +218,7 @@ def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Datase
         split = splits.load(files.split, table, by="image")
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
         dataset = data.Dataset(table, split, leak, _recorded_how(files))
+        seen_images.require_unseen_by_weights(recipe.model.weights, table, split)
     else:
         dataset = build.divided(recipe, table)
         with files.manifest.recording(files.split):

@@ -7,6 +7,7 @@ environment.json          versions and machine
 data.json                 where the images are, fingerprints, counts per class and part, data card
 shared_outputs.json       in a comparison: what its runs read of the teacher's outputs, computed together
 teacher_answers.npz       logits of a teacher that is a file of answers, as the run began
+teacher_weights.json      SHA-256 of the weights of each run that teaches, as the run began
 unlabelled.csv            the unlabelled images that are used, and why others are not
 split.csv                 the set (training, validation, test) of each image
 attributes.csv            sex, age, body site, ... of each image, where the data set has them
@@ -73,6 +74,11 @@ class RunFiles:
     def teacher_answers(self) -> Path:
         """The logits of a teacher that is a file of answers."""
         return self.folder / "teacher_answers.npz"
+
+    @property
+    def teacher_weights(self) -> Path:
+        """The SHA-256 of the weights of each run that teaches."""
+        return self.folder / "teacher_weights.json"
 
     @property
     def unlabelled(self) -> Path:
@@ -186,7 +192,7 @@ class RunFiles:
                 "choose another --out, or delete this folder"
             )
         begun = (self.recipe, self.class_map, self.environment, self.data, self.split, self.attributes)
-        for path in (*begun, self.manifest.path):
+        for path in (*begun, self.teacher_weights, self.manifest.path):
             path.unlink(missing_ok=True)
 
     def require_current_names(self) -> None:

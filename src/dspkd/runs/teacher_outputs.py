@@ -14,9 +14,10 @@ from dspkd.data import answer_files
 from dspkd.data.answer_files import Kind
 from dspkd.errors import RecipeError
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, teacher_cache, validate
+from dspkd.runs import build, teacher_cache, teaching, validate
 from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
+from dspkd.runs.train import train
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.types import Batch, Output
 
@@ -27,7 +28,8 @@ def export(recipe: Recipe, out: Path, kind: Kind = "logits", listener: ProgressL
     With ``images.views = 1`` a training image's output is that for its one view, from the cache: training from the
     file is then bit for bit training from the cache. With other views, which a file with one row for each image
     cannot hold, it is that for the image as in evaluation, as is that of validation and test images always.
-    Unlabelled images are written as training images are.
+    Unlabelled images are written as training images are. ``teacher.cross_fit`` and ``weights = "label"`` are for
+    training images alone, and need the one view; fold teachers that are missing are trained first.
 
     Parameters
     ----------
@@ -43,18 +45,21 @@ def export(recipe: Recipe, out: Path, kind: Kind = "logits", listener: ProgressL
     Raises
     ------
     RecipeError, DataError, RunError
-        As training would; the recipe has no teacher that computes outputs; `out` cannot be written.
+        As training would; the recipe has no teacher that computes outputs, or one whose outputs in training the file
+        cannot hold; `out` cannot be written.
     """
     validate.check(recipe)
     if not recipe.teachers:
         raise RecipeError(f'{recipe.name}: has no teacher to compute outputs of; name its run: teacher = "runs/..."')
+    one_view = recipe.images.views == 1 and teacher_cache.is_used(recipe)
+    if not one_view:
+        _require_as_evaluated(recipe)
     with tempfile.TemporaryDirectory() as folder:
         context = prepare(recipe, RunFiles(Path(folder)), listener or NullProgress())
         images, split = context.images, context.split
         of_views = np.concatenate([split.rows("train"), np.arange(len(context.table), len(images))])
         # In batches of one part, as a run predicts them: a network's output is rounded by batch.
         others = [np.flatnonzero(split.parts == part) for part in np.unique(split.parts) if part != "train"]
-        one_view = recipe.images.views == 1 and teacher_cache.is_used(recipe)
         parts = [(of_views, (_of_views if one_view else _as_evaluated)(context, of_views, kind))]
         parts += [(rows, _as_evaluated(context, rows, kind)) for rows in others]
     values = np.empty((len(images), parts[0][1].shape[1]), np.float32)
@@ -64,21 +69,38 @@ def export(recipe: Recipe, out: Path, kind: Kind = "logits", listener: ProgressL
     return len(values)
 
 
+def _require_as_evaluated(recipe: Recipe) -> None:
+    """Refuse a teacher that says other things of training images than as it is evaluated."""
+    assert recipe.teacher, "the caller knows it"
+    settings = {
+        f"teacher.cross_fit = {recipe.teacher.cross_fit}": recipe.teacher.cross_fit is not None,
+        'teacher.weights = "label"': recipe.teacher.weights == "label",
+    }
+    for setting, is_set in settings.items():
+        if is_set:
+            raise RecipeError(
+                f"{setting}: applies to the views that terms learn from, and a file has one row for each image; set "
+                f"images.views = 1 (it is {recipe.images.views!r}) with a term that learns from the teacher, or leave "
+                "this out"
+            )
+
+
 def _of_views(context: RunContext, rows: NDArray[np.int64], kind: Kind) -> NDArray[np.float32]:
     """Return the cached outputs for view 0 of these images; those that are missing are computed."""
     table, recipe = context.table, context.recipe
+    teacher, _ = teaching.in_training(context, train)
     make = partial(
         build.distiller,
         student=context.student,
-        teacher=context.teacher,
+        teacher=teacher,
         class_counts=tuple(images for images, _ in table.take(context.split.rows("train")).counts().values()),
         seed=recipe.seed,
         balance=recipe.train.balance,
     )
     read = frozenset({"pooled" if kind == "embeddings" else "logits"})
     views = {(int(row), 0) for row in rows}
-    batches, teacher = context.train_batches(for_teacher=True), context.teacher
-    assert isinstance(teacher, build.AnyTeacher), "the recipe names a run"
+    batches = context.train_batches(for_teacher=True)
+    assert isinstance(teacher, teaching.AnyTrainingTeacher), "the recipe names a run"
     cached, _ = teacher_cache.cached_teacher(context, teacher, make, batches, views=views, fields=read)
     index = torch.from_numpy(rows)
     return _values(cached.answer(Batch(torch.empty(len(rows), 0), index, index, 0 * index)), kind)

@@ -98,7 +98,7 @@ def distill(
         Labelled batches on which each epoch is evaluated. The last epoch is kept all the same: choosing one by few
         images is a lottery.
     class_counts
-        Training images of each class, for terms that adjust for them.
+        Training images of each of the K classes, for terms that adjust for them.
     seed
         Of the terms' own layers, dropout and masks; not of `loader`.
     device
@@ -113,9 +113,9 @@ def distill(
     RecipeError
         A method or option does not exist or does not fit the networks, or a term needs a teacher and there is none.
     DataError
-        Batches are not as described.
+        Batches or `class_counts` are not as described.
     TrainingError
-        A loss is not finite.
+        A loss is not finite, or weights after an epoch.
     """
     decay = {} if weight_decay is None else {"weight_decay": weight_decay}
     stage = _stage(terms, epochs=epochs, lr=lr, optimizer=optimizer, warmup=warmup, **decay)
@@ -131,7 +131,13 @@ def distill(
         if teacher is not None:
             network = _network(teacher.to(place), sample, "teacher", stack)
             frozen = FrozenTeacher(network, network.spec)
-        parts = _terms(stage, replace(learner.spec, class_counts=tuple(class_counts)), frozen, seed)
+        counts = tuple(int(count) for count in class_counts)
+        if counts and len(counts) != learner.spec.classes:
+            raise DataError(
+                f"class_counts: {len(counts)} numbers, {counts}, for a student of {learner.spec.classes} classes; give "
+                "the training images of each class, or leave it out"
+            )
+        parts = _terms(stage, replace(learner.spec, class_counts=counts), frozen, seed)
         distiller = Distiller(learner, frozen, parts).to(place)
         folder = Path(out) if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         trained = loop.fit(
@@ -140,7 +146,10 @@ def distill(
             batches,
             lambda network: _scores(network, validation, place),
             folder=folder,
-            digest=_digest(stage, learner.spec, seed, ema, clip, frozen.digest() if frozen else ""),
+            # Without counts it is that of before they were a part of it.
+            digest=_digest(
+                stage, learner.spec, seed, ema, clip, frozen.digest() if frozen else "", *([counts] if counts else [])
+            ),
             seed=seed,
             first_epoch=0,
             arithmetic=loop.StepConfig(device=place, clip=clip, ema=ema),

@@ -120,18 +120,20 @@ class Distiller(nn.Module):
         teacher, second = self._teacher_output(views, batch), self._output_for_second_images(views)
         fixed = teacher.detach() if teacher and self.trainable_copy else teacher
         student = self.parted(self.step.answer(self.student, views.images, batch))
-        parts = {}
+        losses: dict[str, Tensor] = {}
         for name, term in self.terms.items():
             output = teacher if term.trains_teacher else fixed
             if second and term.needs_teacher:
                 assert output, "there is one for the second images"
-                loss = self._mixed_loss(term, student, output, second, batch)
+                losses[name] = self._mixed_loss(term, student, output, second, batch)
             else:
-                loss = self.step.loss(term, student, output, batch)
-            parts[name] = self._weight(name, elapsed) * loss
+                losses[name] = self.step.loss(term, student, output, batch)
+        parts = {name: self._weight(name, elapsed) * loss for name, loss in losses.items()}
         if self.shares:
             if self.training and torch.is_grad_enabled():
-                self.shares.update(parts, (value for value in self.student.parameters() if value.requires_grad))
+                unramped = {name: self.weights[name] * loss for name, loss in losses.items()}
+                trained = (value for value in self.student.parameters() if value.requires_grad)
+                self.shares.update(parts, trained, unramped)
             parts |= {name: weight * parts[name] for name, weight in self.shares.weights.items()}
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 

@@ -27,9 +27,9 @@ class GradientShares(nn.Module):
     over the student's parameters, and bars for running averages over measurements.
 
     A generator that has learned nothing sends almost no gradient, so the first measurements would give weights a
-    thousand times too large. A weight therefore starts where the term's *value* has its share of the values, and
-    approaches the formula by a factor of `STEEPEST` at each measurement: twofold in some 40 steps. All of this is
-    inferred; the authors of MGD advise equal values, and no publication a share.
+    thousand times too large. A weight therefore starts where the term's *value* has its share of the values, those
+    of terms with a ramp at its end, and approaches the formula by a factor of `STEEPEST` at each measurement: twofold
+    in some 40 steps. All of this is inferred; the authors of MGD advise equal values, and no publication a share.
 
     Parameters
     ----------
@@ -51,7 +51,9 @@ class GradientShares(nn.Module):
         self.norms: dict[str, float] = {}
         self.steps = 0
 
-    def update(self, losses: Mapping[str, Tensor], parameters: Iterable[Tensor]) -> None:
+    def update(
+        self, losses: Mapping[str, Tensor], parameters: Iterable[Tensor], unramped: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Set the weights before a step.
 
         Parameters
@@ -60,10 +62,12 @@ class GradientShares(nn.Module):
             Of all terms, by name: without a weight for those that have a share, else weighted.
         parameters
             Of the student.
+        unramped
+            The losses with the weights that ramps rise to; None where there are no ramps.
         """
         if not self.weights:
             self.weights = self._balanced(
-                {name: loss.item() for name, loss in losses.items()}, dict.fromkeys(losses, 1.0)
+                {name: loss.item() for name, loss in (unramped or losses).items()}, dict.fromkeys(losses, 1.0)
             )
         if self.steps % EVERY == 0:
             values = list(parameters)

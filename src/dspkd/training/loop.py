@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from dspkd.training import checkpoint, ddp
 from dspkd.training.average import WeightAverage
 from dspkd.training.compile import Compiled
 from dspkd.training.distiller import Distiller
+from dspkd.training.finite import require_finite_weights
 from dspkd.training.progress import ProgressListener
 from dspkd.types import Batch
 
@@ -121,7 +123,8 @@ def fit(
     Raises
     ------
     TrainingError
-        A loss is not finite; the message names the terms. The checkpoint of the epoch before stays.
+        A loss is not finite, or weights after an epoch; the message names them. The checkpoint of the epoch before
+        stays.
     """
     optimizer = make_optimizer(stage, distiller.trainable())
     progress = checkpoint.load(folder / "last.pt", digest, distiller, optimizer, arithmetic.world)
@@ -142,6 +145,9 @@ def fit(
             stage.name, epoch, distiller, objective, batches.epoch(first_epoch + epoch), optimizer, rates, arithmetic,
             average, listener,
         )  # fmt: skip
+        trained = {**dict(distiller.trainable()), **distiller.student.state_dict(prefix="student.")}
+        place = f"stage {stage.name!r}, epoch {epoch + 1}"
+        arithmetic.world.on_all(partial(require_finite_weights, trained, place))
         distiller.eval()
         with average.applied():
             scores = score(distiller.student)

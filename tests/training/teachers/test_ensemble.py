@@ -1,3 +1,5 @@
+import hashlib
+
 import torch
 
 from dspkd.models import zoo
@@ -59,3 +61,10 @@ def test_the_digest_depends_on_every_member():
     next(networks[1].network.parameters()).data += 1
     assert EnsembleTeacher(networks).digest() != before
     assert EnsembleTeacher(networks).parameters == 2 * networks[0].parameters
+
+
+def test_the_digest_depends_on_the_weights_and_that_of_a_mean_is_as_ever():
+    networks = members("tiny", "tiny")
+    digests = [EnsembleTeacher(networks, weights).digest() for weights in ("mean", "agreement", "label")]
+    assert len(set(digests)) == 3
+    assert digests[0] == hashlib.sha256("".join(member.digest() for member in networks).encode()).hexdigest()

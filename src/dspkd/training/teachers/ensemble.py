@@ -73,8 +73,9 @@ class EnsembleTeacher:
         return EnsembleTeacher([member.compiled() for member in self.members], self.weights)
 
     def digest(self) -> str:
-        """Return SHA-256 over the members' digests, in hex."""
-        return hashlib.sha256("".join(member.digest() for member in self.members).encode()).hexdigest()
+        """Return SHA-256 over the members' digests and how they are weighted, in hex."""
+        weighted = "" if self.weights == "mean" else self.weights  # so that caches of before still match
+        return hashlib.sha256("".join([*(member.digest() for member in self.members), weighted]).encode()).hexdigest()
 
 
 def mean_prior(specs: Sequence[NetworkSpec]) -> tuple[float, ...]:

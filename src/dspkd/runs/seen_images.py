@@ -1,0 +1,79 @@
+"""Whether a teacher, or the run that initial weights are from, was trained on images of validation or test set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dspkd.data import split as splits
+from dspkd.data.split import Split
+from dspkd.data.table import Table, count_of
+from dspkd.errors import DataError
+from dspkd.runs.files import RunFiles
+
+
+def require_unseen(network: str, run: Path, whose: str, images: Table, parts: Split) -> None:
+    """Refuse a network whose run was trained on lesions of the validation or test set.
+
+    Lesions that cross the sets of `parts`, by a waiver, may cross here too.
+
+    Parameters
+    ----------
+    network
+        The network in messages, ``teacher runs/t``.
+    run
+        The folder of its run.
+    whose
+        Whose sets these are: ``its student's``, ``this run's``.
+    images, parts
+        The images and their sets.
+
+    Raises
+    ------
+    DataError
+        It was.
+    """
+    crossing = set(splits.crossing(images, parts))
+    saved = RunFiles(run).split
+    ids, groups = splits.trained_images(saved), splits.trained_groups(saved)
+    # The other run may have named lesions by another column.
+    groups |= {group for group, name in zip(images.groups, images.ids, strict=True) if name in ids}
+    leaked = {
+        images.groups[row]
+        for row in (*parts.places("val"), *parts.places("test"))
+        if images.ids[row] in ids or (images.groups[row] in groups and images.groups[row] not in crossing)
+    }
+    if leaked:
+        raise DataError(
+            f"{network}: was trained on {count_of(leaked)} of {whose} validation or test set, e.g. {min(leaked)}; give "
+            "both runs the same data and [split], or both the same split.file. Images are recognised by their names: "
+            "if the other run's were others of the same names, rename their folder"
+        )
+
+
+def require_unseen_by_weights(weights: str, images: Table, parts: Split, *, teacher: Path | None = None) -> None:
+    """Refuse initial weights from a run that was trained on lesions of the validation or test set.
+
+    Weights that lie in no run folder pass: what they were trained on is unknown.
+
+    Parameters
+    ----------
+    weights
+        ``model.weights`` of a recipe.
+    images, parts
+        The images and their sets.
+    teacher
+        The teacher whose initial weights they are; None where they are the run's own.
+
+    Raises
+    ------
+    DataError
+        See `require_unseen`.
+    """
+    run = Path(weights) if Path(weights).is_dir() else Path(weights).parent
+    files = RunFiles(run)
+    if Path(weights).exists() and files.recipe.is_file() and files.split.is_file():
+        own = f"model.weights = {weights!r}"
+        if teacher is None:
+            require_unseen(own, run, "this run's", images, parts)
+        else:
+            require_unseen(f"teacher {teacher}: its {own}", run, "its student's", images, parts)

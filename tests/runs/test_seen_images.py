@@ -1,0 +1,83 @@
+"""Initial weights of a run that was trained on validation or test images are refused, as such a teacher is."""
+
+import shutil
+
+import pytest
+
+from dspkd.errors import DataError
+from dspkd.runs import build
+from dspkd.runs import train as run
+from dspkd.runs.explain import explain
+from tiny_runs import LABELS, Killed, Killer, recipe, stage, teacher_recipe, trained
+
+CPU = build.torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def first(lesions, tmp_path_factory):
+    """Return the run that others start from."""
+    return trained(teacher_recipe(lesions, stages=[stage("labels")]), tmp_path_factory.mktemp("seen") / "first")
+
+
+def starting(lesions, weights, **settings):
+    return recipe(lesions, **{"model": {"name": "tiny_wide", "weights": str(weights)}, **settings})
+
+
+@pytest.mark.parametrize("named", ["file", "folder"])
+def test_weights_of_a_run_with_another_split_are_refused(lesions, first, tmp_path, named):
+    weights = first / "model.safetensors" if named == "file" else first
+    leaking = starting(lesions, weights, split={"seed": 7})
+    message = rf"^model\.weights = '{weights}': was trained on \d+ .* of this run's validation or test set.*split\."
+    with pytest.raises(DataError, match=message) as error:
+        run.train(leaking, tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run" / "split.csv").exists()
+    with pytest.raises(DataError, match=message):
+        explain(leaking)
+    with pytest.raises(DataError, match=message):  # used as they are
+        run.train(starting(lesions, weights, split={"seed": 7}, stages=[]), tmp_path / "as-it-is")
+
+
+def test_a_first_stage_on_the_same_split_and_weights_of_no_run_are_taken(lesions, first, tmp_path):
+    run.train(starting(lesions, first / "model.safetensors"), tmp_path / "second")
+    assert (tmp_path / "second" / "result.json").exists()
+    shutil.copy(first / "model.safetensors", tmp_path / "mine.safetensors")
+    run.train(starting(lesions, tmp_path / "mine.safetensors", split={"seed": 7}), tmp_path / "other")
+    assert (tmp_path / "other" / "result.json").exists()
+
+
+def test_a_resumed_run_is_checked_too(lesions, first, tmp_path):
+    weights = tmp_path / "first" / "model.safetensors"
+    weights.parent.mkdir()
+    shutil.copy(first / "model.safetensors", weights)  # as of no run
+    leaking = starting(lesions, weights, split={"seed": 7}, stages=[stage("labels", epochs=2)])
+    with pytest.raises(Killed):
+        run.train(leaking, tmp_path / "run", Killer("labels", 1, "after"))
+    for name in ("recipe.toml", "split.csv"):
+        shutil.copy(first / name, weights.parent / name)
+    with pytest.raises(DataError, match=r"model\.weights = .*was trained on"):
+        run.train(leaking, tmp_path / "run")
+
+
+def test_lesions_that_cross_sets_by_a_waiver_may_cross_here_too(lesions, tmp_path):
+    waived = {"split": {"by": "image", "waiver": "imitates paper X"}}
+    weights = trained(teacher_recipe(lesions, stages=[stage("labels")], **waived), tmp_path / "t") / "model.safetensors"
+    run.train(starting(lesions, weights, **waived), tmp_path / "run")
+    assert (tmp_path / "run" / "result.json").exists()
+    with pytest.raises(DataError, match=r"model\.weights"):
+        run.train(starting(lesions, weights), tmp_path / "by-lesion")
+
+
+def test_the_initial_weights_of_a_teacher_are_followed(lesions, first, tmp_path):
+    """The teacher was trained when its weights lay in no run folder, or by a version that did not check them."""
+    weights = tmp_path / "first" / "model.safetensors"
+    weights.parent.mkdir()
+    shutil.copy(first / "model.safetensors", weights)
+    teacher = trained(starting(lesions, weights, split={"seed": 7}), tmp_path / "teacher")
+    learning = recipe(lesions, teacher=str(teacher), split={"seed": 7}, stages=[stage("kd", LABELS, {"method": "kd"})])
+    dataset = build.load_data(learning)
+    assert build.evaluated_teacher(learning, dataset.table, dataset.split, CPU)
+    for name in ("recipe.toml", "split.csv"):
+        shutil.copy(first / name, weights.parent / name)
+    with pytest.raises(DataError, match=rf"^teacher {teacher}: its model\.weights = .* of its student's validation or"):
+        build.evaluated_teacher(learning, dataset.table, dataset.split, CPU)
