@@ -17,6 +17,7 @@ from dspkd.evaluation.significance import verdicts
 from dspkd.experiments.compare import compare, grid, packed_comparison
 from dspkd.recipes import schema
 from dspkd.runs import packed
+from dspkd.runs.reading import opened
 from untrained_runs import GAINS, predictions, write_run
 
 pytestmark = pytest.mark.usefixtures("no_pages")
@@ -143,6 +144,18 @@ def test_results_and_page_say_that_predictions_are_out_of_fold(compared):
     assert "3 methods, 9 runs" in page
     assert "over 1 run of 3 folds" in page
     assert "variance over folds of all methods" in page
+
+
+def test_the_split_is_described_for_all_folds(compared, tmp_path):
+    out, _ = compared
+    shutil.copytree(out / "plain/seed-0", tmp_path / "run")
+    for fold in range(3):
+        file = tmp_path / f"run/fold-{fold}/data.json"
+        how = f"fold {fold} (from 0) of 3 is the test set at random by lesion or patient, seed 0"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"split_how": how}))
+    whole = "each of 3 folds is the test set once, at random by lesion or patient, seed 0"
+    assert opened(tmp_path / "run").data.split_how == whole
+    assert opened(tmp_path / "run/fold-1").data.split_how.startswith("fold 1 (from 0) of 3")
 
 
 def test_seeds_and_folds_combine(in_folds, tmp_path):

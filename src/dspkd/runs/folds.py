@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -108,6 +109,7 @@ class FoldedRun(Run):
             counts={**every[0].counts, "test": tested},
             leak=_leak([each.leak for each in every if each.leak]),
             card=_card([each.card for each in every if each.card]),
+            split_how=_of_all_folds(every[0].split_how),
         )
 
     @cached_property
@@ -163,6 +165,13 @@ def _alike(recipe: Recipe) -> tuple[Recipe, dict[str, object]]:
     teacher = {} if recipe.teacher is None else asdict(recipe.teacher)
     settings = {key: value for key, value in teacher.items() if key not in ("run", "answers")}
     return replace(recipe, split=replace(recipe.split, fold=0), teacher=None, machine=MachineConfig()), settings
+
+
+def _of_all_folds(split_how: str) -> str:
+    """Return how the split of one fold was made, in words for all."""
+    return re.sub(
+        r"^fold \d+ \(from 0\) of (\d+) is the test set", r"each of \1 folds is the test set once,", split_how
+    )
 
 
 def _joint(digests: Iterable[str]) -> str:
