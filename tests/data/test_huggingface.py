@@ -109,7 +109,7 @@ def test_an_official_split_is_checked(tmp_path):
         official_split.from_column(table, "sex")
     lay(tmp_path, {"metadata.csv": ROOT_CSV["metadata.csv"].replace("L2", "L1")})
     leaking = data.read("auto", tmp_path)
-    with pytest.raises(DataError, match=r"split: 1 lesions .*: L1; split by group"):
+    with pytest.raises(DataError, match=r"split: 1 lesion or patient .*: L1; split by group"):
         official_split.from_column(leaking, "split")
     assert official_split.from_column(leaking, "split", by="image")[0].parts.tolist() == ["train", "val", "test"]
 

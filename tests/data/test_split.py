@@ -251,7 +251,7 @@ def swapped(text, pattern, replacement):
         (r"(I1,\S+,)C0", r"\1C1", r"line 3: the label is 'C1', but 'C0' in somewhere"),
         (r"I1,L0.0,", "I1,L0.1,", r"line 3: the group is 'L0\.1', but 'L0\.0' in somewhere"),
         (r"train", "trian", r"line 2: .*'trian'; did you mean 'train'"),
-        (r"train", "test", r"split\.csv: 1 lesions .*: L0\.0; split by group"),
+        (r"train", "test", r"split\.csv: 1 lesion or patient .*: L0\.0; split by group"),
         (r"part", "prt", r"'part'; did you mean 'prt'"),
     ],
 )

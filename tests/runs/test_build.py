@@ -178,7 +178,7 @@ def test_a_teacher_that_saw_the_same_images_under_other_ids_of_lesions_is_refuse
     whole = [number for number, group in enumerate(images.groups) if group == images.groups[row]]
     moved = parts.parts.copy()
     moved[whole] = "test"
-    with pytest.raises(DataError, match=rf"1 lesions.* {patients.groups[row]};"):
+    with pytest.raises(DataError, match=rf"1 lesion or patient .* {patients.groups[row]};"):
         build.teacher([str(finished)], patients, replace(parts, parts=moved), CPU)
 
 
@@ -192,7 +192,7 @@ def test_under_a_waiver_a_teacher_may_share_crossing_lesions_but_no_image_of_the
     moved = parts.parts.copy()
     moved[first] = "test"
     leaking = replace(parts, parts=moved)
-    with pytest.raises(DataError, match=rf"1 lesions.* {lesion};"):
+    with pytest.raises(DataError, match=rf"1 lesion or patient .* {lesion};"):
         build.teacher([str(finished)], images, leaking, CPU)
     same = tmp_path / "same"
     shutil.copytree(finished, same)
@@ -202,7 +202,7 @@ def test_under_a_waiver_a_teacher_may_share_crossing_lesions_but_no_image_of_the
     other = next(row for row in parts.rows("train") if images.groups[row] != lesion)
     whole = [row for row, group in enumerate(images.groups) if group == images.groups[other]]
     moved[whole] = "test"
-    with pytest.raises(DataError, match=rf"1 lesions .* {images.groups[other]};"):
+    with pytest.raises(DataError, match=rf"1 lesion or patient .* {images.groups[other]};"):
         build.teacher([str(same)], images, leaking, CPU)
 
 
@@ -211,7 +211,7 @@ def test_a_teacher_trained_on_one_held_out_lesion_is_refused(finished, images, p
     moved = parts.parts.copy()
     lesion = images.groups[parts.rows("train")[0]]
     moved[[group == lesion for group in images.groups]] = held_out
-    with pytest.raises(DataError, match=rf"1 lesions.* {lesion};"):
+    with pytest.raises(DataError, match=rf"1 lesion or patient .* {lesion};"):
         build.teacher([str(finished)], images, replace(parts, parts=moved), CPU)
 
 

@@ -22,7 +22,7 @@ ALLOWED = {
     "data/data_card.py": "counts patients per set",
     "data/audit/split_inflation.py": "makes temporary splits of its own",
     "runs/context.py": "decodes images into the cache, without labels",
-    "runs/build.py": "refuses a teacher that was trained on lesions of the test set",
+    "runs/seen_images.py": "refuses teachers and initial weights that were trained on lesions of the test set",
     "runs/plan.py": "counts images that will be decoded",
     "runs/evaluate.py": "evaluates train and val; test goes through evaluate_test",
     "data/assumptions.py": "counts copies and classes per set",

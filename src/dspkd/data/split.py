@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.assignment import assign, grouped
 from dspkd.data.csv_rows import read_rows
-from dspkd.data.table import Table, is_named, unit_of
+from dspkd.data.table import Table, count_of, is_named, unit_of
 from dspkd.errors import DataError, first_few, suggest
 from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open
@@ -121,7 +121,7 @@ def refuse_crossing(path: Path, table: Table, split: Split) -> None:
     groups = crossing(table, split)
     if groups:
         raise DataError(
-            f"{path}: {len(groups)} lesions or patients are in more than one part: {first_few(groups)}; "
+            f"{path}: {count_of(groups)} in more than one part: {first_few(groups)}; "
             "split by group, or set by = 'image' if that is intended"
         )
 
