@@ -123,12 +123,12 @@ def test_a_bundle_contains_no_path_of_the_machine(made, finished, lesions):
 
 def test_the_same_run_gives_the_same_bytes_but_for_latencies(made, finished, lesions, tmp_path, monkeypatch):
     """Latencies are replaced by those of the first export; the images were moved."""
-    first, moved, asked = made[0], tmp_path / "moved", []
+    first, moved, recognised = made[0], tmp_path / "moved", []
     moved.symlink_to(lesions)
-    monkeypatch.setattr(certificate.data, "recognise", lambda path: asked.append(path) or "isic2019")
+    monkeypatch.setattr(certificate.data, "recognise", lambda path: recognised.append(path) or "isic2019")
     monkeypatch.setattr(certificate, "times", lambda *_: first.read_json("certificate.json")["latency"])
     again = exporting.export(finished, tmp_path / "again.dspkd", data=moved)
-    assert (set(asked), again.digest) == ({moved}, first.digest)
+    assert (set(recognised), again.digest) == ({moved}, first.digest)
     assert again.path.read_bytes() == first.path.read_bytes()
 
 

@@ -20,7 +20,7 @@ class Adapted(nn.Module):
 
     One forward pass of `sample` finds the taps: for each stride 4, 8, 16 and 32, the last module whose output is a map
     ``[B, C, H/stride, W/stride]``; ``last`` is the last map with more than one place. A module that is called more than
-    once, such as one activation for all stages, is no tap: its maps cannot be told apart. The pooled vector is the
+    once, such as one activation for all stages, is no tap: which map is whose is not known. The pooled vector is the
     input of the last linear layer, else the mean of ``last`` over its places. Maps before a sequence of tokens do not
     count: a vision transformer has logits and pooled vector alone.
 
