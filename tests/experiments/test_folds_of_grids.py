@@ -15,14 +15,11 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import verdicts
 from dspkd.experiments.compare import compare, grid, packed_comparison
-from dspkd.recipes import schema
 from dspkd.runs import packed
 from dspkd.runs.reading import opened
-from untrained_runs import GAINS, predictions, write_run
+from repeated_runs import METHODS, untrained
 
 pytestmark = pytest.mark.usefixtures("no_pages")
-
-METHODS = ("plain", "label_smoothing", "kd")
 
 
 @pytest.fixture
@@ -31,20 +28,6 @@ def in_folds(grid_file, tmp_path):
     path = tmp_path / "grid.toml"
     path.write_text(grid_file.read_text().replace("seeds = [0, 1]", "seeds = [0]\nfolds = 3"))
     return path
-
-
-def untrained(folders, failing=()):
-    """Write the folders of finished runs, instead of training; runs whose folder ends as one of `failing` fail."""
-    for folder in folders:
-        if any(str(folder).endswith(end) for end in failing):
-            yield folder, "burnt"
-            continue
-        recipe = schema.load(folder / "recipe.toml")
-        gain = GAINS.get(recipe.name, GAINS["teacher"])
-        shutil.rmtree(folder)
-        write_run(folder, recipe, predictions(f"{recipe.name}{recipe.seed}", gain, 60, 60 * recipe.split.fold))
-        (folder / "report.html").write_text("")
-        yield folder, None
 
 
 def test_each_method_and_teacher_is_planned_in_each_fold(in_folds, tmp_path):
