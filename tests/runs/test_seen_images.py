@@ -81,3 +81,20 @@ def test_the_initial_weights_of_a_teacher_are_followed(lesions, first, tmp_path)
         shutil.copy(first / name, weights.parent / name)
     with pytest.raises(DataError, match=rf"^teacher {teacher}: its model\.weights = .* of its student's validation or"):
         build.evaluated_teacher(learning, dataset.table, dataset.split, CPU)
+
+
+@pytest.mark.parametrize(("left_out", "refused"), [("", True), ("copy", False)])
+def test_test_images_that_a_teacher_learned_from_without_labels_are_refused(
+    lesions, first, tmp_path, left_out, refused
+):
+    """Such a teacher had another data set, so that its own test set did not have these images."""
+    teacher = shutil.copytree(first, tmp_path / "teacher")
+    learning = recipe(lesions, teacher=str(teacher), stages=[stage("kd", LABELS, {"method": "kd"})])
+    dataset = build.load_data(learning)
+    name = dataset.table.ids[dataset.split.places("test")[0]]
+    (teacher / "unlabelled.csv").write_text(f"id,left_out\nunlabelled/archive/{name}.jpg,{left_out}\n")
+    if refused:
+        with pytest.raises(DataError, match=r"^teacher .*: was trained on 1 lesion or patient of its student's"):
+            build.evaluated_teacher(learning, dataset.table, dataset.split, CPU)
+    else:
+        assert build.evaluated_teacher(learning, dataset.table, dataset.split, CPU)

@@ -110,9 +110,7 @@ class UnlabelledImages:
         """Write as CSV which images are used, and why others are not; RunError if another choice is there."""
         rows = [(name, "") for name in self.ids] + sorted(self.left_out.items())
         if path.exists():
-            with path.open(encoding="utf-8", newline="") as file:
-                before = [(row[0], row[1]) for row in csv_text.Reader(file)][1:]
-            if changed := sorted(set(before) ^ set(rows)):
+            if changed := sorted(set(_saved(path)) ^ set(rows)):
                 raise RunError(
                     f"{self.folder}: the unlabelled images have changed since this run began, such as "
                     f"{changed[0][0]!r}; train into another folder"
@@ -122,6 +120,16 @@ class UnlabelledImages:
             writer = csv_text.Writer(file)
             writer.writerow(("id", "left_out"))
             writer.writerows(rows)
+
+
+def used_names(path: Path) -> set[str]:
+    """Return the names, without folders and suffixes, of the images that a saved choice uses; none without a file."""
+    return {bare(name) for name, reason in _saved(path) if not reason} if path.exists() else set()
+
+
+def _saved(path: Path) -> list[tuple[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(row[0], row[1]) for row in csv_text.Reader(file)][1:]
 
 
 def find(folder: Path, group: str | None = None) -> UnlabelledImages:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dspkd.data import split as splits
+from dspkd.data import unlabelled
+from dspkd.data.image_files import bare
 from dspkd.data.split import Split
 from dspkd.data.table import Table, count_of
 from dspkd.errors import DataError
@@ -14,7 +16,8 @@ from dspkd.runs.files import RunFiles
 def require_unseen(network: str, run: Path, whose: str, images: Table, parts: Split) -> None:
     """Refuse a network whose run was trained on lesions of the validation or test set.
 
-    Lesions that cross the sets of `parts`, by a waiver, may cross here too.
+    Lesions that cross the sets of `parts`, by a waiver, may cross here too. Unlabelled images of the run count as images
+    that it was trained on, and are recognised by their file names.
 
     Parameters
     ----------
@@ -33,14 +36,17 @@ def require_unseen(network: str, run: Path, whose: str, images: Table, parts: Sp
         It was.
     """
     crossing = set(splits.crossing(images, parts))
-    saved = RunFiles(run).split
-    ids, groups = splits.trained_images(saved), splits.trained_groups(saved)
+    files = RunFiles(run)
+    ids, groups = splits.trained_images(files.split), splits.trained_groups(files.split)
+    beside = unlabelled.used_names(files.unlabelled)
     # The other run may have named lesions by another column.
     groups |= {group for group, name in zip(images.groups, images.ids, strict=True) if name in ids}
     leaked = {
         images.groups[row]
         for row in (*parts.places("val"), *parts.places("test"))
-        if images.ids[row] in ids or (images.groups[row] in groups and images.groups[row] not in crossing)
+        if images.ids[row] in ids
+        or bare(images.ids[row]) in beside
+        or (images.groups[row] in groups and images.groups[row] not in crossing)
     }
     if leaked:
         raise DataError(
