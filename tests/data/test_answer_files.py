@@ -58,8 +58,26 @@ def test_logits_of_probabilities_are_their_logarithms(tmp_path):
     path = write_csv(tmp_path / "a.csv", ["image", *(f"probability_{c}" for c in CLASSES)], ["i", 0.25, 0.75, 0])
     answers = answer_files.read(path, CLASSES)
     softmax = np.exp(answers.logits) / np.exp(answers.logits).sum()
-    np.testing.assert_allclose(softmax, [[0.25, 0.75, 0]], atol=1e-7)
+    np.testing.assert_allclose(softmax, [[0.25, 0.75, 0]], atol=5e-4)  # 0 stands for up to 0.0005
     assert np.isfinite(answers.logits).all()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("rows", "floor"),
+    [
+        ([[0.25, 0.75, 0], [0.001, 0.999, 0]], 0.0005),
+        ([[0.25, 0.75, 0], [1e-6, 0.999999, 0]], 5e-7),
+        ([[0.2, 0.8, 0], [0, 1, 0]], 0.0005),
+        ([[1e-44, 1, 0]], np.finfo(np.float32).tiny),
+    ],
+)
+def test_a_probability_of_0_counts_as_one_that_is_rounded_to_it(tmp_path, suffix, rows, floor):
+    values = np.array(rows, np.float32)
+    answer_files.write(tmp_path / f"a{suffix}", "probabilities", [str(n) for n in range(len(rows))], CLASSES, values)
+    logits = answer_files.read(tmp_path / f"a{suffix}", CLASSES).logits
+    np.testing.assert_allclose(np.exp(logits[values == 0].astype(float)), floor, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(logits[values > 1e-30]), values[values > 1e-30], rtol=1e-5)
 
 
 def test_a_parquet_file_may_have_lists(tmp_path):

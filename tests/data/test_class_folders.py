@@ -47,15 +47,15 @@ def test_metadata_are_matched_to_images(root, naming, names):
 def test_images_are_grouped_by_patient_unless_a_column_is_named(root):
     text = "file,lesion_id,patient_id\nNV/a.jpg,L1,P1\nNV/b.PNG,L2,P1\nMEL/c.jpeg,L3,\n"
     table = read_with(root, text)
-    assert table.groups == ("image:MEL/c.jpeg", "P1", "P1")
+    assert table.groups == ("L3", "P1", "P1")
     assert table.attributes == {"lesion_id": ("L3", "L1", "L2")}
     assert class_folders.read(root, group="lesion_id").groups == ("L3", "L1", "L2")
 
 
 def test_two_metadata_files_are_refused(root):
-    (root / "one.csv").write_text("x")
-    (root / "two.csv").write_text("x")
-    with pytest.raises(DataError, match=r"exactly one \*\.csv .*one\.csv, two\.csv"):
+    (root / "one.csv").write_text("file,sex\na,f\n")
+    (root / "two.csv").write_text("image,age\na,4\n")
+    with pytest.raises(DataError, match=r"one\.csv, two\.csv all name images; keep one table, or one for each part"):
         class_folders.read(root)
 
 
@@ -66,7 +66,9 @@ def test_two_metadata_files_are_refused(root):
         ("file,sex\na,f\nb,f\nc,f\nd,f\n", r"metadata\.csv, line 5: file 'd'"),
         ("file,sex\na,f\na,f\n", r"line 3: file 'a' .*line 2"),
         ("file,sex\na,f\na.jpg,f\n", r"line 3: file 'a\.jpg' .*NV/a\.jpg, .* line 2; keep one"),
-        ("shot,sex\na,f\n", r"metadata\.csv: .*one of file, path"),
+        ("shot,sex\na,f\nb,f\nc,m\n", r"metadata\.csv: .*one of file, path"),
+        ("shot,patient_id\na,P1\n", r"metadata\.csv: .*one of file, path"),
+        ("file,sex\na,f\nb,f\nc,f\nd,f\n", r"leave out the row of an image that is not here"),
     ],
 )
 def test_metadata_that_do_not_match_are_refused_with_the_line(root, text, message):
@@ -105,3 +107,23 @@ def test_clinical_mini_is_grouped_by_patient(shared):
     assert (len(table), len(set(table.groups))) == (673, 523)
     # The row of an image is the one about it: the table repeats the class, which reading does not use.
     assert table.attributes["diagnostic"] == tuple(table.classes[label] for label in table.labels)
+
+
+def test_a_list_of_the_classes_is_no_metadata_and_a_table_for_each_part_is(root):
+    (root / "classes.csv").write_text("code,meaning\nNV,nevus\nMEL,melanoma\n")
+    assert class_folders.read(root).attributes == {}
+    (root / "train.csv").write_text("file,patient_id\na,P1\nb,P1\n")
+    (root / "test.csv").write_text("file,patient_id\nc,P2\n")
+    table = class_folders.read(root)
+    assert table.groups == ("P2", "P1", "P1")
+    assert table.attributes["split"] == ("test", "train", "train")
+
+
+@pytest.mark.parametrize("mask", ["segmentation", "mask", "superpixels", "GT"])
+def test_masks_beside_the_images_are_left_out_and_counted(root, mask):
+    (root / f"NV/a_{mask}.png").touch()
+    (root / "NV/b_mask.jpg").touch()
+    (root / f"MEL/d_{mask}.png").touch()
+    table = class_folders.read(root)
+    assert [name for name in table.ids if "_" in name] == [f"MEL/d_{mask}.png", "NV/b_mask.jpg"]
+    assert f"not used: 1 files, such as NV/a_{mask}.png" in " ".join(table.origin.notes)

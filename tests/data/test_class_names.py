@@ -1,5 +1,7 @@
 """Classes whose names differ in spelling alone are refused, unless the user gives them one name."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -57,3 +59,34 @@ def test_spellings_in_the_parts_of_a_folder_are_refused(tmp_path):
         (tmp_path / name / f"{name.replace('/', '_')}.jpg").touch()
     with pytest.raises(DataError, match=r"'Melanoma' .*'melanoma'"):
         inspect(tmp_path)
+
+
+FORMS = [unicodedata.normalize(form, "Nävus") for form in ("NFC", "NFD")]
+
+
+@pytest.mark.parametrize("folder", FORMS)
+@pytest.mark.parametrize("written", FORMS)
+def test_accents_of_another_system_are_those_of_the_class_map(folder, written, tmp_path):
+    for name in (folder, "Melanom"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / f"{name[0]}.jpg").touch()
+    (tmp_path / "map.toml").write_text(f'[classes]\nA = ["{written}"]\nB = ["Melanom"]\n', encoding="utf-8")
+    table = data.load_table(tmp_path / "data", classes=tmp_path / "map.toml", merge_copies=False)
+    assert (table.classes, table.labels.tolist()) == (("A", "B"), [1, 0])
+
+
+def test_accents_of_two_systems_in_two_parts_are_one_class(tmp_path):
+    for part, name in zip(("train", "test"), FORMS, strict=True):
+        for folder in (name, "Melanom", "other"):
+            (tmp_path / part / folder).mkdir(parents=True)
+            (tmp_path / part / folder / f"{part}.jpg").touch()
+    table = data.read("auto", tmp_path)
+    assert table.classes == ("Melanom", FORMS[0], "other")
+    assert [table.classes[label] for label in table.labels] == [
+        unicodedata.normalize("NFC", path.parent.name) for path in table.paths
+    ]
+
+
+def test_accents_of_another_system_in_cells_have_the_names_given(tmp_path):
+    columns = data.Columns(names={FORMS[0]: "nv", "x": "mel"})
+    assert data.read("auto", labelled(tmp_path, FORMS[1], "x"), columns=columns).classes == ("nv", "mel")

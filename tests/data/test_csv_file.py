@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dspkd import data
 from dspkd.data.readers import csv_file
 from dspkd.errors import DataError
 
@@ -85,3 +86,62 @@ def test_two_csv_files_in_a_folder_are_refused(folder):
     (folder / "other.csv").write_text(GOOD)
     with pytest.raises(DataError, match=r"exactly one \*\.csv .*labels\.csv, other\.csv"):
         csv_file.read(folder)
+
+
+@pytest.mark.parametrize(("folders", "images"), [(("train", "test"), "."), (("Training_Data", "test"), "images")])
+def test_names_that_begin_anew_in_the_table_of_each_part_are_those_of_its_folder(folders, images, tmp_path):
+    for part, folder in zip(("train", "test"), folders, strict=True):
+        (tmp_path / images / folder).mkdir(parents=True)
+        for n in range(2):
+            (tmp_path / images / folder / f"{n}.jpg").touch()
+        (tmp_path / f"{part}.csv").write_text("image,label\n0.jpg,a\n1.jpg,b\n")
+    table = data.read("auto", tmp_path)
+    assert [(path.parent.name, path.name) for path in table.paths] == [
+        (folder, f"{n}.jpg") for folder in reversed(folders) for n in range(2)
+    ]
+    assert table.parts == ("test", "test", "train", "train")
+
+
+def test_names_that_begin_anew_without_a_folder_for_each_part_are_refused(tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / "0.jpg").touch()
+        (tmp_path / f"{part}.csv").write_text("image,label\n0.jpg,a\n")
+    with pytest.raises(DataError, match="there a second time"):
+        data.read("auto", tmp_path)
+
+
+def labelled(root, header, *cells):
+    for n in range(len(cells)):
+        (root / f"{n}.jpg").touch()
+    (root / "t.csv").write_text(
+        "\n".join([f"image,{header}", *(f"{n}.jpg,{cell}" for n, cell in enumerate(cells))]) + "\n"
+    )
+    return data.read("auto", root)
+
+
+@pytest.mark.parametrize("name", ["Diagnose", "Befund", "Klasse", "diagnosis_name", "Etiqueta"])
+@pytest.mark.parametrize("flags", ["is_train,is_test", "weiblich,männlich", "dermoscopic,clinical"])
+def test_flags_are_no_classes(name, flags, tmp_path):
+    table = labelled(tmp_path, f"{name},{flags}", *(["mel,1,0", "nv,0,1", "mel,0,1", "nv,1,0"] * 2))
+    assert table.classes == ("mel", "nv")
+    with pytest.raises(DataError, match=r"no column 'label'.*data\.columns\.label"):
+        labelled(tmp_path, f"Auge,{flags}", *(["mel,1,0", "nv,0,1"] * 4))
+
+
+def test_classes_from_columns_beside_a_text_that_may_name_them_are_doubted(tmp_path):
+    rows = ["mel,1,0", "nv,0,1", "mel,0,1", "nv,1,0"] * 2
+    (doubt,) = (each for each in labelled(tmp_path, "Typ,kopf,rumpf", *rows).origin.doubts if "classes" in each)
+    assert "data.columns.label = 'Typ'" in doubt
+    finer = ["face,1,0", "scalp,1,0", "back,0,1", "chest,0,1"] * 2
+    assert not any("classes" in each for each in labelled(tmp_path, "Typ,mel,nv", *finer).origin.doubts)
+
+
+@pytest.mark.parametrize("mark", [":", " - ", " or ", " vs. ", " und ", " y ", "\\", " > "])
+def test_two_labels_in_a_cell_are_refused_whatever_is_between_them(mark, tmp_path):
+    with pytest.raises(DataError, match="has 2 labels"):
+        labelled(tmp_path, "label", "mel", "nv", f"mel{mark}nv")
+
+
+@pytest.mark.parametrize(("cells", "classes"), [(('"[""a""]"', "['b']"), ("a", "b")), (("[1]", "[0]"), ("0", "1"))])
+def test_a_list_of_one_label_is_this_label(cells, classes, tmp_path):
+    assert labelled(tmp_path, "label", *cells).classes == classes

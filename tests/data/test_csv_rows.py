@@ -47,3 +47,18 @@ def test_a_table_of_one_column_has_no_title(tmp_path):
     (tmp_path / "a.csv").write_text("image\nx0.png\nx1.png\n")
     assert read_rows(tmp_path / "a.csv").columns == {"image": ("x0.png", "x1.png")}
     assert read_header(tmp_path / "a.csv") == ("image",)
+
+
+@pytest.mark.parametrize("header", ["image,,label,,age", ",image,label,,age", "image,label,,,age,"])
+def test_columns_without_a_name_are_left_out_where_they_are_empty(tmp_path, header):
+    cells = [name and f"{name}0" for name in header.split(",")]
+    (tmp_path / "a.csv").write_text(f"{header}\n{','.join(cells)}\n")
+    assert tuple(read_rows(tmp_path / "a.csv").columns) == ("image", "label", "age")
+    (tmp_path / "a.csv").write_text(f"{header.replace('age', '')},age\n{','.join('x' * (len(cells) + 1))}\n")
+    with pytest.raises(DataError, match=r"columns must have different names, got .*\(no name\)"):
+        read_rows(tmp_path / "a.csv")
+
+
+def test_a_single_column_without_a_name_that_is_filled_stays(tmp_path):
+    (tmp_path / "a.csv").write_text(",image,label\n0,x0.png,a\n1,x1.png,b\n")
+    assert read_rows(tmp_path / "a.csv").columns[""] == ("0", "1")

@@ -168,3 +168,23 @@ def test_a_table_beside_images_and_masks_is_read(tmp_path):
     names = {f"{folder}/{n}.jpg": "" for folder in ("images", "lesion_masks", "unlabelled") for n in range(2)}
     lay(tmp_path, names | {"labels.csv": "image,label\nimages/0,mel\nimages/1,nv\n"})
     assert data.read("auto", tmp_path).ids == ("images/0", "images/1")
+
+
+@pytest.mark.parametrize("train", [("0", "1"), ("0.0", "1.0"), ("3", "700")])
+def test_classes_in_metadata_may_be_numbers_as_a_spreadsheet_has_them(tmp_path, train):
+    rows = [f"{part}{n}.jpg,{cell}" for part in ("train", "test") for n, cell in enumerate(train)]
+    rows[-1] = rows[-1].removesuffix(".0")
+    lay(tmp_path, {"metadata.csv": "\n".join(["file_name,label", *rows]), **{row.split(",")[0]: "" for row in rows}})
+    assert data.read("auto", tmp_path).classes == tuple(cell.removesuffix(".0") for cell in train)
+
+
+def test_two_labels_in_a_cell_of_metadata_are_refused_with_the_line(tmp_path):
+    rows = '1.jpg,mel\n2.jpg,nv\n3.jpg,"mel, nv"\n'
+    lay(tmp_path, {"metadata.csv": f"file_name,label\n{rows}", "1.jpg": "", "2.jpg": "", "3.jpg": ""})
+    with pytest.raises(DataError, match=r"metadata\.csv, line 4: .*2 labels"):
+        data.read("auto", tmp_path)
+
+
+def test_files_of_metadata_may_be_in_other_case(tmp_path):
+    table = data.read("auto", lay(tmp_path, {"metadata.csv": "file_name,label\n1.jpg,a\n", "1.JPG": ""}))
+    assert (table.ids, table.paths) == (("1.JPG",), (tmp_path / "1.JPG",))

@@ -1,5 +1,7 @@
 """Parts as published: folders and columns of any spelling, a missing part, parts of unknown name."""
 
+from pathlib import Path
+
 import pytest
 
 from dspkd import data
@@ -132,3 +134,20 @@ def test_one_table_for_each_part(tmp_path):
             "image,label\n" + "".join(f"{x},{c}\n" for x, c in zip(names, "ab", strict=True))
         )
     assert load(tmp_path).split.parts.tolist() == ["test", "test", "train", "train", "val", "val"]
+
+
+@pytest.mark.parametrize("written", ["absolute", "linked"])
+@pytest.mark.parametrize("given", ["absolute", "relative", "dots", "link", "elsewhere"])
+def test_folders_are_parts_however_the_path_of_the_data_set_is_written(tmp_path, monkeypatch, written, given):
+    root = lay(tmp_path / "set", ("train", "test"), images=2)
+    (tmp_path / "link").symlink_to(root)
+    base = root if written == "absolute" else tmp_path / "link"
+    rows = [f"{base / file.relative_to(root)},{file.parent.name}" for file in sorted(root.rglob("*.jpg"))]
+    table = tmp_path / "else/labels.csv" if given == "elsewhere" else root / "labels.csv"
+    table.parent.mkdir(exist_ok=True)
+    table.write_text("\n".join(["path,label", *rows]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    path = {"absolute": root, "relative": "set", "dots": "else/../set", "link": "link", "elsewhere": "else"}[given]
+    (tmp_path / "else").mkdir(exist_ok=True)
+    parts = data.read("auto", Path(path)).parts
+    assert parts == ("test",) * 4 + ("train",) * 4

@@ -145,3 +145,30 @@ def test_a_damaged_file_is_one_line_for_everything_that_reads_parquet(tmp_path):
     for message in (each for messages in found.values() for each in messages):
         assert message.startswith(str(path.parent))
         assert "\n" not in message
+
+
+@pytest.mark.parametrize("second", [["BCC", "MEL"], ["MEL", "BCC", "AK"]])
+def test_numbers_of_classes_have_the_names_of_their_own_file(second, tmp_path):
+    parquet(tmp_path / "d/train-0.parquet", image=stored(range(3)), label=[0, 1, 2], names=["AK", "BCC", "MEL"])
+    parquet(tmp_path / "d/validation-0.parquet", image=stored(range(3)), label=[0, 1, -1], names=second)
+    table = data.read("auto", tmp_path / "d")
+    named = [table.classes[label] for label, part in zip(table.labels, table.parts, strict=True) if part == "val"]
+    assert (table.classes, named) == (("AK", "BCC", "MEL"), second[:2])
+
+
+def test_a_file_without_names_has_those_of_the_others_where_these_agree(tmp_path):
+    parquet(tmp_path / "d/train-0.parquet", image=stored(range(2)), label=[0, 1], names=["AK", "BCC"])
+    parquet(tmp_path / "d/train-1.parquet", image=stored(range(2)), label=[1, 1])
+    assert data.read("auto", tmp_path / "d").labels.tolist() == [0, 1, 1, 1]
+    parquet(tmp_path / "d/train-2.parquet", image=stored(range(2)), label=[0, 1], names=["BCC", "AK"])
+    with pytest.raises(DataError, match=r"train-1\.parquet: lists no names .*train-0.* and train-2.*'label'"):
+        data.read("auto", tmp_path / "d")
+
+
+@pytest.mark.parametrize("above", ["", "default/"])
+def test_files_in_folders_of_parts_are_read(above, tmp_path):
+    for shade, part in enumerate(("train", "test")):
+        (tmp_path / "d" / above / part).mkdir(parents=True)
+        parquet(tmp_path / "d" / above / part / "0000.parquet", image=stored([shade, 9]), label=["a", "b"])
+    table = data.read("auto", tmp_path / "d")
+    assert (read_shades(table), table.parts) == ([1, 9, 0, 9], ("test",) * 2 + ("train",) * 2)

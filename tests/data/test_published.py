@@ -154,6 +154,18 @@ def test_another_class_column_can_be_chosen(tmp_path):
     assert len(data.read("auto", tmp_path, label="disease").classes) == 3
 
 
+@pytest.mark.parametrize(("name", "file"), [("isic2020", "train.csv"), ("isic2024", "train-metadata.csv")])
+@pytest.mark.parametrize("suffix", [".0", "."])
+def test_targets_that_a_spreadsheet_has_made_fractions_are_the_same(name, file, suffix, tmp_path):
+    whole = laid(name, tmp_path)
+    header, *rows = (tmp_path / file).read_text().splitlines()
+    column = header.split(",").index("target")
+    cells = [row.split(",") for row in rows]
+    rows = [",".join([*row[:column], f"{row[column]}{suffix}", *row[column + 1 :]]) for row in cells]
+    (tmp_path / file).write_text("\n".join([header, *rows]) + "\n")
+    assert data.read("auto", tmp_path).digest == whole.digest
+
+
 def test_a_train_and_a_test_set_get_a_validation_set_out_of_training(tmp_path):
     table = laid("dermnet", tmp_path)
     dataset = Dataset.of(table, data.SplitOptions(val=0.34))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from statistics import median
+
 import numpy as np
 
 from dspkd.data import licensing
@@ -12,6 +16,9 @@ from dspkd.errors import first_few
 
 NO_IDS = "no lesion or patient ids: images of one person may be in both training and test set"
 """The warning where a data set names no lesions and no patients."""
+
+_LARGE, _TIMES = 0.2, 10
+"""Share of all images, and times the median group, from which on one id may stand for unknown patients. Inferred."""
 
 
 def lines(table: Table) -> tuple[str, ...]:
@@ -47,7 +54,7 @@ def warnings(table: Table, split: Split | None = None) -> tuple[str, ...]:
             f"{unnamed:,} of {len(table):,} images have no lesion or patient id: those of one person may be in both "
             "training and test set"
         )
-    found += table.origin.doubts
+    found += [*table.origin.doubts, *_unlikely_ids(table)]
     if table.origin.unread:
         found.append(unread_note(table.origin.unread, table.root))
     if split is None and table.origin.unclear:
@@ -55,6 +62,25 @@ def warnings(table: Table, split: Split | None = None) -> tuple[str, ...]:
     if split is not None:
         found += [*_copies_apart(table, split), *_absent_classes(table, split)]
     return tuple(found)
+
+
+def _unlikely_ids(table: Table) -> list[str]:
+    """Warn of ids that may be no lesions or patients: one with a large share of all images, or years."""
+    sizes = Counter(table.groups)
+    usual = median(sizes.values()) if sizes else 0
+    found = [
+        f"{number:,} of {len(table):,} images have the lesion or patient id {name!r}, and the others far fewer: if it "
+        "stands for unknown patients, leave these cells empty; else they are kept together as one person"
+        for name, number in sizes.most_common(1)
+        if is_named(name) and number > _LARGE * len(table) and number >= _TIMES * usual
+    ]
+    years = sorted(filter(is_named, sizes))
+    if len(years) > 1 and all(re.fullmatch(r"(?:199|20[0-3])\d", year) for year in years):
+        found.append(
+            f"the lesion or patient ids look like years ({first_few(years)}): if they are, images of one person may be "
+            "in both training and test set; name the column of patients: data.group"
+        )
+    return found
 
 
 def _merged(images: int) -> str:

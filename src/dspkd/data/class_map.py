@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dspkd.data import soft_labels
+from dspkd.data.class_names import composed
 from dspkd.data.table import Table, repeated
 from dspkd.errors import DataError, first_few, suggest
 
@@ -103,10 +104,15 @@ def load(path: Path) -> ClassMap:
     for new, olds in classes.items():
         _refuse_unless_names(path, f"classes.{new}", olds)
     _refuse_unless_names(path, "drop", drop or ["none"])
+    named = {composed(new): _composed(olds) for new, olds in classes.items()}
     twice = repeated([old for olds in [*classes.values(), drop] for old in olds])
-    if twice:
+    if twice := twice or repeated([old for olds in [*named.values(), _composed(drop)] for old in olds]):
         raise DataError(f"{path}: {first_few(twice)}: listed twice; map or drop each class once")
-    return ClassMap(path, {new: tuple(olds) for new, olds in classes.items()}, tuple(drop))
+    return ClassMap(path, named, _composed(drop))
+
+
+def _composed(names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(composed, names)))
 
 
 def _refuse_unless_names(path: Path, key: str, value: Any) -> None:

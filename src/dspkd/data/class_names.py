@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
 
+import numpy as np
+
+from dspkd.data import soft_labels
 from dspkd.data.table import Table
 from dspkd.errors import DataError
+
+
+def composed(name: str) -> str:
+    """Return a name with each accent in one character with its letter; macOS writes folders with two characters.
+
+    >>> composed("Na\u0308vus") == "N\u00e4vus"
+    True
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def with_composed_names(table: Table) -> Table:
+    """Return the table with `composed` names of classes, of which those that become equal are one."""
+    names = [composed(name) for name in table.classes]
+    if tuple(names) == table.classes:
+        return table
+    every = list(dict.fromkeys(names))
+    classes = tuple(sorted(every) if list(table.classes) == sorted(table.classes) else every)
+    number_K = np.array([classes.index(name) for name in names], dtype=np.int64)
+    soft_NK = None if table.soft_labels is None else soft_labels.merged(table.soft_labels, number_K, len(classes))
+    return replace(table, classes=classes, labels=number_K[table.labels], soft_labels=soft_NK)
 
 
 def refuse_spellings(table: Table) -> None:

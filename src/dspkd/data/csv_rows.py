@@ -47,6 +47,8 @@ class Rows:
         Lines about what was unusual in the file: another delimiter, empty rows.
     files
         The file of each row, where they come from several; else empty.
+    doubts
+        Lines about tables beside it with columns of lesion or patient ids that are not used.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class Rows:
     lines: tuple[int, ...]
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def at(self, row: int) -> str:
         """Return where a row stands, for a message: its file and line."""
@@ -157,8 +160,8 @@ def _columns(
             blank += bool(row)
         elif not header:
             header = _without_empty_end(list(map(_clean, row)))
-            if len(set(header)) < len(header):
-                raise DataError(f"{path}: the columns must have different names, got {', '.join(header)}")
+            if len(set(header) - {""}) < len([name for name in header if name]):
+                raise _same_names(path, header)
             columns = {number: [] for number, name in enumerate(header) if not without(name)}
         else:
             beyond = _without_empty_end(list(map(_clean, row[len(header) :])))
@@ -169,7 +172,15 @@ def _columns(
             for number, column in columns.items():
                 cell = _clean(row[number])
                 column.append(same.setdefault(cell, cell) if len(cell) < _SHARED else cell)
-    return {header[number]: tuple(column) for number, column in columns.items()}, lines, blank
+    named = {number: tuple(column) for number, column in columns.items() if header[number] or any(column)}
+    if len({header[number] for number in named}) < len(named):
+        raise _same_names(path, header)
+    return {header[number]: cells for number, cells in named.items()}, lines, blank
+
+
+def _same_names(path: Path, header: Sequence[str]) -> DataError:
+    names = ", ".join(name or "(no name)" for name in header)
+    return DataError(f"{path}: the columns must have different names, got {names}")
 
 
 def _clean(cell: str) -> str:

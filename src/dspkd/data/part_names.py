@@ -47,10 +47,11 @@ _UNCLEAR = re.compile(
 _ANY_CLASS = re.compile(
     r"(?:images?|imgs?|pictures?|photos?|jpe?gs?|pngs?|data|inputs?|raw|files)[ _-]?\d*"
     r"|.*[ _-]input|(?:.*[ _-])?images?[ _-]part[ _-]?\d+|part[ _-]?\d+"
-    rf"|(?:{_SETS})[\w-]*?[ _-](?:data|images?|photos?|train|test)",
+    rf"|(?:isic|isbi|dermnet|derm7pt|fitzpatrick|(?:{_SETS}|padufes)(?![a-z]))[\w-]*?[ _-]"
+    r"(?:data|images?|photos?|train|test)",
     re.IGNORECASE,
 )
-"""Names of folders that hold images of any class, as published sets and exports have them."""
+"""Names of folders that hold images of any class, as published sets and exports have them; a hamartoma is no HAM."""
 _NO_CLASS = re.compile(
     r"(?:image|img|lesion|binary)?(?:masks?|segmentations?(?:masks?|maps?)?|groundtruths?|annotations?)(?:images?|files?)?"
     r"|(?:un|not)labell?ed(?:images?|data|set)?"
@@ -61,9 +62,40 @@ _DISTINCT = 12
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "#n/a"})
 """Cells that programs write for a missing value, in lower case."""
 
+_UNKNOWN = """
+    unknown unkn unk unidentified undefined undetermined indeterminate unspecified unassigned unavailable unrecorded
+    unstated unreported missing notavailable notprovided notrecorded notknown notspecified notstated notgiven
+    notapplicable notassigned notdefined notdetermined notreported nodata novalue
+    unbekannt unbek nichtbekannt nichtangegeben nichtvorhanden nichtverfügbar nichterfasst nichtzutreffend keineangabe
+    keineangaben keinedaten ohneangabe fehlt fehlend
+    inconnu inconnue nonconnu nonrenseigné nonrenseignée nonprécisé nonspécifié nondisponible nondéterminé manquant
+    manquante indéterminé desconocido desconocida nodisponible noconocido noespecificado sinespecificar sindatos
+    faltante noconsta desconhecido desconhecida nãodisponível nãoinformado nãoespecificado semdados ignorado
+    sconosciuto sconosciuta nondisponibile nonnoto nonnota nonspecificato mancante ignoto
+    onbekend nietbekend nietbeschikbaar ontbreekt okänd okänt ukendt ukjent tuntematon nieznany nieznana nieznane brak
+    brakdanych neznámý neznámá neuvedeno neznano nepoznato ismeretlen necunoscut bilinmiyor bilinmeyen
+    άγνωστο άγνωστος неизвестно неизвестен неизвестный нетданных невідомо غيرمعروف
+    不明 未知 不详 未記入 未记录 无 無 미상 불명 알수없음
+"""
+_NO_ONE = """
+    anonymous anonym anonymus anonymised anonymized anonymisiert anonyme anonymisé anonimo anónimo anonimizado
+    anonimizzato anoniem anonimowy аноним 匿名 익명 deidentified pseudonymised pseudonymized withheld hidden redacted
+    confidential removed noid nopatient nolesion noname withoutid ohneid keineid sansid sinid semid senzaid xxx
+"""
+_OF_WHAT = (
+    "(?:patient(?:en|in|s)?|pat|paciente|paziente|person|subject|lesion|case|fall|identifier|ids?|names?|number|no|nr)"
+)
+"""Words beside these: "unknown patient", "patient id not recorded"."""
 
-_UNKNOWN = frozenset({"unknown", "unk", "-", "--", "?", "n.a.", "not available", "not provided", "missing"})
-"""Cells that people write for an unknown value, in lower case."""
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKD", text).casefold())
+
+
+_UNKNOWN_WORDS, _NO_ONE_WORDS = (
+    re.compile(f"{_OF_WHAT}*(?:{'|'.join(map(_letters, words.split()))}){_OF_WHAT}*|na|nan|nat|nil|null|none|void")
+    for words in (_UNKNOWN, f"{_UNKNOWN} {_NO_ONE}")
+)
 
 
 def squeezed(name: str) -> str:
@@ -85,8 +117,27 @@ def is_missing(cell: str) -> bool:
 
 
 def is_unknown(cell: str) -> bool:
-    """Return whether a cell is missing or says that its value is unknown, which may be a class but is no patient."""
-    return is_missing(cell) or cell.strip().lower() in _UNKNOWN
+    """Return whether a cell is missing, or says in one of many languages that its value is unknown.
+
+    >>> [is_unknown(cell) for cell in ("N.A.", "Unknown patient", "nicht bekannt", "--", "unknown 2", "0", "nv")]
+    [True, True, True, True, False, False, False]
+    """
+    return _says(cell, _UNKNOWN_WORDS)
+
+
+def names_no_one(cell: str) -> bool:
+    """Return whether a cell of lesion or patient ids is unknown, or says that the id is withheld.
+
+    >>> [names_no_one(cell) for cell in ("anonymous", "No ID", "XXX", "anonymous_12", "P1")]
+    [True, True, True, False, False]
+    """
+    return _says(cell, _NO_ONE_WORDS)
+
+
+def _says(cell: str, words: re.Pattern[str]) -> bool:
+    if re.search(r"\d", cell):
+        return False
+    return not (letters := _letters(cell)) or words.fullmatch(letters) is not None
 
 
 def part_of(name: str) -> str | None:
@@ -109,7 +160,7 @@ def holds_any_class(name: str) -> bool:
 
     >>> [holds_any_class(name) for name in ("HAM10000_images_part_1", "Train", "ISIC_2019_Training_Input", "images")]
     [True, True, True, True]
-    >>> [holds_any_class(name) for name in ("melanoma", "Acne and Rosacea Photos", "benign_images", "NV")]
+    >>> [holds_any_class(name) for name in ("melanoma", "Acne and Rosacea Photos", "hamartoma_images", "NV")]
     [False, False, False, False]
     """
     return part_of(name) is not None or _ANY_CLASS.fullmatch(name.strip()) is not None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +14,8 @@ from dspkd.data import csv_rows, json_rows
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import ignored
 from dspkd.data.part_names import squeezed
+from dspkd.data.spreadsheet import sheet, text_of
 from dspkd.errors import DataError, DspkdError
-from dspkd.runtime.zip_files import DAMAGED
 
 SUFFIXES = (*csv_rows.SUFFIXES, *json_rows.LINES, ".parquet", ".xlsx")
 """Suffixes of tables, in lower case. A spreadsheet needs the extra ``xlsx``, parquet the extra ``parquet``."""
@@ -26,15 +25,13 @@ _TEXT = ".txt"
 _NAMES_IMAGES = re.compile(r".*(image|img|file|path|photo|isicid).*")
 """Columns, as `squeezed` writes them, of which a text that is a table has one."""
 
-_HEADER_ROWS = 20
-"""Rows of a sheet within which its header lies."""
-
 
 def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) -> Rows:
     """Return the rows of a table of any format in `SUFFIXES`, by its suffix; another is read as CSV.
 
     Cells that are empty, null or missing are "", numbers and lists are text as in JSON. A spreadsheet is the first of
-    its sheets with two columns or more, from the first row that fills two, and the values of its formulas.
+    its sheets that names images, else that has two columns, from the first row that fills two, and the values of its
+    formulas.
 
     Raises
     ------
@@ -47,8 +44,8 @@ def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) 
     if suffix == ".parquet":
         return _parquet(path, without)
     if suffix == ".xlsx":
-        with _sheet(path) as (note, entries):
-            return _from_entries(path, entries, without, (note,) if note else ())
+        with sheet(path) as (notes, entries):
+            return _from_entries(path, entries, without, notes)
     return csv_rows.read_rows(path, without=without)
 
 
@@ -64,7 +61,7 @@ def header_of(path: Path) -> tuple[str, ...]:
         if suffix == ".parquet":
             return tuple(field.name for field in schema_of(path) if not _is_nested(field))
         if suffix == ".xlsx":
-            with _sheet(path) as (_, entries):
+            with sheet(path, merged=False) as (_, entries):
                 return tuple(next(entries)[1])
     except (DataError, StopIteration):
         return ()
@@ -156,51 +153,6 @@ def respelled(columns: Mapping[str, tuple[str, ...]], spelled: dict[str, str]) -
     return {named[name]: cells for name, cells in columns.items()}
 
 
-@contextmanager
-def _sheet(path: Path) -> Iterator[tuple[str, Iterator[tuple[int, dict[str, Any]]]]]:
-    """Give a note on which sheet is used, and each row's number and cells.
-
-    Empty rows and columns without a name are left out, and what is above the header.
-    """
-    try:
-        import openpyxl
-    except ImportError:
-        raise DataError(
-            f"{path}: a spreadsheet needs openpyxl, not installed: pip install 'dspkd[xlsx]'; or save it as CSV"
-        ) from None
-    try:
-        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
-            sheet, above = _chosen(book.worksheets)
-            rows = enumerate(sheet.iter_rows(values_only=True), start=1)
-            filled = ((number, cells) for number, cells in rows if number > above and _count(cells))
-            names = [_cell(name) for name in next(filled, (0, ()))[1]]
-            if len(set(filter(None, names))) < len(list(filter(None, names))):
-                raise DataError(f"{path}: the columns must have different names, got {', '.join(names)}")
-            note = f"{path.name}: sheet {sheet.title!r} of {len(book.worksheets)}" if len(book.worksheets) > 1 else ""
-            yield (
-                note,
-                (
-                    (number, {name: cell for name, cell in zip(names, cells, strict=False) if name})
-                    for number, cells in filled
-                ),
-            )
-    except (OSError, TypeError, *DAMAGED) as e:
-        raise DataError(f"{path}: not a readable spreadsheet: {e}") from None
-
-
-def _chosen(sheets: Sequence[Any]) -> tuple[Any, int]:
-    """Return the first sheet with two columns or more, and the rows above its header; else the first sheet and 0."""
-    for sheet in sheets:
-        for number, cells in enumerate(sheet.iter_rows(values_only=True, max_row=_HEADER_ROWS)):
-            if _count(cells) > 1:
-                return sheet, number
-    return sheets[0], 0
-
-
-def _count(cells: Iterable[Any]) -> int:
-    return sum(cell is not None for cell in cells)
-
-
 def _from_entries(
     path: Path,
     entries: Iterable[tuple[int, dict[str, Any]]],
@@ -215,7 +167,7 @@ def _from_entries(
             if not without(name):
                 column = columns.setdefault(name, [])
                 column.extend(("",) * (len(lines) - len(column)))
-                cell = _cell(value)
+                cell = text_of(value)
                 column.append(same.setdefault(cell, cell))
         lines.append(number)
     if not lines:
@@ -265,7 +217,7 @@ def _parquet(path: Path, without: Callable[[str], bool]) -> Rows:
         rows = file.metadata.num_rows
         for batch in file.iter_batches(columns=names):
             for name, column in columns.items():
-                cells = map(_cell, batch.column(name).to_pylist())
+                cells = map(text_of, batch.column(name).to_pylist())
                 column.extend(same.setdefault(cell, cell) for cell in cells)
     if not rows:
         raise DataError(f"{path}: the table is empty; expected at least one line")
@@ -288,10 +240,3 @@ def is_bytes(kind: Any) -> bool:
     return bool(
         pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind) or pyarrow.types.is_binary_view(kind)
     )
-
-
-def _cell(value: object) -> str:
-    """Return a cell as text: "" for null, JSON for numbers and lists."""
-    if value is None:
-        return ""
-    return value.strip() if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False).strip('"')

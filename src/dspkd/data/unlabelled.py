@@ -16,6 +16,8 @@ from dspkd.data.audit import duplicates, fingerprint
 from dspkd.data.decode_cache import fingerprints
 from dspkd.data.image_files import bare, images_below, refuse_other_encodings
 from dspkd.data.readers import read
+from dspkd.data.readers._groups import ids_beside
+from dspkd.data.readers._spelling import spelled
 from dspkd.data.split import UNUSED, Split
 from dspkd.data.table import UNLABELLED, Table
 from dspkd.errors import DataError, RunError, first_few
@@ -155,6 +157,10 @@ def find(folder: Path, group: str | None = None) -> UnlabelledImages:
             known = zip(table.paths, table.groups, table.ids, strict=True)
             group_of = {path: own for path, own, name in known if own != f"image:{name}"}
             break
+    if not group_of:  # a table of unlabelled images has no column of classes
+        with suppress(DataError):
+            beside = ids_beside(folder, [path.relative_to(folder).as_posix() for path in paths], group)
+            group_of = dict(zip(paths, beside, strict=True))
     return UnlabelledImages(
         folder,
         tuple(f"unlabelled/{path.relative_to(folder).as_posix()}" for path in paths),
@@ -195,7 +201,7 @@ def screened(
     evaluated = [labelled[row] for row in held_out]
     copies = _kept(cache, [*evaluated, b"|", *own], lambda: _copies(images, table, held_out, progress))
     assert len(copies) == len(own), "a reason, or none, for each image"
-    taken = {table.groups[row] for row in held_out}
+    taken = {spelled(table.groups[row]) for row in held_out}
     names = {bare(table.ids[row]) for row in held_out}
     same_file = {labelled[row] for row in np.flatnonzero(split.parts != UNUSED)}
     reasons: dict[str, str] = {}
@@ -204,7 +210,7 @@ def screened(
             reasons[name] = reason
         elif bare(name) in names:
             reasons[name] = SAME_NAME
-        elif group and group in taken:
+        elif group and spelled(group) in taken:
             reasons[name] = SAME_LESION
         elif digest in same_file:
             reasons[name] = SAME_FILE

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from dspkd.data import official_split
+from dspkd.data.class_names import with_composed_names
 from dspkd.data.columns import Columns
 from dspkd.data.download import catalog
 from dspkd.data.image_files import folders_in, images_in, refuse_other_encodings
 from dspkd.data.readers import _nearest, csv_file
 from dspkd.data.readers._columns import same
+from dspkd.data.readers._inner_tables import unread
 from dspkd.data.readers._nearest import refuse_other_labels
 from dspkd.data.readers._spelling import with_one_spelling
 from dspkd.data.table import Table
+from dspkd.data.table_files import tables_in
 from dspkd.errors import DataError, suggest
 
 
@@ -45,6 +48,7 @@ class Reader(Protocol):
     def fits(self, path: Path, *, label: str) -> str | None:
         """Return the layout of the data set at `path`, or None if it is none of `LAYOUTS`.
 
+        `label` is the column of classes that the user names, "" where none is named.
         Names of files and headers of tables are enough; a folder that does not exist fits nothing.
         """
 
@@ -98,21 +102,23 @@ def read(
         raise DataError(f"{path}: there is no such file or folder{catalog.hint(path)}")
     columns = columns.updated(group=group, label=label)
     one_label = columns.label if isinstance(columns.label, str) else None
+    outer = path
     automatic = layout == "auto"
     if automatic and columns.of_a_table:
         layout = "csv"
     elif automatic:
-        layout = recognise(path, label=one_label or "label")
-        path = _within(path, label=one_label or "label")
-    elif path.is_dir() and _fitting(inner := _within(path, label=one_label or "label"), one_label or "label") == layout:
-        path = inner
-    table = with_one_spelling(_read(layout, path, columns, one_label))
+        layout = recognise(path, label=one_label or "")
+        path = _within(path, label=one_label or "")
+    else:
+        path = _within(path, label=one_label or "", layout=layout)
+    table = with_one_spelling(with_composed_names(_read(layout, path, columns, one_label)))
     refuse_other_encodings((*table.paths, *table.origin.unread))
     if automatic:
         refuse_other_labels(table, layout)
     named = {attribute: same(table.attributes, name, table.root) for attribute, name in columns.attributes.items()}
     part = None if columns.part is None else same(table.attributes, columns.part, table.root)
-    origin = replace(table.origin, layout=layout, columns=named)
+    doubts = _left_above(outer, path, table) if columns.group is None else ()
+    origin = replace(table.origin, layout=layout, columns=named, doubts=table.origin.doubts + doubts)
     return official_split.recognised(replace(table, origin=origin), part)
 
 
@@ -130,7 +136,7 @@ def _read(layout: str, path: Path, columns: Columns, label: str | None) -> Table
     raise DataError(f"no layout is called {layout!r}; {suggest(layout, ('auto', *LAYOUTS))}")
 
 
-def recognise(path: Path, *, label: str = "label") -> str:
+def recognise(path: Path, *, label: str = "") -> str:
     """Return the layout of the data set at `path`, one of `LAYOUTS`.
 
     Raises
@@ -157,10 +163,21 @@ def _fitting(path: Path, label: str) -> str | None:
     return next((layout for reader in readers() if (layout := reader.fits(path, label=label))), None)
 
 
-def _within(path: Path, *, label: str) -> Path:
-    """Return the folder of the data set: `path`, or the only folder in it where `path` itself is of no known layout."""
+def _left_above(outer: Path, path: Path, table: Table) -> tuple[str, ...]:
+    """Return a doubt about each table with ids in the folders from `outer` on to above `path`, which are not read."""
+    above = [folder for folder in path.parents if folder == outer or outer in folder.parents]
+    files = [file for folder in above for file in tables_in(folder)]
+    known = [table.origin.group, *table.attributes]
+    return sum((unread(file, outer, f"the data set is {path}", known) for file in files), ())
+
+
+def _within(path: Path, *, label: str, layout: str = "") -> Path:
+    """Return the folder of the data set: `path`, or the only folder in it where `path` itself is not of the layout.
+
+    That is `layout`, or any that is known where none is wanted.
+    """
     inner = path
-    while inner.is_dir() and _fitting(inner, label) is None:
+    while inner.is_dir() and ((fits := _fitting(inner, label)) is None or fits != (layout or fits)):
         folders = folders_in(inner)
         if len(folders) != 1 or images_in(inner):
             return path

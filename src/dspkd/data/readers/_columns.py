@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dspkd.data.metadata import COLUMNS
-from dspkd.data.part_names import is_unknown, split_column, squeezed
+from dspkd.data.part_names import names_no_one, split_column, squeezed
+from dspkd.data.readers._id_cells import FEWEST, are_ids, are_stages, look_like_ids, repeats
 from dspkd.errors import DataError, first_few, suggest
 
 IMAGE = (
@@ -29,57 +30,38 @@ _ID = "(?:id|ids|no|nr|num|nummer|number|key|code|identifier|uid|uuid|hash|idx|i
 _BEFORE = "(?:id|no|nr|num|number|numero|codigo|code|anon[a-z]*|deidentified|pseudo[a-z]*|study|unique)?(?:de|du|del)?"
 _PATIENT = re.compile(
     f"{_BEFORE}(?:patient|subject|person|participant|individual|pat|subj|paciente|patienten|patiente|paziente|pac|pt"
-    f"|nhs|medicalrecord|healthrecord|chart|dossier)s?{_ID}|pid|mrn|hospital(?:id|no|nr|number)"
+    f"|nhs|medicalrecord|healthrecord|chart|dossier)s?{_ID}|pid|mrn|hospital(?:no|nr|number)"
 )
 _CASE = re.compile(f"{_BEFORE}(?:case|encounter|visit|fall){_ID}")
 _LESION = re.compile(f"{_BEFORE}(?:lesion|mole|naevus|nevus|lesionen|laesion|lasion|lesione|lesao)s?{_ID}")
 _KINDS = (_PATIENT, _CASE, _LESION)
 _IN_ORDER = (_PATIENT, re.compile("group"), _CASE, _LESION)
 _ORDER = "a patient comes before a case, and a case before a lesion, as lesions of one patient look similar too"
-_WEAK = re.compile("pt|(?:case|encounter|visit|fall|lesion|mole|naevus|nevus|lesionen|laesion|lasion|lesione|lesao)s?")
+_WEAK = re.compile(
+    f"pt|{_BEFORE}(?:encounter|visit|fall){_ID}|(?:(?:no|nr|num|number|numero|codigo|code)(?:de|du|del)?)?"
+    "(?:case|lesion|mole|naevus|nevus|lesionen|laesion|lasion|lesione|lesao)s?"
+    "(?:no|nr|num|nummer|number|key|code|idx|index|ref|name)?"
+)
 """Columns of ids, or of stages, kinds of lesions or numbers of visits: their cells decide."""
 _COUNT = re.compile("(?:no|nr|num|number|numero)(?:de|du|del)?[a-z]+s")
-_STAGE = re.compile(r"[cpyra]{0,3}T(?:is|x|[0-4][a-d]?)\b.*", re.IGNORECASE)
-_WHOLE = re.compile(r"([0-9]+)(?:\.0*)?")
-_SMALL = 30
-"""Number below which whole numbers alone may count visits or lesions. Inferred."""
-
-_NO_IDS = frozenset(
-    [
-        "age",
-        "date",
-        "year",
-        "width",
-        "height",
-        "size",
-        "diameter",
-        "area",
-        "count",
-        "score",
-        "url",
-        "link",
-        "comment",
-        "note",
-        "split",
-        "set",
-    ]
-)
 _KNOWN = frozenset(squeezed(column) for columns in COLUMNS.values() for column in columns)
 _CODE = re.compile(r"(?:p|pt|s|sub|subj|il|ip)?(\d+)")
 """A patient or lesion, as folders are called in short."""
 _FEW = 100
 """Number below which folders called by numbers alone may be classes. Inferred."""
-_FEWEST = 5
-"""Different cells of a column below which it looks like classes rather than ids. Inferred."""
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """The column of lesion or patient ids, None without one; lines about the choice; and `Origin.doubts`."""
+    """The column of lesion or patient ids, None without one; lines about the choice; and `Origin.doubts`.
+
+    `others` are columns of ids that say which images belong together where the chosen one is empty.
+    """
 
     column: str | None
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def refuse_label(path: Path, layout: str, label: str | None) -> None:
@@ -127,7 +109,7 @@ def grouping(
     table
         The file, for messages.
     first
-        Columns that the layout itself names, taken before any other.
+        Columns that the layout itself names; the first that is filled is taken before any other.
 
     Raises
     ------
@@ -136,17 +118,20 @@ def grouping(
     """
     if wanted is not None:
         return Grouping(same(columns, wanted, table))
-    if own := find(columns, [squeezed(name) for name in first]):
-        return Grouping(own)
     named = [name for kind in _IN_ORDER for name in columns if kind.fullmatch(squeezed(name))]
+    own = matching(columns, [squeezed(name) for name in first])
+    filled = {name: [cell for cell in columns[name] if not names_no_one(cell)] for name in (*own, *named)}
+    own = [name for name in own if filled[name]]
     counts = [name for name in named if _COUNT.fullmatch(squeezed(name))]
-    stages = [name for name in named if _are_stages(columns[name])]
+    stages = [name for name in named if are_stages(columns[name])]
     candidates = [name for name in named if name not in counts]
-    filled = {name: [cell for cell in columns[name] if not is_unknown(cell)] for name in candidates}
     flags = [name for name in candidates if len(set(filled[name])) <= 2 < len(filled[name]) / 10]
-    weak = [name for name in candidates if _WEAK.fullmatch(squeezed(name)) and not _are_ids(filled[name])]
-    candidates = [name for name in candidates if name not in weak]
-    used = [name for name in candidates if filled[name] and name not in flags]
+    arms = [name for name in candidates if squeezed(name) == "group" and _are_few(filled[name]) and name not in flags]
+    weak = [name for name in candidates if _WEAK.fullmatch(squeezed(name)) and not are_ids(filled[name])]
+    candidates = [name for name in candidates if name not in {*weak, *arms, *own}]
+    used = own + [name for name in candidates if filled[name] and name not in flags]
+    if own:
+        return Grouping(used[0], others=tuple(used[1:]))
     notes = [f"column {name!r} has 2 values or fewer: not used as lesion or patient ids" for name in flags]
     if len(used) > 1:
         others = first_few([repr(name) for name in used[1:]])
@@ -155,28 +140,21 @@ def grouping(
             f"of several columns of ids, {used[0]!r} is used and not {others}: {order}; data.group = {used[1]!r} "
             "or --group changes it"
         )
+    of_patients = bool(used) and _PATIENT.fullmatch(squeezed(used[0])) is not None
+    left_out = {*used, *flags, *counts, *stages, split_column(columns)}
     doubts = [
-        f"column {name!r} looks like a lesion or patient id ({_repeats(columns[name])}) and is not used: if it is one, "
+        f"column {name!r} looks like a lesion or patient id ({repeats(columns[name])}) and is not used: if it is one, "
         f"set data.group = {name!r} in the recipe, or --group {name!r}"
         for name in columns
-        if not used and name not in {*flags, *counts, *stages} and _looks_like_ids(name, columns)
+        if name in arms
+        or (not (of_patients or name in left_out or is_attribute(name)) and look_like_ids(name, columns[name]))
     ]
-    return Grouping(used[0] if used else None, tuple(notes), tuple(doubts))
+    return Grouping(used[0] if used else None, tuple(notes), tuple(doubts), tuple(used[1:]))
 
 
-def _are_ids(cells: Sequence[str]) -> bool:
-    """Return whether cells are ids for certain: many different ones with digits, no stages and no small numbers."""
-    return (
-        2 * sum(any(map(str.isdigit, cell)) for cell in cells) > len(cells)
-        and not _are_stages(cells)
-        and not all((match := _WHOLE.fullmatch(cell)) and int(match[1]) < _SMALL for cell in cells)
-        and len(set(cells)) >= max(_FEWEST + 1, len(cells) / 10)
-    )
-
-
-def _are_stages(cells: Sequence[str]) -> bool:
-    """Return whether most cells are stages of tumours, such as pT1a."""
-    return 2 * sum(_STAGE.fullmatch(cell) is not None for cell in cells) > len(cells)
+def _are_few(cells: Sequence[str]) -> bool:
+    """Return whether cells are so few different ones, each in many rows, that they may be the arms of a study."""
+    return len(set(cells)) <= FEWEST < 10 < len(cells) / len(set(cells) or {""})
 
 
 def is_id(column: str) -> bool:
@@ -205,26 +183,11 @@ def may_be_people(folders: Collection[str]) -> bool:
     >>> may_be_people(["0", "1", "2"]), may_be_people(["12", "34", "56"]), may_be_people(["mel", "patient_2"])
     (False, False, False)
     """
+    if not folders:
+        return False
     codes = [_CODE.fullmatch(squeezed(name)) for name in folders]
     numbers = sorted(int(code[1]) for code in codes if code)
     consecutive = bool(numbers) and numbers in [list(range(start, start + len(numbers))) for start in (0, 1)]
     bare = all(map(str.isdigit, folders))
     coded = len(numbers) == len(folders) and not (bare and (consecutive or numbers[-1] < _FEW))
     return all(map(is_person, folders)) or coded
-
-
-def _looks_like_ids(name: str, columns: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether the cells of a column repeat, and are neither unique nor classes, ages, sizes or parts."""
-    cells = [cell for cell in columns[name] if cell]
-    distinct = len(set(cells))
-    words = set(re.findall("[a-z]+", name.lower()))
-    if squeezed(name) in _KNOWN or words & _NO_IDS or name == split_column(columns):
-        return False
-    if any(re.fullmatch(r"[-+]?\d*\.\d+", cell) for cell in cells):
-        return False
-    return 2 * len(cells) > len(columns[name]) and max(_FEWEST, len(cells) // 10) <= distinct < 0.98 * len(cells)
-
-
-def _repeats(cells: Sequence[str]) -> str:
-    filled = [cell for cell in cells if cell]
-    return f"{len(set(filled)):,} different values in {len(filled):,} rows"

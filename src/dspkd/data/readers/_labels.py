@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.class_names import composed
 from dspkd.data.csv_rows import Rows
-from dspkd.data.part_names import is_missing, split_column
-from dspkd.data.readers._columns import LABEL, is_attribute, matching, same
+from dspkd.data.part_names import is_missing, split_column, squeezed, unclear_column
+from dspkd.data.readers._columns import LABEL, is_attribute, is_id, matching, same
 from dspkd.data.soft_labels import normalised
 from dspkd.errors import DataError, first_few, suggest
+
+OTHER_LABEL = (
+    "diagnosisname", "dxname", "diagnose", "diagnostico", "diagnosi", "klasse", "classe", "clase", "befund", "etiqueta",
+)  # fmt: skip
+"""Columns that may name the class where there is none of `LABEL`."""
 
 _ONE, _ZERO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
 _ROUNDING = 0.01
 """Difference from 1 of the sum of weights that are written with two digits or more. Inferred."""
-_BETWEEN = (r"\s*[|;,/+&]\s*|\s+and\s+", r"\s+")
+_WORDS = "and|or|vs|versus|with|und|oder|mit|et|ou|avec|y|o|con|e|com|ed"
+_BETWEEN = (rf"\s*[|;,/+&:\\>]\s*|\s+(?:(?:{_WORDS})\.?|[-\u2013\u2014])\s+", r"\s+")
 """What may stand between labels in one cell."""
+_LIST_OF_ONE = re.compile(r"""\[\s*(?:"([^"]*)"|'([^']*)'|(\d+))?\s*\]""")
+_FLAG = re.compile(
+    "(?:is)?(?:(?:fe)?male|weiblich|mannlich|femenino|masculino|feminin|masculin|femmin|femminile|maschile|homme|femme"
+    "|left|right|links|rechts|clinical|dermato?scop(?:ic|y)|klinisch|dermatoskopisch|closeup|overview|macro(?:scopic)?"
+    "|tbp|(?:non)?polari[sz]ed)(?:image|photo)?"
+)
+"""Flags of sexes, sides and kinds of image, as `squeezed` writes them."""
+_MOST = 20
+"""Different cells of a column beyond which it looks like names of something else than classes. Inferred."""
 _ONE_LABEL = "a network here gives an image one class; keep one label for each image, or leave such images out"
 
 
@@ -27,7 +43,7 @@ _ONE_LABEL = "a network here gives an image one class; keep one label for each i
 class Labels:
     """The classes, the number of each row's class, the columns that hold them, lines about what was assumed, weights.
 
-    The weights are `Table.soft_labels`.
+    The weights are `Table.soft_labels`; the doubts are about columns that may name the classes instead.
     """
 
     classes: tuple[str, ...]
@@ -35,6 +51,7 @@ class Labels:
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
     weights: NDArray[np.float32] | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def read_labels(
@@ -58,20 +75,23 @@ def read_labels(
     DataError
         There is no such column or two would do, a label is missing or unknown, or a row has several.
     """
+    doubts: tuple[str, ...] = ()
     if label is None:
         label = recognised(rows, beside)
+        doubts = () if isinstance(label, str) else _other_classes(rows, label, beside)
     if isinstance(label, str):
         column = same(rows.columns, label, rows.path)
         return from_names(rows, column, names)
     columns = tuple(same(rows.columns, each, rows.path) for each in label)
     if names:
         raise DataError(f"{rows.path}: data.columns.names is for one column of labels, not for {len(columns)}")
-    return from_weights(rows, columns) or from_one_hot(rows, columns)
+    return replace(from_weights(rows, columns) or from_one_hot(rows, columns), doubts=doubts)
 
 
 def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
     """Return the classes that the cells of a column name, sorted, or numbers in their order."""
     cells = filled(rows, column, names)
+    names = {composed(cell): composed(name) for cell, name in names.items()}
     _refuse_several(rows, column, cells)
     whole = all(re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in set(cells))
     if whole:
@@ -89,15 +109,26 @@ def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
 
 
 def filled(rows: Rows, column: str, names: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the cells of a column; DataError, with the line, if one is missing and not among `names`."""
+    """Return the cells of a column, a list of one label as this label; DataError for a missing one not in `names`."""
     cells = rows.filled(column)
+    alone = {cell: composed(_alone(cell)) for cell in set(cells)}
     for row, cell in enumerate(cells):
-        if is_missing(cell) and cell not in names:
+        if is_missing(alone[cell]) and cell not in names:
             raise DataError(
                 f"{rows.at(row)}: column {column!r} is {cell!r}, which stands for a missing value; give the "
                 "image a class, or leave out its row"
             )
-    return cells
+    return tuple(alone[cell] for cell in cells)
+
+
+def _alone(cell: str) -> str:
+    """Return the label of a list that holds one, as JSON has it, "" of an empty list; any other cell as it is.
+
+    >>> [_alone(cell) for cell in ('["mel"]', "[3]", "[]", "[a]", '["mel", "nv"]')]
+    ['mel', '3', '', '[a]', '["mel", "nv"]']
+    """
+    listed = _LIST_OF_ONE.fullmatch(cell) if cell.startswith("[") else None
+    return cell if listed is None else next((label for label in listed.groups() if label), "")
 
 
 def in_order(cells: Sequence[str]) -> tuple[str, ...]:
@@ -169,6 +200,7 @@ def from_weights(rows: Rows, columns: Sequence[str]) -> Labels | None:
 def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
     """Return the column that is called as one of classes is, or the columns of 0 and 1 where none is."""
     candidates = [name for name in matching(rows.columns, LABEL) if name not in beside]
+    candidates = candidates or [name for name in matching(rows.columns, OTHER_LABEL) if name not in beside]
     filled = [name for name in candidates if any(rows.columns[name])] or candidates
     if filled:
         first, *others = filled
@@ -187,14 +219,42 @@ def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
 
 
 def binary_columns(rows: Rows, beside: Collection[str]) -> tuple[str, ...]:
-    """Return the columns of 0 and 1 that may each be a class."""
+    """Return the columns of 0 and 1 that may each be a class: not parts of a split, sexes or kinds of image."""
     return tuple(
         name
         for name, cells in rows.columns.items()
         if name not in beside
         and not is_attribute(name)
         and name != split_column(rows.columns)
+        and not is_flag(name)
         and {cell.lower() for cell in cells} <= _ONE | _ZERO
+    )
+
+
+def is_flag(name: str) -> bool:
+    """Return whether a column or folder is called as a part, a sex, a side or a kind of image is."""
+    return unclear_column({name: ("0", "1")}) is not None or _FLAG.fullmatch(squeezed(name)) is not None
+
+
+def _other_classes(rows: Rows, columns: Sequence[str], beside: Collection[str]) -> tuple[str, ...]:
+    """Return a doubt about columns of text that may name the classes, where these columns of 0 and 1 may be flags."""
+    numbers = list(zip(*(rows.columns[name] for name in columns), strict=True))
+    found = []
+    for name, cells in rows.columns.items():
+        known = {cell for cell in cells if not is_missing(cell)}
+        text = 2 * sum(any(map(str.isalpha, cell)) for cell in known) > len(known)
+        other = (
+            name in beside or name in columns or is_attribute(name) or is_id(name) or name == split_column(rows.columns)
+        )
+        if text and not other and 2 <= len(known) <= min(_MOST, len(cells) / 2):
+            pairs = len(set(zip(cells, numbers, strict=True)))
+            found += [name] if pairs > max(len(set(cells)), len(set(numbers))) else []
+    if not found:
+        return ()
+    return (
+        f"classes are taken from the columns {first_few(list(map(repr, columns)))}; if the column "
+        f"{first_few(list(map(repr, found)))} names them, set data.columns.label = {found[0]!r}; else set it to "
+        f"{list(columns)}",
     )
 
 

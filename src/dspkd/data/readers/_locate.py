@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dspkd.data.image_files import bare, images_below, remedy, unread_below
-from dspkd.data.readers._file_names import Files
+from dspkd.data.part_names import holds_no_class
+from dspkd.data.readers._file_names import Files, path_of
 from dspkd.errors import DataError, first_few
+
+_DICOM = ".dcm"
 
 
 def locate(
@@ -17,19 +20,24 @@ def locate(
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Return the file of each image below `root`, and lines about what was assumed.
 
-    Names are as `Files` finds them. Files of the images `unlabelled` are known to the table and not used.
+    Names are as `Files` finds them; masks are no images, nor is DICOM beside another file. Files of the images
+    `unlabelled` are known to the table and not used.
 
     Raises
     ------
     DataError
         An image is nowhere, two different files have its name, or two names are one file.
     """
-    images = images_below(root)
+    images, notes = _without_masks(root, images_below(root), (*names, *unlabelled))
     start = len(os.fspath(root / "_")) - 1  # text, as pathlib would take most of the time here
     files = Files(root, [os.fspath(file)[start:].replace(os.sep, "/") for file in images], (*names, *unlabelled))
     found, near = files.find(names)
     _refuse_missing(root, [name for name in names if not found[name]], len(names), table, files)
-    notes = list(near)
+    notes += near
+    both = [name for name in names if len({images[number].suffix.lower() == _DICOM for number in found[name]}) > 1]
+    for name in both:
+        found[name] = [number for number in found[name] if images[number].suffix.lower() != _DICOM]
+    notes += [f"{len(both):,} images are there as DICOM too, which is not used"] if both else []
     twice = [name for name in names if len(found[name]) > 1]
     for name in twice:
         first, *others = (images[number] for number in found[name])
@@ -43,6 +51,26 @@ def locate(
     if spare > 0:
         notes.append(f"{spare:,} image files below {root} are not in {table.name} and are not used")
     return paths, tuple(notes)
+
+
+def _without_masks(root: Path, images: Sequence[Path], names: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the images that are in no folder of masks, and a line on the others.
+
+    A folder that a name has, or that holds all of the images, is none.
+    """
+    named = {part for name in names for part in path_of(name).split("/")[:-1]}
+    folders = {image.parent for image in images}
+    masks = {
+        folder
+        for folder in folders
+        if any(holds_no_class(part) and "label" not in part.lower() for part in folder.relative_to(root).parts)
+        and named.isdisjoint(folder.relative_to(root).parts)
+    }
+    if not masks or masks == folders:
+        return list(images), []
+    kept = [image for image in images if image.parent not in masks]
+    such = min(masks).relative_to(root).as_posix()
+    return kept, [f"{len(images) - len(kept):,} images in folders of masks, such as {such}, are not used"]
 
 
 def refuse_shared(names: Sequence[str], paths: Sequence[Path], table: Path) -> None:

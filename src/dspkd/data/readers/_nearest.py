@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from dspkd.data.class_names import composed
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import folders_in, images_in
 from dspkd.data.part_names import holds_any_class, is_missing
@@ -75,7 +76,8 @@ def refuse_other_labels(table: Table, layout: str) -> None:
 
     A column that divides a class further, such as a diagnosis in folders of benign and malignant images, is metadata.
     """
-    if layout not in ("folder", "imagefolder"):
+    folders = {composed(part) for folder in {path.parent for path in table.paths} for part in folder.parts}
+    if layout not in ("folder", "imagefolder") or not folders.issuperset(table.classes):
         return
     for name, cells in _labels_beside(table).items():
         pairs = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,8 +11,9 @@ import numpy as np
 
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import unread_below
-from dspkd.data.part_names import is_missing, is_unknown
+from dspkd.data.part_names import is_missing
 from dspkd.data.readers._columns import grouping, same
+from dspkd.data.readers._groups import taken
 from dspkd.data.readers._labels import in_order
 from dspkd.data.readers._locate import locate
 from dspkd.data.readers._several import without_repeats
@@ -134,22 +136,14 @@ def table_of(
     ids = tuple(rows.unique(image))
     cells = rows.column(label)
     if names:
+        cells = tuple(re.sub(r"(?<=\d)\.0*$", "", cell) for cell in cells)  # 1.0 is 1, as a spreadsheet may have it
         if unknown := sorted(set(cells) - set(names)):
             raise DataError(f"{rows.path}: {label} {unknown[0]!r} is no label; {suggest(unknown[0], names)}")
         cells = tuple(names[cell] for cell in cells)
     classes = tuple(dict.fromkeys(names.values())) if names else in_order(cells)
     number = {name: k for k, name in enumerate(classes)}
     others = {name: column for name, column in rows.columns.items() if name not in {image, label}}
-    others |= {
-        name: tuple("" if is_unknown(cell) else cell for cell in others[name]) for name in first if name in others
-    }
-    filled = [name for name in first if any(others.get(name, ()))]
-    chosen = grouping(others, group or next(iter(filled), None), rows.path)
-    groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
-    for name in filled:
-        if group is None and name != chosen.column and not all(groups):
-            groups, filling = _filled(groups, others[name], f"{chosen.column} is empty, {name}")
-            notes += filling
+    groups, chosen = taken(others, grouping(others, group, rows.path, first=first), len(ids))
     if licence and not {"copyright_license", "licence", "license"} & set(others):
         others["licence"] = (licence,) * len(ids)
     paths, located = locate(images or path, ids, rows.path, unlabelled=tuple(filter(None, set(every) - set(ids))))
@@ -168,17 +162,6 @@ def table_of(
             unread=tuple(unread_below(images or path)),
         ),
     )
-
-
-def _filled(groups: tuple[str, ...], others: tuple[str, ...], where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the groups with another id in place of an empty one, and a line on it.
-
-    That is the group of an image with the same other id, where there is one: images of one lesion stay together.
-    """
-    known = {other: group for group, other in zip(groups, others, strict=True) if group and other}
-    full = tuple(group or known.get(other, other) for group, other in zip(groups, others, strict=True))
-    number = sum(not group and bool(new) for group, new in zip(groups, full, strict=True))
-    return full, (f"for {number:,} images, where {where} is the group",) if number else ()
 
 
 def labelled(rows: Rows, label: str) -> tuple[Rows, tuple[str, ...]]:

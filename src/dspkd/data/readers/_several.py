@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows
-from dspkd.data.image_files import bare, folders_in, images_in
-from dspkd.data.readers._columns import IMAGE, find
+from dspkd.data.image_files import bare
+from dspkd.data.part_names import names_no_one, split_column, squeezed
+from dspkd.data.readers._columns import IMAGE, LABEL, find, is_id, matching
 from dspkd.data.readers._file_names import path_of
-from dspkd.data.readers._labels import in_order
+from dspkd.data.readers._labels import binary_columns, in_order
+from dspkd.data.readers._spelling import spelled
 from dspkd.data.table import Table, repeated
 from dspkd.data.table_files import header_of, read_table, respelled
+from dspkd.errors import DataError, first_few
 
 
 def joined(path: Path, tables: Mapping[str, Table]) -> Table:
@@ -79,32 +84,102 @@ def within(folder: Path, table: Table, root: Path) -> Table:
 def with_columns_beside(rows: Rows, image: str, files: Sequence[Path]) -> Rows:
     """Return the rows with the columns of other tables that name the same images in a column such as ``image``.
 
-    Images are compared without suffix, and without folders unless several have the same name. Nothing is added of a
-    table that names none of the images, or one of them twice. Notes say what is used.
+    Images are compared without suffix, and without folders unless several have the same name; where one name and one
+    row can be meant, also in other case and with other leading zeros. A table with a row for each lesion or patient is
+    joined by the column of ids that both have, without what would be taken as classes. Nothing is added of a table that
+    names none of the images, or one of them twice. Notes, and doubts where it has ids, say so.
     """
-    if not files:
-        return rows
-    key = _bare if len(set(map(_bare, rows.column(image)))) == len(rows.lines) else _whole
-    names = list(map(key, rows.column(image)))
-    columns, notes = dict(rows.columns), list(rows.notes)
+    tables = {file: other for file in files if (other := _of_ids_or_images(file)) is not None}
+    others = {file: _beside(rows, image, other) for file, other in tables.items()}
+    joined_files = set()
+    while file := next((file for file, join in others.items() if join), None):
+        order, added = others[file] or ([], [])
+        known, other = len(order) - order.count(None), tables.pop(file)
+        columns = {name: tuple("" if row is None else other.column(name)[row] for row in order) for name in added}
+        rest = "" if known == len(order) else f", which it names {known:,} of {len(order):,} of"
+        note = f"{file.name}: gives {', '.join(map(repr, added))} of the images of {rows.path.name}{rest}"
+        rows = replace(rows, columns={**rows.columns, **columns}, notes=(*rows.notes, note))
+        joined_files.add(file)
+        others = {file: _beside(rows, image, other) for file, other in tables.items()}  # by the columns just added
     for file in files:
-        naming = find(header_of(file), IMAGE)
-        if naming is None:
+        if file not in joined_files:
+            rows = _with_reason(rows, image, file, tables.get(file))
+    return rows
+
+
+def _of_ids_or_images(file: Path) -> Rows | None:
+    """Return the rows of a table that names images, or has a column of ids and can be read; None for another."""
+    header = header_of(file)
+    if find(header, IMAGE) is not None:
+        return read_table(file)
+    with suppress(DataError):
+        return read_table(file) if any(map(is_id, header)) else None
+    return None
+
+
+def _beside(rows: Rows, image: str, other: Rows) -> tuple[list[int | None], list[str]] | None:
+    """Return the row of another table for each row, None without one, and the columns to add; None if it has none."""
+    naming = find(other.columns, IMAGE)
+    if naming is not None:
+        names, theirs = _names(rows, image, other, naming)
+        order = _matched(names, theirs, loose=squeezed(naming) != "id")
+        added = [name for name in other.columns if name not in rows.columns and name != naming]
+        if added and any(row is not None for row in order) and not repeated(theirs):
+            return order, added
+    mine = {squeezed(name): name for name in rows.columns}
+    for name in filter(is_id, other.columns):
+        ids = ["" if names_no_one(cell) else spelled(cell) for cell in other.column(name)]
+        if squeezed(name) not in mine or repeated(list(filter(None, ids))):
             continue
-        other = read_table(file)
-        theirs = list(map(key, other.column(naming)))
-        row_of = {name: row for row, name in enumerate(theirs)}
-        order = [row_of.get(name) for name in names]
-        known = sum(row is not None for row in order)
-        added = [name for name in other.columns if name not in columns and name != naming]
-        if not known or not added or repeated(theirs):
-            reason = "has several rows for an image" if repeated(theirs) else f"names {known:,} of these images"
-            notes.append(f"{file.name}: {reason if added else 'has no other columns'}: not used")
-            continue
-        columns |= {name: tuple("" if row is None else other.column(name)[row] for row in order) for name in added}
-        rest = "" if known == len(names) else f", which it names {known:,} of {len(names):,} of"
-        notes.append(f"{file.name}: gives {', '.join(map(repr, added))} of the images of {rows.path.name}{rest}")
-    return replace(rows, columns=columns, notes=tuple(notes))
+        order = _matched(list(map(spelled, rows.column(mine[squeezed(name)]))), ids, loose=False)
+        left_out: set[str | None] = {*matching(other.columns, LABEL), *binary_columns(other, ())}
+        left_out |= {split_column(other.columns)} if None in order else set()
+        added = [each for each in other.columns if squeezed(each) not in mine and each not in left_out]
+        if added and any(row is not None for row in order):
+            return order, added
+    return None
+
+
+def _names(rows: Rows, image: str, other: Rows, naming: str) -> tuple[list[str], list[str]]:
+    """Return the names of the images in both tables, as they are compared."""
+    key = _bare if len(set(map(_bare, rows.column(image)))) == len(rows.lines) else _whole
+    return list(map(key, rows.column(image))), list(map(key, other.column(naming)))
+
+
+def _matched(names: Sequence[str], theirs: Sequence[str], *, loose: bool) -> list[int | None]:
+    """Return for each name the row of the same name, or of a similar one where no other name and row are similar."""
+    row_of = {name: row for row, name in enumerate(theirs) if name}
+    order = [row_of.get(name) for name in names]
+    if not loose or None not in order:
+        return order
+    used = set(order)
+    wanted = Counter(_loose(name) for name, row in zip(names, order, strict=True) if row is None)
+    rows_of = defaultdict(list)
+    for row, name in enumerate(theirs):
+        if row not in used and _loose(name) in wanted:
+            rows_of[_loose(name)].append(row)
+    single = {key: rows[0] for key, rows in rows_of.items() if len(rows) == 1 == wanted[key]}
+    return [single.get(_loose(name)) if row is None else row for name, row in zip(names, order, strict=True)]
+
+
+def _with_reason(rows: Rows, image: str, file: Path, other: Rows | None) -> Rows:
+    """Return the rows with a line on why a table is not used, and a doubt where it has ids that the rows lack."""
+    columns = {} if other is None else other.columns
+    naming, reason = find(columns, IMAGE), "names 0 of these images"
+    if other is not None and naming is not None:
+        _, theirs = _names(rows, image, other, naming)
+        if not set(columns) - {*rows.columns, naming}:
+            reason = "has no other columns"
+        elif repeated(theirs):
+            reason = "has several rows for an image"
+    mine = set(map(squeezed, rows.columns))
+    ids = [repr(name) for name in columns if is_id(name) and squeezed(name) not in mine]
+    doubt = (
+        f"{file.name} has the column {first_few(ids)} and {reason}: if it names the patients or lesions of these "
+        f"images, write that column into {rows.path.name}"
+    )
+    notes = (*rows.notes, f"{file.name}: {reason}: not used")
+    return replace(rows, notes=notes, doubts=(*rows.doubts, *([doubt] if ids else [])))
 
 
 def _bare(name: str) -> str:
@@ -116,19 +191,9 @@ def _whole(name: str) -> str:
     return path[: path.rfind("/") + 1] + bare(path)
 
 
-def rows_of_images(rows: Rows, root: Path) -> Rows:
-    """Return a row for each image of the folder that a row names, with its file in the column ``image``.
-
-    That is a table with a row for each patient, beside a folder for each. Unchanged where no column names folders.
-    """
-    images_of = {folder.name: images_in(folder) for folder in folders_in(root)}
-    naming = next((name for name, cells in rows.columns.items() if images_of.keys() >= set(cells)), None)
-    if naming is None:
-        return rows
-    every = [(row, file) for row, name in enumerate(rows.unique(naming)) for file in images_of[name]]
-    expanded = rows.take([row for row, _ in every])
-    image = tuple(file.relative_to(root).as_posix() for _, file in every)
-    return replace(expanded, columns={**expanded.columns, "image": image})
+def _loose(name: str) -> str:
+    folder, _, file = name.casefold().rpartition("/")
+    return f"{folder}/{file.lstrip('0') or file[-1:]}"
 
 
 def without_repeats(rows: Rows, column: str) -> Rows:

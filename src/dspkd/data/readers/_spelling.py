@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from dataclasses import replace
 
@@ -11,20 +12,23 @@ from dspkd.errors import first_few
 
 
 def with_one_spelling(table: Table) -> Table:
-    """Return the table with ids as one where they differ only in case, a final ``.0`` or leading zeros.
+    """Return the table with ids as one where they differ only in what `spelled` leaves out.
 
     If they are different people after all, no split suffers; taken as different, one person could be in two parts. An
     id that has no other spelling stays as it is.
     """
     spellings: dict[str, list[str]] = defaultdict(list)
     for group in dict.fromkeys(filter(is_named, table.groups)):
-        spellings[_spelled(group)].append(group)
+        spellings[spelled(group)].append(group)
     several = [names for names in spellings.values() if len(names) > 1]
     if not several:
         return table
     first = {name: names[0] for names in several for name in names}
     such = first_few([" and ".join(map(repr, names)) for names in several])
-    note = f"lesion or patient ids that differ only in case, a final .0 or leading zeros are taken as one: {such}"
+    note = (
+        "lesion or patient ids that differ only in case, spaces, hyphens, underscores, accents of another encoding, a "
+        f"final .0 or leading zeros are taken as one: {such}"
+    )
     return replace(
         table,
         groups=tuple(first.get(group, group) for group in table.groups),
@@ -32,10 +36,12 @@ def with_one_spelling(table: Table) -> Table:
     )
 
 
-def _spelled(group: str) -> str:
-    """Return an id without what spreadsheets and people change.
+def spelled(group: str) -> str:
+    """Return an id without what spreadsheets, systems and people change.
 
-    >>> [_spelled(group) for group in ("007", "7.0", "P07", "p7", "1.10", "0")]
-    ['7', '7', 'p7', 'p7', '1.10', '0']
+    >>> [spelled(group) for group in ("007", "7.0", "P07", "p 7", "PAT_7", "pat-07", "1.10", "1-2", "0")]
+    ['7', '7', 'p7', 'p7', 'pat7', 'pat7', '1.10', '1-2', '0']
     """
-    return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", group.casefold()))
+    plain = re.sub(r"^(\d+)\.0+$", r"\1", unicodedata.normalize("NFKC", group).casefold())
+    joined = re.sub(r"(?<=[^\W\d_])[\s_-]+(?=\w)|(?<=\w)[\s_-]+(?=[^\W\d_])", "", plain)
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", joined)

@@ -10,17 +10,23 @@ import numpy as np
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import SUFFIXES, folders_in, images_below, images_in, unread_in, unread_note
 from dspkd.data.part_names import holds_any_class, holds_no_class, part_of
-from dspkd.data.readers._columns import IMAGE, find, grouping, is_person, refuse_label
+from dspkd.data.readers._columns import IMAGE, find, grouping, is_id, is_person, may_be_people, refuse_label
 from dspkd.data.readers._file_names import Files
-from dspkd.data.readers._folders import refuse_no_classes, unplaced_note
+from dspkd.data.readers._folders import refuse_no_classes, unplaced_note, without_masks
+from dspkd.data.readers._groups import taken
+from dspkd.data.readers._inner_tables import joined, tables_below, unread
 from dspkd.data.readers._nearest import difference
+from dspkd.data.readers._several import with_columns_beside
 from dspkd.data.table import Origin, Table, group_or_own
-from dspkd.data.table_files import one_table, only_table, read_table, tables_in
+from dspkd.data.table_files import header_of, one_table, read_table, stem, tables_in
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("folder",)
 PRIORITY = 50
 EXPECTED = "CLASS/IMAGE"
+
+_IMAGE = "image:id"
+"""The column of the images while tables are joined; no table has one of this name."""
 
 _OTHER_LABELS = (".json", ".xml", ".yaml", ".yml", ".txt", ".mat", ".pkl")
 """Suffixes of files that may hold labels, and are no table of ours."""
@@ -41,7 +47,15 @@ def has_class_folders(path: Path) -> bool:
         for each in [*outer, *inner]
         if not (holds_any_class(each.name) or holds_no_class(each.name) or is_person(each.name)) and images_in(each)
     }
-    return len(named) > 1
+    return len(named) > 1 and not may_be_people(named)
+
+
+def above_class_folders(path: Path) -> bool:
+    """Return whether a folder holds one folder, perhaps within another, that holds those of classes."""
+    inner = path
+    while len(folders := folders_in(inner)) == 1 and not images_in(inner):
+        inner = folders[0]
+    return inner != path and has_class_folders(inner)
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
@@ -58,9 +72,9 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
     Parameters
     ----------
     path
-        The folder of the class folders; hidden files and folders are ignored. A single table beside the class folders
-        is the metadata: one row for each image, which a column such as ``file`` or ``image_id`` gives as
-        ``CLASS/IMAGE``, as IMAGE, or as IMAGE without its suffix.
+        The folder of the class folders; hidden files and folders are ignored. A table beside the class folders, or one
+        for each part, is the metadata: one row for each image, which a column such as ``file`` or ``image_id`` gives
+        as ``CLASS/IMAGE``, as IMAGE, or as IMAGE without its suffix. Tables in the class folders may add columns.
     layout
         "folder".
     group
@@ -89,8 +103,11 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
     files: list[Path] = []
     labels: list[int] = []
     unread: list[Path] = []
+    masks: tuple[str, ...] = ()
     for number, folder in enumerate(inner):
         images, others = images_in(folder), unread_in(folder)
+        images, without = without_masks(images, path)
+        masks += without
         if not images:
             cannot = f"; {unread_note(others, path)}" if others else ""
             raise DataError(
@@ -101,8 +118,8 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
         labels += [number] * len(images)
     _refuse_inner_folders(path, inner)
     ids = tuple(file.relative_to(path).as_posix() for file in files)
-    groups, attributes, origin = read_metadata(path, [only_table(path)] if tables_in(path) else [], ids, group)
-    notes = (*unplaced_note(images_in(path), path), *origin.notes)
+    groups, attributes, origin = read_metadata(path, ids, group)
+    notes = (*unplaced_note(images_in(path), path), *masks, *origin.notes)
     return Table(
         classes=tuple(folder.name for folder in inner),
         ids=ids,
@@ -158,28 +175,57 @@ def _other_labels(path: Path) -> list[str]:
 
 
 def read_metadata(
-    path: Path, tables: list[Path], ids: tuple[str, ...], group: str | None
+    path: Path, ids: tuple[str, ...], group: str | None, *, strict: bool = True
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], Origin]:
-    """Return the groups, "" where unknown, the other columns of the metadata in the order of `ids`, and the origin."""
-    if not tables:
-        if group is not None:
-            raise DataError(f"{path}: there is no *.csv here, so images cannot be grouped by {group!r}")
-        return ("",) * len(ids), {}, Origin()
-    rows = one_table([read_table(file) for file in tables])
-    naming = find(rows.columns, IMAGE)
-    if naming is None:
-        raise DataError(
-            f"{rows.path}: no column names the image; expected one of file, path, image_id, ...{difference(path)}"
-        )
-    order, notes = _match(path, rows, naming, ids)
-    others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != naming}
-    chosen = grouping(others, group, rows.path)
-    groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(order)
-    return (
-        groups,
-        others,
-        Origin(group=chosen.column or "", notes=rows.notes + notes + chosen.notes, doubts=chosen.doubts),
+    """Return the groups, "" where unknown, the other columns of the metadata in the order of `ids`, and the origin.
+
+    The metadata are the table in the folder, or one for each part, others that it can be joined with, and tables in the
+    folders of the images. `strict` requires a row for each image, and an image for each row, in the folder's own.
+    """
+    tables, others, left = _beside(path, len(ids))
+    rows = Rows(path, {_IMAGE: ids}, tuple(range(1, len(ids) + 1)))
+    if strict and tables:
+        own = one_table([read_table(file) for file in tables])
+        naming = find(own.columns, IMAGE) or ""
+        order, notes = _match(path, own, naming, ids)
+        columns = {name: tuple(cells[row] for row in order) for name, cells in own.columns.items() if name != naming}
+        rows = replace(rows, path=own.path, columns={_IMAGE: ids, **columns}, notes=own.notes + notes)
+    rows = with_columns_beside(rows, _IMAGE, others)
+    inner = joined(path, ids, [*([] if strict else tables), *tables_below(path)], rows.columns)
+    columns = {name: cells for name, cells in {**inner.columns, **rows.columns}.items() if name != _IMAGE}
+    if group is not None and not (tables or columns):
+        raise DataError(f"{path}: there is no *.csv here, so images cannot be grouped by {group!r}")
+    groups, chosen = taken(columns, grouping(columns, group, rows.path), len(ids))
+    doubts = rows.doubts + inner.doubts + chosen.doubts
+    doubts += sum(
+        (unread(file, path, f"{tables[0].name} is used", [*columns, chosen.column or ""]) for file in left), ()
     )
+    notes = rows.notes + inner.notes + chosen.notes
+    return groups, columns, Origin(group=chosen.column or "", notes=notes, doubts=doubts if group is None else ())
+
+
+def _beside(path: Path, images: int) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return the table in the folder that names images, or one for each part; others; and those that are left out.
+
+    Of several tables that name images, the only CSV is used.
+    One that does not name them and has ids, or as many rows, is refused where no other does; a list of classes is not.
+    """
+    headers = {file: header_of(file) for file in tables_in(path)}
+    every = [file for file, header in headers.items() if find(header, IMAGE)]
+    own = [file for file in every if file.suffix.lower() == ".csv"]
+    tables = own if len(own) == 1 else every
+    if len(tables) > 1 and len({part_of(stem(file)) for file in tables} - {None}) < len(tables):
+        raise DataError(
+            f"{path}: {first_few([file.name for file in tables])} all name images; keep one table, or one for each "
+            "part, such as train.csv"
+        )
+    others = [file for file in headers if file not in every]
+    for file in others if not tables else ():
+        if any(map(is_id, headers[file])) or len(read_table(file).lines) >= images:
+            raise DataError(
+                f"{file}: no column names the image; expected one of file, path, image_id, ...{difference(path)}"
+            )
+    return tables, others, [file for file in every if file not in tables]
 
 
 def _match(path: Path, rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
@@ -194,7 +240,9 @@ def _match(path: Path, rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[l
         if not images:
             other = files.elsewhere([cell])
             there = f"; a file of this name lies in another folder: {other[0]}" if other else ""
-            raise DataError(f"{where} is no image of this data set{there}")
+            raise DataError(
+                f"{where} is no image of this data set{there}; leave out the row of an image that is not here"
+            )
         if len(images) > 1:
             raise DataError(f"{where} fits {first_few(images)}; write CLASS/IMAGE")
         (image,) = images
@@ -203,5 +251,8 @@ def _match(path: Path, rows: Rows, naming: str, ids: tuple[str, ...]) -> tuple[l
         row_of[image] = row
     missing = [image for image in ids if image not in row_of]
     if missing:
-        raise DataError(f"{rows.path}: no row for {len(missing)} of {len(ids)} images: {first_few(missing)}")
+        raise DataError(
+            f"{rows.path}: no row for {len(missing)} of {len(ids)} images: {first_few(missing)}; write one for each, "
+            "with empty cells where nothing is known"
+        )
     return [row_of[image] for image in ids], tuple(f"{rows.path.name}: {note}" for note in notes)

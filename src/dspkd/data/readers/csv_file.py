@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from dspkd.data.columns import Columns
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import folders_in
 from dspkd.data.part_names import part_of, squeezed
-from dspkd.data.readers._columns import (
-    IMAGE,
-    LABEL,
-    Grouping,
-    find,
-    grouping,
-    is_id,
-    is_person,
-    matching,
-    may_be_people,
-    same,
-)
-from dspkd.data.readers._labels import read_labels
+from dspkd.data.readers._columns import IMAGE, LABEL, Grouping, find, grouping, is_id, matching, may_be_people, same
+from dspkd.data.readers._folders import people_of
+from dspkd.data.readers._groups import taken
+from dspkd.data.readers._inner_tables import tables_below, unread
+from dspkd.data.readers._labels import OTHER_LABEL, read_labels, recognised
 from dspkd.data.readers._locate import locate, refuse_shared
-from dspkd.data.readers._several import joined, rows_of_images, with_columns_beside, within, without_repeats
-from dspkd.data.readers.class_folders import has_class_folders
+from dspkd.data.readers._patient_rows import naming_column, rows_of_images
+from dspkd.data.readers._several import joined, with_columns_beside, within, without_repeats
+from dspkd.data.readers.class_folders import above_class_folders, has_class_folders
 from dspkd.data.readers.huggingface import METADATA
 from dspkd.data.table import Origin, Table, group_or_own, missing_of
 from dspkd.data.table_files import header_of, one_table, only_table, read_table, stem, tables_in
@@ -38,25 +33,31 @@ _FOLDER = "folder"
 """The column of ids where the folders of the images are called after patients."""
 
 
-def fits(path: Path, *, label: str = "label") -> str | None:
+def fits(path: Path, *, label: str = "") -> str | None:
     """Return "csv" for a file, or for a folder with a table that names images and classes; else None.
 
     Where a folder holds folders that look like classes, or metadata of the Hugging Face hub, only a table with the
-    columns ``path`` and `label` counts, or with a `label` of another name.
+    columns ``path`` and ``label`` counts, or with the `label` that the user names.
     """
     if path.is_file():
         return "csv"
     if not path.is_dir():
         return None
+    chosen, label = bool(label), label or "label"
     inner = _within_parts(path, label)
     header = {file: header_of(file) for file in [*tables_in(path), *inner]}
     headers = [header[file] for file in header if file not in inner]
     own = [{squeezed(name) for name in header} for header in headers if find(header, IMAGE)]
-    if any(squeezed(label) in names and ("path" in names or label != "label") for names in own):
+    if any(squeezed(label) in names and ("path" in names or chosen) for names in own):
         return "csv"
-    if any(map(_names_people, headers)) and may_be_people([folder.name for folder in folders_in(path)]):
+    people = [file for file in header if file not in inner and _names_people(header[file])]
+    if people and (
+        may_be_people([each.name for each in folders_in(path)]) or any(_of_folders(each) for each in people)
+    ):
         return "csv"
     tables = [file for file in header if _columns(header[file], label) and not _is_of_the_hub(file, header[file])]
+    if above_class_folders(path):
+        tables = [file for file in tables if _names_classes(header[file], label) or _has_classes(file)]
     return "csv" if tables and not has_class_folders(path) else None
 
 
@@ -102,9 +103,9 @@ def read(
     wanted = columns.label if isinstance(columns.label, str) else "label"
     if inner := _within_parts(path, wanted):
         tables = {file.parent.name: within(file.parent, read(file, columns=columns), path) for file in inner}
-        return joined(path, tables)
+        return _with_doubts(joined(path, tables), inner, columns.group)
     files = _files(path, wanted)
-    rows = one_table([read_table(file) for file in files])
+    rows = one_table(_with_folders([read_table(file) for file in files], columns.image))
     root = rows.path.parent
     if columns.image is None and not matching(rows.columns, IMAGE):
         rows = rows_of_images(rows, root)
@@ -115,16 +116,14 @@ def read(
     labels = read_labels(rows, columns.label, columns.names, beside={image, *columns.attributes.values()})
     others = {name: cells for name, cells in rows.columns.items() if name not in {image, *labels.columns}}
     chosen = grouping(others, columns.group, rows.path)
-    if chosen.column is None and all(is_person(file.parent.name) for file in paths):
-        others[_FOLDER] = tuple(file.parent.name for file in paths)
-        chosen = Grouping(
-            _FOLDER, (f"lesion or patient ids: the folders of the images, such as {paths[0].parent.name}",)
-        )
-    groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
+    if chosen.column is None and (people := people_of(root, paths)):
+        others[_FOLDER] = people
+        chosen = Grouping(_FOLDER, (f"lesion or patient ids: the folders of the images, such as {people[0]}",))
+    groups, chosen = taken(others, chosen, len(ids))
     if (image, *labels.columns) != ("path", wanted) and not labels.notes:
         found = f"images from column {image!r}, classes from column {labels.columns[0]!r}"
         notes = (f"{rows.path.name}: {found}", *notes)
-    return Table(
+    table = Table(
         classes=labels.classes,
         ids=ids,
         paths=paths,
@@ -134,9 +133,46 @@ def read(
         root=root,
         soft_labels=labels.weights,
         origin=Origin(
-            group=chosen.column or "", notes=rows.notes + labels.notes + notes + chosen.notes, doubts=chosen.doubts
+            group=chosen.column or "",
+            notes=rows.notes + labels.notes + notes + chosen.notes,
+            doubts=labels.doubts + rows.doubts + chosen.doubts,
         ),
     )
+    return _with_doubts(table, files, columns.group) if path.is_dir() else table
+
+
+def _with_doubts(table: Table, read: Collection[Path], group: str | None) -> Table:
+    """Return the table with a doubt about each other table below its folder that has ids which it lacks."""
+    if group is not None:
+        return table
+    known = [table.origin.group, *table.attributes]
+    others = [file for file in tables_below(table.root) if file not in read]
+    doubts = sum((unread(file, table.root, "it lies in another folder", known) for file in others), ())
+    return replace(table, origin=replace(table.origin, doubts=table.origin.doubts + doubts))
+
+
+def _with_folders(tables: list[Rows], image: str | None) -> list[Rows]:
+    """Return the tables of parts, with the name of the part's folder before images whose names begin anew in each."""
+    root = tables[0].path.parent
+    outer = folders_in(root) if len(tables) > 1 else []
+    inner = [each for folder in outer for each in folders_in(folder)]
+    changed = []
+    for rows in tables:
+        part = part_of(stem(rows.path))
+        folders = {each.name for each in [*outer, *inner] if part is not None and part_of(each.name) == part}
+        known = IMAGE if image is None else [squeezed(image)]
+        others = {
+            cell
+            for each in tables
+            if each is not rows
+            for name in matching(each.columns, known)
+            for cell in each.columns[name]
+        }
+        again = [name for name in matching(rows.columns, known) if not others.isdisjoint(rows.columns[name])]
+        before = folders.pop() if len(folders) == 1 else ""
+        cells = {name: tuple(cell and posixpath.join(before, cell) for cell in rows.columns[name]) for name in again}
+        changed.append(replace(rows, columns={**rows.columns, **cells}))
+    return changed
 
 
 def _columns(header: tuple[str, ...], label: str) -> bool:
@@ -186,11 +222,27 @@ def _is_submission(file: Path) -> bool:
 
 def _names_people(header: tuple[str, ...]) -> bool:
     """Return whether a header has a column of patients or lesions and one of classes, and none of images."""
-    return not find(header, IMAGE) and any(map(is_id, header)) and find(header, LABEL) is not None
+    return not find(header, IMAGE) and any(map(is_id, header)) and find(header, [*LABEL, *OTHER_LABEL]) is not None
 
 
 def _names_classes(header: tuple[str, ...], label: str) -> bool:
-    return find(header, [squeezed(label), *LABEL]) is not None
+    return find(header, [squeezed(label), *LABEL, *OTHER_LABEL]) is not None
+
+
+def _has_classes(file: Path) -> bool:
+    """Return whether a table without a column called after classes has them in columns of 0 and 1."""
+    try:
+        return bool(recognised(read_table(file), ()))
+    except DataError:
+        return False
+
+
+def _of_folders(file: Path) -> bool:
+    """Return whether a table has a row for each folder of images beside it."""
+    try:
+        return naming_column(read_table(file), file.parent) is not None
+    except DataError:
+        return False
 
 
 def _images(rows: Rows, wanted: str | None) -> tuple[str, tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:

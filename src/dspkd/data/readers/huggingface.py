@@ -6,17 +6,27 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows, read_header
 from dspkd.data.image_files import files_below, folders_in, images_below, images_in, unread_below, unread_in
 from dspkd.data.part_names import holds_any_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, may_be_people
 from dspkd.data.readers._file_names import path_of
-from dspkd.data.readers._folders import have_inner_folders, places, refuse_no_classes, unplaced_note
-from dspkd.data.readers._labels import filled, in_order
-from dspkd.data.readers.class_folders import read_metadata
-from dspkd.data.table import Origin, Table, group_or_own, refuse_missing, repeated
-from dspkd.data.table_files import header_of, read_table, stem, tables_in
+from dspkd.data.readers._folders import (
+    have_inner_folders,
+    in_folders_of_people,
+    places,
+    refuse_no_classes,
+    unplaced_note,
+    without_masks,
+)
+from dspkd.data.readers._groups import taken
+from dspkd.data.readers._labels import from_names, in_order
+from dspkd.data.readers._locate import locate
+from dspkd.data.readers.class_folders import above_class_folders, read_metadata
+from dspkd.data.table import Origin, Table, group_or_own, missing_of, refuse_missing, repeated
+from dspkd.data.table_files import header_of, read_table, tables_in
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("imagefolder",)
@@ -32,7 +42,8 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
 
     That is: metadata in JSON, metadata with the columns ``file_name`` and ``label``, or folders of classes in folders
     that are parts, or the other way round, perhaps with a folder for each patient in them; or folders of classes of
-    which one has images in folders within. A folder such as ``images`` is no class.
+    which one has images in folders within; or such folders within one folder, beside a table that names images. Folders
+    of classes within those of patients are read too. A folder such as ``images`` is no class.
     """
     if not path.is_dir():
         return None
@@ -40,7 +51,7 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     if any(file.suffix == ".jsonl" or {"file_name", "label"} <= set(read_header(file)) for file in files):
         return "imagefolder"
     outer = folders_in(path)
-    if have_inner_folders(outer):
+    if have_inner_folders(outer) or _is_above_folders(path) or in_folders_of_people(path):
         return "imagefolder"
     within = [(each, inner) for each in outer for inner in folders_in(each)]
     of_parts = [inner for each, inner in within if part_of(each.name) and not holds_any_class(inner.name)]
@@ -48,6 +59,11 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     return (
         "imagefolder" if any(images_in(inner) or unread_in(inner) or _holds_people(inner) for inner in both) else None
     )
+
+
+def _is_above_folders(path: Path) -> bool:
+    """Return whether a folder holds a table that names images, and, within a single folder, those of classes."""
+    return any(find(header_of(file), IMAGE) for file in tables_in(path)) and above_class_folders(path)
 
 
 def _holds_people(folder: Path) -> bool:
@@ -69,7 +85,8 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
 
     Metadata, ``metadata.csv`` or ``metadata.jsonl``, lie in the folder or in folders below it. Their column
     ``file_name`` names the images, relative to the folder of the metadata. Without metadata, an image's folder is its
-    class; a table beside the folders that names the images, or one for each part, is joined as in layout "folder".
+    class; a table beside the folders that names the images, or one for each part, is joined as in layout "folder", and
+    so are those in the folders of parts and classes, as far as they name images.
 
     Parameters
     ----------
@@ -95,42 +112,44 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
         There are no images, or metadata and images do not match.
     """
     tables = [read_table(file) for file in _metadata_in(path)]
+    notes: tuple[str, ...] = sum((rows.notes for rows in tables), ())
     if tables:
-        files = [rows.path.parent / PurePath(path_of(name)) for rows in tables for name in rows.unique("file_name")]
-        refuse_missing(files, tables[0].path)
-        notes: tuple[str, ...] = sum((rows.notes for rows in tables), ())
+        named = [_named(rows) for rows in tables]
+        files = [file for own, _ in named for file in own]
+        notes += sum((lines for _, lines in named), ())
     else:
         files, notes = _in_class_folders(path, images_below(path))
         if not files:
+            for file in (path / name for name in METADATA if (path / name).is_file()):
+                read_table(file).column("file_name")
             raise DataError(f"{path}: no image here, nor {' or '.join(METADATA)}")
     ids = tuple(file.relative_to(path).as_posix() for file in files)
     twice = repeated(ids)
     if twice:
         raise DataError(f"{path}: {first_few(twice)}: in the metadata of two folders; keep one row for each image")
     columns = _columns(tables, len(files))
-    labels = _labels(path, tables, columns, files, label)
+    classes, labels = _labels(path, tables, columns, files, label)
     if tables:
         others = {name: cells for name, cells in columns.items() if name not in {"file_name", label or "label"}}
         chosen = grouping(others, group, tables[0].path)
         if chosen.column is not None:
             for rows in tables:
                 rows.column(chosen.column)
-        groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
+        groups, chosen = taken(others, chosen, len(ids))
         origin = Origin(group=chosen.column or "", notes=notes + chosen.notes, doubts=chosen.doubts)
     else:
-        groups, others, origin = read_metadata(path, _beside(path), ids, group)
+        groups, others, origin = read_metadata(path, ids, group, strict=not _is_above_folders(path))
         people = tuple(place.person for place in places(path, files))
         if any(people) and not origin.group:
             groups = people
             of = "" if all(people) else f", of {len(people) - people.count(''):,} of {len(people):,} images"
             notes += (f"lesion or patient ids: the folders of the images, such as {next(filter(None, people))}{of}",)
         origin = replace(origin, notes=notes + origin.notes, unread=tuple(unread_below(path)))
-    classes = in_order(labels)
     return Table(
         classes=classes,
         ids=ids,
         paths=tuple(files),
-        labels=np.array([classes.index(name) for name in labels], dtype=np.int64),
+        labels=labels,
         groups=group_or_own(groups, ids),
         attributes=others,
         root=path,
@@ -138,15 +157,18 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
     )
 
 
-def _beside(path: Path) -> list[Path]:
-    """Return the table beside the folders that names images, or one for each part."""
-    tables = [file for file in tables_in(path) if find(header_of(file), IMAGE)]
-    if len(tables) > 1 and len({part_of(stem(file)) for file in tables} - {None}) < len(tables):
-        raise DataError(
-            f"{path}: {first_few([file.name for file in tables])} all name images; keep one table, or one for each "
-            "part, such as train.csv"
-        )
-    return tables
+def _named(rows: Rows) -> tuple[list[Path], tuple[str, ...]]:
+    """Return the files that metadata name, and lines about what was assumed."""
+    names = tuple(rows.unique("file_name"))
+    files = [rows.path.parent / PurePath(path_of(name)) for name in names]
+    if not missing_of(files):
+        return files, ()
+    try:
+        found, notes = locate(rows.path.parent, names, rows.path)
+    except DataError:
+        refuse_missing(files, rows.path)
+        raise
+    return list(found), notes
 
 
 def _metadata_in(path: Path) -> list[Path]:
@@ -159,7 +181,9 @@ def _metadata_in(path: Path) -> list[Path]:
 
 
 def _metadata_below(path: Path) -> list[Path]:
-    return [file for file in files_below(path) if file.name in METADATA]
+    """Return the metadata files; one whose columns can be read and are no ``file_name`` is a table like any other."""
+    files = [file for file in files_below(path) if file.name in METADATA]
+    return [file for file in files if "file_name" in (header_of(file) or ["file_name"])]
 
 
 def _columns(tables: list[Rows], count: int) -> dict[str, tuple[str, ...]]:
@@ -173,12 +197,17 @@ def _columns(tables: list[Rows], count: int) -> dict[str, tuple[str, ...]]:
 
 def _labels(
     path: Path, tables: list[Rows], columns: dict[str, tuple[str, ...]], files: list[Path], label: str | None
-) -> tuple[str, ...]:
-    """Return the class of each image."""
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the classes, and the number of that of each image."""
     if label is not None or "label" in columns:
         if not tables:
             raise DataError(f"{path}: there is no {METADATA[0]} here, so there is no column {label!r}")
-        return tuple(cell for rows in tables for cell in filled(rows, label or "label"))
+        for rows in tables:
+            rows.column(label or "label")
+        lines = tuple(line for rows in tables for line in rows.lines)
+        every = Rows(tables[0].path, columns, lines, files=tuple(rows.path for rows in tables for _ in rows.lines))
+        named = from_names(every, label or "label", {})
+        return named.classes, named.numbers
     folders = [place.label for place in places(path, files)]
     unclear = [str(file) for file, folder in zip(files, folders, strict=True) if not folder]
     if unclear:
@@ -187,7 +216,8 @@ def _labels(
             f"{first_few(unclear)}; expected PART/CLASS/IMAGE, or a column 'label'"
         )
     refuse_no_classes(path, dict.fromkeys(folders))
-    return tuple(folders)
+    classes = in_order(folders)
+    return classes, np.array([classes.index(name) for name in folders], dtype=np.int64)
 
 
 def _in_class_folders(path: Path, images: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
@@ -195,11 +225,12 @@ def _in_class_folders(path: Path, images: list[Path]) -> tuple[list[Path], tuple
 
     Unlabelled test images of many competitions lie so, in a part and in no class.
     """
+    images, masks = without_masks(images, path)
     placed = list(zip(images, places(path, images), strict=True))
     unplaced = [file for file, place in placed if not place.label]
     if len(unplaced) == len(images):
-        return images, ()
-    notes = unplaced_note(unplaced, path)
+        return images, masks
+    notes = masks + unplaced_note(unplaced, path)
     if inner := [file for file, place in placed if place.inner]:
         such = inner[0].parent.relative_to(path).as_posix()
         notes += (

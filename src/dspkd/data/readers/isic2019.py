@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dspkd.data.csv_rows import Rows, read_header, read_rows
 from dspkd.data.part_names import part_of
 from dspkd.data.readers._columns import grouping, refuse_label
+from dspkd.data.readers._groups import taken
 from dspkd.data.readers._labels import from_one_hot
 from dspkd.data.readers._locate import locate
 from dspkd.data.readers._several import joined
@@ -69,8 +70,8 @@ def read(
     layout
         One of `LAYOUTS`.
     group
-        The column of the metadata that names the group. When none is named, it is ``lesion_id``, or one that is
-        called so. An image whose cell is empty is a group of its own.
+        The column of the metadata that names the group. When none is named, it is ``patient_id``, ``lesion_id``, or
+        one that is called so. An image whose cell is empty is a group of its own.
     label
         Must be None: the columns of classes are fixed.
     images
@@ -185,6 +186,6 @@ def _read_metadata(
             raise DataError(f"{at}: no row for {len(missing)} images of {named.name}: {first_few(missing)}")
     order = [row_of[image] for image in ids]
     others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != "image"}
-    chosen = grouping(others, group, path, first=("lesion_id",))
-    groups = others.pop(chosen.column) if chosen.column is not None else ("",) * len(ids)
+    chosen = grouping(others, group, path, first=("patient_id", "lesion_id"))
+    groups, chosen = taken(others, chosen, len(ids))
     return groups, others, Origin(group=chosen.column or "", notes=rows.notes + chosen.notes, doubts=chosen.doubts)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dspkd.data.csv_rows import read_header, read_rows
 from dspkd.data.readers._columns import grouping, refuse_label
+from dspkd.data.readers._groups import taken
 from dspkd.data.readers._locate import locate
 from dspkd.data.readers._published import PUBLISHED
 from dspkd.data.table import Origin, Table, group_or_own
@@ -76,8 +77,7 @@ def read(path: Path, *, layout: str, group: str | None = None, label: str | None
     ids = tuple(rows.unique(columns.image))
     labels = rows.filled(columns.label)
     others = {name: cells for name, cells in rows.columns.items() if name not in {columns.image, columns.label}}
-    chosen = grouping(others, group or columns.group, rows.path)
-    groups = others.pop(chosen.column or columns.group)
+    groups, chosen = taken(others, grouping(others, group, rows.path, first=(columns.group,)), len(ids))
     paths, notes = locate(path, ids, rows.path)
     classes = tuple(sorted(set(labels)))
     number = {name: k for k, name in enumerate(classes)}
@@ -89,7 +89,7 @@ def read(path: Path, *, layout: str, group: str | None = None, label: str | None
         groups=group_or_own(groups, ids),
         attributes=others,
         root=path,
-        origin=Origin(group=chosen.column or "", notes=rows.notes + notes, doubts=chosen.doubts),
+        origin=Origin(group=chosen.column or "", notes=rows.notes + notes + chosen.notes, doubts=chosen.doubts),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dspkd.data.csv_rows import Rows
-from dspkd.data.image_files import ignored
+from dspkd.data.image_files import folders_in, ignored
 from dspkd.data.part_names import is_missing, part_of
 from dspkd.data.readers import _unpacked
 from dspkd.data.readers._columns import matching, same
@@ -28,15 +28,16 @@ _ENDINGS = {b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
-    """Return "huggingface" for such a file, or a folder that holds some, perhaps in ``data``; else None."""
+    """Return "huggingface" for such a file, or a folder that holds some, perhaps in ``data`` or in parts; else None."""
     return "huggingface" if any(map(_image_columns, _files(path))) else None
 
 
 def read(path: Path, *, layout: str = "huggingface", group: str | None = None, label: str | None = None) -> Table:
     """Read the images and labels of all parts; the images are unpacked once, into the user's cache.
 
-    The part is the beginning of a file's name, ``train-00000-of-00002``. Numbers of classes get the names that the
-    file's description lists. The class is the column ``label``, or one that is called so.
+    The part is the beginning of a file's name, ``train-00000-of-00002``, or the folder, ``train/0000.parquet``. Numbers
+    of classes get the names that the description of their own file lists. The class is the column ``label``, or one
+    that is called so.
 
     Raises
     ------
@@ -47,19 +48,20 @@ def read(path: Path, *, layout: str = "huggingface", group: str | None = None, l
     without = [file.name for file in files if not _image_columns(file)]
     if without or not files:
         raise DataError(f"{path}: layout {layout!r} expects {EXPECTED}; without: {first_few(without) or 'any'}")
-    folder = _unpacked.unpacked(files, lambda partial: _write(files, partial))
-    tables = [_rows(file, folder) for file in files]
+    named = {_name(file, path): file for file in files}
+    folder = _unpacked.unpacked(files, lambda partial: _write(named, partial))
+    tables = [_rows(name, file, folder) for name, file in named.items()]
     names = dict.fromkeys(name for rows in tables for name in rows.columns)
     columns = {
         name: tuple(cell for rows in tables for cell in rows.columns.get(name, ("",) * len(rows.lines)))
         for name in names
     }
-    rows = Rows(files[0], columns, tuple(range(1, len(columns["image"]) + 1)))
+    lines = tuple(line for rows in tables for line in rows.lines)
+    rows = Rows(files[0], columns, lines, files=tuple(rows.path for rows in tables for _ in rows.lines))
     column = recognised(rows, {"image", "split"}) if label is None else same(rows.columns, label, rows.path)
     if not isinstance(column, str):
         raise DataError(f"{files[0]}: no column of classes; name it: data.columns.label")
-    described = next((listed for file in files if (listed := _class_names(file, column))), [])
-    rows = _with_names(rows, column, described)
+    rows = _with_names(rows, column, _described(files, column))
     table = table_of(path, rows, image="image", label=column, group=group, images=folder)
     notes = (*table.origin.notes, _unpacked.note(folder))
     return replace(table, root=path if path.is_dir() else path.parent, origin=replace(table.origin, notes=notes))
@@ -68,8 +70,15 @@ def read(path: Path, *, layout: str = "huggingface", group: str | None = None, l
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".parquet" else []
-    found = [file for folder in (path, path / "data") if folder.is_dir() for file in folder.glob("*.parquet")]
+    parts = [folder for folder in folders_in(path) if part_of(folder.name)] if path.is_dir() else []
+    own = [file for folder in (path, path / "data") if folder.is_dir() for file in folder.glob("*.parquet")]
+    found = own or [file for folder in parts for file in folder.glob("*.parquet")]
     return sorted(file for file in found if not ignored(file.name))
+
+
+def _name(file: Path, path: Path) -> str:
+    """Return the name of the folder of a file's images, which begins with the part."""
+    return file.stem if file == path or file.parent in (path, path / "data") else f"{file.parent.name}-{file.stem}"
 
 
 def _image_columns(file: Path) -> list[str]:
@@ -95,22 +104,41 @@ def _image_column(file: Path) -> str:
     return named[0]
 
 
-def _with_names(rows: Rows, column: str, described: list[str]) -> Rows:
-    """Return the rows with the names of classes that the file's description lists, "" for an image without label.
+def _described(files: list[Path], column: str) -> dict[Path, list[str]]:
+    """Return the names of classes that each file's description lists, those of the others where it lists none."""
+    listed = {file: _class_names(file, column) for file in files}
+    every = {tuple(names): file for file, names in listed.items() if names}
+    without = [file for file, names in listed.items() if not names]
+    if without and len(every) > 1:
+        first, second = list(every.values())[:2]
+        raise DataError(
+            f"{without[0]}: lists no names of classes, and {first.name} and {second.name} list different ones; write "
+            f"the names into the column {column!r}"
+        )
+    only = list(next(iter(every), ()))
+    return {file: names or only for file, names in listed.items()}
+
+
+def _with_names(rows: Rows, column: str, described: Mapping[Path, list[str]]) -> Rows:
+    """Return the rows with the names of classes that their file's description lists, "" for an image without label.
 
     The hub writes -1, or nothing, for such an image.
     """
     cells = rows.column(column)
-    absent = {"-1", "-1.0"} if described or {"0", "0.0"} & set(cells) else set()
+    absent = {"-1", "-1.0"} if any(described.values()) or {"0", "0.0"} & set(cells) else set()
     cells = tuple("" if is_missing(cell) or cell in absent else cell for cell in cells)
     some, _ = labelled(replace(rows, columns={**rows.columns, column: cells}), column)
     labels = read_labels(some, column, {}, beside=())
-    names = [_described(name, described, rows.path, column) for name in labels.classes]
-    known = iter(labels.numbers.tolist())
-    return replace(rows, columns={**rows.columns, column: tuple(cell and names[next(known)] for cell in cells)})
+    every = list(zip(some.files, labels.numbers.tolist(), strict=True))
+    name_of = {
+        (file, number): _name_of(labels.classes[number], described[file], file, column)
+        for file, number in dict.fromkeys(every)
+    }
+    known = iter(every)
+    return replace(rows, columns={**rows.columns, column: tuple(cell and name_of[next(known)] for cell in cells)})
 
 
-def _described(cell: str, described: list[str], file: Path, column: str) -> str:
+def _name_of(cell: str, described: list[str], file: Path, column: str) -> str:
     if not described or re.fullmatch(r"[-+]?\d+", cell) is None:
         return cell
     if not 0 <= int(cell) < len(described):
@@ -144,24 +172,24 @@ def _stored(file: Path) -> Iterator[tuple[str, bytes]]:
                 if not content:
                     raise DataError(f"{file}, row {number + 1}: no image; the column {column!r} holds its path alone")
                 ending = next((name for start, name in _ENDINGS.items() if content.startswith(start)), ".jpg")
-                yield f"{file.stem}/{number:06d}{ending}", content
+                yield f"{number:06d}{ending}", content
                 number += 1
 
 
-def _write(files: list[Path], folder: Path) -> None:
+def _write(files: Mapping[str, Path], folder: Path) -> None:
     folder.mkdir()
-    for file in files:
-        (folder / file.stem).mkdir()
-        for name, content in _stored(file):
-            (folder / name).write_bytes(content)
+    for name, file in files.items():
+        (folder / name).mkdir()
+        for image, content in _stored(file):
+            (folder / name / image).write_bytes(content)
 
 
-def _rows(file: Path, folder: Path) -> Rows:
+def _rows(name: str, file: Path, folder: Path) -> Rows:
     """Return the other columns of a file, with the names of the images and the part."""
     rows = read_table(file)
-    images = sorted(image.name for image in (folder / file.stem).iterdir())
+    images = sorted(image.name for image in (folder / name).iterdir())
     if len(images) != len(rows.lines):
         raise DataError(f"{folder}: {len(images)} images of {len(rows.lines)}; delete this folder and try again")
-    part = part_of(file.stem.split("-")[0])
-    columns = {**rows.columns, "image": tuple(str(PurePosixPath(file.stem, image)) for image in images)}
+    part = part_of(name.split("-", maxsplit=1)[0])
+    columns = {**rows.columns, "image": tuple(str(PurePosixPath(name, image)) for image in images)}
     return replace(rows, columns=columns if part is None else {"split": (part,) * len(images), **columns})
