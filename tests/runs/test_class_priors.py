@@ -68,6 +68,32 @@ def test_the_prior_of_a_teacher_of_soft_labels_is_unknown(teacher):
     assert class_priors.of_run(made_by, made_by.model.spec) == ()
 
 
+ADJUSTED = {"method": "labels", "options": {"logit_adjustment": 1.0}}
+SMOOTHED = {"method": "labels", "options": {"label_smoothing": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("stages", "as_of"),
+    [
+        ([[LABELS, ADJUSTED]], None),
+        ([[ADJUSTED, LABELS]], None),
+        ([[LABELS, WEIGHTED], [{"method": "head"}]], None),
+        ([[LABELS, SMOOTHED]], LABELS),
+        ([[LABELS, ADJUSTED], [WEIGHTED]], WEIGHTED),
+        ([[ADJUSTED], [LABELS], [CORRECTED]], LABELS),
+    ],
+)
+def test_terms_of_one_stage_that_learn_other_priors_leave_it_unknown(teacher, stages, as_of):
+    made_by = Run(teacher)
+
+    def prior(*stages):
+        parsed = recipe("x", teacher="t", stages=[stage(f"s{s}", *terms) for s, terms in enumerate(stages)])
+        made_by.recipe = replace(made_by.recipe, stages=parsed.stages)
+        return class_priors.of_run(made_by, made_by.model.spec)
+
+    assert prior(*stages) == (prior([as_of]) if as_of else ())
+
+
 @pytest.mark.parametrize("views", ["fresh", 2])
 def test_a_student_learns_from_the_corrected_teacher(teacher, lesions, tmp_path, views):
     """Two epochs: the correction changes the weights, from a live teacher and from cached outputs."""

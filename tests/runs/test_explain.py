@@ -14,7 +14,7 @@ from dspkd.experiments.teacher_check.examine import examine
 from dspkd.recipes import schema
 from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs import build
-from dspkd.runs.explain import StageFacts, TermFacts, _unbalanced, explain
+from dspkd.runs.explain import StageFacts, TermFacts, _teacher_warnings, _unbalanced, explain
 from dspkd.runs.plan import plan
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.console import terminal
@@ -265,6 +265,17 @@ def test_settings_of_the_logits_are_questioned_where_no_term_reads_any(lesions, 
     asking = teaching(lesions, teacher, views=2, cross_fit=2)
     (warning,) = explain(replace(asking, stages=asking.stages[:1])).teacher_warnings
     assert warning.startswith("teacher.views and teacher.cross_fit: no term reads the teacher's logits")
+
+
+@pytest.mark.parametrize("fields", [{"pooled"}, {"maps"}, {"logits"}, {"logits", "maps"}])
+@pytest.mark.parametrize("settings", [{"cross_fit": 2}, {"weights": "agreement"}, {"weights": "label"}, {"views": 2}])
+def test_settings_that_change_no_output_that_terms_read_are_questioned(fields, settings):
+    (key,) = settings
+    runs = ("a",) if "weights" not in settings else ("a", "b", "c")
+    warnings = _teacher_warnings(TeacherConfig(run=runs, **settings), frozenset(fields), None, None)
+    read = {"logits", "pooled"} if key == "views" else {"logits"}
+    about = [f"teacher.{key}"] + ["teacher.run"] * (key == "weights")
+    assert [warning.partition(":")[0] for warning in warnings] == ([] if fields & read else about)
 
 
 def test_a_teacher_size_beyond_the_image_files_is_questioned(lesions, teacher):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from command import call, refused
+from dspkd.evaluation.predictions import Predictions
 from dspkd.runs import train as run
 from tiny_runs import LABELS, recipe, stage, teacher_recipe, trained, weights, write_recipe
 
@@ -70,3 +71,23 @@ def test_a_file_that_cannot_hold_what_training_learns_is_refused(lesions, teache
     assert f"teacher.{next(iter(setting))} = " in error
     assert f"set images.views = 1 (it is {views!r})" in error
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_outputs_as_evaluated_are_those_at_the_size_of_the_teacher(lesions, teachers, tmp_path):
+    teacher = {"run": teachers[0], "size": 48}
+    fresh = {"size": 32, "views": "fresh"}
+    run.train(student(lesions, teacher, images=fresh), tmp_path / "run")
+    outputs = {}
+    for name, each in {
+        "one view": student(lesions, teacher, tmp_path / "cache"),
+        "fresh": student(lesions, teacher, images=fresh),
+        "small": student(lesions, teachers[0], images=fresh),
+    }.items():
+        call("teacher-outputs", write_recipe(tmp_path, each), "--out", tmp_path / "a.csv")
+        outputs[name] = logits_of(tmp_path / "a.csv")
+    for part in ("val", "test"):
+        evaluated = Predictions.load(tmp_path / f"run/predictions/teacher-{part}.csv")
+        for image, logits in zip(evaluated.ids, evaluated.logits, strict=True):
+            for name in ("one view", "fresh"):
+                np.testing.assert_allclose(outputs[name][image], logits, atol=1e-5)
+    assert not any(np.allclose(logits, outputs["small"][image]) for image, logits in outputs["fresh"].items())

@@ -21,15 +21,16 @@ def of_run(run: Run, spec: NetworkSpec) -> tuple[float, ...]:
     """Return the class shares that a finished run's logits reflect; empty where no stage of it has `labels`.
 
     They follow from its training images per class, its sampling (`train.balance`), and the class weights and logit
-    adjustment of the last stage that has `labels`. What its other terms do to them is not considered (inferred).
+    adjustment of the last stage that has `labels`; empty where such terms of one stage differ in them. What its other
+    terms do to them is not considered (inferred).
     """
-    terms = [term for stage in run.recipe.stages for term in stage.terms if term.method == "labels"]
-    if not terms:
-        return ()
+    of_stages = [[term for term in stage.terms if term.method == "labels"] for stage in run.recipe.stages]
+    terms = next((terms for terms in reversed(of_stages) if terms), [])
     counts = tuple(run.data.counts["train"][name][0] for name in run.classes)
     draws = class_draws(np.array(counts, dtype=np.int64), balance=run.recipe.train.balance)
     known = replace(spec, class_counts=counts, class_draws=tuple(draws.tolist()))
-    return Labels(known, None, **terms[-1].options).prior
+    priors = {Labels(known, None, **term.options).prior for term in terms}
+    return priors.pop() if len(priors) == 1 else ()
 
 
 def opposition(objective: Distiller, classes: Sequence[str]) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 from torch.utils.data import DataLoader
 
 from dspkd import data
@@ -28,7 +27,7 @@ from dspkd.errors import RunError
 from dspkd.evaluation import classes
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import answers, as_it_is, build, hardware, records, seen_images
+from dspkd.runs import answers, as_it_is, build, hardware, records, resume, seen_images
 from dspkd.runs import unlabelled as unlabelled_images
 from dspkd.runs.files import RunFiles
 from dspkd.runs.teacher_words import described, too_small
@@ -137,6 +136,8 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
 
     unlabelled = world.on_rank_zero(lambda: unlabelled_images.load(recipe, table, split, listener, files=files))
     images = unlabelled.after(table) if unlabelled else table
+    content = world.on_rank_zero(lambda: resume.require_same_data(files, table, split, images.paths[len(table) :]))
+    world.on_rank_zero(lambda: resume.require_same_initial_weights(files, recipe))
     teacher = _teacher(recipe, table, split, device, files, listener, world, images)  # a wrong one is found now
 
     def load() -> tuple[tuple[Decode | None, Decode | None, Decode | None], Tapped]:
@@ -159,7 +160,7 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
         listener.note(reason)
     if world.rank == 0:
         with files.manifest.recording(files.data):
-            write_json(files.data, _data_summary(recipe, dataset, warnings))
+            write_json(files.data, _data_summary(recipe, dataset, warnings, content))
         machine: dict[str, Any] = {"workers": loaders, "compiled": compiled, "ranks": world.size}
         if recipe.teacher:
             machine["teacher"] = described(recipe.teacher)
@@ -217,7 +218,8 @@ def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Datase
     if files.split.exists():
         split = splits.load(files.split, table, by="image")
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
-        dataset = data.Dataset(table, split, leak, _recorded_how(files))
+        recorded = resume.recorded_data(files)
+        dataset = data.Dataset(table, split, leak, recorded.split_how if recorded else "")
         seen_images.require_unseen_by_weights(recipe.model.weights, table, split)
     else:
         dataset = build.divided(recipe, table)
@@ -226,13 +228,6 @@ def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Datase
     with files.manifest.recording(files.attributes):
         metadata.save(files.attributes, table)
     return dataset, table.digest, not files.stages.exists()
-
-
-def _recorded_how(files: RunFiles) -> str:
-    """Return how the split was made when the run began, "" if it was stopped before that was recorded."""
-    if not files.data.exists():
-        return ""
-    return records.read(TypeAdapter(records.DataSummary), files.data).split_how
 
 
 def _copy_class_map(classes: str | None, copy: Path) -> None:
@@ -271,7 +266,7 @@ def _decoded(
     )
 
 
-def _data_summary(recipe: Recipe, dataset: data.Dataset, warnings: list[str]) -> dict[str, Any]:
+def _data_summary(recipe: Recipe, dataset: data.Dataset, warnings: list[str], content: str) -> dict[str, Any]:
     table, split = dataset.table, dataset.split
     return {
         "path": recipe.data.path,
@@ -279,6 +274,7 @@ def _data_summary(recipe: Recipe, dataset: data.Dataset, warnings: list[str]) ->
         "synthetic": any(table.root.glob("SYNTHETIC*")),
         "classes": list(table.classes),
         "digest": table.digest,
+        "content": content,
         "split_digest": split.digest,
         "split_how": dataset.how,
         "notes": list(dataset.notes),

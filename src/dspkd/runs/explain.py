@@ -176,10 +176,17 @@ def _teacher_warnings(
 ) -> list[str]:
     """Return what to reconsider about the teacher's settings, given the parts of its outputs that terms read."""
     warnings = []
-    unread = [key for key in ("views", "cross_fit", "weights") if getattr(config, key) not in (1, None, "mean")]
-    if unread and not fields & {"logits", "pooled"}:
+    changes = {"views": {"logits", "pooled"}, "cross_fit": {"logits"}, "weights": {"logits"}}
+    set_here = [key for key in changes if getattr(config, key) not in (1, None, "mean")]
+    if unread := [key for key in set_here if not fields & changes[key]]:
         what = " and ".join(f"teacher.{key}" for key in unread)
         warnings.append(f"{what}: no term reads the teacher's logits, so nothing changes; leave it out")
+    if len(config.run) > 1 and "logits" not in fields:
+        others = ", ".join(config.run[1:])
+        warnings.append(
+            f"teacher.run: no term reads the teacher's logits, so training learns nothing from {others}; "
+            f"name {config.run[0]} alone"
+        )
     if enlarged := teacher_words.too_small(config, table, rows):
         warnings.append(enlarged)
     return warnings

@@ -8,6 +8,7 @@ data.json                 where the images are, fingerprints, counts per class a
 shared_outputs.json       in a comparison: what its runs read of the teacher's outputs, computed together
 teacher_answers.npz       logits of a teacher that is a file of answers, as the run began
 teacher_weights.json      SHA-256 of the weights of each run that teaches, as the run began
+initial_weights.json      SHA-256 of model.weights, a file, where a later stage starts from it
 unlabelled.csv            the unlabelled images that are used, and why others are not
 split.csv                 the set (training, validation, test) of each image
 attributes.csv            sex, age, body site, ... of each image, where the data set has them
@@ -79,6 +80,11 @@ class RunFiles:
     def teacher_weights(self) -> Path:
         """The SHA-256 of the weights of each run that teaches."""
         return self.folder / "teacher_weights.json"
+
+    @property
+    def initial_weights(self) -> Path:
+        """The SHA-256 of the file of initial weights, where a later stage starts from it."""
+        return self.folder / "initial_weights.json"
 
     @property
     def unlabelled(self) -> Path:
@@ -192,7 +198,7 @@ class RunFiles:
                 "choose another --out, or delete this folder"
             )
         begun = (self.recipe, self.class_map, self.environment, self.data, self.split, self.attributes)
-        for path in (*begun, self.teacher_weights, self.manifest.path):
+        for path in (*begun, self.teacher_weights, self.initial_weights, self.manifest.path):
             path.unlink(missing_ok=True)
 
     def require_current_names(self) -> None:

@@ -85,7 +85,8 @@ class DataSummary:
     """``data.json``: where the images are and how many: ``{part: {class: (images, groups)}}``.
 
     `leak` is how the split leaks, or None; `card` the data card; `split_how` how the split was made; `notes` how the
-    data set was read; `warnings` what a reader of results must know. Older runs lack the last three.
+    data set was read; `warnings` what a reader of results must know; `content` the SHA-256 of the images' content.
+    Older runs lack the last four.
     """
 
     layout: str
@@ -100,11 +101,12 @@ class DataSummary:
     split_how: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    content: str = ""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """A line of ``metrics.jsonl``. `epoch` counts from 0 in each stage; `train` is the loss: total, weighted parts."""
+    """A line of ``metrics.jsonl``. `epoch` counts from 1 in each stage; `train` is the loss: total, weighted parts."""
 
     stage: str
     epoch: int

@@ -16,8 +16,8 @@ from dspkd.runs.files import RunFiles
 def require_unseen(network: str, run: Path, whose: str, images: Table, parts: Split) -> None:
     """Refuse a network whose run was trained on lesions of the validation or test set.
 
-    Lesions that cross the sets of `parts`, by a waiver, may cross here too. Unlabelled images of the run count as images
-    that it was trained on, and are recognised by their file names.
+    Lesions that cross the sets of `parts`, by a waiver, may cross here too. Unlabelled images of the run count as
+    images that it was trained on, and are recognised by their file names.
 
     Parameters
     ----------

@@ -108,7 +108,8 @@ def _of_views(context: RunContext, rows: NDArray[np.int64], kind: Kind) -> NDArr
 
 def _as_evaluated(context: RunContext, rows: NDArray[np.int64], kind: Kind) -> NDArray[np.float32]:
     assert context.teacher, "the recipe names one"
-    loader = build.eval_loader(context.recipe, context.images, rows, context.device, listener=context.listener)
+    seen, listener = context.recipe.seen_by_teacher, context.listener
+    loader = build.eval_loader(seen, context.images, rows, context.device, listener=listener)
     outputs = []
     with torch.inference_mode(), torch.autocast(context.device.type, torch.bfloat16, enabled=context.bf16):
         for batch in loader:

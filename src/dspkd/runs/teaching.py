@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-from pathlib import Path
-
-from pydantic import TypeAdapter
-
 from dspkd import methods
-from dspkd.errors import RunError
-from dspkd.runs import build, fold_teachers, records
+from dspkd.runs import build, fold_teachers, resume
 from dspkd.runs.context import RunContext
-from dspkd.runs.files import RunFiles
 from dspkd.runs.fold_teachers import FoldTeachers, Train
-from dspkd.runtime.files import write_json
 from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.cross_fit import CrossFitTeacher
 from dspkd.training.teachers.ensemble import EnsembleTeacher
@@ -47,7 +38,7 @@ def in_training(
     if isinstance(teacher, AnswersTeacher):
         return teacher, []
     files, world = context.files, context.world
-    world.on_rank_zero(lambda: _require_same_weights(files, config.run))
+    world.on_rank_zero(lambda: resume.require_same_teachers(files, config.run))
     terms = [methods.find(term.method) for stage in context.recipe.stages for term in stage.terms]
     if config.cross_fit and any(term.needs_teacher for term in terms):
         recipe, table, split = context.recipe, context.table, context.split
@@ -55,7 +46,7 @@ def in_training(
         for each in teachers:
             fold_teachers.train_missing(each, train, table, split, fold_N, context.listener, world)
         runs = [str(each.run(fold)) for each in teachers for fold in range(config.cross_fit)]
-        world.on_rank_zero(lambda: _require_same_weights(files, runs))
+        world.on_rank_zero(lambda: resume.require_same_teachers(files, runs))
         for each in teachers:
             context.listener.note(world.on_rank_zero(lambda each=each: each.quality))  # type: ignore[misc]
         return world.on_all(
@@ -65,28 +56,3 @@ def in_training(
         assert isinstance(teacher, EnsembleTeacher), "`TeacherConfig` requires two"
         return EnsembleTeacher(teacher.members, config.weights), []
     return teacher, []
-
-
-def _require_same_weights(files: RunFiles, runs: Iterable[str]) -> None:
-    """Record the weights of teachers; RunError if those of one have changed since the first epoch was trained.
-
-    A run of an older version has no record: the weights of today are recorded.
-    """
-    path = files.teacher_weights
-    before = records.read(TypeAdapter(dict[str, str]), path) if path.exists() else {}
-    now = {run: _sha256(RunFiles(Path(run)).weights) for run in runs}
-    if files.stages.exists():
-        for run, digest in now.items():
-            if before.get(run, digest) != digest:
-                raise RunError(
-                    f"teacher {run}: its weights have changed since {files.folder} began; restore them, or train into "
-                    "another folder"
-                )
-    if now.items() - before.items():
-        with files.manifest.recording(path):
-            write_json(path, {**before, **now})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -91,13 +91,16 @@ def load(
     Raises
     ------
     RunError
-        The file belongs to another recipe, or cannot be read.
+        The file belongs to another recipe or to networks with other layers, or cannot be read.
     """
     state = world.on_rank_zero(lambda: _read(path, digest))
     if state is None:
         return Progress()
-    distiller.load_state_dict(state["distiller"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        distiller.load_state_dict(state["distiller"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        raise RunError(f"{path}: of networks with other layers than these; choose another --out") from error
     return Progress(**state["progress"])
 
 

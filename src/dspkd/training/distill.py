@@ -6,33 +6,34 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dspkd import methods
-from dspkd.errors import DataError, RecipeError
+from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.methods import Term
 from dspkd.models.adapted import Adapted
 from dspkd.models.tapped import Tapped
-from dspkd.recipes.stage import StageConfig, with_default_decay
+from dspkd.recipes.stage import StageConfig
+from dspkd.runtime.files import require_file
 from dspkd.runtime.seeds import seed_for
 from dspkd.training import loop
+from dspkd.training.call_settings import TermLike, plain, stage_of
 from dspkd.training.distiller import Distiller
+from dspkd.training.loader_batches import LoaderBatches, batches_of, first_batch
 from dspkd.training.progress import NullProgress, ProgressListener
+from dspkd.training.same_call import same_call
 from dspkd.training.teachers.frozen import FrozenTeacher
-from dspkd.types import Batch, NetworkSpec
-
-TermLike = str | tuple[str, float] | tuple[str, float, dict[str, Any]]
-"""A method's name; with its weight; with its options."""
+from dspkd.types import NetworkSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class Distilled:
     student
         The network that was passed in, trained, in evaluation mode.
     history
-        A record for each epoch: ``epoch`` (from 0), ``lr`` at its end, ``seconds``, ``train`` (the mean loss: ``total``
+        A record for each epoch: ``epoch`` (from 1), ``lr`` at its end, ``seconds``, ``train`` (the mean loss: ``total``
         and each weighted term), ``val`` (balanced accuracy and accuracy; empty without validation batches), ``clipped``
         (the share of steps whose gradient was clipped).
     """
@@ -84,13 +85,14 @@ def distill(
         `dspkd.models` expect [0, 1] and normalise for themselves.
     loader
         Yields ``(images, labels)``: float ``[B, 3, H, W]`` and int64 ``[B]`` in [0, K). Anything after these is
-        ignored. `dspkd.types.Batch` is taken as it is.
+        ignored. `dspkd.types.Batch` is taken as it is. Labels that no term reads may be any integers.
     terms
         The parts of the loss, each a method's name (`dspkd.list_methods`), ``(name, weight)`` or
         ``(name, weight, options)``. A term may read feature maps, which `dspkd.models.adapted.Adapted` finds.
     epochs, lr, optimizer, weight_decay, warmup, clip
         As in a recipe's stage: ``adamw`` or ``sgd``, with a decay of 0.05 or 1e-4 where none is given; `lr` rises over
-        `warmup` epochs, then falls along a cosine; `clip` is the largest gradient norm. Defaults are ours (inferred).
+        `warmup` epochs, then falls along a cosine; `clip` is the largest gradient norm, ``math.inf`` for none.
+        Defaults are ours (inferred).
     ema
         Decay of an exponential moving average of the student's weights, e.g. 0.998, which is then validated and
         returned in their place; 0 turns it off. See `dspkd.training.average.WeightAverage`.
@@ -104,26 +106,34 @@ def distill(
     device
         By default a GPU where there is one.
     out
-        Folder for checkpoints: the same call continues after an interruption. None keeps none.
+        Folder for checkpoints: the same call continues after an interruption, and one that had ended returns its
+        result. None keeps none. A call with other settings, images or initial weights of the student is refused. Where
+        the student begins with random weights, seed torch before it is made, or load them from ``initial.pt`` in `out`.
     progress
         Receives steps and epochs.
 
     Raises
     ------
     RecipeError
-        A method or option does not exist or does not fit the networks, or a term needs a teacher and there is none.
+        A method, option or setting is not valid or does not fit the networks, a term needs a teacher and there is none,
+        or no parameter of the student can be trained.
     DataError
         Batches or `class_counts` are not as described.
+    RunError
+        `out` holds another call, or cannot be a folder for checkpoints.
     TrainingError
         A loss is not finite, or weights after an epoch.
     """
+    seed = int(seed)
     decay = {} if weight_decay is None else {"weight_decay": weight_decay}
-    stage = _stage(terms, epochs=epochs, lr=lr, optimizer=optimizer, warmup=warmup, **decay)
-    if not 0 <= ema < 1:
+    stage = stage_of(terms, epochs=epochs, lr=lr, optimizer=optimizer, warmup=warmup, **decay)
+    if not (isinstance(ema, Real) and 0 <= ema < 1):
         raise RecipeError(f"ema: a decay in [0, 1), e.g. 0.998, or 0 for none; got {ema!r}")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    batches = _Batches(loader)
-    sample = batches.sample().to(place).images
+    if not (isinstance(clip, Real) and clip > 0):
+        raise RecipeError(f"clip: a gradient norm above 0, e.g. 5.0, or math.inf for none; got {clip!r}")
+    place = _device(device)
+    _require_trainable(student, teacher)
+    sample = first_batch(loader).to(place).images
     student.to(place)
     with ExitStack() as stack:
         learner = _network(student, sample, "student", stack)
@@ -139,22 +149,34 @@ def distill(
             )
         parts = _terms(stage, replace(learner.spec, class_counts=counts), frozen, seed)
         distiller = Distiller(learner, frozen, parts).to(place)
-        folder = Path(out) if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        trained = loop.fit(
-            stage,
-            distiller,
-            batches,
-            lambda network: _scores(network, validation, place),
-            folder=folder,
-            # Without counts it is that of before they were a part of it.
-            digest=_digest(
-                stage, learner.spec, seed, ema, clip, frozen.digest() if frozen else "", *([counts] if counts else [])
-            ),
-            seed=seed,
-            first_epoch=0,
-            arithmetic=loop.StepConfig(device=place, clip=clip, ema=ema),
-            listener=progress or NullProgress(),
-        )
+        folder = _folder(out, stack)
+        if out is not None:
+            stack.enter_context(same_call(folder, student, loader, validation))
+        reads_labels = any(term.reads_labels for _, _, term in parts)
+        try:
+            trained = loop.fit(
+                stage,
+                distiller,
+                LoaderBatches(loader, learner.spec.classes if reads_labels else None),
+                lambda network: _scores(network, validation, learner.spec.classes, place),
+                folder=folder,
+                # Without counts it is that of before they were a part of it.
+                digest=_digest(
+                    stage, learner.spec, seed, ema, clip, frozen.digest() if frozen else "",
+                    *([counts] if counts else []),
+                ),
+                seed=seed,
+                first_epoch=0,
+                arithmetic=loop.StepConfig(device=place, clip=clip, ema=ema),
+                listener=progress or NullProgress(),
+            )  # fmt: skip
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):  # of torch's batch normalisation
+                raise
+            raise DataError(
+                "loader: a batch of one image, from which batch normalisation has no statistics; use drop_last=True, "
+                "or another batch size"
+            ) from error
     student.eval()
     keys = ("epoch", "lr", "seconds", "train", "clipped")
     history = [
@@ -164,82 +186,59 @@ def distill(
     return Distilled(student, tuple(history))
 
 
-class _Batches:
-    """A DataLoader as `dspkd.training.loop.Batches`."""
-
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        try:
-            self._steps = len(loader)
-        except TypeError:
-            raise DataError("loader: has no length; use a DataLoader of a dataset that has one") from None
-        if not self._steps:
-            raise DataError("loader: yields no batch")
-        self._loader = loader
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def sample(self) -> Batch:
-        """Return one batch."""
-        return next(_batches(self._loader, 0))
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch; a sampler with ``set_epoch`` receives its number."""
-        set_epoch = getattr(self._loader.sampler, "set_epoch", None)
-        if set_epoch is not None:
-            set_epoch(number)
-        return _batches(self._loader, number)
+def _device(device: str | torch.device | None) -> torch.device:
+    try:
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(f"device: {str(device)!r} cannot be used: {reason}; leave it out, or use 'cpu'") from error
+    return place
 
 
-def _batches(loader: Iterable[Any], number: int) -> Iterator[Batch]:
-    first = 0
-    for item in loader:
-        if isinstance(item, Batch):
-            yield item
-            continue
-        images, labels = _pair(item)
-        index = torch.arange(first, first + len(labels))
-        first += len(labels)
-        yield Batch(images, labels.long(), index, torch.full_like(index, number))
+def _folder(out: str | Path | None, stack: ExitStack) -> Path:
+    if out is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    folder = Path(out)
+    try:
+        require_file(folder / "last.pt")
+    except OSError as error:
+        raise RunError(f"out: {folder} cannot be a folder for checkpoints: {error.strerror}; choose another") from error
+    return folder
 
 
-def _pair(item: Any) -> tuple[Tensor, Tensor]:
-    if isinstance(item, list | tuple) and len(item) >= 2:
-        images, labels = item[0], item[1]
-        if (
-            isinstance(images, Tensor)
-            and isinstance(labels, Tensor)
-            and images.is_floating_point()
-            and images.ndim == 4
-            and labels.ndim == 1
-            and not labels.is_floating_point()
-            and len(images) == len(labels)
-        ):
-            return images, labels
-    parts = item if isinstance(item, list | tuple) else [item]
-    came = ", ".join(str(list(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in parts)
-    raise DataError(f"loader: a batch is {came}; want (images, labels): float [B, 3, H, W] and integer [B]")
+def _require_trainable(student: nn.Module, teacher: nn.Module | None) -> None:
+    trained = {id(value) for value in student.parameters() if value.requires_grad}
+    if not trained:
+        raise RecipeError(
+            "student: no parameter is trainable; a network that was the teacher of an earlier call stays frozen: "
+            "student.requires_grad_(True)"
+        )
+    if teacher is not None and not trained.isdisjoint(map(id, teacher.parameters())):
+        raise RecipeError(
+            "teacher: shares trainable parameters with the student, which would be frozen with it; pass a copy: "
+            "copy.deepcopy(teacher)"
+        )
 
 
 def _network(network: nn.Module, sample: Tensor, role: str, stack: ExitStack) -> Tapped | Adapted:
+    dtype = next((value.dtype for value in network.parameters()), sample.dtype)
+    mixed = RecipeError(
+        f"{role}: its weights are {dtype} and the loader's images {sample.dtype}; both must be of one type, e.g. "
+        f"{role}.float() and images.float()"
+    )
     if isinstance(network, Tapped):
+        if dtype != sample.dtype:
+            raise mixed
         return network
-    adapted = Adapted(network, sample, role=role)
+    try:
+        adapted = Adapted(network, sample, role=role)
+    except RuntimeError as error:
+        if dtype == sample.dtype:
+            raise
+        raise mixed from error
     stack.callback(adapted.release)
     return adapted
-
-
-def _stage(terms: Sequence[TermLike], **settings: Any) -> StageConfig:
-    if not terms:
-        raise RecipeError('terms: none given, e.g. terms=[("labels", 0.5), ("kd", 0.5)]')
-    parts = [(term,) if isinstance(term, str) else term for term in terms]
-    listed = [dict(zip(("method", "weight", "options"), part, strict=False)) for part in parts]
-    try:
-        stage = with_default_decay({"name": "distill", "keep": "last", "terms": listed, **settings})
-        return TypeAdapter(StageConfig).validate_json(json.dumps(stage))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RecipeError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}") from None
 
 
 def _terms(
@@ -258,12 +257,14 @@ def _terms(
     return parts
 
 
-def _scores(network: nn.Module, validation: DataLoader[Any] | None, device: torch.device) -> dict[str, float]:
+def _scores(
+    network: nn.Module, validation: DataLoader[Any] | None, classes: int, device: torch.device
+) -> dict[str, float]:
     if validation is None:
         return {"balanced_accuracy": 0.0, "accuracy": 0.0}
     labels, predicted = [], []
     with torch.inference_mode():
-        for batch in _batches(validation, 0):
+        for batch in batches_of(validation, "validation", classes=classes):
             labels.append(batch.labels.cpu())
             predicted.append(network(batch.images.to(device)).logits.argmax(dim=1).cpu())
     if not labels:
@@ -274,4 +275,4 @@ def _scores(network: nn.Module, validation: DataLoader[Any] | None, device: torc
 
 
 def _digest(stage: StageConfig, spec: NetworkSpec, *others: object) -> str:
-    return hashlib.sha256(json.dumps([repr(stage), repr(spec), *others]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([repr(stage), repr(spec), *others], default=plain).encode()).hexdigest()[:12]

@@ -1,0 +1,142 @@
+"""What `distill` refuses: batches, settings and networks that would give a wrong student, or a traceback."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from dspkd.errors import DataError, RecipeError, RunError
+from dspkd.models import zoo
+from dspkd.training.distill import distill
+from dspkd.types import Batch
+from own_networks import K, Net, data, network
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        yield torch.rand(3, 32, 32), 0
+
+
+def batches(*tensors):
+    return DataLoader(TensorDataset(*tensors), batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("loader", "message"),
+    [
+        (DataLoader(Endless(), batch_size=2), r"^loader: has no length"),
+        (batches(torch.rand(8, 3, 32, 32)), r"^loader: a batch is float32 \[4, 3, 32, 32\]; want \(images, labels\)"),
+        (batches(torch.rand(8, 3, 32, 32), torch.rand(8)), r"^loader: .*, float32 \[4\]; want .*integer \[B\]"),
+        (
+            batches(torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.zeros(8).long()),
+            r"^loader: a batch is uint8 \[4, 3, 32, 32\], int64 \[4\]; want .*float \[B, 3, H, W\]",
+        ),
+    ],
+)
+def test_batches_of_another_kind_are_refused(loader, message):
+    with pytest.raises(DataError, match=message):
+        distill(network(0), None, loader, terms=["labels"], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"terms": []}, r"^terms: none given"),
+        ({"terms": ["normdk"]}, "did you mean 'normkd'"),
+        ({"terms": [("kd", 1.0, {"heat": 3})]}, r"kd\.heat"),
+        ({"terms": [("kd", -1.0)]}, r"terms\.0\.weight"),
+        ({"terms": ["kd"], "teacher": None}, r"^terms: 'kd' learns from a teacher"),
+        ({"epochs": 0}, r"^epochs: "),
+        ({"lr": 0}, r"^lr: "),
+        ({"ema": 1.0}, r"^ema: .*0.998.*got 1.0"),
+        ({"ema": None}, r"^ema: .*got None"),
+        *(({"clip": clip}, r"^clip: a gradient norm above 0.*math.inf") for clip in (0, -1, math.nan, None)),
+        ({"terms": "kd"}, r"^terms: 'kd'; want a list"),
+        ({"terms": ("kd", 0.5)}, r"^terms: \('kd', 0.5\); want a list"),
+        ({"terms": {"kd": 0.5}}, r"^terms: .*want a list"),
+        ({"terms": [("kd", 0.5, {}, 3)]}, r"^terms: .*want a list"),
+        ({"epochs": Fraction(2)}, r"Fraction.*want a number"),
+        ({"device": "gpu"}, r"^device: 'gpu' cannot be used: .*'cpu'"),
+        ({"device": "cuda:99"}, r"^device: 'cuda:99' cannot be used: .*'cpu'"),
+        ({"optimizer": "adam"}, r"^optimizer: "),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(settings, message):
+    call = {"teacher": network(1), "terms": ["labels"], "epochs": 1, **settings}
+    teacher = call.pop("teacher")
+    with pytest.raises(RecipeError, match=message):
+        distill(network(0), teacher, data(), **call)
+
+
+def labelled(*labels):
+    return batches(torch.rand(len(labels), 3, 32, 32), torch.tensor(labels))
+
+
+@pytest.mark.parametrize("label", [K, -1, -100])
+@pytest.mark.parametrize("place", ["loader", "validation"])
+def test_a_label_of_no_class_is_refused(place, label):
+    given = {"loader": data(), place: labelled(0, 1, 2, label)}
+    with pytest.raises(DataError, match=rf"^{place}: label {label}, but the student has 3 classes, 0 to 2; number"):
+        distill(network(0), None, **given, terms=["labels"], epochs=1)
+
+
+def test_labels_that_no_term_reads_may_be_any():
+    distill(network(0), network(1), labelled(-1, -1, 7, 7), terms=["kd"], epochs=1)
+    images, index = torch.rand(4, 3, 32, 32), torch.arange(4)
+    partly = [Batch(images, torch.tensor([0, 1, -1, -1]), index, index, labelled=2)]
+    distill(network(0), network(1), partly, terms=["labels", "kd"], epochs=1)
+
+
+def test_any_clip_above_0_and_numbers_of_numpy_and_a_list_of_batches_will_do():
+    (first, *_) = data()
+    for clip in (math.inf, np.float32(2)):
+        trained = distill(
+            network(0), None, [first, first], terms=[("labels", np.float32(1))], epochs=np.int64(2), clip=clip
+        )
+        assert len(trained.history) == 2
+
+
+def test_a_student_without_a_trainable_parameter_is_refused():
+    frozen = network(0)
+    distill(network(1), frozen, data(), terms=["kd"], epochs=1)
+    for terms in (["labels"], ["labels", "mgd"]):
+        with pytest.raises(RecipeError, match=r"^student: no parameter is trainable.*student\.requires_grad_\(True\)"):
+            distill(frozen, network(2), data(), terms=terms, epochs=1)
+
+
+def test_a_teacher_that_would_freeze_the_student_is_refused_and_one_on_a_shared_frozen_body_is_not():
+    student, teacher = network(0), network(1)
+    teacher.body = student.body
+    for other in (student, teacher):
+        with pytest.raises(RecipeError, match=r"^teacher: shares trainable parameters.*copy\.deepcopy"):
+            distill(student, other, data(), terms=["labels", "mgd"], epochs=1)
+    assert all(value.requires_grad for value in student.parameters())
+    student.body.requires_grad_(False)
+    head = student.head.weight.clone()
+    distill(student, teacher, data(), terms=["labels", "kd"], epochs=1)
+    assert not torch.equal(student.head.weight, head)
+
+
+@pytest.mark.parametrize("kind", [Net, lambda: zoo.make("tiny", classes=K)])
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_weights_of_another_type_than_the_images_are_refused(role, kind):
+    networks = {"student": network(0), "teacher": network(1), role: kind().half()}
+    with pytest.raises(RecipeError, match=rf"^{role}: .*float16.*float32.*{role}\.float\(\)"):
+        distill(**networks, loader=data(), terms=["kd"], epochs=1)
+
+
+def test_a_batch_of_one_image_that_batch_normalisation_cannot_take_is_refused():
+    student = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(3), nn.Linear(3, K))
+    with pytest.raises(DataError, match=r"^loader: a batch of one image.*drop_last=True"):
+        distill(student, None, labelled(0, 1, 2, 0, 1), terms=["labels"], epochs=1)
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_an_out_that_cannot_be_a_folder_is_refused(tmp_path, out):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"^out: .*file.* cannot be a folder.*choose another"):
+        distill(network(0), None, data(), terms=["labels"], epochs=1, out=tmp_path / out)
