@@ -9,12 +9,15 @@ import sys
 import typing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import dspkd
 from dspkd.data.synthetic.dataset import synthesize
 from dspkd.deploy.bundle.predictor import Predictor
 from dspkd.errors import RecipeError, RunError
+from dspkd.experiments import api
+from dspkd.recipes import catalog, schema
 from dspkd.runs.run_folder import Run
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -114,6 +117,35 @@ def test_errors_and_methods_are_there_without_a_further_import():
 def test_a_comparison_of_wrong_seeds_or_folds_is_one_line(tmp_path, wrong):
     with pytest.raises(RecipeError, match=rf"^compare: .*{next(iter(wrong))}[^\n]*$"):
         dspkd.compare(["plain"], out=tmp_path / "out", **wrong)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"seeds": 9},
+        {"seeds": [0]},
+        {"recipes": "demo"},
+        {"data": "d"},
+        {"folds": 2},
+        {"repeats": 2},
+        {"set": {"seed": 1}},
+    ],
+)
+def test_what_a_grid_has_itself_is_refused_beside_it(tmp_path, given):
+    with pytest.raises(RecipeError, match=rf"^compare: {next(iter(given))}: .*grids/demo has its own$"):
+        dspkd.compare("grids/demo", out=tmp_path / "out", **given)
+
+
+def test_a_comparison_takes_the_settings_that_train_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(api.comparing, "compare", lambda grid, *_, **__: grid)
+    monkeypatch.setattr(api.measure, "best_jobs", lambda *_: 1)
+    changes = {"images.randaugment": {"num_ops": 1}, "images.size": np.int64(32), "machine.cache": tmp_path / "c"}
+    options = {"data": tmp_path / "no😀imgs", "set": changes, "seeds": np.int64(1)}
+    planned = dspkd.compare(["plain"], out=tmp_path / "out", progress=False, **options)
+    assert planned.seeds == (0,)
+    recipe = schema.load(catalog.find("demo/plain"), planned.set)
+    assert recipe == api._recipe("demo/plain", {**changes, "data.path": options["data"]})
+    assert (recipe.images.randaugment.num_ops, recipe.images.size) == (1, 32)
 
 
 def test_loading_nothing_names_the_place(tmp_path):

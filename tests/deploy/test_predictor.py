@@ -108,8 +108,9 @@ def test_a_batch_is_predicted_as_its_images_one_by_one(predictor, photographs):
     for bad in (images[0], images.astype(np.float64), images[:, :, :-1], images[:0]):
         with pytest.raises(DataError, match=r"want float32 \[N, 3, 32, 32\], N >= 1"):
             predictor.logits(bad)
-    with pytest.raises(DataError, match="logits are not finite"):
-        predictor.logits(np.full((1, 3, 32, 32), np.nan, np.float32))
+    for bad in (255 * images, 2 * images - 1, images + np.float32(0.1), np.where(images > 0.5, np.nan, images)):
+        with pytest.raises(DataError, match=r"images: from .*; want \[0, 1\]"):
+            predictor.logits(bad)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -204,6 +205,8 @@ def test_of_several_frames_the_first_is_shown(rgb):
         (Image.new("RGB", (2, 65)), "an image: 2 x 65 pixels"),
         (Image.new("F", (4, 4)), "floating-point pixels have no known range"),
         (Image.fromarray(np.full((4, 4), 70_000, np.int32)), "are not 16-bit"),
+        ([b"", b""], "list; several images are for predict_many"),
+        (None, "NoneType; want a file or an image"),
         ("nowhere.jpg", r"nowhere\.jpg: there is no such file"),
     ],
 )

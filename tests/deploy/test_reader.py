@@ -191,6 +191,23 @@ def test_a_file_that_is_not_a_bundle_is_refused(files, tmp_path):
         open_bundle(tmp_path / "page.dspkd")
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "result.json", "model.pt"])
+@pytest.mark.parametrize("of_a_run", [True, False])
+def test_the_remedy_for_another_file_does_not_write_over_it(tmp_path, name, of_a_run):
+    path = tmp_path / name
+    if name.endswith(".pt"):  # a zip file, as torch writes it
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/.data/serialization_id", "1")
+    else:
+        path.write_bytes(b"weights")
+    if of_a_run:
+        (tmp_path / "recipe.toml").touch()
+    with pytest.raises(BundleError, match=r"not a bundle.*dspkd export .* --out model\.dspkd") as refused:
+        open_bundle(path)
+    assert f"--out {path}" not in str(refused.value)
+    assert (f"the run {tmp_path}: name that folder" in str(refused.value)) is of_a_run
+
+
 def test_a_file_that_changed_after_opening_is_refused_when_read(files, tmp_path):
     opened = open_bundle(write(tmp_path / "model.dspkd", files))
     write(tmp_path / "model.dspkd", {**files, "card.md": files["card.md"].swapcase()})

@@ -250,7 +250,7 @@ def test_missing_values_are_counted_and_an_attribute_with_one_value_is_left_out(
     assert sum(group.images for group in section.groups) == 180
 
 
-def test_ordered_attributes_keep_their_order_and_the_dozen_commonest_are_reported():
+def test_ordered_attributes_keep_their_order_and_a_dozen_subgroups_are_reported():
     predictions, _ = study(lesions=300)
     ages = tuple(("60 to 79", "20 to 39", "20 to 39")[n // 2 % 3] for n in range(600))
     sites = tuple(f"site {min(n // 2 % 20, n // 2 % 15)}" for n in range(600))
@@ -258,3 +258,22 @@ def test_ordered_attributes_keep_their_order_and_the_dozen_commonest_are_reporte
     assert [group.name for group in sections[0].groups] == ["20 to 39", "60 to 79"]
     assert sections[0].reference == "20 to 39"
     assert len(sections[1].groups) == 12
+
+
+@pytest.mark.parametrize(("rare", "last"), [(1, "rare 0"), (2, "2 rarer values"), (49, "49 rarer values")])
+def test_no_image_vanishes_where_an_attribute_has_more_than_a_dozen_values(rare, last):
+    """Beside eleven sites of twelve lesions there are rare ones of five, where every prediction is wrong."""
+    lesions = 11 * 12 + 5 * rare
+    predictions, _ = study(lesions=lesions)
+    site = [f"common {n % 11}" if n < 132 else f"rare {(n - 132) // 5}" for n in np.arange(2 * lesions) // 2]
+    wrong = np.char.startswith(site, "rare")
+    logits = predictions.logits.copy()
+    logits[wrong] = np.eye(3)[(predictions.labels[wrong] + 1) % 3]
+    (section,) = subgroups([replace(predictions, logits=logits)], {"body site": tuple(site)}, resamples=100)
+    assert len(section.groups) == 12
+    assert sum(group.images for group in section.groups) == 2 * lesions
+    assert section.groups[-1].name == last
+    assert section.reference.startswith("common")  # though 49 rare sites have most lesions together
+    if rare > 1:
+        assert section.groups[-1].figures["accuracy"].value == 0
+        assert section.groups[-1].gaps["accuracy"].p < 0.05

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.experiments.teacher_check import examine as doctor
+from dspkd.experiments.teacher_check import students as plain_students
 from dspkd.recipes import schema
 from dspkd.runs import build, holdout
 from dspkd.runs import train as run
@@ -61,6 +63,7 @@ def about(examination, topic):
 
 def test_the_teacher_is_compared_with_the_plain_run_beside_it(runs, examined):
     assert examined.students == (str(runs / "plain"),)
+    assert about(examined, "plain students") == []
     scores = [summarise(Predictions.load(runs / name / "predictions/val.csv")) for name in ("teacher", "plain")]
     difference = scores[0].balanced_accuracy - scores[1].balanced_accuracy
     assert examined.margin.balanced_accuracy.value == pytest.approx(difference, abs=1e-6)
@@ -107,11 +110,41 @@ def test_a_student_of_other_images_or_unfinished_is_refused(lesions, runs, tmp_p
 def test_plain_runs_of_other_image_sizes_are_not_used(lesions, runs, examined):
     examination = doctor.examine(student(lesions, runs / "teacher", images={"size": 48, "randaugment": {"num_ops": 1}}))
     assert examination.students == ()
+    assert [finding.severity for finding in about(examination, "plain students")] == ["note"]
     (images,) = about(examination, "images")
     assert images.severity == "note"
     assert re.search("32 px.* 48 px", images.message)
     (same,) = about(examined, "images")
     assert same.severity == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stages": [{**STAGE, "epochs": 50}]}, "the number of epochs is 1, but the recipe has 50"),
+        ({"images": {"size": 32, "randaugment": {"num_ops": 2}}}, r"images.randaugment.num_ops is 1, .* has 2"),
+        ({"split": {"seed": 1}}, "other data or another split"),
+    ],
+)
+def test_plain_runs_that_differ_are_left_out_and_named_ones_are_used_with_a_note(lesions, runs, changes, reason):
+    recipe = plain_recipe(lesions, **changes)
+    recipe = replace(recipe, teacher=student(lesions, runs / "teacher").teacher)
+    dataset = build.load_data(recipe)
+    validation = Predictions.load(runs / "plain/predictions/val.csv")
+    compared, (note,) = plain_students.of(recipe, dataset, validation, [])
+    assert compared == {}
+    assert re.search(rf"{runs / 'plain'}: .*{reason}.*--student", note.message)
+    compared, (note,) = plain_students.of(recipe, dataset, validation, [runs / "plain"])
+    assert list(compared) == [str(runs / "plain")]
+    assert (note.about, note.severity) == ("plain students", "note")
+    assert re.search(reason, note.message)
+
+
+def test_a_plain_teacher_is_not_its_own_student(lesions, runs):
+    """As in self-distillation, where the teacher has the student's network."""
+    recipe = student(lesions, runs / "plain")
+    validation = Predictions.load(runs / "plain/predictions/val.csv")
+    assert plain_students.of(recipe, build.load_data(recipe), validation, []) == ({}, [])
 
 
 def test_classes_in_another_order_are_a_finding_that_stops(lesions, runs, tmp_path):

@@ -6,6 +6,7 @@ from dspkd.evaluation.by_lesion import by_lesion
 from dspkd.evaluation.calibration import calibration, scaled, temperature
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.selective import refer, threshold_for
+from dspkd.evaluation.shares import wilson
 from dspkd.reports.confidence import of_run
 from dspkd.runs import run_folder
 
@@ -70,3 +71,21 @@ def test_a_class_without_test_images_has_no_interval_and_no_threshold(few):
     summary = of_run(run_folder.read(few))
     assert summary.recalls[2] is None
     assert set(summary.referrals) == {0, 1}
+
+
+def test_a_threshold_needs_ten_lesions_and_what_is_missed_has_its_count_and_interval(fabricated, page):
+    """In validation NV has ten images of eight lesions, DF two images, VASC seven."""
+    folder = fabricated(short=True, classes=("MEL", "NV", "DF", "VASC"), images=(21, 12, 2, 9))
+    summary = of_run(run_folder.read(folder))
+    assert summary.images == {0: (17, 21), 1: (10, 12), 2: (2, 2), 3: (7, 9)}
+    assert set(summary.referrals) == set(summary.missed) == {0}
+    missed, (low, high) = summary.missed[0]
+    test = run_folder.read(folder).predictions("test")
+    sure_N = test.probabilities.max(axis=1) >= summary.referrals[0].threshold
+    assert missed == int(((test.labels == 0) & (test.predicted != 0) & sure_N).sum())
+    _, sizes = np.unique(np.array(test.groups)[test.labels == 0], return_counts=True)
+    assert (low, high) == wilson(missed, sizes)
+    words = page(reports.write(folder)).words
+    assert f"{missed} of 21, {low:.3f} to {high:.3f} 17" in words
+    for name, images in (("NV", 10), ("DF", 2), ("VASC", 7)):
+        assert f"{name} too few lesions in validation {images}" in words

@@ -8,7 +8,7 @@ from altered import altered
 from dspkd import reports
 from dspkd.errors import DataError
 from dspkd.evaluation.predictions import Predictions
-from dspkd.reports import subgroups, teacher_predictions, wording
+from dspkd.reports import html, subgroups, teacher_predictions, wording
 from dspkd.reports.comparison import arms
 from dspkd.runs import run_folder
 
@@ -130,3 +130,32 @@ def test_the_numbers_are_in_json_too(student):
     (plain,) = json.loads(comparison_results.as_json([report]))
     assert plain["arms"][0]["runs"][0]["test_evaluations"] == 0
     assert plain["arms"][0]["compute"]["teachers"]["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("men", "women", "some", "tested", "untested"),
+    [
+        (18, 6, 0, None, None),  # all six women are wrong
+        (18, 18, 0, "Of 1 gap tested, none is significant.", "1 gap could not be tested: too few lesions."),
+        (18, 12, 6, "Of 1 gap tested", "3 gaps could not be tested"),
+    ],
+)
+@pytest.mark.parametrize("has_teacher", [False, True])
+def test_gaps_that_could_not_be_tested_are_not_said_to_be_insignificant(
+    men, women, some, tested, untested, has_teacher
+):
+    """Accuracy and balanced accuracy of women and, where there are `some`, of others; men are the reference."""
+    sex = ("male",) * men + ("female",) * women + ("other",) * some
+    labels = np.arange(len(sex)) % 2
+    logits = np.eye(2, dtype=np.float32)[1 - labels if tested is None else labels]
+    ids = tuple(f"i{n}" for n in range(len(sex)))
+    predictions = Predictions(("A", "B"), ids, ids, labels, logits)
+    report = subgroups.of_runs([predictions], {"sex": sex}, [predictions] if has_teacher else [])
+    template = html._templates().get_template("subgroups.html")
+    text = template.render(subgroups=report, ids=True, figures={"gaps": None})
+    if tested is None:
+        assert "No gap could be tested: too few lesions" in text
+        assert "significant." not in text
+    else:
+        assert tested.replace(".", ", nor is the change of one." if has_teacher else ".") in text
+        assert untested in text

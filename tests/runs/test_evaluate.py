@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,6 +179,8 @@ def test_images_of_lesions_trained_on_are_counted_by_the_group_column(lesions, f
     some = [row for row in rows if row["label"] in ("MEL", "SCC")]
     lesion, patient = (lambda row: row["group"]), (lambda row: f"patient of {row['id']}")
     other = as_folders(lesions, tmp_path / "other", some, patient_id=patient, lesion_id=lesion)
+    for path in other.rglob("*.jpg"):
+        path.write_bytes(path.read_bytes() + b" ")  # another content, so that names alone tell them
     trained_on = sum(row["part"] == "train" for row in some)
     assert 0 < trained_on < len(some)
     assert evaluate.evaluate(finished, folder=other).trained_on == 0
@@ -217,6 +220,15 @@ def test_an_unknown_an_empty_or_a_foreign_part_is_refused(lesions, finished, row
         (tmp_path / "run" / "split.csv").write_text(split.replace(",val\n", ",train\n"))
     with pytest.raises(DataError, match=r"split\.csv: .*'val'"):
         evaluate.evaluate(tmp_path / "run", part="val")
+
+
+@pytest.mark.parametrize(("key", "place"), [("path", "/gone"), ("path", "gone"), ("classes", "gone.toml")])
+def test_images_that_are_not_where_the_recipe_says_are_refused_with_the_key(finished, key, place):
+    made_by = Run(finished)
+    moved = replace(made_by.recipe, data=replace(made_by.recipe.data, **{key: place}))
+    with pytest.raises(DataError, match=rf"^{place}: .*it is data\.{key} in the recipe of .*student; ") as refused:
+        evaluate.own_part(finished, moved, made_by.classes, "val", purpose="test")
+    assert ("use the run from that folder" in str(refused.value)) != place.startswith("/")
 
 
 def test_predict_yields_the_probabilities_of_one_image_at_a_time(lesions, finished, tmp_path):

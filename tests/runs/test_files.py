@@ -21,7 +21,8 @@ ALSO_NAMED_IN = {
     "deploy/export/huggingface.py": {"model.safetensors"},  # of a Hugging Face folder, which has the same name
     "models/weights.py": {"model.safetensors"},  # of a Hugging Face folder
     "models/from_timm.py": {"model.safetensors"},  # on a hub
-    "experiments/teacher_check/examine.py": {"recipe.toml"},  # a pattern that looks for run folders
+    "deploy/bundle/reader.py": {"recipe.toml"},  # a bundle is read without what knows runs
+    "experiments/teacher_check/students.py": {"recipe.toml"},  # a pattern that looks for run folders
     "training/loggers/jsonl.py": {"metrics.jsonl"},  # a logger knows its own file
 }
 """Modules that name such a file themselves, and why."""

@@ -134,6 +134,14 @@ def test_test_images_are_counted_in_another_table(run):
     assert holdout.count_test_images(run, replace(images, groups=images.ids)) == 2  # another column of lesions
 
 
+def test_test_images_under_other_names_are_counted_by_content(run):
+    images = replace(table(), ids=tuple(f"new {n}" for n in range(8)), labels=1 - table().labels)
+    assert holdout.count_test_images(run, images) == 0
+    same = [frozenset({name}) for name in table().ids]
+    assert holdout.count_test_images(run, images, same) == 2
+    assert holdout.count_test_images(run, images, [frozenset()] * 7 + [frozenset({"I0", "I6"})]) == 1
+
+
 def test_the_file_is_one_json_object_a_line(run):
     holdout.evaluate_test(PARTS, run, purpose="evaluate")
     (line,) = RunFiles(run).test_evaluations.read_text().splitlines()

@@ -18,6 +18,8 @@ def check(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]) 
 
         lines = []
         for part in (part for folder in runs for part in opened(folder).parts):
+            if not part.files.manifest.exists():
+                part.require_run()
             found = integrity.problems(part.files)
             lines += found
             if not found:

@@ -67,6 +67,7 @@ def evaluate(
         from dspkd.runs import evaluate as evaluation
         from dspkd.runtime.console import ConsoleProgress, terminal
 
+        _require_usable(run, focus=focus, out=out, isic_csv=isic_csv)
         with ConsoleProgress(terminal()) as screen:
             ood = (
                 None
@@ -87,8 +88,6 @@ def evaluate(
             )
         if out is not None:
             result.predictions.save(out)
-        if isic_csv is not None:
-            isic2019.submit(result.predictions, isic_csv)
         print_summary(terminal(), result.summary, result.predictions.groups)
         if not any(map(is_named, result.predictions.groups)):
             typer.secho(f"warning: {NO_IDS}", fg="yellow", err=True)
@@ -98,6 +97,7 @@ def evaluate(
             terminal().print(result.soft_labels.sentence, soft_wrap=True)
         print_subgroups(terminal(), subgroups.of_runs([result.predictions], result.attributes, focus=focus))
         if isic_csv is not None:
+            isic2019.submit(result.predictions, isic_csv)
             print_challenge(terminal(), isic2019.score(result.predictions))
         if ood is not None:
             _print_unknown(terminal(), result.predictions, ood)
@@ -114,6 +114,21 @@ def evaluate(
                 fg="yellow",
                 err=True,
             )
+
+
+def _require_usable(run: Path, *, focus: str | None, out: Path | None, isic_csv: Path | None) -> None:
+    """Refuse options that do not fit the run before anything is evaluated: an evaluation of the test set counts."""
+    from dspkd.errors import DataError, suggest
+    from dspkd.evaluation import isic2019_submission
+    from dspkd.runs.run_folder import Run
+    from dspkd.runtime.files import require_file
+
+    if focus is not None and focus not in (classes := Run(run).classes):
+        raise DataError(f"--focus {focus}: there is no class {focus!r}; {suggest(focus, classes)}")
+    if isic_csv is not None:
+        isic2019_submission.check(Run(run).classes)
+    for path in filter(None, (out, isic_csv)):
+        require_file(path)
 
 
 def _print_lesions(console: Console, images: Summary, lesions: Summary | None) -> None:

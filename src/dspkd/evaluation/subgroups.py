@@ -1,6 +1,6 @@
 """Subgroup performance: metrics by sex, age, body site or source, and the gaps between subgroups.
 
-A gap is the score of a subgroup less that of the *reference*, the subgroup with most lesions. Three rules:
+A gap is the score of a subgroup less that of the *reference*, the value with most lesions. Three rules:
 
 - *Too few lesions*: a share of fewer than `FEW` lesions is None.
 - *The same classes*: balanced accuracy is the mean recall over the classes of which a subgroup has at least `FEW`
@@ -15,7 +15,7 @@ sensitivity).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -33,6 +33,7 @@ METRICS = ("balanced_accuracy", "accuracy", "sensitivity")
 """The metrics of each subgroup; `sensitivity` is the recall of one class, such as melanoma."""
 
 _MOST = 12
+"""Subgroups of an attribute; of more values, the rarer ones are one subgroup together."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Subgroup:
     Attributes
     ----------
     name
-        The value.
+        The value; ``3 rarer values`` for the last subgroup of an attribute with more than a dozen.
     images, lesions
         Their numbers.
     classes
@@ -131,27 +132,31 @@ def subgroups(
     sections = []
     for attribute, values in attributes.items():
         counts = Counter(value for value in values if value)
-        names = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:_MOST]
+        names = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+        rarer = set(names[_MOST - 1 :]) if len(names) > _MOST else set()
+        names = [name for name in names if name not in rarer]
         if len(names) > 1:
             names = sorted(names) if attribute in ordered else names
-            sections.append(_section(attribute, names, values, runs, focus, teachers, resamples))
+            sections.append(_section(attribute, names, rarer, values, runs, focus, teachers, resamples))
     return tuple(_corrected(sections))
 
 
 def _section(
     attribute: str,
-    names: Sequence[str],
+    alone: Sequence[str],
+    rarer: Set[str],
     values: Sequence[str],
     runs: Sequence[Predictions],
     focus: int | None,
     teachers: Sequence[Predictions],
     resamples: int,
 ) -> AttributeSubgroups:
-    group_of = {name: v for v, name in enumerate(names)}
+    group_of = dict.fromkeys(rarer, len(alone)) | {name: v for v, name in enumerate(alone)}
+    names = [*alone, *([f"{len(rarer)} rarer values"] if rarer else [])]
     group_N = np.array([group_of.get(value, -1) for value in values])
     networks = [*runs, *teachers]
     counts = _Counts.of(networks, group_N, len(names), focus, resamples)
-    base = int(np.argmax(counts.lesions))
+    base = int(np.argmax(counts.lesions[: len(alone)]))
     groups = []
     for v, name in enumerate(names):
         figures = {metric: _figure(counts, metric, v, runs, group_N == v) for metric in METRICS}

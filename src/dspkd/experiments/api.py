@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +18,7 @@ from dspkd.experiments.compare.compare import GridResult
 from dspkd.experiments.compare.grid import Grid
 from dspkd.experiments.fastest import measure
 from dspkd.recipes import catalog, overrides, schema
-from dspkd.recipes.parsing import read_toml, validated
+from dspkd.recipes.parsing import as_toml, plain, read_toml, validated
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import evaluate as evaluating
 from dspkd.runs.evaluate import Evaluation
@@ -125,11 +124,11 @@ def compare(
     *,
     data: PathLike | None = None,
     teacher: PathLike | Run | Sequence[PathLike | Run] | None = None,
-    seeds: int | Sequence[int] = 3,
+    seeds: int | Sequence[int] | None = None,
     folds: int | None = None,
     repeats: int = 1,
     set: Mapping[str, Any] | None = None,
-    recipes: str = "demo",
+    recipes: str | None = None,
     jobs: int | None = None,
     progress: bool | ProgressListener = True,
 ) -> GridResult:
@@ -149,7 +148,7 @@ def compare(
         Of the methods that need one: a finished run or its folder, or a recipe, which is trained first. Of several,
         each teaches each method.
     seeds
-        How many seeds, from 0, or which.
+        How many seeds, from 0, or which; 3 by default.
     folds
         Number of folds of a cross-validation, in each of which all is trained; None: one split.
     repeats
@@ -157,7 +156,7 @@ def compare(
     set
         Other settings of all runs to change, such as ``{"stages.0.epochs": 2}``.
     recipes
-        Where names without a folder are looked up.
+        Where names without a folder are looked up; the folder ``demo`` by default.
     jobs
         Runs trained at once, each in a process of its own; None: as many as ``dspkd plan --fastest`` measured to be
         fastest, or else one.
@@ -175,20 +174,21 @@ def compare(
         See `dspkd.experiments.compare.compare.compare`.
     """
     if isinstance(methods, str | Path):
-        if data is not None or teacher is not None or folds is not None or repeats != 1 or set:
-            raise RecipeError(
-                "compare: data, teacher, folds, repeats and set are for methods in a list; a grid has its own"
-            )
+        of_a_list = {"data": data, "teacher": teacher, "seeds": seeds, "folds": folds, "recipes": recipes}
+        given = [name for name, value in of_a_list.items() if value is not None]
+        if given := [*given, *(["repeats"] if repeats != 1 else []), *(["set"] if set else [])]:
+            raise RecipeError(f"compare: {', '.join(given)}: for methods in a list; the grid {methods} has its own")
         grid = grids.load(catalog.find_grid(str(methods)))
     else:
-        changes = dict(set or {}) | ({} if data is None else {"data.path": str(data)})
+        changes = dict(set or {}) | ({} if data is None else {"data.path": data})
+        recipes, seeds = recipes or "demo", plain(3 if seeds is None else seeds)
         settings = {
             "methods": [{"recipe": _named(each, recipes)} for each in methods],
             "seeds": list(range(seeds)) if isinstance(seeds, int) else list(seeds),
             "folds": folds,
             "repeats": repeats,
             "teachers": [_grid_teacher(each, recipes) for each in _several(teacher)],
-            "set": [f"{key}={json.dumps(value)}" for key, value in changes.items()],
+            "set": [f"{key}={as_toml(value, f'set {key}')}" for key, value in changes.items()],
         }
         grid = validated(Grid, settings, "compare", grids.keys_beside)
     with _listener(progress) as listener:
@@ -257,7 +257,7 @@ def _recipe(recipe: PathLike | Recipe, changes: Mapping[str, Any]) -> Recipe:
         file = catalog.find(recipe)
         settings, place = read_toml(file), str(file)
     for key, value in changes.items():
-        overrides.assign(settings, key, str(value) if isinstance(value, Path) else value, place=f"set {key}")
+        overrides.assign(settings, key, plain(value), place=f"set {key}")
     return schema.parse(settings, place=place)
 
 

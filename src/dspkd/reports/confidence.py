@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from dspkd.errors import DataError
 from dspkd.evaluation.by_lesion import by_lesion
@@ -16,6 +17,7 @@ from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.ranking import Ranking, ranking
 from dspkd.evaluation.selective import SENSITIVITY, Referral, refer, risk_coverage, threshold_for
 from dspkd.evaluation.shares import wilson
+from dspkd.evaluation.stratified import FEW
 from dspkd.reports import plots, style
 from dspkd.runs.run_folder import Run
 
@@ -41,8 +43,14 @@ class ConfidenceSummary:
         Fitted on the validation set.
     raw, scaled
         Calibration on the test set, before and after division of the logits by `temperature`.
+    images
+        ``{class number: (validation, test)}`` images, for classes in both.
     referrals
-        ``{class number: referral}`` on the test set, at thresholds chosen on the validation set, for classes in both.
+        ``{class number: referral}`` on the test set, at thresholds chosen on the validation set, for classes in both
+        that have `FEW` lesions in validation.
+    missed
+        ``{class number: (images, interval)}``, the test images neither found nor referred, and the interval of their
+        share; for the classes of `referrals`.
     sensitivity
         The target for which the thresholds were chosen.
     """
@@ -55,7 +63,9 @@ class ConfidenceSummary:
     temperature: float
     raw: Calibration
     scaled: Calibration
+    images: dict[int, tuple[int, int]]
     referrals: dict[int, Referral]
+    missed: dict[int, tuple[int, Interval]]
     sensitivity: float = SENSITIVITY
 
 
@@ -64,7 +74,12 @@ def of_run(run: Run) -> ConfidenceSummary:
     val, test = run.predictions("val"), run.predictions("test")
     lesions = _lesions(test)
     fitted = temperature(val)
-    both = np.intersect1d(val.labels, test.labels).tolist()
+    images = {
+        number: (int((val.labels == number).sum()), int((test.labels == number).sum()))
+        for number in np.intersect1d(val.labels, test.labels).tolist()
+    }
+    enough = [number for number in images if len(_images_of_lesions(val, number)) >= FEW]
+    referrals = {number: refer(test, number, threshold_for(val, number)) for number in enough}
     return ConfidenceSummary(
         intervals=_intervals(test),
         recalls=_recalls(test),
@@ -74,7 +89,9 @@ def of_run(run: Run) -> ConfidenceSummary:
         temperature=fitted,
         raw=calibration(test),
         scaled=calibration(scaled(test, fitted)),
-        referrals={number: refer(test, number, threshold_for(val, number)) for number in both},
+        images=images,
+        referrals=referrals,
+        missed={number: _missed(test, number, referral) for number, referral in referrals.items()},
     )
 
 
@@ -124,11 +141,22 @@ def _intervals(predictions: Predictions) -> dict[str, Interval]:
     return {metric: percentiles(each) for metric, each in scores.items() if not np.isnan(each.observed[0])}
 
 
+def _missed(test: Predictions, number: int, referral: Referral) -> tuple[int, Interval]:
+    sizes = _images_of_lesions(test, number)
+    missed = round((1 - referral.found - referral.referred) * int(sizes.sum()))
+    return missed, wilson(missed, sizes)
+
+
+def _images_of_lesions(predictions: Predictions, number: int) -> NDArray[np.int64]:
+    """Return how many images each lesion of a class has."""
+    _, sizes = np.unique(np.array(predictions.groups)[predictions.labels == number], return_counts=True)
+    return np.asarray(sizes)
+
+
 def _recalls(predictions: Predictions) -> tuple[Interval | None, ...]:
-    groups_N = np.array(predictions.groups)
     intervals: list[Interval | None] = []
     for number in range(len(predictions.classes)):
         mine_N = predictions.labels == number
-        _, sizes = np.unique(groups_N[mine_N], return_counts=True)
+        sizes = _images_of_lesions(predictions, number)
         intervals.append(wilson(int((predictions.predicted[mine_N] == number).sum()), sizes) if len(sizes) else None)
     return tuple(intervals)

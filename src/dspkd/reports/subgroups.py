@@ -11,7 +11,7 @@ from dspkd.evaluation.classes import melanoma
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import LEVEL
 from dspkd.evaluation.stratified import FEW
-from dspkd.evaluation.subgroups import AttributeSubgroups, Gap, Subgroup, subgroups
+from dspkd.evaluation.subgroups import METRICS, AttributeSubgroups, Gap, Subgroup, subgroups
 from dspkd.reports import teacher_predictions, wording
 from dspkd.reports.comparison import ArmRuns, repetition
 from dspkd.runs.run_folder import Run
@@ -48,6 +48,21 @@ class SubgroupReport:
             for group in section.groups:
                 sentences += _significant(section, group, self.focus)
         return sentences
+
+    @property
+    def gaps(self) -> int:
+        """How many gaps there are, of those with too few lesions too."""
+        metrics = [metric for metric in METRICS if metric != "sensitivity" or self.focus]
+        return sum(metric in group.gaps for group in self._groups for metric in metrics)
+
+    @property
+    def tested(self) -> int:
+        """How many gaps have enough lesions to be tested."""
+        return sum(gap is not None for group in self._groups for gap in group.gaps.values())
+
+    @property
+    def _groups(self) -> list[Subgroup]:
+        return [group for section in self.sections or () for group in section.groups]
 
 
 def of_run(run: Run) -> SubgroupReport:

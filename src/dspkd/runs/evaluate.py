@@ -21,7 +21,7 @@ from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.soft_labels import SoftScores
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, holdout, other_images
+from dspkd.runs import build, holdout, other_images, same_files
 from dspkd.runs.files import RunFiles
 from dspkd.runs.readable_images import predict_readable
 from dspkd.runs.run_folder import Run
@@ -122,23 +122,22 @@ def evaluate(
             raise DataError(f"class map {classes} is for other images; the run's own have the classes of its recipe")
         part = part or "test"
         table, rows = own_part(run, recipe, student_classes, part, purpose="evaluate")
-        uses_test_set = part == "test"
+        same, uses_test_set = same_files.none(table), part == "test"
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
         table = _numbered_by(student_classes, other_images.load(folder, group, listener, classes))
         rows = np.arange(len(table))
-        test_images = holdout.count_test_images(run, table)
+        same = same_files.of_own(recipe, table, listener)
+        test_images = holdout.count_test_images(run, table, same)
         uses_test_set = test_images > 0
         if uses_test_set:
             holdout.record(run, purpose="evaluate --data", images=test_images)
     predictions, rows, skipped = predict_readable(network, recipe, table, rows, listener, skip_damaged=skip_damaged)
-    groups, ids = splits.trained_groups(made_by.files.split), splits.trained_images(made_by.files.split)
-    trained = [name in ids or group in groups for name, group in zip(predictions.ids, predictions.groups, strict=True)]
     return Evaluation(
         predictions,
         summarise(predictions),
-        trained_on=sum(trained),
+        trained_on=sum(same_files.trained(made_by.files.split, predictions, [same[row] for row in rows])),
         lesions=lesion_summary(predictions),
         leak=made_by.leak,
         test_evaluations=count_test_evaluations(run) if uses_test_set else 0,
@@ -242,10 +241,11 @@ def own_part(
     Raises
     ------
     DataError
-        The images are no longer those of the run's split; `part` is unknown or empty.
+        The images are not where the recipe says, or no longer those of the run's split; `part` is unknown or empty.
     RunError
         The evaluation cannot be recorded.
     """
+    _require_places(run, recipe)
     table = _numbered_by(classes, data.load_table(**build.data_options(recipe)))
     if part not in splits.PARTS:
         raise DataError(f"there is no part {part!r}; {suggest(part, splits.PARTS)}")
@@ -257,6 +257,17 @@ def own_part(
     if part == "test":
         return table, holdout.evaluate_test(split, run, purpose=purpose)
     return table, split.places(part)
+
+
+def _require_places(run: Path, recipe: Recipe) -> None:
+    """Raise DataError where the run's images or its class map are not where its recipe says."""
+    for key, place in (("data.path", recipe.data.path), ("data.classes", recipe.data.classes)):
+        if place is None or Path(place).exists():
+            continue
+        remedy = "put it there again"
+        if not Path(place).is_absolute():
+            remedy = "a path relative to the folder in which training was started: use the run from that folder"
+        raise DataError(f"{place}: there is no such file or folder; it is {key} in the recipe of {run}; {remedy}")
 
 
 def count_test_evaluations(run: Path) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,16 +132,29 @@ def early(run: Path, evaluations: Sequence[TestEvaluation]) -> list[TestEvaluati
     return [each for each in evaluations if each.model != model or each.epochs < epochs]
 
 
-def count_test_images(run: Path, table: Table) -> int:
-    """Return the number of images of `table` that are in the run's test set, by id and label.
+def count_test_images(run: Path, table: Table, same: Sequence[Set[str]] = ()) -> int:
+    """Return the number of images of `table` that are in the run's test set, by id and label or by content.
 
     Lesions do not count: the table may name them by another column.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    table
+        Images of another data set.
+    same
+        For each of them the ids of the run's own images that are the same file; by default, none is known.
     """
     rows = read_rows(RunFiles(run).split)
     columns = [rows.column(name) for name in ("id", "label", "part")]
     held_out = {(name, label) for name, label, part in zip(*columns, strict=True) if part == "test"}
-    labels = [table.classes[label] for label in table.labels]
-    return sum(image in held_out for image in zip(table.ids, labels, strict=True))
+    names = {name for name, _ in held_out}
+    images = zip(table.ids, [table.classes[label] for label in table.labels], strict=True)
+    return sum(
+        image in held_out or not names.isdisjoint(others)
+        for image, others in zip(images, same or [frozenset()] * len(table), strict=True)
+    )
 
 
 def _date(moment: datetime) -> str:

@@ -18,9 +18,10 @@ from typing import IO, Any
 def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file for writing that replaces `path` only when the block ends without an exception.
 
-    A process that is killed leaves the old file, or none, and a ``.partial`` beside it, which the next one overwrites.
-    Text is UTF-8, and line ends are written as given.
+    Raises IsADirectoryError where `path` is a folder. A process that is killed leaves the old file, or none, and a
+    ``.partial`` beside it, which the next one overwrites. Text is UTF-8, and line ends are written as given.
     """
+    _require_no_folder(path)
     partial = path.with_name(path.name + ".partial")
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     with partial.open(mode, **text) as file:
@@ -30,14 +31,18 @@ def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 def require_file(path: Path) -> None:
     """Raise OSError where a file cannot be written to `path`, before anything is computed for it; make its folder."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    _require_no_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _require_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def write_text(path: Path, text: str) -> None:

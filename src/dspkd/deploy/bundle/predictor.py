@@ -27,6 +27,9 @@ from dspkd.errors import BundleError, DataError
 _AHEAD = 4
 """Images per thread that are in work before the first prediction is yielded."""
 
+_ROUNDING = 1e-4
+"""How far pixels may be outside [0, 1]: resizing in floating point overshoots white by its rounding."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -196,12 +199,15 @@ class Predictor:
         BundleError
             The network fails.
         DataError
-            The images are of another shape or type, or the logits are not finite.
+            The images are of another shape, type or range, or the logits are not finite.
         """
         size = self.bundle.spec.preprocessing.size
         if images_N3SS.dtype != np.float32 or images_N3SS.shape[1:] != (3, size, size) or not len(images_N3SS):
             got = f"{images_N3SS.dtype} {list(images_N3SS.shape)}"
             raise DataError(f"images: {got}; want float32 [N, 3, {size}, {size}], N >= 1")
+        low, high = images_N3SS.min(), images_N3SS.max()
+        if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # nor NaN
+            raise DataError(f"images: from {low:.3g} to {high:.3g}; want [0, 1], RGB that is not normalised")
         return network.one_by_one(self._session, images_N3SS, len(self.classes))
 
     def probabilities(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float64]:

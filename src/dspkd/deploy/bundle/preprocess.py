@@ -42,7 +42,7 @@ def decode(image: AnyImage) -> Image.Image:
     Raises
     ------
     DataError
-        It is missing, damaged, truncated, in no format that is read here, of unknown range, larger than
+        It is none of these, missing, damaged, truncated, in no format that is read here, of unknown range, larger than
         ``PIL.Image.MAX_IMAGE_PIXELS``, or more than `LONGEST` times as long as wide.
     """
     if isinstance(image, np.ndarray):
@@ -53,6 +53,9 @@ def decode(image: AnyImage) -> Image.Image:
         return _decoded(image.copy, "an image")
     if isinstance(image, bytes | bytearray | memoryview):
         return _decoded(partial(open_photograph, io.BytesIO(image)), "an image")
+    if not isinstance(image, str | os.PathLike):
+        what = "several images are for predict_many" if isinstance(image, list | tuple) else "want a file or an image"
+        raise DataError(f"an image: {type(image).__name__}; {what}")
     return _decoded(partial(open_photograph, Path(image)), str(Path(image)))
 
 

@@ -124,14 +124,12 @@ def open_bundle(path: Path | str) -> Bundle:
             raise BundleError(f"{path}: {size:,} bytes; a bundle has at most {LARGEST_FILE:,}")
         with path.open("rb") as file:
             if file.read(4) != b"PK\x03\x04":
-                raise BundleError(
-                    f"{path}: not a bundle, which is a zip file; make one with: dspkd export RUN --out {path}"
-                )
+                raise BundleError(f"{path}: not a bundle, which is a zip file; {_remedy(path)}")
             _check_directory(file, size)
         with zipfile.ZipFile(path) as archive:
+            if MANIFEST not in archive.namelist():
+                raise BundleError(f"not a bundle, it has no {MANIFEST}; {_remedy(path)}")
             sizes = _member_sizes(archive, size)
-            if MANIFEST not in sizes:
-                raise BundleError(f"it has no {MANIFEST}")
             manifest = _bytes(archive, MANIFEST, min(sizes[MANIFEST], LARGEST_TEXT + 1))
     except BundleError as error:
         raise BundleError(_with_path(path, error)) from None
@@ -154,6 +152,16 @@ def open_bundle(path: Path | str) -> Bundle:
     except BundleError as error:
         raise BundleError(_with_path(path, error)) from None
     return Bundle(path, hashlib.sha256(manifest).hexdigest(), files, spec)
+
+
+def _remedy(path: Path) -> str:
+    """Return how to make a bundle, of the run that `path` is a file of, if it is one."""
+    run = path.parent
+    if (run / "recipe.toml").is_file():
+        return (
+            f"it is a file of the run {run}: name that folder, or make a bundle: dspkd export {run} --out model.dspkd"
+        )
+    return "the bundle of a run's folder is made by: dspkd export RUN --out model.dspkd"
 
 
 def _why_unreadable(path: Path, error: OSError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -184,6 +185,7 @@ def origins(run: Path, recipe: Recipe, place: Path) -> dict[str, Any]:
     return {
         "recipe": {"name": recipe.name, "digest": recipe.digest, "seed": recipe.seed, "network": recipe.model.name},
         "first weights": weights,
+        "weights digest": digest_of_weights(run),
         "caution": None if recipe.stages else f"{as_it_is.caution(replace(recipe.model, weights=weights))}.",
         "teachers": [_teacher(Path(teacher)) for teacher in recipe.teachers],
         "data": {
@@ -196,6 +198,12 @@ def origins(run: Path, recipe: Recipe, place: Path) -> dict[str, Any]:
         },
         "made with": {name: version(name) for name in ("dspkd", "torch", "onnx", "onnxruntime", "numpy", "pillow")},
     }
+
+
+def digest_of_weights(run: Path) -> str:
+    """Return the SHA-256 of the trained student's weights, in hex."""
+    with RunFiles(run).weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _teacher(run: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ page/                             it on a web page that runs on a phone; only wh
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +19,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Protocol, TypeVar
 
+from pydantic import TypeAdapter
+
 from dspkd import reports
-from dspkd.deploy.bundle.reader import open_bundle
+from dspkd.deploy.bundle.reader import Bundle, open_bundle
 from dspkd.deploy.serve import web_page
-from dspkd.errors import BundleError
+from dspkd.errors import BundleError, RunError
+from dspkd.evaluation.classes import malignancies
 from dspkd.evaluation.teacher_quality import level, margin
 from dspkd.experiments import single_run
 from dspkd.experiments.compare import controls
@@ -30,6 +35,7 @@ from dspkd.experiments.own_images.recipe_files import PLAIN, STUDENT, TEACHER
 from dspkd.experiments.teacher_check import findings
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
+from dspkd.runs import records
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.training.progress import ProgressListener
@@ -132,10 +138,26 @@ def _recipes(setup: Setup, out: Path) -> dict[str, Recipe]:
 
 def _train(recipe: Recipe, folder: Path, step: str, setup: Setup, screen: Screen) -> None:
     files = RunFiles(folder)
-    if files.result.is_file() and files.report.is_file() and schema.load(files.recipe).digest == recipe.digest:
+    if files.result.is_file() and files.report.is_file() and schema.load(files.recipe) == recipe:
+        _require_same_teachers(files)
         screen.ended(step, None)
         return
+    # A finished run whose recipe changed in what changes no training gets the new recipe, and a new report.
     _timed(screen, setup, step, lambda: single_run.train(recipe, folder, screen))
+
+
+def _require_same_teachers(files: RunFiles) -> None:
+    """Raise RunError where a teacher of a finished run was trained again since."""
+    from dspkd.deploy.export.certificate import digest_of_weights
+
+    path = files.teacher_weights
+    taught_by = records.read(TypeAdapter(dict[str, str]), path) if path.is_file() else {}
+    for teacher, digest in taught_by.items():
+        if RunFiles(Path(teacher)).weights.is_file() and digest_of_weights(Path(teacher)) != digest:
+            raise RunError(
+                f"{files.folder}: its teacher {teacher} was trained again since; delete {files.folder}, and the same "
+                "command trains it again"
+            )
 
 
 def _about_teacher(teacher: Path, plain: Path) -> str:
@@ -183,27 +205,50 @@ def _bundle(setup: Setup, out: Path, screen: Screen) -> None:
 
     path = out / BUNDLE
     if path.is_file():
-        try:
-            open_bundle(path)
-        except BundleError:
-            path.unlink()
-        else:
+        if _is_bundle_of(path, out / STUDENT):
             screen.ended("bundle", None)
             return
+        path.unlink()
     _timed(screen, setup, "bundle", lambda: export(out / STUDENT, path, log=screen.note))
+
+
+def _is_bundle_of(path: Path, student: Path) -> bool:
+    """Return whether a file is a bundle of a run's weights, with the kinds of classes that its recipe states now."""
+    from dspkd.deploy.export.certificate import digest_of_weights
+
+    run = Run(student)
+    stated = run.recipe.data
+    kinds = malignancies(run.classes, stated.malignant, stated.benign)
+    try:
+        bundle = open_bundle(path)
+        digest = bundle.read_json("certificate.json")["origins"]["weights digest"]
+    except (BundleError, KeyError, TypeError):
+        return False
+    classes = [(each.id, each.malignancy) for each in bundle.spec.classes]
+    return digest == digest_of_weights(student) and classes == list(zip(run.classes, kinds, strict=True))
 
 
 def _page(out: Path, screen: Screen) -> Path | None:
     """Write the web page that runs the bundle in a browser; None, with the reason, where that cannot be."""
     bundle, folder = open_bundle(out / BUNDLE), out / PAGE
+    if _is_page_of(bundle, folder):
+        return folder
+    if folder.exists():
+        shutil.rmtree(folder)
     if reason := web_page.runs_on_device(bundle):
         screen.note(f"no page for browsers: {reason}")
         return None
-    if not (folder / "bundle" / "about.json").is_file():  # written last
-        for file in sorted(folder.rglob("*"), reverse=True):
-            file.rmdir() if file.is_dir() else file.unlink()
-        web_page.write(bundle, folder)
+    web_page.write(bundle, folder)
     return folder
+
+
+def _is_page_of(bundle: Bundle, folder: Path) -> bool:
+    """Return whether a folder has the whole page of this bundle."""
+    try:
+        digest = json.loads((folder / "bundle" / "about.json").read_bytes())["digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(digest == bundle.digest) and (folder / web_page.SERVICE_WORKER).is_file()  # written last
 
 
 def _timed(screen: Screen, setup: Setup, step: str, work: Callable[[], T]) -> T:

@@ -6,8 +6,7 @@ rule, and all rules are inferred.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,15 +18,13 @@ from torch import nn
 
 from dspkd.data.split import Split
 from dspkd.data.table import Table
-from dspkd.errors import DataError, DspkdError, RecipeError
+from dspkd.errors import DataError, RecipeError
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.intervals import Estimate
 from dspkd.evaluation.predictions import Predictions
-from dspkd.evaluation.scoring import require_same_images
 from dspkd.evaluation.teacher_quality import Calibrated, Margin, NetworkScores, calibrated, gain, level, margin
-from dspkd.experiments.compare import controls
-from dspkd.experiments.compare.grid import TEACHERS
 from dspkd.experiments.teacher_check import findings as rules
+from dspkd.experiments.teacher_check import students as plain_students
 from dspkd.experiments.teacher_check import suggestions
 from dspkd.experiments.teacher_check.findings import TeacherFinding
 from dspkd.experiments.teacher_check.suggestions import Softening, Suggestion
@@ -95,7 +92,7 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
         Recipe of the student.
     students
         Finished runs of the plain student with the same validation images, one for each seed. By default, runs beside
-        the teacher's that have the recipe's network and image size and learn from labels alone.
+        the teacher's that learnt from labels alone, and else as the recipe says; see `students.of`.
 
     Raises
     ------
@@ -118,7 +115,7 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
     assert teacher, "the recipe names one"
     network, seen = _TeacherNetwork(teacher), recipe.seen_by_teacher
     validation = _predicted(network, seen, table, split.rows("val"))
-    compared = _students(recipe, validation, students)
+    compared, chosen = plain_students.of(recipe, dataset, validation, students)
     one, eight = (_predicted(_TeacherNetwork(teacher.averaging(n)), seen, table, split.rows("val")) for n in (1, 8))
     rotated = gain(eight, one)
     training = level(_predicted(network, seen, table, _training_sample(split)))
@@ -131,6 +128,7 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
         TeacherFinding("classes and split", "ok", f"classes in the data's order: {', '.join(table.classes)}; no leak"),
         *(_images(run, seen) for run in recipe.teachers),
         *rules.margin(above, len(compared)),
+        *chosen,
         rules.memorisation(training, scores, cross_fit=recipe.teacher.cross_fit if recipe.teacher else None),
         rules.calibration(calibration),
         rules.averaged_views(rotated, recipe.teacher.views if recipe.teacher else 1),
@@ -181,45 +179,3 @@ def _training_logits(recipe: Recipe, network: nn.Module, table: Table, split: Sp
 def _images(run: str, recipe: Recipe) -> TeacherFinding:
     theirs, ours = Run(run).recipe.images, recipe.images
     return rules.images(run, (theirs.size, theirs.artefacts), (ours.size, ours.artefacts))
-
-
-def _students(recipe: Recipe, validation: Predictions, named: Sequence[Path]) -> dict[str, Predictions]:
-    """Return validation predictions of plain students by run folder: those named, or those beside the teacher."""
-    if named:
-        return {str(run): _validation_predictions(run, validation) for run in named}
-    predictions = {}
-    for run in _plain_runs_beside_teacher(recipe):
-        with suppress(DspkdError):
-            predictions[str(run)] = _validation_predictions(run, validation)
-    return predictions
-
-
-def _validation_predictions(run: Path, validation: Predictions) -> Predictions:
-    """Return a run's predictions for the images of `validation`."""
-    student = Run(run)
-    saved = student.predictions("val")
-    try:
-        predictions = saved.of(validation.ids)
-        require_same_images(validation, predictions)
-    except DataError as error:
-        raise DataError(
-            f"{student.files.predictions('val')}: does not fit the validation set of this recipe: {error}; the plain "
-            "student needs the same data and split"
-        ) from None
-    return predictions
-
-
-def _plain_runs_beside_teacher(recipe: Recipe) -> Iterator[Path]:
-    """Yield the finished plain runs of the recipe's network beside its teacher, or of the grid that trained it."""
-    home = Path(recipe.teachers[0]).parent
-    places = list(home.glob("*/recipe.toml"))
-    if home.name == TEACHERS:  # the folder of a grid's teachers
-        places += home.parent.glob("*/seed-*/recipe.toml")
-    plain: dict[str, list[Path]] = {}
-    for place in sorted(places):
-        with suppress(DspkdError):
-            run = Run(place.parent)
-            same = (run.recipe.model, run.recipe.images.size) == (recipe.model, recipe.images.size)
-            if same and (kind := controls.control(run.recipe)) and run.finished:
-                plain.setdefault(kind, []).append(run.folder)
-    yield from plain.get("plain") or plain.get("label_smoothing", [])

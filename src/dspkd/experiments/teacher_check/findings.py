@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dspkd.errors import first_few
 from dspkd.evaluation.intervals import Estimate
 from dspkd.evaluation.teacher_quality import Calibrated, Margin, NetworkScores
 from dspkd.reports.wording import points
@@ -86,6 +88,22 @@ def margin(measured: Margin | None, students: int) -> list[TeacherFinding]:
         message = "better in accuracy but worse in balanced accuracy: it favours common classes, and teaches that"
         findings.append(TeacherFinding("rare classes", "note", message))
     return findings
+
+
+def left_out(differences: Sequence[str]) -> list[TeacherFinding]:
+    """Report plain runs beside the teacher that are not compared with it, and why."""
+    if not differences:
+        return []
+    message = f"not compared with plain runs that differ: {first_few(differences)}; --student uses one all the same"
+    return [TeacherFinding("plain students", "note", message)]
+
+
+def unlike(differences: Sequence[str]) -> list[TeacherFinding]:
+    """Report where named plain runs differ from the student that the recipe trains."""
+    if not differences:
+        return []
+    message = f"differ from the student to be trained, and a weaker one flatters the teacher: {first_few(differences)}"
+    return [TeacherFinding("plain students", "note", message)]
 
 
 def _average(difference: Estimate, by: str, students: int) -> TeacherFinding:

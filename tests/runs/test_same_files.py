@@ -1,0 +1,91 @@
+"""Evaluation on copies of the run's own images under other names."""
+
+import csv
+import shutil
+
+import pytest
+
+from dspkd.runs import evaluate, holdout
+from dspkd.training.progress import NullProgress
+from tiny_runs import recipe, trained
+
+
+class Notes(NullProgress):
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module")
+def data(lesions, tmp_path_factory):
+    return shutil.copytree(lesions, tmp_path_factory.mktemp("own") / "data")
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    return trained(recipe(data), tmp_path_factory.mktemp("runs") / "student")
+
+
+@pytest.fixture(scope="module")
+def parts(finished):
+    """The images of each part: (id, class)."""
+    with (finished / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        part: [(row["id"], row["label"]) for row in rows if row["part"] == part] for part in ("train", "val", "test")
+    }
+
+
+def renamed(data, images, target, end=b"", **table):
+    """Copy images into a folder for each class, under other names; `table` has a value of each for metadata.csv."""
+    names = []
+    for n, (image, label) in enumerate(images):
+        (target / label).mkdir(parents=True, exist_ok=True)
+        names.append(f"IMG_{n:04}")
+        content = (data / "ISIC_2019_Training_Input" / f"{image}.jpg").read_bytes()
+        (target / label / f"{names[-1]}.jpg").write_bytes(content + end)
+    if table:
+        rows = zip(names, *table.values(), strict=True)
+        lines = [",".join(row) for row in [("image", *table), *rows]]
+        (target / "metadata.csv").write_text("\n".join(lines) + "\n")
+    return target
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_copies_under_other_names_are_recognised_by_content(data, finished, parts, tmp_path, part):
+    before = len(holdout.evaluations(finished))
+    images, listener = parts[part][:6], Notes()
+    got = evaluate.evaluate(finished, folder=renamed(data, images, tmp_path / "new"), listener=listener)
+    assert got.trained_on == (6 if part == "train" else 0)
+    assert len(holdout.evaluations(finished)) == before + (part == "test")
+    assert got.test_evaluations == (before + 1 if part == "test" else 0)
+    assert not any("by their names" in line for line in listener.lines)
+    if part == "test":
+        assert holdout.evaluations(finished)[-1].images == 6
+
+
+def test_others_of_a_patient_with_a_copy_of_a_training_image_count_too(data, finished, parts, tmp_path):
+    images = [*parts["train"][:1], *parts["val"][:3]]
+    folder = renamed(data, images, tmp_path / "new", patient_id=["p1", "p1", "p2", "p2"])
+    assert evaluate.evaluate(finished, folder=folder).trained_on == 2
+
+
+def test_images_of_another_content_are_others(data, finished, parts, tmp_path):
+    before = len(holdout.evaluations(finished))
+    folder = renamed(data, [*parts["train"][:3], *parts["test"][:3]], tmp_path / "new", end=b" ")
+    assert evaluate.evaluate(finished, folder=folder).trained_on == 0
+    assert len(holdout.evaluations(finished)) == before
+
+
+def test_without_the_runs_own_images_names_alone_count_and_a_warning_says_so(data, finished, parts, tmp_path):
+    folder = renamed(data, parts["train"][:3], tmp_path / "new")
+    listener = Notes()
+    data.rename(data.with_name("elsewhere"))
+    try:
+        assert evaluate.evaluate(finished, folder=folder, listener=listener).trained_on == 0
+    finally:
+        data.with_name("elsewhere").rename(data)
+    (warning,) = [line for line in listener.lines if "recognised by their names alone" in line]
+    assert str(data) in warning
