@@ -8,6 +8,7 @@ import pytest
 from command import call, refused
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import verdicts
+from dspkd.reports import wording
 from dspkd.runtime import console
 
 
@@ -35,8 +36,10 @@ def test_the_verdicts_are_those_of_compare(files, monkeypatch):
     for row in verdicts(arms):
         value = f"{row.difference.value:+.3f}" if row.metric == "log_loss" else f"{100 * row.difference.value:+.1f}"
         value = re.escape(value.replace("-", "\N{MINUS SIGN}"))
-        assert re.search(rf"good[ │]+better[ │]+{value}[ │]+{row.p_pooled:.3f}", out)
-        assert re.search(rf"against poor.*{row.p_pairwise:.3f}", out)
+        assert re.search(rf"good[ │]+better[ │]+{value}[ │]+{wording.p_value(row.p_pooled)}", out)
+        assert re.search(rf"against poor.*{wording.p_value(row.p_pairwise)}", out)
+    assert "< 0.001" in out
+    assert "0.000" not in out
 
 
 def test_the_metric_that_decides_comes_first_and_a_file_alone_is_a_method(files, monkeypatch):
@@ -94,7 +97,39 @@ def test_images_of_one_class_are_decided_by_balanced_accuracy(tmp_path):
     """AUROC is not defined for them, so that it decides nothing."""
     ids = tuple(map(str, range(20)))
     for name, right in (("a", 18), ("b", 12)):
-        logits = np.eye(2, dtype=np.float32)[(np.arange(20) >= right).astype(int)]
+        logits = 2 * np.eye(2, dtype=np.float32)[(np.arange(20) >= right).astype(int)]
         Predictions(("A", "B"), ids, ids, np.zeros(20, dtype=np.int64), logits).save(tmp_path / f"{name}.csv")
     out, _ = call("referee", tmp_path / "a.csv", tmp_path / "b.csv")
     assert out.splitlines()[-1].startswith("balanced accuracy decides (macro AUROC is not defined for these images)")
+
+
+def test_of_two_perfect_methods_no_difference_is_detectable_and_there_is_no_interval(tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "terminal", lambda: console.Console(width=160))
+    labels, ids = np.arange(30) % 3, tuple(map(str, range(30)))
+    files = []
+    for name in ("E", "F"):
+        for seed in range(2):
+            size = 3 + np.random.default_rng([seed, ord(name)]).random((30, 1))
+            path = tmp_path / f"{name}{seed}.csv"
+            Predictions(("A", "B", "C"), ids, ids, labels, (size * np.eye(3)[labels]).astype(np.float32)).save(path)
+            files.append(f"{name}={path}")
+    out, _ = call("referee", *files)
+    dash = "\N{EN DASH}"
+    for metric in ("macro AUROC", "balanced accuracy", "accuracy"):
+        rows = out.partition(f"\n{metric}, differences")[2]
+        assert re.search(
+            rf"E[ │]+inconclusive[ │]+\+0\.0[ │]+1\.000[ │]+{dash}.*\n.*against F[ │]+{dash}[ │]+1\.000", rows
+        )
+
+
+def test_log_loss_is_left_out_where_a_true_class_has_probability_0(tmp_path):
+    for name, low in (("a", "0.02"), ("b", "0.0")):
+        high = f"{1 - float(low):.2f}"
+        rows = [f"{n},{'AB'[n % 2]},{n},{high if n % 2 == 0 or n == 1 else low},{low if n % 2 == 0 or n == 1 else high}"
+                for n in range(12)]  # fmt: skip
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id,label,group,prob_A,prob_B", *rows, ""]))
+    out, _ = call("referee", tmp_path / "a.csv", tmp_path / "b.csv", "--decide-by", "log_loss")
+    assert re.search(r"b\.csv: the probability of the true class is 0 for 1 image, so log loss is not defined", out)
+    assert "a.csv: the probability" not in out
+    assert "log loss, differences" not in out
+    assert out.splitlines()[-1].startswith("balanced accuracy decides (class-balanced log loss is not defined")

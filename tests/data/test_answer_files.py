@@ -62,6 +62,12 @@ def test_logits_of_probabilities_are_their_logarithms(tmp_path):
     assert np.isfinite(answers.logits).all()
 
 
+def test_shares_of_seven_votes_with_two_decimals_are_probabilities(tmp_path):
+    classes = tuple("ABCDEFG")
+    path = write_csv(tmp_path / "a.csv", ["id", *(f"prob_{name}" for name in classes)], ["i", *["0.14"] * 7])
+    assert answer_files.read(path, classes).kind == "probabilities"
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize(
     ("rows", "floor"),
@@ -115,6 +121,8 @@ PROBS = [name.replace("logit", "prob") for name in LOGITS]
             [PROBS, ["i", 0.5, 0.5, 0], ["j", 1, 2, 3]],
             r"a\.csv, line 3: prob.*sum is 6; call the columns logit_<class>",
         ),
+        ([PROBS, ["i", 97, 2, 1]], r"a\.csv, line 2: prob.* their sum is 100; divide percentages by 100$"),
+        ([LOGITS, ["i", 0.5, 0.3, 0.2]], r"a\.csv: the columns logit_<class> hold probabilities"),
         ([PROBS, ["i", 1.5, -0.5, 0]], r"a\.csv, line 2: probabilities must be at least 0"),
         ([["id", "embedding_0", "embedding_2"], ["i", 1, 2]], r"a\.csv: column embedding_2: .*numbered from 0"),
     ],

@@ -1,12 +1,17 @@
 """Prediction files of anyone's models."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dspkd.errors import DataError
+from dspkd.evaluation.intervals import resample
+from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.prediction_files import load_together
+from dspkd.evaluation.ranking import ranking
 
 HEADER = ["image", "label", "prob_NV", "prob_MEL", "lesion_id"]
 ROWS = [["a", "NV", "0.9", "0.1", "1"], ["b", "MEL", "0.25", "0.75", "1"], ["c", "NV", "1", "0", "2"]]
@@ -66,11 +71,23 @@ def test_groups_and_labels_come_from_the_metadata_where_the_file_lacks_them(writ
     [
         (HEADER[1:], [row[1:] for row in ROWS], r"a\.csv: no column id or image .* among label.*logit_<class>"),
         (["id", "label", "NV", "group"], [["a", "NV", "1", "1"]], r"no class scores among id, label, NV, group; exp"),
-        (HEADER[:4], [row[:4] for row in ROWS], r"no column group or lesion_id .*--groups FILE with id"),
+        (HEADER[:4], [row[:4] for row in ROWS], r"no column group or patient_id .*--groups FILE with id"),
         (HEADER, [["a", "DF", "0.9", "0.1", "1"]], r"a\.csv, line 2: no class is called 'DF'"),
         (HEADER, [["a", "NV", "9", "0.1", "1"]], r"line 2: probabilities .* their sum is 9\.1; .*logit_<class>"),
+        (HEADER, [["a", "NV", "97", "3", "1"]], r"line 2: .* their sum is 100; divide percentages by 100$"),
+        (
+            ["id", "label", "logit_A", "logit_B", "group"],
+            [["a", "A", "0.9", "0.1", "1"], ["b", "B", "0", "1", "2"]],
+            r"a\.csv: the columns logit_<class> hold probabilities, .* sum to 1; call the columns prob_<class>",
+        ),
+        (
+            ["id", "label", "logit_A", "logit_B", "group"],
+            [["a", "A", "97", "3", "1"], ["b", "B", "40", "61", "2"]],
+            r"hold percentages, .* sum to 100; divide them by 100 and call the columns prob_<class>",
+        ),
         (HEADER, [["a", "NV", "1.1", "-0.1", "1"]], "probabilities must be at least 0"),
         (HEADER, [["a", "NV", "nan", "0.1", "1"]], "their sum is nan"),
+        (HEADER, [["a", "NV", "0.9", "0.1", "anonymous"]], "'anonymous', which names no lesion or patient"),
         (HEADER, [["a", "NV", "x", "0.1", "1"]], r"line 2: prob_NV must be a number, got 'x'"),
         (HEADER, [["a", "NV", "0.9", "0.1", "1"]] * 2, "'a' is there a second time"),
         (HEADER, [["a", "NV", "0.9", "0.1", "nan"]], r"line 2: column 'lesion_id' is 'nan', which .*group is its id"),
@@ -90,3 +107,89 @@ def test_files_about_other_images_or_classes_are_refused(written):
     with pytest.raises(DataError, match=r"meta\.csv: 2 images of .* are missing, such as 'b'"):
         load_together([written("d.csv", HEADER[:4], [row[:4] for row in ROWS])],
                       written("meta.csv", ["id", "group"], [["a", "1"]]))  # fmt: skip
+
+
+SCORES = ["id", "label", "logit_A", "logit_B"]
+IMAGES = [["a", "A", "3", "-4"], ["b", "B", "1", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "groups", "line"),
+    [
+        (
+            ["lesion_id", "patient_id"],
+            ["l1", "p", "l2", "p"],
+            ("p", "p"),
+            "'patient_id' of .*meta.csv, not 'lesion_id'",
+        ),
+        (["Patient_ID", "group"], ["p", "g1", "p", "g2"], ("g1", "g2"), "'group' of .*meta.csv, not 'Patient_ID'"),
+        (
+            ["patient_id", "lesion_id"],
+            ["p", "l1", "", "l2"],
+            ("l1", "l2"),
+            "'lesion_id' of .*meta.csv, not 'patient_id'",
+        ),
+        (["lesion_id"], ["l", "l"], ("l", "l"), "'lesion_id' of .*meta.csv"),
+        (["sex"], ["f", "m"], ("own a", "own b"), "'group'$"),
+    ],
+)
+def test_a_patient_comes_before_a_lesion_and_the_groups_option_before_the_files(written, columns, cells, groups, line):
+    half = len(cells) // 2
+    metadata = written(
+        "meta.csv", ["id", *columns], [["a", *cells[:half]], ["b", *cells[half:]], ["other", *[""] * half]]
+    )
+    own = written("a.csv", [*SCORES, "group"], [[*row, f"own {row[0]}"] for row in IMAGES])
+    lines = []
+    first, second = load_together([own, own], metadata, lines.append)
+    assert first.groups == second.groups == groups
+    (told,) = lines
+    assert re.search(f"column {line}", told)
+    assert ("'group' of the prediction files" in told) == (groups[0] != "own a")
+
+
+@pytest.mark.parametrize(
+    ("cell", "other", "place", "message"),
+    [(4, "7.0", "image 'b'", "'7' and '7.0'.*name the same"), (1, "A", "image 'b'", "'B' and 'A'.*same true class")],
+)
+def test_files_that_differ_in_an_image_are_refused_with_its_name_and_both_values(written, cell, other, place, message):
+    rows = [[*row, "7"] for row in IMAGES]
+    changed = [rows[0], [*rows[1][:cell], other, *rows[1][cell + 1 :]]]
+    files = [written(f"{name}.csv", [*SCORES, "group"], each) for name, each in (("one", rows), ("two", changed))]
+    with pytest.raises(DataError, match=rf"two\.csv against .*one\.csv: the runs' .*{place}: {message}"):
+        load_together(files)
+
+
+@pytest.fixture
+def votes(written):
+    """Write the shares that an ensemble of so many networks votes for each of three classes."""
+
+    def write(networks, form="{:.1f}"):
+        generator = np.random.default_rng(networks)
+        labels = generator.integers(3, size=120)
+        votes_NK = np.stack([generator.multinomial(networks, 0.2 + 0.4 * np.eye(3)[label]) for label in labels])
+        rows = [
+            [f"i{n}", "ABC"[labels[n]], *map(form.format, votes_NK[n] / networks), f"g{n}"] for n in range(len(labels))
+        ]
+        return written("votes.csv", ["id", "label", "prob_A", "prob_B", "prob_C", "group"], rows)
+
+    return write
+
+
+@pytest.mark.parametrize(("networks", "form"), [(5, "{:.1f}"), (7, "{:.3f}"), (3, "{:.3f}"), (1, "{:.0f}")])
+def test_tied_probabilities_are_ranked_as_they_are_written(votes, networks, form):
+    """The sums of some rows differ from 1, and rows have different numbers of zeros: dividing by either parts ties."""
+    (run,) = load_together([votes(networks, form)])
+    want = [roc_auc_score(run.labels == k, run.written[:, k]) for k in range(3)]
+    assert [row.auc for row in summarise(run).per_class] == pytest.approx(want, abs=1e-12)
+    assert resample([run], ("auc_macro",), resamples=2)["auc_macro"].observed[0] == pytest.approx(np.mean(want))
+    want = [average_precision_score(run.labels == k, run.written[:, k]) for k in range(3)]
+    assert [row.average_precision for row in ranking(run)] == pytest.approx(want, abs=1e-12)
+
+
+def test_a_probability_of_0_of_the_true_class_leaves_log_loss_undefined_and_nothing_else(votes):
+    (run,) = load_together([votes(3, "{:.3f}")])
+    summary, scores = summarise(run), resample([run], resamples=5)
+    assert np.isnan([summary.log_loss, *scores["log_loss"].observed]).all()
+    assert np.isfinite([summary.accuracy, summary.auc_macro, *scores["f1_macro"].observed]).all()
+    positive = run.take(np.flatnonzero(run.written[np.arange(len(run)), run.labels] > 0))
+    assert np.isfinite(summarise(positive).log_loss)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 from torchmetrics.functional.classification import binary_sensitivity_at_specificity
 
+from dspkd.evaluation.intervals import resample
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.ranking import DEFINITIONS, Ranking, ranking
 
@@ -69,3 +70,13 @@ def test_without_images_of_both_kinds_there_is_no_number(one_hot):
 
 def test_every_number_has_a_definition():
     assert {"name", *DEFINITIONS} == set(Ranking.__annotations__)
+
+
+@pytest.mark.parametrize("shift", [3.3, -40.7])
+def test_equal_answers_are_tied_whatever_their_logits_have_in_common(make, shift):
+    labels = np.arange(80) % 2
+    common = shift * np.random.default_rng(0).normal(size=(80, 1))
+    run = make(labels, np.array([0.3, 1.1]) + common)
+    assert len(np.unique(run.probabilities[:, 0])) > 1  # as float32 rounds them
+    assert summarise(run).auc_macro == 0.5
+    assert resample([run], ("auc_macro",), resamples=5)["auc_macro"].drawn == pytest.approx(0.5)

@@ -169,3 +169,18 @@ def test_of_a_log_loss_less_is_better():
 def test_a_metric_that_the_images_do_not_define_is_left_out(one_hot):
     arms = {name: [one_hot([0, 0, 0], [0, 0, 1])] * 2 for name in "ab"}
     assert {row.metric for row in verdicts(arms, resamples=20)} == set(METRICS) - {"auc_macro"}
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-17])
+def test_nothing_is_detectable_where_nothing_varied(error):
+    assert minimum_detectable_difference(Estimate(0.1, 0.1, 0.1, error, np.inf, None), 3) is None
+    assert p_value(Estimate(0.1, 0.1, 0.1, error, np.inf, None)) == 1
+
+
+@pytest.mark.parametrize("others", [0.0, 0.01])
+def test_two_arms_that_never_vary_have_no_detectable_difference_whatever_the_others_do(others):
+    spread = others * np.array([-1, 0, 1])
+    scores, rows = scored({"a": np.ones(3), "b": np.ones(3), "c": 0.6 + spread, "d": 0.6 + spread})
+    (got,) = of_scores("accuracy", scores, rows, [("a", "b")])
+    assert (got.word, got.p, got.minimum_detectable_difference) == ("inconclusive", 1, None)
+    assert got.difference.varied == (others > 0)

@@ -8,6 +8,7 @@ from dspkd.evaluation.calibration import calibration
 from dspkd.evaluation.intervals import resample
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.shares import wilson
 from dspkd.evaluation.teacher_quality import calibrated, gain, level, margin
 
 
@@ -108,3 +109,24 @@ def test_no_lesion_is_in_both_the_fitted_and_the_measured_half(monkeypatch):
     pairs = list(zip(fitted[:2], measured[:2], strict=True))
     assert all(not one & other and len(one | other) == 600 for one, other in pairs)
     assert pairs[0] == pairs[1][::-1]
+
+
+@pytest.mark.parametrize(("teacher", "student", "word"), [(1, 1, "inconclusive"), (0, 1, "worse"), (1, 0, "better")])
+def test_none_wrong_of_few_lesions_is_not_certain(teacher, student, word):
+    """Twelve lesions of a class, all right or all wrong by either: no bootstrap resample varies."""
+    shares = [[share, 0.7] for share in (teacher, student)]
+    runs = [predictions(seed, share, lesions=24, classes=2) for seed, share in enumerate(shares)]
+    row = margin(runs[0], [runs[1]], resamples=200).classes[0]
+    assert row.margin.value == teacher - student
+    assert row.margin.low < row.margin.value - 0.1 < row.margin.value + 0.1 < row.margin.high
+    assert row.word == word
+
+
+def test_a_margin_and_a_gain_of_perfect_networks_are_not_certain():
+    runs = [predictions(seed, 1.0, lesions=30) for seed in range(2)]
+    result = margin(runs[0], runs[1:], resamples=50)
+    for each in (result.accuracy, result.balanced_accuracy, gain(*runs, resamples=50)):
+        assert each.value == 0
+        assert each.low < -0.03
+        assert each.high > 0.03
+    assert level(runs[0], resamples=50).accuracy[1] == pytest.approx(wilson(60, [2] * 30)[0])

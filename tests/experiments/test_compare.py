@@ -13,6 +13,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import verdicts
 from dspkd.experiments.compare import compare, executors, grid
+from dspkd.reports import wording
 from dspkd.runtime import cores
 
 pytestmark = pytest.mark.usefixtures("no_pages")
@@ -46,7 +47,7 @@ def test_the_results_are_those_of_the_runs(unbroken):
     assert "Synthetic data" in text
     kd = next(row for row in expected if (row.one, row.other, row.metric) == ("kd", "plain", "balanced_accuracy"))
     assert f"| kd | plain | **{kd.word}** | " in text
-    assert f"| {100 * kd.minimum_detectable_difference:.1f} |" in text
+    assert f"| {wording.detectable(kd.minimum_detectable_difference, kd.metric)} |" in text
     assert "Critical-difference" in (out / "report.html").read_text()
 
 

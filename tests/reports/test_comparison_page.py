@@ -68,11 +68,12 @@ def test_the_page_has_each_verdict_with_interval_and_detectable_difference(runs,
     pairs = verdicts({arm.name: [run.predictions("test") for run in arm.runs] for arm in arms(read)})
     assert len(pairs) == len(METRICS)
     for row in pairs:
-        difference = [
-            wording.amount(each, row.metric) for each in (row.difference.value, row.difference.low, row.difference.high)
-        ]
+        value, interval = (
+            wording.amount(row.difference.value, row.metric),
+            wording.interval_of(row.difference, row.metric),
+        )
         assert (
-            f"{row.one} against {row.other} {row.word} {difference[0]} {difference[1]} to {difference[2]} "
+            f"{row.one} against {row.other} {row.word} {value} {interval} "
             f"{' '.join(map(wording.p_value, (row.p, row.p_pooled, row.p_pairwise)))} "
             f"{wording.detectable(row.minimum_detectable_difference, row.metric)}"
         ) in text

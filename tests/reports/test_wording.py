@@ -140,6 +140,18 @@ def test_a_result_in_words_is_no_contradiction_of_its_interval(low, high, p, wor
     assert ("correction" in wording.significance(verdict)) == ("correction" in words or words == "better")
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_where_nothing_varied_nothing_is_said_to_be_detectable(value):
+    difference = Estimate(value=value, low=value, high=value, error=0.0, freedom=9, seeds=0.0)
+    of_nothing = Verdict("a", "b", "accuracy", difference, 1.0, 1.0, 1.0, "inconclusive", None)
+    assert wording.result(of_nothing) == "inconclusive"
+    assert wording.interval_of(difference, "accuracy") == "\N{EN DASH}"
+    text = wording.significance(of_nothing)
+    assert "minimum detectable difference (80% power) is not known, as nothing varied" in text
+    assert "One run each" not in text
+    assert "correction" not in text
+
+
 def test_sizes_and_times_are_rounded():
     assert [wording.size(n) for n in (5_062_144, 83_100, 512)] == ["5.1 MB", "83 kB", "512 bytes"]
     assert [wording.times(ratio, "smaller", "larger") for ratio in (3.84, 0.5, 1.0, 213.4)] == [

@@ -48,20 +48,18 @@ def _print_scores(console: Console, results: Results, metric: str) -> None:
 def print_verdicts(console: Console, verdicts: Sequence[Verdict], metric: str) -> None:
     """Print the verdicts by one metric, on lines that fit into 80 columns."""
     from dspkd.evaluation.scoring import TITLES
-    from dspkd.reports.wording import amount, detectable, result, unit_of
+    from dspkd.reports.wording import amount, detectable, interval_of, p_value, result, unit_of
 
     title = f"{TITLES[metric]}, differences in {unit_of(metric)}"
     figures = ["result", "difference\n95 %", "p pooled\npairwise", "detectable\n80 % power"]
     table = headed(title, ["method"], figures)
     for row in verdicts:
         if row.metric == metric:
-            value, low, high = (
-                amount(each, metric) for each in (row.difference.value, row.difference.low, row.difference.high)
-            )
-            ps = ["-" if p is None else f"{p:.3f}" for p in (row.p_pooled, row.p_pairwise)]
+            difference = f"{amount(row.difference.value, metric)}\n{interval_of(row.difference, metric)}"
+            ps = f"{p_value(row.p_pooled)}\n{p_value(row.p_pairwise)}"
             smallest = detectable(row.minimum_detectable_difference, metric)
             names = f"{row.one}\nagainst {row.other}"
-            table.add_row(names, result(row), f"{value}\n{low} to {high}", "\n".join(ps), smallest)
+            table.add_row(names, result(row), difference, ps, smallest)
     console.print(table)
 
 

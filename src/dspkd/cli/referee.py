@@ -26,7 +26,9 @@ def referee(
     ],
     groups: Annotated[
         Path | None,
-        typer.Option(help="CSV file with id and group (or lesion_id, patient_id), where the files lack the group."),
+        typer.Option(
+            help="CSV file with id and group (or patient_id, lesion_id), which is used in place of the files' groups."
+        ),
     ] = None,
     decide_by: Annotated[
         str,
@@ -110,7 +112,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     from dspkd.errors import DataError
     from dspkd.evaluation.metrics import summarise
     from dspkd.evaluation.prediction_files import load_together
-    from dspkd.evaluation.scoring import METRICS, TITLES
+    from dspkd.evaluation.scoring import METRICS, TITLES, zero_truths
     from dspkd.evaluation.significance import verdicts
     from dspkd.reports import wording
     from dspkd.runtime.console import headed, terminal
@@ -119,12 +121,21 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     if len(methods) < 2:
         raise DataError(f"referee: got one method, {', '.join(methods)}; give two at least, each file as NAME=FILE")
     paths = [path for several in methods.values() for path in several]
-    runs = dict(zip(paths, load_together(paths, groups), strict=True))
+    lines: list[str] = []
+    runs = dict(zip(paths, load_together(paths, groups, lines.append), strict=True))
     arms = {name: [runs[path] for path in several] for name, several in methods.items()}
     for files_of_one in methods.values():
         for first, second in combinations(files_of_one, 2):
             if np.array_equal(runs[first].logits, runs[second].logits):
                 raise DataError(f"referee: {first} and {second} have the same scores; give each run of a method once")
+    for line in lines:
+        typer.echo(line)
+    for path, run in runs.items():
+        if zeros := int(zero_truths(run).sum()):
+            typer.echo(
+                f"{path}: the probability of the true class is 0 for {wording.counted(zeros, 'image')}, so log loss is "
+                "not defined and is left out; give logits, or probabilities with more decimals"
+            )
     results = verdicts(arms)
     any_run = next(iter(runs.values()))
     title = f"{len(any_run):,} images{wording.of_lesions(named_in(any_run.groups))}"
@@ -135,7 +146,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
             figures = [getattr(summary, metric) for metric in METRICS]
             table.add_row(
                 f"{name} {number}" if len(several) > 1 else name,
-                *("-" if figure is None else f"{figure:.3f}" for figure in figures),
+                *("-" if figure is None or np.isnan(figure) else f"{figure:.3f}" for figure in figures),
             )
     terminal().print(table)
     for metric in sorted(dict.fromkeys(row.metric for row in results), key=decide_by.__ne__):

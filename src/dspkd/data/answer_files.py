@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.data.soft_labels import remedy_for, require_logits, rounding
 from dspkd.data.table_files import parquet, schema_of
 from dspkd.errors import DataError, first_few, suggest
 from dspkd.runtime import csv_text
@@ -27,8 +28,8 @@ _LIST = "embedding"
 """The column of a parquet file with a list of numbers for each image, in place of ``embedding_0`` and so on."""
 
 _EXPECTED = "logit_<class> or prob_<class> for each class, or embedding_0, embedding_1 ..."
-_ROUNDING = 0.01
-"""How far the probabilities of an image may be from 1 in sum: those of ten classes, rounded to three digits."""
+_ZERO = np.float32(0.0005)
+"""What a probability of 0 may be at most, where all are of few decimals: one that three decimals round to 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +55,15 @@ class Answers:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """Return logits, or the logarithm of probabilities; one of 0 counts as the smallest normal float32."""
+        """Return logits, or the logarithm of probabilities.
+
+        One of 0 is rounded: it counts as half of the least other one, and at most as `_ZERO` (inferred).
+        """
         assert self.kind != "embeddings", "a head makes logits of them"
         if self.kind == "logits":
             return self.values
-        return np.log(np.maximum(self.values, np.finfo(np.float32).tiny))
+        least = self.values[self.values > 0].min() / 2
+        return np.asarray(np.log(np.maximum(self.values, np.clip(least, np.finfo(np.float32).tiny, _ZERO))))
 
 
 def read(path: Path, classes: Sequence[str]) -> Answers:
@@ -281,11 +286,13 @@ def _check_values(
     for row, column in bad[:1]:
         name = columns[column] if len(columns) > 1 else f"{columns[0]}[{column}]"
         raise DataError(f"{path}, {place(row)}: {name} is {values[row, column]}; every answer must be a finite number")
+    if kind == "logits":
+        require_logits(path, values)
     if kind != "probabilities":
         return
     sums_N = values.sum(axis=1)
-    for row in np.flatnonzero((np.abs(sums_N - 1) > _ROUNDING) | (values < 0).any(axis=1))[:1]:
+    for row in np.flatnonzero((np.abs(sums_N - 1) > rounding(len(columns))) | (values < 0).any(axis=1))[:1]:
         raise DataError(
             f"{path}, {place(row)}: probabilities must be at least 0 and sum to 1, their sum is {sums_N[row]:.4g}; "
-            "call the columns logit_<class> if they are logits"
+            f"{remedy_for(values[row])}"
         )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dspkd.errors import DataError
 
 
 def from_weights(weights: Sequence[Mapping[str, float]], classes: Sequence[str]) -> NDArray[np.float32]:
@@ -41,3 +44,25 @@ def heaviest(soft_NK: NDArray[np.float32], labels_N: NDArray[np.int64]) -> NDArr
     largest_N = soft_NK.max(axis=1, initial=0)
     present_N = soft_NK[np.arange(len(labels_N)), labels_N]
     return np.where(present_N >= largest_N, labels_N, soft_NK.argmax(axis=1))
+
+
+def rounding(classes: int) -> float:
+    """Return how far the probabilities of an image may be from 1 in sum: each is rounded to two decimals, or more."""
+    return max(0.01, 0.005 * classes) + 1e-6
+
+
+def remedy_for(scores_K: NDArray[np.floating]) -> str:
+    """Return what to do with the scores of an image that are no probabilities, for a message."""
+    percentages = (scores_K >= 0).all() and abs(scores_K.sum() - 100) <= 100 * rounding(len(scores_K))
+    return "divide percentages by 100" if percentages else "call the columns logit_<class> if they are logits"
+
+
+def require_logits(path: Path, scores_NK: NDArray[np.floating]) -> None:
+    """Raise DataError where scores in columns of logits are probabilities, or percentages."""
+    sums_N, near = scores_NK.sum(axis=1), rounding(scores_NK.shape[1])
+    for total, what, divide in ((1, "probabilities", ""), (100, "percentages", "divide them by 100 and ")):
+        if (scores_NK >= 0).all() and (np.abs(sums_N - total) <= total * near).all():
+            raise DataError(
+                f"{path}: the columns logit_<class> hold {what}, as those of every image sum to {total}; "
+                f"{divide}call the columns prob_<class>"
+            )

@@ -20,15 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from dspkd.evaluation import cross_validation
+from dspkd.evaluation import cross_validation, seed_variance
 from dspkd.evaluation.cross_validation import Divisions
 from dspkd.evaluation.predictions import Predictions
-from dspkd.evaluation.scoring import METRICS, counts, parts, scorers
-
-CONFIDENCE = 0.95
-"""That of every interval."""
+from dspkd.evaluation.scoring import METRICS, counts, evidence, parts, scorers
+from dspkd.evaluation.shares import CONFIDENCE, wilson
 
 _WEIGHTS_AT_ONCE = 1 << 20
+_VARIED = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +43,20 @@ class Scores:
     without
         ``[R, D, F]``, on the images without each of the F folds of each of D divisions, NaN for those that a run does
         not have; F is 0 where one network predicted all images.
+    weights
+        ``[G]``, of the groups in a share, see `evidence`; None for what is no share.
     """
 
     observed: NDArray[np.float64]
     drawn: NDArray[np.float64]
     without: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, 0)))
+    weights: NDArray[np.float64] | None = None
+
+    def of_all(self, value: float) -> tuple[float, float] | None:
+        """Return Wilson's interval of a share of 0 or 1, which no resample varies; None for others."""
+        if self.weights is None or value not in (0.0, 1.0):
+            return None
+        return wilson(value * float(self.weights.sum()), self.weights)
 
     @property
     def folds(self) -> int:
@@ -85,6 +93,11 @@ class Estimate:
     freedom: float
     seeds: float | None
     others: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def varied(self) -> bool:
+        """Return whether anything varied but by rounding; otherwise the interval is a point, and says nothing."""
+        return self.error > _VARIED
 
     @property
     def ways(self) -> tuple[tuple[float, float], ...]:
@@ -144,6 +157,7 @@ def resample(
             observed[metric][:, 0],
             _completed(np.concatenate(drawn[metric], axis=1), observed[metric]),
             divisions.own(_completed(without[metric], observed[metric])),
+            evidence(runs[0], metric),
         )
         for metric in by_metric
     }
@@ -179,7 +193,9 @@ def resample_f1(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: i
 
 
 def percentiles(scores: Scores, run: int = 0) -> tuple[float, float]:
-    """Return the percentile interval of one run over lesions, of confidence `CONFIDENCE`."""
+    """Return the percentile interval of one run over lesions, of confidence `CONFIDENCE`; of 0 or 1 Wilson's."""
+    if interval := scores.of_all(float(scores.observed[run])):
+        return interval
     low, high = np.quantile(scores.drawn[run], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
@@ -237,15 +253,17 @@ def estimate(
     arms = [np.asarray(rows) for rows in (one, other) if len(rows)]
     signed = list(zip((1, -1), arms, strict=False))
     value = sum(sign * float(scores.observed[rows].mean()) for sign, rows in signed)
+    if len(arms) == 1 and (interval := scores.of_all(value)):
+        return Estimate(value, *interval, 0.0, np.inf, 0.0 if len(arms[0]) > 1 else None)
     lesions = float(np.var(sum(sign * scores.drawn[rows].mean(axis=0) for sign, rows in signed), ddof=1))
     lesions = max(lesions, least**2)
     if scores.folds > 1:
         variance, freedom = cross_validation.variance(scores.observed, scores.without, arms, pool)
         return _wider(value, [(lesions**0.5, np.inf), (variance**0.5, freedom)], max(0.0, variance - lesions) ** 0.5)
-    parts = _seed_parts(scores, arms, lend)
+    parts = seed_variance.parts(scores.observed, scores.drawn, arms, lend)
     counted = sum(part.counted for part in parts)
     if pool and parts:
-        parts = [_pooled(scores, arms, pool)]
+        parts = [seed_variance.pooled(scores.observed, arms, pool)]
     seeds = sum(part.variance for part in parts)
     both = max(0.0, lesions - counted) + seeds
     doubt = sum(part.variance**2 / part.freedom for part in parts)
@@ -261,37 +279,3 @@ def _wider(value: float, ways: Sequence[tuple[float, float]], seeds: float | Non
 
     widest, *others = sorted(ways, key=reach, reverse=True)
     return Estimate(value, value - reach(widest), value + reach(widest), *widest, seeds, tuple(others))
-
-
-@dataclass(frozen=True)
-class _SeedPart:
-    """An arm's share of the squared error from seeds, the part of it already in v, and its degrees of freedom."""
-
-    variance: float
-    counted: float
-    freedom: int
-
-
-def _seed_parts(scores: Scores, arms: Sequence[NDArray[np.int64]], lend: bool) -> list[_SeedPart]:
-    """Return the seed part of each arm, or of both together where one borrows; empty where no arm has a second run."""
-    parts = [_of_several(scores, rows) for rows in arms if len(rows) > 1]
-    if lend and len(parts) == 1 and len(arms) == 2:
-        (lender,) = parts
-        times = max(map(len, arms)) + 1  # the lender's n-th part, and the whole for the single run
-        return [_SeedPart(times * lender.variance, times * lender.counted, lender.freedom)]
-    return parts
-
-
-def _pooled(scores: Scores, arms: Sequence[NDArray[np.int64]], pool: Sequence[Sequence[int]]) -> _SeedPart:
-    """Return the seed part of arms whose runs have the variance over seeds of all arms of `pool` together."""
-    observed = [scores.observed[np.asarray(rows)] for rows in pool]
-    freedom = sum(len(each) - 1 for each in observed)
-    variance = sum(float(((each - each.mean()) ** 2).sum()) for each in observed) / freedom
-    return _SeedPart(variance * sum(1 / len(rows) for rows in arms), 0.0, freedom)
-
-
-def _of_several(scores: Scores, rows: NDArray[np.int64]) -> _SeedPart:
-    runs = len(rows)
-    own_RS = scores.drawn[rows] - scores.drawn[rows].mean(axis=0)
-    counted = float(np.var(own_RS, axis=1, ddof=1).sum()) / (runs - 1) / runs
-    return _SeedPart(float(np.var(scores.observed[rows], ddof=1)) / runs, counted, runs - 1)

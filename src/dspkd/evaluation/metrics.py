@@ -33,7 +33,7 @@ DEFINITIONS: dict[str, str] = {
     "auc": "probability that an image of this class scores higher for it than one of another class; ties count half; "
     "out of fold, only images of one fold are compared, since one network scored them",
     "log_loss": "mean over the classes that have images of minus the log of the true class's probability, in nats; "
-    "0 is perfect, and less is better",
+    "0 is perfect, and less is better; not defined where that probability is written as 0",
     "macro": "mean over the classes that have images, each counting the same; a class without images is left out",
     "weighted": "mean over classes, each counting by its number of images",
     "undefined": "0 / 0 counts as 0 and is listed; an AUC without both kinds of image is left out of its mean",
@@ -71,7 +71,7 @@ class Summary:
     accuracy, balanced_accuracy, balanced_accuracy_isic, *_macro, *_weighted
         As in `DEFINITIONS`, in [0, 1]. ``auc_macro`` is None where no class has an AUC.
     log_loss
-        Class-balanced log loss, as in `DEFINITIONS`: at least 0, in nats.
+        Class-balanced log loss, as in `DEFINITIONS`: at least 0, in nats; NaN where it is not defined.
     tied
         Images whose largest logit is shared by several classes.
     per_class
@@ -155,7 +155,7 @@ def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:
     precision_K, recall_K, f1_K, images_K = precision_recall_fscore_support(
         predictions.labels, predictions.predicted, labels=range(len(predictions.classes)), zero_division=0
     )
-    probabilities_NK = predictions.probabilities
+    scores_NK = predictions.scores
     groups_N = np.array(predictions.groups)
     rows = []
     for k, name in enumerate(predictions.classes):
@@ -172,7 +172,7 @@ def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:
                 recall=float(recall_K[k]),
                 specificity=tn / (tn + fp) if tn + fp else 0.0,
                 f1=float(f1_K[k]),
-                auc=_auc(mine_N, probabilities_NK[:, k], predictions.folds),
+                auc=_auc(mine_N, scores_NK[:, k], predictions.folds),
                 tp=tp,
                 fp=fp,
                 fn=fn,

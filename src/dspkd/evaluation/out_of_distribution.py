@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
-from dspkd.evaluation.intervals import CONFIDENCE, draws
+from dspkd.evaluation.intervals import draws
+from dspkd.evaluation.shares import CONFIDENCE
 
 SHARE = 0.95
 """True positive rate at which false positives are counted, as in the literature."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,31 +11,37 @@ from numpy.typing import NDArray
 
 from dspkd.data.answer_files import find
 from dspkd.data.csv_rows import Rows, read_rows
-from dspkd.data.part_names import is_unknown
+from dspkd.data.part_names import names_no_one
+from dspkd.data.soft_labels import remedy_for, require_logits, rounding
 from dspkd.errors import DataError, suggest
 from dspkd.evaluation.predictions import Predictions, fold_number
+from dspkd.evaluation.scoring import require_same_images
 
-_ID, _GROUP, _LABEL = ("id", "image", "image_id", "isic_id"), ("group", "lesion_id", "patient_id"), ("label",)
+_ID, _GROUP, _LABEL = ("id", "image", "image_id", "isic_id"), ("group", "patient_id", "lesion_id"), ("label",)
 _PREFIXES = ("logit_", "prob_", "probability_")
 _OWN = "if each image is of another lesion, its group is its id"
 _COLUMNS = "expected the columns id, label, group and logit_<class> or prob_<class> for each class"
-_ROUNDING = 0.01
-"""How far the probabilities of an image may be from 1 in sum: those of ten classes, rounded to three digits."""
 
 
-def load_together(files: Sequence[Path], groups: Path | None = None) -> list[Predictions]:
+def load_together(
+    files: Sequence[Path], groups: Path | None = None, log: Callable[[str], None] = lambda _: None
+) -> list[Predictions]:
     """Read prediction files of the same images; all come out in the order of images and classes of the first.
 
     Parameters
     ----------
     files
         CSV files with the columns ``id`` (or ``image``, ``image_id``, ``isic_id``), ``label`` (the true class),
-        ``group`` (or ``lesion_id``, ``patient_id``), and for each class ``logit_<class>``, ``prob_<class>`` or
-        ``probability_<class>``; the names may be in any case, but for those of classes.
-        Probabilities must sum to 1; one of 0 counts as the smallest normal float32 (inferred). Out-of-fold predictions
-        of a cross-validation also have ``fold``, the number of the network that predicted the image.
+        ``group`` (or ``patient_id``, ``lesion_id``: the first that no image lacks, as lesions of one patient look
+        similar too), and for each class ``logit_<class>``, ``prob_<class>`` or ``probability_<class>``; the names may
+        be in any case, but for those of classes. Probabilities must sum to 1; they are kept in `Predictions.written`,
+        and their logits have the smallest normal float32 in place of 0 (inferred). Out-of-fold predictions of a
+        cross-validation also have ``fold``, the number of the network that predicted the image.
     groups
-        A CSV file with an id and a group, or a label, for each image: it is read for what the files lack.
+        A CSV file with an id and a group, or a label, for each image. Its groups go before those of the files; its
+        labels are for files without any.
+    log
+        Gets a line that names the column of the groups, and others that are not used.
 
     Raises
     ------
@@ -42,12 +49,16 @@ def load_together(files: Sequence[Path], groups: Path | None = None) -> list[Pre
         A file lacks a column or a value, or the files are not about the same images and classes.
     """
     metadata = None if groups is None else read_rows(groups)
-    runs = [_load(read_rows(path), metadata) for path in files]
+    sources: dict[str, None] = {}
+    runs = [_load(read_rows(path), metadata, sources) for path in files]
+    for source in sources:
+        log(source)
     first = runs[0]
     return [first, *(_aligned(run, first, path, files[0]) for run, path in zip(runs[1:], files[1:], strict=True))]
 
 
-def _load(rows: Rows, metadata: Rows | None) -> Predictions:
+def _load(rows: Rows, metadata: Rows | None, sources: dict[str, None]) -> Predictions:
+    """Read a file; what its groups come from is put into `sources`."""
     ids = tuple(rows.unique(_name(rows, _ID)))
     columns_of = {prefix: [name for name in rows.columns if name.lower().startswith(prefix)] for prefix in _PREFIXES}
     prefix = next((each for each in _PREFIXES if columns_of[each]), None)
@@ -55,9 +66,12 @@ def _load(rows: Rows, metadata: Rows | None) -> Predictions:
         raise DataError(f"{rows.path}: no class scores among {', '.join(rows.columns)}; {_COLUMNS}")
     classes = tuple(name[len(prefix) :] for name in columns_of[prefix])
     scores_NK = np.stack([_numbers(rows, name) for name in columns_of[prefix]], axis=1)
-    if prefix != "logit_":
-        scores_NK = _logits(rows, scores_NK)
-    labels = _of_images(rows, metadata, ids, _LABEL)
+    written_NK = None if prefix == "logit_" else scores_NK
+    if written_NK is None:
+        require_logits(rows.path, scores_NK)
+    else:
+        scores_NK = _logits(rows, written_NK)
+    labels = _labels(rows, metadata, ids)
     number = {name: k for k, name in enumerate(classes)}
     for row, label in enumerate(labels):
         if label not in number:
@@ -66,10 +80,11 @@ def _load(rows: Rows, metadata: Rows | None) -> Predictions:
         return Predictions(
             classes,
             ids,
-            _of_images(rows, metadata, ids, _GROUP),
+            _groups(rows, metadata, ids, sources),
             np.array([number[label] for label in labels], dtype=np.int64),
             scores_NK.astype(np.float32),
             _folds(rows),
+            written_NK,
         )
     except DataError as error:
         raise DataError(f"{rows.path}: {error}") from None
@@ -90,27 +105,55 @@ def _name(rows: Rows, names: Sequence[str]) -> str:
     return found
 
 
-def _of_images(rows: Rows, metadata: Rows | None, ids: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """Return each image's value of a column of the file or, where that lacks it, of the metadata."""
-    if find(rows.columns, names):
-        return _cells(rows, names)
-    if metadata is None:
-        raise DataError(
-            f"{rows.path}: no column {' or '.join(names)} among {', '.join(rows.columns)}; add it, or give --groups "
-            f"FILE with id and that column ({_OWN})"
-        )
-    row_of, values = metadata.unique(_name(metadata, _ID)), _cells(metadata, names)
+def _labels(rows: Rows, metadata: Rows | None, ids: Sequence[str]) -> tuple[str, ...]:
+    """Return each image's true class: of the file or, where that lacks it, of the metadata."""
+    return _cells(*_source(rows, [rows, *([metadata] if metadata else [])], _LABEL, ids))
+
+
+def _groups(rows: Rows, metadata: Rows | None, ids: Sequence[str], sources: dict[str, None]) -> tuple[str, ...]:
+    """Return each image's group: of the metadata or, where that lacks it, of the file; its column goes to `sources`."""
+    table, column = _source(rows, [*([metadata] if metadata else []), rows], _GROUP, ids)
+    others = [repr(each) for each in _present(table, _GROUP) if each != column]
+    if table is not rows:
+        others += [f"{each!r} of the prediction files" for each in _present(rows, _GROUP)]
+    of = f" of {table.path}" * (table is not rows)
+    sources[f"lesions or patients: column {column!r}{of}{', not ' * bool(others)}{', '.join(others)}"] = None
+    return _cells(table, column)
+
+
+def _present(rows: Rows, names: Sequence[str]) -> list[str]:
+    """Return the columns that are called by one of these names, in any case, in their order."""
+    return [column for name in names if (column := find(rows.columns, [name]))]
+
+
+def _source(rows: Rows, tables: Sequence[Rows], names: Sequence[str], ids: Sequence[str]) -> tuple[Rows, str]:
+    """Return the images' rows of the first table with one of these columns, and the first column that none lacks."""
+    for table in tables:
+        if columns := _present(table, names):
+            own = table if table is rows else _of_images(table, rows, ids)
+            whole = [column for column in columns if not any(map(names_no_one, own.columns[column]))]
+            return own, (whole or columns)[0]
+    if len(tables) > 1:
+        raise DataError(f"{rows.path}: no column {' or '.join(names)}, and none in --groups; add it to one of the two")
+    raise DataError(
+        f"{rows.path}: no column {' or '.join(names)} among {', '.join(rows.columns)}; add it, or give --groups "
+        f"FILE with id and that column ({_OWN})"
+    )
+
+
+def _of_images(table: Rows, rows: Rows, ids: Sequence[str]) -> Rows:
+    """Return the rows of a table about these images of a file, in their order; DataError where one is missing."""
+    row_of = table.unique(_name(table, _ID))
     if missing := [image for image in ids if image not in row_of]:
-        raise DataError(f"{metadata.path}: {len(missing)} images of {rows.path} are missing, such as {missing[0]!r}")
-    return tuple(values[row_of[image]] for image in ids)
+        raise DataError(f"{table.path}: {len(missing)} images of {rows.path} are missing, such as {missing[0]!r}")
+    return table.take([row_of[image] for image in ids])
 
 
-def _cells(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
+def _cells(rows: Rows, column: str) -> tuple[str, ...]:
     """Return the cells of a column; DataError where one is empty, or a group that stands for a missing one."""
-    column = _name(rows, names)
     cells = rows.filled(column)
     for row, cell in enumerate(cells):
-        if names is _GROUP and is_unknown(cell):
+        if column.lower() in _GROUP and names_no_one(cell):
             raise DataError(
                 f"{rows.at(row)}: column {column!r} is {cell!r}, which names no lesion or patient, and all such images "
                 f"would be one; name that of each image ({_OWN})"
@@ -129,10 +172,11 @@ def _numbers(rows: Rows, name: str) -> NDArray[np.float64]:
 
 def _logits(rows: Rows, probabilities_NK: NDArray[np.float64]) -> NDArray[np.float64]:
     sums_N = probabilities_NK.sum(axis=1)
-    for row in np.flatnonzero(~(np.abs(sums_N - 1) <= _ROUNDING) | (probabilities_NK < 0).any(axis=1))[:1]:
+    near = rounding(probabilities_NK.shape[1])
+    for row in np.flatnonzero(~(np.abs(sums_N - 1) <= near) | (probabilities_NK < 0).any(axis=1))[:1]:
         raise DataError(
-            f"{rows.at(row)}: probabilities must be at least 0 and sum to 1, their sum is "
-            f"{sums_N[row]:.4g}; call the columns logit_<class> if they are logits"
+            f"{rows.at(row)}: probabilities must be at least 0 and sum to 1, their sum is {sums_N[row]:.4g}; "
+            f"{remedy_for(probabilities_NK[row])}"
         )
     return np.asarray(np.log(np.maximum(probabilities_NK, np.finfo(np.float32).tiny)))
 
@@ -146,5 +190,15 @@ def _aligned(run: Predictions, first: Predictions, path: Path, first_path: Path)
             )
     ordered = run.of(first.ids)
     columns = [run.classes.index(name) for name in first.classes]
-    labels = np.array([first.classes.index(run.classes[label]) for label in ordered.labels], dtype=np.int64)
-    return Predictions(first.classes, first.ids, ordered.groups, labels, ordered.logits[:, columns], ordered.folds)
+    aligned = replace(
+        ordered,
+        classes=first.classes,
+        labels=np.array([first.classes.index(run.classes[label]) for label in ordered.labels], dtype=np.int64),
+        logits=ordered.logits[:, columns],
+        written=None if ordered.written is None else ordered.written[:, columns],
+    )
+    try:
+        require_same_images(first, aligned, folds=False)
+    except DataError as error:
+        raise DataError(f"{path} against {first_path}: {error}") from None
+    return aligned

@@ -46,6 +46,9 @@ class Predictions:
     folds
         ``[N]`` int64, the fold of each image in a cross-validation, whose network predicted it; a group is in one fold.
         None: one network predicted all images.
+    written
+        ``[N, K]``, the probabilities as a file has them; None where it has logits. A file rounds them, so that they may
+        be 0 or tied, which logits in float32 are not.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Predictions:
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
     folds: NDArray[np.int64] | None = None
+    written: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         self._check_shapes()
@@ -102,6 +106,21 @@ class Predictions:
         return np.asarray(softmax(self.logits.astype(np.float64), axis=1))
 
     @property
+    def scores(self) -> NDArray[np.float64]:
+        """``[N, K]`` by which images are ranked: `written`, or else the probabilities.
+
+        Those of the first image stand for all where all are equal but for the rounding of float32: the logits of an
+        image may all be larger by a number without meaning.
+        """
+        if self.written is not None:
+            return self.written
+        largest_N1 = self.logits.max(axis=1, keepdims=True)
+        below_NK = self.logits.astype(np.float64) - largest_N1
+        noise_NK = np.spacing(np.abs(self.logits)) + np.spacing(np.abs(largest_N1))
+        equal = (np.abs(below_NK - below_NK[0]) <= noise_NK + noise_NK[0]).all()
+        return np.repeat(self.probabilities[:1], len(self), axis=0) if equal else self.probabilities
+
+    @property
     def predicted(self) -> NDArray[np.int64]:
         """``[N]`` class numbers of the largest logits; of tied ones, the first."""
         return np.asarray(self.logits.argmax(axis=1))
@@ -115,6 +134,7 @@ class Predictions:
             labels=self.labels[rows],
             logits=self.logits[rows],
             folds=None if self.folds is None else self.folds[rows],
+            written=None if self.written is None else self.written[rows],
         )
 
     def of(self, ids: Sequence[str]) -> Self:

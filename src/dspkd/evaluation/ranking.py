@@ -46,7 +46,7 @@ def _of_class(predictions: Predictions, number: int) -> Ranking:
     name, mine_N = predictions.classes[number], predictions.labels == number
     if mine_N.all() or not mine_N.any():
         return Ranking(name, None, None, None)
-    p_N = predictions.probabilities[:, number]
+    p_N = predictions.scores[:, number]
     wrong, right, _ = roc_curve(mine_N, p_N, drop_intermediate=False)
     above = int(np.searchsorted(right, SENSITIVITY))
     # Interpolate where the curve crosses the threshold, in a step or along a slope of tied images.

@@ -31,6 +31,15 @@ LOWER_IS_BETTER = frozenset({"log_loss"})
 
 _FROM_CLASSES = ("balanced_accuracy", "f1_macro", "accuracy")
 
+_AGREE = {
+    "classes": "have the same classes in the same order",
+    "ids": "were tested on the same images",
+    "groups": "name the same lesion or patient for each image, spelled the same",
+    "labels": "have the same true class for each image",
+    "folds": "were tested on the same images in the same folds",
+}
+"""What two runs must agree in."""
+
 Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 """Weights ``[S, G]`` to scores ``[R, S]``."""
 
@@ -110,9 +119,9 @@ def _rankings(run: Predictions, group_N: NDArray[np.int64], groups: int) -> list
     """Return the rankings of each class that has images, fold by fold."""
     fold_N = np.zeros(len(run), np.int64) if run.folds is None else run.folds
     rows_of_fold = [np.flatnonzero(fold_N == fold) for fold in np.unique(fold_N)]
-    p_NK = run.probabilities
+    scores_NK = run.scores
     return [
-        [_Ranks(p_NK[rows, k], run.labels[rows] == k, group_N[rows], groups) for rows in rows_of_fold]
+        [_Ranks(scores_NK[rows, k], run.labels[rows] == k, group_N[rows], groups) for rows in rows_of_fold]
         for k in np.unique(run.labels)
     ]
 
@@ -134,8 +143,32 @@ def _mean(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def log_losses(run: Predictions) -> NDArray[np.float64]:
-    """Return ``[N]``, minus the log of the probability (nats) of each image's true class."""
-    return np.asarray(-log_softmax(run.logits.astype(np.float64), axis=1)[np.arange(len(run)), run.labels])
+    """Return ``[N]``, minus the log of the probability (nats) of each image's true class; NaN where it is written as 0.
+
+    It may be any number below the last decimal of the file, so that its logarithm is not known.
+    """
+    losses_N = -log_softmax(run.logits.astype(np.float64), axis=1)[np.arange(len(run)), run.labels]
+    return np.asarray(np.where(zero_truths(run), np.nan, losses_N))
+
+
+def zero_truths(run: Predictions) -> NDArray[np.bool_]:
+    """Return ``[N]``, whether the probability of each image's true class is written as 0."""
+    if run.written is None:
+        return np.zeros(len(run), dtype=np.bool_)
+    return np.asarray(run.written[np.arange(len(run)), run.labels] == 0)
+
+
+def evidence(run: Predictions, metric: str) -> NDArray[np.float64] | None:
+    """Return ``[G]``, the weight of each group in a metric that is a share, as all but log loss are.
+
+    In accuracy each image has the same weight; in means over classes, each class, and each image of a class.
+    """
+    if metric == "log_loss":
+        return None
+    images_K = np.bincount(run.labels, minlength=len(run.classes))
+    _, group_N = np.unique(np.array(run.groups), return_inverse=True)
+    weights_N = np.ones(len(run)) if metric == "accuracy" else 1 / (images_K[run.labels] * (images_K > 0).sum())
+    return np.bincount(group_N, weights_N).astype(np.float64)
 
 
 def _losses(
@@ -216,4 +249,23 @@ def require_same_images(first: Predictions, run: Predictions, *, folds: bool = T
     }
     for what, equal in same.items():
         if not equal:
-            raise DataError(f"the runs' {what} differ; compare runs that were tested on the same images")
+            raise DataError(f"the runs' {what} differ{_example(first, run, what)}; compare runs that {_AGREE[what]}")
+
+
+def _example(first: Predictions, run: Predictions, what: str) -> str:
+    """Return where two runs first differ, for a message; empty where no single place shows it."""
+
+    def values(of: Predictions) -> Sequence[object]:
+        return {
+            "classes": of.classes,
+            "ids": of.ids,
+            "groups": of.groups,
+            "labels": [of.classes[label] for label in of.labels],
+            "folds": () if of.folds is None else of.folds.tolist(),
+        }[what]
+
+    pairs = enumerate(zip(values(first), values(run), strict=False))
+    row, mine, theirs = next(((row, a, b) for row, (a, b) in pairs if a != b), (-1, "", ""))
+    if row < 0:
+        return f" ({len(values(first))} and {len(values(run))} of them)"
+    return f" ({f'image {first.ids[row]!r}: ' * (what not in ('classes', 'ids'))}{mine!r} and {theirs!r})"

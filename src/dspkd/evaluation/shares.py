@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from dspkd.evaluation.intervals import CONFIDENCE
+CONFIDENCE = 0.95
+"""That of every interval."""
 
 
-def wilson(right: float, images_of_group: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
+def wilson(
+    right: float, images_of_group: Sequence[int] | NDArray[np.int64] | NDArray[np.float64]
+) -> tuple[float, float]:
     r"""Return Wilson's interval of a share of images, such as a recall, with the images of a lesion correlated.
 
     Uses Kish's effective number of images, :math:`n = (\sum_g m_g)^2 / \sum_g m_g^2`, which supposes that the images of
@@ -23,7 +26,7 @@ def wilson(right: float, images_of_group: Sequence[int] | NDArray[np.int64]) -> 
     right
         How many of the images are right; a mean over several networks need not be whole.
     images_of_group
-        :math:`m_g`, how many images each group has; at least one.
+        :math:`m_g`, how many images each group has; at least one. Or its weight, where images have weights.
 
     Source: Wilson, JASA 1927; Kish, *Survey Sampling*, 1965.
     """

@@ -55,7 +55,8 @@ class Verdict:
         ``"better"`` or ``"worse"`` of `one` where `p` is below `LEVEL` (significant); ``"inconclusive"`` otherwise. Of
         a log loss, less is better.
     minimum_detectable_difference
-        The true difference that comes out significant with power `POWER`, after the correction. None where `p` is.
+        The true difference that comes out significant with power `POWER`, after the correction. None where `p` is, and
+        where nothing varied in one of the tests, which then finds no difference of any size.
     """
 
     one: str
@@ -136,7 +137,8 @@ def of_scores(
             continue
         p_pooled, p_pairwise = next(corrected), p_value(own)
         p = max(p_pooled, p_pairwise)
-        detectable = max(minimum_detectable_difference(all_, sum(testable)), minimum_detectable_difference(own))
+        of_all, of_own = minimum_detectable_difference(all_, sum(testable)), minimum_detectable_difference(own)
+        detectable = None if of_all is None or of_own is None else max(of_all, of_own)
         word = _word(-wider.value if metric in LOWER_IS_BETTER else wider.value, p)
         results.append(Verdict(one, other, metric, wider, p, p_pooled, p_pairwise, word, detectable))
     return results
@@ -147,7 +149,7 @@ def p_value(difference: Estimate) -> float:
 
     It is the largest of those of `Estimate.ways`; 1 where nothing varied, for then nothing is known.
     """
-    if difference.error == 0:
+    if not difference.varied:
         return 1.0
     size = abs(difference.value)
     return max(float(2 * stats.t.sf(size / error, freedom)) for error, freedom in difference.ways if error > 0)
@@ -167,8 +169,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected_M]
 
 
-def minimum_detectable_difference(difference: Estimate, pairs: int = 1) -> float:
-    r"""Return the true difference that this design detects with power `POWER`.
+def minimum_detectable_difference(difference: Estimate, pairs: int = 1) -> float | None:
+    r"""Return the true difference that this design detects with power `POWER`; None where nothing varied.
 
     It is :math:`\delta e / c` with the error e of `difference` and :math:`\delta` such that a noncentral t with the
     verdict's own degrees of freedom :math:`\nu` exceeds the quantile :math:`t_{1 - \alpha / 2m}` with that chance;
@@ -179,6 +181,8 @@ def minimum_detectable_difference(difference: Estimate, pairs: int = 1) -> float
     Source: Bloom, *Minimum detectable effects*, Evaluation Review 1995, with the noncentral distribution in place of
     the sum of two quantiles, which is up to a fifth too small where there are few seeds.
     """
+    if not difference.varied:
+        return None
     return max(_detectable(error, min(freedom, 1e6), pairs) for error, freedom in difference.ways)  # 1e6 is endless
 
 

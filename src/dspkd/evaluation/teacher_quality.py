@@ -12,8 +12,9 @@ from dspkd.evaluation.calibration import calibration, scaled, temperature
 from dspkd.evaluation.intervals import Estimate, Scores, estimate, percentiles, resample
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
+from dspkd.evaluation.shares import smoothed_variance
 from dspkd.evaluation.significance import LEVEL, holm, p_value
-from dspkd.evaluation.stratified import cells
+from dspkd.evaluation.stratified import Strata, cells
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ClassMargin:
     margin
         Teacher less students, on the same resamples of lesions; None for too few lesions.
     p
-        Corrected by Holm over the classes; None where nothing varied, or `margin` is None.
+        Corrected by Holm over the classes; None where `margin` is.
     """
 
     name: str
@@ -86,21 +87,35 @@ class Calibrated:
 def margin(teacher: Predictions, students: Sequence[Predictions], *, resamples: int = 10_000) -> Margin:
     """Compute a teacher's margin over plain students, at least one, on the same validation images.
 
-    The interval is for this very teacher; with several students it includes their variance over seeds.
+    The interval is for this very teacher; with several students it includes their variance over seeds. Its variance
+    over lesions is at least that of `smoothed_variance`: none wrong of a few is not certain.
     """
     runs = [teacher, *students]
-    scores = resample(runs, resamples=resamples)
-    margins = {name: _against(scores[name], len(students)) for name in ("balanced_accuracy", "accuracy")}
-    return Margin(margins["balanced_accuracy"], margins["accuracy"], _by_class(runs, resamples))
+    scores = resample(runs, ("balanced_accuracy", "accuracy"), resamples=resamples)
+    counts = cells(runs, teacher.labels, len(teacher.classes), resamples=resamples)
+    present = np.flatnonzero(counts.lesions).tolist()
+    of_classes: float = (
+        sum(_least_variance(counts.share([k]), int(counts.lesions[k])) for k in present) / len(present) ** 2
+    )
+    of_all = _least_variance(scores["accuracy"], len(set(teacher.groups)))
+    return Margin(
+        _against(scores["balanced_accuracy"], of_classes), _against(scores["accuracy"], of_all), _by_class(runs, counts)
+    )
 
 
-def _against(scores: Scores, students: int) -> Estimate:
-    return estimate(scores, [0], range(1, students + 1), lend=False)
+def _least_variance(shares: Scores, lesions: int) -> float:
+    """Return the least variance over lesions of the teacher's share of right predictions less that of the students."""
+    change = float(shares.observed[0] - shares.observed[1:].mean())
+    drawn_S = shares.drawn[0] - shares.drawn[1:].mean(axis=0)
+    return smoothed_variance(change, float(np.var(drawn_S, ddof=1)), lesions, change=True)
 
 
-def _by_class(runs: Sequence[Predictions], resamples: int) -> tuple[ClassMargin, ...]:
+def _against(scores: Scores, least_variance: float) -> Estimate:
+    return estimate(scores, [0], range(1, len(scores.observed)), lend=False, least=least_variance**0.5)
+
+
+def _by_class(runs: Sequence[Predictions], counts: Strata) -> tuple[ClassMargin, ...]:
     classes = runs[0].classes
-    counts = cells(runs, runs[0].labels, len(classes), resamples=resamples)
     enough = counts.large_enough(range(len(classes)))
     rows = []
     for k, name in enumerate(classes):
@@ -109,8 +124,8 @@ def _by_class(runs: Sequence[Predictions], resamples: int) -> tuple[ClassMargin,
         mine = float(recalls.observed[0]) if images else None
         theirs = float(recalls.observed[1:].mean()) if images else None
         lesions = named(runs[0].groups[row] for row in np.flatnonzero(runs[0].labels == k))
-        difference = _against(recalls, len(runs) - 1) if k in enough else None
-        p = p_value(difference) if difference and difference.error > 0 else None
+        difference = _against(recalls, _least_variance(recalls, int(counts.lesions[k]))) if k in enough else None
+        p = None if difference is None else p_value(difference)
         rows.append(ClassMargin(name, images, lesions, mine, theirs, difference, p))
     corrected = iter(holm([row.p for row in rows if row.p is not None]))
     return tuple(row if row.p is None else replace(row, p=next(corrected)) for row in rows)
@@ -129,7 +144,7 @@ def level(predictions: Predictions, *, resamples: int = 4_000) -> NetworkScores:
 
 def gain(one: Predictions, other: Predictions, *, resamples: int = 10_000) -> Estimate:
     """Compute the balanced accuracy of `one` less that of `other`, on the same images."""
-    return estimate(resample([one, other], resamples=resamples)["balanced_accuracy"], [0], [1])
+    return margin(one, [other], resamples=resamples).balanced_accuracy
 
 
 def calibrated(predictions: Predictions) -> Calibrated:

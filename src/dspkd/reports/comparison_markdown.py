@@ -123,7 +123,7 @@ def _verdicts_by(results: Results, metric: str) -> str:
             row.other,
             f"**{wording.result(row)}**",
             wording.amount(row.difference.value, metric),
-            f"{wording.amount(row.difference.low, metric)} to {wording.amount(row.difference.high, metric)}",
+            wording.interval_of(row.difference, metric),
             *map(wording.p_value, (row.p, row.p_pooled, row.p_pairwise)),
             wording.detectable(row.minimum_detectable_difference, metric),
         ]

@@ -45,6 +45,7 @@ def _templates() -> jinja2.Environment:
         percents=_percents,
         points=wording.points,
         amount=wording.amount,
+        interval_of=wording.interval_of,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
         p_value=wording.p_value,
         detectable=wording.detectable,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dspkd.data.table import is_named
+from dspkd.evaluation.intervals import Estimate
 from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.scoring import TITLES
 from dspkd.evaluation.significance import POWER, Verdict
@@ -91,26 +92,28 @@ def result(verdict: Verdict) -> str:
 
 def _needs_reason(verdict: Verdict) -> bool:
     """Return whether a verdict is inconclusive though its interval is on one side of 0."""
-    return verdict.word == "inconclusive" and verdict.difference.low * verdict.difference.high > 0
+    difference = verdict.difference
+    return verdict.word == "inconclusive" and difference.varied and difference.low * difference.high > 0
 
 
 def significance(verdict: Verdict) -> str:
     """Return a verdict in a sentence or two."""
     difference = verdict.difference
     unit = unit_of(verdict.metric)
-    value, low, high = (amount(each, verdict.metric) for each in (difference.value, difference.low, difference.high))
-    by = f"{value} {unit} (95 % interval {low} to {high})"
-    if verdict.minimum_detectable_difference is None:
+    value = amount(difference.value, verdict.metric)
+    by = f"{value} {unit} (95 % interval {interval_of(difference, verdict.metric)})"
+    if verdict.p is None:
         return (
             f"One run each cannot tell whether {verdict.one} is better than {verdict.other}: these two runs differ by "
             f"{by}, and runs with other seeds may differ by more, by less, or the other way round."
         )
     if verdict.word == "inconclusive":
         why = "; the interval is for this pair alone, without the correction for all pairs" * _needs_reason(verdict)
+        least = verdict.minimum_detectable_difference
+        size = "not known, as nothing varied" if least is None else f"{detectable(least, verdict.metric)} {unit}"
         return (
             f"Whether {verdict.one} differs from {verdict.other} is {result(verdict)}: {by}{why}. "
-            f"The minimum detectable difference ({POWER:.0%} power) is "
-            f"{detectable(verdict.minimum_detectable_difference, verdict.metric)} {unit}."
+            f"The minimum detectable difference ({POWER:.0%} power) is {size}."
         )
     return (
         f"{verdict.one} is significantly {verdict.word} than {verdict.other}: {by}, p {p_value(verdict.p)} "
@@ -167,6 +170,13 @@ def amount(difference: float, metric: str) -> str:
     ('+1.6', '\N{MINUS SIGN}0.200')
     """
     return f"{difference:+.3f}".replace("-", "\N{MINUS SIGN}") if metric == "log_loss" else points(difference)
+
+
+def interval_of(difference: Estimate, metric: str) -> str:
+    """Return the interval of a difference by a metric, a dash where nothing varied, so that there is none."""
+    if not difference.varied:
+        return "\N{EN DASH}"
+    return f"{amount(difference.low, metric)} to {amount(difference.high, metric)}"
 
 
 def detectable(difference: float | None, metric: str) -> str:

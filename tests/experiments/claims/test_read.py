@@ -158,6 +158,24 @@ def test_results_md_is_read_by_method_and_by_run(write):
     assert run.model == "kd, seed 0"
 
 
+@pytest.mark.parametrize(
+    ("cell", "value", "digits"),
+    [("1.26 M", 1.26e6, -4), ("950", 950, 0), ("1,261,804", 1261804, 0), ("1262k", 1.262e6, -3), ("0.5G", 5e8, -8),
+     ("1.262", 1.262, 3)],
+)  # fmt: skip
+def test_parameters_may_have_separators_and_a_unit(write, cell, value, digits):
+    table = f"| method | accuracy | parameters |\n| --- | --- | --- |\n| kd | 0.759 | {cell} |\n"
+    for text, name in ((table, "results.md"), (f'model,accuracy,parameters\nkd,0.759,"{cell}"\n', "a.csv")):
+        number = read(write(text, name))[0].figures["parameters"]
+        assert (number.value, number.digits) == (pytest.approx(value), digits)
+
+
+@pytest.mark.parametrize("cell", ["1,26 M", "12,61,804", "1.26 X", "large"])
+def test_parameters_of_an_unknown_form_are_refused(write, cell):
+    with pytest.raises(DataError, match=r"parameters is .*; expected a number"):
+        read(write(f'model,accuracy,parameters\nkd,75.9,"{cell}"\n'))
+
+
 def test_the_command_prints_findings_and_exits_with_1_if_one_is_impossible(write):
     out, _ = call("claims", "paper", code=1)
     assert "[impossible] table 6: DSP-KD of Res2Net101 (ISIC2019)" in out

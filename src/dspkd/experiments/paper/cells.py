@@ -106,11 +106,12 @@ def of_difference(verdict: Verdict) -> OurFigure:
 
 def word(verdict: Verdict) -> str:
     """Return the result of a comparison; if inconclusive, with the minimum detectable difference (80 % power)."""
-    if verdict.p is None or verdict.minimum_detectable_difference is None:
+    if verdict.p is None:
         return "inconclusive: one run each"
     if verdict.word in ("better", "worse"):
         return verdict.word
-    return f"{wording.result(verdict)} (detectable: {100 * verdict.minimum_detectable_difference:.1f})"
+    smallest = wording.detectable(verdict.minimum_detectable_difference, verdict.metric)
+    return f"{wording.result(verdict)} (detectable: {smallest})"
 
 
 def predictions(run: RunFigures) -> Predictions:

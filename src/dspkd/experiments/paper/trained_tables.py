@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dspkd.evaluation.intervals import CONFIDENCE
+from dspkd.evaluation.shares import CONFIDENCE
 from dspkd.experiments.paper import table7_ablation, tables2_3_overall, tables4_5_per_class
 from dspkd.experiments.paper.cells import TableSetup
 from dspkd.experiments.paper.datasets import PaperImages

@@ -28,6 +28,9 @@ KEYS = (*WORDS, *FIGURES, "runs", "images", "classes", "classes_assume", "f1_of"
 """Keys that a row may have."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.(\d*))?(?:[eE]([+-]?\d{1,2}))?")
+_COUNT = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d*)?) ?([kKMG]?)")
+"""A number of parameters, such as 1,261,804 or 1.26 M."""
+_POWER = {"": "", "k": "e3", "K": "e3", "M": "e6", "G": "e9"}
 
 
 def read(source: str | Path) -> list[ClaimRow]:
@@ -203,7 +206,7 @@ def _row(settings: Mapping[str, Any], place: str) -> ClaimRow:
         raise DataError(f"{place}: role {role!r} is not known; expected teacher, baseline or student")
     words = {key: str(settings[key]) for key in WORDS if key in settings and key != "role"}
     at = words.get("table", "")
-    figures = {key: _number(settings[key], at, f"{place}: {key}") for key in FIGURES if key in settings}
+    figures = {key: _number(_count(settings[key], key), at, f"{place}: {key}") for key in FIGURES if key in settings}
     delta = figures.pop("delta", None)
     spreads = {key: _number(each, at, f"{place}: sd of {key}") for key, each in settings.get("sd", {}).items()}
     f1_of = {key: _number(each, at, f"{place}: f1 of {key}") for key, each in settings.get("f1_of", {}).items()}
@@ -221,6 +224,12 @@ def _row(settings: Mapping[str, Any], place: str) -> ClaimRow:
         classes_assume=str(settings.get("classes_assume", "")),
         assumes={at: str(settings["assumes"])} if "assumes" in settings else {},
     )
+
+
+def _count(value: Any, key: str) -> Any:
+    """Return a number of parameters without separators and unit; what is none, and other figures, as they are."""
+    match = _COUNT.fullmatch(str(value).strip()) if key == "parameters" else None
+    return f"{match[1].replace(',', '')}{_POWER[match[2]]}" if match else value
 
 
 def _number(value: Any, table: str, place: str) -> Number:
