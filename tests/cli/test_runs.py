@@ -181,9 +181,10 @@ def test_other_images_are_evaluated_with_a_warning_for_training_lesions(lesions,
     other = as_folders(lesions, tmp_path / "other", rows)
     known = sum(row["part"] == "train" for row in rows)
     out, err = call("evaluate", student, "--data", other, "--group", "lesion_id")
-    assert err.startswith(f"warning: {known} of these {len(rows)} images")
+    warning = f"\nwarning: {known} of these {len(rows)} images"
+    assert warning in err  # after the line that the test set was evaluated: these are the run's own files
     assert "no image of NV, BCC, AK, BKL, DF, VASC: left out of the means" in out
-    assert call("evaluate", student, "--data", other)[1] == ""
+    assert warning in call("evaluate", student, "--data", other)[1]  # by content, whatever column groups them
     damaged = sorted((other / "MEL").glob("*.jpg"))[:4]
     for path in damaged:
         path.write_bytes(b"no image")
@@ -193,7 +194,7 @@ def test_other_images_are_evaluated_with_a_warning_for_training_lesions(lesions,
     assert all(str(path) in err for path in damaged)
     out, err = call("evaluate", student, "--data", other, "--skip-damaged")
     assert f"\n{len(rows) - 4} images of " in out
-    assert [line.split(": ")[2] for line in err.splitlines()] == list(map(str, damaged))
+    assert all(str(path) in err for path in damaged)
     (other / "SCC").rename(other / "Squamous")
     assert "Squamous" in call("evaluate", student, "--data", other, code=2)[1]
 

@@ -213,9 +213,9 @@ def test_names_in_other_case_or_without_zeros_are_one_image_in_two_tables(name, 
     table(tmp_path / "labels.csv", "image", "label", rows=[(name.format(n), "ab"[n % 2]) for n in numbers])
     table(tmp_path / "patients.csv", "image", "patient_id", rows=[(beside.format(n), f"P{n // 2}") for n in numbers])
     read_table = data.read("auto", tmp_path)
-    alike = name.startswith("{") == beside.startswith("{}")
-    assert len(set(read_table.groups)) == (2 if alike else 4)
-    assert bool(read_table.origin.doubts) == (not alike)
+    equal = name.startswith("{") == beside.startswith("{}")
+    assert len(set(read_table.groups)) == (2 if equal else 4)
+    assert bool(read_table.origin.doubts) == (not equal)
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,9 @@ def test_a_patient_comes_before_a_lesion_and_the_groups_option_before_the_files(
     lines = []
     first, second = load_together([own, own], metadata, lines.append)
     assert first.groups == second.groups == groups
-    (told,) = lines
-    assert re.search(f"column {line}", told)
-    assert ("'group' of the prediction files" in told) == (groups[0] != "own a")
+    (printed,) = lines
+    assert re.search(f"column {line}", printed)
+    assert ("'group' of the prediction files" in printed) == (groups[0] != "own a")
 
 
 @pytest.mark.parametrize(

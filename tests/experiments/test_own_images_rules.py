@@ -194,7 +194,7 @@ def patients(tmp_path):
 
 def test_folders_of_patients_are_no_classes_and_the_column_of_classes_can_be_named(patients, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    with pytest.raises(DataError, match="P100"):
+    with pytest.raises(DataError, match=r"'finding', 'outcome' could all be the classes; choose one"):
         facts.look(patients, out, split_file=None, progress=None)
     named = facts.look(patients, out, columns=Columns(label="finding"), split_file=None, progress=None)
     assert (named.layout, list(named.classes), named.label) == ("csv", ["mel", "nv"], "finding")

@@ -128,6 +128,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
         for first, second in combinations(files_of_one, 2):
             if np.array_equal(runs[first].logits, runs[second].logits):
                 raise DataError(f"referee: {first} and {second} have the same scores; give each run of a method once")
+    results = verdicts(arms)
     for line in lines:
         typer.echo(line)
     for path, run in runs.items():
@@ -136,7 +137,6 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
                 f"{path}: the probability of the true class is 0 for {wording.counted(zeros, 'image')}, so log loss is "
                 "not defined and is left out; give logits, or probabilities with more decimals"
             )
-    results = verdicts(arms)
     any_run = next(iter(runs.values()))
     title = f"{len(any_run):,} images{wording.of_lesions(named_in(any_run.groups))}"
     table = headed(title, ["method"], [TITLES[metric].replace(" ", "\n", 1) for metric in METRICS])

@@ -17,7 +17,7 @@ from dspkd.errors import DataError, first_few, suggest
 
 _WORDS = {"train": "training", "val": "validation", "test": "test"}
 NOT_OFFICIAL = "split.official = false in a recipe, or --resplit with dspkd new and dspkd distill"
-"""What splits a data set anew that is published with parts."""
+"""What splits a data set at random that is published with parts."""
 
 _RANDOM = f"to split at random instead, give {NOT_OFFICIAL}"
 

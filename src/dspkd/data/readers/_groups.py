@@ -78,7 +78,7 @@ def _is_none(cell: str, ids: Iterable[str]) -> bool:
 def _merged_cells(column: str, groups: Sequence[str]) -> tuple[str, ...]:
     """Return a doubt where each id is there once, above empty cells: a sheet with merged cells, saved as text."""
     named = [group for group in groups if group]
-    if not (groups[0] and 1 < len(named) == len(set(named)) <= 2 * (len(groups) - len(named))):
+    if not (groups and groups[0] and 1 < len(named) == len(set(named)) <= 2 * (len(groups) - len(named))):
         return ()
     return (
         f"column {column!r} has each id once, and empty cells below: if a spreadsheet had merged cells there, write "

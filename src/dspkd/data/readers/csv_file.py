@@ -152,7 +152,7 @@ def _with_doubts(table: Table, read: Collection[Path], group: str | None) -> Tab
 
 
 def _with_folders(tables: list[Rows], image: str | None) -> list[Rows]:
-    """Return the tables of parts, with the name of the part's folder before images whose names begin anew in each."""
+    """Return the tables of parts, with the name of the part's folder before images whose names start over in each."""
     root = tables[0].path.parent
     outer = folders_in(root) if len(tables) > 1 else []
     inner = [each for folder in outer for each in folders_in(folder)]
