@@ -56,7 +56,7 @@ def test_other_validation_images_do_not_give_the_scores_of_an_earlier_call(tmp_p
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_student_with_other_initial_weights_is_refused_and_told_how_to_continue(tmp_path, finished):
+def test_a_student_with_other_initial_weights_is_refused_with_the_way_to_continue(tmp_path, finished):
     first = network(0)
     if finished:
         distill(first, None, data(), **LABELS, out=tmp_path)
