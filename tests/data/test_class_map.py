@@ -104,3 +104,9 @@ def test_an_invalid_class_map_is_refused(load, text, message):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no\.toml: cannot be read"):
         class_map.load(tmp_path / "no.toml")
+
+
+def test_a_class_map_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "map.toml"
+    path.write_text('[classes]\nmel = ["MEL"]\nnv = ["NV"]\n', encoding="utf-8-sig")
+    assert class_map.load(path).classes == {"mel": ("MEL",), "nv": ("NV",)}

@@ -87,7 +87,7 @@ def load(path: Path) -> ClassMap:
         The file cannot be read or is not a class map, or an old class is in it twice.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as e:
         raise DataError(f"{path}: cannot be read: {e.strerror}") from None
     except (ValueError, RecursionError) as e:  # also a number of thousands of digits, thousands of levels

@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from pydantic import TypeAdapter
-from torch import Tensor
 
 from dspkd.data.decode_cache import fingerprints
 from dspkd.data.split import UNUSED, Split
@@ -83,7 +81,7 @@ def require_same_initial_weights(files: RunFiles, recipe: Recipe) -> None:
     if source in ("none", "imagenet") or all(stage.start != "initial" for stage in recipe.stages[1:]):
         return
     tensors, _ = weights.read(Path(source))
-    _require_same(files, files.initial_weights, "model.weights", {source: _digest(tensors)})
+    _require_same(files, files.initial_weights, "model.weights", {source: weights.digest(tensors)})
 
 
 def _require_same(files: RunFiles, record: Path, what: str, now: Mapping[str, str]) -> None:
@@ -107,12 +105,3 @@ def _require_same(files: RunFiles, record: Path, what: str, now: Mapping[str, st
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of tensors and their names, in any order."""
-    hashed = hashlib.sha256()
-    for name, value in sorted(tensors.items()):
-        hashed.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        hashed.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
-    return hashed.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dspkd.errors import RunError
+from dspkd.models.weights import digest
 from dspkd.runtime.files import write_text
 from dspkd.training.loader_batches import batches_of
 
@@ -40,8 +40,8 @@ def same_call(
     file, initial = folder / "call.json", folder / "initial.pt"
     weights = _tensors(student)
     call: dict[str, Any] = {
-        "architecture": _digest({name: torch.tensor(value.shape) for name, value in weights.items()}),
-        "weights": _digest(weights),
+        "architecture": digest({name: torch.tensor(value.shape) for name, value in weights.items()}),
+        "weights": digest(weights),
         "loader": _described(loader),
         "validation": _described(validation) if validation is not None else None,
     }
@@ -62,7 +62,7 @@ def same_call(
         yield
     finally:
         with suppress(OSError):  # of a full disk, say: the error of training is the one to see
-            write_text(file, json.dumps({**call, "left": _digest(_tensors(student))}))
+            write_text(file, json.dumps({**call, "left": digest(_tensors(student))}))
 
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
@@ -88,14 +88,6 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
 
 def _tensors(network: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    hashed = hashlib.sha256()
-    for name, value in tensors.items():
-        hashed.update(name.encode())
-        hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return hashed.hexdigest()[:12]
 
 
 def _described(loader: DataLoader[Any]) -> dict[str, Any]:
@@ -138,7 +130,7 @@ def _few(loader: DataLoader[Any]) -> tuple[list[int] | None, str | None]:
             batch = next(batches_of(reading, "loader"))
     except Exception:  # whatever a dataset raises that is not read by number
         return None, None
-    return batch.labels.tolist(), _digest({"images": batch.images})
+    return batch.labels.tolist(), digest({"images": batch.images})
 
 
 @contextmanager
