@@ -149,5 +149,5 @@ def test_a_comparison_takes_the_settings_that_train_takes(tmp_path, monkeypatch)
 
 
 def test_loading_nothing_names_the_place(tmp_path):
-    with pytest.raises(RunError, match=r"nowhere: neither a run folder nor a bundle"):
+    with pytest.raises(RunError, match=r"nowhere: there is no such file or folder"):
         dspkd.load(tmp_path / "nowhere")

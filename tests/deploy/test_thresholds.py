@@ -71,7 +71,7 @@ def test_a_few_melanomas_do_not_switch_off_the_confidence_threshold():
     few, many = thresholds.fit(predictions.take(rows), KINDS), thresholds.fit(predictions, KINDS)
     assert few.refer_below > 0
     assert few.rule == (
-        "With it, 90% of the validation images are answered; "
+        "By confidence alone, 90% of the validation images are not referred; "
         "1 lesion or patient of MEL in validation: too few to set it."
     )
     assert many.rule == "With it, 95% of the MEL images in validation are found or referred (30 images)."
@@ -84,7 +84,7 @@ def test_coverage_sets_the_confidence_threshold():
     assert (confidence >= fitted.refer_below - 1e-6).mean() == pytest.approx(0.5, abs=1 / len(predictions))
     assert "50% of the validation images" in fitted.rule
     for coverage in (0.0, 1.5):
-        with pytest.raises(BundleError, match=f"coverage: {coverage}; want a share"):
+        with pytest.raises(BundleError, match=f"coverage: {coverage}; want the share"):
             thresholds.fit(predictions, KINDS, coverage)
 
 

@@ -23,12 +23,12 @@ def predictions(predicted, labels=LABELS, ids=None, classes=CLASSES, sure=2.0):
 
 @pytest.fixture
 def worked():
-    """Seven images whose fates were worked out by hand."""
+    """Seven images whose outcomes were worked out by hand."""
     return agreement(predictions(STUDENT), predictions(TEACHER))
 
 
 def test_each_image_has_the_fate_worked_out_by_hand(worked):
-    assert worked.fates.tolist() == WORKED
+    assert worked.outcomes.tolist() == WORKED
     assert set(WORKED) == set(FATES)
     assert worked.agrees.tolist() == [False, True, True, False, False, False, True]
 
@@ -82,7 +82,7 @@ def test_kl_is_finite_not_negative_and_zero_of_oneself(drawn):
     assert np.isfinite(compared.kl).all()
     assert (compared.kl >= 0).all()
     assert agreement(one, one).kl == pytest.approx(np.zeros(len(one)), abs=1e-12)
-    assert set(agreement(one, one).fates) <= {"kept", "copied"}
+    assert set(agreement(one, one).outcomes) <= {"kept", "copied"}
 
 
 def test_mean_kl_and_agreement_of_a_class_are_means_over_its_images(drawn):
@@ -106,7 +106,7 @@ def test_the_order_of_the_teachers_images_does_not_matter(drawn):
     )
     straight = agreement(one, Predictions(one.classes, one.ids, one.groups, one.labels, two.logits))
     got = agreement(one, teacher)
-    assert got.fates.tolist() == straight.fates.tolist()
+    assert got.outcomes.tolist() == straight.outcomes.tolist()
     assert np.array_equal(got.kl, straight.kl)
     assert got.teacher.groups == one.groups
 

@@ -261,7 +261,7 @@ def test_the_grid_of_teachers_changes_one_setting_of_the_teacher_at_a_time():
         for name, config in of_teacher.items()
     }
     assert changed == {
-        "kd": [], "cross_fit": ["cross_fit"], "flipped": ["views"], "flipped_and_turned": ["views"],
+        "kd": [], "cross_fit": ["cross_fit"], "flipped": ["views"], "flipped_and_rotated": ["views"],
         "trained_larger": [], "larger_images": ["size"], "three": [], "three_by_agreement": ["weights"],
         "three_by_label": ["weights"],
     }  # fmt: skip

@@ -17,26 +17,12 @@ from dspkd.experiments.compare.grid_plan import plan_grid
 from dspkd.recipes import catalog, schema
 from dspkd.reports import comparison, glance
 from dspkd.runs.reading import opened
-from repeated_runs import METHODS, joined, untrained, write_grids
+from repeated_runs import METHODS, joined, untrained
 from untrained_runs import predictions, write_run
 
 
-@pytest.fixture(scope="module")
-def grids(grid_file, tmp_path_factory):
-    """A grid of two repetitions in three folds, and the grids of each of them."""
-    return write_grids(tmp_path_factory.mktemp("grids"), grid_file)
-
-
-@pytest.fixture(scope="module")
-def compared(grids, tmp_path_factory):
-    """The folder and the results of the grid of two repetitions."""
-    out = tmp_path_factory.mktemp("repeated") / "out"
-    (results,) = compare.compare(grid.load(grids / "both.toml"), out, untrained).results
-    return out, results
-
-
-def test_each_repetition_has_its_own_folds_and_teachers(grids, tmp_path):
-    (planned,) = grid.comparisons(grid.load(grids / "both.toml"), tmp_path)
+def test_each_repetition_has_its_own_folds_and_teachers(repeated_grids, tmp_path):
+    (planned,) = grid.comparisons(grid.load(repeated_grids / "both.toml"), tmp_path)
     places = [("", 0), ("-split-1", 1)]
     assert [(run.folder, run.recipe.split.seed) for run in planned.teachers] == [
         (tmp_path / f"teachers/wide{end}/fold-{k}", seed) for end, seed in places for k in range(3)
@@ -52,21 +38,21 @@ def test_each_repetition_has_its_own_folds_and_teachers(grids, tmp_path):
             assert run.waits_for == ((teacher,) if taught else ())
 
 
-def test_a_first_repetition_is_that_of_a_grid_without_repetitions(grids, tmp_path):
-    compare.compare(grid.load(grids / "first.toml"), tmp_path, untrained)
+def test_a_first_repetition_is_that_of_a_grid_without_repetitions(repeated_grids, tmp_path):
+    compare.compare(grid.load(repeated_grids / "first.toml"), tmp_path, untrained)
     requested = []
 
     def further(folders):
         requested.extend(folders)
         yield from untrained(folders)
 
-    compare.compare(grid.load(grids / "both.toml"), tmp_path, further)
+    compare.compare(grid.load(repeated_grids / "both.toml"), tmp_path, further)
     assert len(requested) == 3 * 4  # two controls, kd and its teacher
     assert all("-split-1/" in str(folder) for folder in requested)
 
 
-def test_verdicts_are_those_of_all_folds(compared):
-    out, results = compared
+def test_verdicts_are_those_of_all_folds(repeated):
+    out, results = repeated
     assert (results.images, results.folds, results.repeats) == (180, 3, 2)
     arms = {arm.name: [joined(out, arm.name, end) for end in ("", "-split-1")] for arm in results.arms}
     pairs = list(dict.fromkeys((row.one, row.other) for row in results.verdicts))
@@ -81,16 +67,16 @@ def test_verdicts_are_those_of_all_folds(compared):
         assert [(run.seed, run.split_seed) for run in arm.runs] == [(0, 0), (0, 1)]
 
 
-def test_teachers_of_each_repetition_are_paid_for(compared):
-    _, results = compared
+def test_teachers_of_each_repetition_are_paid_for(repeated):
+    _, results = repeated
     kd = next(arm for arm in results.arms if arm.name == "kd")
     assert kd.compute.teachers.seconds == 2 * 3 * 30
     assert kd.seconds == 2 * 3 * 30
     assert [run.teacher_right + run.teacher_wrong for run in kd.fidelity.runs] == [180, 180]
 
 
-def test_results_and_page_say_that_the_folds_differ(compared):
-    out, _ = compared
+def test_results_and_page_say_that_the_folds_differ(repeated):
+    out, _ = repeated
     text = (out / "results.md").read_text()
     assert "3 folds, and the images divided into folds in 2 ways, out-of-fold" in text
     assert "once for each seed and each of these ways" in text
@@ -110,8 +96,8 @@ def test_repetitions_need_folds(grid_file, tmp_path):
         grid.load(path)
 
 
-def test_prediction_files_with_other_folds_are_repetitions(compared, tmp_path, monkeypatch):
-    out, _ = compared
+def test_prediction_files_with_other_folds_are_repetitions(repeated, tmp_path, monkeypatch):
+    out, _ = repeated
     monkeypatch.chdir(tmp_path)
     for method in ("kd", "plain"):
         for number, end in enumerate(("", "-split-1")):
@@ -122,21 +108,21 @@ def test_prediction_files_with_other_folds_are_repetitions(compared, tmp_path, m
     assert "kd: the images are divided into folds in 2 ways, of which it has" in message
 
 
-def test_all_repetitions_are_planned_by_one_timing(grids, monkeypatch):
+def test_all_repetitions_are_planned_by_one_timing(repeated_grids, monkeypatch):
     lines = []
-    plan = plan_grid(grid.load(grids / "both.toml"), steps=1, log=lines.append)
+    plan = plan_grid(grid.load(repeated_grids / "both.toml"), steps=1, log=lines.append)
     assert sorted(lines) == sorted(set(lines))
     assert {each.name: each.count for each in (*plan.teachers, *plan.students)} == dict.fromkeys((*METHODS, "wide"), 6)
 
 
-def test_nothing_is_trained_twice(compared, grids):
-    out, results = compared
-    (again,) = compare.compare(grid.load(grids / "both.toml"), out, nothing).results
+def test_nothing_is_trained_twice(repeated, repeated_grids):
+    out, results = repeated
+    (again,) = compare.compare(grid.load(repeated_grids / "both.toml"), out, nothing).results
     assert again.verdicts == results.verdicts
 
 
-def test_the_teachers_of_all_repetitions_are_one_in_the_head_of_the_page(compared):
-    out, results = compared
+def test_the_teachers_of_all_repetitions_are_one_in_the_head_of_the_page(repeated):
+    out, results = repeated
     runs = [opened(out / method / f"seed-0{end}") for method in METHODS for end in ("", "-split-1")]
     ranked = comparison.arms(runs)
     networks = glance.of_arms(ranked, comparison.ResampledArms.of(ranked).intervals())
@@ -150,8 +136,8 @@ def test_the_teachers_of_all_repetitions_are_one_in_the_head_of_the_page(compare
             assert each.kept == pytest.approx(each.score / np.mean(scores))
 
 
-def test_a_method_without_a_teacher_is_compared_with_that_of_its_division(compared):
-    out, results = compared
+def test_a_method_without_a_teacher_is_compared_with_that_of_its_division(repeated):
+    out, results = repeated
     fidelity = {arm.name: arm.fidelity for arm in results.arms}
     for method in ("plain", "label_smoothing"):
         assert not fidelity[method].has_teacher
@@ -167,8 +153,8 @@ def joined_teacher(out, end):
     return Predictions.of_folds([Predictions.load(folder / "predictions/test.csv") for folder in folders])
 
 
-def test_runs_of_one_division_need_the_same_split(compared, tmp_path):
-    out, _ = compared
+def test_runs_of_one_division_need_the_same_split(repeated, tmp_path):
+    out, _ = repeated
     shutil.copytree(out / "plain", tmp_path / "plain")
     for end in ("", "-split-1"):
         file = tmp_path / f"plain/seed-0{end}/fold-0/data.json"
@@ -180,8 +166,8 @@ def test_runs_of_one_division_need_the_same_split(compared, tmp_path):
         file.write_text(text)
 
 
-def test_methods_that_differ_in_their_teacher_settings_are_planned_apart(grids, tmp_path):
-    text = (grids / "both.toml").read_text()
+def test_methods_that_differ_in_their_teacher_settings_are_planned_apart(repeated_grids, tmp_path):
+    text = (repeated_grids / "both.toml").read_text()
     plain = text.split("methods = [")[1].split(", ")[0]
     text = text.replace(f"methods = [{plain}, ", "methods = [")
     for name, views in (("one", 1), ("two", 2)):

@@ -9,28 +9,14 @@ from dspkd.errors import DataError
 from dspkd.experiments.compare import compare, grid, packed_comparison
 from dspkd.runs import packed
 from dspkd.runs.run_folder import Run
-from repeated_runs import METHODS, untrained, write_grids
+from repeated_runs import METHODS, untrained
 
 
-@pytest.fixture(scope="module")
-def grids(grid_file, tmp_path_factory):
-    """A grid of two repetitions in three folds, and the grids of each of them."""
-    return write_grids(tmp_path_factory.mktemp("grids"), grid_file)
-
-
-@pytest.fixture(scope="module")
-def compared(grids, tmp_path_factory):
-    """The folder and the results of the grid of two repetitions."""
-    out = tmp_path_factory.mktemp("repeated") / "out"
-    (results,) = compare.compare(grid.load(grids / "both.toml"), out, untrained).results
-    return out, results
-
-
-def test_a_fold_that_fails_leaves_out_its_repetitions(grids, tmp_path):
+def test_a_fold_that_fails_leaves_out_its_repetitions(repeated_grids, tmp_path):
     def failing(folders):
         return untrained(folders, failing=["kd/seed-0-split-1/fold-2"])
 
-    (results,) = compare.compare(grid.load(grids / "both.toml"), tmp_path / "out", failing).results
+    (results,) = compare.compare(grid.load(repeated_grids / "both.toml"), tmp_path / "out", failing).results
     assert {arm.name for arm in results.arms} == {"plain", "label_smoothing"}
     (reason,) = results.failed.values()
     assert reason == f"burnt; without this fold there is no result of {tmp_path / 'out/kd/seed-0'}"
@@ -41,13 +27,13 @@ def test_a_fold_that_fails_leaves_out_its_repetitions(grids, tmp_path):
     assert ours.failed[str(tmp_path / "packed/kd/seed-0")] == ("left out: kd has no run of seed 0 with split.seed 1")
 
 
-def test_packed_runs_of_two_grids_are_put_together(grids, compared, tmp_path, monkeypatch):
+def test_packed_runs_of_two_grids_are_put_together(repeated_grids, repeated, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("first", "second"):
-        compare.compare(grid.load(grids / f"{name}.toml"), tmp_path / "runs" / name, untrained)
+        compare.compare(grid.load(repeated_grids / f"{name}.toml"), tmp_path / "runs" / name, untrained)
         packed.pack(tmp_path / "runs" / name, tmp_path / name)
     (ours,) = packed_comparison.results([tmp_path / "first", tmp_path / "second"])
-    _, expected = compared
+    _, expected = repeated
     assert ours.unequal == []
     assert len(ours.teachers) == 2
     for row, wanted in zip(ours.verdicts, expected.verdicts, strict=True):
@@ -68,10 +54,10 @@ def test_packed_runs_of_two_grids_are_put_together(grids, compared, tmp_path, mo
         packed_comparison.results([tmp_path / "first", tmp_path / "other"])
 
 
-def test_repetitions_with_other_settings_are_named(grids, tmp_path):
-    text = (grids / "second.toml").read_text()
+def test_repetitions_with_other_settings_are_named(repeated_grids, tmp_path):
+    text = (repeated_grids / "second.toml").read_text()
     (tmp_path / "second.toml").write_text(text.replace('["split.seed=1"]', '["split.seed=1", "stages.0.lr=0.5"]'))
-    for path in (grids / "first.toml", tmp_path / "second.toml"):
+    for path in (repeated_grids / "first.toml", tmp_path / "second.toml"):
         compare.compare(grid.load(path), tmp_path / "runs" / path.stem, untrained)
         packed.pack(tmp_path / "runs" / path.stem, tmp_path / "packed" / path.stem)
     (ours,) = packed_comparison.results([tmp_path / "packed/first", tmp_path / "packed/second"])
@@ -98,20 +84,20 @@ def test_a_seed_that_fails_in_a_repetition_leaves_the_others(grid_file, tmp_path
     )
 
 
-def test_teachers_of_other_recipes_are_named(grids, tmp_path):
-    text = (grids / "second.toml").read_text()
+def test_teachers_of_other_recipes_are_named(repeated_grids, tmp_path):
+    text = (repeated_grids / "second.toml").read_text()
     (tmp_path / "second.toml").write_text(text.replace('"split.seed=1"', '"split.seed=1", "images.size=16"'))
-    for path in (grids / "first.toml", tmp_path / "second.toml"):
+    for path in (repeated_grids / "first.toml", tmp_path / "second.toml"):
         compare.compare(grid.load(path), tmp_path / "runs" / path.stem, untrained)
         packed.pack(tmp_path / "runs" / path.stem, tmp_path / "packed" / path.stem)
     (ours,) = packed_comparison.results([tmp_path / "packed/first", tmp_path / "packed/second"])
     assert any(each.startswith("kd: the teachers of ") for each in ours.unequal)
 
 
-def test_teachers_of_another_grid_are_packed_by_fold_and_repetition(grids, compared, tmp_path, monkeypatch):
-    out, expected = compared
+def test_teachers_of_another_grid_are_packed_by_fold_and_repetition(repeated_grids, repeated, tmp_path, monkeypatch):
+    out, expected = repeated
     monkeypatch.setattr(Run, "model", None)  # no weights are written here
-    text = (grids / "both.toml").read_text().split("teachers =")[0]
+    text = (repeated_grids / "both.toml").read_text().split("teachers =")[0]
     (tmp_path / "grid.toml").write_text(f"{text}teachers = [{{ run = '{out}/teachers/wide' }}]\n")
     compare.compare(grid.load(tmp_path / "grid.toml"), tmp_path / "out", untrained)
     packed.pack(tmp_path / "out", tmp_path / "packed")
@@ -122,8 +108,8 @@ def test_teachers_of_another_grid_are_packed_by_fold_and_repetition(grids, compa
     assert [row.word for row in ours.verdicts] == [row.word for row in expected.verdicts]
 
 
-def test_an_ensemble_teaches_in_each_repetition(grids, tmp_path):
-    text = (grids / "both.toml").read_text()
+def test_an_ensemble_teaches_in_each_repetition(repeated_grids, tmp_path):
+    text = (repeated_grids / "both.toml").read_text()
     wide = text.split("teachers = [")[1].split("]\n")[0]
     second = wide.replace('name = "wide"', 'name = "second", seed = 1')
     path = tmp_path / "grid.toml"

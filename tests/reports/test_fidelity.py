@@ -38,7 +38,7 @@ def worked(tmp_path):
 
 
 def test_entries_are_the_images_that_were_not_kept_melanoma_first(worked):
-    got = [(entry.id, entry.fate, entry.truth) for entry in worked.entries if entry.part == "val"]
+    got = [(entry.id, entry.outcome, entry.truth) for entry in worked.entries if entry.part == "val"]
     assert got == [
         ("i0", "forgotten", "MEL"), ("i3", "forgotten", "NV"),
         ("i2", "copied", "MEL"), ("i6", "copied", "NV"),
@@ -52,7 +52,7 @@ def test_entries_are_the_images_that_were_not_kept_melanoma_first(worked):
 
 
 def test_what_int8_alone_has_lost_is_listed_too_and_tallied_against_teacher_and_student(worked):
-    later = [entry for entry in worked.entries if entry.fate == "forgotten later"]
+    later = [entry for entry in worked.entries if entry.outcome == "forgotten later"]
     assert [(entry.part, entry.id) for entry in later] == [("test", "i1")]
     assert later[0].predictions["int8"][0] == "NV"
     rows = {row.name: (row.forgotten, row.teacher_right, row.corrected) for row in fidelity.versions(worked)}
@@ -102,7 +102,7 @@ def test_the_csv_has_every_entry(worked, tmp_path):
     with (tmp_path / "ledger.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(worked.entries)
-    one = next(row for row in rows if row["fate"] == "forgotten later")
+    one = next(row for row in rows if row["outcome"] == "forgotten later")
     assert (one["id"], one["class"], one["teacher"], one["int8"]) == ("i1", "MEL", "MEL", "NV")
     assert float(one["int8_p_of_class"]) == pytest.approx(1 / (np.exp(2) + 2), abs=1e-4)
     assert {row["int8"] for row in rows if row["part"] == "val"} == {""}

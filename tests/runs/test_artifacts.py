@@ -130,7 +130,7 @@ def test_images_are_forgotten_melanomas_then_one_of_each_class_then_other_forgot
     forgotten = {}
     for part, student in student_predictions.items():
         compared = agreement(student, Predictions.load(folder / f"predictions/teacher-{part}.csv"))
-        forgotten[part] = {student.ids[k] for k in np.flatnonzero(compared.fates == "forgotten")}
+        forgotten[part] = {student.ids[k] for k in np.flatnonzero(compared.outcomes == "forgotten")}
     mapped = [each for each in images if each["looks"]]
     classes = [val.classes[val.labels[val.ids.index(each["id"])]] for each in mapped]
     assert mapped == images[: len(mapped)]

@@ -33,7 +33,7 @@ def agreement(
 
     Forgotten: the teacher is right, the student wrong. Copied: both predict the same wrong class. Corrected: the
     teacher is wrong, the student right. Then the first 20 forgotten images, melanoma first, with the probability of the
-    true class in brackets. The run's ledger.csv lists all images.
+    true class in brackets. The run's ledger.csv lists every image that is not kept.
     """
     with one_line_errors():
         from dspkd.cli.tables import print_agreement

@@ -33,7 +33,10 @@ def limited(bundle: Path) -> Iterator[None]:
     seconds = SECONDS + SECONDS_A_MEGABYTE * megabytes
 
     def give_up() -> None:  # an operator of a network cannot be stopped while it runs, only the process can
-        sys.stderr.write(f"error: {bundle}: took more than {seconds:.0f} s of a processor, and was given up\n")
+        sys.stderr.write(
+            f"error: {bundle}: more than {seconds:.0f} s of processor time, far more than a bundle of its size needs; "
+            "stopped. Export the bundle again, and do not use one of unknown origin\n"
+        )
         sys.stderr.flush()
         os._exit(2)
 
@@ -41,4 +44,7 @@ def limited(bundle: Path) -> Iterator[None]:
         with memory(int(1e6 * (MEGABYTES + COPIES * megabytes))), processor_time(seconds, give_up):
             yield
     except MemoryError:
-        raise BundleError(f"{bundle}: takes more memory than a bundle of its size may") from None
+        raise BundleError(
+            f"{bundle}: needs far more memory than a bundle of its size should; export it again, and do not use one of "
+            "unknown origin"
+        ) from None

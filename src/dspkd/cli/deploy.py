@@ -33,13 +33,21 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("model.dspkd"),
     max_loss: Annotated[
-        float, typer.Option(min=0, max=1, help="Recall that a class may lose by int8 if int8 is to be the default.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Largest share of a class's validation images that int8 may turn from correct to wrong if int8 is to "
+            "be the default; one image is always allowed.",
+        ),
     ] = 0.02,
     coverage: Annotated[
         float | None,
         typer.Option(
-            help="Share of validation images to answer, the others being referred; by default the threshold is set so "
-            "that 95 % of MEL are found or referred."
+            help="Share of validation images that the threshold of confidence alone does not refer; the other rules "
+            "refer more. By default it is set so that 95 % of the melanoma images are found or referred, or 90 % of "
+            "all images are not referred where there is no melanoma class; with fewer than 30 melanoma lesions, the "
+            "higher of the two."
         ),
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Terms of the weights; by default those of the data set.")] = None,

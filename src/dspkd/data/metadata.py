@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """``{attribute: columns that hold it}`` in the tables of ISIC, HAM10000, PAD-UFES-20 and others; of several columns the
-first is used. A table with another name does not provide the attribute."""
+first is used. `data.columns` of a recipe names others."""
 
 ORDERED = frozenset({"age", "skin type"})
 """Attributes whose values have an order of their own."""

@@ -36,7 +36,7 @@ class Agreement:
     ----------
     student, teacher
         Predictions of the same N images, in the same order.
-    fates
+    outcomes
         ``[N]`` text, out of `FATES`.
     kl
         ``[N]`` KL(teacher || student) of the probabilities, in nats.
@@ -44,7 +44,7 @@ class Agreement:
 
     student: Predictions
     teacher: Predictions
-    fates: NDArray[np.str_]
+    outcomes: NDArray[np.str_]
     kl: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of the fates in a set of images.
+    """Counts of the outcomes in a set of images.
 
     Attributes
     ----------
@@ -124,27 +124,27 @@ def agreement(student: Predictions, teacher: Predictions) -> Agreement:
     labels = student.labels
     mine, theirs = student.predicted == labels, teacher.predicted == labels
     same = student.predicted == teacher.predicted
-    fates = np.select(
+    outcomes = np.select(
         [mine & theirs, mine, theirs, same], ["kept", "corrected", "forgotten", "copied"], "wrong otherwise"
     )
     log_p, log_q = (log_softmax(of.logits.astype(np.float64), axis=1) for of in (teacher, student))
     kl_N = np.sum(np.exp(log_p) * (log_p - log_q), axis=1)
-    return Agreement(student, teacher, fates, np.maximum(kl_N, 0.0))  # rounding may fall short of 0
+    return Agreement(student, teacher, outcomes, np.maximum(kl_N, 0.0))  # rounding may fall short of 0
 
 
 def tally(compared: Agreement, name: str = "all", among: NDArray[np.bool_] | None = None) -> Tally:
-    """Count the fates of all images, or of those where `among` ``[N]`` is true."""
+    """Count the outcomes of all images, or of those where `among` ``[N]`` is true."""
     chosen = np.ones(len(compared), dtype=bool) if among is None else among
-    fates = compared.fates[chosen]
-    empty = len(fates) == 0
+    outcomes = compared.outcomes[chosen]
+    empty = len(outcomes) == 0
     return Tally(
         name=name,
-        images=len(fates),
-        forgotten=int(np.sum(fates == "forgotten")),
-        copied=int(np.sum(fates == "copied")),
-        otherwise=int(np.sum(fates == "wrong otherwise")),
-        corrected=int(np.sum(fates == "corrected")),
-        kept=int(np.sum(fates == "kept")),
+        images=len(outcomes),
+        forgotten=int(np.sum(outcomes == "forgotten")),
+        copied=int(np.sum(outcomes == "copied")),
+        otherwise=int(np.sum(outcomes == "wrong otherwise")),
+        corrected=int(np.sum(outcomes == "corrected")),
+        kept=int(np.sum(outcomes == "kept")),
         agreement=None if empty else float(compared.agrees[chosen].mean()),
         kl=None if empty else float(compared.kl[chosen].mean()),
     )
@@ -164,21 +164,21 @@ def by_value(compared: Agreement, values: Sequence[str]) -> list[Tally]:
     return [tally(compared, str(value), values_N == value) for value in np.unique(values_N)]
 
 
-def listed(compared: Agreement, fate: str, subgroups: Sequence[str] | None = None) -> list[int]:
-    """Return the rows with a fate: melanoma first, then by class, then by subgroup, then by `Agreement.drop`.
+def listed(compared: Agreement, outcome: str, subgroups: Sequence[str] | None = None) -> list[int]:
+    """Return the rows with a outcome: melanoma first, then by class, then by subgroup, then by `Agreement.drop`.
 
     Parameters
     ----------
     compared
         Student and teacher.
-    fate
+    outcome
         One of `FATES`.
     subgroups
         ``N`` texts that describe the person in each image, such as "female, 40 to 59"; None sorts by class alone.
     """
     place = {k: n for n, k in enumerate(class_order(compared.student.classes))}
     drop = compared.drop()
-    rows = np.flatnonzero(compared.fates == fate).tolist()
+    rows = np.flatnonzero(compared.outcomes == outcome).tolist()
     labels = compared.student.labels
 
     def key(row: int) -> tuple[int, str, float, str]:

@@ -247,7 +247,7 @@ def load(path: PathLike) -> Run | Predictor:
         return Run(path)
     if path.is_file():
         return Predictor(path)
-    raise RunError(f"{path}: neither a run folder nor a bundle")
+    raise RunError(f"{path}: there is no such file or folder; name a run folder, or a bundle (.dspkd)")
 
 
 def _recipe(recipe: PathLike | Recipe, changes: Mapping[str, Any]) -> Recipe:

@@ -77,8 +77,9 @@ def require_network(network: Tapped, weights: Path) -> None:
     tags = pretrained(ours["architecture"]) if "architecture" in ours else {}
     fitting = next((tag for tag, each in tags.items() if _is_near(theirs, each)), "")
     raise WeightsError(
-        f"weights {weights}: made for images less {_colour(theirs[0])}, divided by {_colour(theirs[1])}, and "
-        f"{network.name} takes them less {_colour(own[0])}, divided by {_colour(own[1])}; "
+        f"weights {weights}: made for images normalised with mean {_colour(theirs[0])} and standard deviation "
+        f"{_colour(theirs[1])}, but {network.name} normalises with mean {_colour(own[0])} and standard deviation "
+        f"{_colour(own[1])}; "
         + (f"name the network {fitting}, which fits, or " if fitting else "")
         + "to train them further with its own, move the weights to a folder without configuration"
     )

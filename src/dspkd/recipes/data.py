@@ -48,7 +48,8 @@ class DataConfig:
     path: FilePath
     """The folder or table of the images, relative to the working directory."""
     layout: str = "auto"
-    """One of `dspkd.data.LAYOUTS`, or `auto` to recognise it."""
+    """`auto` to recognise it, or a layout such as `folder`, `imagefolder`, `csv`, `isic2019` or `ham10000`;
+    docs/how-to/get-the-data.md lists all."""
     group: str | None = None
     """Column of lesion or patient ids; where none is named, one is chosen by its name, and printed."""
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
@@ -56,12 +57,13 @@ class DataConfig:
     licences: tuple[str, ...] = ()
     """Use images under these licences alone, such as `["CC-0", "CC-BY"]`; `[]` uses all."""
     classes: FilePath | None = None
-    """A file that renames, merges and drops classes; see `dspkd.data.class_map`."""
+    """A TOML file, the class map, that renames, merges and drops classes; docs/how-to/get-the-data.md shows one."""
     malignant: tuple[str, ...] = ()
-    """Classes that are malignant, where the table of class names does not know them; see
-    `dspkd.evaluation.classes.malignancies`. Not part of the digest: it changes the advice of a bundle, no training."""
+    """Malignant classes that the table of class names does not know; see docs/how-to/ship-a-bundle.md. Not part of the
+    digest: it changes the advice of a bundle, not the training."""
     benign: tuple[str, ...] = ()
-    """Classes that are neither malignant nor premalignant, likewise. A class that nobody knows counts as malignant."""
+    """Classes that are neither malignant nor premalignant, likewise. A class that neither the table nor the recipe
+    knows is always referred, but does not count as a cancer where a threshold is set or the sensitivity is measured."""
     merge_copies: bool = True
     """Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
     unlabelled: FilePath | None = None

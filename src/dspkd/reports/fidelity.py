@@ -40,7 +40,7 @@ class ImageOutcome:
     part: str
     id: str
     group: str
-    fate: str
+    outcome: str
     truth: str
     predictions: dict[str, tuple[str, float]]
     kl: float
@@ -72,7 +72,7 @@ class RunAgreement:
 
     def forgotten(self, part: str) -> list[ImageOutcome]:
         """Return the forgotten images of a part, in the order of `entries`."""
-        return [entry for entry in self.entries if entry.part == part and entry.fate == "forgotten"]
+        return [entry for entry in self.entries if entry.part == part and entry.outcome == "forgotten"]
 
 
 def of_run(run: Run) -> RunAgreement | None:
@@ -175,11 +175,11 @@ def write_csv(compared: RunAgreement, path: Path) -> None:
     with atomic_open(path) as file:
         rows = csv_text.Writer(file)
         of_each = [column for name in networks for column in (name, f"{name}_p_of_class")]
-        rows.writerow(["part", "fate", "class", "id", "group", *of_each, "kl", "about"])
+        rows.writerow(["part", "outcome", "class", "id", "group", *of_each, "kl", "about"])
         for entry in compared.entries:
             cells = [cell for name in networks for cell in _cells(entry.predictions.get(name))]
             rows.writerow(
-                [entry.part, entry.fate, entry.truth, entry.id, entry.group, *cells, f"{entry.kl:.4f}", entry.about]
+                [entry.part, entry.outcome, entry.truth, entry.id, entry.group, *cells, f"{entry.kl:.4f}", entry.about]
             )
 
 
@@ -229,14 +229,14 @@ def _part(compared: Agreement) -> FidelityPart:
 
 def _interval(compared: Agreement, among: NDArray[np.bool_]) -> tuple[float, float] | None:
     """Return the interval of the forgotten share, with the images of a lesion correlated."""
-    right = among & np.isin(compared.fates, ("forgotten", "kept"))
+    right = among & np.isin(compared.outcomes, ("forgotten", "kept"))
     _, sizes = np.unique(np.array(compared.student.groups)[right], return_counts=True)
-    return wilson(int(np.sum(compared.fates[right] == "forgotten")), sizes) if len(sizes) else None
+    return wilson(int(np.sum(compared.outcomes[right] == "forgotten")), sizes) if len(sizes) else None
 
 
 def _large(compared: Agreement, values: Sequence[str]) -> list[Tally]:
     """Return the tallies of subgroups with `FEW` lesions or more among the images that the teacher has right."""
-    right = np.isin(compared.fates, ("forgotten", "kept"))
+    right = np.isin(compared.outcomes, ("forgotten", "kept"))
     groups, values_N = np.array(compared.student.groups), np.array(values)
     return [
         row
@@ -253,7 +253,7 @@ def _about(values_of: Mapping[str, Sequence[str]], images: int) -> list[str]:
 def _entries(
     part: str, compared: Agreement, converted: Mapping[str, Predictions], about: Sequence[str]
 ) -> Iterator[ImageOutcome]:
-    """Yield the images that are not kept by all networks, fate by fate."""
+    """Yield the images that are not kept by all networks, outcome by outcome."""
     student = compared.student
     networks = {"teacher": compared.teacher, "student": student, **converted}
     probabilities = {name: each.probabilities for name, each in networks.items()}
@@ -261,16 +261,16 @@ def _entries(
     lost = np.zeros(len(compared), dtype=bool)
     for name in converted:
         lost |= predicted[name] != student.labels
-    for fate in ("forgotten", "copied", "wrong otherwise", "corrected", "kept"):
-        for row in listed(compared, fate, about):
-            if fate == "kept" and not lost[row]:
+    for outcome in ("forgotten", "copied", "wrong otherwise", "corrected", "kept"):
+        for row in listed(compared, outcome, about):
+            if outcome == "kept" and not lost[row]:
                 continue
             truth = int(student.labels[row])
             yield ImageOutcome(
                 part=part,
                 id=student.ids[row],
                 group=student.groups[row],
-                fate=fate if fate != "kept" else "forgotten later",
+                outcome=outcome if outcome != "kept" else "forgotten later",
                 truth=student.classes[truth],
                 predictions={
                     name: (student.classes[predicted[name][row]], float(probabilities[name][row, truth]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from dspkd.data.table import Table
 from dspkd.errors import DataError, RecipeError, RunError, first_few
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build
+from dspkd.runtime.files import sha256_of
 from dspkd.runtime.zip_files import DAMAGED
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers import linear_head
@@ -107,7 +107,7 @@ def require_readable(path: str, teacher: AnswersTeacher, fields: Collection[str]
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise DataError(f"teacher.answers: {path}: cannot be read: {error.strerror}") from None
 

@@ -6,7 +6,6 @@ A test set that is evaluated repeatedly becomes a second validation set. So `Spl
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence, Set
@@ -23,6 +22,7 @@ from dspkd.data.table import Table
 from dspkd.errors import RunError
 from dspkd.runs import records
 from dspkd.runs.files import RunFiles
+from dspkd.runtime.files import sha256_of
 
 TRAINING = "train"
 """Purpose of the evaluation at the end of training."""
@@ -170,8 +170,7 @@ def _model(run: Path) -> str:
     weights = RunFiles(run).weights
     if not weights.is_file():
         raise RunError(f"{run}: no trained weights ({weights.name}), so there is nothing to evaluate on the test set")
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(weights)
 
 
 def _epochs(run: Path) -> int:

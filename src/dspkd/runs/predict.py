@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from dspkd.data import artefacts, decode
 from dspkd.errors import DataError
 from dspkd.runs import build, hardware
 from dspkd.runs.run_folder import Run
+from dspkd.runtime.files import sha256_of
 
 
 def predict(
@@ -73,7 +73,7 @@ class RunClassifier:
         self.on_gpu = self._device.type == "cuda"
         self._bf16 = hardware.bf16(recipe.train, self._device)
         self._network = hardware.placed(network, self._device)
-        weights = hashlib.sha256(made_by.files.weights.read_bytes()).hexdigest()
+        weights = sha256_of(made_by.files.weights)
         depends_on = asdict(crop) | artefacts.about(crop.artefacts) | {"bf16": self._bf16, "weights": weights}
         self.key = json.dumps(depends_on, sort_keys=True)
 

@@ -17,7 +17,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import records
 from dspkd.runs.files import RunFiles
 from dspkd.runs.records import DataSummary
-from dspkd.runtime.files import write_json
+from dspkd.runtime.files import sha256_of, write_json
 
 
 def recorded_data(files: RunFiles) -> DataSummary | None:
@@ -63,7 +63,7 @@ def _changed(files: RunFiles, table: Table, what: str) -> RunError:
 
 def require_same_teachers(files: RunFiles, runs: Iterable[str]) -> None:
     """Record the weights of teachers; RunError if those of one have changed since the first epoch was trained."""
-    now = {run: _sha256(RunFiles(Path(run)).weights) for run in runs}
+    now = {run: sha256_of(RunFiles(Path(run)).weights) for run in runs}
     _require_same(files, files.teacher_weights, "teacher", now)
 
 
@@ -100,8 +100,3 @@ def _require_same(files: RunFiles, record: Path, what: str, now: Mapping[str, st
     if now.items() - before.items():
         with files.manifest.recording(record):
             write_json(record, {**before, **now})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

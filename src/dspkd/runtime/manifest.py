@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from dspkd.errors import RunError
-from dspkd.runtime.files import write_json
+from dspkd.runtime.files import sha256_of, write_json
 
 NAME = "files.json"
 _LOCK = f".{NAME}.lock"
@@ -103,7 +102,7 @@ class Manifest:
             recorded = self.digests()
             found = {self._name(file) for file in _files_of(paths)}
             self._write({name: digest for name, digest in recorded.items() if not self._is_in(name, paths)})
-            return {name: (recorded[name], _sha256(self.folder / name)) for name in found & recorded.keys()}
+            return {name: (recorded[name], sha256_of(self.folder / name)) for name in found & recorded.keys()}
 
     def _record(self, paths: tuple[Path, ...], before: dict[str, tuple[str, str]]) -> None:
         """Write the digests of these files, all under the lock: another process may be writing one of them."""
@@ -112,7 +111,7 @@ class Manifest:
         with FileLock(self.folder / _LOCK):
             kept = {name: digest for name, digest in self.digests().items() if not self._is_in(name, paths)}
             for file in _files_of(paths):
-                name, content = self._name(file), _sha256(file)
+                name, content = self._name(file), sha256_of(file)
                 digest, earlier = before.get(name, ("", ""))
                 kept[name] = digest if content == earlier else content
             self._write(kept)
@@ -129,12 +128,7 @@ def _files_of(paths: tuple[Path, ...]) -> list[Path]:
     return [file for file in found if file.is_file()]
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @lru_cache(maxsize=4096)
 def _sha256_once(path: Path, size: int, modified: int) -> str:  # noqa: ARG001
     """Return the digest of a file, computed once while its size and time of change are these."""
-    return _sha256(path)
+    return sha256_of(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -36,6 +35,7 @@ from dspkd.runs import as_it_is
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.cores import processor
+from dspkd.runtime.files import sha256_of
 
 SYNTHETIC = "The images are synthetic; no licence of others applies to these weights."
 UNSTATED = (
@@ -202,8 +202,7 @@ def origins(run: Path, recipe: Recipe, place: Path) -> dict[str, Any]:
 
 def digest_of_weights(run: Path) -> str:
     """Return the SHA-256 of the trained student's weights, in hex."""
-    with RunFiles(run).weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(RunFiles(run).weights)
 
 
 def _teacher(run: Path) -> dict[str, Any]:

@@ -161,11 +161,12 @@ def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
         f"The expected calibration error on the test images is {error['before']:.3f} without it and "
         f"{error['after']:.3f} with it{': not better' if error['after'] >= error['before'] else ''}.",
         "",
-        f"Below a confidence of {spec.refer_below:.3f} it is not sure, and refers. {certificate['referral rule']} "
-        f"Of the test images {_share(answered)} are not referred. The class most often wrong and not "
-        f"referred is {worst}.",
+        f"One of its rules is the confidence: an image below {spec.refer_below:.3f} is referred. "
+        f"{certificate['referral rule']} By this rule alone {_share(answered)} of the test images are not referred, "
+        f"and the class most often wrong and not referred is {worst}; the other rules refer more, see *When it advises "
+        "to refer*.",
         "",
-        *table(("class", "images", "correct", "wrong", "referred"), rows),
+        *table(("class", "images", "correct", "wrong, not referred", "referred by confidence"), rows),
     ]
 
 

@@ -91,9 +91,11 @@ def referred(rule: ReferralRule, temperature: float, predictions: Predictions) -
 def _refer_below(calibrated: Predictions, coverage: float | None) -> tuple[float, str]:
     share = COVERAGE if coverage is None else coverage
     if not 0 < share <= 1:
-        raise BundleError(f"coverage: {share}; want a share of the images to answer, above 0 and up to 1")
+        raise BundleError(
+            f"coverage: {share}; want the share of the images that confidence does not refer, above 0 and up to 1"
+        )
     by_coverage = selective.threshold_at(calibrated, share)
-    answered = f"With it, {percent(share)}% of the validation images are answered"
+    answered = f"By confidence alone, {percent(share)}% of the validation images are not referred"
     number = melanoma(calibrated.classes)
     rows = [] if number is None else np.flatnonzero(calibrated.labels == number).tolist()
     if coverage is not None or number is None or not rows:

@@ -171,7 +171,8 @@ def _about_teacher(teacher: Path, plain: Path) -> str:
     return (
         f"The teacher is {word} the plain student on the validation set (balanced accuracy "
         f"{100 * difference.value:+.1f} percentage points, 95 % interval {100 * difference.low:+.1f} to "
-        f"{100 * difference.high:+.1f}): it may have nothing to teach. dspkd doctor says what to do."
+        f"{100 * difference.high:+.1f}): it may have nothing to teach; examine it with: dspkd doctor "
+        f"{plain.parent / 'student.toml'} --student {plain}"
     )
 
 

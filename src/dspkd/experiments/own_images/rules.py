@@ -3,8 +3,8 @@
 ============== ======================================================================================================
 setting        rule
 ============== ======================================================================================================
-image size     the largest of `SIZES` that is not above the images' shorter side (median), at most 224 px on a GPU
-               and 128 px on a CPU
+image size     the largest of 224, 192, 160, 128, 96 and 64 px that is not above the images' shorter side (median), at
+               most 224 px on a GPU and 128 px on a CPU
 student        ShuffleNetV2 (the paper's), unless named
 teacher        Res2Net101 (one of the paper's) on a GPU, ResNet-50 on a CPU, unless named
 weights        ImageNet's, of both networks, where they can be downloaded; else random
@@ -20,7 +20,7 @@ target         the map of stride 16 where the last map (stride 32) has fewer tha
 share          the feature term keeps 0.4 of the gradient, whatever the teacher
 keep           the epoch that is best on the validation set, or the last one where that set has fewer than 100 images
 EMA            0.998 where a stage has 4,500 steps, which an average of that length needs; else none
-seeds          3 of plain and of DSP-KD student, the least that allows a verdict
+seeds          3 of plain and of DSP-KD student; with fewer, only large differences are significant
 ============== ======================================================================================================
 
 A budget takes away, in this order: seeds down to 1; epochs down to half; image size, step by step; the teacher, down to
