@@ -160,3 +160,13 @@ def test_other_files_are_refused(tmp_path):
             answer_files.read(tmp_path / name, CLASSES)
     with pytest.raises(DataError, match=r"a\.npz: answers are written as"):
         answer_files.write(tmp_path / "a.npz", "logits", ["i"], CLASSES, numbers(1))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_write_that_is_interrupted_leaves_the_file_as_it_was(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    answer_files.write(path, "logits", ["i", "j"], CLASSES, numbers(2))
+    before = path.read_bytes()
+    with pytest.raises((ValueError, TypeError)):
+        answer_files.write(path, "logits", ["i", object()], CLASSES, numbers(3))
+    assert path.read_bytes() == before

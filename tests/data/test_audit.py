@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from dspkd import data
 from dspkd.data import split as splitting
-from dspkd.data.audit.audit import Audit, audit, merged_groups, sources, write_merged
+from dspkd.data.audit.audit import GROUP, Audit, audit, merged_groups, sources, write_merged
 from dspkd.data.audit.duplicates import Pairs
 from dspkd.data.split import Split
 from dspkd.data.table import Table
@@ -207,6 +207,27 @@ def test_splits_of_the_merged_table_keep_copies_together(alone, table, tmp_path)
         assert parts[0] == parts[2]
     with (tmp_path / "merged.csv").open(encoding="utf-8") as file:
         assert next(csv.reader(file)) == ["path", "label", "group", "sex", "age", "source"]
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [("patient_id,mrn", None), ("mrn,lesion_id", None), ("lesion_id,patient_id", "lesion_id"), ("case_id,group", None)],
+)
+def test_a_merged_table_is_read_back_by_the_merged_groups_alone(header, named, tmp_path):
+    rows = []
+    for n in range(8):
+        (tmp_path / f"{n}.jpg").touch()
+        rows.append(f"{n}.jpg,{'ab'[n % 2]},A{n // 2},B{n // 2},4{n}")
+    (tmp_path / "t.csv").write_text("\n".join([f"image,label,{header},age", *rows]) + "\n")
+    pairs = Pairs(np.array([0]), np.array([2]), np.ones(1), np.zeros(1, dtype=np.int64))
+    (tmp_path / "out").mkdir()
+    merged = tmp_path / "out" / "merged.csv"
+    assert write_merged(merged, Audit(data.read("auto", tmp_path, group=named), None, (), pairs, {})) == 1
+    for again in (data.read("auto", merged), data.read("auto", merged, group=GROUP)):
+        assert again.origin.group == GROUP
+        assert len(set(again.groups[:4])) == 1
+        assert len(set(again.groups)) == 3
+        assert list(again.attributes) == ["age"]
 
 
 def test_a_merged_table_that_cannot_be_written_is_refused(alone, tmp_path):

@@ -70,7 +70,7 @@ def test_a_column_that_looks_like_ids_is_named_and_not_used(tmp_path):
 def test_stages_kinds_of_lesions_and_numbers_of_visits_are_no_ids(tmp_path, name, cells):
     chosen = grouping({name: cells}, None, tmp_path)
     assert (chosen.column, chosen.notes) == (None, ())
-    assert len(chosen.doubts) == (name == "lesion" or cells[0] == "1")
+    assert len(chosen.doubts) == (name in ("lesion", "Case") or cells[0] == "1")
 
 
 def test_a_column_called_group_comes_after_the_patient_and_before_the_lesion(tmp_path):

@@ -151,3 +151,17 @@ def test_folders_are_parts_however_the_path_of_the_data_set_is_written(tmp_path,
     (tmp_path / "else").mkdir(exist_ok=True)
     parts = data.read("auto", Path(path)).parts
     assert parts == ("test",) * 4 + ("train",) * 4
+
+
+@pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "test")])
+def test_a_class_that_only_the_published_test_set_has_is_refused_with_what_to_do(parts, tmp_path):
+    lay(tmp_path, parts)
+    lay(tmp_path, ("test",), classes=("DF",))
+    alone = r"class 'DF' is in the published test set alone \(folders train, .*\); drop it with data\.classes, or re"
+    with pytest.raises(DataError, match=alone):
+        load(tmp_path)
+    with pytest.raises(DataError, match=alone.replace("folders train, .*", "column 'split'")):
+        load(tmp_path, column="split")
+    assert len(load(tmp_path, official=False).split.places("train"))
+    lay(tmp_path, ("train",), classes=("DF",))
+    assert load(tmp_path).table.classes == ("DF", "MEL", "NV")

@@ -171,7 +171,7 @@ def test_a_class_without_training_images_is_refused_with_its_name():
     result = Split(np.array(["train", "val", "test", "test"]))
     with pytest.raises(DataError, match=r"class 'C1' has no training image: its 2 images are 1 group"):
         require_training_images(of, result)
-    with pytest.raises(DataError, match="class 'DF' has no image; remove"):
+    with pytest.raises(DataError, match=r"class 'DF' has no image; drop it with data\.classes"):
         split(replace(of, classes=("MEL", "NV", "DF")))
     with pytest.raises(DataError, match="class 'C0' has no training image"):
         split(lesions([[1]]), val=0.3, test=0.6)

@@ -128,7 +128,7 @@ def data_audit(
     merge: Annotated[
         Path | None,
         typer.Option(
-            help="Write the data set as a CSV file that puts copies into one group; recipes read it as data.path."
+            help="Write the data set as a CSV file that puts copies into one group, for data.path and data.group."
         ),
     ] = None,
 ) -> None:
@@ -142,7 +142,7 @@ def data_audit(
         from dspkd.cli.tables import print_audit
         from dspkd.data import read
         from dspkd.data import split as splitting
-        from dspkd.data.audit.audit import audit, write_merged
+        from dspkd.data.audit.audit import GROUP, audit, write_merged
         from dspkd.runtime.console import progress_bar, terminal
 
         table = read("auto", data, group=group)
@@ -157,6 +157,7 @@ def data_audit(
         if merge is not None:
             fewer = write_merged(merge, audited)
             typer.echo(f"merged: {merge}; {len(set(table.groups)) - fewer:,} groups, {fewer:,} fewer than before")
+            typer.echo(f'a recipe reads it with data.path = "{merge}" and data.group = "{GROUP}"')
         if audited.invalid:
             raise typer.Exit(code=1)
 

@@ -6,17 +6,16 @@ import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.data.soft_labels import remedy_for, require_logits, rounding
+from dspkd.data.answer_checks import Kind, check_ids, check_values
 from dspkd.data.table_files import parquet, schema_of
 from dspkd.errors import DataError, first_few, suggest
 from dspkd.runtime import csv_text
-
-Kind = Literal["logits", "probabilities", "embeddings"]
+from dspkd.runtime.files import atomic_open, require_file
 
 IDS = ("id", "image", "image_id", "isic_id")
 """Columns that may name the image; the first that exists is used."""
@@ -100,19 +99,38 @@ def read(path: Path, classes: Sequence[str]) -> Answers:
     except Exception as error:  # pyarrow's errors are of many kinds, MemoryError among them
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: is damaged: {reason}; make it again") from None
-    _check_ids(path, name, ids, place)
-    _check_values(path, kind, columns, values, place)
+    check_ids(path, name, ids, place)
+    check_values(path, kind, columns, values, place)
     return Answers(path, kind, tuple(ids), values.astype(np.float32))
 
 
-def write(path: Path, kind: Kind, ids: Sequence[str], classes: Sequence[str], values: NDArray[np.float32]) -> None:
-    """Write a file that `read` reads, with every float32 exactly as it is.
+def require_writable(path: Path) -> None:
+    """Check that `write` can write `path`, before anything is computed for it; make its folder.
 
     Raises
     ------
     DataError
         The format is unknown or needs a package that is not installed, or the file cannot be written.
     """
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise DataError(f"{path}: answers are written as .csv or .parquet; name such a file")
+    if path.suffix.lower() == ".parquet":
+        parquet(path)
+    try:
+        require_file(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def write(path: Path, kind: Kind, ids: Sequence[str], classes: Sequence[str], values: NDArray[np.float32]) -> None:
+    """Write a file that `read` reads, completely or not at all, with every float32 exactly as it is.
+
+    Raises
+    ------
+    DataError
+        See `require_writable`.
+    """
+    require_writable(path)
     prefix = {"logits": "logit_", "probabilities": "prob_", "embeddings": "embedding_"}[kind]
     names = [f"{prefix}{name}" for name in (range(values.shape[1]) if kind == "embeddings" else classes)]
     try:
@@ -122,14 +140,13 @@ def write(path: Path, kind: Kind, ids: Sequence[str], classes: Sequence[str], va
 
             columns = {"id": pa.array(ids, pa.string())}
             columns |= {name: pa.array(values[:, k], pa.float32()) for k, name in enumerate(names)}
-            module.write_table(pa.table(columns), path)
-        elif path.suffix.lower() == ".csv":
-            with path.open("w", encoding="utf-8", newline="") as file:
+            with atomic_open(path, "wb") as file:
+                module.write_table(pa.table(columns), file)
+        else:
+            with atomic_open(path) as file:
                 writer = csv_text.Writer(file)
                 writer.writerow(["id", *names])
                 writer.writerows([image, *(f"{x:.9g}" for x in row)] for image, row in zip(ids, values, strict=True))
-        else:
-            raise DataError(f"{path}: answers are written as .csv or .parquet; name such a file")
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
 
@@ -262,37 +279,3 @@ def _stacked(path: Path, vectors: Sequence[Any], place: Callable[[int], str]) ->
         return np.array(vectors, dtype=np.float64)
     except (TypeError, ValueError):
         raise DataError(f"{path}: column {_LIST}: lists must hold numbers") from None
-
-
-def _check_ids(path: Path, name: str, ids: Sequence[str], place: Callable[[int], str]) -> None:
-    first: dict[str, int] = {}
-    for row, image in enumerate(ids):
-        if not image:
-            raise DataError(f"{path}, {place(row)}: column {name!r} is empty; every row names an image")
-        if image in first:
-            raise DataError(
-                f"{path}, {place(row)}: {name} {image!r} is there a second time (first on {place(first[image])}); "
-                "answers are one for each image: keep one"
-            )
-        first[image] = row
-
-
-def _check_values(
-    path: Path, kind: Kind, columns: Sequence[str], values: NDArray[np.float64], place: Callable[[int], str]
-) -> None:
-    # As float32, in which they are kept: 1e39 is finite in float64 alone.
-    with np.errstate(over="ignore"):
-        bad = np.argwhere(~np.isfinite(values.astype(np.float32)))
-    for row, column in bad[:1]:
-        name = columns[column] if len(columns) > 1 else f"{columns[0]}[{column}]"
-        raise DataError(f"{path}, {place(row)}: {name} is {values[row, column]}; every answer must be a finite number")
-    if kind == "logits":
-        require_logits(path, values)
-    if kind != "probabilities":
-        return
-    sums_N = values.sum(axis=1)
-    for row in np.flatnonzero((np.abs(sums_N - 1) > rounding(len(columns))) | (values < 0).any(axis=1))[:1]:
-        raise DataError(
-            f"{path}, {place(row)}: probabilities must be at least 0 and sum to 1, their sum is {sums_N[row]:.4g}; "
-            f"{remedy_for(values[row])}"
-        )

@@ -153,9 +153,11 @@ def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
         return splits.load(Path(options.file), table, by="image"), how, str(options.file)
     if options.column is not None:
         split, how = official_split.from_column(table, options.column, val=val, test=test, seed=seed, by="image")
+        official_split.refuse_untrained(table, split, f"column {options.column!r}")
         return split, how, f"split.column = {options.column!r}"
     if table.parts and options.official and options.folds is None:
         split, how = official_split.of(table, val=val, test=test, seed=seed)
+        official_split.refuse_untrained(table, split, parts)
         return split, how, f"{table.root}: the split as published, by {parts}"
     if options.folds is not None and options.fold is not None:
         split = fold_split(table, folds=options.folds, fold=options.fold, val=val, seed=seed, by=options.by)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from PIL import Image
 
+FRAMES = (0x0028, 0x0008)
+"""DICOM's tag of the number of frames: a key of a photograph's ``info``."""
+
 
 def photograph(path: Path) -> Image.Image:
-    """Return the photograph in a DICOM file, in RGB; of several frames, the first.
+    """Return the photograph in a DICOM file, in RGB; of several frames, the first, and their number in ``info``.
 
     Only pixels are read; names and dates stay in the file.
 
@@ -31,6 +34,8 @@ def photograph(path: Path) -> Image.Image:
     if (samples, bits) != (3, 8):
         raise ValueError(f"{samples} samples of {bits} bits a pixel; only photographs in colour, 3 of 8 bits, are read")
     try:
-        return Image.fromarray(pixel_array(path, index=0))  # converted to RGB
+        image = Image.fromarray(pixel_array(path, index=0))  # converted to RGB
+        image.info[FRAMES] = int(header.get("NumberOfFrames") or 1)
+        return image
     except (AttributeError, NotImplementedError, RuntimeError) as e:
         raise ValueError(str(e)) from None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from dspkd.data.part_names import holds_no_class
 from dspkd.errors import DataError, first_few
 
 HEIF = frozenset({".heic", ".heif", ".hif"})
@@ -32,21 +33,23 @@ _NO_IMAGES = frozenset(
     | {".htm", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".rtf", ".parquet", ".zip", ".tar", ".gz", ".tgz"}
     | {".7z", ".rar", ".py", ".ipynb", ".r", ".m", ".sh", ".npz", ".npy", ".h5", ".hdf5", ".pkl", ".mat", ".pt"}
     | {".pth", ".safetensors", ".onnx", ".log", ".ini", ".cfg", ".lock", ".bib", ".tex", ".db", ".url", ".lnk"}
-    | {".md5", ".sha256", ".partial"}
+    | {".md5", ".sha256", ".partial", ".arrow", ".tfrec", ".tfrecord", ".tfrecords", ".mdb", ".xlsm", ".cls"}
 )
 _NO_IMAGE_NAMES = frozenset(
     ["readme", "license", "licence", "citation", "changelog", "notice", "authors", "makefile", "md5sums", "sha256sums"]
 )
-_IGNORED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"})
+_IGNORED = frozenset(
+    {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+)
 
 
 def ignored(name: str) -> bool:
-    """Return whether a file or folder of this name is skipped: hidden, or left by an operating system.
+    """Return whether a file or folder of this name is skipped: hidden, or left by an operating system or by Excel.
 
-    >>> [ignored(name) for name in ("._IMG_1.JPG", ".DS_Store", "__MACOSX", "Thumbs.db", "IMG_1.JPG")]
-    [True, True, True, True, False]
+    >>> [ignored(name) for name in ("._IMG_1.JPG", ".DS_Store", "__MACOSX", "Thumbs.db", "~$labels.xlsx", "IMG_1.JPG")]
+    [True, True, True, True, True, False]
     """
-    return name.startswith(".") or name.lower() in _IGNORED
+    return name.startswith((".", "~$")) or name.lower() in _IGNORED
 
 
 def folders_in(path: Path) -> list[Path]:
@@ -55,6 +58,19 @@ def folders_in(path: Path) -> list[Path]:
     above = {real, *real.parents}
     inner = [path / entry.name for entry in _entries(path) if is_folder(entry)]
     return [each for each in inner if not (each.is_symlink() and each.resolve() in above)]
+
+
+def only_folder_of_images(path: Path) -> Path | None:
+    """Return the only folder in a folder, or the only one that holds images other than masks.
+
+    None where there is none, there are several, or images lie beside it.
+    """
+    folders = folders_in(path)
+    if images_in(path):
+        return None
+    if len(folders) > 1:
+        folders = [each for each in folders if not holds_no_class(each.name) and any(map(_is_image, files_below(each)))]
+    return folders[0] if len(folders) == 1 else None
 
 
 def images_in(path: Path) -> list[Path]:

@@ -102,7 +102,8 @@ def of(table: Table, *, val: float, test: float, seed: int) -> tuple[Split, str]
     Raises
     ------
     DataError
-        An image is in no known part, or a class is too small to be split.
+        An image is in no known part, or a class is too small to be split, or where training images become another
+        part, not in the training set.
     """
     return _completed(table, table.parts, table.origin.parts, val=val, test=test, seed=seed)
 
@@ -156,6 +157,8 @@ def _completed(
             "leave out split.column, or " + _RANDOM
         )
     how = f"split as published, by {where}"
+    if missing:
+        refuse_untrained(table, Split(parts_N), where)
     for part in missing:
         share = {"val": val, "test": test}[part]
         training = np.flatnonzero(parts_N == "train")
@@ -168,6 +171,19 @@ def _completed(
             f"{', by lesion or patient' if any(map(is_named, rest.groups)) else ''} ({len(carved):,} images)"
         )
     return Split(parts_N), how
+
+
+def refuse_untrained(table: Table, split: Split, where: str) -> None:
+    """Raise DataError if a class has images, and none in the training set."""
+    training = set(table.labels[split.places("train")].tolist())
+    for label in sorted(set(table.labels.tolist()) - training):
+        parts = [part for part in PARTS if (table.labels[split.places(part)] == label).any()]
+        if parts:
+            raise DataError(
+                f"{table.root}: class {table.classes[label]!r} is in the published "
+                f"{' and '.join(_WORDS[part] for part in parts)} set alone ({where}); drop it with data.classes, or "
+                f"resplit with {NOT_OFFICIAL}"
+            )
 
 
 def _refuse_unknown(table: Table, parts: Sequence[str], where: str) -> None:

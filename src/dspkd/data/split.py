@@ -203,7 +203,9 @@ def require_training_images(table: Table, split: Split) -> None:
     groups = table.units()
     for name, (images, _) in table.counts().items():
         if not images:
-            raise DataError(f"{table.root}: class {name!r} has no image; remove the class or add images of it")
+            raise DataError(
+                f"{table.root}: class {name!r} has no image; drop it with data.classes, or add images of it"
+            )
         if not training[name][0]:
             raise DataError(
                 f"{table.root}: class {name!r} has no training image: its {images} images are {groups[name]} group(s), "

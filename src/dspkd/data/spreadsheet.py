@@ -11,17 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dspkd.data.part_names import squeezed
+from dspkd.data.csv_header import WITHIN, header_row, names_an_image
 from dspkd.errors import DataError
 from dspkd.runtime.zip_files import DAMAGED
-
-_HEADER_ROWS = 20
-"""Rows of a sheet within which its header lies."""
-
-_NAMES_AN_IMAGE = re.compile(
-    r"(?:image|img|photo|picture|file|isic)(?:file)?(?:id|name|path|file|no|nr|number)?|(?:rel|relative|full)?path|fname"
-)
-"""Columns, as `squeezed` writes them, by which the sheet of the images is known among others, such as a legend."""
 
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="\$?([A-Z]{1,3})\$?(\d{1,7}):\$?[A-Z]{1,3}\$?(\d{1,7})"')
 _CHUNK, _OVERLAP = 1 << 20, 200
@@ -83,11 +75,11 @@ def _chosen(sheets: Sequence[Any]) -> tuple[Any, int]:
     """
     wide: list[tuple[Any, int]] = []
     for each in sheets:
-        rows = enumerate(each.iter_rows(values_only=True, max_row=_HEADER_ROWS))
-        number, cells = next(((number, cells) for number, cells in rows if _count(cells) > 1), (0, ()))
-        if any(_NAMES_AN_IMAGE.fullmatch(squeezed(text_of(cell))) for cell in cells):
-            return each, number
-        wide += [(each, number)] if cells else []
+        rows = [list(map(text_of, cells)) for cells in each.iter_rows(values_only=True, max_row=WITHIN)]
+        above = header_row(rows)
+        if above is not None and names_an_image(rows[above]):
+            return each, above
+        wide += [] if above is None else [(each, above)]
     return wide[0] if wide else (sheets[0], 0)
 
 

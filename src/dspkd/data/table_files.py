@@ -30,8 +30,8 @@ def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) 
     """Return the rows of a table of any format in `SUFFIXES`, by its suffix; another is read as CSV.
 
     Cells that are empty, null or missing are "", numbers and lists are text as in JSON. A spreadsheet is the first of
-    its sheets that names images, else that has two columns, from the first row that fills two, and the values of its
-    formulas.
+    its sheets that names images, else that has two columns, from the first row that fills two or a wider one below it
+    that names images, and the values of its formulas.
 
     Raises
     ------

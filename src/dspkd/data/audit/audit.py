@@ -16,6 +16,7 @@ from dspkd.data.audit import duplicates, findings, fingerprint
 from dspkd.data.audit.duplicates import Pairs
 from dspkd.data.audit.findings import AuditFinding
 from dspkd.data.audit.fingerprint import Fingerprints
+from dspkd.data.readers._columns import grouping
 from dspkd.data.split import Split
 from dspkd.data.split import report as part_counts
 from dspkd.data.table import Table
@@ -25,6 +26,9 @@ from dspkd.runtime.progress import Progress
 
 SOURCES = ("source", "dataset", "attribution", "institution")
 """Columns that may hold the origin of an image; the first that exists is used."""
+
+GROUP = "group"
+"""The column of the groups in what `write_merged` writes."""
 
 TURNS = (
     "upright",
@@ -175,8 +179,9 @@ def merged_groups(table: Table, pairs: Pairs) -> tuple[str, ...]:
 def write_merged(path: Path, audited: Audit) -> int:
     """Write the data set as a CSV of layout "csv" with merged groups; return the number of groups merged away.
 
-    Columns are ``path`` (relative to the CSV), ``label``, ``group`` and the attributes. A recipe reads it with
-    ``data.path = "FILE"``; a split by group then keeps copies together.
+    Columns are ``path`` (relative to the CSV), ``label``, ``group`` and the attributes, without other columns of lesion
+    or patient ids, by which it could be read as grouped. A recipe reads it with ``data.path = "FILE"`` and
+    ``data.group = "group"``; a split by group then keeps copies together.
 
     Raises
     ------
@@ -186,13 +191,15 @@ def write_merged(path: Path, audited: Audit) -> int:
     table = audited.table
     groups = merged_groups(table, audited.pairs)
     cells = ("" if group == f"image:{name}" else group for group, name in zip(groups, table.ids, strict=True))
-    others = {name: column for name, column in table.attributes.items() if name not in {"path", "label", "group"}}
+    ids = grouping(table.attributes, None, path)
+    left_out = {"path", "label", GROUP, ids.column, *ids.others}
+    others = {name: column for name, column in table.attributes.items() if name not in left_out}
     files = (Path(os.path.relpath(image, path.parent)).as_posix() for image in table.paths)
     labels = (table.classes[label] for label in table.labels)
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv_text.Writer(file)
-            writer.writerow(("path", "label", "group", *others))
+            writer.writerow(("path", "label", GROUP, *others))
             writer.writerows(zip(files, labels, cells, *others.values(), strict=True))
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from None

@@ -17,12 +17,14 @@ from dspkd.data import official_split
 from dspkd.data.class_names import with_composed_names
 from dspkd.data.columns import Columns
 from dspkd.data.download import catalog
-from dspkd.data.image_files import folders_in, images_in, refuse_other_encodings
+from dspkd.data.image_files import folders_in, images_in, only_folder_of_images, refuse_other_encodings
 from dspkd.data.readers import _nearest, csv_file
-from dspkd.data.readers._columns import same
-from dspkd.data.readers._inner_tables import unread
+from dspkd.data.readers._columns import is_person, same
+from dspkd.data.readers._inner_tables import tables_below, unread
 from dspkd.data.readers._nearest import refuse_other_labels
+from dspkd.data.readers._other_folders import with_folders_noted
 from dspkd.data.readers._spelling import with_one_spelling
+from dspkd.data.readers.class_folders import has_class_folders
 from dspkd.data.table import Table
 from dspkd.data.table_files import tables_in
 from dspkd.errors import DataError, suggest
@@ -115,10 +117,13 @@ def read(
     refuse_other_encodings((*table.paths, *table.origin.unread))
     if automatic:
         refuse_other_labels(table, layout)
+    if automatic and layout != "folder" and columns.label is None:
+        table = with_folders_noted(table, layout)
     named = {attribute: same(table.attributes, name, table.root) for attribute, name in columns.attributes.items()}
     part = None if columns.part is None else same(table.attributes, columns.part, table.root)
-    doubts = _left_above(outer, path, table) if columns.group is None else ()
-    origin = replace(table.origin, layout=layout, columns=named, doubts=table.origin.doubts + doubts)
+    doubts = _left_out(outer, path, table) if columns.group is None else ()
+    notes = (*_note(outer, path), *table.origin.notes)
+    origin = replace(table.origin, layout=layout, columns=named, notes=notes, doubts=table.origin.doubts + doubts)
     return official_split.recognised(replace(table, origin=origin), part)
 
 
@@ -147,8 +152,9 @@ def recognise(path: Path, *, label: str = "") -> str:
     layout = _fitting(_within(path, label=label), label)
     if layout is not None:
         return layout
+    nearest = _nearest.difference(path, tuple(each for each in folders_in(path) if _holds_data_set(each, label)))
     raise DataError(
-        f"{path}: no known layout{_nearest.difference(path)}; expected a folder for each class, or a table with the "
+        f"{path}: no known layout{nearest}; expected a folder for each class, or a table with the "
         "columns 'image' and 'label', or a published data set as downloaded. dspkd data inspect, with --image COLUMN "
         "and --label COLUMN, shows as what images are read"
     )
@@ -163,10 +169,30 @@ def _fitting(path: Path, label: str) -> str | None:
     return next((layout for reader in readers() if (layout := reader.fits(path, label=label))), None)
 
 
-def _left_above(outer: Path, path: Path, table: Table) -> tuple[str, ...]:
-    """Return a doubt about each table with ids in the folders from `outer` on to above `path`, which are not read."""
-    above = [folder for folder in path.parents if folder == outer or outer in folder.parents]
-    files = [file for folder in above for file in tables_in(folder)]
+def _holds_data_set(path: Path, label: str) -> bool:
+    """Return whether a folder beside others would be read alone; one of a patient is none."""
+    return not is_person(path.name) and _is_data_set(_within(path, label=label), label)
+
+
+def _is_data_set(path: Path, label: str) -> bool:
+    """Return whether a folder is of a known layout, and its folders, if they would be classes, look like them."""
+    layout = _fitting(path, label)
+    return layout is not None and (layout != "folder" or has_class_folders(path))
+
+
+def _note(outer: Path, path: Path) -> tuple[str, ...]:
+    """Return a line on the folder that is read where others lie beside it; none where none does."""
+    between = [folder for folder in path.parents if folder == outer or outer in folder.parents]
+    if path == outer or all(len(folders_in(folder)) == 1 for folder in between):
+        return ()
+    return (f"the data set is {path.relative_to(outer).as_posix()}, as no other folder in {outer} holds images",)
+
+
+def _left_out(outer: Path, path: Path, table: Table) -> tuple[str, ...]:
+    """Return a doubt about each table with ids in the folders from `outer` on that lies outside `path`."""
+    if path == outer or path.is_file():
+        return ()
+    files = [file for file in [*tables_in(outer), *tables_below(outer)] if path not in file.parents]
     known = [table.origin.group, *table.attributes]
     return sum((unread(file, outer, f"the data set is {path}", known) for file in files), ())
 
@@ -174,12 +200,14 @@ def _left_above(outer: Path, path: Path, table: Table) -> tuple[str, ...]:
 def _within(path: Path, *, label: str, layout: str = "") -> Path:
     """Return the folder of the data set: `path`, or the only folder in it where `path` itself is not of the layout.
 
-    That is `layout`, or any that is known where none is wanted.
+    That is `layout`, or any that is known where none is wanted; then it may also be the only folder with images.
     """
     inner = path
     while inner.is_dir() and ((fits := _fitting(inner, label)) is None or fits != (layout or fits)):
         folders = folders_in(inner)
         if len(folders) != 1 or images_in(inner):
-            return path
+            beside = None if layout else only_folder_of_images(inner)
+            deeper = beside and _within(beside, label=label)
+            return deeper if deeper and _is_data_set(deeper, label) else path
         inner = folders[0]
     return inner

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dspkd.data.metadata import COLUMNS
 from dspkd.data.part_names import names_no_one, split_column, squeezed
-from dspkd.data.readers._id_cells import FEWEST, are_ids, are_stages, look_like_ids, repeats
+from dspkd.data.readers._id_cells import FEWEST, are_ids, are_stages, look_like_ids, may_be_ids, repeats
 from dspkd.errors import DataError, first_few, suggest
 
 IMAGE = (
@@ -109,7 +109,8 @@ def grouping(
     table
         The file, for messages.
     first
-        Columns that the layout itself names; the first that is filled is taken before any other.
+        Columns that the layout itself names; the first that is filled is taken before any other, unless it names
+        lesions or cases and another one patients.
 
     Raises
     ------
@@ -128,8 +129,9 @@ def grouping(
     flags = [name for name in candidates if len(set(filled[name])) <= 2 < len(filled[name]) / 10]
     arms = [name for name in candidates if squeezed(name) == "group" and _are_few(filled[name]) and name not in flags]
     weak = [name for name in candidates if _WEAK.fullmatch(squeezed(name)) and not are_ids(filled[name])]
-    candidates = [name for name in candidates if name not in {*weak, *arms, *own}]
-    used = own + [name for name in candidates if filled[name] and name not in flags]
+    candidates = [name for name in candidates if name not in {*weak, *arms, *own, *flags} and filled[name]]
+    people = [name for name in candidates if own and not _is_of_people(own[0]) and _is_of_people(name)]
+    used = [*people, *own, *(name for name in candidates if name not in people)]
     if own:
         return Grouping(used[0], others=tuple(used[1:]))
     notes = [f"column {name!r} has 2 values or fewer: not used as lesion or patient ids" for name in flags]
@@ -140,16 +142,21 @@ def grouping(
             f"of several columns of ids, {used[0]!r} is used and not {others}: {order}; data.group = {used[1]!r} "
             "or --group changes it"
         )
-    of_patients = bool(used) and _PATIENT.fullmatch(squeezed(used[0])) is not None
+    of_patients = bool(used) and _is_of_people(used[0])
     left_out = {*used, *flags, *counts, *stages, split_column(columns)}
     doubts = [
         f"column {name!r} looks like a lesion or patient id ({repeats(columns[name])}) and is not used: if it is one, "
         f"set data.group = {name!r} in the recipe, or --group {name!r}"
         for name in columns
         if name in arms
+        or (name in weak and not (of_patients or name in left_out) and may_be_ids(filled[name]))
         or (not (of_patients or name in left_out or is_attribute(name)) and look_like_ids(name, columns[name]))
     ]
     return Grouping(used[0] if used else None, tuple(notes), tuple(doubts), tuple(used[1:]))
+
+
+def _is_of_people(name: str) -> bool:
+    return _PATIENT.fullmatch(squeezed(name)) is not None
 
 
 def _are_few(cells: Sequence[str]) -> bool:

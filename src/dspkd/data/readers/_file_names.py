@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dspkd.data.image_files import bare
+from dspkd.data.image_files import SUFFIXES, bare
 from dspkd.errors import first_few
 
 
@@ -62,8 +63,8 @@ class Files:
     def find(self, names: Iterable[str]) -> tuple[dict[str, list[int]], tuple[str, ...]]:
         """Return the files of each name, empty where there is none, and a line about those with another name.
 
-        A spreadsheet drops zeros, and some systems do not distinguish cases: what is missing under its own name is
-        found by a file in other case or with leading zeros, if one name and one file can be meant.
+        A spreadsheet drops zeros or writes 12.0 for 12, and some systems do not distinguish cases: what is missing
+        under its own name is found by a file in other case or with other zeros, if one name and one file can be meant.
         """
         found = {name: self.of(name) for name in names}
         missing = {name: _loose(name) for name, files in found.items() if not files}
@@ -78,7 +79,8 @@ class Files:
         }
         used = Counter(file for files in (*found.values(), *near.values()) for file in files)
         near = {name: files for name, files in near.items() if len(files) == 1 == used[files[0]]}
-        note = f"{len(near):,} names differ from their files in case or leading zeros ({first_few(list(near))})"
+        such = first_few(list(near))
+        note = f"{len(near):,} names differ from their files in case, leading zeros or a final .0 ({such})"
         return found | near, (note,) if near else ()
 
     def elsewhere(self, names: Iterable[str]) -> list[str]:
@@ -96,11 +98,14 @@ class Files:
 
 
 def path_of(name: str) -> str:
-    r"""Return the name of a file as a path with slashes, the shortest that means the same.
+    r"""Return the name of a file as a path with slashes, the shortest that means the same, without a query of the web.
 
-    >>> path_of(r".\nv\1.png"), path_of("nv/../mel/1.png")
-    ('nv/1.png', 'mel/1.png')
+    >>> path_of(r".\nv\1.png"), path_of("nv/../mel/1.png"), path_of("https://x.org/1.png?size=2")
+    ('nv/1.png', 'mel/1.png', 'https:/x.org/1.png')
     """
+    if "?" in name:
+        before = name.partition("?")[0]
+        name = before if "://" in name or before.lower().endswith(tuple(SUFFIXES)) else name
     return posixpath.normpath(_composed(name).replace("\\", "/"))
 
 
@@ -120,5 +125,5 @@ def _parts(folder: str) -> tuple[str, ...]:
 
 
 def _loose(name: str) -> str:
-    key = _keys(name)[2].casefold()
+    key = re.sub(r"^(\d+)\.0+$", r"\1", _keys(name)[2].casefold())
     return key.lstrip("0") or key[-1:]

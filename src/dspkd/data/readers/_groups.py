@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from dspkd.data.csv_rows import Rows
 from dspkd.data.part_names import names_no_one, squeezed
@@ -17,9 +18,14 @@ from dspkd.data.table_files import tables_in
 from dspkd.errors import first_few
 
 _PLACEHOLDER = re.compile(
-    r"-\d+(?:\.0*)?|(?:0+|9{2,})(?:\.0*)?|(?:n[./ ]*[bcdnrsv]|k[./ ]*a|s[./ ]*[cd]|x{1,2})\.?", re.IGNORECASE
+    r"-(?:1|9+)(?:\.0*)?|(?:0+|9{2,})(?:\.0*)?|(?:n[./ ]*[bcdnrsv]|k[./ ]*a|s[./ ]*[cd]|x{1,2})\.?", re.IGNORECASE
 )
 """What stands for no id where other ids are longer: -1, 0, 999, N/D, k.A."""
+_INITIALS = re.compile(r"(?:[^\W\d_]\W?){1,4}")
+_SHORT = re.compile(r"[^\W\d_]\W?[^\W\d_]?\W?")
+_MARKED = re.compile(r"[./ ]\S")
+_SHARE, _TIMES = 0.2, 10
+"""Share of the rows, and times the median of the other ids, from which on initials stand for no one. Inferred."""
 
 
 def taken(columns: dict[str, tuple[str, ...]], chosen: Grouping, rows: int) -> tuple[tuple[str, ...], Grouping]:
@@ -59,17 +65,27 @@ def _known(column: str, cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[st
     ids = [cell for cell in counts if not _PLACEHOLDER.fullmatch(cell)]
     most = max((counts[cell] for cell in ids), default=0)
     short = [cell for cell in counts if counts[cell] > most > 0 and _PLACEHOLDER.fullmatch(cell)]
-    none = {cell for cell in short if _is_none(cell, ids)}
+    usual = median(counts.values()) if counts else 0
+    large = {cell for cell in short if counts[cell] > max(_SHARE * len(cells), _TIMES * usual)}
+    none = {cell for cell in short if _is_none(cell, ids, large=cell in large)}
     such = first_few([f"{cell!r} ({counts[cell]:,} rows)" for cell in sorted(none)])
     notes = (f"column {column!r}: {such} stands for an unknown id, as the other ids are longer",) if none else ()
     return tuple(cell if cell in counts and cell not in none else "" for cell in cells), notes
 
 
-def _is_none(cell: str, ids: Iterable[str]) -> bool:
-    """Return whether a placeholder is unlike all ids: they are of another kind, or longer and not next to it."""
+def _is_none(cell: str, ids: Iterable[str], *, large: bool) -> bool:
+    """Return whether a placeholder is unlike all ids: they are of another kind, or longer and not next to it.
+
+    A negative number is one where no id is negative. Letters among initials are one with a mark between them, which the
+    initials lack, or where they have a `large` share of the rows.
+    """
     number = WHOLE.fullmatch(cell)
+    if number is None and cell.startswith("-"):
+        return not any(re.match(r"-\d", each) for each in ids)
     if number is None:
-        return cell.startswith("-") or not any(re.fullmatch(r"[^\W\d_]\W?[^\W\d_]?\W?", each) for each in ids)
+        initials = [each for each in ids if _INITIALS.fullmatch(each)]
+        alone = not any(map(_MARKED.search, initials)) if _MARKED.search(cell) else not initials
+        return not any(map(_SHORT.fullmatch, initials)) and (large or alone)
     wholes = {match[1] for each in ids if (match := WHOLE.fullmatch(each))}
     near = {str(int(number[1]) + step) for step in (-1, 1)}
     return not (wholes & near or any(len(each) <= len(number[1]) for each in wholes))

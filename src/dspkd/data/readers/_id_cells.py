@@ -58,13 +58,26 @@ def are_ids(cells: Sequence[str]) -> bool:
 
     Small whole numbers are counts, of visits or of the lesions of a patient, unless they only rise from row to row.
     """
+    return _are_no_counts(cells) and len(set(cells)) >= max(FEWEST + 1, len(cells) / 10)
+
+
+def may_be_ids(cells: Sequence[str]) -> bool:
+    """Return whether cells of a column that is called after cases or lesions repeat, and may be ids or kinds of these.
+
+    >>> may_be_ids([str(100 + n // 12) for n in range(3000)]), may_be_ids(["1", "2", "3", "1", "2", "1"])
+    (True, False)
+    """
+    return 2 < len(set(cells)) < len(cells) and _are_no_counts(cells)
+
+
+def _are_no_counts(cells: Sequence[str]) -> bool:
+    """Return whether most cells have digits, and are no stages and no small numbers that fall from row to row."""
     numbers = [int(match[1]) for cell in cells if (match := WHOLE.fullmatch(cell))]
     small = len(numbers) == len(cells) and max(numbers, default=0) < _SMALL
     return (
         2 * sum(any(map(str.isdigit, cell)) for cell in cells) > len(cells)
         and not are_stages(cells)
         and not (small and numbers != sorted(numbers))
-        and len(set(cells)) >= max(FEWEST + 1, len(cells) / 10)
     )
 
 

@@ -13,6 +13,7 @@ from dspkd.data.class_names import composed
 from dspkd.data.csv_rows import Rows
 from dspkd.data.part_names import is_missing, split_column, squeezed, unclear_column
 from dspkd.data.readers._columns import LABEL, is_attribute, is_id, matching, same
+from dspkd.data.readers._marks import dividing, is_binary, marked, single_spans, value_of, values_of
 from dspkd.data.soft_labels import normalised
 from dspkd.errors import DataError, first_few, suggest
 
@@ -21,7 +22,6 @@ OTHER_LABEL = (
 )  # fmt: skip
 """Columns that may name the class where there is none of `LABEL`."""
 
-_ONE, _ZERO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
 _ROUNDING = 0.01
 """Difference from 1 of the sum of weights that are written with two digits or more. Inferred."""
 _WORDS = "and|or|vs|versus|with|und|oder|mit|et|ou|avec|y|o|con|e|com|ed"
@@ -85,7 +85,11 @@ def read_labels(
     columns = tuple(same(rows.columns, each, rows.path) for each in label)
     if names:
         raise DataError(f"{rows.path}: data.columns.names is for one column of labels, not for {len(columns)}")
-    return replace(from_weights(rows, columns) or from_one_hot(rows, columns), doubts=doubts)
+    used = tuple(name for name in columns if any(map(value_of, set(rows.column(name))))) or columns
+    labels = from_weights(rows, used) or from_one_hot(rows, used)
+    empty = [repr(name) for name in columns if name not in used]
+    notes = (f"{rows.path.name}: no class, as no image has it: {', '.join(empty)}",) if empty else ()
+    return replace(labels, columns=columns, notes=labels.notes + notes, doubts=doubts)
 
 
 def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
@@ -142,10 +146,10 @@ def in_order(cells: Sequence[str]) -> tuple[str, ...]:
 
 
 def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
-    """Return the classes that columns are called after: 1 in that of the row's class, 0 in the others."""
-    cells_NK = np.array([[cell.lower() for cell in rows.column(name)] for name in columns]).T
-    ones_NK = np.isin(cells_NK, list(_ONE))
-    known_N = np.asarray((ones_NK | np.isin(cells_NK, list(_ZERO))).all(axis=1))
+    """Return the classes that columns are called after: 1 or x in that of the row's class, 0 or none in the others."""
+    values_NK = values_of([rows.column(name) for name in columns])
+    ones_NK = values_NK == 1
+    known_N = np.asarray(np.isin(values_NK, (0, 1)).all(axis=1))
     good_N = known_N & (ones_NK.sum(axis=1) == 1)
     if not good_N.all():
         row = int(np.argmin(good_N))
@@ -154,7 +158,7 @@ def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
         if not known_N[row]:
             raise DataError(
                 f"{where}expected 1 or 0 in {', '.join(columns)}, or weights that sum to 1 in every row, got "
-                f"{', '.join(cells_NK[row])}"
+                f"{', '.join(rows.column(name)[row] for name in columns)}"
             )
         several = f"{len(named)} labels ({', '.join(named)}); {_ONE_LABEL}"
         none = f"no label: no 1 in {', '.join(columns)}"
@@ -165,14 +169,10 @@ def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
 
 def _hint(ones_NK: NDArray[np.bool_], columns: Sequence[str]) -> str:
     """Return, for a message, the most columns in a row of which each image has a single 1; others may be flags."""
-    K = len(columns)
-    sums_NK = np.pad(ones_NK, ((0, 0), (1, 0))).cumsum(axis=1)
-    spans = sorted(((a, b) for a in range(K) for b in range(a + 2, K + 1)), key=lambda span: span[0] - span[1])
-    for start, stop in spans[1:]:
-        if (sums_NK[:, stop] - sums_NK[:, start] == 1).all():
-            own = list(columns[start:stop])
-            alone = f"{', '.join(own)} alone have a single 1 in every row"
-            return f"; {alone}: if they are the classes, set data.columns.label = {own}"
+    for start, stop in single_spans(ones_NK)[:1]:
+        own = list(columns[start:stop])
+        alone = f"{', '.join(own)} alone have a single 1 in every row"
+        return f"; {alone}: if they are the classes, set data.columns.label = {own}"
     return ""
 
 
@@ -182,10 +182,7 @@ def from_weights(rows: Rows, columns: Sequence[str]) -> Labels | None:
     The class is that of the largest share, the first of equal ones. None where a row has no such shares, or each row
     a single 1.
     """
-    try:
-        weights_NK = np.array([[float(cell.replace(",", ".")) for cell in rows.column(name)] for name in columns]).T
-    except ValueError:
-        return None
+    weights_NK = values_of([rows.column(name) for name in columns])
     shares = bool((weights_NK >= 0).all() and np.allclose(weights_NK.sum(axis=1), 1, rtol=0, atol=_ROUNDING))
     if not shares or np.isin(weights_NK, (0, 1)).all():
         return None
@@ -198,17 +195,32 @@ def from_weights(rows: Rows, columns: Sequence[str]) -> Labels | None:
 
 
 def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
-    """Return the column that is called as one of classes is, or the columns of 0 and 1 where none is."""
-    candidates = [name for name in matching(rows.columns, LABEL) if name not in beside]
-    candidates = candidates or [name for name in matching(rows.columns, OTHER_LABEL) if name not in beside]
+    """Return the column that is called as one of classes is, or the columns of 0 and 1 where none is.
+
+    Raises
+    ------
+    DataError
+        There is no such column, or others may be the classes too: called so, or `dividing` the images further.
+    """
+    others = {name for name in rows.columns if name in beside or split_column({name: rows.columns[name]}) is not None}
+    candidates = [name for name in matching(rows.columns, LABEL) if name not in others]
+    candidates = candidates or [name for name in matching(rows.columns, OTHER_LABEL) if name not in others]
     filled = [name for name in candidates if any(rows.columns[name])] or candidates
     if filled:
-        first, *others = filled
-        differing = [name for name in others if not _agree(rows.columns[first], rows.columns[name])]
-        if differing and not ("path" in beside and first == "label"):  # the layout's own names
+        first, *further = filled
+        if "path" in beside and first == "label":  # the layout's own names
+            return first
+        differing = [name for name in further if not _agree(rows.columns[first], rows.columns[name])]
+        if differing:
             raise DataError(
                 f"{rows.path}: the columns {', '.join(map(repr, [first, *differing]))} could all be the classes; "
                 f"choose one: [data.columns] label = {first!r}"
+            )
+        binary = binary_columns(rows, {*others, *filled})
+        if single := dividing(rows.columns[first], {name: rows.columns[name] for name in binary}):
+            raise DataError(
+                f"{rows.path}: the column {first!r} and the columns {', '.join(map(repr, single))}, of which each row "
+                f"has one, could all be the classes; choose: [data.columns] label = {first!r}, or {list(single)}"
             )
         return first
     binary = binary_columns(rows, beside)
@@ -219,16 +231,19 @@ def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
 
 
 def binary_columns(rows: Rows, beside: Collection[str]) -> tuple[str, ...]:
-    """Return the columns of 0 and 1 that may each be a class: not parts of a split, sexes or kinds of image."""
-    return tuple(
-        name
+    """Return the columns of 0 and 1 that may each be a class: not parts of a split, sexes or kinds of image.
+
+    Where there are not two of them, they may be columns of marks and empty cells.
+    """
+    left_out = {*beside, split_column(rows.columns)}
+    columns = {
+        name: cells
         for name, cells in rows.columns.items()
-        if name not in beside
-        and not is_attribute(name)
-        and name != split_column(rows.columns)
-        and not is_flag(name)
-        and {cell.lower() for cell in cells} <= _ONE | _ZERO
-    )
+        if name not in left_out and not (is_attribute(name) or is_flag(name))
+    }
+    binary = tuple(name for name, cells in columns.items() if is_binary(cells))
+    marks = {name: cells for name, cells in columns.items() if is_binary(cells, marks=True)}
+    return binary if len(binary) > 1 else marked(marks) or binary
 
 
 def is_flag(name: str) -> bool:

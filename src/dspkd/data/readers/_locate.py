@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dspkd.data.image_files import bare, images_below, remedy, unread_below
 from dspkd.data.part_names import holds_no_class
+from dspkd.data.readers._containers import containers_below
 from dspkd.data.readers._file_names import Files, path_of
 from dspkd.errors import DataError, first_few
 
@@ -94,4 +95,5 @@ def _refuse_missing(root: Path, missing: Sequence[str], count: int, table: Path,
     )
     if other := files.elsewhere(missing):
         there += f"; files of these names lie in other folders, such as {other[0]}"
+    there = there or containers_below(root)
     raise DataError(f"{table}: {len(missing)} of {count} images are nowhere below {root}: {first_few(missing)}{there}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from dspkd.data.class_names import composed
 from dspkd.data.csv_rows import Rows
-from dspkd.data.image_files import folders_in, images_in
+from dspkd.data.image_files import SUFFIXES, folders_in, images_below, images_in
 from dspkd.data.part_names import holds_any_class, is_missing
 from dspkd.data.readers._columns import LABEL, matching, may_be_people
+from dspkd.data.readers._containers import containers_below, labels_in
+from dspkd.data.readers._file_names import path_of
 from dspkd.data.readers._labels import binary_columns, from_one_hot
 from dspkd.data.readers._published import PUBLISHED
 from dspkd.data.table import Table, is_named
@@ -20,8 +23,11 @@ _ALIKE = 0.5
 """Share of a published table's columns from which on another is called similar."""
 
 
-def difference(path: Path) -> str:
-    """Return, for a message, the published layout that the folder comes nearest to, and what differs; "" if none."""
+def difference(path: Path, alone: Sequence[Path] = ()) -> str:
+    """Return, for a message, the published layout that the folder comes nearest to, and what differs; "" if none.
+
+    Folders in it that would be read `alone` are named.
+    """
     if not path.is_dir():
         return ""
     tables = {file: set(header_of(file)) for file in tables_in(path)}
@@ -37,11 +43,21 @@ def difference(path: Path) -> str:
         return f"; the nearest is {layout!r}, but {file.name} {lacks}"
     if tables:
         file, header = next(iter(tables.items()))
+        if named := [name for name in header if path_of(name).lower().endswith(tuple(SUFFIXES))]:
+            return (
+                f"; {file.name} has no header, as its first line names an image, {named[0]}: write the names of its "
+                "columns above it, such as image,label"
+            )
         return (
-            f"; {file.name} has the columns {', '.join(sorted(header)) or '(none that can be read)'}: if it names "
+            f"; {file.name} has the columns {first_few(header_of(file)) or '(none that can be read)'}: if it names "
             "images and classes, set data.columns.image and data.columns.label (to inspect it, --image and --label)"
+            f"{_containers(path)}"
         )
-    return _folders_without_a_table(path)
+    if not alone:
+        return _folders_without_a_table(path)
+    names = first_few([each.name for each in alone])
+    others = "" if any(holds_any_class(each.name) for each in alone) else _folders_without_a_table(path)
+    return f"{others}; of its folders, {names} would be read alone: to read one of them, give its path"
 
 
 def _folders_without_a_table(path: Path) -> str:
@@ -54,6 +70,8 @@ def _folders_without_a_table(path: Path) -> str:
             "folders, or name each after its part, such as train.csv; if columns are called otherwise than 'image' and "
             "'label', set data.columns.image and data.columns.label"
         )
+    if containers := _containers(path):
+        return containers
     images, bare = images_in(path), [each.name for each in folders if holds_any_class(each.name)]
     deep = [inner for folder in folders for inner in folders_in(folder) if images_in(inner)]
     if deep and not bare:
@@ -64,11 +82,18 @@ def _folders_without_a_table(path: Path) -> str:
         )
     if images or bare:
         where = first_few(bare) if bare else f"{len(images)} images"
+        if unread := labels_in(path):
+            return f"; {where} and beside them {unread}"
         return (
             f"; {where} but no table beside them that names their classes, such as labels.csv with the columns "
             "'image' and 'label', and no folder for each class"
         )
-    return ""
+    return f"; {unread}" if images_below(path) and (unread := labels_in(path)) else ""
+
+
+def _containers(path: Path) -> str:
+    """Return, for a message, which files below a folder without images may hold them; "" where none does."""
+    return "" if images_below(path) else containers_below(path)
 
 
 def refuse_other_labels(table: Table, layout: str) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import unread_below
 from dspkd.data.part_names import is_missing
-from dspkd.data.readers._columns import grouping, same
-from dspkd.data.readers._groups import taken
+from dspkd.data.readers._beside import with_tables_beside
+from dspkd.data.readers._columns import same
 from dspkd.data.readers._labels import in_order
 from dspkd.data.readers._locate import locate
 from dspkd.data.readers._several import without_repeats
@@ -91,7 +91,7 @@ class PublishedTable:
             raise DataError(f"{path}: layout {layout!r} expects one table, {self.expected}; found {found}")
         rows = self.prepare(read_table(files[0], without=self.without))
         return table_of(
-            path, rows, image=self.image, label=label or self.label, group=group, first=self.group,
+            path, rows, files, image=self.image, label=label or self.label, group=group, first=self.group,
             names=self.names if label is None else {}, licence=self.licence, images=self.images(path),
         )  # fmt: skip
 
@@ -107,6 +107,7 @@ class PublishedTable:
 def table_of(
     path: Path,
     rows: Rows,
+    used: Collection[Path],
     *,
     image: str,
     label: str,
@@ -117,6 +118,8 @@ def table_of(
     images: Path | None = None,
 ) -> Table:
     """Return the table of rows that name images below `path`; rows without a label are left out, and counted.
+
+    Tables beside it that are not among the `used` ones add what they know of these images.
 
     Parameters
     ----------
@@ -143,25 +146,21 @@ def table_of(
     classes = tuple(dict.fromkeys(names.values())) if names else in_order(cells)
     number = {name: k for k, name in enumerate(classes)}
     others = {name: column for name, column in rows.columns.items() if name not in {image, label}}
-    groups, chosen = taken(others, grouping(others, group, rows.path, first=first), len(ids))
-    if licence and not {"copyright_license", "licence", "license"} & set(others):
-        others["licence"] = (licence,) * len(ids)
     paths, located = locate(images or path, ids, rows.path, unlabelled=tuple(filter(None, set(every) - set(ids))))
-    return Table(
+    table = Table(
         classes=classes,
         ids=ids,
         paths=paths,
         labels=np.array([number[cell] for cell in cells], dtype=np.int64),
-        groups=group_or_own(groups, ids),
+        groups=group_or_own(("",) * len(ids), ids),
         attributes=others,
         root=path,
-        origin=Origin(
-            group=chosen.column or "",
-            notes=(*rows.notes, *notes, *located, *chosen.notes),
-            doubts=chosen.doubts,
-            unread=tuple(unread_below(images or path)),
-        ),
+        origin=Origin(notes=(*rows.notes, *notes, *located), unread=tuple(unread_below(images or path))),
     )
+    table = with_tables_beside(table, rows.path, used, image=image, label=label, group=group, first=first)
+    if not licence or {"copyright_license", "licence", "license"} & set(table.attributes):
+        return table
+    return replace(table, attributes={**table.attributes, "licence": (licence,) * len(ids)})
 
 
 def labelled(rows: Rows, label: str) -> tuple[Rows, tuple[str, ...]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,10 +85,11 @@ def with_columns_beside(rows: Rows, image: str, files: Sequence[Path]) -> Rows:
 
     Images are compared without suffix, and without folders unless several have the same name; where one name and one
     row can be meant, also in other case and with other leading zeros. A table with a row for each lesion or patient is
-    joined by the column of ids that both have, without what would be taken as classes. Nothing is added of a table that
-    names none of the images, or one of them twice. Notes, and doubts where it has ids, say so.
+    joined by the column of ids that both have, without what would be taken as classes. A column that is empty is taken
+    from another table that fills it. Nothing is added of a table that names none of the images, or one of them twice.
+    Notes, and doubts where it has ids, say so.
     """
-    tables = {file: other for file in files if (other := _of_ids_or_images(file)) is not None}
+    tables = {file: other for file in files if (other := _of_ids_or_images(file, image)) is not None}
     others = {file: _beside(rows, image, other) for file, other in tables.items()}
     joined_files = set()
     while file := next((file for file, join in others.items() if join), None):
@@ -107,23 +107,33 @@ def with_columns_beside(rows: Rows, image: str, files: Sequence[Path]) -> Rows:
     return rows
 
 
-def _of_ids_or_images(file: Path) -> Rows | None:
-    """Return the rows of a table that names images, or has a column of ids and can be read; None for another."""
+def _of_ids_or_images(file: Path, image: str) -> Rows | None:
+    """Return the rows of a table that names images or has a column of ids; None for another, or one that is damaged.
+
+    One with the ids of images must be readable.
+    """
     header = header_of(file)
-    if find(header, IMAGE) is not None:
-        return read_table(file)
-    with suppress(DataError):
-        return read_table(file) if any(map(is_id, header)) else None
-    return None
+    names, ids = _naming(header, image) is not None, any(map(is_id, header))
+    try:
+        return read_table(file) if names or ids else None
+    except DataError:
+        if names and ids:
+            raise
+        return None
+
+
+def _naming(columns: Collection[str], image: str) -> str | None:
+    """Return the column that names the images as `image` does: of the same name, or one such as ``image``."""
+    return image if image in columns else find(columns, IMAGE)
 
 
 def _beside(rows: Rows, image: str, other: Rows) -> tuple[list[int | None], list[str]] | None:
     """Return the row of another table for each row, None without one, and the columns to add; None if it has none."""
-    naming = find(other.columns, IMAGE)
+    naming = _naming(other.columns, image)
     if naming is not None:
         names, theirs = _names(rows, image, other, naming)
         order = _matched(names, theirs, loose=squeezed(naming) != "id")
-        added = [name for name in other.columns if name not in rows.columns and name != naming]
+        added = [name for name in other.columns if name != naming and _is_new(name, rows, other)]
         if added and any(row is not None for row in order) and not repeated(theirs):
             return order, added
     mine = {squeezed(name): name for name in rows.columns}
@@ -134,10 +144,21 @@ def _beside(rows: Rows, image: str, other: Rows) -> tuple[list[int | None], list
         order = _matched(list(map(spelled, rows.column(mine[squeezed(name)]))), ids, loose=False)
         left_out: set[str | None] = {*matching(other.columns, LABEL), *binary_columns(other, ())}
         left_out |= {split_column(other.columns)} if None in order else set()
-        added = [each for each in other.columns if squeezed(each) not in mine and each not in left_out]
+        left_out |= {each for each in other.columns if squeezed(each) in mine and each not in rows.columns}
+        added = [each for each in other.columns if each not in left_out and _is_new(each, rows, other)]
         if added and any(row is not None for row in order):
             return order, added
     return None
+
+
+def _is_new(name: str, rows: Rows, other: Rows) -> bool:
+    """Return whether a column of another table is none of the rows, or an empty one of theirs and filled there."""
+    return name not in rows.columns or (is_empty(rows.columns[name]) and not is_empty(other.columns[name]))
+
+
+def is_empty(cells: Sequence[str]) -> bool:
+    """Return whether no cell of a column names anything."""
+    return all(map(names_no_one, set(cells)))
 
 
 def _names(rows: Rows, image: str, other: Rows, naming: str) -> tuple[list[str], list[str]]:
@@ -164,15 +185,17 @@ def _matched(names: Sequence[str], theirs: Sequence[str], *, loose: bool) -> lis
 
 def _with_reason(rows: Rows, image: str, file: Path, other: Rows | None) -> Rows:
     """Return the rows with a line on why a table is not used, and a doubt where it has ids that the rows lack."""
-    columns = {} if other is None else other.columns
-    naming, reason = find(columns, IMAGE), "names 0 of these images"
+    columns: Collection[str] = header_of(file) if other is None else other.columns
+    naming, reason = _naming(columns, image), "names 0 of these images"
+    if other is None and (naming is not None or any(map(is_id, columns))):
+        reason = "cannot be read"
     if other is not None and naming is not None:
         _, theirs = _names(rows, image, other, naming)
-        if not set(columns) - {*rows.columns, naming}:
+        if not any(name != naming and _is_new(name, rows, other) for name in columns):
             reason = "has no other columns"
         elif repeated(theirs):
             reason = "has several rows for an image"
-    mine = set(map(squeezed, rows.columns))
+    mine = {squeezed(name) for name, cells in rows.columns.items() if not is_empty(cells)}
     ids = [repr(name) for name in columns if is_id(name) and squeezed(name) not in mine]
     doubt = (
         f"{file.name} has the column {first_few(ids)} and {reason}: if it names the patients or lesions of these "

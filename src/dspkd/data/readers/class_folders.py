@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dspkd.data.csv_rows import Rows
-from dspkd.data.image_files import SUFFIXES, folders_in, images_below, images_in, unread_in, unread_note
+from dspkd.data.image_files import (
+    SUFFIXES,
+    folders_in,
+    images_below,
+    images_in,
+    only_folder_of_images,
+    unread_in,
+    unread_note,
+)
 from dspkd.data.part_names import holds_any_class, holds_no_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, is_id, is_person, may_be_people, refuse_label
+from dspkd.data.readers._containers import labels_in
 from dspkd.data.readers._file_names import Files
 from dspkd.data.readers._folders import refuse_no_classes, unplaced_note, without_masks
 from dspkd.data.readers._groups import taken
@@ -27,12 +37,6 @@ EXPECTED = "CLASS/IMAGE"
 
 _IMAGE = "image:id"
 """The column of the images while tables are joined; no table has one of this name."""
-
-_OTHER_LABELS = (".json", ".xml", ".yaml", ".yml", ".txt", ".mat", ".pkl")
-"""Suffixes of files that may hold labels, and are no table of ours."""
-
-_ABOUT = ("readme", "licen", "copying", "notice", "attribution", "citation", "changelog")
-"""How names of files begin that hold no labels."""
 
 
 def has_class_folders(path: Path) -> bool:
@@ -51,10 +55,10 @@ def has_class_folders(path: Path) -> bool:
 
 
 def above_class_folders(path: Path) -> bool:
-    """Return whether a folder holds one folder, perhaps within another, that holds those of classes."""
+    """Return whether the only folder with images in a folder, perhaps within another, holds those of classes."""
     inner = path
-    while len(folders := folders_in(inner)) == 1 and not images_in(inner):
-        inner = folders[0]
+    while folder := only_folder_of_images(inner):
+        inner = folder
     return inner != path and has_class_folders(inner)
 
 
@@ -109,10 +113,7 @@ def read(path: Path, *, layout: str = "folder", group: str | None = None, label:
         images, without = without_masks(images, path)
         masks += without
         if not images:
-            cannot = f"; {unread_note(others, path)}" if others else ""
-            raise DataError(
-                f"{folder}: a class folder without images ({', '.join(sorted(SUFFIXES))}){cannot}; remove or fill it"
-            )
+            raise _without_images(folder, others)
         files += images
         unread += others
         labels += [number] * len(images)
@@ -146,12 +147,22 @@ def _refuse_other_folders(path: Path, folders: list[Path]) -> None:
             f"{path}: {which}; expected a folder for each class, or a table beside it with a column that names the "
             f"image, such as 'path', and one of classes, such as 'label'{difference(path)}"
         )
-    if len(names) == 1 and not tables_in(path) and (unread := _other_labels(path)):
-        raise DataError(
-            f"{path}: a single folder, {names[0]!r}, and beside it {first_few(unread)}, which may name the classes "
-            "but is not a table that is read here; write a labels.csv with the columns 'image' and 'label', or a list "
-            'of objects as JSON, such as [{"image": ..., "label": ...}]'
+    if len(names) == 1 and not tables_in(path) and (unread := labels_in(path)):
+        raise DataError(f"{path}: a single folder, {names[0]!r}, and beside it {unread}")
+
+
+def _without_images(folder: Path, others: Sequence[Path]) -> DataError:
+    """Return the error about a folder of a class without images in it, and files in it that cannot be read."""
+    if deeper := images_below(folder):
+        return DataError(
+            f"{folder}: a class folder without images of its own; {len(deeper):,} images lie in folders within it, "
+            f"such as {deeper[0].parent}: if it is a class, put them directly into it; if it holds folders of classes, "
+            "give its path"
         )
+    cannot = f"; {unread_note(others, folder.parent)}" if others else ""
+    return DataError(
+        f"{folder}: a class folder without images ({', '.join(sorted(SUFFIXES))}){cannot}; remove or fill it"
+    )
 
 
 def _refuse_inner_folders(path: Path, folders: list[Path]) -> None:
@@ -165,15 +176,6 @@ def _refuse_inner_folders(path: Path, folders: list[Path]) -> None:
         )
 
 
-def _other_labels(path: Path) -> list[str]:
-    """Return the names of files that may hold labels, but are read as no table."""
-    return sorted(
-        file.name
-        for file in path.iterdir()
-        if file.suffix.lower() in _OTHER_LABELS and file.is_file() and not file.name.lower().startswith((".", *_ABOUT))
-    )
-
-
 def read_metadata(
     path: Path, ids: tuple[str, ...], group: str | None, *, strict: bool = True
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], Origin]:
@@ -182,7 +184,7 @@ def read_metadata(
     The metadata are the table in the folder, or one for each part, others that it can be joined with, and tables in the
     folders of the images. `strict` requires a row for each image, and an image for each row, in the folder's own.
     """
-    tables, others, left = _beside(path, len(ids))
+    tables, others, left = _beside(path, single=len({name.rpartition("/")[0] for name in ids}) == 1)
     rows = Rows(path, {_IMAGE: ids}, tuple(range(1, len(ids) + 1)))
     if strict and tables:
         own = one_table([read_table(file) for file in tables])
@@ -204,11 +206,12 @@ def read_metadata(
     return groups, columns, Origin(group=chosen.column or "", notes=notes, doubts=doubts if group is None else ())
 
 
-def _beside(path: Path, images: int) -> tuple[list[Path], list[Path], list[Path]]:
+def _beside(path: Path, *, single: bool) -> tuple[list[Path], list[Path], list[Path]]:
     """Return the table in the folder that names images, or one for each part; others; and those that are left out.
 
-    Of several tables that name images, the only CSV is used.
-    One that does not name them and has ids, or as many rows, is refused where no other does; a list of classes is not.
+    Of several tables that name images, the only CSV is used. One that does not name them and has a column of ids is
+    refused where no other does, and so is any beside a single folder, as it may name the classes. Others, such as
+    lists of classes or of pixels, are not read.
     """
     headers = {file: header_of(file) for file in tables_in(path)}
     every = [file for file, header in headers.items() if find(header, IMAGE)]
@@ -221,7 +224,7 @@ def _beside(path: Path, images: int) -> tuple[list[Path], list[Path], list[Path]
         )
     others = [file for file in headers if file not in every]
     for file in others if not tables else ():
-        if any(map(is_id, headers[file])) or len(read_table(file).lines) >= images:
+        if any(map(is_id, headers[file])) or (single and len(headers[file]) > 1):
             raise DataError(
                 f"{file}: no column names the image; expected one of file, path, image_id, ...{difference(path)}"
             )

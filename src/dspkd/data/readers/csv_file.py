@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -11,11 +11,12 @@ from dspkd.data.columns import Columns
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import folders_in
 from dspkd.data.part_names import part_of, squeezed
+from dspkd.data.readers._beside import about_images, of_one_file, tables_beside, with_doubts
 from dspkd.data.readers._columns import IMAGE, LABEL, Grouping, find, grouping, is_id, matching, may_be_people, same
 from dspkd.data.readers._folders import people_of
 from dspkd.data.readers._groups import taken
-from dspkd.data.readers._inner_tables import tables_below, unread
-from dspkd.data.readers._labels import OTHER_LABEL, read_labels, recognised
+from dspkd.data.readers._labels import OTHER_LABEL, binary_columns, read_labels, recognised
+from dspkd.data.readers._left_out import left_out
 from dspkd.data.readers._locate import locate, refuse_shared
 from dspkd.data.readers._patient_rows import naming_column, rows_of_images
 from dspkd.data.readers._several import joined, with_columns_beside, within, without_repeats
@@ -75,8 +76,9 @@ def read(
     ----------
     path
         The file, or a folder that holds this table; or one for each part, such as ``train.csv`` and ``test.csv``,
-        perhaps within folders that are parts. Other tables beside it that name the same images add their columns. Its
-        format is one of `dspkd.data.table_files.SUFFIXES`.
+        perhaps within folders that are parts. In a folder, other tables beside it that name the same images add their
+        columns; beside a file, one with ids of these images is a doubt. Its format is one of
+        `dspkd.data.table_files.SUFFIXES`.
     layout
         "csv".
     group
@@ -102,9 +104,17 @@ def read(
     columns = columns.updated(group=group, label=label)
     wanted = columns.label if isinstance(columns.label, str) else "label"
     if inner := _within_parts(path, wanted):
-        tables = {file.parent.name: within(file.parent, read(file, columns=columns), path) for file in inner}
-        return _with_doubts(joined(path, tables), inner, columns.group)
-    files = _files(path, wanted)
+        tables = {file.parent.name: within(file.parent, _read([file], columns, wanted), path) for file in inner}
+        beside = [other for file in inner for other in tables_beside(file.parent, [file])]
+        return with_doubts(joined(path, tables), [*inner, *beside], columns.group)
+    if path.is_file():
+        return _read([path], columns, wanted, alone=True)
+    files = _files(path, columns)
+    return with_doubts(_read(files, columns, wanted), [*files, *tables_beside(path, files)], columns.group)
+
+
+def _read(files: Sequence[Path], columns: Columns, wanted: str, *, alone: bool = False) -> Table:
+    """Read tables of one folder as one, with the columns of others beside them unless it is read `alone`."""
     rows = one_table(_with_folders([read_table(file) for file in files], columns.image))
     root = rows.path.parent
     if columns.image is None and not matching(rows.columns, IMAGE):
@@ -112,8 +122,12 @@ def read(
     for name in matching(rows.columns, IMAGE) if columns.image is None else [same(rows.columns, columns.image, root)]:
         rows = without_repeats(rows, name)
     image, ids, paths, notes = _images(rows, columns.image)
-    rows = with_columns_beside(rows, image, [] if path.is_file() else _others(path, files))
-    labels = read_labels(rows, columns.label, columns.names, beside={image, *columns.attributes.values()})
+    around = of_one_file(rows, image) if alone and columns.group is None else ()
+    own, known = rows, {image, *columns.attributes.values()}
+    rows = rows if alone else with_columns_beside(rows, image, tables_beside(root, files))
+    if len(hot := binary_columns(own, known)) > 1:  # flags of another table are no classes beside these
+        known |= {*binary_columns(rows, known)} - {*hot}
+    labels = read_labels(rows, columns.label, columns.names, beside=known)
     others = {name: cells for name, cells in rows.columns.items() if name not in {image, *labels.columns}}
     chosen = grouping(others, columns.group, rows.path)
     if chosen.column is None and (people := people_of(root, paths)):
@@ -123,7 +137,9 @@ def read(
     if (image, *labels.columns) != ("path", wanted) and not labels.notes:
         found = f"images from column {image!r}, classes from column {labels.columns[0]!r}"
         notes = (f"{rows.path.name}: {found}", *notes)
-    table = Table(
+    spare, unread = left_out(root, paths, rows.path.name)
+    notes += () if any("are not used" in note for note in notes) else spare
+    return Table(
         classes=labels.classes,
         ids=ids,
         paths=paths,
@@ -135,20 +151,10 @@ def read(
         origin=Origin(
             group=chosen.column or "",
             notes=rows.notes + labels.notes + notes + chosen.notes,
-            doubts=labels.doubts + rows.doubts + chosen.doubts,
+            doubts=labels.doubts + rows.doubts + chosen.doubts + around,
+            unread=unread,
         ),
     )
-    return _with_doubts(table, files, columns.group) if path.is_dir() else table
-
-
-def _with_doubts(table: Table, read: Collection[Path], group: str | None) -> Table:
-    """Return the table with a doubt about each other table below its folder that has ids which it lacks."""
-    if group is not None:
-        return table
-    known = [table.origin.group, *table.attributes]
-    others = [file for file in tables_below(table.root) if file not in read]
-    doubts = sum((unread(file, table.root, "it lies in another folder", known) for file in others), ())
-    return replace(table, origin=replace(table.origin, doubts=table.origin.doubts + doubts))
 
 
 def _with_folders(tables: list[Rows], image: str | None) -> list[Rows]:
@@ -186,15 +192,20 @@ def _is_of_the_hub(file: Path, header: tuple[str, ...]) -> bool:
     return file.name in METADATA and {"file_name", "label"} <= set(header)
 
 
-def _files(path: Path, label: str) -> list[Path]:
-    """Return the tables to read: the file, the only one of a folder that has classes, or one for each part."""
-    if path.is_file():
-        return [path]
-    tables = [file for file in tables_in(path) if not _is_submission(file)]
+def _files(path: Path, columns: Columns) -> list[Path]:
+    """Return the tables of a folder to read: the only one that has classes, or one for each part."""
+    label = columns.label if isinstance(columns.label, str) else "label"
+    tables = [file for file in tables_in(path) if about_images(file)]
     files = [file for file in tables if _columns(header_of(file), label)] or [
         file for file in tables if _names_people(header_of(file))
     ]
-    files = [file for file in files if _names_classes(header_of(file), label)] or files
+    if isinstance(columns.label, tuple):
+        files = [
+            file for file in files if {*map(squeezed, columns.label)} <= {*map(squeezed, header_of(file))}
+        ] or files
+    else:
+        named = [file for file in files if _names_classes(header_of(file), label)]
+        files = named or [file for file in files if len(files) > 1 and _has_classes(file)] or files
     parts = {part_of(stem(file)) for file in files} - {None}
     return files if len(files) == 1 or (len(files) > 1 and len(parts) == len(files)) else [only_table(path)]
 
@@ -209,15 +220,6 @@ def _within_parts(path: Path, label: str) -> list[Path]:
         if part_of(folder.name)
     ]
     return [file for (file,) in tables] if len(tables) > 1 and all(len(each) == 1 for each in tables) else []
-
-
-def _others(path: Path, used: list[Path]) -> list[Path]:
-    return [file for file in tables_in(path) if file not in used and not _is_submission(file)]
-
-
-def _is_submission(file: Path) -> bool:
-    """Return whether a table is an example of what a competition expects, with labels that are none."""
-    return "submission" in squeezed(stem(file))
 
 
 def _names_people(header: tuple[str, ...]) -> bool:

@@ -41,8 +41,8 @@ def read(path: Path, *, layout: str = "derm7pt", group: str | None = None, label
     rows = _with_parts(read_table(path / "meta/meta.csv"))
     kinds = {kind: column for kind, column in KINDS.items() if layout in ("derm7pt", f"derm7pt-{kind}")}
     return table_of(
-        path, image_rows(rows, kinds), image="image", label="diagnosis", group=group, first=("case_num",),
-        licence="research use only",
+        path, image_rows(rows, kinds), [rows.path], image="image", label="diagnosis", group=group,
+        first=("case_num",), licence="research use only",
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows, read_header
 from dspkd.data.image_files import files_below, folders_in, images_below, images_in, unread_below, unread_in
-from dspkd.data.part_names import holds_any_class, part_of
+from dspkd.data.part_names import holds_any_class, holds_no_class, part_of
 from dspkd.data.readers._columns import IMAGE, find, grouping, may_be_people
 from dspkd.data.readers._file_names import path_of
 from dspkd.data.readers._folders import (
@@ -23,6 +23,7 @@ from dspkd.data.readers._folders import (
 )
 from dspkd.data.readers._groups import taken
 from dspkd.data.readers._labels import from_names, in_order
+from dspkd.data.readers._left_out import left_out
 from dspkd.data.readers._locate import locate
 from dspkd.data.readers.class_folders import above_class_folders, read_metadata
 from dspkd.data.table import Origin, Table, group_or_own, missing_of, refuse_missing, repeated
@@ -73,8 +74,12 @@ def _holds_people(folder: Path) -> bool:
 
 
 def _within_classes(within: list[tuple[Path, Path]]) -> list[Path]:
-    """Return the folders that two classes or more hold: parts, or folders of patients or of any images."""
-    pairs = [(outer, inner) for outer, inner in within if not holds_any_class(outer.name) and images_in(inner)]
+    """Return the folders that two classes or more hold: parts, or folders of patients or of any images; no masks."""
+    pairs = [
+        (outer, inner)
+        for outer, inner in within
+        if not (holds_any_class(outer.name) or holds_no_class(inner.name)) and images_in(inner)
+    ]
     names = {inner.name for _, inner in pairs}
     known = bool(names) and (all(map(holds_any_class, names)) or may_be_people(names))
     return [inner for _, inner in pairs] if known and len({outer for outer, _ in pairs}) > 1 else []
@@ -117,6 +122,8 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
         named = [_named(rows) for rows in tables]
         files = [file for own, _ in named for file in own]
         notes += sum((lines for _, lines in named), ())
+        spare, unread = left_out(path, files, " and ".join(sorted({rows.path.name for rows in tables})))
+        notes += () if any("are not used" in note for note in notes) else spare
     else:
         files, notes = _in_class_folders(path, images_below(path))
         if not files:
@@ -136,7 +143,7 @@ def read(path: Path, *, layout: str = "imagefolder", group: str | None = None, l
             for rows in tables:
                 rows.column(chosen.column)
         groups, chosen = taken(others, chosen, len(ids))
-        origin = Origin(group=chosen.column or "", notes=notes + chosen.notes, doubts=chosen.doubts)
+        origin = Origin(group=chosen.column or "", notes=notes + chosen.notes, doubts=chosen.doubts, unread=unread)
     else:
         groups, others, origin = read_metadata(path, ids, group, strict=not _is_above_folders(path))
         people = tuple(place.person for place in places(path, files))

@@ -50,7 +50,7 @@ def read(path: Path, *, layout: str, group: str | None = None, label: str | None
     columns = dict(zip(names, zip(*entries, strict=True), strict=True))
     lines = tuple(map(int, columns.pop("line")))
     rows = Rows(next(iter(tables)), columns, lines)
-    return table_of(path, rows, image="image", label="label", group=group, licence="CC0")
+    return table_of(path, rows, tables, image="image", label="label", group=group, licence="CC0")
 
 
 def _tables(path: Path, layout: str) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from dspkd.data.csv_rows import Rows, read_header, read_rows
 from dspkd.data.part_names import part_of
-from dspkd.data.readers._columns import grouping, refuse_label
-from dspkd.data.readers._groups import taken
+from dspkd.data.readers._beside import tables_beside, with_tables_beside
+from dspkd.data.readers._columns import refuse_label
 from dspkd.data.readers._labels import from_one_hot
 from dspkd.data.readers._locate import locate
 from dspkd.data.readers._several import joined
@@ -60,8 +59,9 @@ def read(
     - ``NAME_GroundTruth.csv``, perhaps in ``NAME_GroundTruth/``: ``image`` and one column per class, 1 for the class
       of the image, 0 elsewhere;
     - ``NAME_Input/<image>.jpg``, or the images anywhere below, with any suffix;
-    - ``NAME_Metadata.csv``: ``image``, usually ``lesion_id``, and others; or
-      ``NAME_LesionGroupings.csv``, as for ISIC 2018. Without this file every image is a group of its own.
+    - ``NAME_Metadata.csv``, perhaps in ``NAME_Metadata/``: ``image``, usually ``lesion_id``, and others; or
+      ``NAME_LesionGroupings.csv``, as for ISIC 2018. Other tables that name the images, such as
+      ``HAM10000_metadata.csv``, add their columns. Without any, every image is a group of its own.
 
     Parameters
     ----------
@@ -88,40 +88,52 @@ def read(
         A file or a column is missing, an image has no label or several, an image is in one of the two tables only.
     """
     refuse_label(path, layout, label)
-    tables = {file: _one(path, file, layout, group, images) for file in _truth_files(path, layout)}
+    files = _truth_files(path, layout)
+    metadata = {file: _metadata_file(path, file) for file in files}
+    used = [*files, *filter(Path.exists, metadata.values())]
+    if group is not None and used == files and not tables_beside(path, files):
+        raise DataError(f"{metadata[files[0]]}: the file is missing, so images cannot be grouped by {group!r}")
+    tables = {file: _one(path, file, metadata[file], layout, images) for file in files}
     if len(tables) == 1:
-        return next(iter(tables.values()))
-    return joined(path, {part_of(_token(file)) or "": table for file, table in tables.items()})
+        table = tables[files[0]]
+    else:
+        table = joined(path, {part_of(_token(file)) or "": table for file, table in tables.items()})
+    source = used[len(files)] if len(used) > len(files) else files[0]
+    return with_tables_beside(table, source, used, image="image", group=group, first=("patient_id", "lesion_id"))
 
 
-def _one(
-    path: Path, truth_file: Path, layout: str, group: str | None, images: Literal["required", "unchecked"]
-) -> Table:
-    """Read the data set of one label file."""
+def _metadata_file(path: Path, truth_file: Path) -> Path:
+    """Return the table of the metadata of a label file, beside either or in a folder of its own name."""
+    name = truth_file.name.removesuffix(TRUTH)
+    names = [f"{name}_{ending}" for ending in ("Metadata", "LesionGroupings")]
+    tables = [folder / f"{each}.csv" for folder in (path, truth_file.parent) for each in names]
+    tables += [path / each / f"{each}.csv" for each in names]
+    return next(filter(Path.exists, tables), tables[0])
+
+
+def _one(path: Path, truth_file: Path, metadata: Path, layout: str, images: Literal["required", "unchecked"]) -> Table:
+    """Read the data set of one label file, without groups."""
     name = truth_file.name.removesuffix(TRUTH)
     truth = read_rows(truth_file)
     ids = tuple(truth.unique("image"))
     known = CLASSES_2018 if layout == "isic2018" else CLASSES
     labels = _labels(truth, known)
-    names = [f"{name}_{ending}.csv" for ending in ("Metadata", "LesionGroupings")]
-    tables = [folder / each for folder in (path, truth_file.parent) for each in names]
-    metadata = next(filter(Path.exists, tables), tables[0])
-    groups, attributes, origin = _read_metadata(metadata, truth_file, ids, group)
+    attributes, notes = _read_metadata(metadata, truth_file, ids)
     folder = path / f"{name}_Input"
     folder = inner if (inner := folder / folder.name).is_dir() else folder  # an archive unpacked into its own name
     paths = tuple(folder / f"{image}.jpg" for image in ids)
     if images == "required" and missing_of(paths):
-        paths, notes = _elsewhere(path, ids, truth_file, paths)
-        origin = replace(origin, notes=origin.notes + notes)
+        paths, found = _elsewhere(path, ids, truth_file, paths)
+        notes += found
     return Table(
         classes=CLASSES[:-1] if known is CLASSES and not (labels == CLASSES.index("UNK")).any() else known,
         ids=ids,
         paths=paths,
         labels=labels,
-        groups=group_or_own(groups, ids),
+        groups=group_or_own(("",) * len(ids), ids),
         attributes=attributes,
         root=path,
-        origin=origin,
+        origin=Origin(notes=notes),
     )
 
 
@@ -171,13 +183,11 @@ def _labels(truth: Rows, classes: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def _read_metadata(
-    path: Path, truth_file: Path, ids: tuple[str, ...], group: str | None
-) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], Origin]:
-    """Return the groups, "" where unknown, the other columns of the metadata in the order of `ids`, and the origin."""
+    path: Path, truth_file: Path, ids: tuple[str, ...]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Return the columns of the metadata in the order of `ids`, and lines about what was assumed."""
     if not path.exists():
-        if group is not None:
-            raise DataError(f"{path}: the file is missing, so images cannot be grouped by {group!r}")
-        return ("",) * len(ids), {}, Origin()
+        return {}, ()
     rows = read_rows(path)
     row_of = rows.unique("image")
     for there, here, named, at in ((ids, row_of, truth_file, path), (row_of, set(ids), path, truth_file)):
@@ -186,6 +196,4 @@ def _read_metadata(
             raise DataError(f"{at}: no row for {len(missing)} images of {named.name}: {first_few(missing)}")
     order = [row_of[image] for image in ids]
     others = {name: tuple(cells[row] for row in order) for name, cells in rows.columns.items() if name != "image"}
-    chosen = grouping(others, group, path, first=("patient_id", "lesion_id"))
-    groups, chosen = taken(others, chosen, len(ids))
-    return groups, others, Origin(group=chosen.column or "", notes=rows.notes + chosen.notes, doubts=chosen.doubts)
+    return others, rows.notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from dspkd.data.image_files import folders_in
+from dspkd.data.image_files import images_below
 from dspkd.data.readers._published import PublishedTable
 from dspkd.data.readers._unpacked import unpacked
 from dspkd.errors import DataError
@@ -14,9 +14,9 @@ _HDF5 = "train-image.hdf5"
 
 
 def _images(path: Path) -> Path:
-    """Return the folder of the images: `path`, or the unpacked HDF5 file where there is no folder."""
+    """Return the folder of the images: `path`, or the unpacked HDF5 file where no image of the set lies below it."""
     file = path / _HDF5
-    if folders_in(path) or not file.exists():
+    if not file.exists() or any(image.name.startswith("ISIC_") for image in images_below(path)):
         return path
     return unpacked([file], _unpack(file))
 

@@ -46,6 +46,7 @@ def read(path: Path, *, layout: str = "isic-archive", group: str | None = None, 
     return table_of(
         path,
         read_table(tables[0]),
+        tables,
         image="isic_id",
         label=label or used,
         group=group,

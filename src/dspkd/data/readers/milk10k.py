@@ -47,14 +47,16 @@ def read(path: Path, *, layout: str = "milk10k", group: str | None = None, label
     truth = read_table(truths[0])
     row_of = truth.unique("lesion_id")
     labels = from_one_hot(truth, CLASSES)
-    images = _of_kind(read_table(truths[0].with_name(truths[0].name.replace(_TRUTH, "_Metadata.csv"))), layout)
+    metadata = truths[0].with_name(truths[0].name.replace(_TRUTH, "_Metadata.csv"))
+    images = _of_kind(read_table(metadata), layout)
     if unknown := sorted(set(images.filled("lesion_id")) - row_of.keys()):
         raise DataError(f"{truth.path}: no row for the lesions {first_few(unknown)} of {images.path.name}")
     classes = tuple(CLASSES[labels.numbers[row_of[lesion]]] for lesion in images.column("lesion_id"))
     rows = replace(images, columns={**images.columns, "label": classes})
     return table_of(
-        path, rows, image="isic_id", label="label", group=group, first=("lesion_id",), licence="CC BY-NC 4.0"
-    )
+        path, rows, [truth.path, metadata], image="isic_id", label="label", group=group, first=("lesion_id",),
+        licence="CC BY-NC 4.0",
+    )  # fmt: skip
 
 
 def _truths(path: Path) -> list[Path]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dspkd.data.csv_rows import read_header, read_rows
-from dspkd.data.readers._columns import grouping, refuse_label
-from dspkd.data.readers._groups import taken
+from dspkd.data.readers._beside import with_tables_beside
+from dspkd.data.readers._columns import refuse_label
 from dspkd.data.readers._locate import locate
 from dspkd.data.readers._published import PUBLISHED
 from dspkd.data.table import Origin, Table, group_or_own
@@ -48,7 +48,8 @@ def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
 def read(path: Path, *, layout: str, group: str | None = None, label: str | None = None) -> Table:
     """Read a data set whose table names images that lie in the folder or in folders below it.
 
-    A name may lack its suffix, or have that of another format: there are copies of PAD-UFES-20 in JPEG.
+    A name may lack its suffix, or have that of another format: there are copies of PAD-UFES-20 in JPEG. Other tables
+    beside it add what they know of these images.
 
     Parameters
     ----------
@@ -77,19 +78,21 @@ def read(path: Path, *, layout: str, group: str | None = None, label: str | None
     ids = tuple(rows.unique(columns.image))
     labels = rows.filled(columns.label)
     others = {name: cells for name, cells in rows.columns.items() if name not in {columns.image, columns.label}}
-    groups, chosen = taken(others, grouping(others, group, rows.path, first=(columns.group,)), len(ids))
     paths, notes = locate(path, ids, rows.path)
     classes = tuple(sorted(set(labels)))
     number = {name: k for k, name in enumerate(classes)}
-    return Table(
+    table = Table(
         classes=classes,
         ids=ids,
         paths=paths,
         labels=np.array([number[name] for name in labels], dtype=np.int64),
-        groups=group_or_own(groups, ids),
+        groups=group_or_own(("",) * len(ids), ids),
         attributes=others,
         root=path,
-        origin=Origin(group=chosen.column or "", notes=rows.notes + notes + chosen.notes, doubts=chosen.doubts),
+        origin=Origin(notes=rows.notes + notes),
+    )
+    return with_tables_beside(
+        table, rows.path, [rows.path], image=columns.image, label=columns.label, group=group, first=(columns.group,)
     )
 
 

@@ -62,7 +62,7 @@ def read(path: Path, *, layout: str = "huggingface", group: str | None = None, l
     if not isinstance(column, str):
         raise DataError(f"{files[0]}: no column of classes; name it: data.columns.label")
     rows = _with_names(rows, column, _described(files, column))
-    table = table_of(path, rows, image="image", label=column, group=group, images=folder)
+    table = table_of(path, rows, files, image="image", label=column, group=group, images=folder)
     notes = (*table.origin.notes, _unpacked.note(folder))
     return replace(table, root=path if path.is_dir() else path.parent, origin=replace(table.origin, notes=notes))
 

@@ -62,8 +62,9 @@ def read(path: Path, *, layout: str = "scin", group: str | None = None, label: s
     kinds = {name.removesuffix("_path"): name for name in _IMAGES if name in columns}
     rows = image_rows(replace(cases, columns=columns), kinds)
     table = table_of(
-        path, rows, image="image", label="label", group=group, first=("case_id",), licence="SCIN Data Use License"
-    )
+        path, rows, [cases.path, labels.path], image="image", label="label", group=group, first=("case_id",),
+        licence="SCIN Data Use License",
+    )  # fmt: skip
     others = dict(table.attributes)
     soft_NK = from_weights([weights[int(row)] for row in others.pop(_WEIGHTED)], table.classes)
     never = sorted({name for each in weights for name in each} - set(table.classes))

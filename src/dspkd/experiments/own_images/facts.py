@@ -14,7 +14,7 @@ from dspkd.data import Columns
 from dspkd.data import copies as near_copies
 from dspkd.data import split as splits
 from dspkd.data.audit import duplicates, fingerprint
-from dspkd.data.audit.audit import Audit, of_prints, write_merged
+from dspkd.data.audit.audit import GROUP, Audit, of_prints, write_merged
 from dspkd.data.dataset import Dataset, SplitOptions
 from dspkd.data.image_files import unread_note
 from dspkd.data.image_formats import open_photograph
@@ -133,9 +133,9 @@ def look(
     as_published = bool(table.parts) and not resplit
     if across and not as_published and split_file is None:
         copies += len({name for pair in across for name in pair})
-        used, layout, columns = out / MERGED, "csv", NAMED_BY_LAYOUT
+        used, layout, columns = out / MERGED, "csv", Columns(group=GROUP)
         write_merged(used, audited)
-        table = data.load_table(used, layout=layout)
+        table = data.load_table(used, layout=layout, columns=columns)
     split: dict[str, Any] = {"file": str(split_file)} if split_file else {"official": False} if resplit else {}
     dataset = Dataset.of(table, SplitOptions(**split))
     splits.require_training_images(table, dataset.split)
