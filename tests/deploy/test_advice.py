@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from dspkd.deploy.bundle.advice import NOT_REACHED, REFER, ReferralRule, rule_of
+from dspkd.deploy.bundle.advice import NOT_REACHED, REFER, ReferralRule, percent, percents, rule_of
 from dspkd.deploy.bundle.spec import BEFORE_REFER_FROM, BundleClass, Preprocessing, describe, parse
 
 MEL, AK, NV, ODD = (
@@ -57,7 +57,29 @@ def test_low_confidence_is_referred_and_the_threshold_itself_is_not():
     assert not advise([0.1, 0, 0.9, 0], refer_below=0.9).refer
     advice = advise([0.1, 0, 0.9, 0], refer_below=float(np.nextafter(0.9, 1)))
     assert advice.refer
-    assert advice.reasons[0].startswith("Not sure: the highest probability, 90.0 %")
+    assert advice.reasons == ("Not sure: the highest probability, 90.00000000000000 %, is below 90.00000000000001 %.",)
+
+
+def test_no_probability_reads_as_certain_that_is_not():
+    shares = (1, 0.9996, 0.9994, 0.0049, 4e-5, 0)
+    assert [percent(share) for share in shares] == [
+        "100.0 %", "more than 99.9 %", "99.9 %", "0.49 %", "less than 0.01 %", "0.00 %",
+    ]  # fmt: skip
+    assert "have less than 0.01 %, below the threshold of 25.0 %" in str(advise([0, 4e-5, 1 - 4e-5, 0]))
+
+
+@pytest.mark.parametrize(
+    ("share", "threshold", "texts"),
+    [
+        (0.30001, 0.3, ("30.001 %", "30.000 %")),
+        (0.00999, 0.01, ("0.999 %", "1.00 %")),
+        (0.99999, 0.9999, ("more than 99.99 %", "99.99 %")),
+        (0.3, 0.3, ("30.0 %", "30.0 %")),
+        (2e-5, 1e-5, ("0.002 %", "0.001 %")),
+    ],
+)
+def test_a_share_and_its_threshold_read_the_same_only_where_they_are(share, threshold, texts):
+    assert percents(share, threshold) == texts
 
 
 def test_without_a_threshold_every_image_is_referred_with_the_reason():

@@ -98,7 +98,8 @@ def test_wrong_and_not_referred_is_a_column_and_the_worst_class_is_named():
     assert "| NV | 100 | 0.500 | 0.300 | 0.200 |" in make_card()
     assert "| BCC | 10 | 0.900 | 0.000 | 0.100 |" in make_card()  # 1 - 0.9 - 0.1 is below 0 in binary
     assert (
-        "Of the test images 0.750 are not referred. The class most often wrong and not referred is NV." in make_card()
+        "By this rule alone 0.750 of the test images are not referred, and the class most often wrong and not referred "
+        "is NV;" in make_card()
     )
 
 
@@ -113,6 +114,18 @@ def test_classes_that_are_missed_half_the_time_are_listed_as_limits(default, mis
 def test_a_temperature_that_does_not_help_is_reported(after, worse):
     assert (f"is 0.050 without it and {after:.3f} with it: not better." in make_card(after=after)) == worse
     assert (f"is 0.050 without it and {after:.3f} with it." in make_card(after=after)) != worse
+
+
+def test_a_temperature_that_was_not_fitted_but_kept_at_1_is_reported_so(monkeypatch):
+    assert "a temperature of 0.900, which minimises the log loss on validation." in make_card()
+    monkeypatch.setitem(SPEC, "temperature", 1.0)
+    card = make_card()
+    assert "a temperature of 1.000: at least 1, as fewer than 10 validation images were wrong." in card
+    assert "minimises" not in card
+
+
+def test_the_limits_name_the_images_that_are_refused():
+    assert "a shorter side below 32 px, or one colour within 8 of 255 (both inferred)." in make_card()
 
 
 def test_images_are_counted_by_part_and_bars_in_cells_are_escaped():

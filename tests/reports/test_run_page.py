@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -148,3 +149,24 @@ def test_numbers_are_formatted():
     assert [wording.duration(s) for s in (42, 125, 119.7, 7380)] == ["42 s", "2 min 5 s", "2 min 0 s", "2 h 3 min"]
     assert wording.counted(1, "class", "classes") == "1 class"
     assert wording.counted(1640, "image") == "1,640 images"
+
+
+INDEPENDENCE = (
+    ", which were not used for training or for choosing the epoch; validation",
+    ": whether the network saw them where it was trained is not known; validation",
+    ", which are not independent of the training images (see the warning above); validation",
+)
+
+LEAK = {"waiver": "known", "groups": 3, "images": 9, "tested": 4, "known": 2}
+
+
+@pytest.mark.parametrize(
+    ("result", "data", "words"),
+    [({}, {}, 0), ({"stages": []}, {}, 1), ({}, {"leak": LEAK}, 2)],
+)
+def test_test_images_are_independent_only_where_that_is_known(fabricated, result, data, words):
+    folder = fabricated(short=True, **result)
+    path = folder / "data.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | data))
+    text = reports.write(folder).read_text()
+    assert [each for each in INDEPENDENCE if each in text] == [INDEPENDENCE[words]]

@@ -9,7 +9,7 @@ from dspkd.evaluation.intervals import Estimate
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.significance import Verdict, verdicts
-from dspkd.reports import wording
+from dspkd.reports import limitations, wording
 from dspkd.reports.comparison import arms
 from dspkd.runs import run_folder
 
@@ -49,7 +49,7 @@ def test_the_verdict_names_no_best_where_there_is_none_and_no_teacher_where_ther
 
 def notes(run, test, val=None, **changes):
     changed = altered(run, test=test, val=val, result=dataclasses.replace(run.result, **changes))
-    return " ".join(wording.notes(changed, changed.val, changed.test))
+    return " ".join(limitations.notes(changed, changed.val, changed.test))
 
 
 def test_notes_warn_of_few_images_ties_and_empty_classes(run):
@@ -66,7 +66,18 @@ def test_without_limitations_there_is_one_note(run):
     plenty = one_hot([(n % 3, n % 3) for n in range(150)])
     text = notes(run, plenty)
     assert text.startswith("The epochs were chosen on 9 validation images")
-    assert len(wording.notes(altered(run, test=plenty), run.val, summarise(plenty))) == 1
+    assert len(limitations.notes(altered(run, test=plenty), run.val, summarise(plenty))) == 1
+
+
+def test_of_a_network_trained_elsewhere_no_epoch_was_chosen_and_its_images_are_not_known(run):
+    text = notes(run, one_hot([(n % 3, n % 3) for n in range(150)]), stages=())
+    assert text.startswith("This run trained nothing. Whether its network saw these images where it was trained")
+    assert "epochs" not in text
+
+
+def test_the_verdict_names_no_recall_as_certain(run):
+    nearly = one_hot([(0, 0)] * 2499 + [(0, 1), (1, 1)])
+    assert "lowest for A (above 0.999)" in wording.verdict(run, summarise(nearly))
 
 
 def test_notes_warn_of_lesions_in_two_parts(run):

@@ -37,17 +37,15 @@ def export(
         typer.Option(
             min=0,
             max=1,
-            help="Largest share of a class's validation images that int8 may turn from correct to wrong if int8 is to "
-            "be the default; one image is always allowed.",
+            help="Share of a class that int8 may get wrong and still be the default; one image always may.",
         ),
     ] = 0.02,
     coverage: Annotated[
         float | None,
         typer.Option(
-            help="Share of validation images that the threshold of confidence alone does not refer; the other rules "
-            "refer more. By default it is set so that 95 % of the melanoma images are found or referred, or 90 % of "
-            "all images are not referred where there is no melanoma class; with fewer than 30 melanoma lesions, the "
-            "higher of the two."
+            help="Share of validation images that the threshold of confidence alone does not refer. By default 95 % of "
+            "melanoma images are found or referred, or 90 % of all images are not referred where there is no melanoma; "
+            "with fewer than 30 melanoma lesions, whichever refers more."
         ),
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Terms of the weights; by default those of the data set.")] = None,
@@ -296,7 +294,9 @@ def _as_json(prediction: Prediction | DataError) -> dict[str, Any]:
 
 def _print(path: Path, advice: Advice, probabilities: Mapping[str, float], classes: Sequence[BundleClass]) -> None:
     """Print the advice and why, then the classes by falling probability, those that are not benign marked."""
+    from dspkd.deploy.bundle.advice import probability
+
     marked = {each.id for each in classes if not each.benign}
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
     typer.echo(f"{path}: {advice}")
-    typer.echo("  " + "  ".join(f"{name}{'*' * (name in marked)} {value:.3f}" for name, value in ranked))
+    typer.echo("  " + "  ".join(f"{name}{'*' * (name in marked)} {probability(value)}" for name, value in ranked))

@@ -17,6 +17,7 @@ from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.shares import wilson
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports.outcomes import PARTS, load_predictions
+from dspkd.reports.rounding import percent
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime import csv_text
@@ -189,7 +190,7 @@ def verdict(compared: RunAgreement) -> str:
     total = part.total
     text = (
         f"Of the {total.teacher_right:,} test images that the teacher has right, the student has {total.forgotten:,} "
-        f"wrong ({_share(total.forgets)})."
+        f"wrong ({percent(total.forgets)})."
     )
     first = part.classes[0]
     if melanoma(part.agreement.student.classes) is not None and first.teacher_right:
@@ -199,8 +200,8 @@ def verdict(compared: RunAgreement) -> str:
     if total.teacher_wrong:
         text += (
             f" Of the teacher's {total.teacher_wrong:,} errors it corrects {total.corrected:,} "
-            f"({_share(total.corrects)}) and repeats {total.copied:,} with the same wrong class "
-            f"({_share(total.copies)})."
+            f"({percent(total.corrects)}) and repeats {total.copied:,} with the same wrong class "
+            f"({percent(total.copies)})."
         )
     return text
 
@@ -283,7 +284,3 @@ def _entries(
 
 def _cells(prediction: tuple[str, float] | None) -> tuple[str, str]:
     return ("", "") if prediction is None else (prediction[0], f"{prediction[1]:.4f}")
-
-
-def _share(share: float | None) -> str:
-    return "\N{EN DASH}" if share is None else f"{100 * share:.1f} %"

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from dspkd.evaluation import calibration, metrics, ranking
-from dspkd.reports import data_card, style, wording
+from dspkd.reports import data_card, rounding, style, wording
 from dspkd.runtime.files import write_text
 
 _DEFINITIONS = metrics.DEFINITIONS | ranking.DEFINITIONS
@@ -39,10 +39,10 @@ def _templates() -> jinja2.Environment:
         ABSENT=data_card.ABSENT,
     )
     environment.filters.update(
-        score=_score,
-        interval=_interval,
-        percent=_percent,
-        percents=_percents,
+        score=rounding.score,
+        interval=rounding.scores,
+        percent=rounding.percent,
+        percents=rounding.percents,
         points=wording.points,
         amount=wording.amount,
         interval_of=wording.interval_of,
@@ -59,23 +59,3 @@ def _templates() -> jinja2.Environment:
         sections=lambda card, parts: data_card.sections(card, list(parts)),
     )
     return environment
-
-
-def _score(value: float | None) -> str:
-    """Return a share with three decimals, a dash where there is none."""
-    return "\N{EN DASH}" if value is None else f"{value:.3f}"
-
-
-def _interval(ends: tuple[float, float] | None) -> str:
-    """Return the ends of an interval, a dash where there is none."""
-    return "\N{EN DASH}" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
-
-
-def _percent(share: float | None) -> str:
-    """Return a share in percent, a dash where there is none."""
-    return "\N{EN DASH}" if share is None else f"{100 * share:.1f} %"
-
-
-def _percents(ends: tuple[float, float] | None) -> str:
-    """Return the ends of an interval of shares in percent, a dash where there is none."""
-    return "\N{EN DASH}" if ends is None else f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f} %"

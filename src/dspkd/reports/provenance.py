@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dspkd.reports import holdout
+from dspkd.runs.records import EARLIER, FROM_EPOCH
 from dspkd.runs.run_folder import Run
 
 _DIGITS = 16
@@ -20,4 +21,11 @@ def rows(run: Run) -> list[tuple[str, str]]:
         ("Teacher", result.teacher or "none"),
         ("Test set", holdout.summary(run)),
     ]
-    return table + [(name, str(value)) for name, value in run.environment.items()]
+    facts = dict(run.environment)
+    earlier = facts.pop(EARLIER, None)
+    table += [(name, str(value)) for name, value in facts.items()]
+    for before in earlier if isinstance(earlier, list) else ():
+        others = {name: value for name, value in before.items() if value != facts.get(name)}
+        epoch = others.pop(FROM_EPOCH)
+        table.append((f"before, from epoch {epoch}", ", ".join(f"{name} {value}" for name, value in others.items())))
+    return table

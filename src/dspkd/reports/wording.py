@@ -1,16 +1,15 @@
-"""Texts of a report: the verdict of a run or comparison, limitations, and formatted numbers."""
+"""Texts of a report: the verdict of a run or comparison, and formatted numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dspkd.data.table import is_named
 from dspkd.evaluation.intervals import Estimate
 from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.scoring import TITLES
 from dspkd.evaluation.significance import POWER, Verdict
-from dspkd.reports import data_card
 from dspkd.reports.comparison import ArmRuns
+from dspkd.reports.rounding import score
 from dspkd.runs.run_folder import Run
 
 DISCLAIMER = (
@@ -33,9 +32,6 @@ ABOUT_INTERVALS = (
 )
 """How a difference can be inconclusive though its interval is on one side of 0, in Markdown."""
 
-_FEW = 50
-"""Test images of a class below which the step of its recall is worth a warning."""
-
 
 def verdict(run: Run, test: Summary) -> str:
     """Summarise the result of a run in one or two sentences."""
@@ -47,13 +43,14 @@ def verdict(run: Run, test: Summary) -> str:
     distilled = ", distilled from a teacher," if result.teacher else ""
     first = (
         f"{result.model} ({parameters(result.parameters)} parameters){distilled} reaches balanced accuracy "
-        f"{test.balanced_accuracy:.3f} on {counted(test.images, 'test image')}{of} "
+        f"{score(test.balanced_accuracy)} on {counted(test.images, 'test image')}{of} "
         f"in {counted(len(present), 'class', 'classes')}; chance is {1 / len(present):.3f}."
     )
     if best.recall == worst.recall:
         return f"{first} Recall is the same for every class."
     return (
-        f"{first} Recall is highest for {best.name} ({best.recall:.3f}), lowest for {worst.name} ({worst.recall:.3f})."
+        f"{first} Recall is highest for {best.name} ({score(best.recall)}), lowest for {worst.name} "
+        f"({score(worst.recall)})."
     )
 
 
@@ -205,35 +202,6 @@ def _spread(arm: ArmRuns) -> str:
     score = arm.score
     runs = counted(len(arm.runs), "run") + f" of {arm.folds} folds" * bool(arm.folds)
     return f"{score.mean:.3f} in {runs}" if score.sd is None else f"{score.mean:.3f} ± {score.sd:.3f} over {runs}"
-
-
-def notes(run: Run, val: Summary, test: Summary) -> list[str]:
-    """Return the limitations of the results of a run, most general first."""
-    limits = [
-        f"The epochs were chosen on {counted(val.images, 'validation image')}, where the kept weights have balanced "
-        f"accuracy {val.balanced_accuracy:.3f}; the choice makes that number optimistic."
-    ]
-    if few := [row for row in test.per_class if 0 < row.images < _FEW]:
-        steps = ", ".join(f"{row.name} by {1 / row.images:.3f}" for row in few)
-        limits.append(f"Few test images: one image changes the recall of {steps}.")
-    if shared := set(run.predictions("test").groups) & set(run.predictions("val").groups):
-        nouns = ("lesion", "lesions") if any(map(is_named, shared)) else ("group of copies", "groups of copies")
-        limits.append(
-            f"{counted(len(shared), *nouns)} of the test images also occur among the validation images: the data were "
-            f"not split by {nouns[0]}, and test results are too high."
-        )
-    if run.data.card and (missing := data_card.missing(run.data.card)):
-        limits.append(f"Missing for all images: {', '.join(missing)}. How the results depend on them is not known.")
-    if test.absent:
-        limits.append(f"Without test images, left out of every mean: {', '.join(test.absent)}.")
-    if test.undefined:
-        limits.append(f"0/0, counted as 0 (AUC: left out): {', '.join(test.undefined)}.")
-    if test.tied:
-        limits.append(
-            f"Ties: {counted(test.tied, 'test image')} with several largest logits. Counted as wrong, as in ISIC, "
-            f"balanced accuracy is {test.balanced_accuracy_isic:.3f}."
-        )
-    return limits
 
 
 def parameters(number: int) -> str:

@@ -1,6 +1,7 @@
 """Batch prediction: one row for each image, in order, whatever is interrupted."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake import CLASSES, COUNT, Grey, image_after_ctrl_c, image_or_die, predict, rows
+from PIL import Image
 
 from dspkd.deploy.batch import engines
 from dspkd.deploy.batch.bundle_model import BundleClassifier
@@ -146,6 +148,31 @@ if __name__ == "__main__":
     assert not (tmp_path / "a.csv").exists()
     assert predict(folder, tmp_path / "a.csv").before >= 10
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.fixture
+def own(folder, tmp_path):
+    """Return a copy of the folder, whose images a test may replace."""
+    return Path(shutil.copytree(folder, tmp_path / "own"))
+
+
+def test_an_image_that_was_replaced_under_its_name_is_predicted_again(own, tmp_path):
+    with pytest.raises(_StoppedError):
+        predict(own, tmp_path / "a.csv", StopsAt(14))
+    kept = len(list((tmp_path / "a.csv.parts").glob("*.csv")))
+    Image.new("RGB", (9, 8), (250,) * 3).save(own / "01.png")
+    assert predict(own, tmp_path / "a.csv").before == 5 * (kept - 1)
+    predict(own, tmp_path / "whole.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_an_image_that_is_replaced_meanwhile_stops_nothing(own, tmp_path):
+    class Replaces(Grey):
+        def answer(self, images):
+            Image.new("RGB", (9, 8), (250,) * 3).save(own / "01.png")
+            return super().answer(images)
+
+    assert predict(own, tmp_path / "a.csv", Replaces()).images == COUNT
 
 
 def test_another_model_or_list_of_images_is_predicted_again(folder, tmp_path):

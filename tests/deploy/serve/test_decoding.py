@@ -146,5 +146,7 @@ def test_a_process_that_does_not_start_in_time_is_the_servers_fault(decoder, jpe
 @pytest.mark.parametrize("mode", ["I;16", "RGBA", "CMYK"])
 def test_the_largest_images_of_every_depth_fit_into_the_memory(decoder, mode):
     form = "JPEG" if mode == "CMYK" else "PNG"
-    small = Image.new(mode, (64, 64))
+    painted = lesion(size=64)
+    deep = Image.fromarray(np.asarray(painted.convert("L")).astype(np.uint16) * 257)
+    small = deep if mode == "I;16" else painted.convert(mode)
     assert decoder().pixels(encoded(small, form))[0].shape == (3, 32, 32)

@@ -222,7 +222,7 @@ def not_finite(model):
         (
             lambda model: model[:-1] + bytes([model[-1] ^ 1]),
             False,
-            "The loaded network is not the one in the bundle.",
+            "The network is not that of this page's bundle",
         ),
         (not_finite, True, "The network's output for this image is not finite."),
         (None, False, "The network could not be loaded (404)."),

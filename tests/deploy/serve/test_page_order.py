@@ -181,6 +181,7 @@ REFUSED = {
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(60), "damaged"),
     "webp": (b"RIFF\0\0\0\0WEBPVP8X", "damaged"),
     "huge": (huge(), "50,000,000"),
+    "small": (encoded(lesion(2, size=60).resize((31, 40))), "too small"),
     "narrow": (encoded(Image.new("RGB", (990, 30))), "too long and narrow"),
 }
 
@@ -236,7 +237,7 @@ def test_what_is_no_single_file_is_named(page, server, kind, texts, files, messa
 
 
 def test_another_bundle_on_the_server_gives_no_prediction(page, server):
-    page.route("**/bundle/about.json", lambda route: route.fulfill(json={"digest": "0" * 64, "limits": []}))
+    page.route("**/bundle/about.json", lambda route: route.fulfill(json=route.fetch().json() | {"digest": "0" * 64}))
     open_page(page, server, "server")
     choose(page, SMALL)
     page.wait_for_selector("text=another network")

@@ -40,6 +40,14 @@ def test_the_served_page_has_both_modes_and_the_written_one_the_device(bundle_fi
     assert (about["precision"], about["sha256"]) == ("fp32", bundle.files["model.fp32.onnx"].sha256)
 
 
+def test_the_page_names_the_digests_of_specification_and_card(bundle_file):
+    bundle = open_bundle(bundle_file)
+    served = {file.path: file.data for file in web_page.files(bundle, server=True)}
+    about = json.loads(served["bundle/about.json"])
+    for key, name in {"spec_sha256": "spec.json", "card_sha256": "card.md"}.items():
+        assert about[key] == sha256(served[f"bundle/{name}"]).hexdigest()
+
+
 def test_the_page_contains_the_default_network_alone(with_runtime, tmp_path):
     bundle = open_bundle(make_bundle(tmp_path / "int8.dspkd", int8=True))
     served = {file.path: file.data for file in web_page.files(bundle, server=False)}

@@ -47,4 +47,4 @@ class BundleClassifier:
 
 
 def _pixels(path: Path, *, steps: Preprocessing) -> Pixels:
-    return preprocess.apply(preprocess.decode(path), steps)
+    return preprocess.of_photograph(path, steps)[0]

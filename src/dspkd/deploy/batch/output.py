@@ -1,7 +1,7 @@
 """Predictions on disk: in shards while the work goes on, in one file when it is done.
 
-A shard is named by a hash of all that it depends on: the classifier, and the images. So a shard that exists is valid,
-whichever process wrote it and when, and one that is missing is computed.
+A shard is named by a hash of all that it depends on: the classifier, the images' names, and their files' sizes and
+times. So a shard that exists is valid, whichever process wrote it and when, and one that is missing is computed.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ class ShardedOutput:
             parquet(out)
         self.out, self.classes, self.key = out, tuple(classes), key
         self.folder = out.with_name(f"{out.name}.parts")
+        self._root: Path | None = None
+        self._paths: dict[bytes, Path] = {}
         self._rule = rule
         self._texts = [_IMAGE, *(_ADVICE if rule else ()), _PREDICTED]
         shares = [*([_NOT_BENIGN] if rule else []), *(_PROBABILITY + name for name in classes)]
@@ -87,14 +89,25 @@ class ShardedOutput:
         """Return the output for images whose names are relative to this folder: elsewhere they name other images."""
         output = copy(self)
         output.key = f"{self.key} {root.resolve()}"
+        output._root, output._paths = root, {}
         return output
 
     def path(self, names: Sequence[str]) -> Path:
-        """Return the file of the shard of these images."""
+        """Return the file of the shard of these images, as they are at the first call for them.
+
+        So a file that was replaced under its name is predicted again by the next command, and one that is replaced
+        meanwhile leaves the shards of this one together.
+        """
         digest = hashlib.blake2b(digest_size=16)
         for word in (self.key, repr(self._rule), *self.classes, *names):
             digest.update(word.encode(errors="surrogateescape") + b"\0")
-        return self.folder / f"{digest.hexdigest()}{self.out.suffix.lower()}"
+        of_names = digest.digest()
+        if of_names not in self._paths:
+            if self._root is not None:
+                for name in names:
+                    digest.update(_state(self._root / name))
+            self._paths[of_names] = self.folder / f"{digest.hexdigest()}{self.out.suffix.lower()}"
+        return self._paths[of_names]
 
     def write(self, batch: PredictionBatch) -> None:
         """Write a shard: wholly, or not at all, whenever this is killed."""
@@ -189,3 +202,12 @@ class ShardedOutput:
                 images, failed = images + len(errors), failed + len(errors) - errors.null_count
                 file.write_table(table)
         return images, failed
+
+
+def _state(path: Path) -> bytes:
+    """Return what changes when a file is replaced: its size, and when it was written."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return b"-\0"
+    return f"{stat.st_size} {stat.st_mtime_ns}\0".encode()

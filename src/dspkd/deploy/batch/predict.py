@@ -39,9 +39,10 @@ def predict(
     """Write a row for each image that `source` names into ``output.out``, in the order of the source.
 
     May be killed at any moment: the same call continues with the chunks of images that have no shard yet, and ends with
-    the same file. An image that cannot be read has a row with the reason, and stops nothing. Memory does not depend on
-    the number of images. Columns are ``image`` (its name in the source), ``refer``, ``reasons``, ``predicted``,
-    ``not_benign``, ``probability_<class>`` and ``error``; see `ShardedOutput`. A row has either an error or the rest.
+    the same file. An image that cannot be read has a row with the reason, and stops nothing. Memory hardly depends on
+    the number of images: a file name is kept for every `CHUNK` of them. Columns are ``image`` (its name in the source),
+    ``refer``, ``reasons``, ``predicted``, ``not_benign``, ``probability_<class>`` and ``error``; see `ShardedOutput`. A
+    row has either an error or the rest.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -87,20 +88,19 @@ class ReferralRule:
         reasons = []
         # Written so that a probability that is no number refers.
         if self.refer_from is not None and not not_benign < self.refer_from:
-            reasons.append(
-                f"{_TOGETHER} {percent(not_benign)}; from {percent(self.refer_from)} the advice is to refer."
-            )
+            together, threshold = percents(not_benign, self.refer_from)
+            reasons.append(f"{_TOGETHER} {together}; from {threshold} the advice is to refer.")
         if not top.benign:
             reasons.append(f"The most probable class, {top.name}, is {_IS[top.malignancy]}.")
         if not confidence >= self.refer_below:
-            reasons.append(
-                f"Not sure: the highest probability, {percent(confidence)}, is below {percent(self.refer_below)}."
-            )
+            highest, threshold = percents(confidence, self.refer_below)
+            reasons.append(f"Not sure: the highest probability, {highest}, is below {threshold}.")
         if self.refer_from is None:
             reasons.append(f"The advice is always to refer: {self.why[:1].lower()}{self.why[1:]}")
         if reasons:
             return Advice(True, REFER, tuple(reasons), not_benign)
-        below = f"{_TOGETHER} {percent(not_benign)}, below the threshold of {percent(self.refer_from or 0)}."
+        together, threshold = percents(not_benign, self.refer_from or 0)
+        below = f"{_TOGETHER} {together}, below the threshold of {threshold}."
         return Advice(
             False, NOT_REACHED, (below, "A cancer can stay below it, too; see the limits of this network."), not_benign
         )
@@ -117,6 +117,38 @@ def rule_of(spec: BundleSpec, precision: str) -> ReferralRule:
     return ReferralRule(spec.classes, spec.refer_below, spec.refer_from, spec.refer_from_rule)
 
 
-def percent(share: float) -> str:
-    """Return a share in per cent: one decimal, below 1 % two."""
-    return f"{100 * share:.{1 if share >= 0.01 else 2}f} %"
+def percent(share: float, more: int = 0) -> str:
+    """Return a share in per cent, with one decimal, below 1 % two, and so many more; 0 or 100 only where it is that.
+
+    >>> [percent(share) for share in (1.0, 0.9996, 0.95, 0.004, 0.00004, 0.0)]
+    ['100.0 %', 'more than 99.9 %', '95.0 %', '0.40 %', 'less than 0.01 %', '0.00 %']
+    """
+    rounded, last = _rounded(share, more)
+    if 0 < share < 1 and rounded in (0, 100):
+        return f"less than {last:f} %" if rounded == 0 else f"more than {100 - last:f} %"
+    return f"{rounded:f} %"
+
+
+def percents(share: float, threshold: float) -> tuple[str, str]:
+    """Return a share and its threshold in per cent, with as many decimals as they need to differ, if they do."""
+    more = 0
+    while share != threshold and _rounded(share, more)[0] == _rounded(threshold, more)[0] and more < _MOST_MORE:
+        more += 1
+    return percent(share, more), percent(threshold, more)
+
+
+_MOST_MORE = 15
+
+
+def _rounded(share: float, more: int) -> tuple[Decimal, Decimal]:
+    """Return a share in per cent, rounded, and one unit of its last decimal; halves go up, as in JavaScript."""
+    last = Decimal(1).scaleb(-(1 if share >= 0.01 else 2) - more)
+    return Decimal(100 * share).quantize(last, ROUND_HALF_UP), last
+
+
+def probability(value: float) -> str:
+    """Return a probability with three decimals, which reads 0 or 1 only where it is that."""
+    rounded = f"{value:.3f}"
+    if 0 < value < 1 and float(rounded) in (0, 1):
+        return "below 0.001" if value < 0.5 else "above 0.999"
+    return rounded

@@ -130,13 +130,10 @@ class Predictor:
         Raises
         ------
         DataError
-            The image cannot be read, see `dspkd.deploy.bundle.preprocess.decode`; or the logits are not finite.
+            The image cannot be read, shows nothing, or is one of several in a file, see
+            `dspkd.deploy.bundle.preprocess.of_photograph`; or the logits are not finite.
         """
-        started = time.perf_counter()
-        rgb = preprocess.decode(as_image(image))
-        decoded = time.perf_counter()
-        image_3SS = preprocess.apply(rgb, self.bundle.spec.preprocessing)
-        return self.of_pixels(image_3SS, {"decode": decoded - started, "resize": time.perf_counter() - decoded})
+        return self.of_pixels(*preprocess.of_photograph(as_image(image), self.bundle.spec.preprocessing))
 
     def of_pixels(self, image_3SS: Pixels, seconds: Mapping[str, float]) -> Prediction:
         """Return the prediction for a preprocessed image; `seconds` is what decoding and resizing took.
@@ -189,7 +186,7 @@ class Predictor:
 
     def preprocess(self, image: ImageLike) -> Pixels:
         """Return the network's input: ``[3, S, S]`` float32, RGB in [0, 1]; raises as `predict` does."""
-        return preprocess.apply(preprocess.decode(as_image(image)), self.bundle.spec.preprocessing)
+        return preprocess.of_photograph(as_image(image), self.bundle.spec.preprocessing)[0]
 
     def logits(self, images_N3SS: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ``[N, K]`` logits of images ``[N, 3, S, S]``, float32 in [0, 1]; each is computed alone, as tried.

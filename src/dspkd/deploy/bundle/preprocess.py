@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from dspkd.data.artefacts import removed
 from dspkd.data.decode import upright_rgb
 from dspkd.data.image_formats import FORMATS, open_photograph, reason
+from dspkd.deploy.bundle import refusals
 from dspkd.deploy.bundle.spec import Preprocessing
 from dspkd.errors import DataError
 
@@ -45,18 +48,23 @@ def decode(image: AnyImage) -> Image.Image:
         It is none of these, missing, damaged, truncated, in no format that is read here, of unknown range, larger than
         ``PIL.Image.MAX_IMAGE_PIXELS``, or more than `LONGEST` times as long as wide.
     """
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise DataError(f"an array: {image.dtype} {list(image.shape)}; want uint8 [H, W, 3], RGB")
-        return _check_aspect(Image.fromarray(image), "an array")
-    if isinstance(image, Image.Image):
-        return _decoded(image.copy, "an image")
-    if isinstance(image, bytes | bytearray | memoryview):
-        return _decoded(partial(open_photograph, io.BytesIO(image)), "an image")
-    if not isinstance(image, str | os.PathLike):
-        what = "several images are for predict_many" if isinstance(image, list | tuple) else "want a file or an image"
-        raise DataError(f"an image: {type(image).__name__}; {what}")
-    return _decoded(partial(open_photograph, Path(image)), str(Path(image)))
+    return _decoded(image)
+
+
+def of_photograph(image: AnyImage, steps: Preprocessing) -> tuple[Pixels, dict[str, float]]:
+    """Return the network's input for an image to be predicted, and the seconds that decoding and resizing took.
+
+    Raises
+    ------
+    DataError
+        As `decode` does; or it shows nothing, or is a file of several images: see `dspkd.deploy.bundle.refusals`.
+    """
+    started = time.perf_counter()
+    rgb = _decoded(image, to_predict=True)
+    decoded = time.perf_counter()
+    image_3SS = apply(rgb, steps)
+    refusals.check_input(image_3SS, _place(image))
+    return image_3SS, {"decode": decoded - started, "resize": time.perf_counter() - decoded}
 
 
 def apply(rgb: Image.Image, steps: Preprocessing) -> Pixels:
@@ -83,10 +91,25 @@ def resized_to(width: int, height: int, short_side: int) -> tuple[int, int]:
     return (short_side, other) if width <= height else (other, short_side)
 
 
-def _decoded(opened: Callable[[], Image.Image], place: str) -> Image.Image:
+def _place(image: AnyImage) -> str:
+    if isinstance(image, np.ndarray):
+        return "an array"
+    return str(Path(image)) if isinstance(image, str | os.PathLike) else "an image"
+
+
+def _decoded(image: AnyImage, *, to_predict: bool = False) -> Image.Image:
+    place = _place(image)
     try:
-        with opened() as image:
-            return upright_rgb(_check_aspect(image, place))
+        with _opener(image)() as opened:
+            _check_aspect(opened, place)
+            if not to_predict:
+                return upright_rgb(opened)
+            refusals.check_file(opened, place)
+            has_16_bits = refusals.has_16_bits(opened)
+            rgb = upright_rgb(opened)
+            if has_16_bits:
+                refusals.check_bits(rgb, place)
+            return rgb
     except DataError:
         raise
     except FileNotFoundError:
@@ -97,8 +120,33 @@ def _decoded(opened: Callable[[], Image.Image], place: str) -> Image.Image:
         raise DataError(f"{place}: not a readable image: {reason(error)}") from None
 
 
-def _check_aspect(image: Image.Image, place: str) -> Image.Image:
+def _opener(image: AnyImage) -> Callable[[], Image.Image]:
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise DataError(f"an array: {image.dtype} {list(image.shape)}; want uint8 [H, W, 3], RGB")
+        return partial(Image.fromarray, image)
+    if isinstance(image, Image.Image):
+        return partial(_copied, image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return partial(open_photograph, io.BytesIO(image))
+    if not isinstance(image, str | os.PathLike):
+        what = "several images are for predict_many" if isinstance(image, list | tuple) else "want a file or an image"
+        raise DataError(f"an image: {type(image).__name__}; {what}")
+    return partial(open_photograph, Path(image))
+
+
+def _copied(image: Image.Image) -> Image.Image:
+    """Return a copy; by its file's name Pillow would map an uncompressed TIFF with its sides as turned, scrambled."""
+    if not isinstance(image, ImageFile):
+        return image.copy()
+    name, image.filename = image.filename, ""
+    try:
+        return image.copy()
+    finally:
+        image.filename = name
+
+
+def _check_aspect(image: Image.Image, place: str) -> None:
     width, height = image.size
     if max(width, height) > LONGEST * min(width, height):
         raise DataError(f"{place}: {width} x {height} pixels; an image may be {LONGEST} times as long as wide, no more")
-    return image

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dspkd.deploy.bundle import preprocess
 from dspkd.deploy.bundle.golden_cases import GOLDEN, MOST_IMAGES, array, expected_logits
 from dspkd.deploy.bundle.json_values import at
 from dspkd.deploy.bundle.predictor import Predictor
@@ -75,7 +76,8 @@ def _preprocessing(predictor: Predictor, names: list[Any], images_N3SS: NDArray[
             f"{GOLDEN}: {len(names)} images, {len(images_N3SS)} preprocessed; want as many, 1 to {MOST_IMAGES}"
         )
     for name, expected_3SS in zip(names, images_N3SS, strict=True):
-        image_3SS = predictor.preprocess(predictor.bundle.read(str(name)))
+        rgb = preprocess.decode(predictor.bundle.read(str(name)))
+        image_3SS = preprocess.apply(rgb, predictor.bundle.spec.preprocessing)
         if not np.array_equal(image_3SS, expected_3SS):
             difference = np.abs(image_3SS - expected_3SS)
             return (

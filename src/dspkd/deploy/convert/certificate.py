@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dspkd.deploy.bundle.limits import percent
 from dspkd.deploy.bundle.reader import Bundle
 from dspkd.deploy.convert.formats import FORMATS
-from dspkd.deploy.convert.measured import AS_MADE, LARGEST_ERROR, NEVER_RUN, Measured
+from dspkd.deploy.convert.measured import ALWAYS_REFER, AS_MADE, LARGEST_ERROR, NEVER_RUN, Measured
+from dspkd.deploy.export.model_card import table
 from dspkd.runtime.files import atomic_open, readable, write_json, write_text
 
 JSON, MARKDOWN, GOLDEN, ON_A_MAC = "conversion.json", "conversion.md", "golden.npz", "run_on_a_mac.py"
@@ -25,13 +26,27 @@ def write(
     golden_N3SS: NDArray[np.uint8],
     golden_NK: NDArray[np.float32],
 ) -> None:
-    """Write the certificate of these files, the golden images, and a program that runs on a Mac what was never run."""
+    """Write the certificate of these files, the golden images, and a program that runs on a Mac what was never run.
+
+    The golden images are there twice: as 8-bit arrays with the logits in float32, for programs in Python, and as the
+    bundle's own files, which an app compares its decoder and its preprocessing with.
+    """
     with atomic_open(out / GOLDEN, "wb") as file:
         np.savez(file, images=golden_N3SS, logits=golden_NK)
+    for name in bundle.files:
+        if name.startswith("golden/"):
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(bundle.read(name))
     write_json(
         out / JSON,
         {
-            "bundle": {"name": bundle.spec.name, "digest": bundle.digest, "golden images": len(golden_N3SS)},
+            "bundle": {
+                "name": bundle.spec.name,
+                "digest": bundle.digest,
+                "default": bundle.spec.default,
+                "always refers": bundle.spec.refer_from is None,
+                "golden images": len(golden_N3SS),
+            },
             "largest error": LARGEST_ERROR,
             "files": [record.to_json() for record in records],
         },
@@ -52,9 +67,10 @@ def _page(bundle: Bundle, records: Sequence[Measured], golden: int) -> str:
         f"most {LARGEST_ERROR:g} where the precision is fp32. Latency: median of one image, one thread, on the machine "
         "that converted, beside ONNX Runtime's in float32.",
         "",
-        "| format | precision | files | size | error | same class | latency (ONNX), ms | verdict |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *map(_row, records),
+        *table(_HEAD, map(_row, records)),
+        "",
+        f"*Thresholds*: whether those in `spec.json` were measured for the file. Where it is **{ALWAYS_REFER}**, an "
+        "app refers every image, whatever the probabilities.",
         "",
         *(f"- {_title(record)}: {record.verdict}." for record in records if record.problems),
         *[""] * any(record.problems for record in records),
@@ -63,12 +79,13 @@ def _page(bundle: Bundle, records: Sequence[Measured], golden: int) -> str:
         f"Every file expects an image that is {AS_MADE}, RGB in [0, 1]; it normalises for itself. What its runtime "
         "does with another layout in memory:",
         "",
-        "| format | precision | layout | what happens |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {FORMATS[record.format].title} | {record.precision} | {layout} | {_marked(what)} |"
-            for record in records
-            for layout, what in record.layouts.items()
+        *table(
+            ("format", "precision", "layout", "what happens"),
+            [
+                (FORMATS[record.format].title, record.precision, layout, _marked(what))
+                for record in records
+                for layout, what in record.layouts.items()
+            ],
         ),
         "",
         *(f"{FORMATS[name].title}: {FORMATS[name].advice}\n" for name in _formats(records) if FORMATS[name].advice),
@@ -81,15 +98,18 @@ def _page(bundle: Bundle, records: Sequence[Measured], golden: int) -> str:
     return "\n".join(lines)
 
 
-def _row(record: Measured) -> str:
+_HEAD = ("format", "precision", "files", "size", "error", "same class", "latency (ONNX), ms", "thresholds", "verdict")
+
+
+def _row(record: Measured) -> tuple[str, ...]:
     size = readable(sum(record.files.values())) if record.files else "-"
     error = "-" if record.error is None or np.isinf(record.error) else f"{record.error:.1e}"
     same = "-" if record.agreement is None else f"{percent(record.agreement, 1)}%"
     latency = "-" if record.milliseconds is None else f"{record.milliseconds:.2f} ({record.onnx_milliseconds:.2f})"
     names = ", ".join(record.files) or "-"
     verdict = _marked(record.verdict.partition(":")[0])
-    cells = (FORMATS[record.format].title, record.precision, names, size, error, same, latency, verdict)
-    return f"| {' | '.join(cells)} |"
+    thresholds = _marked(record.thresholds)
+    return (FORMATS[record.format].title, record.precision, names, size, error, same, latency, thresholds, verdict)
 
 
 def _title(record: Measured) -> str:
@@ -101,7 +121,7 @@ def _formats(records: Sequence[Measured]) -> list[str]:
 
 
 def _marked(text: str) -> str:
-    return f"**{text}**" if text.startswith(("FAILS", "WRONG", NEVER_RUN)) else text
+    return f"**{text}**" if text.startswith(("FAILS", "WRONG", NEVER_RUN, ALWAYS_REFER)) else text
 
 
 def _recalls(records: Sequence[Measured]) -> list[str]:
@@ -109,21 +129,16 @@ def _recalls(records: Sequence[Measured]) -> list[str]:
     shown = [record for record in records if record.recall]
     if not shown:
         return []
-    heads = [_title(record) for record in shown]
     rows = [
-        f"| {name} | {each.images:,} | {each.before:.3f} | "
-        + " | ".join(f"{record.recall[name].after:.3f}" for record in shown)
-        + " |"
+        (name, f"{each.images:,}", _recall(each.before), *(_recall(record.recall[name].after) for record in shown))
         for name, each in shown[0].recall.items()
     ]
-    return [
-        "## Recall on the validation images",
-        "",
-        f"| class | images | bundle, fp32 | {' | '.join(heads)} |",
-        f"| --- | --- | --- |{' --- |' * len(shown)}",
-        *rows,
-        "",
-    ]
+    head = ("class", "images", "bundle, fp32", *map(_title, shown))
+    return ["## Recall on the validation images", "", *table(head, rows), ""]
+
+
+def _recall(share: float) -> str:
+    return f"{percent(share, 1)} %"
 
 
 def _never_run(records: Sequence[Measured]) -> list[str]:

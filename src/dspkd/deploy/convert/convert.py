@@ -20,7 +20,7 @@ from dspkd.deploy.bundle.json_values import at
 from dspkd.deploy.bundle.limits import CERTIFICATE
 from dspkd.deploy.bundle.predictor import Predictor
 from dspkd.deploy.bundle.reader import SPEC, Bundle
-from dspkd.deploy.convert import certificate, measured, single_image
+from dspkd.deploy.convert import certificate, folder, measured, single_image
 from dspkd.deploy.convert.environments import python_for
 from dspkd.deploy.convert.formats import named
 from dspkd.deploy.convert.kept_images import KeptImages
@@ -28,7 +28,7 @@ from dspkd.deploy.convert.kept_images import load as load_images
 from dspkd.deploy.convert.measured import Measured
 from dspkd.deploy.convert.worker_process import Worker
 from dspkd.deploy.export import int8_gate, thresholds
-from dspkd.errors import BundleError
+from dspkd.errors import BundleError, DspkdError
 from dspkd.evaluation.classes import Malignancy
 from dspkd.evaluation.predictions import Predictions
 
@@ -87,7 +87,8 @@ def convert(
     formats
         Names of `FORMATS`.
     out
-        Folder for the files, ``conversion.json``, ``conversion.md``, ``spec.json`` and the golden images.
+        Folder for the files, ``conversion.json``, ``conversion.md``, ``spec.json`` and the golden images; all are put
+        in together at the end, in place of those of an earlier conversion of the same bundle.
     smaller
         Also write the smaller form of each format: int8, or weights in 16 bits. Needs `images`.
     images
@@ -107,7 +108,8 @@ def convert(
     Raises
     ------
     BundleError
-        A format is unknown, the images are missing or of another bundle, or the bundle needs steps that no phone has.
+        A format is unknown, the images are missing or of another bundle, the bundle needs steps that no phone has, or
+        files that are not made again would stay in the folder, of another bundle perhaps; see `folder.check`.
     """
     chosen = named(formats)
     if unused := sorted((pythons or {}).keys() - {each.name for each in chosen}):
@@ -123,19 +125,21 @@ def convert(
         raise BundleError(
             f"{bundle.path}: removes {', '.join(kinds)} before it predicts, for which phones have no code"
         )
+    folder.check(out, bundle, chosen, smaller=smaller)
     reference = _reference(bundle, None if images is None else load_images(images, bundle))
     out.mkdir(parents=True, exist_ok=True)
     records: list[Measured] = []
-    with tempfile.TemporaryDirectory() as folder:
-        onnx = Path(folder, "network.onnx")
+    with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory(prefix=".unfinished.", dir=out) as made:
+        onnx, ready = Path(work, "network.onnx"), Path(made)
         onnx.write_bytes(single_image.fixed(bundle.read(bundle.spec.models["fp32"].file)))
         for each in chosen:
-            worker = Worker(each, python_for(each, (pythons or {}).get(each.name), log), Path(folder))
-            for precision in ("fp32", each.smaller) if smaller else ("fp32",):
-                records.append(_one(reference, worker, onnx, precision, out, keep_failed=keep_failed))
+            worker = Worker(each, python_for(each, (pythons or {}).get(each.name), log), Path(work))
+            for precision in folder.precisions(each, smaller=smaller):
+                records.append(_one(reference, worker, onnx, precision, ready, keep_failed=keep_failed))
                 log(f"{each.title}, {precision}: {records[-1].verdict}")
-    (out / SPEC).write_bytes(bundle.read(SPEC))
-    certificate.write(out, bundle, records, reference.images, reference.logits)
+        (ready / SPEC).write_bytes(bundle.read(SPEC))
+        certificate.write(ready, bundle, records, reference.images, reference.logits)
+        folder.put(ready, out, chosen, smaller=smaller)
     return records
 
 
@@ -175,27 +179,32 @@ def _latency(predictor: Predictor, image_13SS: NDArray[np.uint8], rounds: int = 
     return 1000 * float(np.median(seconds[3:]))
 
 
-def _one(reference: Reference, worker: Worker, onnx: Path, precision: str, out: Path, *, keep_failed: bool) -> Measured:
-    """Convert to one format and precision, measure, and move the files to `out` if they pass."""
+def _one(
+    reference: Reference, worker: Worker, onnx: Path, precision: str, ready: Path, *, keep_failed: bool
+) -> Measured:
+    """Convert to one format and precision, measure, and move the files to `ready` if they pass."""
     target, name = worker.phone_format, f"model.{precision}"
     kept = reference.kept
     calibration = reference.images if kept is None else kept.calibration
     file = worker.folder / (name if len(target.suffixes) > 1 else name + target.suffixes[0])
-    for suffix in target.suffixes:  # of an earlier conversion: beside this certificate they would pass for its files
-        for earlier in (out / f"{name}{suffix}", out / f"FAILED.{name}{suffix}"):
-            _remove(earlier)
     try:
         worker.convert(onnx, file, precision, calibration)
         parts = [worker.folder / (name + suffix) for suffix in target.suffixes]
         if missing := [part.name for part in parts if not part.exists()]:
             raise BundleError(f"the converter wrote no {missing[0]}")
-        record = partial(Measured, format=target.name, precision=precision, files={p.name: _bytes(p) for p in parts})
+        record = partial(
+            Measured,
+            format=target.name,
+            precision=precision,
+            files={part.name: _bytes(part) for part in parts},
+            of_default=reference.bundle.spec.default == "fp32" and reference.bundle.spec.refer_from is not None,
+        )
         measured_file = _measured(reference, worker, file, precision, record)
-    except BundleError as error:
+    except DspkdError as error:  # DataError: a validation image without finite logits
         return Measured(format=target.name, precision=precision, files={}, error=float("inf"), problems=(str(error),))
     if not measured_file.problems or keep_failed:
         for part in parts:
-            shutil.move(part, out / (f"FAILED.{part.name}" if measured_file.problems else part.name))
+            shutil.move(part, ready / (f"{folder.FAILED}{part.name}" if measured_file.problems else part.name))
     return measured_file
 
 
@@ -231,14 +240,6 @@ def _changes(reference: Reference, after: Predictions) -> list[int8_gate.Change]
     referred = partial(thresholds.referred, rule_of(spec, spec.default), spec.temperature)
     assert reference.validation is not None, "only called with kept images"
     return int8_gate.changes(reference.validation, after, kinds, referred)
-
-
-def _remove(path: Path) -> None:
-    """Delete a file, or a package, which is a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _bytes(path: Path) -> int:

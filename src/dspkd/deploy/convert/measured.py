@@ -22,6 +22,11 @@ AS_MADE = "contiguous, [1, 3, S, S] float32"
 
 NEVER_RUN = "NEVER RUN"
 
+THRESHOLDS = "thresholds measured for this file"
+"""The key of a file's record that says whether an app may apply the bundle's thresholds to it."""
+
+YES, ALWAYS_REFER = "yes", "no: always refer"
+
 
 @dataclass(frozen=True)
 class ClassRecall:
@@ -51,6 +56,8 @@ class Measured:
         class, and the checks of `dspkd.deploy.export.int8_gate`. 0, None and empty without them.
     milliseconds, onnx_milliseconds
         Median latency of an image with one thread, and that of the bundle in float32 on the same machine.
+    of_default
+        Whether the bundle's thresholds were set for its network in float32, from which the file was made.
     problems
         Why it does not pass; empty if it does.
     """
@@ -66,6 +73,7 @@ class Measured:
     changes: Sequence[Change] = ()
     milliseconds: float | None = None
     onnx_milliseconds: float | None = None
+    of_default: bool = False
     problems: tuple[str, ...] = ()
 
     @property
@@ -75,9 +83,22 @@ class Measured:
             return NEVER_RUN
         return f"FAILS: {'; '.join(self.problems)}" if self.problems else "passes"
 
+    @property
+    def thresholds(self) -> str:
+        """Whether the bundle's thresholds hold for the file: `YES`, or else `ALWAYS_REFER`.
+
+        They hold where they were set for the network in float32, and the file computes its logits, or is a smaller form
+        of which the advice was measured on validation images.
+        """
+        measured = self.precision == "fp32" or bool(self.changes)
+        passes = self.error is not None and not self.problems
+        return YES if self.of_default and measured and passes else ALWAYS_REFER
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return asdict(self) | {"changes": [change.to_json() for change in self.changes], "verdict": self.verdict}
+        content = {key: value for key, value in asdict(self).items() if key != "of_default"}
+        content["changes"] = [change.to_json() for change in self.changes]
+        return content | {"verdict": self.verdict, THRESHOLDS: self.thresholds}
 
 
 def layouts(outputs: Outputs) -> dict[str, str]:

@@ -161,9 +161,8 @@ def export(
         The share of a class's validation images by which its recall may fall from float32 to int8 if int8 is to be the
         default; a single image is always allowed.
     coverage
-        Share of the validation images that the threshold of confidence alone does not refer; the other rules refer
-        more. By default it is set so that 95 % of the melanoma images are found or referred, or 90 % of all images are
-        not referred where there is no melanoma class; with fewer than 30 melanoma lesions, the higher of the two.
+        Share of the validation images that the threshold of confidence alone does not refer. By default 95 % of the
+        melanoma images are found or referred; 0.9 without any, or where that refers more, with fewer than 30 lesions.
     licence
         Terms of the weights, in place of those of the data set.
     data

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dspkd.data.assumptions import NO_IDS
+from dspkd.deploy.bundle.refusals import NARROWEST, SHORTEST
 from dspkd.deploy.bundle.spec import BundleSpec
+from dspkd.deploy.export.thresholds import FEWEST_ERRORS
 
 LIMITS = (
     "Measured only on the images named below: no other cameras, light, skin tones, body sites or diseases.",
-    "It predicts one of its classes for every image, even of healthy skin or of a cat.",
+    "It predicts one of its classes for every image, even of healthy skin or of a cat. It refuses only an image that "
+    f"shows nothing: a shorter side below {SHORTEST} px, or one colour within {NARROWEST} of 255 (both inferred).",
     "The test images come from the same collections as the training images; other hospitals were not tested.",
 )
 
@@ -157,7 +160,7 @@ def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
     answered, worst = next(iter(test["referral"].values()))["answered"], max(wrong, key=lambda kind: wrong[kind])
     error = test["calibration error"]
     return [
-        f"Logits are divided by a temperature of {spec.temperature:.3f}, which minimises the log loss on validation. "
+        f"Logits are divided by a temperature of {spec.temperature:.3f}{_why(spec.temperature)}. "
         f"The expected calibration error on the test images is {error['before']:.3f} without it and "
         f"{error['after']:.3f} with it{': not better' if error['after'] >= error['before'] else ''}.",
         "",
@@ -168,6 +171,12 @@ def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
         "",
         *table(("class", "images", "correct", "wrong, not referred", "referred by confidence"), rows),
     ]
+
+
+def _why(temperature: float) -> str:
+    if temperature == 1:  # as `thresholds.fit` sets it, which fits no such number
+        return f": at least 1, as fewer than {FEWEST_ERRORS} validation images were wrong"
+    return ", which minimises the log loss on validation"
 
 
 def _often_missed(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:

@@ -153,9 +153,8 @@ def _decode_all(connection: Connection, steps: Preprocessing, limits: Limits) ->
 
 def _pixels(data: bytes, steps: Preprocessing, limits: Limits) -> tuple[Pixels, float]:
     image_checks.check(data, limits)
-    rgb = preprocess.decode(data)
-    decoded = time.perf_counter()
-    return preprocess.apply(rgb, steps), time.perf_counter() - decoded
+    image_3SS, seconds = preprocess.of_photograph(data, steps)
+    return image_3SS, seconds["resize"]
 
 
 def _give(seconds: float) -> None:

@@ -123,4 +123,5 @@ def _heat_map(file: Upload, class_id: str | None, worker: Worker) -> HeatMap:
         cells = occlusion.heat_map(predictor.probabilities, image_3SS, target)
     except DspkdError as error:
         raise HTTPException(_status(error), _without_place(error)) from None
-    return HeatMap(class_id=ids[target], probability=float(p_K[target]), cells=cells.tolist())
+    digest = predictor.bundle.digest
+    return HeatMap(class_id=ids[target], probability=float(p_K[target]), cells=cells.tolist(), bundle=digest)

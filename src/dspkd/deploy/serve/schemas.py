@@ -59,7 +59,9 @@ class HeatMap(BaseModel):
     """How far the probability of a class falls when a part of the image is covered."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"class_id": "NV", "probability": 0.85, "cells": [[0.0, 0.02], [0.31, 0.05]]}]}
+        json_schema_extra={
+            "examples": [{"class_id": "NV", "probability": 0.85, "cells": [[0.0, 0.02]], "bundle": "4c1b9f0a"}]
+        }
     )
 
     class_id: str = Field(description="Id of the class.")
@@ -68,6 +70,7 @@ class HeatMap(BaseModel):
         description="Rows from top to bottom over the square that the network sees; differences of probabilities, "
         "above 0 where covering lowers the probability. The map does not show whether the prediction is correct."
     )
+    bundle: str = Field(description="Digest of the bundle.")
 
 
 class Health(BaseModel):

@@ -100,7 +100,12 @@ def files(bundle: Bundle, *, server: bool) -> Iterator[File]:
     model = bundle.spec.models[bundle.spec.default].file if device else ""
     for name in ("spec.json", "card.md", *([model] if device else [])):
         yield File(f"bundle/{name}", bundle.read(name))
-    about: dict[str, Any] = {"digest": bundle.digest, "limits": limits.lines(bundle)}
+    about: dict[str, Any] = {
+        "digest": bundle.digest,
+        "limits": limits.lines(bundle),
+        "spec_sha256": bundle.files["spec.json"].sha256,
+        "card_sha256": bundle.files["card.md"].sha256,
+    }
     if device:
         load = bundle.files[model].bytes + sum((HERE.parent / name).stat().st_size for name in RUNTIME)
         about |= {

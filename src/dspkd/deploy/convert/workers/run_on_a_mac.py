@@ -31,8 +31,12 @@ def main() -> int:
             verdict = f"FAILS: a logit of a golden image differs by {error:.2g}" if fails else "passes on golden images"
             if record["precision"] != "fp32":
                 verdict = f"RECALL NOT MEASURED; logits of golden images within {error:.2g}"
+            bundle = certificate["bundle"]
+            holds = verdict.startswith("passes") and bundle["default"] == "fp32" and not bundle["always refers"]
+            thresholds = "yes" if holds else "no: always refer"
             record |= {"error": error if np.isfinite(error) else None, "verdict": verdict, "run on": where}
-            lines.append(f"{name}: {verdict}")
+            record["thresholds measured for this file"] = thresholds
+            lines.append(f"{name}: {verdict}; thresholds measured for this file: {thresholds}")
     (FOLDER / "conversion.json").write_text(json.dumps(certificate, indent=2) + "\n", encoding="utf-8")
     with (FOLDER / "conversion.md").open("a", encoding="utf-8") as page:
         page.write("\n".join(["", f"## Run on a Mac: {where}", "", *(f"- {line}" for line in lines), ""]))

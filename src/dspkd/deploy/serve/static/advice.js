@@ -12,7 +12,25 @@ const TOGETHER = "Malignant or possibly malignant classes together have";
 const BEFORE_REFER_FROM =
   "This bundle was made before bundles had a threshold for the sum of the malignant classes; export its run again.";
 
-const percent = (share) => `${(100 * share).toFixed(share >= 0.01 ? 1 : 2)} %`;
+const decimals = (share, more) => (share >= 0.01 ? 1 : 2) + more;
+const rounded = (share, more) => (100 * share).toFixed(decimals(share, more));
+const MOST_MORE = 15;
+
+/** A share in per cent, with one decimal, below 1 % two, and so many more; 0 or 100 only where it is that. */
+export function percent(share, more = 0) {
+  const text = rounded(share, more);
+  const last = 10 ** -decimals(share, more);
+  if (share > 0 && share < 1 && Number(text) === 0) return `less than ${last.toFixed(decimals(share, more))} %`;
+  if (share > 0 && share < 1 && Number(text) === 100) return `more than ${(100 - last).toFixed(decimals(share, more))} %`;
+  return `${text} %`;
+}
+
+/** A share and its threshold in per cent, with as many decimals as they need to differ, if they do. */
+function percents(share, threshold) {
+  let more = 0;
+  while (share !== threshold && Number(rounded(share, more)) === Number(rounded(threshold, more)) && more < MOST_MORE) more += 1;
+  return [percent(share, more), percent(threshold, more)];
+}
 
 /** Of a class of a bundle: one of the keys of MARKS, or benign. */
 export const malignancy = (each) => each.malignancy ?? "unknown";
@@ -26,15 +44,18 @@ export function advise(p, { classes, thresholds }) {
   const reasons = [];
   // Written so that a probability that is no number refers.
   if (referFrom !== null && !(notBenign < referFrom)) {
-    reasons.push(`${TOGETHER} ${percent(notBenign)}; from ${percent(referFrom)} the advice is to refer.`);
+    const [together, threshold] = percents(notBenign, referFrom);
+    reasons.push(`${TOGETHER} ${together}; from ${threshold} the advice is to refer.`);
   }
   if (top && malignancy(top) !== "benign") reasons.push(`The most probable class, ${top.name}, is ${IS[malignancy(top)]}.`);
   if (!(confidence >= referBelow)) {
-    reasons.push(`Not sure: the highest probability, ${percent(confidence)}, is below ${percent(referBelow)}.`);
+    const [highest, threshold] = percents(confidence, referBelow);
+    reasons.push(`Not sure: the highest probability, ${highest}, is below ${threshold}.`);
   }
   if (referFrom === null) reasons.push(`The advice is always to refer: ${rule.charAt(0).toLowerCase()}${rule.slice(1)}`);
   if (reasons.length) return { advice: REFER, refer: true, reasons, not_benign: notBenign };
-  const below = `${TOGETHER} ${percent(notBenign)}, below the threshold of ${percent(referFrom)}.`;
+  const [together, threshold] = percents(notBenign, referFrom);
+  const below = `${TOGETHER} ${together}, below the threshold of ${threshold}.`;
   const reached = [below, "A cancer can stay below it, too; see the limits of this network."];
   return { advice: NOT_REACHED, refer: false, reasons: reached, not_benign: notBenign };
 }

@@ -3,8 +3,9 @@
 import { UserError } from "./errors.js";
 import { whyNoScript } from "./files.js";
 
-const SCRIPTS = ["vendor/ort.wasm.bundle.min.js", "advice.js", "occlusion.js", "image.js"]; // that the worker loads
+const SCRIPTS = ["vendor/ort.wasm.bundle.min.js", "advice.js", "occlusion.js", "image.js", "sha256.js"]; // that the worker loads
 
+/** `spec` and `about` are those of one bundle, as `openBundle` of bundle.js returns them. */
 export function onDevice(spec, about, authorization) {
   const pending = new Map();
   let worker;
@@ -39,7 +40,7 @@ export function onDevice(spec, about, authorization) {
       for (const { reject } of waiting) reject(error);
     };
     const url = new URL(`../bundle/${about.model}`, import.meta.url).href;
-    return call("load", { specification: spec, url, sha256: about.sha256, authorization: authorization() });
+    return call("load", { specification: spec, url, digest: about.sha256, authorization: authorization() });
   }
 
   return {

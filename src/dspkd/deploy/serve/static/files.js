@@ -1,6 +1,7 @@
 // Files of the page from its web server; where something else comes, what it is and what to do.
 
 import { TokenError, UserError } from "./errors.js";
+import { sha256 } from "./sha256.js";
 
 let forbidden = ""; // the directive of a Content-Security-Policy that has forbidden something last
 self.addEventListener("securitypolicyviolation", (event) => (forbidden = event.effectiveDirective));
@@ -13,7 +14,7 @@ const login = (what) =>
 export async function fetchFile(url, what, headers = {}) {
   let response;
   try {
-    response = await fetch(url, { headers });
+    response = await fetch(url, { headers, cache: "no-cache" }); // a copy that the browser kept may be of another bundle
   } catch {
     await new Promise((resolve) => setTimeout(resolve)); // until the browser has said what it forbade
     if (forbidden) throw new UserError(policy(forbidden));
@@ -25,6 +26,15 @@ export async function fetchFile(url, what, headers = {}) {
   if (!response.ok) throw new UserError(`${what} could not be loaded (${response.status}).`);
   if (isWebPage(response)) throw new UserError(login(what.charAt(0).toLowerCase() + what.slice(1)));
   return response;
+}
+
+/** Fetch the bytes of a file of the bundle, whose SHA-256 is in about.json; a UserError where they are not those. */
+export async function fetchChecked(url, what, digest, headers = {}) {
+  const bytes = await (await fetchFile(url, what, headers)).arrayBuffer();
+  if ((await sha256(bytes)) === digest) return bytes;
+  throw new UserError(
+    `${what} is not that of this page's bundle: the web server may have another bundle now. Load the page again; if this stays, put the page on the web server again.`,
+  );
 }
 
 const policy = (directive) =>

@@ -6,6 +6,8 @@ import { resize } from "./resample.js";
 
 const MOST_PIXELS = 50_000_000;
 const MOST_ASPECT = 32; // long side over short side
+const LEAST_SIDE = 32; // pixels of the short side, below which an image shows nothing
+const LEAST_RANGE = 8; // of 255 in any colour of the network's input, below which it shows nothing
 
 /** A decoded image, upright: its width and height, `draw(context)`, which draws it from 0, 0, and `close()`. */
 class Upright {
@@ -67,6 +69,9 @@ function refuseSize(width, height) {
   if (Math.max(width, height) > MOST_ASPECT * Math.min(width, height)) {
     throw new UserError(`${size}: too long and narrow; an image may be ${MOST_ASPECT} times as long as wide, no more.`);
   }
+  if (Math.min(width, height) < LEAST_SIDE) {
+    throw new UserError(`${size}: too small; the shorter side of an image must have ${LEAST_SIDE} or more.`);
+  }
 }
 
 /** Width and height after resizing, and the square that is cut from the middle. */
@@ -89,7 +94,20 @@ export function preprocess(image, preprocessing) {
       for (let c = 0; c < 3; c++) planes[(c * size + y) * size + x] = small[from + c] / 255;
     }
   }
+  refuseOneColour(planes);
   return planes;
+}
+
+/** Refuse, as the server does, an image of which the network would see one colour, as if black or white. */
+function refuseOneColour(planes) {
+  const length = planes.length / 3;
+  const ranges = [0, 1, 2].map((c) => {
+    let [low, high] = [1, 0];
+    for (const value of planes.subarray(c * length, (c + 1) * length)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    return Math.round(255 * (high - low));
+  });
+  const range = Math.max(...ranges);
+  if (range < LEAST_RANGE) throw new UserError(`This image shows nothing: it is of one colour within ${range} of 255, as if black or white.`);
 }
 
 /** A function that reads rows of an image, over black where it is transparent, by a canvas of only that many rows. */

@@ -1,13 +1,13 @@
 // The page: takes an image, runs the chosen network, shows the prediction.
 
+import { openBundle } from "./bundle.js";
 import { rendered } from "./card.js";
 import { onDevice } from "./device.js";
 import { TokenError, UserError } from "./errors.js";
-import { fetchFile } from "./files.js";
 import { decode } from "./image.js";
 import { keepForOffline } from "./offline.js";
 import { onServer } from "./server.js";
-import { at, clearImage, clearPrediction, drawImage, heatInWords, showPrediction } from "./show.js";
+import { at, clearImage, clearPrediction, drawImage, framed, heatInWords, showPrediction, UNFRAMED } from "./show.js";
 import { begin, Superseded } from "./steps.js";
 
 const modes = document.body.dataset.modes.split(" ");
@@ -49,7 +49,7 @@ function showProgress(share) {
 }
 
 function redraw() {
-  if (preview) drawImage(preview.image, spec.preprocessing, at("show-heat").checked ? preview.cells : null);
+  if (preview) drawImage(preview.image, spec, at("show-heat").checked ? preview.cells : null);
 }
 
 /** Take the image, the heat map and the prediction of an earlier file off the page, so that none stands beside the next one's. */
@@ -66,8 +66,8 @@ function clear() {
 function showImage(image) {
   preview = { image, cells: null };
   at("preview").hidden = false;
-  at("canvas").setAttribute("aria-label", "The image; the frame is the part that the network sees");
-  at("heat-text").textContent = "The frame is the part that the network sees.";
+  at("canvas").setAttribute("aria-label", framed(spec) ? "The image; the frame is the part that the network sees" : "The image");
+  at("heat-text").textContent = framed(spec) ? "The frame is the part that the network sees." : UNFRAMED;
   redraw();
 }
 
@@ -86,7 +86,7 @@ async function predict(file) {
     const prediction = await step(network.predict(file));
     showPrediction(prediction, spec, about.limits, where);
     setStatus([prediction.advice, ...prediction.reasons, "No diagnosis."].join(" "), { screenReaderOnly: true });
-    await explain(step, network, file, prediction);
+    if (framed(spec)) await explain(step, network, file, prediction);
   } catch (error) {
     if (!(error instanceof Superseded)) showError(error);
   }
@@ -151,40 +151,32 @@ function listen() {
   at("print").addEventListener("click", () => print());
 }
 
-/** Fetch a file of the bundle; null if the server requires a token first. */
-async function fetchBundleFile(name) {
+/** Open the bundle; null if the server requires a token first. */
+async function opened() {
   try {
-    return await fetchFile(`bundle/${name}`, `The page's file bundle/${name}`, authorization());
+    return await openBundle(authorization());
   } catch (error) {
     if (error instanceof TokenError) return null;
     throw error;
   }
 }
 
-async function parsed(response, name) {
-  try {
-    return await response.json();
-  } catch {
-    throw new UserError(`The page's file bundle/${name} is damaged: it is no JSON. Put the page on the web server again.`);
-  }
-}
-
 async function open() {
-  const [specFile, aboutFile, card] = await Promise.all(["spec.json", "about.json", "card.md"].map(fetchBundleFile));
-  at("token-form").hidden = Boolean(specFile);
-  at("work").hidden = !specFile;
-  if (!specFile) {
+  const bundle = await opened();
+  at("token-form").hidden = Boolean(bundle);
+  at("work").hidden = !bundle;
+  if (!bundle) {
     at("token").focus();
     return token && showTokenError();
   }
-  spec = await parsed(specFile, "spec.json");
-  about = await parsed(aboutFile, "about.json");
+  ({ spec, about } = bundle);
   networks = { device: onDevice(spec, about, authorization), server: onServer(authorization, about.digest) };
   at("model-name").textContent = spec.name;
   at("bundle-digest").textContent = about.digest.slice(0, 16);
   if (about.model) at("device-size").textContent = `up to ${Math.ceil(about.device_bytes / 1e6)} MB, once`;
   at("host").textContent = location.host;
-  at("model-card").append(rendered(await card.text()));
+  for (const element of document.querySelectorAll("[data-framed]")) element.hidden = !framed(spec);
+  at("model-card").append(rendered(bundle.card));
   for (const element of document.querySelectorAll("[data-mode]")) element.hidden = !modes.includes(element.dataset.mode);
   chooseMode(modes[0]);
   document.body.dataset.ready = "yes";

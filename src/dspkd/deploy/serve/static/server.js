@@ -6,6 +6,12 @@ import { isWebPage } from "./files.js";
 /** `digest` identifies the bundle of the page: the server must still have it. */
 export function onServer(authorization, digest) {
   async function post(path, file) {
+    const content = await posted(path, file);
+    if (content.bundle !== digest) throw new UserError("The server has another network now. Load the page again.");
+    return content;
+  }
+
+  async function posted(path, file) {
     const body = new FormData();
     body.append("files", file, "image"); // a file's own name may contain a person's name
     let response;
@@ -34,8 +40,7 @@ export function onServer(authorization, digest) {
     name: "server",
     load: async () => {},
     predict: async (file) => {
-      const { predictions, precision, bundle } = await post("predict", file);
-      if (bundle !== digest) throw new UserError("The server has another network now. Load the page again.");
+      const { predictions, precision } = await post("predict", file);
       return { ...predictions[0], precision };
     },
     heatMap: async (file, classId) => (await post(`heatmap?class_id=${encodeURIComponent(classId)}`, file)).cells.flat(),

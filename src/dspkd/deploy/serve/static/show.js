@@ -1,6 +1,6 @@
 // Puts images, heat maps and predictions on the page.
 
-import { malignancy, MARKS } from "./advice.js";
+import { malignancy, MARKS, percent } from "./advice.js";
 import { CELLS } from "./occlusion.js";
 import { geometry } from "./image.js";
 
@@ -9,10 +9,14 @@ const NEGLIGIBLE = 0.02;
 const HEAT = "70, 40, 255"; // a blue that is neither skin nor lesion
 
 export const at = (id) => document.getElementById(id);
-const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
-/** Draw an image with a frame around the part that the network sees, and its heat map if there is one. */
-export function drawImage(image, preprocessing, cells) {
+/** Whether the part that the network sees is known: not where dark corners are cut off first, by as much as each image needs. */
+export const framed = ({ preprocessing }) => !preprocessing.artefacts?.includes("dark_corner");
+export const UNFRAMED =
+  "Dark corners are cut off before this network sees an image, by as much as the image needs. So there is no frame and no heat map.";
+
+/** Draw an image, and where the network sees a known part a frame around it, with its heat map if there is one. */
+export function drawImage(image, spec, cells) {
   const canvas = at("canvas");
   const shrink = Math.min(1, MOST_SIDE / Math.max(image.width, image.height));
   canvas.width = Math.max(1, Math.round(image.width * shrink));
@@ -23,7 +27,8 @@ export function drawImage(image, preprocessing, cells) {
   context.scale(canvas.width / image.width, canvas.height / image.height);
   image.draw(context);
   context.restore();
-  const { width, left, top, size } = geometry(image.width, image.height, preprocessing);
+  if (!framed(spec)) return;
+  const { width, left, top, size } = geometry(image.width, image.height, spec.preprocessing);
   const scale = canvas.width / width;
   const frame = [left * scale, top * scale, size * scale, size * scale];
   if (cells) drawHeat(context, cells, frame);

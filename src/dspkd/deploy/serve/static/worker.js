@@ -5,7 +5,7 @@ import * as ort from "./vendor/ort.wasm.bundle.min.js";
 import { advise } from "./advice.js";
 import { heatMap } from "./occlusion.js";
 import { UserError } from "./errors.js";
-import { fetchFile } from "./files.js";
+import { fetchChecked, fetchFile } from "./files.js";
 import { decode, preprocess } from "./image.js";
 
 ort.env.wasm.numThreads = 1;
@@ -15,10 +15,8 @@ let session;
 let newest; // number of the newest prediction: of earlier ones nothing is computed any more
 let predicted = {}; // the number of the last prediction, and the network's input for it, kept for its heat map
 
-const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
-/** Load the network, and check its SHA-256 where the browser offers that (https and localhost). */
-async function load({ specification, url, sha256, authorization }) {
+/** Load the network, and check its SHA-256. */
+async function load({ specification, url, digest, authorization }) {
   refuseWithoutWebAssembly();
   const wasm = new URL("./vendor/ort-wasm-simd-threaded.wasm", import.meta.url).href;
   const program = new Uint8Array(await (await fetchFile(wasm, "ONNX Runtime")).arrayBuffer());
@@ -26,10 +24,7 @@ async function load({ specification, url, sha256, authorization }) {
     throw new UserError(`${wasm} is damaged: it is no WebAssembly. Put the page on the web server again.`);
   }
   ort.env.wasm.wasmBinary = program; // so that its content type does not matter
-  const model = await (await fetchFile(url, "The network", authorization)).arrayBuffer();
-  if (self.crypto?.subtle && hex(await crypto.subtle.digest("SHA-256", model)) !== sha256) {
-    throw new UserError("The loaded network is not the one in the bundle. Load the page again.");
-  }
+  const model = await fetchChecked(url, "The network", digest, authorization);
   spec = specification;
   session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
 }
