@@ -133,8 +133,14 @@ class Batch:
         Raises
         ------
         DataError
-            `strong_aug` is true, and the batch has no strongly augmented images.
+            `strong_aug` is true, and the batch has no strongly augmented images; or `rotated` is true, and the images
+            are not square.
         """
+        height, width = self.images.shape[-2:]
+        if rotated and height != width:
+            raise DataError(
+                f"a term needs images rotated by quarter turns, and these are {height} x {width}; crop them to squares"
+            )
         numbers = derived_views(rotated=rotated, strong_aug=strong_aug)
         derived = [torch.rot90(self.images, quarters, dims=(2, 3)) for quarters in (ROTATED if rotated else ())]
         if strong_aug:

@@ -1,4 +1,4 @@
-"""Missing packages."""
+"""Missing packages, errors of the system, and a lack of memory."""
 
 import errno
 import io
@@ -6,6 +6,7 @@ import os
 import sys
 
 import pytest
+import torch
 import typer
 
 from dspkd.cli.errors import one_line_errors
@@ -70,3 +71,29 @@ def test_a_message_is_printed_on_a_strict_terminal(encoding, shown, monkeypatch)
         raise OSError(errno.EACCES, "no", "näv\udce4")
     terminal.flush()
     assert terminal.buffer.getvalue().decode(encoding).startswith(f"error: {shown}: no; ")
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore"), "a smaller train.batch_size"),
+        (MemoryError(), "a smaller train.batch_size"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "machine.workers = 0"),
+        (RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "), "machine.workers = 0"),
+        (RuntimeError("DataLoader worker (pid(s) 12, 13) exited unexpectedly"), "machine.workers = 0"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_with_what_helps(error, remedy, capsys):
+    with pytest.raises(typer.Exit) as ended, one_line_errors():
+        raise error
+    assert ended.value.exit_code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert remedy in line
+    assert "the same command goes on" in line
+
+
+@pytest.mark.parametrize("text", ["Caught ValueError in DataLoader worker process 0.", "size mismatch"])
+def test_another_error_of_torch_keeps_its_traceback(text):
+    with pytest.raises(RuntimeError, match=r"worker process|size"), one_line_errors():
+        raise RuntimeError(text)

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 import time
 from functools import partial
@@ -10,9 +11,10 @@ import pytest
 
 from command import call
 from comparing import table
-from dspkd.errors import TrainingError
+from dspkd.errors import RunError, TrainingError
 from dspkd.experiments import single_run
 from dspkd.experiments.compare import compare, executors, grid
+from dspkd.runtime.files import sha256_of
 from dspkd.training.progress import NullProgress
 from together import FORKS
 
@@ -118,3 +120,30 @@ def test_the_command_lists_failures_and_exits_with_1(grid_file, tmp_path, monkey
     out, err = call("compare", grid_file, "--out", tmp_path / "out", code=1)
     assert f"failed: {tmp_path / 'out/plain/seed-1'}: burnt" in out
     assert "error: 7 runs " in err
+
+
+@pytest.mark.parametrize("when", ["before", "within"])
+def test_finished_students_of_a_teacher_that_was_trained_again_are_refused(unbroken, grid_file, tmp_path, when):
+    """Before the call, or within it where the teacher's folder was deleted."""
+    out = shutil.copytree(unbroken[0], tmp_path / "out")
+    students = [out / f"kd/seed-{seed}" for seed in (0, 1)]
+    teacher = out / "teachers/wide"
+    for student in students:
+        (record := student / "teacher_weights.json").write_text(json.dumps({str(teacher): "0" * 64}))
+        digests = json.loads((student / "files.json").read_text())
+        digests["sha256"][record.name] = sha256_of(record)
+        (student / "files.json").write_text(json.dumps(digests))
+    weights = (teacher / "model.safetensors").read_bytes()
+    requested = []
+
+    def trains(folders):
+        requested.extend(folders)
+        if teacher in folders:
+            (teacher / "model.safetensors").write_bytes(weights)
+        yield from ()
+
+    if when == "within":
+        shutil.rmtree(teacher)
+    with pytest.raises(RunError, match=rf"kd/seed-0: its teacher {teacher} was trained again since; delete .*seed-0"):
+        compare.compare(grid.load(grid_file), out, trains)
+    assert requested == ([teacher] if when == "within" else [])

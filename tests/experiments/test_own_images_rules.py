@@ -19,7 +19,7 @@ from dspkd.experiments.own_images.facts import DataFacts
 from dspkd.experiments.own_images.networks import Network
 from dspkd.experiments.own_images.new import Options
 from dspkd.experiments.own_images.rules import Machine
-from dspkd.runs import build
+from dspkd.runs import build, void_terms
 
 CPU, GPU = Machine("cpu", "CPU", 2), Machine("cuda", "a GPU", 8)
 TAPS = ("stride4", "stride8", "stride16", "stride32", "last")
@@ -247,3 +247,15 @@ def test_the_command_that_goes_on_keeps_every_option():
 def test_small_parts_of_images_without_ids_are_not_called_lesions():
     mixed = cautions.about_size({"a": 30, "b": 30}, "images")
     assert "has 60 images:" in mixed[0]
+
+
+@pytest.mark.parametrize(("classes", "method"), [(("benign", "malignant"), "kd"), (("a", "b", "c"), "normkd")])
+def test_the_second_stage_teaches_two_classes_by_kd_and_says_why(classes, method, tmp_path):
+    named = found(classes=classes)
+    settings = rules.choose(named, CPU, STUDENT, SMALL, 64, 2, 1, ())
+    student = recipe_files.recipes(named, settings, tmp_path)["student"]
+    assert student.stages[1].terms[1].method == method
+    void_terms.refuse(student, len(classes))
+    says = "always +-0.71" in recipe_files.texts(named, settings, tmp_path)["student"]
+    warns = "NormKD" in " ".join(rules.cautions(settings, settings, side=64, classes=len(classes)))
+    assert says == warns == (method == "kd")

@@ -34,7 +34,8 @@ def write(lesions, teacher, tmp_path):
         common = RECIPE.replace("LESIONS", str(lesions)).replace("views = 1", "views = 2")
         common = common.replace("threads = 1", f'threads = 1, cache = "{tmp_path / "cache"}"')
         for name in names:
-            terms = f'{{ method = "labels" }}, {{ method = "{METHODS[name]}"{options} }}'
+            own = ", options = { self_supervision = 0 }" if name == "rotated" else options
+            terms = f'{{ method = "labels" }}, {{ method = "{METHODS[name]}"{own} }}'
             text = f'teacher = "nowhere"\n{common.replace("NAME", name)}[[stages]]\nname = "all"\nepochs = 1\n'
             (tmp_path / f"{name}.toml").write_text(f"{text}lr = 3e-3\nterms = [{terms}]\n")
         listed = ", ".join(f'"{tmp_path / name}.toml"' for name in names)

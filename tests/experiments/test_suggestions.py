@@ -68,6 +68,17 @@ def test_a_fitting_temperature_gets_no_suggestion():
     assert suggestions.softness(recipe({"method": "mgd"}), LOGITS, 0.7) == []
 
 
+@pytest.mark.parametrize(("option", "tau"), [("uniform", 1.0), (0.5, 0.5), (0.0, 0.0)])
+@pytest.mark.parametrize("method", ["kd", "normkd"])
+def test_the_class_prior_is_removed_before_confidence_is_measured(method, option, tau):
+    prior = (0.65, 0.2, 0.05, 0.02, 0.02, 0.02, 0.02, 0.02)
+    student = recipe({"method": method, "options": {"prior": option}})
+    (soft,) = suggestions.softness(student, LOGITS, 0.7, prior)
+    (plain,) = suggestions.softness(recipe({"method": method}), LOGITS - tau * np.log(np.float32(prior)), 0.7)
+    assert (soft.confidence, soft.entropy) == pytest.approx((plain.confidence, plain.entropy), rel=1e-5)
+    assert soft.fitting == pytest.approx(plain.fitting, rel=1e-3) if plain.fitting else soft.fitting is None
+
+
 def test_a_weight_is_suggested_if_gradients_differ_by_an_order_of_magnitude():
     student = recipe({"method": "mgd", "weight": 7e-5})
     (setting,) = suggestions.weights(student, facts(0.997, 0.003))

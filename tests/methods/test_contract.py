@@ -160,6 +160,20 @@ def test_the_loss_of_a_mixed_image_does_not_depend_on_the_order_of_its_labels(na
     assert torch.allclose(*losses, rtol=1e-6) != find(name).needs_one_label
 
 
+def test_two_classes_are_learned_or_refused(name, nets):
+    shapes = replace(nets.student, classes=2, class_counts=(40, 8)), replace(nets.teacher, classes=2)
+    try:
+        term = find(name)(shapes[0], shapes[1] if find(name).needs_teacher else None)
+    except RecipeError as error:
+        assert "2 classes" in str(error)  # noqa: PT017
+        return
+    student, teacher = (nets.answer(spec, seed=seed) for seed, spec in enumerate(shapes))
+    leaves = nets.leaves(student)
+    batch = replace(nets.batch(), labels=nets.batch().labels % 2)
+    term(student, teacher if find(name).needs_teacher else None, batch).backward()
+    assert max(x.grad.abs().max() for x in leaves if x.grad is not None) > 1e-5
+
+
 def test_it_survives_a_pickle_and_a_state_dict(name, nets):
     student, teacher = nets.pair()
     term = build(name, nets).eval()

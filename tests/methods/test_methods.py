@@ -1,6 +1,8 @@
 """Lookup by name, options, and methods of other packages."""
 
+import re
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -19,6 +21,14 @@ def test_the_name_of_a_method_is_that_of_its_file():
     assert {"hierarchical_fusion", "kd", "labels", "mgd", "normkd"} <= set(names())
     assert names() == sorted(names())
     assert find("kd") is KD
+
+
+def test_the_guide_says_of_every_method_what_it_needs_from_a_teacher():
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "your-own-teacher.md"
+    table = page.read_text(encoding="utf-8").partition("## What a method needs")[2].partition("\n\n## ")[0]
+    columns = [line.split("|")[1] for line in table.splitlines() if "|" in line]
+    named = {word for methods_of_row in columns for word in re.findall("`(.*?)`", methods_of_row)}
+    assert {name for name in names() if methods.declaration(name).needs_teacher} <= named
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,35 @@ def test_a_map_that_changes_its_size_from_call_to_call_is_refused():
 
     with pytest.raises(RecipeError, match=r"teacher: the map stride4 of block is \(8, 8\) .*\(16, 16\).*same modules"):
         Adapted(Restless(), SAMPLE, role="teacher")
+
+
+def lenet():
+    """Return a network without padding: 28, 14, 10 and 5 rows of 32, which is the map of no stride."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4),
+    )  # fmt: skip
+
+
+def test_the_mean_over_a_map_of_no_stride_is_no_map_itself():
+    sample = torch.rand(2, 3, 32, 32)
+    adapted = Adapted(lenet(), sample, role="student")
+    assert adapted.spec.channels == adapted(sample).maps == {}
+    assert adapted.spec.pooled == 16
+
+
+class ChannelAttention(nn.Module):
+    """Efficient channel attention: a convolution over the channels, as a sequence of one row."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        return x * self.conv(x.mean((2, 3))[:, None])[:, 0, :, None, None].sigmoid()
+
+
+def test_attention_over_channels_leaves_the_maps_before_it():
+    halved = [nn.Sequential(nn.Conv2d(3 if k == 0 else 4, 4, 3, 2, 1), ChannelAttention()) for k in range(5)]
+    adapted = Adapted(nn.Sequential(*halved, nn.Flatten(), nn.Linear(16, 3)), SAMPLE, role="student")
+    assert [*adapted.spec.channels] == ["stride4", "stride8", "stride16", "stride32", "last"]

@@ -11,6 +11,7 @@ import torch
 from command import call, refused
 from dspkd import data
 from dspkd.data import answer_files
+from dspkd.data.split import Split
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.recipes import schema
 from dspkd.runs import answers, build, validate
@@ -158,12 +159,26 @@ def test_a_file_that_changed_is_refused_when_the_run_goes_on(lesions, exported, 
     first = answers.teacher(file, table, split, kept=tmp_path / "kept.npz")
     assert answers.teacher(file, table, split, kept=tmp_path / "kept.npz").digest() == first.digest()
     turned = table.take(np.arange(len(table))[::-1])
-    again = answers.teacher(file, turned, split, kept=tmp_path / "kept.npz")
+    again = answers.teacher(file, turned, Split(split.parts[::-1]), kept=tmp_path / "kept.npz")
     assert torch.equal(again._logits_NK, first._logits_NK.flip(0))
     row = split.rows("val")[0]
     other = replace(table, ids=(*table.ids[:row], "another image", *table.ids[row + 1 :]))
     with pytest.raises(RunError, match="about other images than those that are there now"):
         answers.teacher(file, other, split, kept=tmp_path / "kept.npz")
+    parts = split.parts.copy()
+    parts[split.rows("val")[0]] = "train"
+    changed = {
+        "labels": (replace(table, labels=(table.labels + 1) % len(table.classes)), split),
+        "groups": (replace(table, groups=tuple(f"G{group}" for group in table.groups)), split),
+        "sets": (table, Split(parts)),
+    }
+    for what, (images, of_them) in changed.items():
+        with pytest.raises(RunError, match=r"kept\.npz: classes, labels, groups or sets .*changed.*") as error:
+            answers.teacher(file, images, of_them, kept=tmp_path / "kept.npz")
+        assert what in str(error.value)
+    with np.load(tmp_path / "kept.npz") as kept:  # as an older version wrote it
+        np.savez(tmp_path / "older.npz", **{name: kept[name] for name in ("sha256", "logits", "ids")})
+    assert answers.teacher(file, *changed["sets"], kept=tmp_path / "older.npz").digest() == first.digest()
     file.write_bytes(exported.read_bytes() + b"\n")
     with pytest.raises(RunError, match=r"logits\.csv: has changed since this run began"):
         answers.teacher(file, table, split, kept=tmp_path / "kept.npz")
@@ -178,7 +193,7 @@ def test_a_file_that_changed_is_refused_when_the_run_goes_on(lesions, exported, 
         ({"method": "at"}, r"."),
         ({"method": "reviewkd"}, r"."),
         ({"method": "sp"}, r"offers no maps"),
-        ({"method": "ssd_kd"}, r"offers no maps"),
+        ({"method": "ssd_kd", "options": {"self_supervision": 0.0}}, r"offers no maps"),
     ],
 )
 def test_terms_that_read_maps_or_pooled_vectors_are_refused(lesions, exported, teacher, tmp_path, term, message):

@@ -8,6 +8,7 @@ import pytest
 
 from dspkd import data
 from dspkd.data.sampling import class_draws
+from dspkd.recipes import schema
 from dspkd.runs import build, class_priors
 from dspkd.runs import train as run
 from dspkd.runs.run_folder import Run
@@ -112,6 +113,8 @@ def test_a_student_learns_from_the_corrected_teacher(teacher, lesions, tmp_path,
     [
         ({}, CORRECTED, True),
         ({}, {"method": "bkd"}, True),
+        ({}, {"method": "bkd", "options": {"effective_beta": 0.0}}, False),
+        ({"class_weights": "inverse"}, {"method": "mgd"}, False),
         ({"class_weights": "inverse"}, CORRECTED, False),
         ({"logit_adjustment": 1.0}, CORRECTED, False),
         ({}, {"method": "kd"}, False),
@@ -129,6 +132,35 @@ def test_labels_that_favour_common_classes_beside_a_corrected_teacher_are_warned
         counts = counts_of(tmp_path / "run")
         assert f"labels as if NV were {counts.max() / counts.min():.0f} times as common" in warning
         assert "logit_adjustment = 1, or set train.balance = 1" in warning
+
+
+@pytest.mark.parametrize(
+    ("labels", "balance", "term", "remedy"),
+    [
+        ({"logit_adjustment": 1.0}, 0.0, {"method": "kd"}, "set the option prior = 1 of kd"),
+        ({}, 1.0, {"method": "normkd"}, "set the option prior = 1 of normkd"),
+        ({}, 1.0, {"method": "mlld"}, "use kd with prior = 1 instead"),
+        ({"logit_adjustment": 1.0}, 0.0, {"method": "bkd", "options": {"effective_beta": 0.0}}, "use kd with prior"),
+        ({"logit_adjustment": 1.0}, 0.0, CORRECTED, ""),
+        ({"logit_adjustment": 1.0}, 0.0, {"method": "rkd"}, ""),
+    ],
+)
+def test_labels_of_equally_common_classes_beside_a_teacher_that_favours_some_are_warned_about(
+    lesions, labels, balance, term, remedy
+):
+    table = data.load(lesions).table
+    counts = tuple(images for images, _ in table.counts().values())
+    network, student = (build.student(schema.ModelConfig(name="tiny"), 8, seed=seed) for seed in (0, 1))
+    shares = tuple(count / sum(counts) for count in counts)
+    taught = build.FrozenTeacher(network, replace(network.spec, class_prior=shares))
+    stages = recipe("x", teacher="t", stages=[stage("s", {"method": "labels", "options": labels}, term)]).stages
+    objective = build.distiller(stages[0], student, taught, counts, seed=0, balance=balance)
+    warning = class_priors.opposition(objective, table.classes)
+    assert bool(warning) == bool(remedy)
+    assert remedy in warning
+    if remedy:
+        times = f"as if NV were {max(counts) / min(counts):.0f} times as common"
+        assert f"labels teaches as if all classes were equally common, {term['method']} {times}" in warning
 
 
 def test_a_stage_without_labels_is_not_warned_about(teacher, lesions, tmp_path):

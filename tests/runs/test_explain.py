@@ -14,7 +14,7 @@ from dspkd.experiments.teacher_check.examine import examine
 from dspkd.recipes import schema
 from dspkd.recipes.teacher import TeacherConfig
 from dspkd.runs import build
-from dspkd.runs.explain import StageFacts, TermFacts, _teacher_warnings, _unbalanced, explain
+from dspkd.runs.explain import StageFacts, TermFacts, _rebuilt, _teacher_warnings, _unbalanced, explain
 from dspkd.runs.plan import plan
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.console import terminal
@@ -174,6 +174,12 @@ def test_a_coarse_target_is_warned_of_with_the_nearest_finer_map(lesions, teache
     assert not [
         w for w in explain(recipe_for(lesions, teacher, stages=[features], images=larger)).warnings if "pos" in w
     ]
+
+
+def test_the_map_of_a_teacher_that_sees_more_pixels_is_rebuilt_on_the_students_grid():
+    students, teachers = {"last": (7, 2, 3), "pooled": (7,)}, {"last": (9, 4, 6), "pooled": (9,)}
+    assert _rebuilt(students, teachers) == {"last": (2, 3)}
+    assert _rebuilt({"last": (7, 3, 3)}, {"last": (9, 4, 6)}) == {"last": (4, 6)}
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,17 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 
 from dspkd.errors import RunError
+from dspkd.runs import claim
 from dspkd.runs import train as run
+from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
 from dspkd.training import checkpoint
 from tiny_runs import recipe, stage, trained, weights
 
@@ -83,3 +87,25 @@ def test_a_refused_write_of_any_file_is_one_line(lesions, tmp_path, monkeypatch,
     assert "\n" not in str(error.value)
     if name == "result.json":
         run.train(recipe(lesions), tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["files.json.partial", "recipe.toml.partial"])
+def test_a_file_half_written_when_the_run_began_does_not_bar_the_folder(lesions, tmp_path, name):
+    (tmp_path / name).write_text("[da")
+    with ExitStack() as held:
+        assert not claim.claim(recipe(lesions), RunFiles(tmp_path), held)
+    assert (tmp_path / "recipe.toml").exists()
+
+
+def test_a_first_checkpoint_that_could_not_be_saved_leaves_the_recipe_free_to_change(lesions, tmp_path):
+    files = RunFiles(tmp_path)
+    with ExitStack() as held:
+        claim.claim(recipe(lesions), files, held)
+    (files.stages / "0-labels").mkdir(parents=True)
+    smaller = recipe(lesions, train={"batch_size": 8})
+    with ExitStack() as held:
+        assert not claim.claim(smaller, files, held)
+    assert Run(tmp_path).recipe == smaller
+    (files.stages / "0-labels" / "last.pt").touch()
+    with ExitStack() as held, pytest.raises(RunError, match="holds a run of recipe"):
+        claim.claim(recipe(lesions), files, held)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from safetensors.torch import save_file
 from dspkd.errors import RunError
 from dspkd.models import zoo
 from dspkd.runs import train as run
+from dspkd.runs.files import RunFiles
 from dspkd.runs.integrity import problems
 from dspkd.runs.run_folder import Run
 from tiny_runs import Killed, Killer, recipe, stage
@@ -47,8 +50,8 @@ def folder(tmp_path, monkeypatch):
 def begun(out, *stages, when="after", **settings):
     """Return a recipe whose run was stopped in the first epoch, or after it."""
     columns = {"image": "image", "label": list(CLASSES), "group": "lesion_id"}
-    data, train = {"path": "data/labels.csv", "columns": columns}, {"batch_size": 8}
-    learning = recipe("", data=data, train=train, stages=list(stages), **settings)
+    data = {"path": "data/labels.csv", "columns": columns, **settings.pop("data", {})}
+    learning = recipe("", data=data, train={"batch_size": 8}, stages=list(stages), **settings)
     with pytest.raises(Killed):
         run.train(learning, out, Killer(stages[0]["name"], 1, when))
     return learning
@@ -152,3 +155,71 @@ def test_other_initial_weights_go_on(folder, case):
     write_weights(folder / FILE, 2)
     run.train(learning, folder / "run")
     assert Run(folder / "run").finished
+
+
+KD = stage("kd", {"method": "labels"}, {"method": "kd"})
+
+
+def write_embeddings():
+    """Write a file of embeddings that tell something of the classes."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(IMAGES, 4)) + np.arange(IMAGES)[:, None] % 3
+    rows = [f"{number}.png,{','.join(map(str, vector))}" for number, vector in enumerate(vectors)]
+    Path("embeddings.csv").write_text("\n".join(["id,embedding_0,embedding_1,embedding_2,embedding_3", *rows]))
+    return {"answers": "embeddings.csv"}
+
+
+def kept_logits(out):
+    with np.load(out / "teacher_answers.npz") as kept:
+        return kept["logits"]
+
+
+def test_a_corrected_recipe_has_no_answers_of_the_earlier_one(folder):
+    """A head that was fitted on the training set of another split has seen test images of this one."""
+    learning = begun(folder / "run", KD, when="within", teacher=write_embeddings())
+    before = kept_logits(folder / "run")
+    corrected = replace(learning, split=replace(learning.split, seed=1))
+    for out in ("run", "fresh"):
+        run.train(corrected, folder / out)
+    assert not np.array_equal(kept_logits(folder / "run"), before)
+    np.testing.assert_array_equal(kept_logits(folder / "run"), kept_logits(folder / "fresh"))
+    assert problems(Run(folder / "run").files) == []
+
+
+def test_before_the_first_epoch_answers_are_those_for_the_labels_of_today(folder):
+    learning = begun(folder / "run", KD, when="within", teacher=write_embeddings())
+    before = kept_logits(folder / "run")
+    text = Path("data/labels.csv").read_text()
+    Path("data/labels.csv").write_text(text.replace("BCC,MEL,NV", "NV,BCC,MEL"))
+    for out in ("run", "fresh"):
+        run.train(learning, folder / out)
+    assert not np.array_equal(kept_logits(folder / "run"), before)
+    np.testing.assert_array_equal(kept_logits(folder / "run"), kept_logits(folder / "fresh"))
+    assert problems(Run(folder / "run").files) == []
+
+
+def test_nothing_of_an_earlier_recipe_stays_in_the_folder(folder):
+    shutil.copytree("data", "unlabelled")
+    for number in range(IMAGES):
+        invert(folder / f"unlabelled/{number}.png")
+        Path(f"unlabelled/{number}.png").rename(f"unlabelled/other-{number}.png")
+    Path("unlabelled/labels.csv").unlink()
+    kd, data = stage("kd", {"method": "kd"}), {"unlabelled": "unlabelled"}
+    run.train(begun(folder / "teacher", stage("labels")), folder / "teacher")
+    begun(folder / "run", kd, when="within", teacher="teacher", data=data)
+    (folder / "run/stages/0-kd").mkdir(parents=True)  # as a first checkpoint leaves it that could not be saved
+    files = RunFiles(folder / "run")
+    assert files.unlabelled.exists()
+    files.shared_outputs.write_text("{}")
+    files.require_recipe("another")
+    left = {path.name for path in (folder / "run").iterdir() if not path.name.startswith(".")}
+    assert left <= {"metrics.jsonl", "stages"}
+
+
+def test_a_finished_student_whose_file_of_answers_has_changed_is_refused(folder):
+    learning = begun(folder / "run", KD, teacher=write_embeddings())
+    run.train(learning, folder / "run")
+    run.train(learning, folder / "run")
+    Path("embeddings.csv").write_text(Path("embeddings.csv").read_text() + "\n")
+    with pytest.raises(RunError, match=r"^.*run: its teacher embeddings\.csv has changed since; delete .*run, and"):
+        run.train(learning, folder / "run")

@@ -61,7 +61,7 @@ def equal(one, other):
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-ROTATED = stage("rotated", LABELS, {"method": "ssd_kd"})
+ROTATED = stage("rotated", LABELS, {"method": "ssd_kd", "options": {"self_supervision": 0.0}})
 STRONG = stage("strong_aug", LABELS, {"method": "mlld"})
 THREE = [{**FEATURES, "epochs": 1}, ROTATED, STRONG]
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from command import call, refused
+from dspkd.errors import DataError
 from dspkd.evaluation.predictions import Predictions
+from dspkd.runs import teacher_outputs
 from dspkd.runs import train as run
 from tiny_runs import LABELS, recipe, stage, teacher_recipe, trained, weights, write_recipe
 
@@ -91,3 +93,35 @@ def test_outputs_as_evaluated_are_those_at_the_size_of_the_teacher(lesions, teac
             for name in ("one view", "fresh"):
                 np.testing.assert_allclose(outputs[name][image], logits, atol=1e-5)
     assert not any(np.allclose(logits, outputs["small"][image]) for image, logits in outputs["fresh"].items())
+
+
+@pytest.mark.parametrize("name", ["outputs.json", "outputs", "folder.csv"])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_computed(
+    lesions, teachers, tmp_path, monkeypatch, name
+):
+    (tmp_path / "folder.csv").mkdir()
+    monkeypatch.setattr(teacher_outputs, "prepare", None)
+    path = write_recipe(tmp_path, student(lesions, teachers[0]))
+    assert name in refused("teacher-outputs", path, "--out", tmp_path / name)
+
+
+def test_the_folder_of_the_file_is_made(lesions, teachers, tmp_path, monkeypatch):
+    """It is found missing before, not after, the outputs are computed."""
+
+    def stop(*_):
+        assert (tmp_path / "new").is_dir()
+        raise DataError("enough")
+
+    monkeypatch.setattr(teacher_outputs, "prepare", stop)
+    path = write_recipe(tmp_path, student(lesions, teachers[0]))
+    assert refused("teacher-outputs", path, "--out", tmp_path / "new" / "a.csv") == "error: enough"
+
+
+def test_without_a_term_that_learns_from_the_teacher_all_outputs_are_as_in_evaluation(lesions, teachers, tmp_path):
+    for name, stages in (("plain", [stage("labels")]), ("kd", [KD])):
+        path = write_recipe(tmp_path, student(lesions, teachers[0], stages=stages))
+        out, _ = call("teacher-outputs", path, "--out", tmp_path / f"{name}.csv")
+        assert ("all as in evaluation" in out) is (name == "plain")
+        assert ("training images in their one view" in out) is (name == "kd")
+    plain, kd = (logits_of(tmp_path / f"{name}.csv") for name in ("plain", "kd"))
+    assert any(not np.array_equal(plain[image], kd[image]) for image in plain)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from dspkd.errors import RunError
+from dspkd.runs import resume
 from dspkd.runs import train as run
 from dspkd.runs.integrity import problems
 from dspkd.runs.run_folder import Run
@@ -77,3 +78,21 @@ def test_another_fold_teacher_is_refused(begun, teachers, tmp_path):
     replaced(fold, teachers[0])
     with pytest.raises(RunError, match=rf"^teacher {fold}: its weights have changed since"):
         run.train(learning, out)
+
+
+def test_a_finished_student_whose_teacher_was_trained_again_is_refused(begun, teachers):
+    learning, teacher, out = begun()
+    run.train(learning, out)
+    run.train(learning, out)
+    replaced(teacher, teachers[1])
+    with pytest.raises(
+        RunError, match=rf"^{out}: its teacher {teacher} was trained again since; delete {out}"
+    ) as error:
+        run.train(learning, out)
+    assert "\n" not in str(error.value)
+    shutil.rmtree(teacher)
+    resume.require_taught_by_the_same(Run(out).files, learning)  # nothing to compare with
+    replaced_by_first = shutil.copytree(teachers[0], teacher)
+    assert replaced_by_first.exists()
+    (out / "teacher_weights.json").unlink()  # as in a run of an older version
+    resume.require_taught_by_the_same(Run(out).files, learning)

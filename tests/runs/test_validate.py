@@ -1,5 +1,7 @@
 """Mistakes in a recipe that are refused before any data are read."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from dspkd import data
@@ -15,6 +17,8 @@ def class_map(folder, text):
     return str(folder / "map.toml")
 
 
+HEAD = {"method": "ssd_kd", "options": {"trains": "teacher_head"}}
+SSD_KD = {"method": "ssd_kd", "carry": True}
 BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nmelanoma = ["MEL"]\n'
 
 
@@ -52,6 +56,22 @@ BINARY = '[classes]\nother = ["NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]\nme
             r'^images\.views = 4: .*train\.mixup .*mix_teacher_outputs = true.* images\.views = "fresh"',
         ),
         (
+            {"teacher": "t", "stages": [stage("s", LABELS, {"method": "ssd_kd"})]},
+            r'^stages\.0\.terms\.1: ssd_kd: .* random head .* trains = "teacher_head", and set carry = true',
+        ),
+        (
+            {"teacher": {"run": "t", "views": 8}, "stages": [stage("s", HEAD)]},
+            r"^teacher\.views = 8: .*'ssd_kd' .*set it to 2 or 1",
+        ),
+        (
+            {"stages": [stage("s", {"method": "labels", "options": {"effective_beta": 0.9}})]},
+            r'^stages\.0\.terms\.0: labels\.effective_beta = 0\.9: .*class_weights = "effective".* leave this out',
+        ),
+        (
+            {"train": {"mix_teacher_outputs": True}},
+            r"^train\.mix_teacher_outputs = true: .*train\.mixup or train\.cutmix",
+        ),
+        (
             {"teacher": {"run": "t", "size": 24}},
             r"^teacher\.size = 24: smaller than images\.size = 32.* leave it out",
         ),
@@ -85,6 +105,23 @@ def test_mixing_is_allowed_with_methods_without_labels_and_with_fixed_views_with
 @pytest.mark.parametrize("layout", ["auto", *data.LAYOUTS])
 def test_every_layout_of_a_reader_is_valid(layout):
     validate.check(recipe("nowhere", data={"path": "nowhere", "layout": layout}))
+
+
+@pytest.mark.parametrize(
+    ("stages", "refused"),
+    [
+        ([[HEAD], [LABELS, SSD_KD]], ""),
+        ([[HEAD], [LABELS, SSD_KD], [SSD_KD]], ""),
+        ([[LABELS, {"method": "ssd_kd", "options": {"self_supervision": 0}}]], ""),
+        ([[HEAD], [LABELS, {"method": "ssd_kd"}]], r"^stages\.1\.terms\.1: ssd_kd: "),
+        ([[{"method": "ssd_kd", "options": {"self_supervision": 0.0}}], [SSD_KD]], r"^stages\.1\.terms\.0: ssd_kd: "),
+        ([[HEAD], [LABELS], [{"method": "ssd_kd"}]], r"^stages\.2\.terms\.0: ssd_kd: "),
+    ],
+)
+def test_ssd_kd_needs_a_head_that_an_earlier_stage_has_trained(stages, refused):
+    two = recipe("nowhere", teacher="t", stages=[stage(f"s{s}", *terms) for s, terms in enumerate(stages)])
+    with pytest.raises(RecipeError, match=refused) if refused else nullcontext():
+        validate.check(two)
 
 
 def test_later_stages_are_checked():

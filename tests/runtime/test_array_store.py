@@ -2,9 +2,12 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from dspkd.errors import DataError
 from dspkd.runtime.array_store import KEY_BYTES, Store
@@ -143,6 +146,25 @@ def test_concurrent_writers_keep_each_others_arrays(tmp_path):
     assert len(store) == 60
     assert all((store.read(key(n)) == n).all() for n in range(60))
     assert store.nbytes == (tmp_path / "arrays.bin").stat().st_size
+
+
+def test_the_log_says_where_another_process_is_waited_for(tmp_path, caplog):
+    store = filled(tmp_path, [1])
+    assert caplog.messages == []
+
+    held = threading.Event()
+
+    def hold():
+        with FileLock(tmp_path / "lock"):
+            held.set()
+            while not caplog.messages:
+                time.sleep(0.01)
+
+    (thread := threading.Thread(target=hold)).start()
+    held.wait()
+    with store.writing():
+        assert caplog.messages == [f"{tmp_path}: another process writes there; waiting for it"]
+    thread.join()
 
 
 def test_a_lack_of_disk_space_is_an_error_before_writing(tmp_path):

@@ -1,11 +1,15 @@
 """Collective calls: which rank works, which gets the result or the error, which writes. Nothing is trained here."""
 
+import errno
 import os
 import subprocess
 import sys
 import time
 
+import pytest
+
 from dspkd.errors import DataError, RankError
+from dspkd.runtime import distributed
 from together import together
 
 
@@ -79,6 +83,18 @@ def test_rank_0_and_one_rank_of_each_machine_with_its_own_disk_write(tmp_path):
     assert [shared for shared, _ in by_rank] == [True, False, False, False]
     assert [own for _, own in by_rank] == [True, True, False, False]
     assert not list((tmp_path / "shared").iterdir())
+
+
+@pytest.mark.parametrize("machines", [1, 2])
+def test_where_rank_0_may_only_read_one_rank_of_each_machine_counts_as_writing(tmp_path, machines):
+    def work(world):
+        def refuse(**_):
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        distributed.tempfile.NamedTemporaryFile = refuse
+        return world.writes(tmp_path)
+
+    assert together(2, work, tmp_path, machines=machines) == [True, machines == 2]
 
 
 def test_exit_without_teardown_flushes_output_and_keeps_the_exit_code():

@@ -49,6 +49,8 @@ def test_batches_of_another_kind_are_refused(loader, message):
         ({"terms": ["normdk"]}, "did you mean 'normkd'"),
         ({"terms": [("kd", 1.0, {"heat": 3})]}, r"kd\.heat"),
         ({"terms": [("kd", -1.0)]}, r"terms\.0\.weight"),
+        ({"terms": ["labels", "ssd_kd"]}, r"^terms: 'ssd_kd' needs a trained head .*two stages.*self_supervision to 0"),
+        ({"terms": [("labels", 1.0, {"effective_beta": 0.9})]}, r"^labels\.effective_beta = 0\.9: .*leave this out"),
         ({"terms": ["kd"], "teacher": None}, r"^terms: 'kd' learns from a teacher"),
         ({"epochs": 0}, r"^epochs: "),
         ({"lr": 0}, r"^lr: "),
@@ -121,6 +123,32 @@ def test_a_teacher_that_would_freeze_the_student_is_refused_and_one_on_a_shared_
     assert not torch.equal(student.head.weight, head)
 
 
+class Regularised(Net):
+    """A network whose body has dropout, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.body.append(nn.Dropout(0.5))
+
+
+@pytest.mark.parametrize("terms", [["labels", "kd"], ["labels"]])
+def test_a_teacher_on_a_shared_frozen_body_does_not_change(terms):
+    student, teacher = Regularised(), Regularised()
+    teacher.body = student.body.requires_grad_(False)
+    images = data().dataset.tensors[0]
+    before, answers = {k: v.clone() for k, v in teacher.state_dict().items()}, teacher.eval()(images)
+    distill(student.train(), teacher.train(), data(), terms=terms, epochs=2)
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert torch.equal(teacher(images), answers)
+
+
+def test_images_that_are_not_square_are_refused_by_terms_that_rotate_them():
+    wide = batches(torch.rand(8, 3, 32, 40), torch.arange(8) % K)
+    term = ("ssd_kd", 1.0, {"self_supervision": 0.0, "channels": 0.0})
+    with pytest.raises(DataError, match=r"^a term needs images rotated by quarter turns, and these are 32 x 40; crop"):
+        distill(network(0), network(1), wide, terms=[term], epochs=1)
+
+
 @pytest.mark.parametrize("kind", [Net, lambda: zoo.make("tiny", classes=K)])
 @pytest.mark.parametrize("role", ["student", "teacher"])
 def test_weights_of_another_type_than_the_images_are_refused(role, kind):
@@ -140,3 +168,20 @@ def test_an_out_that_cannot_be_a_folder_is_refused(tmp_path, out):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"^out: .*file.* cannot be a folder.*choose another"):
         distill(network(0), None, data(), terms=["labels"], epochs=1, out=tmp_path / out)
+
+
+class Masked(Net):
+    """A network with a mask that is infinite, and saved with it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.full((4, 4), -math.inf).triu(1))
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_mask_that_is_infinite_from_the_start_is_no_divergence(tmp_path, ema):
+    call = {"terms": ["labels"], "ema": ema, "out": tmp_path}
+    torch.manual_seed(0)
+    student = Masked()
+    distill(student, None, data(), **call, epochs=2)
+    assert torch.equal(student.mask, Masked().mask)

@@ -129,6 +129,36 @@ def test_comparing_images_leaves_the_global_generators_as_they_were(tmp_path):
     for out in (None, tmp_path):
         random.seed(1)
         np.random.seed(1)  # noqa: NPY002
+        torch.manual_seed(1)
         distill(network(0), None, data(), **LABELS, out=out)
         draws.append((random.random(), np.random.rand(), torch.rand(()).item()))  # noqa: NPY002
     assert draws[0] == draws[1]
+
+
+def test_students_made_one_after_another_begin_with_other_weights(tmp_path):
+    torch.manual_seed(0)
+    heads = []
+    for number in range(3):
+        student = Net()
+        heads.append(student.head.weight.detach().clone())
+        distill(student, None, data(shuffle=True), **LABELS, out=tmp_path / "out" if number == 2 else None)
+    assert not any(torch.equal(heads[number], heads[number - 1]) for number in range(3))
+
+
+class Nested(NullProgress):
+    """Calls `distill` within the first step of another call, as another process might."""
+
+    def __init__(self, out):
+        self.out, self.errors = out, []
+
+    def step(self, *_):
+        with pytest.raises(RunError) as error:
+            distill(network(0), None, data(), **LABELS, clip=1.0, out=self.out)
+        self.errors.append(str(error.value))
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    progress = Nested(tmp_path)
+    distill(network(0), None, data(), terms=["labels"], epochs=1, out=tmp_path, progress=progress)
+    assert "is training there; wait for it" in progress.errors[0]
+    assert len(distill(network(0), None, data(), terms=["labels"], epochs=1, out=tmp_path).history) == 1

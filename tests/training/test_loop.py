@@ -86,14 +86,14 @@ def test_weights_that_are_not_finite_after_an_epoch_are_not_saved(tmp_path, monk
 def test_a_late_check_names_the_first_step_with_a_loss_that_is_not_finite(steps, last):
     unchecked = [{"total": torch.tensor(value), "kd": torch.tensor(1.0), "mgd": torch.tensor(value)} for value in steps]
     with pytest.raises(TrainingError, match=r"here, step 8: loss not finite: total, mgd;"):
-        loop._require_finite(unchecked, "here", last=last)
-    loop._require_finite(unchecked[:1], "here", last=6)
+        loop.require_finite_losses(unchecked, "here", last=last)
+    loop.require_finite_losses(unchecked[:1], "here", last=6)
 
 
 def test_losses_are_checked_every_few_steps_and_at_the_end_of_an_epoch(tmp_path, monkeypatch):
     looks = []
     monkeypatch.setattr(
-        loop, "_require_finite", lambda unchecked, place, last: looks.append((place, last, len(unchecked)))
+        loop, "require_finite_losses", lambda unchecked, place, last: looks.append((place, last, len(unchecked)))
     )
     fit(tmp_path)
     steps = {place: [last for here, last, _ in looks if here == place] for place, _, _ in looks}

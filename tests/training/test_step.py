@@ -91,7 +91,7 @@ def test_reading_a_value_from_the_device_is_detected():
 
 def test_on_a_gpu_losses_are_checked_every_twenty_steps_and_at_the_end(monkeypatch):
     looks = []
-    monkeypatch.setattr(loop, "_require_finite", lambda unchecked, _, last: looks.append((last, len(unchecked))))
+    monkeypatch.setattr(loop, "require_finite_losses", lambda unchecked, _, last: looks.append((last, len(unchecked))))
     student = zoo.make("tiny", classes=4)
     distiller = Distiller(student, None, [("labels", 1.0, find("labels")(student.spec, None))])
     optimizer = torch.optim.SGD([{"params": list(student.parameters()), "scale": 1.0}], lr=0.1)

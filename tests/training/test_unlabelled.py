@@ -11,7 +11,7 @@ from dspkd.training.distiller import Distiller
 from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, Output
 
-READING_LABELS = [name for name in names() if not declaration(name).needs_teacher or declaration(name).needs_one_label]
+READING_LABELS = [name for name in names() if declaration(name).labelled_only]
 
 
 def batch_of(labelled=4, size=7):

@@ -22,6 +22,9 @@ EXTRAS = {
 """Packages whose extra is not `train`."""
 
 
+_ON_CPU = "DefaultCPUAllocator"
+"""In torch's message where memory of the processor is lacking."""
+
 _DISK = (errno.ENOSPC, errno.EDQUOT)
 
 REMEDIES = {
@@ -39,7 +42,9 @@ REMEDIES = {
 
 @contextmanager
 def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
-    """Turn a user error, or a file that the system refuses, into one line and exit code 2, Ctrl-C into exit code 130.
+    """Turn a user error, a file that the system refuses or a lack of memory into one line and exit code 2.
+
+    Ctrl-C becomes exit code 130.
 
     Other errors keep their traceback.
     """
@@ -56,6 +61,11 @@ def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
         line = DspkdError(f"{place}{error.strerror}{remedy and f'; {remedy}'}")  # a file's name may hide something
         _say(line)
         raise typer.Exit(code=2) from None
+    except (RuntimeError, MemoryError) as error:
+        if not (lack := _about_memory(error)):
+            raise
+        _say(DspkdError(lack))
+        raise typer.Exit(code=2) from None
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in {"", "dspkd"}:
@@ -68,6 +78,24 @@ def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
     except KeyboardInterrupt:
         typer.secho(stopped, err=True)
         raise typer.Exit(code=130) from None
+
+
+def _about_memory(error: RuntimeError | MemoryError) -> str:
+    """Return a line about a lack of memory, with what helps; "" where the error is another one."""
+    reason = str(error).partition("\n")[0]
+    if "DataLoader worker (pid" in reason:
+        return (
+            f"{reason.rstrip('. ')}: a process that loads images was ended, often for lack of memory; set "
+            "machine.workers = 0, and the same command goes on from the last finished epoch"
+        )
+    # Named, as importing torch takes seconds.
+    if type(error).__name__ != "OutOfMemoryError" and not isinstance(error, MemoryError) and _ON_CPU not in reason:
+        return ""
+    return (
+        f"out of memory: {reason or type(error).__name__}; when training, set a smaller train.batch_size (a run that "
+        "has finished an epoch needs another --out for it) or machine.workers = 0; else end other programs, and the "
+        "same command goes on"
+    )
 
 
 def _say(error: DspkdError) -> None:

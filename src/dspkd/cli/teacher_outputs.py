@@ -25,9 +25,9 @@ def teacher_outputs(
 ) -> None:
     """Write a recipe's teacher outputs to a file, one row for each image.
 
-    Another recipe learns from it with teacher.answers = "FILE". With images.views = 1 training images have the outputs
-    for their one view, from the cache; otherwise, and for validation and test images, those for the image as in
-    evaluation.
+    Another recipe learns from it with teacher.answers = "FILE". With images.views = 1, and a term that learns from the
+    teacher, training images have the outputs for their one view, from the cache; otherwise, and for validation and test
+    images, those for the image as in evaluation.
     """
     with one_line_errors(stopped="stopped; run the same command again, it keeps what is cached"):
         from dspkd.recipes import catalog, schema
@@ -37,8 +37,7 @@ def teacher_outputs(
         loaded = schema.load(catalog.find(recipe), override or [])
         with ConsoleProgress(terminal()) as screen:
             images = outputs.export(loaded, out, kind, screen)
-        one_view = loaded.images.views == 1
-        shown = "training images in their one view, the others" if one_view else "all"
+        shown = "training images in their one view, the others" if outputs.are_of_training(loaded) else "all"
         typer.echo(
             f'{out}: {kind} of {images:,} images, {shown} as in evaluation; in a recipe: teacher.answers = "{out}"'
         )

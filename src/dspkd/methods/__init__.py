@@ -112,7 +112,7 @@ def options(name: str) -> dict[str, Option]:
 
 
 def check_options(name: str, given: Mapping[str, object]) -> None:
-    """Refuse options that the method called `name` does not take, by name, type or range.
+    """Refuse options that the method called `name` does not take, by name, type or range, or that it would not use.
 
     An integer is accepted for a float, a boolean for neither; no number may be infinite or NaN.
 
@@ -122,6 +122,11 @@ def check_options(name: str, given: Mapping[str, object]) -> None:
         Naming the option, the value, and what is valid.
     """
     check_values(options(name), name, given)
+    if name == "labels" and "effective_beta" in given and given.get("class_weights") != "effective":
+        raise RecipeError(
+            f'labels.effective_beta = {given["effective_beta"]}: only class_weights = "effective" uses it; set that, '
+            "or leave this out"
+        )
 
 
 def describe(name: str) -> Description:

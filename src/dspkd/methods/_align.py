@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dspkd.methods._base import precise
+
 LEVELS = {
     "last": ("last",),
     "last3": ("stride8", "stride16", "stride32"),
@@ -24,6 +26,18 @@ def projection(channels: int, width: int, kernel_size: int = 1) -> nn.Sequential
     """Return a convolution of odd `kernel_size` that keeps the grid, followed by batch normalisation."""
     conv = nn.Conv2d(channels, width, kernel_size, padding=kernel_size // 2, bias=False)
     return nn.Sequential(conv, BatchNorm(width))
+
+
+def coarsened(teacher_BCHW: Tensor, like: Tensor) -> Tensor:
+    """Return the teacher's map averaged to the grid of `like`, the student's, where that divides its own.
+
+    A teacher that sees twice the pixels has four times the positions; a sum over them would weigh four times as much.
+    Other grids stay as they are.
+    """
+    (rows, columns), grid = like.shape[2:], teacher_BCHW.shape[2:]
+    if grid == like.shape[2:] or grid[0] % rows or grid[1] % columns:
+        return teacher_BCHW
+    return averaged(precise(teacher_BCHW), like)
 
 
 def stretched(x_BCHW: Tensor, like: Tensor) -> Tensor:

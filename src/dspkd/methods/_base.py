@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dspkd.errors import RecipeError
-from dspkd.methods._options import check
+from dspkd.methods._options import check_values, options_of
 from dspkd.types import NetworkSpec
 
 
@@ -39,7 +39,8 @@ class Term(nn.Module):
     Raises
     ------
     RecipeError
-        If an option does not fit the signature, or if the method needs a teacher and there is none.
+        If an option does not fit the signature, if the method needs a teacher and there is none, or if it is `void`
+        with the student's number of classes.
     """
 
     needs_teacher: ClassVar[bool] = True
@@ -53,6 +54,10 @@ class Term(nn.Module):
     needs_one_label: ClassVar[bool] = False
     """Whether the term cannot be used with MixUp: it reads `Batch.labels` and not `Batch.other_labels`.
     A recipe that mixes images is then refused."""
+    reads_labels: ClassVar[bool | None] = None
+    """Whether the term reads labels; unlabelled images, whose label is -1, are then kept from it. None: it does if it
+    has no teacher, or with `needs_one_label`. One that reads `Batch.labels` and `Batch.other_labels` beside a teacher
+    sets this."""
     by_image: ClassVar[bool] = False
     """Whether the loss is a mean over images of values that each depend on one image only, apart from batch
     normalisation and random numbers of `Batch.draw`. If several processes share a batch, each then computes it for its
@@ -64,16 +69,27 @@ class Term(nn.Module):
 
     forward: Callable[..., Tensor]
 
-    def __init__(self, student: NetworkSpec, teacher: NetworkSpec | None, **options: object) -> None:  # noqa: ARG002
+    def __init__(self, student: NetworkSpec, teacher: NetworkSpec | None, **options: object) -> None:
         super().__init__()
-        check(type(self), self.name, options)
+        # Of all classes: a method that derives from another one passes the options of that one. Where both have an
+        # option of one name, what comes here is that of the class nearer to this one.
+        classes = [cls for cls in type(self).__mro__ if issubclass(cls, Term) and cls is not Term]
+        known = {name: option for cls in classes for name, option in options_of(cls).items()}
+        check_values(known, self.name, options)
         if self.needs_teacher and teacher is None:
             raise RecipeError(f"{self.name}: compares the student with a teacher, and there is none; name one")
+        if reason := self.void(student.classes, **options):
+            raise RecipeError(f"{self.name}: teaches nothing about {student.classes} classes: {reason}")
+
+    @classmethod
+    def void(cls, classes: int, **options: object) -> str:  # noqa: ARG003
+        """Return why the term, with these options, teaches nothing about so many classes; empty where it teaches."""
+        return ""
 
     @property
-    def reads_labels(self) -> bool:
-        """Whether the term learns from labelled images alone: it has no teacher, or reads labels beside it."""
-        return self.needs_one_label or not self.needs_teacher
+    def labelled_only(self) -> bool:
+        """Whether the term learns from labelled images alone; see `reads_labels`."""
+        return self.needs_one_label or not self.needs_teacher if self.reads_labels is None else self.reads_labels
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ _ROOM = __name__.rpartition(".")[0]
 _TORCH_FREE = (f"{_ROOM}._options",)
 # CPython 3.11 keeps one depth of recursion for all threads that parse: two at once end in a SystemError (gh-106905).
 _ONE_AT_A_TIME = threading.Lock()
-_ATTRIBUTES = ("needs_teacher", "trains_teacher", "needs_one_label", "inferred")
+_ATTRIBUTES = ("needs_teacher", "trains_teacher", "wants_rotated", "needs_one_label", "reads_labels", "inferred")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,15 @@ class Declaration:
     options: dict[str, Option]
     needs_teacher: bool
     trains_teacher: bool
+    wants_rotated: bool
     needs_one_label: bool
+    reads_labels: bool | None
     inferred: str
+
+    @property
+    def labelled_only(self) -> bool:
+        """Whether the method learns from labelled images alone; see `Term.reads_labels`."""
+        return self.needs_one_label or not self.needs_teacher if self.reads_labels is None else self.reads_labels
 
 
 def of_class(method: type[Term]) -> Declaration:

@@ -60,11 +60,6 @@ def options_of(method: type) -> dict[str, Option]:
     return {p.name: Option(p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def check(method: type, name: str, given: Mapping[str, object]) -> None:
-    """Raise RecipeError if `method`, called `name`, does not accept the options `given`."""
-    check_values(options_of(method), name, given)
-
-
 def check_values(options: Mapping[str, Option], name: str, given: Mapping[str, object]) -> None:
     """Raise RecipeError if `given` holds an option that is none of `options`, or a value that its type excludes."""
     for option, value in given.items():

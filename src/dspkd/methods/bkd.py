@@ -53,7 +53,6 @@ class BKD(Term):
     by_image: ClassVar[bool] = True
     inferred: ClassVar[str] = "effective_beta = 0.999, where the authors use 0.9999, and no late start of the weights."
 
-    corrects_prior = True
     log_weight: Tensor
 
     def __init__(
@@ -67,6 +66,7 @@ class BKD(Term):
         super().__init__(student, teacher, temperature=temperature, effective_beta=effective_beta)
         self.require_same_classes(student, teacher)
         self.temperature = temperature
+        self.corrects_prior = effective_beta > 0
         images_K = images_of(student, f"{self.name}.effective_beta = {effective_beta}")
         weight_K = weights_of("effective", images_K, effective_beta)
         self.register_buffer("log_weight", weight_K.log().log_softmax(0).float(), persistent=False)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dspkd.methods._align import projection, stretched
+from dspkd.methods._align import coarsened, projection, stretched
 from dspkd.methods._base import Term, exact, precise
 from dspkd.types import Batch, NetworkSpec, Output
 
@@ -51,7 +51,8 @@ class CRKD(Term):
     The root has no gradient at 0. Its argument is clamped from below to the smallest normal number, so that for equal
     relations the loss is below 1e-19 and its gradient zero.
 
-    Inferred: a student map on another grid than the teacher's is interpolated bilinearly after A.
+    Inferred: a teacher's map whose grid is a multiple of the student's is averaged to it; on any other grid the
+    student's map is interpolated bilinearly after A.
 
     Source: Wang et al., *SSD-KD: A Self-Supervised Diverse Knowledge Distillation Method for Lightweight Skin Lesion
     Classification Using Dermoscopic Images*, Medical Image Analysis 2023.
@@ -69,8 +70,9 @@ class CRKD(Term):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
-        true_BCHW = precise(teacher.maps[self.tap].detach())
-        mapped_BCHW = precise(stretched(self.regress(precise(student.maps[self.tap])), true_BCHW))
+        mapped_BCHW = self.regress(precise(student.maps[self.tap]))
+        true_BCHW = precise(coarsened(teacher.maps[self.tap].detach(), mapped_BCHW))
+        mapped_BCHW = precise(stretched(mapped_BCHW, true_BCHW))
         B, C, H, W = true_BCHW.shape
         squares = _distance(mapped_BCHW.flatten(start_dim=2), true_BCHW.flatten(start_dim=2))
         return squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt() / (C * H * W * C * math.sqrt(B))

@@ -24,11 +24,17 @@ class DIST(Term):
     student, teacher
         Shapes of the networks.
     inter
-        :math:`\lambda \ge 0`, weight of the part that compares how one image ranks the classes.
+        :math:`\lambda \ge 0`, weight of the part that compares how one image ranks the classes. That part is void with
+        two classes, where the probabilities of an image correlate fully or not at all.
     intra
         :math:`\mu \ge 0`, weight of the part that compares how one class ranks the images.
     temperature
         :math:`T > 0`.
+
+    Raises
+    ------
+    RecipeError
+        If the networks have different numbers of classes, or two and `intra` is 0.
 
     Notes
     -----
@@ -54,6 +60,13 @@ class DIST(Term):
         self.inter = inter
         self.intra = intra
         self.temperature = temperature
+
+    @classmethod
+    def void(cls, classes: int, **options: object) -> str:
+        """Return why there is nothing to learn from two classes; see `Term`."""
+        if classes > 2 or options.get("intra", 1.0):
+            return ""
+        return "the two probabilities of an image correlate fully or not at all; set intra above 0"
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""

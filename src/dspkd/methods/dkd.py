@@ -30,7 +30,8 @@ class DKD(Term):
     alpha
         Weight of the label's part, from 0 on.
     beta
-        Weight of the other classes' part, from 0 on. The authors use 8 for 100 classes; 2 is inferred for few.
+        Weight of the other classes' part, from 0 on. The authors use 8 for 100 classes; 2 is inferred for few. That
+        part is void with two classes, where there is one other.
     temperature
         :math:`T > 0`.
     prior
@@ -41,7 +42,8 @@ class DKD(Term):
     Raises
     ------
     RecipeError
-        If the networks have different numbers of classes, or `prior` needs the teacher's class prior and it is unknown.
+        If the networks have different numbers of classes, or two and `alpha` is 0; if `prior` needs the teacher's class
+        prior and it is unknown.
 
     Notes
     -----
@@ -80,6 +82,13 @@ class DKD(Term):
         self.temperature = temperature
         self.corrects_prior = bool(prior)
         self.register_buffer("adjustment", adjustment(self, teacher, prior), persistent=False)
+
+    @classmethod
+    def void(cls, classes: int, **options: object) -> str:
+        """Return why there is nothing to learn from two classes; see `Term`."""
+        if classes > 2 or options.get("alpha", 1.0):
+            return ""
+        return "beside the label there is one other class, so it has all of the rest; set alpha above 0"
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dspkd.methods._align import BatchNorm, align, stretched
+from dspkd.methods._align import BatchNorm, align, coarsened, stretched
 from dspkd.methods._base import Term, precise
 from dspkd.types import Batch, NetworkSpec, Output
 
@@ -56,8 +56,9 @@ class FitNets(Term):
     the hint is one term among others; a recipe of two stages, the first with ``keep = "last"``, follows the authors'
     order.
 
-    Inferred: where the grids still differ, as with taps further apart or a vision transformer, the mapped student
-    is interpolated bilinearly. A tap's stride is that of its name; ``last`` counts as 32.
+    Inferred: where the grids still differ, as with taps further apart or a vision transformer, a teacher's map on a
+    multiple of the student's grid is averaged to it; else the mapped student is interpolated bilinearly. A tap's
+    stride is that of its name; ``last`` counts as 32.
 
     Source: Romero et al., *FitNets: Hints for Thin Deep Nets*, ICLR 2015.
     """
@@ -93,8 +94,9 @@ class FitNets(Term):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""
-        true_BCHW = precise(teacher.maps[self.teacher_tap].detach())
-        mapped_BCHW = precise(stretched(self.align(precise(student.maps[self.tap])), true_BCHW))
+        mapped_BCHW = self.align(precise(student.maps[self.tap]))
+        true_BCHW = precise(coarsened(teacher.maps[self.teacher_tap].detach(), mapped_BCHW))
+        mapped_BCHW = precise(stretched(mapped_BCHW, true_BCHW))
         if self.compare == "mean":
             return F.mse_loss(mapped_BCHW, true_BCHW)
         mapped_BF, true_BF = (F.normalize(x_BCHW.flatten(start_dim=1), dim=1) for x_BCHW in (mapped_BCHW, true_BCHW))

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from dspkd.methods._align import align, averaged, projection, stretched
+from dspkd.methods._align import align, averaged, coarsened, projection, stretched
 from dspkd.methods._base import Term, precise
 from dspkd.methods._fusion import Attention, Concat, Sum
 from dspkd.methods._masking import GeneratorKind, MaskKind, build_generator, draw_mask, squared_error
@@ -67,7 +67,7 @@ class HierarchicalFusion(Term):
     Notes
     -----
     Maps ``[B, C, H, W]``; reduction, types and random numbers as in `mgd`. Levels are resized to the grid of the
-    teacher's map by adaptive average pooling. In training mode the batch normalisations keep running
+    map that is rebuilt by adaptive average pooling. In training mode the batch normalisations keep running
     statistics; a batch of one value per channel is normalised with those.
 
     Source: name and purpose, *DSP-KD: Dual-Stage Progressive Knowledge Distillation for Skin Disease Classification*,
@@ -127,8 +127,9 @@ class HierarchicalFusion(Term):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
-        true_BCHW = teacher.maps[self.target].detach()
-        aligned_BCHW = stretched(self.align(precise(student.maps[self.target])), true_BCHW)
+        aligned_BCHW = self.align(precise(student.maps[self.target]))
+        true_BCHW = coarsened(teacher.maps[self.target].detach(), aligned_BCHW)
+        aligned_BCHW = stretched(aligned_BCHW, true_BCHW)
         mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio, batch)
         levels = [averaged(lateral(precise(student.maps[tap])), true_BCHW) for tap, lateral in self.laterals.items()]
         if self.mask_order != "fuse_then_mask":

@@ -38,7 +38,7 @@ class LTKD(Term):
     temperature
         :math:`T > 0`.
     cross, within
-        :math:`\alpha, \beta \ge 0`.
+        :math:`\alpha, \beta \ge 0`. The part `within` is void with two classes, where each group has one.
     target
         ``"groups"``: all :math:`w_G` are equal, as published. ``"classes"``: :math:`w_G` is the group's share of the
         classes. They differ where groups have different numbers of classes: 8 classes make 3, 2 and 3, and equal groups
@@ -47,7 +47,8 @@ class LTKD(Term):
     Raises
     ------
     RecipeError
-        If the networks have different numbers of classes, or the training images per class are unknown.
+        If the networks have different numbers of classes, or two and `cross` is 0; if the training images per class are
+        unknown.
 
     Notes
     -----
@@ -89,6 +90,13 @@ class LTKD(Term):
         self.shares = [size / student.classes if target == "classes" else 1 / len(groups) for size in self.sizes]
         self.register_buffer("order", torch.tensor([c for group in groups for c in group]), persistent=False)
         self.register_buffer("log_target", torch.tensor([math.log(share) for share in self.shares]), persistent=False)
+
+    @classmethod
+    def void(cls, classes: int, **options: object) -> str:
+        """Return why there is nothing to learn from two classes; see `Term`."""
+        if classes > 2 or options.get("cross", 1.0):
+            return ""
+        return "each group has one class; set cross above 0"
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""

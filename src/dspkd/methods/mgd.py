@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dspkd.methods._align import align, stretched
+from dspkd.methods._align import align, coarsened, stretched
 from dspkd.methods._base import Term, precise
 from dspkd.methods._masking import GeneratorKind, MaskKind, build_generator, draw_mask, squared_error
 from dspkd.methods._options import Share, WidthOrZero
@@ -56,8 +56,8 @@ class MGD(Term):
     evaluation mode, from torch's global generator on the map's device. The convolutions follow autocast; the
     differences and their sum are float32.
 
-    Inferred: a student map on another grid than the teacher's is interpolated bilinearly after A; the authors refuse
-    it.
+    Inferred: a teacher's map whose grid is a multiple of the student's is averaged to it, so that the weight means the
+    same; on any other grid the student's map is interpolated bilinearly after A; the authors refuse both.
 
     Source: Yang et al., *Masked Generative Distillation*, ECCV 2022.
     """
@@ -92,7 +92,8 @@ class MGD(Term):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """Return the loss; see the class."""
-        true_BCHW = teacher.maps[self.target].detach()
-        aligned_BCHW = stretched(self.align(precise(student.maps[self.target])), true_BCHW)
+        aligned_BCHW = self.align(precise(student.maps[self.target]))
+        true_BCHW = coarsened(teacher.maps[self.target].detach(), aligned_BCHW)
+        aligned_BCHW = stretched(aligned_BCHW, true_BCHW)
         mask = draw_mask(aligned_BCHW, self.mask, self.mask_ratio, batch)
         return squared_error(self.generation(aligned_BCHW * mask), true_BCHW)

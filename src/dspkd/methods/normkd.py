@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dspkd.methods._base import Term, precise
-from dspkd.methods._divergence import kl_per_image
+from dspkd.methods._divergence import STANDARDISED_PAIR, kl_per_image
 from dspkd.methods._options import Positive, Prior
 from dspkd.methods._priors import adjustment
 from dspkd.types import Batch, NetworkSpec, Output
@@ -36,12 +36,14 @@ class NormKD(Term):
     Raises
     ------
     RecipeError
-        If the networks have different numbers of classes, or `prior` needs the teacher's class prior and it is unknown.
+        If the networks have different numbers of classes, or fewer than 3; if `prior` needs the teacher's class prior
+        and it is unknown.
 
     Notes
     -----
-    Logits ``[B, K]``, K at least 2, any float type, computed in float32; nats times squared logits; mean over the
-    batch. ``std`` divides by K - 1, as the authors' code does.
+    Logits ``[B, K]``, K at least 3, any float type, computed in float32; nats times squared logits; mean over the
+    batch. ``std`` divides by K - 1, as the authors' code does. With two classes the logits divided by their spread are
+    0.71 above and below their mean whatever the network says, and nothing would be learned: use `kd`.
 
     The loss does not change when the student's logits are shifted or multiplied by a positive number: another term,
     usually `labels`, must set their scale. It grows with the square of the teacher's spread, so with a confident
@@ -73,6 +75,11 @@ class NormKD(Term):
         self.t_norm = t_norm
         self.corrects_prior = bool(prior)
         self.register_buffer("adjustment", adjustment(self, teacher, prior), persistent=False)
+
+    @classmethod
+    def void(cls, classes: int, **options: object) -> str:  # noqa: ARG003
+        """Return why there is nothing to learn from two classes; see `Term`."""
+        return STANDARDISED_PAIR if classes < 3 else ""
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:  # noqa: ARG002
         """Return the loss; see the class."""

@@ -61,8 +61,8 @@ class SSDKD(Term):
     The complete SSD-KD is a recipe of two stages: the first has only this term, with ``trains = "teacher_head"`` and
     ``keep = "last"``; the second starts from the initial student, has `labels` (0.1, inverse class weights), `kd` (0.9,
     T = 4) and this term with ``carry = true``, so that it starts from the trained head. Without that the
-    teacher's head is random. All networks process upright and rotated images in one forward pass, as in the authors'
-    code, so batch normalisation sees both.
+    teacher's head is random: recipes and `dspkd.distill` refuse it unless `self_supervision` is 0. All networks process
+    upright and rotated images in one forward pass, as in the authors' code, so batch normalisation sees both.
 
     Deviation: the authors rotate the original image and draw another random transform for each of the four views; here
     the one augmented view is rotated, so that its rotations differ in nothing else.

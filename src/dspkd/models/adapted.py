@@ -105,13 +105,16 @@ def _find(network: nn.Module, sample: Tensor) -> tuple[dict[str, str], str]:
     called = shapes(network, sample)
     calls = Counter(name for name, _, _ in called)
     taps: dict[str, str] = {}
-    head = ""
+    head, larger = "", False
     for name, of_inputs, of_output in called:
         if len(of_inputs) == len(of_output) == 2:
             head = name if isinstance(network.get_submodule(name), nn.Linear) else head
-        if len(of_output) == 3:  # a sequence of tokens: no earlier map is what the classifier reads
+        # A sequence of tokens: no earlier map is what the classifier reads. One row is attention over channels.
+        if len(of_output) == 3 and of_output[1] > 1:
             taps.clear()
-        if len(of_output) != 4 or calls[name] > 1 or (tuple(of_output[2:]) == (1, 1) and taps):  # pooled already
+        pooled = tuple(of_output[2:]) == (1, 1) and larger
+        larger = larger or (len(of_output) == 4 and tuple(of_output[2:]) != (1, 1))
+        if len(of_output) != 4 or calls[name] > 1 or pooled:
             continue
         for stride, tap in STRIDES.items():
             if tuple(of_output[2:]) == _grid(sample, stride):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +20,7 @@ from dspkd.data.table import Table
 from dspkd.errors import DataError, RecipeError, RunError, first_few
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build
-from dspkd.runtime.files import sha256_of
+from dspkd.runtime.files import atomic_open, sha256_of
 from dspkd.runtime.zip_files import DAMAGED
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers import linear_head
@@ -67,7 +70,7 @@ def teacher(
     DataError
         See `dspkd.data.answer_files.read`; training images lack an answer.
     RunError
-        The file has changed since the run began.
+        The file, or the images, their classes, labels, groups or sets, have changed since the run began.
     """
     listener = listener or NullProgress()
     digest = _digest(path)
@@ -75,13 +78,13 @@ def teacher(
     values = _by_row(answers, table, {"training": split.rows("train"), "unlabelled": _unlabelled(table)})
     listener.note(_described(answers, table, split, values))
     if kept is not None and kept.exists():
-        logits = _as_the_run_began(kept, digest, path, table.ids)
+        logits = _as_the_run_began(kept, digest, path, table, split)
     elif answers.kind == "embeddings":
         logits = _by_head(values, table, split, listener)
     else:
         logits = replace(answers, values=values).logits
     if kept is not None and not kept.exists():
-        _keep(kept, digest, logits, table.ids)
+        _keep(kept, digest, logits, table, split)
     if answers.kind == "embeddings":
         return AnswersTeacher(str(path), table.ids, logits, pooled=values, class_prior=_class_shares(table, split))
     return AnswersTeacher(str(path), table.ids, logits)
@@ -175,21 +178,53 @@ def _by_head(
     return logits
 
 
-def _as_the_run_began(kept: Path, digest: str, path: Path, ids: Sequence[str]) -> NDArray[np.float32]:
-    """Return the logits with which the run began, in the order of `ids`; RunError if file or images have changed."""
+def _as_the_run_began(kept: Path, digest: str, path: Path, table: Table, split: Split) -> NDArray[np.float32]:
+    """Return the logits with which the run began, in the order of the table; RunError if file or data have changed.
+
+    A run of an older version has no record of its data: the names of its images alone are compared.
+    """
+    saved = _saved(kept)
+    row_of = {str(name): row for row, name in enumerate(saved["ids"])}
+    if str(saved["sha256"]) != digest:
+        raise RunError(f"{path}: has changed since this run began; train into another folder")
+    if row_of.keys() != set(table.ids):
+        raise RunError(f"{kept}: is about other images than those that are there now; train into another folder")
+    if "data" in saved and str(saved["data"]) != _digest_of_data(table, split):
+        raise RunError(
+            f"{kept}: classes, labels, groups or sets of the images have changed since this run began; restore the "
+            "data, or train into another folder"
+        )
+    return np.asarray(saved["logits"][[row_of[name] for name in table.ids]])
+
+
+def digest_of_file(kept: Path) -> str:
+    """Return the SHA-256 of the file of answers from which a run has the logits that it keeps in `kept`."""
+    return str(_saved(kept)["sha256"])
+
+
+def _saved(kept: Path) -> dict[str, NDArray[Any]]:
     try:
         with kept.open("rb") as file, np.load(file) as saved:
-            sha256, logits = str(saved["sha256"]), np.asarray(saved["logits"])
-            row_of = {str(name): row for row, name in enumerate(saved["ids"])}
-    except (OSError, KeyError, *DAMAGED):
+            arrays = {name: np.asarray(saved[name]) for name in saved.files}
+            _ = arrays["sha256"], arrays["ids"], arrays["logits"]
+    except (OSError, *DAMAGED):
         raise RunError(f"{kept}: is damaged; restore it from a copy, or train into another folder") from None
-    if sha256 != digest:
-        raise RunError(f"{path}: has changed since this run began; train into another folder")
-    if row_of.keys() != set(ids):
-        raise RunError(f"{kept}: is about other images than those that are there now; train into another folder")
-    return np.asarray(logits[[row_of[name] for name in ids]])
+    return arrays
 
 
-def _keep(kept: Path, digest: str, logits: NDArray[np.float32], ids: Sequence[str]) -> None:
-    with kept.open("wb") as file:
-        np.savez_compressed(file, sha256=np.array(digest), logits=logits, ids=np.array(ids))
+def _keep(kept: Path, digest: str, logits: NDArray[np.float32], table: Table, split: Split) -> None:
+    with atomic_open(kept, "wb") as file:
+        np.savez_compressed(
+            file,
+            sha256=np.array(digest),
+            data=np.array(_digest_of_data(table, split)),
+            logits=logits,
+            ids=np.array(table.ids),
+        )
+
+
+def _digest_of_data(table: Table, split: Split) -> str:
+    """Return the SHA-256 of the classes, and of label, group and set of each image in any order."""
+    parts = [*split.parts.tolist(), *[""] * len(_unlabelled(table))]
+    rows = sorted(zip(table.ids, table.labels.tolist(), table.groups, parts, strict=True))
+    return hashlib.sha256(json.dumps([table.classes, rows]).encode()).hexdigest()

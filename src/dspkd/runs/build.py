@@ -28,7 +28,7 @@ from dspkd.models.tapped import Tapped
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.stage import StageConfig
-from dspkd.runs import class_priors, hardware, seen_images
+from dspkd.runs import class_priors, hardware, seen_images, void_terms
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.seeds import seed_for
@@ -57,7 +57,7 @@ def data_options(recipe: Recipe) -> dict[str, Any]:
 
 
 def load_data(recipe: Recipe) -> data.Dataset:
-    """Return the recipe's images and their split; DataError as for `dspkd.data.load_table` and `divided`."""
+    """Return the recipe's images and their split; errors as for `dspkd.data.load_table` and `divided`."""
     return divided(recipe, data.load_table(**data_options(recipe)))
 
 
@@ -68,7 +68,10 @@ def divided(recipe: Recipe, table: Table) -> data.Dataset:
     ------
     DataError
         A part is empty, a class cannot be trained, or the initial weights were trained on validation or test images.
+    RecipeError
+        A term teaches nothing about so many classes.
     """
+    void_terms.refuse(recipe, len(table.classes))
     terms = [term for stage in recipe.stages for term in stage.terms]
     if table.soft_labels is None and any(term.options.get("soft_labels") for term in terms):
         raise DataError(f"{table.root}: gives each image one class and no weights; leave out soft_labels = true")

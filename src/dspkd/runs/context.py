@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from dspkd.errors import RunError
 from dspkd.evaluation import classes
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import answers, as_it_is, build, hardware, records, resume, seen_images
+from dspkd.runs import answers, as_it_is, build, environment, hardware, records, resume, same_ranks, seen_images
 from dspkd.runs import unlabelled as unlabelled_images
 from dspkd.runs.files import RunFiles
 from dspkd.runs.teacher_words import described, too_small
@@ -149,7 +147,16 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
             as_it_is.require_classifier(student, table.classes)
         return decoded, student
 
+    def learnt_from() -> dict[str, str]:
+        own = world.rank > 0 and world.local_rank == 0  # the other ranks of a machine have its files
+        unlabelled_paths = images.paths[len(table) :]
+        return {
+            "content of the images": resume.content_of(table, split, unlabelled_paths) if own else content,
+            "teacher": teacher.digest() if teacher else "none",
+        }
+
     (to_train, to_evaluate, to_teach), student = world.rank_zero_first(load)
+    same_ranks.require_same(world, learnt_from)
     listener.note(f"{student.name}, {student.loaded}")
     loaders = hardware.workers(recipe.machine, device, world)
     prefix = f"rank 0 of {world.size}: " if world.size > 1 else ""
@@ -161,11 +168,10 @@ def prepare(recipe: Recipe, files: RunFiles, listener: ProgressListener, world: 
     if world.rank == 0:
         with files.manifest.recording(files.data):
             write_json(files.data, _data_summary(recipe, dataset, warnings, content))
-        machine: dict[str, Any] = {"workers": loaders, "compiled": compiled, "ranks": world.size}
+        machine: records.Facts = {"workers": loaders, "compiled": compiled, "ranks": world.size}
         if recipe.teacher:
             machine["teacher"] = described(recipe.teacher)
-        with files.manifest.recording(files.environment):
-            write_json(files.environment, {**_environment(device), **machine})
+        environment.record(files, {**environment.of_now(device), **machine}, listener)
     return RunContext(
         recipe=recipe,
         files=files,
@@ -212,7 +218,14 @@ def _table(recipe: Recipe, listener: ProgressListener) -> Table:
 
 
 def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Dataset, str, bool]:
-    """Save the split; return the data set, the digest of the images, and whether nothing is trained yet."""
+    """Save the split; return the data set, the digest of the images, and whether nothing is trained yet.
+
+    Until an epoch is saved, class map, split and what follows from them are those of the data as they are now.
+    """
+    new = not files.trained
+    if new:
+        for path in (files.class_map, files.split, files.unlabelled, files.teacher_answers):
+            path.unlink(missing_ok=True)
     with files.manifest.recording_new(files.class_map):
         _copy_class_map(recipe.data.classes, files.class_map)
     if files.split.exists():
@@ -227,7 +240,7 @@ def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Datase
             dataset.split.save(files.split, table)
     with files.manifest.recording(files.attributes):
         metadata.save(files.attributes, table)
-    return dataset, table.digest, not files.stages.exists()
+    return dataset, table.digest, new
 
 
 def _copy_class_map(classes: str | None, copy: Path) -> None:
@@ -282,15 +295,4 @@ def _data_summary(recipe: Recipe, dataset: data.Dataset, warnings: list[str], co
         "counts": splits.report(table, split),
         "leak": asdict(dataset.leak) if dataset.leak else None,
         "card": {name: asdict(attribute) for name, attribute in dataset.card.items()},
-    }
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    packages = ("dspkd", "torch", "torchvision", "timm", "numpy")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
     }

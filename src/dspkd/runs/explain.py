@@ -139,7 +139,7 @@ def explain(recipe: Recipe, *, stand_in: FrozenTeacher | None = None) -> Facts:
     for stage in recipe.stages:
         distiller = make(stage, earlier=distiller)
         facts = _stage_facts(stage.name, stage.epochs, distiller, batch)
-        coarse = _coarse_targets(distiller, teacher_facts.shapes) if teacher_facts else []
+        coarse = _coarse_targets(distiller, _rebuilt(shapes, teacher_facts.shapes)) if teacher_facts else []
         warnings = [*stage.shortened, *coarse, *_unbalanced(facts)]
         stages.append(replace(facts, warnings=tuple(f"stage {stage.name}: {warning}" for warning in warnings)))
     return Facts(
@@ -213,13 +213,24 @@ def _coarse_targets(distiller: Distiller, shapes: Mapping[str, tuple[int, ...]])
     """Return a warning for each term that rebuilds a map of the teacher with fewer than `FEWEST` positions a side."""
     found = []
     for name, term in distiller.terms.items():
-        rows, columns = shapes[term.target][1:] if isinstance(term, HierarchicalFusion | MGD) else (FEWEST, FEWEST)
+        rows, columns = shapes[term.target] if isinstance(term, HierarchicalFusion | MGD) else (FEWEST, FEWEST)
         if min(rows, columns) < FEWEST:
-            finer = [tap for tap in ("stride16", "stride8") if min(shapes.get(tap, (0,))[1:], default=0) >= FEWEST]
+            finer = [tap for tap in ("stride16", "stride8") if min(shapes.get(tap, (0,))) >= FEWEST]
             remedy = f'set its options.target = "{finer[0]}"' if finer else "enlarge images.size"
             grid = f"{rows} x {columns} positions, fewer than {FEWEST} x {FEWEST}"
             found.append(f"the map that {name} rebuilds has {grid}; {remedy}")
     return found
+
+
+def _rebuilt(
+    student: Mapping[str, tuple[int, ...]], teacher: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Return the grid on which a term compares each map: the student's, where it divides the teacher's."""
+    grids = {tap: (student[tap][1:], teacher[tap][1:]) for tap in student if tap in teacher and len(teacher[tap]) == 3}
+    return {
+        tap: ours if all(t % s == 0 for s, t in zip(ours, theirs, strict=True)) else theirs
+        for tap, (ours, theirs) in grids.items()
+    }
 
 
 def _unbalanced(stage: StageFacts) -> list[str]:

@@ -160,6 +160,11 @@ class RunFiles:
         return Manifest(self.folder)
 
     @property
+    def trained(self) -> bool:
+        """Whether an epoch is saved: from then on recipe, data and teachers may not change."""
+        return any(self.stages.glob("*/last.pt"))
+
+    @property
     def made_again(self) -> tuple[Path, ...]:
         """Those that training makes again from its checkpoints where they are missing, but for images and maps."""
         parts = ("val", "test")
@@ -192,13 +197,14 @@ class RunFiles:
         earlier = schema.load(self.recipe)
         if earlier.digest == digest:
             return
-        if self.stages.exists() or self.result.exists():
+        if self.trained or self.result.exists():
             raise RunError(
                 f"{self.folder}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is {digest}; "
                 "choose another --out, or delete this folder"
             )
-        begun = (self.recipe, self.class_map, self.environment, self.data, self.split, self.attributes)
-        for path in (*begun, self.teacher_weights, self.initial_weights, self.manifest.path):
+        begun = (self.recipe, self.class_map, self.environment, self.data, self.split, self.attributes, self.unlabelled)
+        taught = (self.shared_outputs, self.teacher_answers, self.teacher_weights, self.initial_weights)
+        for path in (*begun, *taught, self.manifest.path):
             path.unlink(missing_ok=True)
 
     def require_current_names(self) -> None:

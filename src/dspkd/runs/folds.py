@@ -16,7 +16,7 @@ from dspkd.evaluation.predictions import Predictions
 from dspkd.recipes.machine import MachineConfig
 from dspkd.recipes.schema import Recipe
 from dspkd.runs.holdout import TestEvaluation
-from dspkd.runs.records import DataSummary, Result, TeacherCost
+from dspkd.runs.records import DataSummary, Environment, Result, TeacherCost
 from dspkd.runs.run_folder import Run
 
 
@@ -113,7 +113,7 @@ class FoldedRun(Run):
         )
 
     @cached_property
-    def environment(self) -> dict[str, str | int | float | None]:
+    def environment(self) -> Environment:
         """Versions and machine of the first fold."""
         return self.parts[0].environment
 

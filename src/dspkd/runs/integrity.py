@@ -106,7 +106,7 @@ def _remedy(files: RunFiles, name: str, state: str) -> str:
     if _is_checkpoint(files, name):
         return "delete it, and the same dspkd train command trains this stage again from its start"
     made_again = path in files.made_again or files.artifacts in path.parents
-    if made_again and files.stages.is_dir():
+    if made_again and files.trained:
         delete = [path] * (state != "missing") + [files.result] * (files.result.is_file() and path != files.result)
         names = " and ".join(each.relative_to(files.folder).as_posix() for each in delete)
         return f"delete {names}, and the same dspkd train command makes it again" if names else "train again"

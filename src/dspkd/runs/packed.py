@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -26,7 +28,7 @@ from dspkd.runs import records
 from dspkd.runs.files import RunFiles
 from dspkd.runs.folds import is_fold
 from dspkd.runs.holdout import TestEvaluation
-from dspkd.runs.records import DataSummary, Result
+from dspkd.runs.records import EARLIER, DataSummary, Environment, Result
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.files import write_json, write_text
 
@@ -44,7 +46,7 @@ class _Figures:
 
     result: Result
     data: DataSummary
-    environment: dict[str, str | int | float | None]
+    environment: Environment
     test_evaluations: tuple[TestEvaluation, ...]
     early_evaluations: tuple[TestEvaluation, ...]
     recipe_sha256: str
@@ -76,7 +78,7 @@ class PackedRun(Run):
         return self._figures.data
 
     @cached_property
-    def environment(self) -> dict[str, str | int | float | None]:
+    def environment(self) -> Environment:
         """Versions and device."""
         return self._figures.environment
 
@@ -194,9 +196,13 @@ def _write(run: Run, place: Path, taught_by: Mapping[str, str]) -> None:
     recipe = _portable(run.recipe, [taught_by.get(name, Path(name).name) for name in run.recipe.teachers])
     text = schema.dump(recipe)
     teacher = ", ".join(recipe.teachers) or None
-    environment = {name: value for name, value in run.environment.items() if name != "platform"}
-    if "teacher" in environment:
-        environment["teacher"] = teacher
+    environment = deepcopy(run.environment)
+    before = environment.get(EARLIER)
+    every: list[dict[str, Any]] = [environment, *(before if isinstance(before, list) else [])]
+    for facts in every:
+        facts.pop("platform", None)
+        if "teacher" in facts:
+            facts["teacher"] = teacher
     figures = _Figures(
         result=replace(run.result, teacher=teacher),
         data=run.data,

@@ -15,6 +15,16 @@ from dspkd.evaluation.soft_labels import SoftScores
 
 T = TypeVar("T")
 
+Facts = dict[str, str | int | float | None]
+"""Versions and machine."""
+
+EARLIER, FROM_EPOCH = "earlier", "from epoch"
+Environment = dict[str, str | int | float | list[Facts] | None]
+"""``environment.json``: facts, and where a run was resumed with others, the first epoch of these and a list of those.
+
+Epochs count from 1 over all stages.
+"""
+
 
 def _with(key: str) -> AfterValidator:
     """Return the rule that a dict has this key."""

@@ -1,4 +1,7 @@
-"""What may not change once a run has trained an epoch: its data, and the weights that it begins and learns from."""
+"""What may not change once a run has trained an epoch: its data, and the weights that it begins and learns from.
+
+And not when it is finished: a student beside a teacher that was trained again would be taken for its student.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ from dspkd.data.table import Table
 from dspkd.errors import RunError
 from dspkd.models import weights
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import records
+from dspkd.runs import answers, records
 from dspkd.runs.files import RunFiles
 from dspkd.runs.records import DataSummary
-from dspkd.runtime.files import sha256_of, write_json
+from dspkd.runtime.files import write_json
+from dspkd.runtime.manifest import sha256_once
 
 
 def recorded_data(files: RunFiles) -> DataSummary | None:
@@ -44,15 +48,20 @@ def require_same_data(files: RunFiles, table: Table, split: Split, unlabelled: S
     DataError
         An image file cannot be read.
     """
-    recorded = recorded_data(files) if files.stages.exists() else None
+    recorded = recorded_data(files) if files.trained else None
     before = recorded if recorded and recorded.content else None
     if before and before.digest != table.digest:
         raise _changed(files, table, "classes, labels (or soft labels), groups or order of the images have")
-    used = [path for path, part in zip(table.paths, split.parts, strict=True) if part != UNUSED]
-    content = hashlib.sha256(b"".join(fingerprints([*used, *unlabelled]))).hexdigest()
+    content = content_of(table, split, unlabelled)
     if before and before.content != content:
         raise _changed(files, table, "the content of image files has")
     return content
+
+
+def content_of(table: Table, split: Split, unlabelled: Sequence[Path]) -> str:
+    """Return the SHA-256 of the content of all images; DataError where one cannot be read."""
+    used = [path for path, part in zip(table.paths, split.parts, strict=True) if part != UNUSED]
+    return hashlib.sha256(b"".join(fingerprints([*used, *unlabelled]))).hexdigest()
 
 
 def _changed(files: RunFiles, table: Table, what: str) -> RunError:
@@ -63,8 +72,36 @@ def _changed(files: RunFiles, table: Table, what: str) -> RunError:
 
 def require_same_teachers(files: RunFiles, runs: Iterable[str]) -> None:
     """Record the weights of teachers; RunError if those of one have changed since the first epoch was trained."""
-    now = {run: sha256_of(RunFiles(Path(run)).weights) for run in runs}
+    now = {run: sha256_once(RunFiles(Path(run)).weights) for run in runs}
     _require_same(files, files.teacher_weights, "teacher", now)
+
+
+def require_taught_by_the_same(files: RunFiles, recipe: Recipe) -> None:
+    """Refuse a finished run whose teacher is another one now, trained again or a changed file of answers.
+
+    A teacher that is not there any more is not compared, nor that of a run of an older version, which has no record.
+
+    Raises
+    ------
+    RunError
+        Names the run and its teacher.
+    """
+    record = files.teacher_weights
+    taught_by = records.read(TypeAdapter(dict[str, str]), record) if record.is_file() else {}
+    for run, digest in taught_by.items():
+        _require_same_teacher(files, f"its teacher {run} was trained again since", RunFiles(Path(run)).weights, digest)
+    if recipe.teacher and recipe.teacher.answers and files.teacher_answers.is_file():
+        path = Path(recipe.teacher.answers)
+        digest = answers.digest_of_file(files.teacher_answers)
+        _require_same_teacher(files, f"its teacher {path} has changed since", path, digest)
+
+
+def _require_same_teacher(files: RunFiles, otherwise: str, path: Path, digest: str) -> None:
+    if path.is_file() and sha256_once(path) != digest:
+        raise RunError(
+            f"{files.folder}: {otherwise}; delete {files.folder}, and the same command trains it again, or restore the "
+            "teacher"
+        )
 
 
 def require_same_initial_weights(files: RunFiles, recipe: Recipe) -> None:
@@ -90,7 +127,7 @@ def _require_same(files: RunFiles, record: Path, what: str, now: Mapping[str, st
     A run of an older version has no record: the weights of today are recorded.
     """
     before = records.read(TypeAdapter(dict[str, str]), record) if record.exists() else {}
-    if files.stages.exists():
+    if files.trained:
         for name, digest in now.items():
             if before.get(name, digest) != digest:
                 raise RunError(

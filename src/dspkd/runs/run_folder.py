@@ -20,7 +20,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import holdout, integrity, records
 from dspkd.runs.files import RunFiles
 from dspkd.runs.holdout import TestEvaluation
-from dspkd.runs.records import DataSummary, Epoch, NetworkLatency, Result, StageResult
+from dspkd.runs.records import DataSummary, Environment, Epoch, NetworkLatency, Result, StageResult
 
 if TYPE_CHECKING:
     from dspkd.models.tapped import Tapped
@@ -124,10 +124,10 @@ class Run:
         return self.data.leak
 
     @cached_property
-    def environment(self) -> dict[str, str | int | float | None]:
+    def environment(self) -> Environment:
         """Versions and machine."""
         path = self._existing(self.files.environment, "training writes it when it starts")
-        return records.read(TypeAdapter(dict[str, str | int | float | None]), path)
+        return records.read(TypeAdapter(Environment), path)
 
     @cached_property
     def history(self) -> tuple[Epoch, ...]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dspkd.data import answer_files
-from dspkd.data.answer_files import Kind
+from dspkd.data.answer_checks import Kind
 from dspkd.errors import RecipeError
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import build, teacher_cache, teaching, validate
@@ -25,9 +25,10 @@ from dspkd.types import Batch, Output
 def export(recipe: Recipe, out: Path, kind: Kind = "logits", listener: ProgressListener | None = None) -> int:
     """Write the teacher's output for each image of the recipe's data; return the number of images.
 
-    With ``images.views = 1`` a training image's output is that for its one view, from the cache: training from the
-    file is then bit for bit training from the cache. With other views, which a file with one row for each image
-    cannot hold, it is that for the image as in evaluation, as is that of validation and test images always.
+    With ``images.views = 1`` and a term that learns from the teacher a training image's output is that for its one
+    view, from the cache: training from the file is then bit for bit training from the cache. With other views, which a
+    file with one row for each image cannot hold, and without such a term it is that for the image as in evaluation, as
+    is that of validation and test images always.
     Unlabelled images are written as training images are. ``teacher.cross_fit`` and ``weights = "label"`` are for
     training images alone, and need the one view; fold teachers that are missing are trained first.
 
@@ -51,22 +52,28 @@ def export(recipe: Recipe, out: Path, kind: Kind = "logits", listener: ProgressL
     validate.check(recipe)
     if not recipe.teachers:
         raise RecipeError(f'{recipe.name}: has no teacher to compute outputs of; name its run: teacher = "runs/..."')
-    one_view = recipe.images.views == 1 and teacher_cache.is_used(recipe)
-    if not one_view:
+    of_training = are_of_training(recipe)
+    if not of_training:
         _require_as_evaluated(recipe)
+    answer_files.require_writable(out)
     with tempfile.TemporaryDirectory() as folder:
         context = prepare(recipe, RunFiles(Path(folder)), listener or NullProgress())
         images, split = context.images, context.split
         of_views = np.concatenate([split.rows("train"), np.arange(len(context.table), len(images))])
         # In batches of one part, as a run predicts them: a network's output is rounded by batch.
         others = [np.flatnonzero(split.parts == part) for part in np.unique(split.parts) if part != "train"]
-        parts = [(of_views, (_of_views if one_view else _as_evaluated)(context, of_views, kind))]
+        parts = [(of_views, (_of_views if of_training else _as_evaluated)(context, of_views, kind))]
         parts += [(rows, _as_evaluated(context, rows, kind)) for rows in others]
     values = np.empty((len(images), parts[0][1].shape[1]), np.float32)
     for rows, outputs in parts:
         values[rows] = outputs
     answer_files.write(out, kind, images.ids, images.classes, values)
     return len(values)
+
+
+def are_of_training(recipe: Recipe) -> bool:
+    """Return whether training images are written with the outputs for their one view; else as in evaluation."""
+    return recipe.images.views == 1 and teacher_cache.is_used(recipe)
 
 
 def _require_as_evaluated(recipe: Recipe) -> None:

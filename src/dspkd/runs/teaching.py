@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dspkd import methods
-from dspkd.runs import build, fold_teachers, resume
+from dspkd.runs import build, fold_teachers, resume, same_ranks
 from dspkd.runs.context import RunContext
 from dspkd.runs.fold_teachers import FoldTeachers, Train
 from dspkd.training.teachers.answers import AnswersTeacher
@@ -30,7 +30,8 @@ def in_training(
     Raises
     ------
     DataError, RunError
-        See `dspkd.runs.fold_teachers`; the weights of a teacher have changed since the run began.
+        See `dspkd.runs.fold_teachers`; the weights of a teacher have changed since the run began, or are others on
+        another rank.
     """
     config, teacher = context.recipe.teacher, context.teacher
     if config is None or teacher is None:
@@ -49,9 +50,11 @@ def in_training(
         world.on_rank_zero(lambda: resume.require_same_teachers(files, runs))
         for each in teachers:
             context.listener.note(world.on_rank_zero(lambda each=each: each.quality))  # type: ignore[misc]
-        return world.on_all(
+        in_folds = world.on_all(
             lambda: fold_teachers.loaded(teachers, teacher, recipe, table, split, fold_N, context.device)
-        ), teachers
+        )
+        same_ranks.require_same(world, lambda: {"fold teachers": in_folds.digest()})
+        return in_folds, teachers
     if config.weights == "label":
         assert isinstance(teacher, EnsembleTeacher), "`TeacherConfig` requires two"
         return EnsembleTeacher(teacher.members, config.weights), []

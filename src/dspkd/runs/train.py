@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from dspkd.data.loader import TrainBatches
-from dspkd.errors import RunError
 from dspkd.evaluation import soft_labels
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.metrics import summarise
@@ -28,11 +26,12 @@ from dspkd.runs import (
     answers,
     artifacts,
     build,
+    claim,
     class_order,
     class_priors,
     hardware,
     holdout,
-    integrity,
+    same_ranks,
     teacher_cache,
     teaching,
     unlabelled,
@@ -42,18 +41,14 @@ from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runs.fold_teachers import FoldTeachers
 from dspkd.runs.teaching import AnyTrainingTeacher
-from dspkd.runtime import lock, manifest
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import atomic_open, write_json
-from dspkd.training import loggers, loop
+from dspkd.training import generators, loggers, loop
 from dspkd.training.distiller import Distiller
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.training.teachers.answers import AnswersTeacher
 from dspkd.training.teachers.cache_cost import CacheCost
 from dspkd.types import Batch
-
-_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
-"""Errors of the system about a disk that is full, broken or not to be written to."""
 
 
 def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, world: World = SINGLE) -> None:
@@ -75,14 +70,16 @@ def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, w
     RecipeError, DataError, WeightsError
         A setting, the data or the weights are not valid; raised before anything is trained.
     RunError
-        `out` holds a run of another recipe.
+        `out` holds a run of another recipe, or a finished one whose teacher is another one now; the processes differ in
+        what they train.
     TrainingError
         A loss is not finite; epochs before that are saved.
     """
     files = RunFiles(out)
+    same_ranks.require_same_recipe(recipe, world)
     world.on_all(lambda: validate.check(recipe))
-    with _errors_of(out), ExitStack() as held:
-        if world.on_rank_zero(lambda: _claim(recipe, files, held)):
+    with claim.errors_of(out), generators.kept(), ExitStack() as held:
+        if world.on_rank_zero(lambda: claim.claim(recipe, files, held)):
             return
         context = prepare(recipe, files, (listener if world.rank == 0 else None) or NullProgress(), world)
         teacher, folds = teaching.in_training(context, train)
@@ -90,41 +87,6 @@ def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, w
         if not recipe.stages:
             world.on_rank_zero(lambda: class_order.require_order(context))
         world.on_rank_zero(lambda: _conclude(replace(context, world=SINGLE), stages, cost, folds))
-
-
-@contextmanager
-def _errors_of(out: Path) -> Iterator[None]:
-    """Turn a full disk or a missing permission into a RunError that says how to go on."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _REFUSALS:
-            raise
-        raise RunError(
-            f"{error.filename or out}: {error.strerror}; what was saved stays, so once there is room and permission to "
-            "write, the same command goes on from there"
-        ) from error
-
-
-def _claim(recipe: Recipe, files: RunFiles, held: ExitStack) -> bool:
-    """Lock the run folder and write the recipe into it, or check its files; return whether the run is finished.
-
-    The lock is `held` until training ends.
-    """
-    out = files.folder
-    if out.is_file():
-        raise RunError(f"{out}: is a file; --out names a folder")
-    out.mkdir(parents=True, exist_ok=True)
-    files.require_current_names()
-    held.enter_context(lock.held(out))
-    ours = {*lock.FILES, *manifest.FILES}  # where a process ended before it wrote the recipe
-    if not files.recipe.exists() and any(path.name not in ours for path in out.iterdir()):
-        raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
-    finished = files.result.exists()
-    integrity.require_whole(files) if finished else integrity.require_unchanged(files)
-    files.require_recipe(recipe.digest)
-    files.write_recipe(recipe)
-    return finished
 
 
 def _train_stages(

@@ -18,8 +18,7 @@ from dspkd.training.progress import ProgressListener
 
 def learns(stage: StageConfig) -> bool:
     """Return whether a term of this stage learns from unlabelled images: it has a teacher and reads no labels."""
-    declared = [methods.declaration(term.method) for term in stage.terms]
-    return any(term.needs_teacher and not term.needs_one_label for term in declared)
+    return not all(methods.declaration(term.method).labelled_only for term in stage.terms)
 
 
 def are_used(recipe: Recipe) -> bool:

@@ -11,7 +11,7 @@ from dspkd.models import zoo
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
 from dspkd.recipes.teacher import TeacherConfig
-from dspkd.runs import as_it_is
+from dspkd.runs import as_it_is, void_terms
 from dspkd.runs.files import RunFiles
 
 
@@ -31,11 +31,7 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(
             f"data.layout: no layout is called {recipe.data.layout!r}; {suggest(recipe.data.layout, layouts)}"
         )
-    if recipe.data.classes is not None:
-        try:
-            class_map.load(Path(recipe.data.classes))
-        except DataError as error:
-            raise RecipeError(f"data.classes: {error}") from None
+    classes = _classes(recipe)
     as_it_is.check(recipe)
     _check_images(recipe)
     if recipe.teacher:
@@ -65,6 +61,50 @@ def check(recipe: Recipe) -> None:
         if stage.teacher_lr and not any(methods.declaration(term.method).trains_teacher for term in stage.terms):
             able = ", ".join(name for name in methods.names() if methods.declaration(name).trains_teacher)
             raise RecipeError(f"stages.{s}.teacher_lr: no term of this stage trains a teacher; those that do: {able}")
+    _check_heads(recipe)
+    _check_views(recipe)
+    if classes:
+        void_terms.refuse(recipe, classes)
+
+
+def _classes(recipe: Recipe) -> int | None:
+    """Return the most classes that the images can have; None where only the images tell."""
+    if recipe.data.classes is not None:
+        try:
+            return len(class_map.load(Path(recipe.data.classes)).classes)
+        except DataError as error:
+            raise RecipeError(f"data.classes: {error}") from None
+    return len({*recipe.data.columns.names.values()}) or None
+
+
+def _check_heads(recipe: Recipe) -> None:
+    """Refuse `ssd_kd` where the teacher's head, whose similarities the student would imitate, is random."""
+    trained: set[str] = set()
+    for s, stage in enumerate(recipe.stages):
+        carried = {*stage.carried} & trained
+        trained = set(carried)
+        for t, (name, term) in enumerate(zip(stage.part_names, stage.terms, strict=True)):
+            if term.method != "ssd_kd":
+                continue
+            if term.options.get("trains") == "teacher_head":
+                trained.add(name)
+            elif term.options.get("self_supervision", 1.0) > 0 and name not in carried:
+                raise RecipeError(
+                    f"stages.{s}.terms.{t}: ssd_kd: the student would imitate the similarities of a random head of the "
+                    'teacher; train it in a stage before, with trains = "teacher_head", and set carry = true here '
+                    "(dspkd recipes show dermoscopy150/ssd_kd), or set self_supervision = 0"
+                )
+
+
+def _check_views(recipe: Recipe) -> None:
+    """Refuse the mean over all quarter turns beside a term that tells quarter turns apart."""
+    terms = [term.method for stage in recipe.stages for term in stage.terms]
+    if recipe.teacher and recipe.teacher.views == 8:
+        for rotated in [name for name in terms if methods.declaration(name).wants_rotated][:1]:
+            raise RecipeError(
+                f"teacher.views = 8: {rotated!r} compares an image with its quarter turns, and the mean over all of "
+                "them is the same for each; set it to 2 or 1"
+            )
 
 
 def _check_images(recipe: Recipe) -> None:
@@ -74,6 +114,11 @@ def _check_images(recipe: Recipe) -> None:
         raise RecipeError(f"images.artefacts: {error}") from None
     for run in recipe.teachers:
         _require_same_artefacts(recipe, Path(run))
+    if recipe.train.mix_teacher_outputs and not recipe.train.mixes_images:
+        raise RecipeError(
+            "train.mix_teacher_outputs = true: no images are mixed; set train.mixup or train.cutmix above 0, or leave "
+            "this out"
+        )
     if recipe.teachers and recipe.train.mix_teacher_outputs and recipe.images.views == "fresh":
         raise RecipeError(
             'train.mix_teacher_outputs = true: images.views = "fresh" caches no teacher outputs that could be mixed; '

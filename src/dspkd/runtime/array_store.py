@@ -9,11 +9,11 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from dspkd.errors import DataError
@@ -105,7 +105,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Lock out other writers; on entry, read what they have written and cut off what is incomplete."""
-        with self._lock:
+        with self._locked():
             self.refresh(repair=self._writable)
             yield
 
@@ -167,10 +167,23 @@ class Store:
         may_write = all(os.access(path, os.W_OK) for path in files if path.exists())
         return FileLock(self.folder / "lock") if may_write else nullcontext()
 
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of writers; the log says where that has to wait for another process."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(
+                    self._lock if isinstance(self._lock, nullcontext) else self._lock.acquire(timeout=0)
+                )
+            except Timeout:
+                _LOG.warning("%s: another process writes there; waiting for it", self.folder)
+                stack.enter_context(self._lock)
+            yield
+
     def _write_or_check_about(self) -> None:
         """Write ``store.json``, or check that the one there describes the same arrays."""
         path = self.folder / "store.json"
-        with self._lock:
+        with self._locked():
             stored = _json_in(path)
             if stored is None and self._writable:
                 self._set_aside(path)

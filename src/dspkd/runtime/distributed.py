@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -26,9 +26,10 @@ from dspkd.errors import DspkdError, RankError, RunError, TrainingError
 
 T = TypeVar("T")
 
-TIMEOUT = timedelta(hours=1)
+TIMEOUT = timedelta(days=1)
 """How long a rank waits for one that does not respond. A rank that dies is noticed at once, as its connections close;
-this is for machines that vanish. It is longer than decoding the images takes, for which other ranks wait."""
+this is for machines that vanish. It is longer than what one rank does while the others wait: decoding, the evaluation
+at the end, waiting for another process that fills the same cache."""
 
 
 @dataclass(frozen=True)
@@ -113,19 +114,32 @@ class World:
     def writes(self, folder: Path) -> bool:
         """Return whether this rank writes into `folder`: rank 0, and local rank 0 of each machine with its own disk.
 
-        Rank 0 creates a file there; a machine where it is not visible has its own disk.
+        Rank 0 creates a file there; a machine where it is not visible has its own disk. Where rank 0 may only read, as
+        in a cache of others that is filled, each machine counts as one: what writes there next says that it cannot.
         """
         if self.size == 1:
             return True
-        with tempfile.NamedTemporaryFile(dir=folder) if self.rank == 0 else nullcontext() as token:
-            name = self.on_rank_zero(lambda: Path(token.name).name)  # type: ignore[union-attr]
-            visible = (folder / name).exists()
+        with _token(folder) if self.rank == 0 else nullcontext() as token:
+            name = self.on_rank_zero(lambda: token)
+            visible = name is not None and (folder / name).exists()
             self.all_gather(None)  # the file stays until all ranks have looked
         return self.rank == 0 or (self.local_rank == 0 and not visible)
 
 
 SINGLE = World()
 """A process that trains alone."""
+
+
+@contextmanager
+def _token(folder: Path) -> Iterator[str | None]:
+    """Yield the name of a file that is in `folder` for a while; None where it cannot be created."""
+    with ExitStack() as stack:
+        try:
+            token = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder))
+        except OSError:
+            yield None
+        else:
+            yield Path(token.name).name
 
 
 def _nothing() -> None:

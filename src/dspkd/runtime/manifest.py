@@ -88,8 +88,7 @@ class Manifest:
         path = self.folder / name
         if not path.is_file():
             return "missing"
-        stat = path.stat()
-        return "" if _sha256_once(path, stat.st_size, stat.st_mtime_ns) == digest else "changed"
+        return "" if sha256_once(path) == digest else "changed"
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -128,7 +127,12 @@ def _files_of(paths: tuple[Path, ...]) -> list[Path]:
     return [file for file in found if file.is_file()]
 
 
+def sha256_once(path: Path) -> str:
+    """Return the SHA-256 of a file, computed once while its size and time of change are the same."""
+    stat = path.stat()
+    return _sha256_of_state(path, stat.st_size, stat.st_mtime_ns)
+
+
 @lru_cache(maxsize=4096)
-def _sha256_once(path: Path, size: int, modified: int) -> str:  # noqa: ARG001
-    """Return the digest of a file, computed once while its size and time of change are these."""
+def _sha256_of_state(path: Path, size: int, modified: int) -> str:  # noqa: ARG001
     return sha256_of(path)

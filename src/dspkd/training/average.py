@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from dspkd.training.finite import finite
+
 
 class WeightAverage:
     r"""The exponential moving average e of a network's state w: parameters, and statistics of batch normalisation.
@@ -18,8 +20,8 @@ class WeightAverage:
 
     and before step 0 e is w. The rule lets the average forget the start of the stage: its mean age is a tenth of the
     steps so far, until it reaches about :math:`1/(1 - d)` at step 10 d / (1 - d). Integers, such as the number of
-    batches that batch normalisation has seen, are copied. The average is in float32 or the network's own larger type;
-    training itself is unchanged to the bit.
+    batches that batch normalisation has seen, are copied, and so are tensors that are not finite, such as a mask. The
+    average is in float32 or the network's own larger type; training itself is unchanged to the bit.
 
     The network's statistics belong to the activations of w. To average them, rather than to compute them again with e
     on the training images, is inferred: timm does so, PyTorch's `AveragedModel` does either.
@@ -52,6 +54,7 @@ class WeightAverage:
         self.decay = 0.0
         own = network.state_dict() if decay else {}
         self.state = {name: _stored((state or own)[name].to(value.device)) for name, value in own.items()}
+        self._averaged = [name for name in finite(self.state) if self.state[name].is_floating_point()]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -60,7 +63,7 @@ class WeightAverage:
             return
         self.decay = min(self._limit, (1 + self._steps) / (10 + self._steps))
         own = self._network.state_dict()
-        averages = {name: value for name, value in self.state.items() if value.is_floating_point()}
+        averages = {name: self.state[name] for name in self._averaged}
         values = [own[name].to(average.dtype) for name, average in averages.items()]
         torch._foreach_lerp_(list(averages.values()), values, 1 - self.decay)
         for name in self.state.keys() - averages.keys():

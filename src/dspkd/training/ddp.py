@@ -65,7 +65,7 @@ class ShardedStep(LocalStep):
     def loss(self, term: nn.Module, student: Output, teacher: Output | None, batch: Batch) -> Tensor:
         """Return a loss whose mean over the ranks is the term's loss of the whole batch."""
         assert batch.whole, "TrainBatches sets it for several ranks"
-        part = batch.labelled_part() if term.reads_labels else batch
+        part = batch.labelled_part() if term.labelled_only else batch
         assert part.whole, "a share of a whole batch"
         if not term.by_image:
             whole = (each and _Whole(each, batch, self._world, part.whole) for each in (student, teacher, batch))

@@ -24,9 +24,10 @@ from dspkd.methods import Term
 from dspkd.models.adapted import Adapted
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.stage import StageConfig
+from dspkd.runtime import lock
 from dspkd.runtime.files import require_file
 from dspkd.runtime.seeds import seed_for
-from dspkd.training import loop
+from dspkd.training import generators, loop
 from dspkd.training.call_settings import TermLike, plain, stage_of
 from dspkd.training.distiller import Distiller
 from dspkd.training.loader_batches import LoaderBatches, batches_of, first_batch
@@ -80,9 +81,9 @@ def distill(
     ----------
     student, teacher
         Classifiers with the same K classes: timm, torchvision or any other modules that return logits ``[B, K]`` (or
-        an object with ``.logits``). The student is trained in place; the teacher is frozen and put into evaluation
-        mode; None where no term needs one. Both receive the images as `loader` yields them; networks of
-        `dspkd.models` expect [0, 1] and normalise for themselves.
+        an object with ``.logits``). The student is trained in place; the teacher is frozen and stays in evaluation
+        mode, and so does a frozen body that both share; None where no term needs one. Both receive the images as
+        `loader` yields them; networks of `dspkd.models` expect [0, 1] and normalise for themselves.
     loader
         Yields ``(images, labels)``: float ``[B, 3, H, W]`` and int64 ``[B]`` in [0, K). Anything after these is
         ignored. `dspkd.types.Batch` is taken as it is. Labels that no term reads may be any integers.
@@ -102,7 +103,8 @@ def distill(
     class_counts
         Training images of each of the K classes, for terms that adjust for them.
     seed
-        Of the terms' own layers, dropout and masks; not of `loader`.
+        Of the terms' own layers, dropout and masks, and of the order of a `loader` that shuffles without a generator of
+        its own. Torch's global generators have their state again when the call ends.
     device
         By default a GPU where there is one.
     out
@@ -120,7 +122,7 @@ def distill(
     DataError
         Batches or `class_counts` are not as described.
     RunError
-        `out` holds another call, or cannot be a folder for checkpoints.
+        `out` holds another call, is in use by one, or cannot be a folder for checkpoints.
     TrainingError
         A loss is not finite, or weights after an epoch.
     """
@@ -135,7 +137,7 @@ def distill(
     _require_trainable(student, teacher)
     sample = first_batch(loader).to(place).images
     student.to(place)
-    with ExitStack() as stack:
+    with generators.kept(), ExitStack() as stack:
         learner = _network(student, sample, "student", stack)
         frozen = None
         if teacher is not None:
@@ -151,8 +153,9 @@ def distill(
         distiller = Distiller(learner, frozen, parts).to(place)
         folder = _folder(out, stack)
         if out is not None:
+            stack.enter_context(lock.held(folder))
             stack.enter_context(same_call(folder, student, loader, validation))
-        reads_labels = any(term.reads_labels for _, _, term in parts)
+        reads_labels = any(term.labelled_only for _, _, term in parts)
         try:
             trained = loop.fit(
                 stage,
@@ -253,6 +256,12 @@ def _terms(
             raise RecipeError(f"terms: {term.method!r} learns from a teacher; pass one")
         if method.trains_teacher:
             raise RecipeError(f"terms: {term.method!r} trains a copy of the teacher; write a recipe with teacher_lr")
+        imitates_head = term.options.get("trains") != "teacher_head" and term.options.get("self_supervision") != 0
+        if term.method == "ssd_kd" and imitates_head:
+            raise RecipeError(
+                "terms: 'ssd_kd' needs a trained head of the teacher: write a recipe of two stages (dspkd recipes show "
+                "dermoscopy150/ssd_kd), or set self_supervision to 0"
+            )
         parts.append((name, term.weight, method(spec, teacher.spec if teacher else None, **term.options)))
     return parts
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dspkd.methods._base import Term
 from dspkd.training.gradient_share import GradientShares
+from dspkd.training.teachers.frozen import FrozenTeacher
 from dspkd.types import Batch, NetworkSpec, Output
 
 
@@ -45,7 +46,7 @@ class LocalStep:
 
     def loss(self, term: nn.Module, student: Output, teacher: Output | None, batch: Batch) -> Tensor:
         """Return the term's loss for the batch; of one that reads labels, for its labelled images."""
-        if batch.labelled is not None and term.reads_labels:
+        if batch.labelled is not None and term.labelled_only:
             batch = batch.labelled_part()
             student, teacher = student.first_images(len(batch)), teacher and teacher.first_images(len(batch))
             if not len(batch):  # all are on other ranks, and this one takes part in the sum of gradients
@@ -70,7 +71,8 @@ class Distiller(nn.Module):
         Network to train; ``student(images)`` returns an `Output`.
     teacher
         The frozen teacher, or None where no term needs one. It is not a part of this module: its weights are neither
-        trained nor saved.
+        trained nor saved. Modules that it shares with the student stay in evaluation mode with it, so that its outputs
+        do not change while the student trains: their batch statistics are not updated, and dropout in them is off.
     terms
         ``(name, weight, term)`` for each part; names differ.
     ramps
@@ -108,8 +110,16 @@ class Distiller(nn.Module):
         self.shares = GradientShares(shares) if shares else None
         self.step = LocalStep()
         self.rotated = any(term.wants_rotated for _, _, term in terms)
+        self.teacher = teacher
         self.strong_aug = any(term.wants_strong_aug for _, _, term in terms)
         self._teacher = teacher if teacher and any(term.needs_teacher for _, _, term in terms) else None
+
+    def train(self, mode: bool = True) -> Distiller:
+        """Put student and terms into training or evaluation mode; a teacher that is a network stays in the latter."""
+        super().train(mode)
+        if isinstance(self.teacher, FrozenTeacher):
+            self.teacher.network.eval()
+        return self
 
     def forward(self, batch: Batch, elapsed: float = math.inf) -> dict[str, Tensor]:
         """Return each weighted part under its name, and their sum under ``total``; all are scalars.

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from dspkd.errors import TrainingError
 from dspkd.recipes.stage import StageConfig
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.manifest import Manifest
@@ -27,7 +26,7 @@ from dspkd.training import checkpoint, ddp
 from dspkd.training.average import WeightAverage
 from dspkd.training.compile import Compiled
 from dspkd.training.distiller import Distiller
-from dspkd.training.finite import require_finite_weights
+from dspkd.training.finite import finite, require_finite_losses, require_finite_weights
 from dspkd.training.progress import ProgressListener
 from dspkd.types import Batch
 
@@ -132,6 +131,7 @@ def fit(
     steps = progress.epochs * len(batches)
     average = WeightAverage(distiller.student, arithmetic.ema, steps=steps, state=progress.average)
     progress.average = average.state
+    begun_finite = finite(_trained(distiller))
     for record in progress.history:
         listener.epoch(record)
     for epoch in range(progress.epochs, stage.epochs):
@@ -145,7 +145,8 @@ def fit(
             stage.name, epoch, distiller, objective, batches.epoch(first_epoch + epoch), optimizer, rates, arithmetic,
             average, listener,
         )  # fmt: skip
-        trained = {**dict(distiller.trainable()), **distiller.student.state_dict(prefix="student.")}
+        weights = _trained(distiller)
+        trained = {name: weights[name] for name in begun_finite}
         place = f"stage {stage.name!r}, epoch {epoch + 1}"
         arithmetic.world.on_all(partial(require_finite_weights, trained, place))
         distiller.eval()
@@ -192,6 +193,11 @@ def objective_of(distiller: Distiller, arithmetic: StepConfig) -> nn.Module:
     return ddp.shared(distiller, arithmetic.world)
 
 
+def _trained(distiller: Distiller) -> dict[str, Tensor]:
+    """Return what an epoch changes: what the optimiser trains, and the student's statistics."""
+    return {**dict(distiller.trainable()), **distiller.student.state_dict(prefix="student.")}
+
+
 def _copied(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
@@ -224,7 +230,7 @@ def _train_epoch(
         of_batch = ddp.averaged(losses, arithmetic.world)
         unchecked.append(of_batch)
         if len(unchecked) == interval or step + 1 == len(rates):
-            _require_finite(unchecked, f"stage {stage!r}, epoch {epoch + 1}", last=step)
+            require_finite_losses(unchecked, f"stage {stage!r}, epoch {epoch + 1}", last=step)
             unchecked.clear()
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
@@ -236,19 +242,6 @@ def _train_epoch(
         listener.step(stage, epoch + 1, step + 1, len(rates))
     means = {name: (total / seen).item() for name, total in sums.items()}
     return means, torch.stack(clipped).float().mean().item()
-
-
-def _require_finite(unchecked: list[dict[str, Tensor]], place: str, *, last: int) -> None:
-    """Raise TrainingError if a loss of the steps up to `last` is not finite, naming the first such step."""
-    if torch.stack([losses["total"] for losses in unchecked]).isfinite().all():
-        return
-    for step, losses in enumerate(unchecked, start=last + 1 - len(unchecked)):
-        bad = [name for name, loss in losses.items() if not loss.isfinite()]
-        if bad:
-            raise TrainingError(
-                f"{place}, step {step + 1}: loss not finite: {', '.join(bad)}; "
-                "lower the learning rate or the term's weight. Epochs before this one are saved"
-            )
 
 
 def update(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,7 +16,10 @@ def output(B):
 
 
 def read_by(*names, **options):
-    terms = [methods.find(name)(SPEC, SPEC, **options) for name in names]
+    return read_by_terms(*[methods.find(name)(SPEC, SPEC, **options) for name in names])
+
+
+def read_by_terms(*terms):
     zeros = torch.zeros(2, dtype=torch.int64)
     batch = Batch(torch.rand(2, 3, 8, 8), zeros, torch.arange(2), zeros)
     answers = [
@@ -45,6 +50,26 @@ def test_several_methods_read_what_each_reads():
 
 def test_another_tap_is_another_field():
     assert read_by("fitnets", tap="stride16") == {"stride16"}
+
+
+class Own(methods.Term):
+    def __init__(self, loss):
+        super().__init__(SPEC, SPEC)
+        self.loss = loss
+
+    def forward(self, student, teacher, batch):
+        return self.loss(teacher)
+
+
+def test_what_a_term_reads_of_the_first_images_is_found():
+    assert read_by_terms(Own(lambda teacher: teacher.first_images(1).maps["stride8"].sum())) == {"stride8"}
+    assert read_by_terms(Own(lambda teacher: teacher.first_images(2).rotated.logits.sum())) == {"logits"}
+
+
+def test_a_term_that_does_something_else_is_named():
+    with pytest.raises(TypeError) as caught:
+        read_by_terms(Own(lambda teacher: replace(teacher, logits=teacher.logits)))
+    assert "test_fields_read: while it was found out which parts" in caught.value.__notes__[0]
 
 
 def test_recording_draws_no_random_numbers():

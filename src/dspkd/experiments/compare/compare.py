@@ -10,7 +10,7 @@ teachers/NAME/  the teachers that the grid trains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from html import escape
@@ -28,7 +28,7 @@ from dspkd.experiments.compare.grid import Comparison, Grid
 from dspkd.experiments.compare.planned_run import PlannedRun
 from dspkd.reports import comparison_markdown, comparison_results, wording
 from dspkd.reports.comparison_results import Results
-from dspkd.runs import build, folds, hardware, validate
+from dspkd.runs import build, folds, hardware, resume, validate, void_terms
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime.files import write_json, write_text
@@ -102,7 +102,8 @@ def compare(
     RecipeError, DataError
         Before anything is trained.
     RunError
-        `out` is in use or holds runs of other recipes, or a teacher that the grid does not train is missing.
+        `out` is in use or holds runs of other recipes, or finished ones whose teacher is another one now; or a teacher
+        that the grid does not train is missing.
     """
     comparisons = grids.comparisons(grid, _relative_to_working_directory(out))
     teachers, students = _planned_runs(comparisons)
@@ -111,6 +112,7 @@ def compare(
         for run in teachers + students:
             _require_same_kind(run)
             RunFiles(run.folder).require_recipe(run.recipe.digest)
+        _require_same_teachers(students)
         for run in teachers + students:
             if not _finished(run):
                 _write_recipe(run, jobs)
@@ -127,6 +129,7 @@ def compare(
         progress(0, to_train)
         taught = [run for run in students if run.recipe.teachers]
         _train([*teachers, *(run for run in students if not run.recipe.teachers)], executor, errors, end)
+        _require_same_teachers(taught)  # a teacher that was missing is there again
         ready = [run for run in taught if not (_finished(run) or _failed_teachers(run, errors))]
         shared_outputs.announce(ready, log)
         _train(taught, executor, errors, end)
@@ -148,6 +151,8 @@ def _check(teachers: Sequence[PlannedRun], students: Sequence[PlannedRun]) -> No
         validate.check(recipe)
     folds = {recipe.teacher.cross_fit for recipe in recipes if recipe.teacher and recipe.teacher.cross_fit}
     tables = {recipe.data: data.load_table(**build.data_options(recipe)) for recipe in recipes}
+    for recipe in recipes:
+        void_terms.refuse(recipe, len(tables[recipe.data].classes))
     for recipe in {(recipe.data, recipe.split): recipe for recipe in recipes}.values():
         dataset = build.divided(recipe, tables[recipe.data])
         for count in folds:
@@ -169,6 +174,12 @@ def _require_same_kind(run: PlannedRun) -> None:
 def _finished(run: PlannedRun) -> bool:
     files = RunFiles(run.folder)
     return files.result.exists() and files.report.exists()
+
+
+def _require_same_teachers(runs: Iterable[PlannedRun]) -> None:
+    for run in runs:
+        if (files := RunFiles(run.folder)).result.exists():
+            resume.require_taught_by_the_same(files, run.recipe)
 
 
 def _write_recipe(run: PlannedRun, jobs: int) -> None:

@@ -19,12 +19,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Protocol, TypeVar
 
-from pydantic import TypeAdapter
-
 from dspkd import reports
 from dspkd.deploy.bundle.reader import Bundle, open_bundle
 from dspkd.deploy.serve import web_page
-from dspkd.errors import BundleError, RunError
+from dspkd.errors import BundleError
 from dspkd.evaluation.classes import malignancies
 from dspkd.evaluation.teacher_quality import level, margin
 from dspkd.experiments import single_run
@@ -35,7 +33,7 @@ from dspkd.experiments.own_images.recipe_files import PLAIN, STUDENT, TEACHER
 from dspkd.experiments.teacher_check import findings
 from dspkd.recipes import schema
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import records
+from dspkd.runs import resume
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.training.progress import ProgressListener
@@ -139,25 +137,11 @@ def _recipes(setup: Setup, out: Path) -> dict[str, Recipe]:
 def _train(recipe: Recipe, folder: Path, step: str, setup: Setup, screen: Screen) -> None:
     files = RunFiles(folder)
     if files.result.is_file() and files.report.is_file() and schema.load(files.recipe) == recipe:
-        _require_same_teachers(files)
+        resume.require_taught_by_the_same(files, recipe)
         screen.ended(step, None)
         return
     # A finished run whose recipe changed in what changes no training gets the new recipe, and a new report.
     _timed(screen, setup, step, lambda: single_run.train(recipe, folder, screen))
-
-
-def _require_same_teachers(files: RunFiles) -> None:
-    """Raise RunError where a teacher of a finished run was trained again since."""
-    from dspkd.deploy.export.certificate import digest_of_weights
-
-    path = files.teacher_weights
-    taught_by = records.read(TypeAdapter(dict[str, str]), path) if path.is_file() else {}
-    for teacher, digest in taught_by.items():
-        if RunFiles(Path(teacher)).weights.is_file() and digest_of_weights(Path(teacher)) != digest:
-            raise RunError(
-                f"{files.folder}: its teacher {teacher} was trained again since; delete {files.folder}, and the same "
-                "command trains it again"
-            )
 
 
 def _about_teacher(teacher: Path, plain: Path) -> str:

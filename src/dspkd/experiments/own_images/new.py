@@ -170,7 +170,7 @@ def new(options: Options, out: Path, *, progress: Progress | None, log: Callable
         settings=settings,
         given_up=cost.given_up(full, settings),
         expected={"data and plan": time.monotonic() - started, **cost.steps(settings, costs, found.training)},
-        about_training=rules.cautions(settings, full, side=found.side),
+        about_training=rules.cautions(settings, full, side=found.side, classes=len(found.classes)),
         digests=digests,
     )
     write_text(out / RECORD, TypeAdapter(Setup).dump_json(setup, indent=1).decode() + "\n")

@@ -81,7 +81,7 @@ def _student(facts: DataFacts, settings: Settings, out: Path) -> str:
     target = f'options = {{ target = "{settings.target}", hidden = 256 }}'
     return _join(
         [
-            "# DSP-KD student: first rebuilds the teacher's feature map, then learns its normalised logits",
+            f"# DSP-KD student: first rebuilds the teacher's feature map, then learns its {_logits(facts)}",
             f"# Train it: dspkd train {out / (STUDENT + '.toml')} --out {out / STUDENT}, after its teacher",
             "# Two stages with one teacher are the paper's; every value here is inferred",
             _line("name", "dsp_kd", "in reports"),
@@ -95,10 +95,21 @@ def _student(facts: DataFacts, settings: Settings, out: Path) -> str:
             *_stage("logits", second, 5e-4, settings.keep, warm=False),
             *_terms(
                 '{ method = "labels", weight = 0.5 },  # labels and teacher count the same',
-                '{ method = "normkd", weight = 0.5, options = { t_norm = 1.0 } },  # softens each image equally',
+                _SECOND[rules.second_method(len(facts.classes))],
             ),
         ]
     )
+
+
+_SECOND = {
+    "normkd": '{ method = "normkd", weight = 0.5, options = { t_norm = 1.0 } },  # softens each image equally',
+    "kd": '{ method = "kd", weight = 0.5, options = { temperature = 4.0 } },  # of two classes: two normalised logits '
+    "(normkd) are always +-0.71 and teach nothing",
+}
+
+
+def _logits(facts: DataFacts) -> str:
+    return "normalised logits" if rules.second_method(len(facts.classes)) == "normkd" else "softened logits"
 
 
 def _why_target(settings: Settings) -> str:

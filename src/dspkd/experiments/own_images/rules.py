@@ -18,6 +18,7 @@ views          16 augmented views of each image on a CPU, so that teacher output
                GPU, and where the outputs would take more than 5 GB of disk
 target         the map of stride 16 where the last map (stride 32) has fewer than 4 x 4 positions, else the last map
 share          the feature term keeps 0.4 of the gradient, whatever the teacher
+second stage   NormKD, as in the paper; KD where there are two classes, whose normalised logits are always +-0.71
 keep           the epoch that is best on the validation set, or the last one where that set has fewer than 100 images
 EMA            0.998 where a stage has 4,500 steps, which an average of that length needs; else none
 seeds          3 of plain and of DSP-KD student; with fewer, only large differences are significant
@@ -146,14 +147,27 @@ def choose(
     )
 
 
+def second_method(classes: int) -> str:
+    """Return the method of DSP-KD's second stage."""
+    return "normkd" if classes > 2 else "kd"
+
+
 def teacher_rate(teacher: Network) -> float:
     """Return the teacher's peak learning rate."""
     return 1e-4 if teacher.parameters >= LARGE else 5e-4
 
 
-def cautions(settings: Settings, full: Settings, *, side: int) -> tuple[str, ...]:
-    """Return what a reader must know of the networks and of what the budget took away; `side` is the images', in px."""
+def cautions(settings: Settings, full: Settings, *, side: int, classes: int) -> tuple[str, ...]:
+    """Return what a reader must know of the networks, the methods, and of what the budget took away.
+
+    `side` is the images', in px, and `classes` their number.
+    """
     found = []
+    if second_method(classes) == "kd":
+        found.append(
+            "There are two classes, and two normalised logits are always +-0.71: NormKD, the paper's second stage of "
+            "DSP-KD, would teach nothing. The student has KD there, so what is called DSP-KD here is a variant of it."
+        )
     if random := [each.name for each in (settings.teacher, settings.student) if not each.pretrained]:
         found.append(
             f"No pretrained weights for {' and '.join(random)}: training begins at random weights, which needs far "

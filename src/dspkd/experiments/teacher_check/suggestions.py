@@ -67,7 +67,9 @@ class Softening:
     entropy: float
 
 
-def softness(recipe: Recipe, logits_NK: NDArray[np.float32], right: float) -> list[Softening]:
+def softness(
+    recipe: Recipe, logits_NK: NDArray[np.float32], right: float, prior: Sequence[float] = ()
+) -> list[Softening]:
     """Return how each term of a recipe softens its teacher's outputs.
 
     Parameters
@@ -78,6 +80,8 @@ def softness(recipe: Recipe, logits_NK: NDArray[np.float32], right: float) -> li
         The teacher's logits ``[N, K]`` for training images, augmented as the recipe does.
     right
         Its accuracy on validation images.
+    prior
+        The class prior of its training, which an option ``prior`` of a term removes; empty where it is unknown.
     """
     softened_terms = []
     for s, stage in enumerate(recipe.stages):
@@ -86,11 +90,13 @@ def softness(recipe: Recipe, logits_NK: NDArray[np.float32], right: float) -> li
             if option is None:
                 continue
             spread, given = term.method in SPREAD, _value(term, option)
-            p_NK = softened(logits_NK, given, spread=spread)
+            tau = {"uniform": 1.0}.get(term.options.get("prior", 0.0), term.options.get("prior", 0.0))
+            seen_NK = logits_NK - tau * np.log(np.asarray(prior, np.float32)) if tau and prior else logits_NK
+            p_NK = softened(seen_NK, given, spread=spread)
             mean = confidence(p_NK)
             target = min(max(mean, SOFT), right)
             fits = abs(mean - target) < NEAR
-            fitting = None if fits else temperature_for(logits_NK, target, spread=spread)
+            fitting = None if fits else temperature_for(seen_NK, target, spread=spread)
             softened_terms.append(Softening(f"stages.{s}.terms.{t}", option, given, fitting, mean, entropy(p_NK)))
     return softened_terms
 

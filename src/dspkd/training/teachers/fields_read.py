@@ -26,13 +26,26 @@ def fields_read(terms: Iterable[Term], student: Output, teacher: Output, batch: 
         Outputs for `batch`, as the terms receive them in training.
     batch
         Two images or more.
+
+    Notes
+    -----
+    A term may read ``logits``, ``pooled``, ``maps``, ``rotated`` and ``strong_aug``, and call `Output.detach`, `rows`
+    and `first_images`. An exception of a term has a note with its name.
     """
     read: set[str] = set()
     recorded = cast("Output", _Recorded(teacher, read))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for term in terms:
-            if term.needs_teacher:
+            if not term.needs_teacher:
+                continue
+            try:
                 term.train()(student, recorded, batch)
+            except Exception as error:
+                error.add_note(
+                    f"{term.name}: while it was found out which parts of the teacher's output it reads; what it may do "
+                    "with that output is in docs/how-to/add-a-method.md"
+                )
+                raise
     return read
 
 
@@ -47,6 +60,9 @@ class _Recorded:
 
     def rows(self, first: int, last: int) -> _Recorded:
         return _Recorded(self._output.rows(first, last), self._read)
+
+    def first_images(self, count: int) -> _Recorded:
+        return _Recorded(self._output.first_images(count), self._read)
 
     def __getattr__(self, name: str) -> object:
         if name in {"logits", "pooled"}:
