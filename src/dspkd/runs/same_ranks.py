@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 
 from dspkd.errors import RunError
@@ -20,12 +21,15 @@ _DIGITS = 12
 def require_same_recipe(recipe: Recipe, world: World) -> None:
     """Refuse ranks of other recipes or versions, before one of them waits for what another does not do.
 
+    Each machine may have the images at a path of its own: their content is compared once they are read.
+
     Raises
     ------
     RunError
         See `require_same`.
     """
-    require_same(world, lambda: {"recipe": recipe.digest, **{name: version(name) for name in _PACKAGES}})
+    anywhere = replace(recipe, data=replace(recipe.data, path="images"))
+    require_same(world, lambda: {"recipe": anywhere.digest, **{name: version(name) for name in _PACKAGES}})
 
 
 def require_same(world: World, facts: Callable[[], Mapping[str, str]]) -> None:

@@ -159,5 +159,5 @@ def test_numbers_and_dates_are_written_as_the_page_is(browser, server, jpeg, loc
     page = open_page(context.new_page(), server, "server")
     predict(page, "a.jpg", jpeg)
     assert re.match(r"\d{1,2} [A-Z][a-z]+ \d{4} at \d\d:\d\d, computed", page.inner_text("#provenance"))
-    assert all(re.search(r"\d\.\d %", text) for text in page.locator("#rows td").all_inner_texts())
+    assert all(re.search(r"\d\.\d+ %", text) for text in page.locator("#rows td").all_inner_texts())
     context.close()

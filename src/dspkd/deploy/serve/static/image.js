@@ -61,6 +61,9 @@ export async function decode(file) {
 
 /** Refuse, by the size in the header alone, what the server refuses, too. */
 function refuseSize(width, height) {
+  if (width * height === 0) {
+    return; // a damaged header: decoding says so
+  }
   const size = `${width} × ${height} pixels`;
   if (width * height > MOST_PIXELS) {
     const most = MOST_PIXELS.toLocaleString("en-GB");
