@@ -25,13 +25,13 @@ MODES = ("1", "L", "I;16", "P", "RGB", "RGBA", "CMYK")
 
 
 def stored(mode):
-    """Return an image of 7 x 5 pixels, each of another value where the mode has as many."""
+    """Return an image of 49 x 35 pixels, each of another value where the mode has as many."""
     draw = np.random.default_rng(0)
     if mode == "I;16":
-        return Image.fromarray(draw.integers(0, 65536, (5, 7), dtype=np.uint16))
+        return Image.fromarray(draw.integers(0, 65536, (35, 49), dtype=np.uint16))
     if mode in ("RGBA", "CMYK"):
-        return Image.fromarray(draw.integers(0, 256, (5, 7, 4), dtype=np.uint8), mode)
-    return Image.fromarray(draw.integers(0, 256, (5, 7, 3), dtype=np.uint8)).convert(mode)
+        return Image.fromarray(draw.integers(0, 256, (35, 49, 4), dtype=np.uint8), mode)
+    return Image.fromarray(draw.integers(0, 256, (35, 49, 3), dtype=np.uint8)).convert(mode)
 
 
 def exif(orientation):

@@ -131,7 +131,9 @@ def test_finished_students_of_a_teacher_that_was_trained_again_are_refused(unbro
     for student in students:
         (record := student / "teacher_weights.json").write_text(json.dumps({str(teacher): "0" * 64}))
         digests = json.loads((student / "files.json").read_text())
-        digests["sha256"][record.name] = sha256_of(record)
+        for file in (record, *(student / name for name in ("recipe.toml", "result.json"))):
+            file.write_text(file.read_text().replace(str(unbroken[0]), str(out)))
+            digests["sha256"][file.name] = sha256_of(file)
         (student / "files.json").write_text(json.dumps(digests))
     weights = (teacher / "model.safetensors").read_bytes()
     requested = []

@@ -87,7 +87,7 @@ def weights_in(folder):
 def test_weights_for_another_normalisation_are_refused(save, config, preprocessor, wrapped):
     for weights in weights_in(save("mobilenetv3_small_050", config, preprocessor, wrapped)):
         with pytest.raises(
-            WeightsError, match=r"divided by 0\.5 0\.5 0\.5, and mobilenetv3_small_050 .*0\.229.*move the weights"
+            WeightsError, match=r"deviation 0\.5 0\.5 0\.5, but mobilenetv3_small_050 .*0\.229.*move the weights"
         ) as error:
             zoo.make("mobilenetv3_small_050", classes=3, weights=weights)
         assert str(weights) in str(error.value)

@@ -85,7 +85,7 @@ def test_other_unlabelled_images_are_refused_when_a_run_goes_on(lesions, teacher
     shutil.copytree(pool, folder)
     recipe = student(lesions, teacher, folder, tmp_path / "cache")
     with pytest.raises(Killed):
-        run.train(recipe, tmp_path / "run", Killer("labels", 1))
+        run.train(recipe, tmp_path / "run", Killer("labels", 1, when="after"))
     next(folder.rglob("*/*.jpg")).unlink()
     with pytest.raises(RunError, match=r"unlabelled images have changed since this run began"):
         run.train(recipe, tmp_path / "run")

@@ -35,8 +35,8 @@ def test_a_digest_is_taken_while_others_wait(manifest, monkeypatch):
 
     path = manifest.folder / "file"
     taken = []
-    digest = module._sha256
-    monkeypatch.setattr(module, "_sha256", lambda file: taken.append(locked(manifest)) or digest(file))
+    digest = module.sha256_of
+    monkeypatch.setattr(module, "sha256_of", lambda file: taken.append(locked(manifest)) or digest(file))
     with manifest.recording(path):
         path.write_text("text")
     assert taken == [True]

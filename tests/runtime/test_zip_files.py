@@ -43,7 +43,7 @@ def damaged(tmp_path):
         ("a.zip", lambda path: unpack.unpack(path, path.parent / "out", lambda *_: None)),
         ("t/labels.xlsx", lambda path: data.read("auto", path)),
         ("run/artifacts/features.npz", lambda path: embeddings.read(path.parents[1])),
-        ("answers.npz", lambda path: answers._as_the_run_began(path, "0", path, ())),
+        ("answers.npz", lambda path: answers._as_the_run_began(path, "0", path, (), ())),
     ],
 )
 def test_it_is_an_error_of_ours(name, read, damaged):

@@ -105,8 +105,11 @@ def test_without_a_decay_nothing_is_stored():
 
 def test_an_update_does_not_wait_for_the_device():
     """A read of a value would raise an error on the meta device."""
-    network = zoo.make("tiny", classes=4).to("meta")
-    WeightAverage(network, 0.9).update()
+    network = zoo.make("tiny", classes=4)
+    average = WeightAverage(network, 0.9)
+    network.to("meta")
+    average.state = {name: value.to("meta") for name, value in average.state.items()}
+    average.update()
 
 
 def spied(monkeypatch):

@@ -54,7 +54,7 @@ def kinds(folder):
         "444.jpg": encoded(image, subsampling=0),
         "progressive.jpg": encoded(image, progressive=True),
         "grey.jpg": encoded(image.convert("L")),
-        "small.jpg": encoded(image.resize((19, 14))),
+        "small.jpg": encoded(image.resize((43, 33))),
         "mpo.jpg": encoded(image, "MPO"),
         "rgb.png": encoded(image, "PNG"),
         "tall.png": encoded(image.crop((100, 0, 225, 287)), "PNG"),

@@ -89,7 +89,7 @@ def test_the_device_refuses_one_colour_as_the_server_does(page, server, high):
 
 
 def test_where_dark_corners_are_cut_off_there_is_no_frame_and_no_heat_map(page, traffic, server, jpeg):
-    spec = json.loads(page.request.get(f"{server}bundle/spec.json").text())
+    spec = json.loads(page.request.get(f"{server}/bundle/spec.json").text())
     spec["preprocessing"]["artefacts"] = ["dark_corner"]
     edited = json.dumps(spec)
     named = {"spec_sha256": sha256(edited.encode()).hexdigest()}
