@@ -3,6 +3,7 @@ import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,6 +79,18 @@ def no_pages(monkeypatch):
     from dspkd.experiments import single_run
 
     monkeypatch.setattr(single_run.reports, "write", lambda out: (out / "report.html").write_text("") and out)
+
+
+@pytest.fixture
+def no_comparison_pages(monkeypatch):
+    """Write an empty page for each comparison: its plots take seconds."""
+    from dspkd.experiments.compare import compare
+
+    def write(runs, page, decide_by):
+        page.write_text("")
+        return page
+
+    monkeypatch.setattr(compare, "reports", SimpleNamespace(compare=write))
 
 
 @pytest.fixture(scope="session")

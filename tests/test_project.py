@@ -104,7 +104,7 @@ def test_make_check_and_ci_run_each_tool_once():
     assert re.search(r"^check: lint test ", MAKEFILE, flags=re.MULTILINE)
     assert re.search(r"^test: \$\(STAMP\) ", MAKEFILE, flags=re.MULTILINE)  # a clone needs no other command before it
     ci = [line for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines() if line.startswith("make")]
-    assert ci == ["make .venv/installed", "make --jobs 2 --output-sync lint fuzz SECONDS=90 SEED=1 &", "make test"]
+    assert ci == ["make .venv/installed", "make --jobs 2 --output-sync lint fuzz SECONDS=60 SEED=1 &", "make test"]
 
 
 def test_ci_fails_where_the_checks_beside_the_tests_fail(tmp_path):

@@ -18,7 +18,7 @@ from dspkd.runtime.files import sha256_of
 from dspkd.training.progress import NullProgress
 from together import FORKS
 
-pytestmark = pytest.mark.usefixtures("no_pages")
+pytestmark = pytest.mark.usefixtures("no_pages", "no_comparison_pages")
 
 
 class Killed(BaseException):

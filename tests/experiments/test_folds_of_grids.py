@@ -19,7 +19,7 @@ from dspkd.runs import packed
 from dspkd.runs.reading import opened
 from repeated_runs import METHODS, untrained
 
-pytestmark = pytest.mark.usefixtures("no_pages")
+pytestmark = pytest.mark.usefixtures("no_pages", "no_comparison_pages")
 
 
 @pytest.fixture

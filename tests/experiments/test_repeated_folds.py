@@ -38,6 +38,7 @@ def test_each_repetition_has_its_own_folds_and_teachers(repeated_grids, tmp_path
             assert run.waits_for == ((teacher,) if taught else ())
 
 
+@pytest.mark.usefixtures("no_comparison_pages")
 def test_a_first_repetition_is_that_of_a_grid_without_repetitions(repeated_grids, tmp_path):
     compare.compare(grid.load(repeated_grids / "first.toml"), tmp_path, untrained)
     requested = []

@@ -11,6 +11,8 @@ from dspkd.runs import packed
 from dspkd.runs.run_folder import Run
 from repeated_runs import METHODS, untrained
 
+pytestmark = pytest.mark.usefixtures("no_comparison_pages")
+
 
 def test_a_fold_that_fails_leaves_out_its_repetitions(repeated_grids, tmp_path):
     def failing(folders):

@@ -16,7 +16,7 @@ from dspkd.training.progress import NullProgress
 from dspkd.training.teachers.frozen import FrozenTeacher
 from tiny_runs import stage, teacher_recipe, trained
 
-pytestmark = pytest.mark.usefixtures("no_pages")
+pytestmark = pytest.mark.usefixtures("no_pages", "no_comparison_pages")
 
 METHODS = {"kd": "kd", "maps": "fitnets", "rotated": "ssd_kd", "strong": "mlld"}
 

@@ -27,7 +27,7 @@ FEW = {
 
 
 @pytest.fixture(autouse=True)
-def in_little_time(monkeypatch):
+def in_little_time(monkeypatch, no_comparison_pages):
     """Few methods, small images, no report for each run."""
     monkeypatch.setattr(training_grid, "STEPS", FEW)
     monkeypatch.setattr(datasets, "FEW_IMAGES", 160)
