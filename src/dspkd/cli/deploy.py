@@ -33,12 +33,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     out: Annotated[Path, typer.Option(help="The bundle to write.")] = Path("model.dspkd"),
     max_loss: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Share of a class that int8 may get wrong and still be the default; one image always may.",
-        ),
+        float, typer.Option(min=0, max=1, help="Share of a class, or one image, that int8 may lose as the default.")
     ] = 0.02,
     coverage: Annotated[
         float | None,
