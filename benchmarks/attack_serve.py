@@ -23,9 +23,9 @@ from served import multipart, request
 
 
 def jpeg(scans, size):
-    """Return a progressive JPEG of one colour whose last scan is there so many times more."""
+    """Return a progressive JPEG, from black to white, whose last scan is there so many times more."""
     file = io.BytesIO()
-    Image.new("RGB", (size, size), "brown").save(file, "JPEG", progressive=True)
+    Image.linear_gradient("L").resize((size, size)).convert("RGB").save(file, "JPEG", progressive=True)
     data = file.getvalue()
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * scans + data[-2:]
 
