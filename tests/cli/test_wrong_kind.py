@@ -78,4 +78,4 @@ def test_a_run_that_failed_before_its_first_epoch_does_not_keep_its_folder(lesio
     call("train", "demo/plain", "--out", tmp_path / "out", *right)
     other = refused("train", "demo/plain", "--out", tmp_path / "out", *right, "--set", "seed=1")
     assert "holds a run of recipe" in other
-    assert "choose another --out" in other
+    assert "choose another folder (--out)" in other

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dspkd import data
 from dspkd.data import SplitOptions, official_split
 from dspkd.data.part_names import part_of, parts_of, split_column
+from dspkd.data.split import Split
 from dspkd.errors import DataError
 
 
@@ -157,11 +159,15 @@ def test_folders_are_parts_however_the_path_of_the_data_set_is_written(tmp_path,
 def test_a_class_that_only_the_published_test_set_has_is_refused_with_what_to_do(parts, tmp_path):
     lay(tmp_path, parts)
     lay(tmp_path, ("test",), classes=("DF",))
-    alone = r"class 'DF' is in the published test set alone \(folders train, .*\); drop it with data\.classes, or re"
-    with pytest.raises(DataError, match=alone):
+    alone = r"class 'DF' is in the test set alone \({}\); drop it with data\.classes, or {}"
+    with pytest.raises(DataError, match=alone.format("folders train, .*", "resplit with split.official")):
         load(tmp_path)
-    with pytest.raises(DataError, match=alone.replace("folders train, .*", "column 'split'")):
+    with pytest.raises(DataError, match=alone.format("column 'split'", "leave split.column out")):
         load(tmp_path, column="split")
+    file, table = tmp_path.with_suffix(".csv"), data.read("auto", tmp_path)
+    Split(np.array(table.parts)).save(file, table)
+    with pytest.raises(DataError, match=alone.format(".*[.]csv", "change that file")):
+        load(tmp_path, file=str(file))
     assert len(load(tmp_path, official=False).split.places("train"))
     lay(tmp_path, ("train",), classes=("DF",))
     assert load(tmp_path).table.classes == ("DF", "MEL", "NV")

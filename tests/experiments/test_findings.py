@@ -76,5 +76,8 @@ def test_calibration_rotations_and_images():
     assert findings.calibration(Calibrated(1.05, 0.02, 0.02)).severity == "ok"
     assert findings.averaged_views(estimate(0.02, 0.01)).severity == "note"
     assert findings.averaged_views(estimate(0.01, 0.02)).severity == "ok"
+    beside_ssd_kd = findings.averaged_views(estimate(0.02, 0.01), compares_rotations="ssd_kd")
+    assert beside_ssd_kd.severity == "ok"
+    assert "teacher.views = 8" not in beside_ssd_kd.message
     assert findings.images("t", (64, ()), (64, ())).severity == "ok"
     assert "['hair']" in findings.images("t", (64, ("hair",)), (64, ())).message

@@ -227,7 +227,7 @@ def test_an_error_on_all_ranks_has_the_message_of_one_process(dsp_kd, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.doc").touch()
     first, second = together(2, lambda world: run.train(dsp_kd, tmp_path / "run", None, world), tmp_path)
-    assert str(first) == f"{tmp_path / 'run'}: not empty, and not a run folder; choose another --out"
+    assert str(first) == f"{tmp_path / 'run'}: not empty, and not a run folder; choose another folder (--out)"
     assert isinstance(second, SystemExit)
 
 

@@ -135,7 +135,7 @@ def test_the_average_of_weights_is_validated_and_returned_and_continues(tmp_path
     assert all(
         torch.equal(value, resumed.student.state_dict()[name]) for name, value in weights(averaged.student).items()
     )
-    with pytest.raises(RunError, match="choose another --out"):
+    with pytest.raises(RunError, match=r"choose another folder \(--out\)"):
         distill(network(0), None, data(), **call, ema=0.8, out=tmp_path)
 
 

@@ -150,14 +150,17 @@ def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
     parts = table.origin.parts
     if options.file is not None:
         how = f"split read from {options.file}" + (f"; the published parts ({parts}) are not used" if parts else "")
-        return splits.load(Path(options.file), table, by="image"), how, str(options.file)
+        split = splits.load(Path(options.file), table, by="image")
+        official_split.refuse_untrained(table, split, str(options.file), "change that file")
+        return split, how, str(options.file)
     if options.column is not None:
         split, how = official_split.from_column(table, options.column, val=val, test=test, seed=seed, by="image")
-        official_split.refuse_untrained(table, split, f"column {options.column!r}")
+        where = f"column {options.column!r}"
+        official_split.refuse_untrained(table, split, where, official_split.NO_COLUMN)
         return split, how, f"split.column = {options.column!r}"
     if table.parts and options.official and options.folds is None:
         split, how = official_split.of(table, val=val, test=test, seed=seed)
-        official_split.refuse_untrained(table, split, parts)
+        official_split.refuse_untrained(table, split, parts, official_split.RESPLIT)
         return split, how, f"{table.root}: the split as published, by {parts}"
     if options.folds is not None and options.fold is not None:
         split = fold_split(table, folds=options.folds, fold=options.fold, val=val, seed=seed, by=options.by)

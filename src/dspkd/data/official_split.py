@@ -19,6 +19,8 @@ _WORDS = {"train": "training", "val": "validation", "test": "test"}
 NOT_OFFICIAL = "split.official = false in a recipe, or --resplit with dspkd new and dspkd distill"
 """What splits a data set at random that is published with parts."""
 
+RESPLIT, NO_COLUMN = f"resplit with {NOT_OFFICIAL}", "leave split.column out"
+
 _RANDOM = f"to split at random instead, give {NOT_OFFICIAL}"
 
 
@@ -105,7 +107,7 @@ def of(table: Table, *, val: float, test: float, seed: int) -> tuple[Split, str]
         An image is in no known part, or a class is too small to be split, or where training images become another
         part, not in the training set.
     """
-    return _completed(table, table.parts, table.origin.parts, val=val, test=test, seed=seed)
+    return _completed(table, table.parts, table.origin.parts, RESPLIT, val=val, test=test, seed=seed)
 
 
 def from_column(
@@ -138,14 +140,14 @@ def from_column(
     cells = table.attributes[column]
     named = parts_of(cells)
     parts = tuple(named.get(cell, cell and f"?{cell}") for cell in cells)
-    official, how = _completed(table, parts, f"column {column!r}", val=val, test=test, seed=seed)
+    official, how = _completed(table, parts, f"column {column!r}", NO_COLUMN, val=val, test=test, seed=seed)
     if by == "group":
         refuse_crossing(table.root / column, table, official)
     return official, how
 
 
 def _completed(
-    table: Table, parts: Sequence[str], where: str, *, val: float, test: float, seed: int
+    table: Table, parts: Sequence[str], where: str, otherwise: str, *, val: float, test: float, seed: int
 ) -> tuple[Split, str]:
     """Return the split with these parts, a missing one taken out of training, and how it was made."""
     _refuse_unknown(table, parts, where)
@@ -158,7 +160,7 @@ def _completed(
         )
     how = f"split as published, by {where}"
     if missing:
-        refuse_untrained(table, Split(parts_N), where)
+        refuse_untrained(table, Split(parts_N), where, otherwise)
     for part in missing:
         share = {"val": val, "test": test}[part]
         training = np.flatnonzero(parts_N == "train")
@@ -173,16 +175,16 @@ def _completed(
     return Split(parts_N), how
 
 
-def refuse_untrained(table: Table, split: Split, where: str) -> None:
-    """Raise DataError if a class has images, and none in the training set."""
+def refuse_untrained(table: Table, split: Split, where: str, otherwise: str) -> None:
+    """Raise DataError if a class has images, and none in the training set; `otherwise` says how to split instead."""
     training = set(table.labels[split.places("train")].tolist())
     for label in sorted(set(table.labels.tolist()) - training):
         parts = [part for part in PARTS if (table.labels[split.places(part)] == label).any()]
         if parts:
             raise DataError(
-                f"{table.root}: class {table.classes[label]!r} is in the published "
+                f"{table.root}: class {table.classes[label]!r} is in the "
                 f"{' and '.join(_WORDS[part] for part in parts)} set alone ({where}); drop it with data.classes, or "
-                f"resplit with {NOT_OFFICIAL}"
+                f"{otherwise}"
             )
 
 

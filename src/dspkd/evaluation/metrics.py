@@ -16,7 +16,8 @@ from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+from scipy.stats import rankdata
+from sklearn.metrics import precision_recall_fscore_support
 
 from dspkd.data.table import named
 from dspkd.evaluation.predictions import Predictions
@@ -183,13 +184,17 @@ def _per_class(predictions: Predictions) -> tuple[ClassScores, ...]:
 
 
 def _auc(mine_N: NDArray[np.bool_], scores_N: NDArray[np.float64], folds_N: NDArray[np.int64] | None) -> float | None:
-    """Return the AUROC; over folds, the mean weighted by their numbers of pairs. None where there is no pair."""
+    """Return the AUROC; over folds, the mean weighted by their numbers of pairs. None where there is no pair.
+
+    It is the share of pairs of an image of the class and another whose scores are in that order, by the sum of ranks.
+    """
     aucs, pairs = [], []
     for rows_N in [np.ones_like(mine_N)] if folds_N is None else [folds_N == fold for fold in np.unique(folds_N)]:
-        mine = mine_N[rows_N]
-        if mine.any() and not mine.all():
-            aucs.append(roc_auc_score(mine, scores_N[rows_N]))
-            pairs.append(mine.sum() * (~mine).sum())
+        ranks = rankdata(scores_N[rows_N])[mine_N[rows_N]]
+        inside = len(ranks)
+        if of_others := inside * (int(rows_N.sum()) - inside):
+            aucs.append((ranks.sum() - inside * (inside + 1) / 2) / of_others)
+            pairs.append(of_others)
     return float(np.average(aucs, weights=pairs)) if aucs else None
 
 

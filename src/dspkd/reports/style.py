@@ -71,6 +71,7 @@ _STYLE: dict[Any, Any] = {
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # no ticks are above a panel; looking for them takes a seventh of the time
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -121,6 +122,7 @@ def svg(figure: Figure, *, name: str, alt: str) -> Markup:
         Text alternative of the figure.
     """
     written = io.StringIO()
+    _lay_out(figure)
     figure.savefig(
         written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")), transparent=True
     )
@@ -143,4 +145,12 @@ def svg(figure: Figure, *, name: str, alt: str) -> Markup:
 def png(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG with the light background, making the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=160, facecolor=LIGHT["page"], bbox_inches="tight", pad_inches=0.15)
+    _lay_out(figure)
+    figure.savefig(path, format="png", dpi=160, facecolor=LIGHT["page"])
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the panels of a figure once: otherwise matplotlib draws it twice for each file."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)

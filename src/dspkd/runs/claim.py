@@ -51,7 +51,7 @@ def claim(recipe: Recipe, files: RunFiles, held: ExitStack) -> bool:
     # A process that ended before it wrote the recipe leaves these, and files half written.
     there = {path.name for path in out.iterdir() if path.suffix != ".partial"}
     if not files.recipe.exists() and there - {*lock.FILES, *manifest.FILES}:
-        raise RunError(f"{out}: not empty, and not a run folder; choose another --out")
+        raise RunError(f"{out}: not empty, and not a run folder; choose another folder (--out)")
     finished = files.result.exists()
     integrity.require_whole(files) if finished else integrity.require_unchanged(files)
     files.require_recipe(recipe.digest)

@@ -200,7 +200,7 @@ class RunFiles:
         if self.trained or self.result.exists():
             raise RunError(
                 f"{self.folder}: holds a run of recipe {earlier.digest} ({earlier.name}), but this recipe is {digest}; "
-                "choose another --out, or delete this folder"
+                "choose another folder (--out), or delete this folder"
             )
         begun = (self.recipe, self.class_map, self.environment, self.data, self.split, self.attributes, self.unlabelled)
         taught = (self.shared_outputs, self.teacher_answers, self.teacher_weights, self.initial_weights)

@@ -98,13 +98,17 @@ def _check_heads(recipe: Recipe) -> None:
 
 def _check_views(recipe: Recipe) -> None:
     """Refuse the mean over all quarter turns beside a term that tells quarter turns apart."""
-    terms = [term.method for stage in recipe.stages for term in stage.terms]
-    if recipe.teacher and recipe.teacher.views == 8:
-        for rotated in [name for name in terms if methods.declaration(name).wants_rotated][:1]:
-            raise RecipeError(
-                f"teacher.views = 8: {rotated!r} compares an image with its quarter turns, and the mean over all of "
-                "them is the same for each; set it to 2 or 1"
-            )
+    if recipe.teacher and recipe.teacher.views == 8 and (rotated := compares_rotations(recipe)):
+        raise RecipeError(
+            f"teacher.views = 8: {rotated!r} compares an image with its quarter turns, and the mean over all of them "
+            "is the same for each; set it to 2 or 1"
+        )
+
+
+def compares_rotations(recipe: Recipe) -> str:
+    """Return the first method that compares an image with its quarter turns; empty if there is none."""
+    names = [term.method for stage in recipe.stages for term in stage.terms]
+    return next((name for name in names if methods.declaration(name).wants_rotated), "")
 
 
 def _check_images(recipe: Recipe) -> None:

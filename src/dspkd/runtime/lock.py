@@ -42,7 +42,7 @@ def held(folder: Path) -> Iterator[None]:
                 (folder / _HOLDER).unlink(missing_ok=True)
     except Timeout:
         raise RunError(
-            f"{folder}: {_holder(folder)} is training there; wait for it, end it, or choose another --out"
+            f"{folder}: {_holder(folder)} is training there; wait for it, end it, or choose another folder (--out)"
         ) from None
 
 

@@ -100,7 +100,7 @@ def load(
         distiller.load_state_dict(state["distiller"])
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError) as error:
-        raise RunError(f"{path}: of networks with other layers than these; choose another --out") from error
+        raise RunError(f"{path}: of networks with other layers than these; choose another folder (--out)") from error
     return Progress(**state["progress"])
 
 
@@ -115,7 +115,7 @@ def _read(path: Path, digest: str) -> dict[str, Any] | None:
         ) from error
     if state["digest"] != digest:
         raise RunError(
-            f"{path}: of recipe {state['digest']}, but this recipe is {digest}; choose another --out, "
+            f"{path}: of recipe {state['digest']}, but this recipe is {digest}; choose another folder (--out), "
             "or restore the recipe"
         )
     return state

@@ -167,7 +167,7 @@ def _require_same_kind(run: PlannedRun) -> None:
     if above or folds.folder_of(run.folder, 0).exists():
         raise RunError(
             f"{run.folder}: the folder has runs {'without' if above else 'of'} folds, and the grid is "
-            f"{'with' if above else 'without'} them; choose another --out"
+            f"{'with' if above else 'without'} them; choose another folder (--out)"
         )
 
 
@@ -270,7 +270,9 @@ def _locked(out: Path) -> Iterator[None]:
         with FileLock(out / ".lock", timeout=0):
             yield
     except Timeout:
-        raise RunError(f"{out}: another dspkd compare is running there; wait for it, or choose another --out") from None
+        raise RunError(
+            f"{out}: another dspkd compare is running there; wait, or choose another folder (--out)"
+        ) from None
 
 
 def _relative_to_working_directory(out: Path) -> Path:

@@ -182,7 +182,7 @@ def _earlier(options: Options, out: Path) -> Setup:
     if setup.options != options:
         raise RunError(
             f"{out}: holds recipes made with other options ({_said(setup.options)}); now {_said(options)}; "
-            "give the same options to continue, or choose another --out"
+            "give the same options to continue, or choose another folder (--out)"
         )
     return setup
 
@@ -201,7 +201,7 @@ def _claim(out: Path) -> None:
         raise RunError(f"{out}: is a file; --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
     if others := sorted(each.name for each in out.iterdir() if each.name.removesuffix(".partial") not in ours):
-        raise RunError(f"{out}: holds {others[0]}, which dspkd new has not made; choose another --out")
+        raise RunError(f"{out}: holds {others[0]}, which dspkd new has not made; choose another folder (--out)")
 
 
 _RECIPES = (recipe_files.TEACHER, recipe_files.PLAIN, recipe_files.STUDENT)

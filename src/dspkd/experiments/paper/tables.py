@@ -144,7 +144,9 @@ def _chosen(
 def _read(kept: Path, dataset: PaperImages) -> Choice:
     content = json.loads(kept.read_text(encoding="utf-8"))
     if content["data"] != str(dataset.path):
-        raise RunError(f"{kept.parent}: was trained on {content['data']}, not {dataset.path}; choose another --out")
+        raise RunError(
+            f"{kept.parent}: was trained on {content['data']}, not {dataset.path}; choose another folder (--out)"
+        )
     networks = next(networks for networks, _ in RUNGS if networks.name == content["networks"])
     scale = Scale(networks, content["size"], content["epochs"], content["seeds"], content["weights"])
     return Choice(scale, content["expected_seconds"], tuple(content["given_up"]))

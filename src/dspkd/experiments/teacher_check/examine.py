@@ -132,7 +132,9 @@ def examine(recipe: Recipe, students: Sequence[Path] = ()) -> Examination:
         *chosen,
         rules.memorisation(training, scores, cross_fit=recipe.teacher.cross_fit if recipe.teacher else None),
         rules.calibration(calibration),
-        rules.averaged_views(rotated, recipe.teacher.views if recipe.teacher else 1),
+        rules.averaged_views(
+            rotated, recipe.teacher.views if recipe.teacher else 1, validate.compares_rotations(recipe)
+        ),
         *(TeacherFinding("what the terms can do", "note", warning) for warning in facts.warnings),
     ]
     return Examination(

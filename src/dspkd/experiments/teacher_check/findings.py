@@ -149,13 +149,19 @@ def calibration(calibrated: Calibrated) -> TeacherFinding:
     return TeacherFinding("calibration", "ok" if calibrated.raw < MISCALIBRATED else "note", message)
 
 
-def averaged_views(gain: Estimate, views: int = 1) -> TeacherFinding:
-    """Report whether the mean over quarter turns and flips is a better teacher than a single view."""
+def averaged_views(gain: Estimate, views: int = 1, compares_rotations: str = "") -> TeacherFinding:
+    """Report whether the mean over quarter turns and flips is a better teacher than a single view.
+
+    A method that compares an image with its quarter turns, named by `compares_rotations`, cannot learn from that mean.
+    """
     message = f"mean over 4 rotations and flips: balanced accuracy {_interval(gain)}"
     if gain.low > 0 and views == 8:
         return TeacherFinding(
             "rotations and flips", "ok", f"{message}: significantly better, and teacher.views uses it"
         )
+    if gain.low > 0 and compares_rotations:
+        advice = f"significantly better, but {compares_rotations} compares an image with its rotations and needs each"
+        return TeacherFinding("rotations and flips", "ok", f"{message}: {advice}")
     if gain.low > 0:
         advice = "significantly better; suggested fix: teacher.views = 8, which costs 8 forward passes an image"
         return TeacherFinding("rotations and flips", "note", f"{message}: {advice}")
