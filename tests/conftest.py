@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from hypothesis import settings
-from markupsafe import Markup, escape
 
-from dspkd.reports import style
+import figures
 
 torch.set_num_threads(1)
 settings.register_profile("dspkd", deadline=None, derandomize=True, print_blob=True)
@@ -18,8 +17,6 @@ settings.load_profile("dspkd")
 
 TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
-
-DRAWN = (style.svg, style.png)
 
 LONGEST = (
     "runs/test_teacher_cache", "training/test_ddp", "runtime/test_distributed", "deploy/serve/test_page",
@@ -41,20 +38,9 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    """Leave out the figures of pages, but in tests of pages: they take most of the time of a short run."""
-    drawn = item.path.parent.name == "reports" or "figures" in item.keywords or "browser" in item.keywords
-    style.svg, style.png = DRAWN if drawn else (_no_svg, _no_png)
-
-
-def _no_svg(figure, *, name, alt):
-    return Markup(f'<svg viewBox="0 0 1 1" role="img" aria-label="{escape(alt)}"></svg>')
-
-
-def _no_png(figure, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"")
+@pytest.fixture(scope="session", autouse=True)
+def _no_figures():
+    figures.leave_out()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -74,6 +74,15 @@ def test_images_in_a_folder_within_that_of_their_class_are_read(tmp_path):
     assert table.classes == ("mel", "nv")
 
 
+def test_numbers_of_images_are_joined_as_a_spreadsheet_writes_them(tmp_path):
+    for n in range(1, 5):
+        (tmp_path / f"{n}.jpg").touch()
+    (tmp_path / "labels.csv").write_text("image,label\n1,A\n2,B\n3,A\n4,B\n")
+    (tmp_path / "metadata.csv").write_text("image,patient_id\n1.0,7\n2.0,7\n3.0,8\n4.0,8\n")
+    table = data.read("auto", tmp_path)
+    assert [group.rpartition(":")[2] for group in table.groups] == ["7", "7", "8", "8"]
+
+
 @pytest.mark.parametrize("missing", ["", "NA", "NaN", "None", "n/a", "null", "<NA>", "unknown"])
 @pytest.mark.parametrize("layout", ["csv", "isic-archive"])
 def test_a_missing_patient_is_no_patient(missing, layout, tmp_path):

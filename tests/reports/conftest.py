@@ -7,6 +7,7 @@ import pytest
 
 from dspkd import reports
 from dspkd.evaluation.predictions import Predictions
+from figures import drawn
 
 CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
 TEST_IMAGES = (290, 830, 215, 56, 170, 16, 17, 46)
@@ -186,7 +187,8 @@ def fabricated(tmp_path_factory):
 def whole(fabricated):
     """A run folder of three classes with its report; for tests that only read."""
     folder = fabricated(short=True, classes=("MEL", "NV", "DF"), images=(90, 240, 30))
-    reports.write(folder)
+    with drawn():
+        reports.write(folder)
     return folder
 
 

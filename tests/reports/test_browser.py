@@ -9,6 +9,7 @@ from PIL import Image
 
 from dspkd import reports
 from dspkd.evaluation.predictions import Predictions
+from figures import drawn
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 A4 = {"width": 673, "height": 1000}  # what is left of 210 mm between margins of 16 mm, at 96 px an inch
@@ -55,8 +56,9 @@ def pages(fabricated, tmp_path_factory):
     names = [f"a_recipe_with_quite_a_long_name_{number}" for number in range(3)]
     runs = [fabricated(name, name=name, seed=seed, short=True) for seed, name in enumerate(names)]
     complete(runs[0], teacher)
-    written = reports.write(runs[0])
-    return {"run": written, "comparison": reports.compare(runs, tmp_path_factory.mktemp("compared") / "report.html")}
+    compared = tmp_path_factory.mktemp("compared") / "report.html"
+    with drawn():
+        return {"run": reports.write(runs[0]), "comparison": reports.compare(runs, compared)}
 
 
 @pytest.fixture(params=["run", "comparison"])

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from dspkd import reports
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import critical_difference
+from figures import drawn
 
 SMALL = {"classes": ("MEL", "NV", "DF"), "images": (20, 30, 10), "short": True}
 
@@ -78,6 +79,7 @@ def test_the_page_has_it_for_three_recipes_with_seeds_and_not_for_two(fabricated
     apart = page(reports.compare(runs + third, tmp_path / "apart.html"))
     assert "Critical-difference" not in apart.words  # no seed is common to all
     same = [fabricated(f"s{n}{s}", name=n, seed=s, **SMALL) for n in "xyz" for s in (0, 1)]
-    drawn = page(reports.compare(same, tmp_path / "three.html"))
-    assert "Critical-difference diagram" in drawn.words
-    assert any("Mean ranks, best first: " in a.get("aria-label", "") for a in drawn.all("svg"))
+    with drawn():
+        read = page(reports.compare(same, tmp_path / "three.html"))
+    assert "Critical-difference diagram" in read.words
+    assert any("Mean ranks, best first: " in a.get("aria-label", "") for a in read.all("svg"))

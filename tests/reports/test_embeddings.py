@@ -8,6 +8,7 @@ from dspkd.errors import RunError
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import embeddings
 from dspkd.runs import run_folder
+from figures import drawn
 
 
 def test_nearest_neighbours_of_another_lesion_by_hand():
@@ -63,10 +64,11 @@ def keep_features(folder, count=20):
 def test_the_page_has_a_panel_and_a_share_for_each_network(fabricated, page):
     folder = fabricated("run", classes=("MEL", "<b>NV</b>"), images=(20, 30), short=True)
     keep_features(folder)
-    read = page(reports.write(folder))
+    with drawn():
+        read = page(reports.write(folder))
     assert "Feature embedding (two principal components)" in read.words
-    drawn = [svg["aria-label"] for svg in read.all("svg") if "Pooled features" in svg["aria-label"]]
-    assert [words.split()[4] for words in drawn] == ["teacher", "student"]
+    panels = [svg["aria-label"] for svg in read.all("svg") if "Pooled features" in svg["aria-label"]]
+    assert [words.split()[4] for words in panels] == ["teacher", "student"]
     assert not read.all("b")
     assert "by two principal components" in read.words
     assert (folder / "figures/features.png").is_file()

@@ -11,6 +11,7 @@ from dspkd import reports
 from dspkd.evaluation.metrics import DEFINITIONS, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.reports import wording
+from figures import drawn
 
 HOSTILE = ("<b>x</b> $\\frac$", '" onload="x', "黑色素瘤 {{ 7 * 7 }}", "-->")
 """Class names; the last class has no test images."""
@@ -23,7 +24,8 @@ def hostile(fabricated):
     folder = fabricated(
         name="<script>alert(1)</script>", classes=HOSTILE, images=(20, 15, 1, 0), short=True, synthetic=True
     )
-    return reports.write(folder)
+    with drawn():
+        return reports.write(folder)
 
 
 def test_it_is_one_page_that_loads_nothing(whole, page):
@@ -102,7 +104,8 @@ def test_figures_follow_light_and_dark(whole, page):
 def test_the_same_files_give_the_same_bytes(whole, fabricated):
     again = fabricated(short=True, classes=("MEL", "NV", "DF"), images=(90, 240, 30))
     settings = dict(mpl.rcParams)
-    reports.write(again)
+    with drawn():
+        reports.write(again)
     assert dict(mpl.rcParams) == settings  # the drawing leaves those of the user alone
     assert (again / "report.html").read_bytes() == (whole / "report.html").read_bytes()
     for name in ("confusion", "curves", "roc", "reliability", "risk"):

@@ -6,13 +6,14 @@ from dspkd.evaluation.intervals import Estimate
 from dspkd.evaluation.significance import Verdict
 from dspkd.reports import score_plots, style
 from dspkd.reports.glance import Network, Size
+from figures import drawn
 
 LONG = [f"a_recipe_with_quite_a_long_name_{number}" for number in range(4)]
 
 
 @pytest.fixture(autouse=True)
 def styled():
-    with style.style():
+    with style.style(), drawn():
         yield
 
 

@@ -74,6 +74,45 @@ def merge(
     return replace(table, groups=groups, origin=replace(table.origin, merged=merged))
 
 
+def among(
+    table: Table,
+    own: Table,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    log: Callable[[str], None] | None = None,
+) -> list[frozenset[str]]:
+    """Return for each image of a table the ids of the images of `own` of which it is a near copy.
+
+    Copies are flipped, rotated, resized, re-encoded or slightly cropped, as `dspkd data audit` finds them; copies of
+    one image are copies of each other. Images that do not decode have none.
+
+    Parameters
+    ----------
+    cache
+        Folder in which the result is kept, so that the same files are searched once; None keeps nothing.
+    progress
+        Receives the progress of the search.
+    log
+        Called with a line before a search of `_LONG` images or more: it takes some 5 ms for each.
+    """
+    from dspkd.data.audit import duplicates, fingerprint
+
+    def search() -> list[list[str]]:
+        if log is not None and len(own) + len(table) >= _LONG:
+            log(f"searching for copies of {len(own):,} images among {len(table):,}: some 5 ms for each, once")
+        prints = fingerprint.take((*own.paths, *table.paths), progress)
+        pairs = duplicates.find(prints, progress)
+        cluster_N = duplicates.clusters(pairs.first, pairs.second, len(prints)).tolist()
+        ids_of: dict[int, list[str]] = {}
+        for name, cluster in zip(own.ids, cluster_N[: len(own)], strict=True):
+            ids_of.setdefault(cluster, []).append(name)
+        return [ids_of.get(cluster, []) for cluster in cluster_N[len(own) :]]
+
+    found = remembered(cache and cache / "copies" / f"{_key(own)}-{_key(table)}.json", search)
+    return [frozenset(names) for names in found]
+
+
 def _search(table: Table, progress: Progress | None, log: Callable[[str], None] | None) -> Pairs:
     from dspkd.data.audit import duplicates, fingerprint
 

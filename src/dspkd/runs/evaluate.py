@@ -21,7 +21,7 @@ from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.soft_labels import SoftScores
 from dspkd.recipes.schema import Recipe
-from dspkd.runs import build, holdout, other_images, same_files
+from dspkd.runs import build, holdout, other_images, own_copies
 from dspkd.runs.files import RunFiles
 from dspkd.runs.readable_images import predict_readable
 from dspkd.runs.run_folder import Run
@@ -122,13 +122,13 @@ def evaluate(
             raise DataError(f"class map {classes} is for other images; the run's own have the classes of its recipe")
         part = part or "test"
         table, rows = own_part(run, recipe, student_classes, part, purpose="evaluate")
-        same, uses_test_set = same_files.none(table), part == "test"
+        same, uses_test_set = own_copies.none(table), part == "test"
     else:
         if part is not None:
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
         table = _numbered_by(student_classes, other_images.load(folder, group, listener, classes))
         rows = np.arange(len(table))
-        same = same_files.of_own(recipe, table, listener)
+        same = own_copies.of_own(recipe, table, listener)
         test_images = holdout.count_test_images(run, table, same)
         uses_test_set = test_images > 0
         if uses_test_set:
@@ -137,7 +137,7 @@ def evaluate(
     return Evaluation(
         predictions,
         summarise(predictions),
-        trained_on=sum(same_files.trained(made_by.files.split, predictions, [same[row] for row in rows])),
+        trained_on=sum(own_copies.trained(made_by.files.split, predictions, [same[row] for row in rows])),
         lesions=lesion_summary(predictions),
         leak=made_by.leak,
         test_evaluations=count_test_evaluations(run) if uses_test_set else 0,

@@ -133,7 +133,7 @@ def early(run: Path, evaluations: Sequence[TestEvaluation]) -> list[TestEvaluati
 
 
 def count_test_images(run: Path, table: Table, same: Sequence[Set[str]] = ()) -> int:
-    """Return the number of images of `table` that are in the run's test set, by id and label or by content.
+    """Return the number of images of `table` that are in the run's test set, by id and label or as copies.
 
     Lesions do not count: the table may name them by another column.
 
@@ -144,7 +144,7 @@ def count_test_images(run: Path, table: Table, same: Sequence[Set[str]] = ()) ->
     table
         Images of another data set.
     same
-        For each of them the ids of the run's own images that are the same file; by default, none is known.
+        For each of them the ids of the run's own images of which it is a copy; by default, none is known.
     """
     rows = read_rows(RunFiles(run).split)
     columns = [rows.column(name) for name in ("id", "label", "part")]

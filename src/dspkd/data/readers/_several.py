@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -84,10 +85,10 @@ def with_columns_beside(rows: Rows, image: str, files: Sequence[Path]) -> Rows:
     """Return the rows with the columns of other tables that name the same images in a column such as ``image``.
 
     Images are compared without suffix, and without folders unless several have the same name; where one name and one
-    row can be meant, also in other case and with other leading zeros. A table with a row for each lesion or patient is
-    joined by the column of ids that both have, without what would be taken as classes. A column that is empty is taken
-    from another table that fills it. Nothing is added of a table that names none of the images, or one of them twice.
-    Notes, and doubts where it has ids, say so.
+    row can be meant, also in other case, with other leading zeros, and as ``12.0``. A table with a row for each lesion
+    or patient is joined by the column of ids that both have, without what would be taken as classes. A column that is
+    empty is taken from another table that fills it. Nothing is added of a table that names none of the images, or one
+    of them twice. Notes, and doubts where it has ids, say so.
     """
     tables = {file: other for file in files if (other := _of_ids_or_images(file, image)) is not None}
     others = {file: _beside(rows, image, other) for file, other in tables.items()}
@@ -216,7 +217,8 @@ def _whole(name: str) -> str:
 
 def _loose(name: str) -> str:
     folder, _, file = name.casefold().rpartition("/")
-    return f"{folder}/{file.lstrip('0') or file[-1:]}"
+    number = re.sub(r"^(\d+)\.0+$", r"\1", file)  # as a spreadsheet may have it
+    return f"{folder}/{number.lstrip('0') or number[-1:]}"
 
 
 def without_repeats(rows: Rows, column: str) -> Rows:

@@ -4,7 +4,10 @@ import csv
 import shutil
 
 import pytest
+from PIL import Image
 
+from dspkd.data import copies
+from dspkd.data.synthetic.dataset import synthesize
 from dspkd.runs import evaluate, holdout
 from dspkd.training.progress import NullProgress
 from tiny_runs import recipe, trained
@@ -38,14 +41,22 @@ def parts(finished):
     }
 
 
-def renamed(data, images, target, end=b"", **table):
+def rotated(image):
+    return image.transpose(Image.Transpose.ROTATE_90)
+
+
+def smaller(image):
+    return image.resize((40, 40))
+
+
+def renamed(data, images, target, **table):
     """Copy images into a folder for each class, under other names; `table` has a value of each for metadata.csv."""
     names = []
     for n, (image, label) in enumerate(images):
         (target / label).mkdir(parents=True, exist_ok=True)
         names.append(f"IMG_{n:04}")
         content = (data / "ISIC_2019_Training_Input" / f"{image}.jpg").read_bytes()
-        (target / label / f"{names[-1]}.jpg").write_bytes(content + end)
+        (target / label / f"{names[-1]}.jpg").write_bytes(content)
     if table:
         rows = zip(names, *table.values(), strict=True)
         lines = [",".join(row) for row in [("image", *table), *rows]]
@@ -72,11 +83,32 @@ def test_others_of_a_patient_with_a_copy_of_a_training_image_count_too(data, fin
     assert evaluate.evaluate(finished, folder=folder).trained_on == 2
 
 
-def test_images_of_another_content_are_others(data, finished, parts, tmp_path):
+@pytest.mark.parametrize("change", [lambda image: image, rotated, smaller])
+def test_copies_that_were_saved_again_are_recognised(data, finished, parts, tmp_path, change):
     before = len(holdout.evaluations(finished))
-    folder = renamed(data, [*parts["train"][:3], *parts["test"][:3]], tmp_path / "new", end=b" ")
-    assert evaluate.evaluate(finished, folder=folder).trained_on == 0
+    folder = renamed(data, [*parts["train"][:3], *parts["test"][:3]], tmp_path / "new")
+    for path in folder.rglob("*.jpg"):
+        with Image.open(path) as image:
+            change(image.convert("RGB")).save(path, quality=85)
+    assert evaluate.evaluate(finished, folder=folder).trained_on == 3
+    assert len(holdout.evaluations(finished)) == before + 1
+    assert holdout.evaluations(finished)[-1].images == 3
+
+
+def test_other_lesions_are_no_copies(finished, tmp_path):
+    before = len(holdout.evaluations(finished))
+    synthesize(tmp_path / "new", images=40, size=48, seed=11)
+    for path in (tmp_path / "new").rglob("*.csv"):
+        path.write_text(path.read_text().replace("SYN_", "NEW_"))
+    for path in (tmp_path / "new").rglob("*.jpg"):
+        path.rename(path.with_name(path.name.replace("SYN_", "NEW_")))
+    assert evaluate.evaluate(finished, folder=tmp_path / "new").trained_on == 0
     assert len(holdout.evaluations(finished)) == before
+
+
+def test_the_runs_own_files_are_not_searched(data, finished, monkeypatch):
+    monkeypatch.setattr(copies, "among", None)
+    assert evaluate.evaluate(finished, folder=data).trained_on > 0
 
 
 def test_without_the_runs_own_images_names_alone_count_and_a_warning_says_so(data, finished, parts, tmp_path):
