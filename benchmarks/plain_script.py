@@ -4,7 +4,8 @@ One file without a framework: images shrunk to 149x112, 96 px crops, flips, quar
 AdamW with a one-cycle schedule, cross-entropy weighted by 1/sqrt(count), the last epoch evaluated.
 
     python benchmarks/plain_script.py runs/plain-0 --data ../shared/data/dermoscopy-150 \
-        --weights ../shared/weights/shufflenet_v2_x1_0_coco_fp16.safetensors --epochs 15 --seed 0
+        --weights ../shared/weights/shufflenet_v2_x1_0_coco_fp16.safetensors --epochs 15 --seed 0 \
+        --predictions script-0.csv
 """
 
 import argparse
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="ShuffleNetV2 weights to start from")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--predictions", type=Path, help="write the test predictions there, for dspkd referee")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     rows = list(csv.DictReader((args.run / "split.csv").open()))
@@ -43,13 +45,19 @@ def main() -> None:
     fit(network, pixels["train"], labels["train"], epochs=args.epochs, classes=len(classes))
     seconds = time.process_time() - started
     for part in ("val", "test"):
-        predicted = predictions(network, pixels[part])
-        true = labels[part].numpy()
+        logits = predictions(network, pixels[part])
+        predicted, true = logits.argmax(1), labels[part].numpy()
         print(
             f"{part} seed {args.seed}: balanced accuracy {balanced_accuracy_score(true, predicted):.3f}  "
             f"macro F1 {f1_score(true, predicted, average='macro'):.3f}  "
             f"accuracy {accuracy_score(true, predicted):.3f}  training took {seconds:.0f} CPU seconds"
         )
+    if args.predictions:
+        with args.predictions.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", "label", "group", *(f"logit_{name}" for name in classes)])
+            for row, scores in zip(parts["test"], logits, strict=True):
+                writer.writerow([row["id"], row["label"], row["group"], *(f"{score:.4f}" for score in scores)])
 
 
 def pixels_of(data: Path, name: str) -> torch.Tensor:
@@ -90,7 +98,7 @@ def predictions(network, pixels) -> np.ndarray:
     top, left = (pixels.shape[2] - SIDE) // 2, (pixels.shape[3] - SIDE) // 2
     middle = pixels[:, :, top : top + SIDE, left : left + SIDE].float() / 255
     with torch.inference_mode():
-        return torch.cat([network(normalised(part)) for part in middle.split(128)]).argmax(1).numpy()
+        return torch.cat([network(normalised(part)) for part in middle.split(128)]).numpy()
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:
