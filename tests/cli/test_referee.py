@@ -133,3 +133,40 @@ def test_log_loss_is_left_out_where_a_true_class_has_probability_0(tmp_path):
     assert "a.csv: the probability" not in out
     assert "log loss, differences" not in out
     assert out.splitlines()[-1].startswith("balanced accuracy decides (class-balanced log loss is not defined")
+
+
+def rewritten(path, target, change):
+    """Write a copy of a prediction file with other columns: `change` returns the cells to add to a row."""
+    header, *rows = path.read_text().splitlines()
+    added = [change(number) for number in range(len(rows))]
+    lines = [",".join([header, *added[0]])]
+    lines += [",".join([row, *map(str, cells.values())]) for row, cells in zip(rows, added, strict=True)]
+    target.write_text("\n".join(lines) + "\n")
+    return target
+
+
+def test_what_is_taken_from_the_columns_is_said(files, tmp_path):
+    folds = [
+        rewritten(files[name, 0], tmp_path / f"{name}.csv", lambda n: {"fold": n // 2 % 5}) for name in ("good", "poor")
+    ]
+    assert "column fold: predictions of 5 networks" in call("referee", *folds)[0]
+    numbers = [
+        rewritten(files[name, 0], tmp_path / f"{name}.csv", lambda n: {"logit_pred": n % 3})
+        for name in ("good", "poor")
+    ]
+    assert "no image is of class pred; if that is no class, remove the column" in call("referee", *numbers)[0]
+    both = rewritten(files["good", 0], tmp_path / "both.csv", lambda _: {"prob_A": 1.0})
+    assert "begin with logit_ and others with prob_" in refused("referee", both, files["poor", 0])
+    plain = call("referee", files["good", 0], files["poor", 0])[0]
+    assert not any(words in plain for words in ("column fold", "no image is of", "warning"))
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_few_lesions_are_refused_or_warned_of(files, tmp_path, units):
+    groups = tmp_path / "groups.csv"
+    groups.write_text("id,group\n" + "".join(f"{n},{'abc'[n % units]}\n" for n in range(300)))
+    arguments = ("referee", files["good", 0], files["poor", 0], "--groups", groups)
+    if units == 1:
+        assert "all 300 images are of one lesion or patient, 'a'" in refused(*arguments)
+    else:
+        assert "warning: only 3 lesions or patients" in call(*arguments)[0]

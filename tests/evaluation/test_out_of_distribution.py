@@ -116,7 +116,17 @@ def test_copies_of_images_change_neither_number_nor_interval():
 def test_a_patient_may_have_both_kinds_and_be_the_only_one():
     known, unknown = np.array([0.0, 1.0]), np.array([2.0])
     got = separation(known, unknown, (["p", "p"], ["p"]), resamples=20)
-    assert vars(got.auc) == {"value": 1, "low": 1, "high": 1}
+    assert vars(got.auc) == {"value": 1, "low": pytest.approx(0.207, abs=1e-3), "high": 1}
+
+
+@pytest.mark.parametrize(("unknown", "high"), [([9.0], 0.793), ([9.0, 9.5, 10.0, 11.0], 0.490)])
+def test_a_few_unknown_images_that_are_all_found_are_no_certainty(unknown, high):
+    known = np.arange(8.0)
+    got = separation(known, np.array(unknown), alone(known, unknown), resamples=50)
+    assert (got.let_through.value, got.let_through.low) == (0, 0)
+    assert got.let_through.high == pytest.approx(high, abs=1e-3)
+    assert (got.auc.value, got.auc.high) == (1, 1)
+    assert got.auc.low == pytest.approx(1 - high, abs=1e-3)
 
 
 def test_known_and_unknown_lesions_are_drawn_apart():

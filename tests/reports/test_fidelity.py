@@ -59,6 +59,15 @@ def test_what_int8_alone_has_lost_is_listed_too_and_tallied_against_teacher_and_
     assert rows == {"int8 against the teacher": (3, 3, 1), "int8 against the student": (1, 2, 0)}
 
 
+def test_another_form_may_have_its_images_in_another_order(worked, tmp_path):
+    def entries(int8):
+        others = {"teacher": {"test": predictions(TEACHER)}, "int8": {"test": int8}}
+        return fidelity.fidelity({"test": predictions(STUDENT)}, others).entries
+
+    turned = predictions(INT8).take(np.arange(len(LABELS))[::-1])
+    assert entries(turned) == entries(predictions(INT8))
+
+
 def test_the_verdict_summarises_the_test_set(worked):
     assert fidelity.verdict(worked) == (
         "Of the 3 test images that the teacher has right, the student has 2 wrong (66.7 %). Among them are 1 of the 2 "

@@ -42,4 +42,5 @@ def agreement(
 
         compared = fidelity.of_folder(run, part, teacher=teacher, also=also or ())
         forgotten = fidelity.of_class(compared, part, only)
-        print_agreement(terminal(), compared.parts[part], forgotten, most=_MOST if only is None else len(forgotten))
+        most = _MOST if only is None else len(forgotten)
+        print_agreement(terminal(), compared.parts[part], forgotten, most=most, only=only)

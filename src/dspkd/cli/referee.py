@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dspkd.cli.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from dspkd.evaluation.predictions import Predictions
+
+_FEW = 5
+"""Lesions or patients below which a warning is due: methods that are equal on average differed significantly in 23 % of
+200 simulated studies with 2 patients of 40 images each, in 18 % with 3, and in 6 to 8 % with 5 to 30."""
 
 
 def referee(
@@ -112,7 +119,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     from dspkd.errors import DataError
     from dspkd.evaluation.metrics import summarise
     from dspkd.evaluation.prediction_files import load_together
-    from dspkd.evaluation.scoring import METRICS, TITLES, zero_truths
+    from dspkd.evaluation.scoring import METRICS, TITLES
     from dspkd.evaluation.significance import verdicts
     from dspkd.reports import wording
     from dspkd.runtime.console import headed, terminal
@@ -128,16 +135,11 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
         for first, second in combinations(files_of_one, 2):
             if np.array_equal(runs[first].logits, runs[second].logits):
                 raise DataError(f"referee: {first} and {second} have the same scores; give each run of a method once")
-    results = verdicts(arms)
-    for line in lines:
-        typer.echo(line)
-    for path, run in runs.items():
-        if zeros := int(zero_truths(run).sum()):
-            typer.echo(
-                f"{path}: the probability of the true class is 0 for {wording.counted(zeros, 'image')}, so log loss is "
-                "not defined and is left out; give logits, or probabilities with more decimals"
-            )
     any_run = next(iter(runs.values()))
+    cautions = _cautions(runs)
+    results = verdicts(arms)
+    for line in (*lines, *cautions):
+        typer.echo(line)
     title = f"{len(any_run):,} images{wording.of_lesions(named_in(any_run.groups))}"
     table = headed(title, ["method"], [TITLES[metric].replace(" ", "\n", 1) for metric in METRICS])
     for name, several in arms.items():
@@ -154,6 +156,38 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     decides = decide_by if any(row.metric == decide_by for row in results) else "balanced_accuracy"
     undefined = "" if decides == decide_by else f" ({TITLES[decide_by]} is not defined for these images)"
     typer.echo(f"{TITLES[decides]} decides{undefined}; a difference is significant where both p are below 0.05")
+
+
+def _cautions(runs: Mapping[Path, Predictions]) -> list[str]:
+    """Return lines on what was taken for granted about predictions of the same images, and on what cannot be told."""
+    import numpy as np
+
+    from dspkd.errors import DataError
+    from dspkd.evaluation.scoring import zero_truths
+    from dspkd.reports import wording
+
+    first = next(iter(runs.values()))
+    units = len(set(first.groups))
+    if units < 2 <= len(first):
+        raise DataError(
+            f"referee: all {len(first):,} images are of one lesion or patient, {first.groups[0]!r}, and one cannot "
+            "tell; check the column of groups, or give --groups FILE"
+        )
+    lines = []
+    if units < _FEW:
+        lines.append(f"warning: only {units} lesions or patients: verdicts err more often than in 5 % of cases")
+    if first.folds is not None:
+        networks = len(np.unique(first.folds))
+        lines.append(f"column fold: predictions of {networks} networks, each for its own images; remove it otherwise")
+    if empty := sorted(set(first.classes) - {first.classes[label] for label in first.labels.tolist()}):
+        lines.append(f"no image is of class {', '.join(empty)}; if that is no class, remove the column")
+    for path, run in runs.items():
+        if zeros := int(zero_truths(run).sum()):
+            lines.append(
+                f"{path}: the probability of the true class is 0 for {wording.counted(zeros, 'image')}, so log loss is "
+                "not defined and is left out; give logits, or probabilities with more decimals"
+            )
+    return lines
 
 
 def _methods(files: Sequence[str]) -> dict[str, list[Path]]:

@@ -33,8 +33,10 @@ def print_results(console: Console, results: Iterable[tuple[str, int, Summary]])
     console.print(table)
 
 
-def print_agreement(console: Console, part: FidelityPart, forgotten: Sequence[ImageOutcome], *, most: int) -> None:
-    """Print teacher-student agreement by class, and the first `most` forgotten images."""
+def print_agreement(
+    console: Console, part: FidelityPart, forgotten: Sequence[ImageOutcome], *, most: int, only: str | None = None
+) -> None:
+    """Print teacher-student agreement by class, and the first `most` forgotten images, of the class `only` if given."""
     title = "forgotten: of images the teacher predicts correctly; copied, corrected: of those it predicts wrongly"
     table = headed(title, ["class"], ["images", "forgotten", "copied", "corrected", "same", "KL"])
     for row in [*part.classes, part.total]:
@@ -54,7 +56,9 @@ def print_agreement(console: Console, part: FidelityPart, forgotten: Sequence[Im
     if len(forgotten) > most:
         console.print(f"and {len(forgotten) - most:,} more forgotten images; --class lists all of a class")
     if not forgotten:
-        console.print("no image is forgotten")
+        (row,) = [row for row in part.classes if row.name == only] or [part.total]
+        images = f"{row.teacher_right:,} image{'s' * (row.teacher_right != 1)}{'' if only is None else f' of {only}'}"
+        console.print(f"of {images} that the teacher predicts rightly, none is forgotten")
 
 
 def print_summary(console: Console, summary: Summary, groups: Sequence[str]) -> None:

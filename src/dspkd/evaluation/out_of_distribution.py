@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
 from dspkd.evaluation.intervals import draws
-from dspkd.evaluation.shares import CONFIDENCE
+from dspkd.evaluation.shares import CONFIDENCE, wilson
 
 SHARE = 0.95
 """True positive rate at which false positives are counted, as in the literature."""
@@ -91,7 +91,8 @@ def separation(
     """Compute how well scores, larger for unknown images, separate unknown images from known ones, with 95 % intervals.
 
     Bootstrap over lesions or patients, all images of one together, in two strata: those that have an unknown image,
-    and the others; so every resample has unknown images.
+    and the others; so every resample has unknown images. Where a number is 0 or 1, a bootstrap has no width: the
+    interval then has the ends of Wilson's, of the kind of images with fewer lesions (inferred).
 
     Parameters
     ----------
@@ -117,6 +118,11 @@ def separation(
         axis=1,
     )
     ends = np.nanquantile(drawn_MS, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=1).T
+    fewer = min((np.unique(each, return_counts=True)[1] for each in groups), key=len)
+    for n, value in enumerate(observed_M):
+        if value in (0, 1):
+            low, high = wilson(value * fewer.sum(), fewer)
+            ends[n] = min(low, ends[n, 0]), max(high, ends[n, 1])
     return Separation(
         *(
             IntervalEstimate(float(value), float(low), float(high))

@@ -62,6 +62,10 @@ def _load(rows: Rows, metadata: Rows | None, sources: dict[str, None]) -> Predic
     ids = tuple(rows.unique(_name(rows, _ID)))
     columns_of = {prefix: [name for name in rows.columns if name.lower().startswith(prefix)] for prefix in _PREFIXES}
     prefix = next((each for each in _PREFIXES if columns_of[each]), None)
+    if several := [each for each in _PREFIXES if columns_of[each]][1:]:
+        raise DataError(
+            f"{rows.path}: has columns that begin with {prefix} and others with {' and '.join(several)}; leave one kind"
+        )
     if prefix is None:
         raise DataError(f"{rows.path}: no class scores among {', '.join(rows.columns)}; {_COLUMNS}")
     classes = tuple(name[len(prefix) :] for name in columns_of[prefix])

@@ -161,8 +161,8 @@ def agreement(one: ArmRuns, other: ArmRuns) -> float | None:
 def unanimity(runs: Sequence[Run]) -> dict[str, float]:
     """Compute the shares of test images that all runs, some but not all runs, and no run predict rightly."""
     right = np.mean([run.predictions("test").predicted == run.predictions("test").labels for run in runs], axis=0)
-    every, none = float(np.mean(right == 1)), float(np.mean(right == 0))
-    return {"every": every, "some": 1 - every - none, "none": none}
+    shares = {"every": right == 1, "some": (right > 0) & (right < 1), "none": right == 0}
+    return {name: float(np.mean(share)) for name, share in shares.items()}
 
 
 def repetition(run: Run) -> tuple[int, int]:

@@ -109,7 +109,7 @@ def fidelity(
     groups: dict[str, list[Tally]] = {}
     for part, mine in student.items():
         compared = agreement(mine, others["teacher"][part])
-        converted = {name: agreement(each[part], mine).student for name, each in _versions(others) if part in each}
+        converted = {name: agreement(mine, each[part]).teacher for name, each in _versions(others) if part in each}
         values_of = metadata.load(attributes, mine.ids) if attributes is not None and attributes.is_file() else {}
         parts[part] = _part(compared)
         entries += list(_entries(part, compared, converted, _about(values_of, len(mine))))

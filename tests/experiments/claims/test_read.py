@@ -91,6 +91,14 @@ def test_other_errors_are_reported_with_their_place(write, tmp_path):
         read(write("model,accuracy", "b.toml"))
     with pytest.raises(DataError, match=r"results\.json"):
         read(write("{}", "c.json"))
+    with pytest.raises(DataError, match=r"\[\[rows\]\]"):
+        read(write('[rows]\nmodel = "kd"\naccuracy = 90.0\n', "e.toml"))
+    with pytest.raises(DataError, match=r"\[data\.NAME\]"):
+        read(write('data = "isic"\n[[rows]]\nmodel = "kd"\naccuracy = 90.0\n', "f.toml"))
+    with pytest.raises(DataError, match=r"row 1 .kd.: sd must be a table"):
+        read(write('[[rows]]\nmodel = "kd"\naccuracy = 90.0\nsd = 0.31\n', "g.toml"))
+    with pytest.raises(DataError, match=r"not a results\.json of dspkd compare: KeyError"):
+        read(write('[{"arms": []}]', "h.json"))
     with pytest.raises(DataError, match=r"\.toml, \.csv, \.md, \.json"):
         read(write("", "d.pdf"))
     assert "none.csv: " in refused("claims", tmp_path / "none.csv")
@@ -108,7 +116,8 @@ def results():
 
     def arm(name, accuracy, f1):
         figures = {
-            m: {"mean": v, "sd": 0.01, "low": 0.0, "high": 1.0} for m, v in (("accuracy", accuracy), ("f1_macro", f1))
+            m: {"mean": v, "sd": 0.01, "low": 0.0, "high": 1.0}
+            for m, v in (("accuracy", accuracy), ("f1_macro", f1), ("auc_macro", 0.9), ("log_loss", 1.2))
         }
         return {"name": name, "figures": figures, "runs": [run(name, s, accuracy, f1) for s in (0, 1)], "seconds": 2.0}
 
@@ -133,6 +142,15 @@ def test_results_json_is_read_with_roles_sizes_and_single_runs(write):
     findings = {(finding.rule, str(finding.severity)) for finding in check(rows)}
     assert {("accuracy-up", "needs explanation"), ("granularity", "passed"), ("same-network", "passed")} <= findings
     assert ("granularity", "impossible") not in findings
+
+
+def test_runs_of_other_divisions_have_names_of_their_own(write):
+    one = results()
+    for arm in one[0]["arms"]:
+        for number, run in enumerate(arm["runs"]):
+            run |= {"seed": 0, "split_seed": number}
+    names = [row.model for row in read(write(json.dumps(one), "results.json"))]
+    assert names[2:4] == ["kd, seed 0, split seed 0", "kd, seed 0, split seed 1"]
 
 
 def test_results_md_is_read_by_method_and_by_run(write):

@@ -63,10 +63,14 @@ def read(source: str | Path) -> list[ClaimRow]:
 def _from_toml(text: str) -> list[dict[str, Any]]:
     content = tomllib.loads(text, parse_float=str)
     _require_known_keys(content, ("title", "data", "rows"), "the file")
-    data = content.get("data", {})
+    data, rows = content.get("data", {}), content.get("rows", [])
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise DataError("rows must be tables; write [[rows]] above each")
+    if not (isinstance(data, dict) and all(isinstance(each, dict) for each in data.values())):
+        raise DataError("data must be tables; write [data.NAME] above the images and classes of each data set")
     for name, settings in data.items():
         _require_known_keys(settings, ("images", "classes", "classes_assume"), f"data.{name}")
-    return [data.get(row.get("data", ""), {}) | row for row in content.get("rows", [])]
+    return [data.get(row.get("data", ""), {}) | row for row in rows]
 
 
 def _from_csv(text: str) -> list[dict[str, Any]]:
@@ -147,7 +151,10 @@ def _from_json(text: str) -> list[dict[str, Any]]:
     comparisons = json.loads(text)
     if not (isinstance(comparisons, list) and all(isinstance(each, dict) and "arms" in each for each in comparisons)):
         raise DataError("is not a results.json of dspkd compare")
-    return [row for results in comparisons for row in _of_results(results)]
+    try:
+        return [row for results in comparisons for row in _of_results(results)]
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(f"is not a results.json of dspkd compare: {type(error).__name__} {error}") from None
 
 
 def _of_results(results: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -161,15 +168,17 @@ def _of_results(results: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         role = "baseline" if arm["name"] == plain else "student" if arm["name"] not in controls else None
         common = {**data, "baseline": plain if role == "student" else ""} | ({"role": role} if role else {})
         taught = {"teacher": Path(arm["runs"][0].get("teacher") or "").name} if role == "student" else {}
-        means = {_SAME.get(metric, metric): _share(f["mean"]) for metric, f in arm["figures"].items()}
-        spreads = {
-            _SAME.get(metric, metric): _share(f["sd"]) for metric, f in arm["figures"].items() if f["sd"] is not None
-        }
+        figures = {_SAME.get(metric, metric): figure for metric, figure in arm["figures"].items()}
+        figures = {metric: figure for metric, figure in figures.items() if metric in METRICS}
+        means = {metric: _share(f["mean"]) for metric, f in figures.items()}
+        spreads = {metric: _share(f["sd"]) for metric, f in figures.items() if f["sd"] is not None}
         sizes = {run["parameters"] for run in arm["runs"] if "parameters" in run}
         size = {"parameters": str(sizes.pop()), "network": arm["runs"][0]["network"]} if len(sizes) == 1 else {}
         yield {**common, **taught, **size, "model": arm["name"], "runs": len(arm["runs"]), "sd": spreads, **means}
+        divided = len({run.get("split_seed") for run in arm["runs"]}) > 1
         for run in arm["runs"]:
-            yield {**data, "model": f"{arm['name']}, seed {run['seed']}", **_of_run(run)}
+            division = f", split seed {run['split_seed']}" if divided else ""
+            yield {**data, "model": f"{arm['name']}, seed {run['seed']}{division}", **_of_run(run)}
 
 
 _SAME = {"f1_macro": "f1", "precision_macro": "precision", "specificity_macro": "specificity"}
@@ -204,6 +213,9 @@ def _row(settings: Mapping[str, Any], place: str) -> ClaimRow:
     role = settings.get("role")
     if role not in (None, "teacher", "baseline", "student"):
         raise DataError(f"{place}: role {role!r} is not known; expected teacher, baseline or student")
+    for key in ("sd", "f1_of", "classes"):
+        if not isinstance(settings.get(key, {}), dict):
+            raise DataError(f"{place}: {key} must be a table such as {{ NAME = 0.31 }}, got {settings[key]!r}")
     words = {key: str(settings[key]) for key in WORDS if key in settings and key != "role"}
     at = words.get("table", "")
     figures = {key: _number(_count(settings[key], key), at, f"{place}: {key}") for key in FIGURES if key in settings}
