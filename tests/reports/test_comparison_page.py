@@ -90,6 +90,18 @@ def test_an_interval_is_around_its_mean(read):
             assert (interval.seeds is None) == (len(arm.runs) == 1)
 
 
+def test_no_interval_of_a_score_leaves_its_scale(fabricated):
+    perfect = {"classes": ("MEL", "NV"), "images": (20, 20), "short": True, "name": "kd"}
+    folders = [fabricated(f"kd{seed}", seed=seed, **perfect) for seed in (0, 1)]
+    path = folders[0] / "predictions/test.csv"
+    one = Predictions.load(path)
+    dataclasses.replace(one, logits=9 * np.eye(2, dtype=np.float32)[one.labels]).save(path)
+    (estimates,) = ResampledArms.of(arms([run_folder.read(folder) for folder in folders])).intervals()
+    assert estimates["balanced_accuracy"].high == 1
+    assert estimates["log_loss"].low >= 0
+    assert estimates["log_loss"].high > 1
+
+
 def test_runs_of_one_name_with_different_recipes_are_reported(read, runs, page, tmp_path):
     (many,) = arms(read[:3])
     recipe = read[1].recipe

@@ -14,7 +14,7 @@ differs from that of the other folds by its lesions and by its network. The vari
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from scipy import stats
 from dspkd.evaluation import cross_validation, seed_variance
 from dspkd.evaluation.cross_validation import Divisions
 from dspkd.evaluation.predictions import Predictions
-from dspkd.evaluation.scoring import METRICS, counts, evidence, parts, scorers
+from dspkd.evaluation.scoring import LOWER_IS_BETTER, METRICS, counts, evidence, parts, scorers
 from dspkd.evaluation.shares import CONFIDENCE, wilson
 
 _WEIGHTS_AT_ONCE = 1 << 20
@@ -98,6 +98,11 @@ class Estimate:
     def varied(self) -> bool:
         """Return whether anything varied but by rounding; otherwise the interval is a point, and says nothing."""
         return self.error > _VARIED
+
+    def of_score(self, metric: str) -> Estimate:
+        """Return it with an interval within the scale of a mean score: [0, 1], or from 0 for a log loss."""
+        largest = np.inf if metric in LOWER_IS_BETTER else 1.0
+        return replace(self, low=max(self.low, 0.0), high=min(self.high, largest))
 
     @property
     def ways(self) -> tuple[tuple[float, float], ...]:

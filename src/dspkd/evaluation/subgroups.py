@@ -226,8 +226,8 @@ def _figure(
     if not counts.cells_of(metric, v, v):
         return None
     least = counts.least_variance(metric, v, v, len(runs)) ** 0.5
-    mean = estimate(counts.scores(metric, v, v), range(len(runs)), least=least)
-    low, high = max(mean.low, 0.0), min(mean.high, 1.0)
+    mean = estimate(counts.scores(metric, v, v), range(len(runs)), least=least).of_score(metric)
+    low, high = mean.low, mean.high
     if metric != "balanced_accuracy":
         of_N = rows_N & (runs[0].labels == counts.focus) if metric == "sensitivity" else rows_N
         _, sizes = np.unique(np.array(runs[0].groups)[of_N], return_counts=True)

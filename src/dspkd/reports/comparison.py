@@ -129,7 +129,10 @@ class ResampledArms:
 
     def intervals(self) -> list[dict[str, Estimate]]:
         """Return, for each arm, the mean over its runs of each of `METRICS`, with its interval."""
-        return [{metric: estimate(self.scores[metric], mine) for metric in METRICS} for mine in self.rows.values()]
+        return [
+            {metric: estimate(self.scores[metric], mine).of_score(metric) for metric in METRICS}
+            for mine in self.rows.values()
+        ]
 
     def verdicts(self, pairs: Sequence[tuple[str, str]] | None = None) -> list[Verdict]:
         """Compare these pairs of arms, by default each with each; see `dspkd.evaluation.significance.verdicts`."""

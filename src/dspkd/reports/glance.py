@@ -259,7 +259,7 @@ def _score(
     summaries, scores = [summarise(each) for each in predictions], resample(predictions, (metric,))[metric]
     low, high = percentiles(scores)
     if len(predictions) > 1:
-        mean = estimate(scores, range(len(predictions)))
+        mean = estimate(scores, range(len(predictions))).of_score(metric)
         low, high = mean.low, mean.high
     value = fmean(getattr(summary, metric) for summary in summaries)
     classes = zip(*(summary.per_class for summary in summaries), strict=True)

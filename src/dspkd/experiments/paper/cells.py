@@ -94,8 +94,8 @@ def of_runs(scores: Scores) -> OurFigure:
     """Return a score of several seeds of one recipe, with its interval over lesions and seeds."""
     spread = MeanAndSd.of(map(float, scores.observed))
     runs = len(scores.observed)
-    interval = estimate(scores, range(runs))
-    return _percent(Figure(spread.mean, spread.sd, max(0.0, interval.low), min(1.0, interval.high)), runs)
+    interval = estimate(scores, range(runs)).of_score("f1_macro")
+    return _percent(Figure(spread.mean, spread.sd, interval.low, interval.high), runs)
 
 
 def of_difference(verdict: Verdict) -> OurFigure:
