@@ -104,6 +104,15 @@ def test_other_errors_are_reported_with_their_place(write, tmp_path):
     assert "none.csv: " in refused("claims", tmp_path / "none.csv")
 
 
+def test_units_of_a_class_and_of_a_difference(write):
+    (row,) = read(write("model,accuracy,f1:DF\nkd,60.0,0.8\n"))
+    assert row.f1_of["DF"].value == 0.8
+    _, points = read(write("model,role,accuracy,delta,delta_from\nS,baseline,0.8621,,\nKD,student,0.8739,+1.18,S\n"))
+    assert points.delta.value == pytest.approx(1.18)
+    _, share = read(write("model,role,accuracy,delta,delta_from\nS,baseline,0.8621,,\nKD,student,0.8739,+0.0118,S\n"))
+    assert share.delta.value == pytest.approx(1.18)
+
+
 def results():
     """Return small results of compare: a student below its baseline in F1 and above it in accuracy."""
 

@@ -268,12 +268,14 @@ def _images(value: Any, place: str) -> tuple[int, int] | None:
 
 
 def _in_percent(rows: Sequence[ClaimRow]) -> list[ClaimRow]:
-    """Return the rows with metrics in percent; a file has one unit."""
-    values = [
-        n.value for row in rows for m, n in (*row.figures.items(), *row.f1_of.items()) if m not in (*COSTS, "gmacs")
-    ]
+    """Return the rows with metrics in percent; a file has one unit.
+
+    In a file of percentages the F1 of a class may be 1 or less; in one of shares a difference above 1 is in points.
+    """
+    scores = [n.value for row in rows for m, n in row.figures.items() if m not in (*COSTS, "gmacs")]
+    values = [*scores, *(n.value for row in rows for n in row.f1_of.values())]
     if not values or max(values) > 1:
-        low = [value for value in values if 0 < value <= 1]
+        low = [value for value in scores if 0 < value <= 1]
         if low:
             raise DataError(f"has figures above 1 and {low[0]}; write all metrics as percentages, or all as shares")
         if wrong := [value for value in values if not 0 <= value <= 100]:
@@ -294,7 +296,7 @@ def _in_percent(rows: Sequence[ClaimRow]) -> list[ClaimRow]:
             figures=percent(row.figures),
             spreads=percent(row.spreads),
             f1_of=percent(row.f1_of),
-            delta=percent({"": row.delta})[""] if row.delta else None,
+            delta=percent({"": row.delta})[""] if row.delta and abs(row.delta.value) <= 1 else row.delta,
         )
         for row in rows
     ]
