@@ -116,7 +116,7 @@ def test_a_changed_grid_is_refused_and_a_grown_one_trains_the_new_runs(unbroken,
     out, _ = unbroken
     changed = tmp_path / "grid.toml"
     changed.write_text(grid_file.read_text() + 'set = ["stages.0.lr=1e-3"]\n')
-    with pytest.raises(RunError, match=r"teachers/wide: .*another --out"):
+    with pytest.raises(RunError, match=r"teachers/wide: .*another folder"):
         compare.compare(grid.load(changed), out, executors.run_inline)
     changed.write_text(grid_file.read_text().replace("[0, 1]", "[0, 1, 2]"))
     requested = []
@@ -143,5 +143,5 @@ def test_an_invalid_grid_is_refused_before_anything_is_trained(grid_file, tmp_pa
 
 
 def test_two_comparisons_cannot_use_one_folder(grid_file, tmp_path):
-    with compare.FileLock(tmp_path / ".lock"), pytest.raises(RunError, match="another --out"):
+    with compare.FileLock(tmp_path / ".lock"), pytest.raises(RunError, match="another folder"):
         compare.compare(grid.load(grid_file), tmp_path, executors.run_inline)

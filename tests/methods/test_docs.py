@@ -18,6 +18,7 @@ COPIED = (
     "pyproject.toml",
     "src/dspkd",
     "tests/conftest.py",
+    "tests/figures.py",
     "tests/methods/conftest.py",
     "tests/methods/test_contract.py",
 )

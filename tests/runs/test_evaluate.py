@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import softmax
 
 from dspkd.data import artefacts, metadata
@@ -179,8 +180,9 @@ def test_images_of_lesions_trained_on_are_counted_by_the_group_column(lesions, f
     some = [row for row in rows if row["label"] in ("MEL", "SCC")]
     lesion, patient = (lambda row: row["group"]), (lambda row: f"patient of {row['id']}")
     other = as_folders(lesions, tmp_path / "other", some, patient_id=patient, lesion_id=lesion)
-    for path in other.rglob("*.jpg"):
-        path.write_bytes(path.read_bytes() + b" ")  # another content, so that names alone tell them
+    generator = np.random.default_rng(0)
+    for path in other.rglob("*.jpg"):  # other images of these lesions, so that names alone tell them
+        Image.fromarray(generator.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(path)
     trained_on = sum(row["part"] == "train" for row in some)
     assert 0 < trained_on < len(some)
     assert evaluate.evaluate(finished, folder=other).trained_on == 0

@@ -33,7 +33,7 @@ def test_a_second_training_is_refused_and_a_lock_that_was_left_is_not(lesions, t
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(RunError, match=rf"process {other.pid} on .* is training there.*another --out"):
+        with pytest.raises(RunError, match=rf"process {other.pid} on .* is training there.*another folder"):
             run.train(recipe(lesions), tmp_path)
         other.kill()
     assert (tmp_path / ".training.json").exists()

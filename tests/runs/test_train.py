@@ -112,10 +112,10 @@ def test_a_finished_run_is_not_trained_again(lesions, finished, teacher):
 
 
 def test_a_folder_of_another_recipe_or_of_something_else_is_refused(lesions, finished, teacher, tmp_path):
-    with pytest.raises(RunError, match=r"dsp_kd: .* \(dsp_kd\).*another --out"):
+    with pytest.raises(RunError, match=r"dsp_kd: .* \(dsp_kd\).*another folder"):
         run.train(dsp_kd_recipe(lesions, teacher, seed=1), finished)
     (tmp_path / "thesis.doc").touch()
-    with pytest.raises(RunError, match=r"not a run folder.*another --out"):
+    with pytest.raises(RunError, match=r"not a run folder.*another folder"):
         run.train(teacher_recipe(lesions), tmp_path)
     with pytest.raises(RunError, match=r"thesis\.doc: is a file.*--out"):
         run.train(teacher_recipe(lesions), tmp_path / "thesis.doc")
