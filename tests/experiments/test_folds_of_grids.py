@@ -181,9 +181,7 @@ def test_a_teacher_that_fails_in_a_fold_fails_its_students_of_that_fold(in_folds
 
 def test_folds_and_runs_without_folds_do_not_share_a_folder(in_folds, grid_file, tmp_path):
     compare.compare(grid.load(in_folds), tmp_path / "a", untrained)
-    with pytest.raises(
-        RunError, match=r"wide: the folder has runs of folds, .*without them; .*another folder"
-    ):
+    with pytest.raises(RunError, match=r"wide: the folder has runs of folds, .*without them; .*another folder"):
         compare.compare(grid.load(grid_file), tmp_path / "a", nothing)
     compare.compare(grid.load(grid_file), tmp_path / "b", nothing)
     with pytest.raises(RunError, match=r"fold-0: the folder has runs without folds, .*with them; .*another folder"):
