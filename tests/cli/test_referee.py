@@ -1,6 +1,7 @@
 """The command referee: verdicts on anyone's prediction files."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,8 +158,14 @@ def test_what_is_taken_from_the_columns_is_said(files, tmp_path):
     assert "no image is of class pred; if that is no class, remove the column" in call("referee", *numbers)[0]
     both = rewritten(files["good", 0], tmp_path / "both.csv", lambda _: {"prob_A": 1.0})
     assert "begin with logit_ and others with prob_" in refused("referee", both, files["poor", 0])
+    rounded = tmp_path / "rounded.csv"
+    of = Predictions.load(files["poor", 0])
+    replace(of, logits=np.round(of.logits)).save(rounded)
+    tied = int((np.sort(np.round(of.logits))[:, -1] == np.sort(np.round(of.logits))[:, -2]).sum())
+    out = call("referee", files["good", 0], rounded)[0]
+    assert f"{tied} images with several largest scores: of these classes the first of A, B, C counts" in out
     plain = call("referee", files["good", 0], files["poor", 0])[0]
-    assert not any(words in plain for words in ("column fold", "no image is of", "warning"))
+    assert not any(words in plain for words in ("column fold", "no image is of", "warning", "several largest"))
 
 
 @pytest.mark.parametrize("units", [1, 3])

@@ -163,6 +163,7 @@ def _cautions(runs: Mapping[Path, Predictions]) -> list[str]:
     import numpy as np
 
     from dspkd.errors import DataError
+    from dspkd.evaluation.metrics import summarise
     from dspkd.evaluation.scoring import zero_truths
     from dspkd.reports import wording
 
@@ -182,6 +183,11 @@ def _cautions(runs: Mapping[Path, Predictions]) -> list[str]:
     if empty := sorted(set(first.classes) - {first.classes[label] for label in first.labels.tolist()}):
         lines.append(f"no image is of class {', '.join(empty)}; if that is no class, remove the column")
     for path, run in runs.items():
+        if tied := summarise(run).tied:
+            lines.append(
+                f"{path}: {wording.counted(tied, 'image')} with several largest scores: of these classes the first of "
+                f"{', '.join(run.classes)} counts as predicted; give more decimals"
+            )
         if zeros := int(zero_truths(run).sum()):
             lines.append(
                 f"{path}: the probability of the true class is 0 for {wording.counted(zeros, 'image')}, so log loss is "
