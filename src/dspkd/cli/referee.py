@@ -159,7 +159,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
 
 
 def _cautions(runs: Mapping[Path, Predictions]) -> list[str]:
-    """Return lines on what was taken for granted about predictions of the same images, and on what cannot be told."""
+    """Return lines on what was taken for granted about predictions of the same images, and on what they leave open."""
     import numpy as np
 
     from dspkd.errors import DataError
