@@ -1,12 +1,17 @@
 """A method of another package: installed for real, found by name, used in a recipe."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+
+from dspkd import methods
+from dspkd.errors import RecipeError
 
 pytestmark = pytest.mark.clone
 
@@ -62,6 +67,14 @@ def test_an_installed_package_offers_its_method_to_recipes(project, tmp_path):
     done = python(USE, tmp_path / "mine.toml", path=tmp_path / "site")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("bare_logits: Match the teacher's logits without softmax.\n    Source: Ba, Caruana")
+
+
+@pytest.mark.parametrize("name", ["total", "my.mse"])
+def test_the_name_of_the_sum_and_names_with_a_dot_are_refused(monkeypatch, name):
+    entry = EntryPoint(name, "bare_logits:BareLogits", "dspkd.methods")
+    monkeypatch.setattr(methods, "_entries", lambda: [entry])
+    with pytest.raises(RecipeError, match=rf"method '{re.escape(name)}' of .*; rename its entry point"):
+        methods.names()
 
 
 def test_an_installed_package_may_not_use_a_built_in_name(project, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -109,6 +110,23 @@ def test_other_lesions_are_no_copies(finished, tmp_path):
 def test_the_runs_own_files_are_not_searched(data, finished, monkeypatch):
     monkeypatch.setattr(copies, "among", None)
     assert evaluate.evaluate(finished, folder=data).trained_on > 0
+
+
+def test_an_unrelated_folder_at_the_path_of_the_recipe_is_not_taken_for_the_runs_own(
+    data, parts, tmp_path, monkeypatch, finished
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    shutil.copytree(data, "data")
+    run = trained(recipe("data"), tmp_path / "run")
+    copies_of = renamed(data, parts["train"][:6], tmp_path / "there/data")
+    listener = Notes()
+    assert evaluate.evaluate(run, folder=copies_of, listener=listener).trained_on == 6
+    assert not any("by their names" in line for line in listener.lines)
+    monkeypatch.chdir(tmp_path / "there")
+    evaluate.evaluate(run, folder=Path("data"), listener=listener)
+    (warning,) = [line for line in listener.lines if "by their names alone" in line]
+    assert f"220 of its 220 images are not in {tmp_path / 'there/data'}" in warning
 
 
 def test_without_the_runs_own_images_names_alone_count_and_a_warning_says_so(data, finished, parts, tmp_path):

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from dspkd.data.synthetic.dataset import synthesize
 from dspkd.errors import DataError
 from dspkd.runs import build
 from dspkd.runs import train as run
@@ -44,6 +45,20 @@ def test_a_first_stage_on_the_same_split_and_weights_of_no_run_are_taken(lesions
     shutil.copy(first / "model.safetensors", tmp_path / "mine.safetensors")
     run.train(starting(lesions, tmp_path / "mine.safetensors", split={"seed": 7}), tmp_path / "other")
     assert (tmp_path / "other" / "result.json").exists()
+
+
+def test_weights_that_come_from_such_a_run_by_way_of_another_are_refused(lesions, first, tmp_path):
+    synthesize(tmp_path / "elsewhere", images=120, size=48, seed=5)
+    for table in (tmp_path / "elsewhere").glob("*.csv"):
+        table.write_text(table.read_text().replace("SYN_", "NEW_"))
+    for path in (tmp_path / "elsewhere").rglob("*.jpg"):
+        path.rename(path.with_name(path.name.replace("SYN_", "NEW_")))
+    between = tmp_path / "between"
+    run.train(starting(tmp_path / "elsewhere", first / "model.safetensors", stages=[stage("labels")]), between)
+    message = rf"^model\.weights = '{between}', which started from '{first}.*': was trained on \d+ .* of this run's"
+    with pytest.raises(DataError, match=message):
+        run.train(starting(lesions, between, split={"seed": 7}), tmp_path / "run")
+    run.train(starting(lesions, between, stages=[stage("labels")]), tmp_path / "same-split")
 
 
 def test_a_resumed_run_is_checked_too(lesions, first, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 
 import numpy as np
 import pytest
@@ -167,6 +168,18 @@ def test_without_class_counts_a_call_has_the_digest_of_before_they_counted(tmp_p
 def test_class_counts_of_another_number_of_classes_are_refused(counts, term):
     with pytest.raises(DataError, match=rf"^class_counts: {len(counts)} numbers, .* of 3 classes; give the training"):
         distill(network(0), network(1), data(), terms=[term], epochs=1, class_counts=counts)
+
+
+@pytest.mark.parametrize("wrong", [0.5, -3, math.nan])
+def test_class_counts_that_are_no_numbers_of_images_are_refused(wrong):
+    with pytest.raises(DataError, match=rf"^class_counts: {wrong}; give the number of training images"):
+        distill(network(0), None, data(), terms=["labels"], epochs=1, class_counts=(4, wrong, 2))
+
+
+def test_a_loader_that_shuffles_leaves_torchs_generator_as_it_was():
+    before = torch.get_rng_state()
+    distill(network(0), None, DataLoader(data().dataset, batch_size=4, shuffle=True), terms=["labels"], epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_last_step_that_diverges_is_an_error_and_not_a_student(tmp_path):

@@ -13,6 +13,7 @@ import typer
 from dspkd.cli.errors import one_line_errors
 
 if TYPE_CHECKING:
+    from dspkd.evaluation.metrics import Summary
     from dspkd.evaluation.predictions import Predictions
 
 _FEW = 5
@@ -136,16 +137,16 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
             if np.array_equal(runs[first].logits, runs[second].logits):
                 raise DataError(f"referee: {first} and {second} have the same scores; give each run of a method once")
     any_run = next(iter(runs.values()))
-    cautions = _cautions(runs)
+    summaries = {path: summarise(run) for path, run in runs.items()}
+    cautions = _cautions(runs, summaries)
     results = verdicts(arms)
     for line in (*lines, *cautions):
         typer.echo(line)
     title = f"{len(any_run):,} images{wording.of_lesions(named_in(any_run.groups))}"
     table = headed(title, ["method"], [TITLES[metric].replace(" ", "\n", 1) for metric in METRICS])
-    for name, several in arms.items():
-        for number, run in enumerate(several, 1):
-            summary = summarise(run)
-            figures = [getattr(summary, metric) for metric in METRICS]
+    for name, several in methods.items():
+        for number, path in enumerate(several, 1):
+            figures = [getattr(summaries[path], metric) for metric in METRICS]
             table.add_row(
                 f"{name} {number}" if len(several) > 1 else name,
                 *("-" if figure is None or np.isnan(figure) else f"{figure:.3f}" for figure in figures),
@@ -158,12 +159,11 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
     typer.echo(f"{TITLES[decides]} decides{undefined}; a difference is significant where both p are below 0.05")
 
 
-def _cautions(runs: Mapping[Path, Predictions]) -> list[str]:
+def _cautions(runs: Mapping[Path, Predictions], summaries: Mapping[Path, Summary]) -> list[str]:
     """Return lines on what was taken for granted about predictions of the same images, and on what they leave open."""
     import numpy as np
 
     from dspkd.errors import DataError
-    from dspkd.evaluation.metrics import summarise
     from dspkd.evaluation.scoring import zero_truths
     from dspkd.reports import wording
 
@@ -183,7 +183,7 @@ def _cautions(runs: Mapping[Path, Predictions]) -> list[str]:
     if empty := sorted(set(first.classes) - {first.classes[label] for label in first.labels.tolist()}):
         lines.append(f"no image is of class {', '.join(empty)}; if that is no class, remove the column")
     for path, run in runs.items():
-        if tied := summarise(run).tied:
+        if tied := summaries[path].tied:
             lines.append(
                 f"{path}: {wording.counted(tied, 'image')} with several largest scores: of these classes the first of "
                 f"{', '.join(run.classes)} counts as predicted; give more decimals"

@@ -162,6 +162,11 @@ def _offered() -> dict[str, EntryPoint]:
     owners = dict.fromkeys(_built_in(), "dspkd itself")
     offered: dict[str, EntryPoint] = {}
     for entry in _entries():
+        if entry.name == "total" or "." in entry.name:  # the sum of all losses; parts of a checkpoint's keys
+            raise RecipeError(
+                f"method {entry.name!r} of {_origin(entry)}: a method may not be called total, nor have a dot in its "
+                "name; rename its entry point"
+            )
         if entry.name in owners:
             both = f"{owners[entry.name]} and by {_origin(entry)}"
             raise RecipeError(f"method {entry.name!r} is offered by {both}; uninstall one or rename its entry point")

@@ -128,7 +128,7 @@ def evaluate(
             raise DataError(f"part {part!r} is of the run's own split; leave out {folder}, or the part")
         table = _numbered_by(student_classes, other_images.load(folder, group, listener, classes))
         rows = np.arange(len(table))
-        same = own_copies.of_own(recipe, table, listener)
+        same = own_copies.of_own(recipe, made_by.files.split, table, listener)
         test_images = holdout.count_test_images(run, table, same)
         uses_test_set = test_images > 0
         if uses_test_set:

@@ -26,30 +26,55 @@ def none(table: Table) -> Same:
     return [frozenset()] * len(table)
 
 
-def of_own(recipe: Recipe, table: Table, listener: ProgressListener | None) -> Same:
+def of_own(recipe: Recipe, split: Path, table: Table, listener: ProgressListener | None) -> Same:
     """Return for each image of another data set the ids of the run's own images of which it is a copy.
 
     Copies are the same files, and those that `dspkd data audit` finds: saved again, resized, rotated, flipped or
-    slightly cropped. `listener` receives the progress, and a warning where the run's own images cannot be read.
+    slightly cropped.
+
+    Parameters
+    ----------
+    recipe, split
+        The run's recipe and its saved split.
+    table
+        The images of the other data set.
+    listener
+        Receives the progress, and a warning where images of the run are no longer where its recipe says: copies of
+        those are not recognised.
     """
     listener = listener or NullProgress()
     try:
-        own = data.load_table(**{**build.data_options(recipe), "merge_copies": False})
+        own = _own_images(recipe, split, listener)
         own_at = {path.resolve(): name for path, name in zip(own.paths, own.ids, strict=True)}
         same = [frozenset(filter(None, [own_at.get(path.resolve())])) for path in table.paths]
         others = [row for row, names in enumerate(same) if not names]
-        if others:
+        if others and len(own):
             rest, cache = table.take(others), user_cache()
             found = copies.among(rest, own, cache=cache, progress=listener.prepare, log=listener.note)
             for row, names in zip(others, found, strict=True):
                 same[row] = names
         return same
     except (DspkdError, OSError) as error:
-        listener.note(
-            "warning: images of the run's training and test set are recognised by their names alone, not under "
-            f"other names, since the run's own images cannot be read: {error}"
-        )
+        _warn(listener, f"the run's own images cannot be read: {error}")
         return none(table)
+
+
+def _own_images(recipe: Recipe, split: Path, listener: ProgressListener) -> Table:
+    """Return those images of a run that are where its recipe says, of the ids and classes of its split."""
+    own = data.load_table(**{**build.data_options(recipe), "merge_copies": False})
+    rows = read_rows(split)
+    saved = set(zip(rows.column("id"), rows.column("label"), strict=True))
+    there = list(zip(own.ids, (own.classes[label] for label in own.labels), strict=True))
+    if missing := len(saved - set(there)):
+        _warn(listener, f"{missing:,} of its {len(saved):,} images are not in {Path(recipe.data.path).resolve()}")
+    return own.take([row for row, image in enumerate(there) if image in saved])
+
+
+def _warn(listener: ProgressListener, reason: str) -> None:
+    listener.note(
+        "warning: images of the run's training and test set are recognised by their names alone, not under other "
+        f"names: {reason}"
+    )
 
 
 def trained(split: Path, predictions: Predictions, same: Same) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from dspkd.data import split as splits
@@ -11,6 +12,7 @@ from dspkd.data.split import Split
 from dspkd.data.table import Table, count_of
 from dspkd.errors import DataError
 from dspkd.runs.files import RunFiles
+from dspkd.runs.run_folder import Run
 
 
 def require_unseen(network: str, run: Path, whose: str, images: Table, parts: Split) -> None:
@@ -59,6 +61,8 @@ def require_unseen(network: str, run: Path, whose: str, images: Table, parts: Sp
 def require_unseen_by_weights(weights: str, images: Table, parts: Split, *, teacher: Path | None = None) -> None:
     """Refuse initial weights from a run that was trained on lesions of the validation or test set.
 
+    So is a run whose own initial weights are from such a run, and so on.
+
     Weights that lie in no run folder pass: what they were trained on is unknown.
 
     Parameters
@@ -75,11 +79,21 @@ def require_unseen_by_weights(weights: str, images: Table, parts: Split, *, teac
     DataError
         See `require_unseen`.
     """
-    run = Path(weights) if Path(weights).is_dir() else Path(weights).parent
-    files = RunFiles(run)
-    if Path(weights).exists() and files.recipe.is_file() and files.split.is_file():
-        own = f"model.weights = {weights!r}"
-        if teacher is None:
-            require_unseen(own, run, "this run's", images, parts)
-        else:
-            require_unseen(f"teacher {teacher}: its {own}", run, "its student's", images, parts)
+    own = f"model.weights = {weights!r}"
+    network, whose = (own, "this run's") if teacher is None else (f"teacher {teacher}: its {own}", "its student's")
+    for run, way in _runs_behind(weights):
+        require_unseen(network + way, run, whose, images, parts)
+
+
+def _runs_behind(weights: str) -> Iterator[tuple[Path, str]]:
+    """Yield the run that weights are from, the one whose weights that one started from, and so on, with the way."""
+    way, passed = "", set()
+    while Path(weights).exists():
+        run = Path(weights) if Path(weights).is_dir() else Path(weights).parent
+        files = RunFiles(run)
+        if run.resolve() in passed or not (files.recipe.is_file() and files.split.is_file()):
+            return
+        yield run, way
+        passed.add(run.resolve())
+        weights = Run(run).recipe.model.weights
+        way += f", which started from {weights!r}"

@@ -135,14 +135,16 @@ def distill(
         raise RecipeError(f"clip: a gradient norm above 0, e.g. 5.0, or math.inf for none; got {clip!r}")
     place = _device(device)
     _require_trainable(student, teacher)
-    sample = first_batch(loader).to(place).images
     student.to(place)
     with generators.kept(), ExitStack() as stack:
+        sample = first_batch(loader).to(place).images
         learner = _network(student, sample, "student", stack)
         frozen = None
         if teacher is not None:
             network = _network(teacher.to(place), sample, "teacher", stack)
             frozen = FrozenTeacher(network, network.spec)
+        if wrong := [count for count in class_counts if not (count >= 0 and int(count) == count)]:
+            raise DataError(f"class_counts: {wrong[0]}; give the number of training images of each class")
         counts = tuple(int(count) for count in class_counts)
         if counts and len(counts) != learner.spec.classes:
             raise DataError(
