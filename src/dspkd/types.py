@@ -145,7 +145,10 @@ class Batch:
         derived = [torch.rot90(self.images, quarters, dims=(2, 3)) for quarters in (ROTATED if rotated else ())]
         if strong_aug:
             if self.strong_aug is None:
-                raise DataError("a term needs strongly augmented images; load them with TrainBatches(strong_aug=True)")
+                raise DataError(
+                    "a term needs strongly augmented images, which this loader does not yield: train by a recipe, or "
+                    "yield dspkd.types.Batch with strong_aug"
+                )
             derived.append(self.strong_aug)
         if not derived:
             return self

@@ -124,7 +124,20 @@ def test_each_order_of_artefacts_has_its_own_cache(table, tmp_path):
     for artefacts in orders:
         expected = decode(table.paths[0], short_side=24, artefacts=artefacts)
         np.testing.assert_array_equal(kept(*artefacts)(0), expected)
-    assert sorted(folder.name for folder in (tmp_path / "cache").iterdir()) == [
+    assert sorted(folder.name.rpartition("-")[0] for folder in (tmp_path / "cache").iterdir()) == [
         "pixels-24", "pixels-24-colour_constancy-shading", "pixels-24-shading", "pixels-24-shading-colour_constancy"
     ]  # fmt: skip
     assert not np.array_equal(kept()(0), kept("shading", "colour_constancy")(0))
+
+
+def test_two_versions_of_the_decoder_share_a_folder_but_not_their_pixels(table, tmp_path, monkeypatch):
+    def kept(version, rows, notes):
+        monkeypatch.setattr(decode_cache, "DECODER", version)
+        return DecodeCache(table, rows, 24, tmp_path / "cache", progress=lambda *_: None, log=notes.append)
+
+    first, second, again = [], [], []
+    kept("Pillow 12", [0, 1], first)
+    kept("Pillow 11", [0, 1], second)
+    kept("Pillow 12", [0, 1], again)
+    assert (len(first), len(second), again) == (1, 1, [])
+    assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -150,7 +150,8 @@ def lenet():
 def test_the_mean_over_a_map_of_no_stride_is_no_map_itself():
     sample = torch.rand(2, 3, 32, 32)
     adapted = Adapted(lenet(), sample, role="student")
-    assert adapted.spec.channels == adapted(sample).maps == {}
+    assert adapted.spec.channels == {"last": 16}
+    assert adapted(sample).maps["last"].shape[2:] == (5, 5)
     assert adapted.spec.pooled == 16
 
 
@@ -169,3 +170,52 @@ def test_attention_over_channels_leaves_the_maps_before_it():
     halved = [nn.Sequential(nn.Conv2d(3 if k == 0 else 4, 4, 3, 2, 1), ChannelAttention()) for k in range(5)]
     adapted = Adapted(nn.Sequential(*halved, nn.Flatten(), nn.Linear(16, 3)), SAMPLE, role="student")
     assert [*adapted.spec.channels] == ["stride4", "stride8", "stride16", "stride32", "last"]
+
+
+class Stem(nn.Module):
+    """Maps of stride 2, 4, 8 and 64, channels last in between, and a classifier of the pooled last one."""
+
+    def __init__(self):
+        super().__init__()
+        self.second, self.quarter = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 5, 3, 2, 1)
+        self.norm, self.eighth = nn.LayerNorm(5), nn.Conv2d(5, 6, 3, 2, 1)
+        self.final, self.head = nn.Conv2d(6, 7, 8, 8), nn.Linear(7, 3)
+
+    def forward(self, images):
+        quarter = self.norm(self.quarter(self.second(images)).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.head(self.final(self.eighth(quarter)).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("side", [(128, 128), (128, 192), (140, 200)])
+def test_the_last_map_may_have_any_stride(side):
+    network = Stem()
+    adapted = Adapted(network, torch.rand(2, 3, *side), role="student")
+    assert adapted.spec.channels == {"stride4": 5, "stride8": 6, "last": 7}
+    images = torch.rand(2, 3, *side)
+    assert torch.equal(adapted(images).maps["last"], network.final(adapted(images).maps["stride8"]))
+
+
+def test_each_module_keeps_its_own_mode():
+    network = torchvision.models.resnet18(num_classes=3).train()
+    network.bn1.eval()
+    Adapted(network, SAMPLE, role="student")
+    assert network.training
+    assert network.layer1.training
+    assert not network.bn1.training
+
+
+def test_a_network_that_is_refused_keeps_no_hooks():
+    class Fickle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.calls = torchvision.models.resnet18(num_classes=3), 0
+
+        def forward(self, images):
+            self.calls += 1
+            return self.body(images if self.calls == 1 else images[:, :, :32, :32])
+
+    network = Fickle().train()
+    with pytest.raises(RecipeError, match="the map stride4"):
+        Adapted(network, SAMPLE, role="student")
+    assert network.body.layer1.training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())

@@ -71,6 +71,20 @@ def test_two_networks_of_the_same_kind_are_refused(tiny, tmp_path):
         weights.load(tiny, saved(both, tmp_path / "model.pth"))
 
 
+def test_a_prefix_that_only_contains_the_letters_of_an_average_is_none(tiny, tmp_path):
+    both = {**named(tiny.library_state(), "schema."), **named(tiny.library_state(), "teacher.")}
+    with pytest.raises(WeightsError, match=r"several networks of this kind, under schema\., teacher\."):
+        weights.load(tiny, saved(both, tmp_path / "model.pth"))
+
+
+def test_quantised_weights_are_refused(tiny, tmp_path):
+    state = {
+        name: tensor.to(torch.int8) if tensor.ndim > 1 else tensor for name, tensor in tiny.library_state().items()
+    }
+    with pytest.raises(WeightsError, match=r"is int8, of a quantised network; use its weights from before"):
+        weights.load(tiny, saved(state, tmp_path / "model.pth"))
+
+
 def test_a_classifier_of_another_width_is_left_out_and_reported(tiny, tmp_path):
     path = saved(tiny.library_state(), tmp_path / "model.pth")
     back = zoo.make("tiny", classes=5, weights=path)

@@ -87,7 +87,7 @@ def weights_in(folder):
 def test_weights_for_another_normalisation_are_refused(save, config, preprocessor, wrapped):
     for weights in weights_in(save("mobilenetv3_small_050", config, preprocessor, wrapped)):
         with pytest.raises(
-            WeightsError, match=r"deviation 0\.5 0\.5 0\.5, but mobilenetv3_small_050 .*0\.229.*move the weights"
+            WeightsError, match=r"deviation 0\.5 0\.5 0\.5, but mobilenetv3_small_050 .*0\.229.*save the tensors alone"
         ) as error:
             zoo.make("mobilenetv3_small_050", classes=3, weights=weights)
         assert str(weights) in str(error.value)
@@ -137,3 +137,40 @@ def test_other_classes_are_found_in_wrapped_checkpoints_and_beside_a_file(save, 
         ):
             as_it_is.require_classifier(network, ("BCC", "MEL", "NV"))
         as_it_is.require_classifier(network, ("NV", "MEL", "BCC"))
+
+
+def of_a_run(path, name):
+    """Write weights of a network as a run does."""
+    torch.manual_seed(0)
+    network = zoo.make(name, classes=3)
+    save_file(network.library_state(), path, metadata=hub_folder.metadata(network))
+    return path
+
+
+def test_weights_of_a_run_are_refused_by_a_network_that_only_has_the_same_tensors(tmp_path):
+    weights = of_a_run(tmp_path / "model.safetensors", "tf_efficientnet_b0")
+    for named in (weights, tmp_path):
+        with pytest.raises(WeightsError, match=r"run that trained tf_efficientnet_b0, not efficientnet_b0; name the"):
+            zoo.make("efficientnet_b0", classes=3, weights=named)
+    assert zoo.make("tf_efficientnet_b0", classes=3, weights=weights).loaded.fresh == ()
+    assert networks.named(str(weights), 3, option="--teacher").name == "tf_efficientnet_b0"
+
+
+def test_weights_of_a_run_are_refused_by_a_network_with_another_normalisation(tmp_path):
+    weights = of_a_run(tmp_path / "vit.safetensors", "vit_small_patch16_224.dino")
+    with pytest.raises(WeightsError, match=r"0\.485 .* but vit_small_patch16_224 normalises with mean 0\.5"):
+        zoo.make("vit_small_patch16_224", classes=3, weights=weights)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "mobilenetv2_100.ra_in1k", "mobilenetv2"])
+def test_weights_of_a_run_load_under_each_name_of_the_network(tmp_path, name):
+    weights = of_a_run(tmp_path / "model.safetensors", "mobilenetv2")
+    assert zoo.make(name, classes=3, weights=weights).loaded.fresh == ()
+
+
+def test_metadata_of_another_program_say_nothing(tmp_path):
+    weights = tmp_path / "w.safetensors"
+    save_file(
+        zoo.make("tiny", classes=3).library_state(), weights, metadata={"mean": "?", "std": "0.5", "format": "pt"}
+    )
+    assert zoo.make("tiny", classes=3, weights=weights).loaded.fresh == ()

@@ -9,6 +9,7 @@ from torch import nn
 from torchvision.transforms.v2.functional import normalize
 
 from dspkd.models import zoo
+from dspkd.models.entries import ENTRIES, OWN
 
 # Large networks have small sisters here, of the same class: their own shapes are checked on the meta device.
 SISTERS = {
@@ -19,7 +20,7 @@ SISTERS = {
     "resnet50": "resnet26",
 }
 NAMES = sorted({SISTERS.get(name, name) for name in zoo.names()})
-LIBRARIES = [name for name in NAMES if name not in zoo.OWN]
+LIBRARIES = [name for name in NAMES if name not in OWN]
 POOLED_PLAINLY = [name for name in NAMES if name != "convnext_atto"]
 SMALL = ["shufflenet_v2_x1_0", "shufflenet_v1_x1_0", "mobilenetv2", "tiny"]
 OTHERS = ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mobilenetv3_small_050"]
@@ -151,7 +152,7 @@ def test_it_works_in_bfloat16_and_with_channels_last(name):
 
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_weights_have_the_librarys_names(name):
-    key = zoo.ENTRIES[name].key if name in zoo.ENTRIES else name
+    key = ENTRIES[name].key if name in ENTRIES else name
     with torch.device("meta"):
         make = torchvision.models.get_model if name.startswith("shufflenet") else timm.create_model
         bare = make(key, num_classes=8)

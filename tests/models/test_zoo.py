@@ -9,6 +9,7 @@ import torch
 from dspkd.errors import RecipeError
 from dspkd.models import markdown as page
 from dspkd.models import zoo
+from dspkd.models.entries import ENTRIES
 
 # Parameters at 1000, 8 and 6 classes, and channels at strides 4, 8, 16, 32 and last, as the libraries' networks have.
 PUBLISHED = {
@@ -44,7 +45,7 @@ def rows():
 
 def test_the_description_builds_its_own_networks(monkeypatch):
     described = rows()["shufflenet_v1_x1_0"]
-    monkeypatch.setattr(zoo, "ENTRIES", {described.name: zoo.ENTRIES[described.name]})
+    monkeypatch.setattr(zoo, "ENTRIES", {described.name: ENTRIES[described.name]})
     assert zoo.describe() == [described]
 
 
@@ -81,7 +82,7 @@ def test_the_description_has_a_row_for_each_network():
     assert list(rows()) == zoo.names()
     for name, (_, channels) in PUBLISHED.items():
         assert (rows()[name].stride32, rows()[name].last) == channels[-2:]
-        assert (rows()[name].library, rows()[name].key) == (zoo.ENTRIES[name].library, zoo.ENTRIES[name].key)
+        assert (rows()[name].library, rows()[name].key) == (ENTRIES[name].library, ENTRIES[name].key)
 
 
 # The paper's figures, the class count of its parameters, and convolutions and products at that count in billions.
@@ -144,13 +145,13 @@ def test_lite_networks_expect_pixels_in_minus_one_to_one_and_others_imagenets_me
 
 
 def test_timm_agrees_for_every_key():
-    means = {n: timm.get_pretrained_cfg(e.key).mean for n, e in zoo.ENTRIES.items() if e.library == "timm"}
+    means = {n: timm.get_pretrained_cfg(e.key).mean for n, e in ENTRIES.items() if e.library == "timm"}
     assert {n for n, mean in means.items() if mean == (0.5, 0.5, 0.5)} == {"efficientnet_lite0", "efficientnet_lite2"}
     assert set(means.values()) == {(0.5, 0.5, 0.5), (0.485, 0.456, 0.406)}
 
 
 def test_timms_keys_carry_the_tag_of_imagenet_1k_weights():
-    keys = [entry.key for entry in zoo.ENTRIES.values() if entry.library == "timm"]
+    keys = [entry.key for entry in ENTRIES.values() if entry.library == "timm"]
     assert keys
     assert set(keys) <= set(timm.list_pretrained())
     assert all(timm.get_pretrained_cfg(key).num_classes == 1000 for key in keys)
@@ -212,5 +213,5 @@ def test_one_class_is_refused():
 
 
 def test_a_friendly_name_is_not_far_from_its_key():
-    for name, entry in zoo.ENTRIES.items():
+    for name, entry in ENTRIES.items():
         assert difflib.SequenceMatcher(None, name, entry.key).ratio() > 0.6

@@ -5,6 +5,7 @@ import torch
 
 from dspkd.errors import RecipeError
 from dspkd.models import zoo
+from dspkd.models.entries import ENTRIES
 
 
 def runs(name, side):
@@ -18,7 +19,7 @@ def runs(name, side):
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_the_smallest_image_size_is_as_listed(name):
-    least = zoo.ENTRIES[name].least_side
+    least = ENTRIES[name].least_side
     assert runs(name, least)
     zoo.check(name, least)
     if least > 1:

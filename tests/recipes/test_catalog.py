@@ -109,6 +109,12 @@ def test_a_recipe_is_found_by_name_or_by_path(tmp_path):
     assert catalog.find(str(mine)) == mine
 
 
+@pytest.mark.parametrize("name", ["demo/kd.yaml", "demo/kd.v2", ""])
+def test_a_name_with_another_suffix_or_none_at_all_is_refused(name):
+    with pytest.raises(RecipeError, match=r"^no recipe "):
+        catalog.find(name)
+
+
 def test_an_unknown_recipe_is_refused_with_the_nearest_name():
     with pytest.raises(RecipeError, match="did you mean 'demo/dsp_kd'"):
         catalog.find("demo/dsp_kdd")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -215,3 +216,11 @@ def test_a_run_whose_last_step_diverges_saves_no_student(lesions, tmp_path):
         run.train(once, tmp_path / "run")
     assert not (tmp_path / "run" / "model.safetensors").exists()
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_run_leaves_torch_the_threads_that_it_had(lesions, tmp_path):
+    before = torch.get_num_threads()
+    recipe = replace(teacher_recipe(lesions), machine=replace(teacher_recipe(lesions).machine, threads=before + 1))
+    trained(recipe, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["threads"] == before + 1
+    assert torch.get_num_threads() == before

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dspkd.errors import DataError, RunError, TrainingError
+from dspkd.errors import DataError, RecipeError, RunError, TrainingError
 from dspkd.models import zoo
-from dspkd.recipes.stage import StageConfig, with_default_decay
+from dspkd.recipes.stage import StageConfig
 from dspkd.training.distill import distill
 from dspkd.training.progress import NullProgress
 from dspkd.types import NetworkSpec
@@ -153,9 +153,7 @@ def test_other_class_counts_do_not_give_the_student_of_an_earlier_call(tmp_path)
 def test_without_class_counts_a_call_has_the_digest_of_before_they_counted(tmp_path):
     """Formed here as it was, so that the folders of earlier calls continue."""
     distill(network(0), None, data(), terms=["labels"], epochs=1, out=tmp_path)
-    stage = with_default_decay(
-        {"name": "distill", "keep": "last", "terms": [{"method": "labels"}], "epochs": 1, "lr": 1e-3, "warmup": 0.0}
-    )
+    stage = {"name": "distill", "keep": "last", "terms": [{"method": "labels"}], "epochs": 1, "lr": 1e-3, "warmup": 0.0}
     stage = TypeAdapter(StageConfig).validate_json(json.dumps(stage))
     spec = NetworkSpec(K, 8, {"stride4": 8, "stride8": 8, "last": 8})
     (saved,) = tmp_path.rglob("last.pt")
@@ -188,3 +186,24 @@ def test_a_last_step_that_diverges_is_an_error_and_not_a_student(tmp_path):
     with pytest.raises(TrainingError, match=r"epoch 1: weights not finite after its last step: .*lower the learning"):
         distill(network(0), None, one_step, **wild, validation=data())
     assert not list(tmp_path.rglob("last.pt"))
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        ({"class_counts": (5, 5)}, DataError),
+        ({"terms": ["dsp"]}, RecipeError),
+        ({"lr": 1e30, "clip": math.inf}, TrainingError),
+    ],
+)
+def test_a_call_that_ends_in_an_error_leaves_both_networks_as_they_were(refused, error):
+    student, teacher = network(0).train(), network(1).train()
+    next(iter(teacher.parameters())).requires_grad_(False)
+    state = [(value.requires_grad) for value in (*student.parameters(), *teacher.parameters())]
+    with pytest.raises(error):
+        distill(student, teacher, data(), **{"terms": ["labels", "kd"], "epochs": 3, **refused})
+    assert [value.requires_grad for value in (*student.parameters(), *teacher.parameters())] == state
+    for module in (*student.modules(), *teacher.modules()):
+        assert module.training
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks

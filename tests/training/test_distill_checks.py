@@ -185,3 +185,56 @@ def test_a_mask_that_is_infinite_from_the_start_is_no_divergence(tmp_path, ema):
     student = Masked()
     distill(student, None, data(), **call, epochs=2)
     assert torch.equal(student.mask, Masked().mask)
+
+
+class Uncounted(IterableDataset):
+    """Says that it has `said` images and yields `has`."""
+
+    def __init__(self, said, has):
+        self.said, self.has = said, has
+
+    def __len__(self):
+        return self.said
+
+    def __iter__(self):
+        images, labels = data().dataset.tensors
+        return iter([(images[row], labels[row]) for row in range(self.has)])
+
+
+@pytest.mark.parametrize(("said", "has"), [(12, 6), (6, 12)])
+@pytest.mark.filterwarnings("ignore:Length of IterableDataset")
+def test_a_loader_that_yields_another_number_of_batches_is_refused(said, has):
+    with pytest.raises(DataError, match=rf"^loader: has a length of {said // 3} batches and yielded {has // 3}"):
+        distill(network(0), None, DataLoader(Uncounted(said, has), batch_size=3), terms=["labels"], epochs=1)
+
+
+class Counting(nn.Module):
+    """A classifier whose state has more than tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.calls = network(0), 0
+
+    def forward(self, images):
+        self.calls += 1
+        return self.network(images)
+
+    def get_extra_state(self):
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state):
+        self.calls = state["calls"]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_network_may_have_more_than_tensors_in_its_state(tmp_path, ema):
+    with_more = distill(Counting(), Counting(), data(), terms=["labels", "kd"], epochs=2, ema=ema, out=tmp_path)
+    without = distill(network(0), network(0), data(), terms=["labels", "kd"], epochs=2, ema=ema)
+    for ours, theirs in zip(with_more.student.network.parameters(), without.student.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert with_more.student.calls > 2
+
+
+def test_a_term_that_needs_other_views_says_how_to_give_them():
+    with pytest.raises(DataError, match="this loader does not yield: train by a recipe, or yield dspkd"):
+        distill(network(0), network(1), data(), terms=["mlld"], epochs=1)

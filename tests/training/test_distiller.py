@@ -155,7 +155,7 @@ def test_derived_views_are_computed_only_if_needed_and_in_one_pass(batch, kinds,
 
 
 def test_a_batch_without_strong_images_is_refused_if_a_term_needs_them(batch):
-    with pytest.raises(DataError, match=r"strongly augmented images; .*TrainBatches\(strong_aug=True\)"):
+    with pytest.raises(DataError, match=r"strongly augmented images, .* by a recipe, or yield dspkd"):
         seen(batch, SeeingStrongAug)
 
 

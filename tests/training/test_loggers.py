@@ -1,6 +1,7 @@
 import csv
 import json
 import random
+import re
 import struct
 import sys
 
@@ -171,6 +172,35 @@ def test_mlflow_keeps_a_run_in_the_run_folder_and_continues_it(tmp_path, no_tele
     totals = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "train/total")]
     assert sorted(totals) == [(1, 8.0), (2, 4.0), (3, 2.0)]
     assert run.data.metrics["train/kd-2"] == 0.5
+
+
+@pytest.mark.parametrize("folder", ["a#b", "\u00fc b"])
+def test_mlflow_keeps_its_file_in_the_run_folder_alone(tmp_path, no_telemetry, folder):
+    (tmp_path / folder).mkdir()
+    assert log(tmp_path / folder, RECORDS[:1], "mlflow").notes == []
+    assert (tmp_path / folder / "mlflow" / "mlflow.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+
+
+@pytest.mark.parametrize("folder", ["50%", "a?b=c", "a%20b"])
+def test_mlflow_is_off_in_a_folder_whose_name_its_addresses_do_not_take(tmp_path, no_telemetry, folder):
+    (tmp_path / folder).mkdir()
+    (note,) = log(tmp_path / folder, RECORDS[:2], "mlflow").notes
+    assert re.search(r"'mlflow' failed and is off .*whose path has \? or %; train into another \(--out\), or set", note)
+    assert len(lines(tmp_path / folder)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+
+
+def test_mlflow_takes_settings_whose_names_have_other_characters(tmp_path, no_telemetry):
+    from mlflow import MlflowClient
+
+    names = {"NV(+)": "nevus +", "NV(-)": "nevus -", "NV": "nevus"}
+    with MetricsLogger(tmp_path, recorder := Recorder(), ["mlflow"], run="r", settings={"names": names}) as logger:
+        logger.epoch(RECORDS[0])
+    assert recorder.notes == []
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("dspkd").experiment_id])
+    assert run.data.params == {"names.NV---": "nevus +", "names.NV----2": "nevus -", "names.NV": "nevus"}
 
 
 def test_an_unknown_logger_is_refused_with_the_nearest_name(tmp_path):

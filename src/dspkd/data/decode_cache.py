@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -46,7 +47,8 @@ class DecodeCache:
     short_side
         In pixels; see `decode`.
     folder
-        Folder of the stores, one for each `short_side` and `artefacts`.
+        Folder of the stores, one for each `short_side`, `artefacts` and version of the libraries that compute the
+        pixels: environments with different versions can share the folder.
     artefacts
         What is removed from each image; see `decode`.
     progress
@@ -73,9 +75,9 @@ class DecodeCache:
         progress: Progress,
         log: Callable[[str], None],
     ) -> None:
-        name = "-".join([f"pixels-{short_side}", *artefacts])
         depends = {"short_side": short_side, "decoder": DECODER, **about(artefacts)}
-        self._store = Store(folder / name, "uint8", depends)
+        version = hashlib.blake2b(json.dumps(depends).encode(), digest_size=4).hexdigest()
+        self._store = Store(folder / "-".join([f"pixels-{short_side}", *artefacts, version]), "uint8", depends)
         self._decode = partial(decode, short_side=short_side, artefacts=artefacts)
         indices = [int(row) for row in rows]
         self._keys = dict(zip(indices, fingerprints([table.paths[row] for row in indices]), strict=True))

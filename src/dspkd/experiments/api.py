@@ -17,7 +17,8 @@ from dspkd.experiments.compare import grid as grids
 from dspkd.experiments.compare.compare import GridResult
 from dspkd.experiments.compare.grid import Grid
 from dspkd.experiments.fastest import measure
-from dspkd.recipes import catalog, overrides, schema
+from dspkd.recipes import catalog, schema
+from dspkd.recipes.overrides import Override, assign
 from dspkd.recipes.parsing import as_toml, plain, read_toml, validated
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import evaluate as evaluating
@@ -256,8 +257,7 @@ def _recipe(recipe: PathLike | Recipe, changes: Mapping[str, Any]) -> Recipe:
     else:
         file = catalog.find(recipe)
         settings, place = read_toml(file), str(file)
-    for key, value in changes.items():
-        overrides.assign(settings, key, plain(value), place=f"set {key}")
+    assign(settings, [Override(key, plain(value), f"set {key}") for key, value in changes.items()])
     return schema.parse(settings, place=place)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dspkd.errors import DspkdError
 from dspkd.models.tapped import Tapped
 from dspkd.runs.records import NetworkLatency
 from dspkd.runs.run_folder import Run
+from dspkd.runtime import threads
 from dspkd.runtime.files import write_json
 
 _TIMED = 15
@@ -31,7 +31,7 @@ def record(folder: Path) -> None:
     calls = {"student": _call([run.model], run.recipe.images.size)}
     if teachers := _teachers(run):
         calls["teacher"] = _call(teachers, run.recipe.seen_by_teacher.images.size)
-    with _one_thread():
+    with threads.kept(1):
         taken = {name: latency.cpu for name, latency in measure(calls, runs=_TIMED).items()}
     with run.files.manifest.recording(run.files.latency):
         write_json(run.files.latency, asdict(NetworkLatency(taken["student"], taken.get("teacher"))))
@@ -53,13 +53,3 @@ def _call(networks: list[Tapped], size: int) -> Callable[[], object]:
             return [network(image) for network in networks]
 
     return call
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

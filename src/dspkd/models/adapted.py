@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dspkd.errors import RecipeError
+from dspkd.models.modes import evaluating
 from dspkd.types import TAPS, NetworkSpec, Output
 
 STRIDES = {4: "stride4", 8: "stride8", 16: "stride16", 32: "stride32"}
@@ -19,10 +20,11 @@ class Adapted(nn.Module):
     """A classifier of any library, with the maps and the pooled vector that `dspkd.types.Output` has.
 
     One forward pass of `sample` finds the taps: for each stride 4, 8, 16 and 32, the last module whose output is a map
-    ``[B, C, H/stride, W/stride]``; ``last`` is the last map with more than one place. A module that is called more than
-    once, such as one activation for all stages, is no tap: which map is whose is not known. The pooled vector is the
-    input of the last linear layer, else the mean of ``last`` over its places. Maps before a sequence of tokens do not
-    count: a vision transformer has logits and pooled vector alone.
+    ``[B, C, H/stride, W/stride]``; ``last`` is the last map of any stride with more than one place. A map has the
+    image's proportions: an output ``[B, H, W, C]`` is none. A module that is called more than once, such as one
+    activation for all stages, is no tap: which map is whose is not known. The pooled vector is the input of the last
+    linear layer, else the mean of ``last`` over its places. Maps before a sequence of tokens do not count: a vision
+    transformer has logits and pooled vector alone.
 
     Parameters
     ----------
@@ -46,17 +48,11 @@ class Adapted(nn.Module):
         self._taps, self._head = _find(network, sample)
         self._seen: dict[str, Tensor] = {}
         self._handles = self._hook()
-        training = network.training
-        with torch.no_grad():
-            output = self.eval()(sample)
-        network.train(training)
-        for stride, tap in STRIDES.items():
-            wanted = _grid(sample, stride)
-            if tap in output.maps and (size := tuple(output.maps[tap].shape[2:])) != wanted:
-                raise RecipeError(
-                    f"{role}: the map {tap} of {self._taps[tap]} is {size} at one call and {wanted} at another; "
-                    "its forward pass must call the same modules each time"
-                )
+        try:
+            output = self._checked(sample)
+        except BaseException:
+            self.release()
+            raise
         self.spec = NetworkSpec(
             classes=output.logits.shape[1],
             pooled=output.pooled.shape[1],
@@ -73,6 +69,19 @@ class Adapted(nn.Module):
             pooled_BD = maps["last"].mean(dim=(2, 3)) if maps else logits_BK
         self._seen.clear()
         return Output(logits_BK, pooled_BD, maps)
+
+    def _checked(self, sample: Tensor) -> Output:
+        """Return what a second call returns; RecipeError where its maps are not those of the first."""
+        with evaluating(self.network), torch.no_grad():
+            output: Output = self(sample)
+        for stride, tap in STRIDES.items():
+            wanted = _grid(sample, stride)
+            if tap in output.maps and (size := tuple(output.maps[tap].shape[2:])) != wanted:
+                raise RecipeError(
+                    f"{self._role}: the map {tap} of {self._taps[tap]} is {size} at one call and {wanted} at another; "
+                    "its forward pass must call the same modules each time"
+                )
+        return output
 
     def release(self) -> None:
         """Remove the hooks from the network."""
@@ -116,11 +125,19 @@ def _find(network: nn.Module, sample: Tensor) -> tuple[dict[str, str], str]:
         larger = larger or (len(of_output) == 4 and tuple(of_output[2:]) != (1, 1))
         if len(of_output) != 4 or calls[name] > 1 or pooled:
             continue
+        if not _is_map(of_output, sample):
+            continue
+        taps["last"] = name
         for stride, tap in STRIDES.items():
             if tuple(of_output[2:]) == _grid(sample, stride):
-                taps[tap] = taps["last"] = name
-                break
+                taps[tap] = name
     return taps, head
+
+
+def _is_map(of_output: torch.Size, sample: Tensor) -> bool:
+    """Return whether an output has the image's proportions, within a place: one of ``[B, H, W, C]`` has not."""
+    (height, width), (rows, columns) = sample.shape[-2:], of_output[2:]
+    return abs(rows * width - columns * height) <= (max(height, width) if height != width else 0)
 
 
 def _grid(sample: Tensor, stride: int) -> tuple[int, int]:
@@ -141,12 +158,10 @@ def shapes(network: nn.Module, sample: Tensor) -> list[tuple[str, torch.Size, to
         return hook
 
     handles = [module.register_forward_hook(record(name)) for name, module in network.named_modules() if name]
-    training = network.training
     try:
-        with torch.no_grad():
-            network.eval()(sample)
+        with evaluating(network), torch.no_grad():
+            network(sample)
     finally:
-        network.train(training)
         for handle in handles:
             handle.remove()
     return called

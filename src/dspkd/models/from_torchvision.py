@@ -20,6 +20,9 @@ PREFIX = "torchvision:"
 
 _SIDE = 224
 
+_IMAGENET = "IMAGENET1K_V1"
+"""Weights that `imagenet` means; the largest networks have others alone, trained at other sizes."""
+
 
 def walk_shufflenet(network: Any, x_B3HW: Tensor) -> Output:
     """Return the output of a torchvision ShuffleNetV2 for normalised images, computed as in its own ``forward``."""
@@ -48,7 +51,12 @@ class TracedWalk:
 
 def tapped(key: str, *, name: str, classes: int) -> Tapped:
     """Return torchvision's ShuffleNetV2 `key` (``shufflenet_v2_x1_0`` and its other widths) with random weights."""
-    return Tapped(models.get_model(key, num_classes=classes), walk_shufflenet, name=name, download=_Download(key))
+    return Tapped(
+        models.get_model(key, num_classes=classes),
+        walk_shufflenet,
+        name=name,
+        download=_Download(key),
+    )
 
 
 def traced(key: str, *, name: str, classes: int) -> Tapped:
@@ -79,9 +87,18 @@ def traced(key: str, *, name: str, classes: int) -> Tapped:
         ) from error
     taps = tuple(tap for tap in TAPS[:3] if tap in places.values())
     head = next(place for place, tap in places.items() if tap == "logits")
-    means = models.get_model_weights(key).DEFAULT.transforms()
+    trained = models.get_model_weights(key)
+    means = next(iter(trained)).transforms()
     mean, std = (tuple(getattr(means, each, usual)) for each, usual in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)))
-    return Tapped(network, TracedWalk(taps), name=name, mean=mean, std=std, head=head, download=_Download(key))
+    return Tapped(
+        network,
+        TracedWalk(taps),
+        name=name,
+        mean=mean,
+        std=std,
+        head=head,
+        download=_Download(key) if _IMAGENET in trained.__members__ else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +108,7 @@ class _Download:
     key: str
 
     def __call__(self) -> dict[str, Tensor]:
-        return models.get_model(self.key, weights="IMAGENET1K_V1").state_dict()  # type: ignore[no-any-return]
+        return models.get_model(self.key, weights=_IMAGENET).state_dict()  # type: ignore[no-any-return]
 
 
 def _places(key: str, classes: int) -> dict[str, str]:

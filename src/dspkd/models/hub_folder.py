@@ -1,6 +1,6 @@
 """What a Hugging Face folder says of its network: its name in timm, its classes and its normalisation.
 
-Each function takes the folder, or a file of weights in it.
+Each function takes the folder, or a file of weights in it. A run's weights say the same in their own metadata.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
+
 from dspkd.errors import WeightsError
+from dspkd.models.entries import ENTRIES
 
 if TYPE_CHECKING:
     from dspkd.models.tapped import Tapped
@@ -21,9 +24,17 @@ _NEAR = 1e-3
 
 
 def architecture(weights: Path) -> str:
-    """Return the network's name in timm, "" where the folder does not say."""
-    name = _read(weights, "config.json").get("architecture")
+    """Return the network's name in timm, in a run's weights that of `dspkd models`; "" where neither says."""
+    name = _read(weights, "config.json").get("architecture") or _of_a_run(weights).get("network")
     return name if isinstance(name, str) else ""
+
+
+def metadata(network: Tapped) -> dict[str, str]:
+    """Return what a run's weights say of their network, as the metadata of a safetensors file."""
+    mean, std = (
+        json.dumps([round(value, 4) for value in each.flatten().tolist()]) for each in (network.mean, network.std)
+    )
+    return {"network": network.name, "mean": mean, "std": std}
 
 
 def class_names(weights: Path) -> tuple[str, ...]:
@@ -44,10 +55,11 @@ def normalisation(weights: Path) -> tuple[list[float], list[float]] | None:
 
     timm writes them as ``mean`` and ``std``, transformers as ``image_mean`` and ``image_std`` of another file.
     """
-    timm, transformers = _of_timm(weights), _read(weights, "preprocessor_config.json")
+    timm, transformers, run = _of_timm(weights), _read(weights, "preprocessor_config.json"), _of_a_run(weights)
     stated: list[tuple[Any, Any]] = [
         (timm.get("mean"), timm.get("std")),
         (transformers.get("image_mean"), transformers.get("image_std")),
+        (run.get("mean"), run.get("std")),
     ]
     return next((both for both in stated if all(map(_is_colour, both))), None)
 
@@ -64,10 +76,13 @@ def require_network(network: Tapped, weights: Path) -> None:
     """
     ours: dict[str, Any] = getattr(network.network, "pretrained_cfg", None) or {}
     named = architecture(weights)
-    if named and _bare(named) not in (_bare(network.name), _bare(ours.get("architecture", ""))):
+    if named and _names(named).isdisjoint({*_names(network.name), *_names(ours.get("architecture", ""))}):
         raise WeightsError(
             f"weights {weights}: the config.json beside them is of {named}, not of {network.name}; name the network "
             f"{named}, or move the weights to a folder of their own if that is wrong"
+            if _read(weights, "config.json").get("architecture")
+            else f"weights {weights}: of a run that trained {named}, not {network.name}; name the network {named}, or "
+            "save the tensors alone in a new file if that is wrong"
         )
     theirs, own = normalisation(weights), [each.flatten().tolist() for each in (network.mean, network.std)]
     if theirs is None or _is_near(theirs, own):
@@ -81,8 +96,24 @@ def require_network(network: Tapped, weights: Path) -> None:
         f"{_colour(theirs[1])}, but {network.name} normalises with mean {_colour(own[0])} and standard deviation "
         f"{_colour(own[1])}; "
         + (f"name the network {fitting}, which fits, or " if fitting else "")
-        + "to train them further with its own, move the weights to a folder without configuration"
+        + "to train them further with its own, save the tensors alone in a new file, in a folder without configuration"
     )
+
+
+def _of_a_run(weights: Path) -> dict[str, Any]:
+    """Return the metadata of a file of weights, mean and standard deviation as lists."""
+    file = weights / "model.safetensors" if weights.is_dir() else weights
+    if file.suffix != ".safetensors" or not file.is_file():
+        return {}
+    try:
+        with safe_open(file, "pt") as opened:
+            said = opened.metadata() or {}
+    except SafetensorError:  # reading the tensors says so
+        return {}
+    try:
+        return {**said, **{name: json.loads(said[name]) for name in ("mean", "std") if name in said}}
+    except ValueError:  # written by another program
+        return said
 
 
 def _of_timm(weights: Path) -> dict[str, Any]:
@@ -116,6 +147,12 @@ def _is_near(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -
 
 def _colour(values: list[float]) -> str:
     return " ".join(f"{value:.3g}" for value in values)
+
+
+def _names(name: str) -> set[str]:
+    """Return the bare name of a network, and that of its library where `dspkd models` has a shorter one."""
+    entry = ENTRIES.get(name)
+    return {_bare(each) for each in (name, entry.key if entry else "") if each}
 
 
 def _bare(name: str) -> str:

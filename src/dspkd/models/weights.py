@@ -22,6 +22,9 @@ _OF_A_FOLDER = ("model.safetensors", "pytorch_model.bin")
 _OF_A_CHECKPOINT = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "network")
 """Keys of a training's checkpoint under which it holds the weights, averaged ones first."""
 
+_AVERAGES = {"ema", "swa", "average", "averaged"}
+"""Words of a prefix under which a file has averaged weights, such as ``model_ema.``."""
+
 COUNTER = "num_batches_tracked"
 """A batch normalisation's counter, unused while its momentum is a number, so not counted here."""
 
@@ -138,7 +141,7 @@ def _without_prefix(
     found = Counter(name[: -len(tail)] for name in state for tail in _tails(name) if tail in own)
     most = max(found.values(), default=0)
     whole = [prefix for prefix, count in found.items() if count == most]
-    averaged = [prefix for prefix in whole if re.search(r"ema|averag|swa", prefix)]
+    averaged = [prefix for prefix in whole if _AVERAGES & set(re.split(r"[._]", prefix.casefold()))]
     chosen = averaged if len(averaged) == 1 else whole
     if len(chosen) > 1:
         raise WeightsError(
@@ -171,6 +174,11 @@ def _fit(tapped: Tapped, state: Mapping[str, Tensor], source: str, *, partial: b
     for name, tensor in taken.items():
         if tensor.shape != own[name].shape:
             raise WeightsError(f"{place}: {name} is {list(tensor.shape)}, the network's is {list(own[name].shape)}")
+        if own[name].is_floating_point() and not tensor.is_floating_point():
+            raise WeightsError(
+                f"{place}: {name} is {str(tensor.dtype).removeprefix('torch.')}, of a quantised network; use its "
+                "weights from before it was quantised"
+            )
         if tensor.is_floating_point() and not tensor.float().isfinite().all():
             raise WeightsError(
                 f"{place}: {name} has values that are NaN or infinite; the file is damaged or its training failed, so "

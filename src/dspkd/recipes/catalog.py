@@ -63,7 +63,7 @@ def _find(name: str | Path, names: list[str], kind: str) -> Path:
     if os.path.isdir(name):  # noqa: PTH112
         inside = ", ".join(sorted(map(str, Path(name).glob("*.toml")))) or "none in it"
         raise RecipeError(f"{name}: a folder, not a {kind}; name a TOML file: {inside}")
-    embedded = Path(name).with_suffix("").as_posix()
+    embedded = Path(str(name).removesuffix(".toml")).as_posix()
     if embedded in names:
         return _FOLDER / f"{embedded}.toml"
     if embedded in _embedded():

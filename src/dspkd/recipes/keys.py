@@ -12,8 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from dspkd.recipes import schema
-from dspkd.recipes.schema import Recipe
+from dspkd.recipes.schema import Recipe, sections_in
 
 _TYPES = {
     "string": "text",
@@ -51,7 +50,7 @@ class Key:
 def all_keys() -> list[Key]:
     """Return all keys in the order of the schema."""
     root = TypeAdapter(Recipe).json_schema()
-    return list(_of_section(Recipe.__name__, root, root["$defs"], ""))
+    return list(_of_section(Recipe, root, root["$defs"], ""))
 
 
 def markdown() -> str:
@@ -76,8 +75,8 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _of_section(name: str, section: Mapping[str, Any], defs: Mapping[str, Any], prefix: str) -> Iterator[Key]:
-    texts = _texts(getattr(schema, name))
+def _of_section(of: type, section: Mapping[str, Any], defs: Mapping[str, Any], prefix: str) -> Iterator[Key]:
+    texts, inner = _texts(of), sections_in(of)
     nested = []
     for field in texts:
         value = section["properties"][field]
@@ -85,16 +84,10 @@ def _of_section(name: str, section: Mapping[str, Any], defs: Mapping[str, Any], 
         if words := _words(value):
             required = field in section.get("required", ())
             yield Key(place, words, "required" if required else _default(value), texts[field])
-        if inner := _inner(value):
-            nested.append((inner, f"{place}.N." if value.get("type") == "array" else f"{place}."))
-    for inner, place in nested:
-        yield from _of_section(inner, defs[inner], defs, place)
-
-
-def _inner(value: Mapping[str, Any]) -> str:
-    """Return the name of the section that a key holds, or holds a list of; empty for a plain value."""
-    choices = [each.get("items", each) for each in value.get("anyOf", [value])]
-    return next((each["$ref"].rpartition("/")[2] for each in choices if "$ref" in each), "")
+        if field in inner:
+            nested.append((inner[field], f"{place}.N." if value.get("type") == "array" else f"{place}."))
+    for kind, place in nested:
+        yield from _of_section(kind, defs[kind.__name__], defs, place)
 
 
 def _words(value: Mapping[str, Any]) -> str:

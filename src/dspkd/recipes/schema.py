@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 
 import tomli_w
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -22,9 +22,9 @@ from pydantic.dataclasses import dataclass
 from dspkd.errors import RecipeError
 from dspkd.recipes.data import ColumnsConfig, DataConfig, SplitConfig
 from dspkd.recipes.machine import MachineConfig
-from dspkd.recipes.overrides import override
+from dspkd.recipes.overrides import assign, parsed
 from dspkd.recipes.parsing import read_toml, validated
-from dspkd.recipes.stage import STRICT, Count, FilePath, RampConfig, Side, StageConfig, TermConfig, with_default_decay
+from dspkd.recipes.stage import STRICT, Count, FilePath, Side, StageConfig
 from dspkd.recipes.teacher import TeacherConfig, as_table
 
 
@@ -212,16 +212,12 @@ def load(path: Path, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
     settings = read_toml(path)
     if "methods" in settings and "stages" not in settings:
         raise RecipeError(f"{path}: is a grid of methods, not a recipe; compare them: dspkd compare {path} --out DIR")
-    for setting in overrides:
-        override(settings, setting)
+    assign(settings, [parsed(setting) for setting in overrides])
     return parse(settings, place=str(path))
 
 
 def parse(settings: dict[str, Any], *, place: str = "recipe") -> Recipe:
     """Return the recipe with these `settings`, as read from TOML; error messages begin with `place`."""
-    stages = settings.get("stages")
-    if isinstance(stages, list):
-        settings = {**settings, "stages": [with_default_decay(stage) for stage in stages]}
     return validated(Recipe, settings, place, _keys_beside)
 
 
@@ -238,23 +234,20 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-_SECTIONS: dict[str, type] = {
-    "data": DataConfig,
-    "split": SplitConfig,
-    "model": ModelConfig,
-    "images": ImagesConfig,
-    "randaugment": RandAugmentConfig,
-    "teacher": TeacherConfig,
-    "teacher_cache": TeacherCacheConfig,
-    "train": TrainConfig,
-    "machine": MachineConfig,
-    "stages": StageConfig,
-    "terms": TermConfig,
-    "ramp": RampConfig,
-}
+def sections_in(section: type) -> dict[str, type]:
+    """Return the section that each field of a section holds, or holds a list of, by the name of the field."""
+    inner = {name: _sections(hint) for name, hint in get_type_hints(section).items()}
+    return {name: sections[0] for name, sections in inner.items() if sections}
+
+
+def _sections(hint: Any) -> list[type]:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return [hint]
+    return [section for inner in get_args(hint) for section in _sections(inner)]
 
 
 def _keys_beside(place: list[str]) -> list[str]:
-    sections = [part for part in place[:-1] if part in _SECTIONS]
-    section = _SECTIONS[sections[-1]] if sections else Recipe
+    section: type = Recipe
+    for part in place[:-1]:
+        section = sections_in(section).get(part, section)
     return [field.name for field in dataclasses.fields(section)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
@@ -29,8 +30,8 @@ def _of_usual_length(path: str) -> str:
     return path
 
 
-FilePath = Annotated[str, AfterValidator(_of_usual_length)]
-"""A path, or a name in place of one; whether there is a file is checked where it is used."""
+FilePath = Annotated[str, AfterValidator(os.path.expanduser), AfterValidator(_of_usual_length)]
+"""A path, or a name in place of one; ``~`` is the user's home. Whether there is a file is checked where it is used."""
 
 
 def _of_usual_size(options: dict[str, Any]) -> dict[str, Any]:
@@ -41,8 +42,9 @@ def _of_usual_size(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-SGD_WEIGHT_DECAY = 1e-4
-"""Default of SGD, whose learning rates, by which the decay is multiplied, are some hundred times AdamW's. Inferred."""
+DEFAULT_DECAY = {"adamw": 0.05, "sgd": 1e-4}
+"""Weight decay of each optimiser where none is given. SGD's learning rates, by which the decay is multiplied, are some
+hundred times AdamW's; its value is inferred."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -100,7 +102,7 @@ class StageConfig:
     terms: Annotated[tuple[TermConfig, ...], Field(min_length=1)]
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`sgd` has momentum 0.9 and no Nesterov step."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, json_schema_extra={"default": DEFAULT_DECAY["adamw"]})] = math.nan
     """Weight decay of matrices and kernels; biases and norms have none. With `sgd` the default is 1e-4 (inferred)."""
     warmup: Annotated[float, Field(ge=0)] = 0.0
     """Epochs of linear increase of the learning rate; then it falls to 0 along a cosine. In a stage that is not longer,
@@ -113,6 +115,12 @@ class StageConfig:
     teacher_lr: Annotated[float, Field(gt=0)] | None = None
     """Peak learning rate of a copy of the teacher that is trained in this stage and dropped at its end; by default only
     the student and the terms' own layers are trained."""
+
+    @model_validator(mode="after")
+    def _take_the_decay_of_the_optimizer(self) -> Self:
+        if math.isnan(self.weight_decay):
+            object.__setattr__(self, "weight_decay", DEFAULT_DECAY[self.optimizer])
+        return self
 
     @model_validator(mode="after")
     def _require_a_weight_beside_shares(self) -> Self:
@@ -157,10 +165,3 @@ class StageConfig:
     def carried(self) -> tuple[str, ...]:
         """Return the names of the terms whose layers start from the stage before."""
         return tuple(name for name, term in zip(self.part_names, self.terms, strict=True) if term.carry)
-
-
-def with_default_decay(stage: Any) -> Any:
-    """Return the settings of a stage, not yet validated, with the default weight decay of SGD where it has none."""
-    if isinstance(stage, dict) and stage.get("optimizer") == "sgd":
-        return {"weight_decay": SGD_WEIGHT_DECAY, **stage}
-    return stage

@@ -23,6 +23,7 @@ from dspkd.runs import answers, build, fold_teachers, hardware, teacher_cache, u
 from dspkd.runs.cache_estimate import decoded_sample
 from dspkd.runs.estimates import CacheEstimate, Plan, StagePlan
 from dspkd.runs.explain import explain
+from dspkd.runtime import threads
 from dspkd.runtime.memory import keep_freed_memory
 from dspkd.training import loop
 from dspkd.training.distiller import Distiller, Teacher
@@ -47,6 +48,7 @@ class _PrecomputedTeacher:
         return self.output
 
 
+@threads.kept()
 def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None = None) -> Plan:
     """Time `steps` steps of each stage, and a sample of what is computed once before training; save nothing.
 
@@ -67,8 +69,8 @@ def plan(recipe: Recipe, *, steps: int = STEPS, stand_in: FrozenTeacher | None =
     validate.check(recipe)
     keep_freed_memory()
     device = hardware.device(recipe.machine)
-    if threads := hardware.threads(recipe):
-        torch.set_num_threads(threads)
+    if count := hardware.threads(recipe):
+        torch.set_num_threads(count)
     dataset = build.load_data(recipe)
     table, split = dataset.table, dataset.split
     rows = split.rows("train")

@@ -18,10 +18,12 @@ from dspkd.runs import build, teacher_cache, teaching, validate
 from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runs.train import train
+from dspkd.runtime import threads
 from dspkd.training.progress import NullProgress, ProgressListener
 from dspkd.types import Batch, Output
 
 
+@threads.kept()
 def export(recipe: Recipe, out: Path, kind: Kind = "logits", listener: ProgressListener | None = None) -> int:
     """Write the teacher's output for each image of the recipe's data; return the number of images.
 

@@ -21,6 +21,7 @@ from dspkd.evaluation import soft_labels
 from dspkd.evaluation.inference import predict
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
+from dspkd.models import hub_folder
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import (
     answers,
@@ -41,6 +42,7 @@ from dspkd.runs.context import RunContext, prepare
 from dspkd.runs.files import RunFiles
 from dspkd.runs.fold_teachers import FoldTeachers
 from dspkd.runs.teaching import AnyTrainingTeacher
+from dspkd.runtime import threads
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.files import atomic_open, write_json
 from dspkd.training import generators, loggers, loop
@@ -78,7 +80,7 @@ def train(recipe: Recipe, out: Path, listener: ProgressListener | None = None, w
     files = RunFiles(out)
     same_ranks.require_same_recipe(recipe, world)
     world.on_all(lambda: validate.check(recipe))
-    with claim.errors_of(out), generators.kept(), ExitStack() as held:
+    with claim.errors_of(out), generators.kept(), threads.kept(), ExitStack() as held:
         if world.on_rank_zero(lambda: claim.claim(recipe, files, held)):
             return
         context = prepare(recipe, files, (listener if world.rank == 0 else None) or NullProgress(), world)
@@ -221,7 +223,7 @@ def _conclude(
     averaged = {"ema": str(recipe.train.ema)} if recipe.train.ema else {}
     manifest = files.manifest
     with manifest.recording(files.weights), atomic_open(files.weights, "wb") as file:
-        file.write(save(weights, metadata={"network": student.name, **averaged}))
+        file.write(save(weights, metadata={**hub_folder.metadata(student), **averaged}))
     test = holdout.evaluate_test(context.split, files.folder, purpose=holdout.TRAINING)
     rows = {"val": context.split.rows("val"), "test": test}
     predictions = {

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from dspkd.models.state import load_tensors, tensors
 from dspkd.training.finite import finite
 
 
@@ -52,7 +53,7 @@ class WeightAverage:
     def __init__(self, network: nn.Module, decay: float, *, steps: int = 0, state: Mapping[str, Tensor] | None = None):
         self._network, self._limit, self._steps = network, decay, steps
         self.decay = 0.0
-        own = network.state_dict() if decay else {}
+        own = tensors(network) if decay else {}
         self.state = {name: _stored((state or own)[name].to(value.device)) for name, value in own.items()}
         self._averaged = [name for name in finite(self.state) if self.state[name].is_floating_point()]
 
@@ -62,7 +63,7 @@ class WeightAverage:
         if not self._limit:
             return
         self.decay = min(self._limit, (1 + self._steps) / (10 + self._steps))
-        own = self._network.state_dict()
+        own = tensors(self._network)
         averages = {name: self.state[name] for name in self._averaged}
         values = [own[name].to(average.dtype) for name, average in averages.items()]
         torch._foreach_lerp_(list(averages.values()), values, 1 - self.decay)
@@ -76,12 +77,12 @@ class WeightAverage:
         if not self._limit:
             yield
             return
-        own = {name: value.clone() for name, value in self._network.state_dict().items()}
-        self._network.load_state_dict(self.state)
+        own = {name: value.clone() for name, value in tensors(self._network).items()}
+        load_tensors(self._network, self.state)
         try:
             yield
         finally:
-            self._network.load_state_dict(own)
+            load_tensors(self._network, own)
 
 
 def _stored(value: Tensor) -> Tensor:

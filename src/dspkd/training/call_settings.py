@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from dspkd.errors import RecipeError
-from dspkd.recipes.stage import StageConfig, with_default_decay
+from dspkd.recipes.stage import StageConfig
 
 TermLike = str | tuple[str, float] | tuple[str, float, dict[str, Any]]
 """A method's name; with its weight; with its options."""
@@ -26,7 +26,7 @@ def stage_of(terms: Sequence[TermLike], **settings: Any) -> StageConfig:
         A term or setting is not valid; the message begins with its name.
     """
     try:
-        stage = with_default_decay({"name": "distill", "keep": "last", "terms": _listed(terms), **settings})
+        stage = {"name": "distill", "keep": "last", "terms": _listed(terms), **settings}
         return TypeAdapter(StageConfig).validate_json(json.dumps(stage, default=plain))
     except ValidationError as error:
         first = error.errors()[0]

@@ -22,6 +22,7 @@ from dspkd import methods
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.methods import Term
 from dspkd.models.adapted import Adapted
+from dspkd.models.modes import as_before_on_error
 from dspkd.models.tapped import Tapped
 from dspkd.recipes.stage import StageConfig
 from dspkd.runtime import lock
@@ -136,7 +137,8 @@ def distill(
     place = _device(device)
     _require_trainable(student, teacher)
     student.to(place)
-    with generators.kept(), ExitStack() as stack:
+    mine = [network for network in (student, teacher) if network is not None]
+    with generators.kept(), as_before_on_error(*mine), ExitStack() as stack:
         sample = first_batch(loader).to(place).images
         learner = _network(student, sample, "student", stack)
         frozen = None

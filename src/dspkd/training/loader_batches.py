@@ -31,11 +31,25 @@ class LoaderBatches:
         return len(self._loader)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch; a sampler with ``set_epoch`` receives its number."""
+        """Yield the batches of an epoch; a sampler with ``set_epoch`` receives its number.
+
+        Raises
+        ------
+        DataError
+            The loader yields more or fewer batches than its length says.
+        """
         set_epoch = getattr(getattr(self._loader, "sampler", None), "set_epoch", None)
         if set_epoch is not None:
             set_epoch(number)
-        return batches_of(self._loader, "loader", classes=self._classes, view=number)
+        yielded = 0
+        for batch in batches_of(self._loader, "loader", classes=self._classes, view=number):
+            yielded += 1
+            if yielded <= len(self):
+                yield batch
+        if yielded != len(self):
+            raise DataError(
+                f"loader: has a length of {len(self)} batches and yielded {yielded}; correct __len__ of its dataset"
+            )
 
 
 def first_batch(loader: DataLoader[Any]) -> Batch:

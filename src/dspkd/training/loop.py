@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from dspkd.models.state import load_tensors, tensors
 from dspkd.recipes.stage import StageConfig
 from dspkd.runtime.distributed import SINGLE, World
 from dspkd.runtime.manifest import Manifest
@@ -180,9 +181,9 @@ def fit(
         if arithmetic.world.rank == 0:
             checkpoint.save(folder / "last.pt", digest, progress, distiller, optimizer, manifest)
         listener.epoch(record)
-    distiller.student.load_state_dict(progress.best_student)
+    load_tensors(distiller.student, progress.best_student)
     for name in hand_on:
-        distiller.terms[name].load_state_dict(progress.best_terms[name])
+        load_tensors(distiller.terms[name], progress.best_terms[name])
     return progress
 
 
@@ -195,11 +196,11 @@ def objective_of(distiller: Distiller, arithmetic: StepConfig) -> nn.Module:
 
 def _trained(distiller: Distiller) -> dict[str, Tensor]:
     """Return what an epoch changes: what the optimiser trains, and the student's statistics."""
-    return {**dict(distiller.trainable()), **distiller.student.state_dict(prefix="student.")}
+    return {**dict(distiller.trainable()), **tensors(distiller.student, "student.")}
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
+    return {name: value.clone() for name, value in tensors(module).items()}
 
 
 def _train_epoch(

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from dspkd.errors import RunError
+from dspkd.models.state import tensors
 from dspkd.models.weights import digest
 from dspkd.runtime.files import write_text
 from dspkd.training.loader_batches import batches_of
@@ -38,7 +39,7 @@ def same_call(
         The checkpoint in the folder is of another student or other images, or its record is not readable.
     """
     file, initial = folder / "call.json", folder / "initial.pt"
-    weights = _tensors(student)
+    weights = tensors(student)
     call: dict[str, Any] = {
         "architecture": digest({name: torch.tensor(value.shape) for name, value in weights.items()}),
         "weights": digest(weights),
@@ -62,7 +63,7 @@ def same_call(
         yield
     finally:
         with suppress(OSError):  # of a full disk, say: the error of training is the one to see
-            write_text(file, json.dumps({**call, "left": digest(_tensors(student))}))
+            write_text(file, json.dumps({**call, "left": digest(tensors(student))}))
 
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
@@ -84,10 +85,6 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
                     f"{folder}: holds a call with other images, {place}: {key} {was[key]}, now {came[key]}; choose "
                     f"another out, or delete {folder / 'call.json'} if they are the same"
                 )
-
-
-def _tensors(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
 
 
 def _described(loader: DataLoader[Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import as_it_is
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
+from dspkd.runtime import threads
 from dspkd.runtime.cores import processor
 from dspkd.runtime.files import sha256_of
 
@@ -151,8 +152,6 @@ def size(network: Tapped, side: int, models: Mapping[str, bytes]) -> dict[str, A
 
 def times(network: Tapped, models: Mapping[str, bytes], image_13SS: NDArray[np.float32]) -> dict[str, Any]:
     """Return the latency of the network in torch and of each model, on this machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     eager, tensor = onnx_graph.LogitsOnly(network).eval(), torch.from_numpy(image_13SS)
 
     def by_torch() -> object:
@@ -163,12 +162,10 @@ def times(network: Tapped, models: Mapping[str, bytes], image_13SS: NDArray[np.f
         runtime = session(model)
         return lambda: runtime.run([OUTPUT], {INPUT: image_13SS})
 
-    try:
+    with threads.kept(1):
         measured = latency.measure(
             {"torch": by_torch, **{precision: by_runtime(model) for precision, model in models.items()}}
         )
-    finally:
-        torch.set_num_threads(threads)
     return {
         "protocol": f"network alone; {latency.PROTOCOL}",
         "machine": processor(),

@@ -13,7 +13,7 @@ from dspkd.deploy.bundle.reader import Bundle
 from dspkd.deploy.bundle.writer import as_json
 from dspkd.deploy.export.export import ExportSource, source
 from dspkd.errors import BundleError
-from dspkd.models.zoo import ENTRIES
+from dspkd.models.entries import ENTRIES
 from dspkd.runs.files import RunFiles
 
 _LICENCES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CC BY 4.0": "cc-by-4.0", "Apache-2.0": "apache-2.0"}

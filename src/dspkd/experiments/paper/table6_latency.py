@@ -19,6 +19,7 @@ from dspkd.models import zoo
 from dspkd.models.tapped import Tapped
 from dspkd.runs.run_folder import Run
 from dspkd.runs.run_folder import read as read_run
+from dspkd.runtime import threads
 
 SIDE, CLASSES = 224, 8
 
@@ -44,12 +45,8 @@ def build(runs: Sequence[Path], log: Callable[[str], None]) -> SideBySide:
     networks = {row.model: _network(row, number) for number, row in enumerate(rows)}
     exported = _exported(networks, log)
     log(f"timing {len(networks)} networks: {PROTOCOL}")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads.kept(1):
         timed = measure({**{f"{model}: torch": _eager(each) for model, each in networks.items()}, **exported})
-    finally:
-        torch.set_num_threads(threads)
     reasons = Reasons()
     lines = [_line(row, networks[row.model], timed, sources, reasons) for row in rows]
     same = [timed[f"{row.model}: torch"].p50 for row in rows if row.network == "shufflenet_v2_x1_0"]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 class Sink(ABC):
     """Writes the record of each epoch in one format.
 
-    A record has the keys ``stage``, ``epoch`` (from 0 in each stage), ``lr``, ``train`` (losses by name), ``val``
+    A record has the keys ``stage``, ``epoch`` (from 1 in each stage), ``lr``, ``train`` (losses by name), ``val``
     (metrics by name), ``best``, ``clipped`` (the share of steps whose gradient was clipped), ``seconds`` and
     ``cpu_seconds``. With a moving average of weights also ``ema``, its decay at the last step. Where terms keep a share
     of the gradient also ``share``: their ``weight`` at the end of the epoch, and their share of the ``gradient`` by
@@ -33,7 +33,7 @@ class Sink(ABC):
 
     @abstractmethod
     def epoch(self, record: Mapping[str, Any], number: int) -> None:
-        """Write the record of epoch `number`, counted from 0 over all stages."""
+        """Write the record of epoch `number`, counted from 1 over all stages."""
 
     @abstractmethod
     def close(self) -> None:

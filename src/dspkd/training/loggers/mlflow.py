@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dspkd.errors import RunError
 from dspkd.training.loggers._base import Sink, flat, metrics
 
 
@@ -28,7 +30,7 @@ class MLflow(Sink):
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         kept = folder / "mlflow" / "run-id"
         kept.parent.mkdir(exist_ok=True)
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow' / 'mlflow.db').resolve()}"
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or _uri((folder / "mlflow" / "mlflow.db").resolve())
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*noload", category=DeprecationWarning)  # of SQLAlchemy 2.1
             from mlflow import MlflowClient
@@ -49,7 +51,7 @@ class MLflow(Sink):
 
         if number not in self._logged:
             now = int(time.time() * 1000)
-            figures = [Metric(name.replace("#", "-"), value, now, number) for name, value in metrics(record).items()]
+            figures = [Metric(key, value, now, number) for key, value in _keys(metrics(record)).items()]
             self._client.log_batch(self._run, metrics=figures)
 
     def close(self) -> None:
@@ -66,7 +68,33 @@ class MLflow(Sink):
         except MlflowException:  # it exists
             experiment = self._client.get_experiment_by_name(name).experiment_id
         run_id: str = self._client.create_run(experiment, run_name=run).info.run_id
-        parameters = [Param(key, str(value)) for key, value in flat(settings, ".").items()]
+        parameters = [Param(key, str(value)) for key, value in _keys(flat(settings, ".")).items()]
         for first in range(0, len(parameters), 100):  # the most that MLflow takes at a time
             self._client.log_batch(run_id, params=parameters[first : first + 100])
         return run_id
+
+
+def _uri(database: Path) -> str:
+    """Return the address of a file; in it SQLAlchemy and MLflow read ``?`` and ``%`` differently."""
+    if set("?%") & set(str(database)):
+        raise RunError(
+            f"{database.parent}: MLflow keeps no file in a folder whose path has ? or %; train into another (--out), "
+            "or set MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{database}"
+
+
+def _keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by keys that MLflow takes: letters, digits and ``_-./ ``, with ``-`` for others.
+
+    Keys that would become equal, such as those of the classes ``NV(+)`` and ``NV(-)``, are numbered.
+    """
+    taken: dict[str, Any] = {}
+    for name, value in values.items():
+        accepted = key = re.sub(r"[^\w\-./ ]", "-", name)
+        number = 1
+        while key in taken:
+            number += 1
+            key = f"{accepted}-{number}"
+        taken[key] = value
+    return taken
