@@ -74,8 +74,13 @@ def test_no_other_temperature_has_less_loss_and_no_prediction_changes(drawn):
     assert summarise(scaled(predictions, fitted)).confusion == summarise(predictions).confusion
 
 
-def test_perfect_predictions_get_the_lowest_temperature(one_hot):
-    assert temperature(one_hot([0, 1, 2], [0, 1, 2])) == pytest.approx(0.05, rel=1e-3)
+@pytest.mark.parametrize(("wrong", "least"), [(0, 1.0), (9, 1.0), (10, 0.05)])
+def test_few_errors_do_not_sharpen_probabilities(make, wrong, least):
+    labels = np.arange(300) % 3
+    logits_NK = 0.5 * np.eye(3)[labels]  # right, and far from certain
+    logits_NK[:wrong] = 0.5 * np.eye(3)[(labels[:wrong] + 1) % 3]
+    fitted = temperature(make(labels, logits_NK))
+    assert fitted == 1.0 if least == 1 else least < fitted < 1
 
 
 def test_certain_predictions_have_the_extreme_values(make):

@@ -180,6 +180,11 @@ def test_nothing_to_pack_and_another_recipe_in_the_place_are_refused(trained, co
         ),
         (lambda run: changed(run, split=replace(opened(run).recipe.split, val=0.2)), RecipeError, r"split\.val"),
         (lambda run: swap(run / "run.json", '"DF"', '"FD"'), RunError, r"test\.csv\.gz has the classes .*pack the run"),
+        (
+            lambda run: (run / "test.csv.gz").write_bytes((run.parents[1] / "plain/seed-0/test.csv.gz").read_bytes()),
+            RunError,
+            r"kd/seed-0: test\.csv\.gz is not the one that was packed with run\.json; pack the run again",
+        ),
     ],
 )
 def test_damaged_packed_runs_are_refused(copy, damage, error, message):

@@ -77,6 +77,14 @@ def test_the_name_of_the_sum_and_names_with_a_dot_are_refused(monkeypatch, name)
         methods.names()
 
 
+@pytest.mark.parametrize("name", ["update", "training", "type"])
+def test_names_that_a_module_has_already_are_refused(monkeypatch, name):
+    entry = EntryPoint(name, "dspkd.methods.kd:KD", "dspkd.methods")
+    monkeypatch.setattr(methods, "_entries", lambda: [entry])
+    with pytest.raises(RecipeError, match=rf"method '{name}' of .*torch\.nn\.ModuleDict; rename its entry point"):
+        methods.find(name)
+
+
 def test_an_installed_package_may_not_use_a_built_in_name(project, tmp_path):
     settings = project / "pyproject.toml"
     settings.write_text(settings.read_text().replace("bare_logits = ", "kd = "))

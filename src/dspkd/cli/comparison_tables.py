@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from dspkd.reports.rounding import score
 from dspkd.runtime.console import headed
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def _print_scores(console: Console, results: Results, metric: str) -> None:
     title = f"{TITLES[metric]}{', ' * bool(results.name)}{results.name}: {what}, 95 % interval"
     table = headed(title, ["method"], [counted, "mean", "95 %", "training"])
     for arm in results.arms:
-        score = arm.figures[metric]
-        interval = f"{score.low:.3f} to {score.high:.3f}"
-        table.add_row(arm.name, str(len(arm.runs)), _spread(score), interval, duration(arm.seconds))
+        figure = arm.figures[metric]
+        interval = f"{score(figure.low)} to {score(figure.high)}"
+        table.add_row(arm.name, str(len(arm.runs)), _spread(figure), interval, duration(arm.seconds))
     console.print(table)
 
 
@@ -64,4 +65,4 @@ def print_verdicts(console: Console, verdicts: Sequence[Verdict], metric: str) -
 
 
 def _spread(figure: Figure) -> str:
-    return f"{figure.mean:.3f}" if figure.sd is None else f"{figure.mean:.3f} ± {figure.sd:.3f}"
+    return score(figure.mean) if figure.sd is None else f"{score(figure.mean)} ± {figure.sd:.3f}"

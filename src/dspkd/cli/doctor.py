@@ -12,6 +12,7 @@ from rich.console import Console
 
 from dspkd.cli.errors import one_line_errors
 from dspkd.cli.recipes import RecipeArgument, SetOption
+from dspkd.reports.rounding import score
 
 if TYPE_CHECKING:
     from dspkd.experiments.teacher_check.examine import Examination
@@ -78,7 +79,7 @@ def _print(console: Console, examination: Examination) -> None:
             ["images", *(["lesions"] if ids else []), "teacher", "student", "difference", "result"],
         )
         for row in examination.margin.classes:
-            recalls = ["-" if value is None else f"{value:.3f}" for value in (row.teacher, row.student)]
+            recalls = [score(value) for value in (row.teacher, row.student)]
             by = row.margin
             # Of two students, Student's t has one degree of freedom and may reach beyond what recalls can differ by.
             interval = f"{points(max(by.low, -1))} to {points(min(by.high, 1))}" if by else ""
@@ -92,7 +93,7 @@ def _print(console: Console, examination: Examination) -> None:
     for each in examination.soft:
         console.print(
             f"     {each.place}: with {each.option} {each.given:g} the teacher's outputs for training images have "
-            f"confidence {each.confidence:.3f} and {each.entropy:.0%} of the entropy of guessing",
+            f"confidence {score(each.confidence)} and {each.entropy:.0%} of the entropy of guessing",
             soft_wrap=True,
         )
     if examination.suggestions:

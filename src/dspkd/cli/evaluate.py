@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from dspkd.cli.errors import one_line_errors
+from dspkd.reports.rounding import score
 
 if TYPE_CHECKING:
     from dspkd.evaluation.metrics import Summary
@@ -138,10 +139,10 @@ def _print_lesions(console: Console, images: Summary, lesions: Summary | None) -
     elif lesions.images == images.images:
         console.print("by lesion: the same, since no lesion or patient has a second image")
     else:
-        auc = "-" if lesions.auc_macro is None else f"{lesions.auc_macro:.3f}"
+        auc = score(lesions.auc_macro)
         console.print(
-            f"by lesion: balanced accuracy {lesions.balanced_accuracy:.3f}  macro F1 {lesions.f1_macro:.3f}  "
-            f"accuracy {lesions.accuracy:.3f}  AUC {auc}\n"
+            f"by lesion: balanced accuracy {score(lesions.balanced_accuracy)}  macro F1 {score(lesions.f1_macro)}  "
+            f"accuracy {score(lesions.accuracy)}  AUC {auc}\n"
             f"  {lesions.groups:,} lesions or patients, each with the mean probabilities of its images"
             + (f"; {unnamed:,} without an id, each on its own" if (unnamed := lesions.images - lesions.groups) else ""),
             soft_wrap=True,
@@ -164,10 +165,12 @@ def _print_unknown(console: Console, known: Predictions, ood: OutOfDistribution)
     titles = {"auc": "AUROC", "average_precision": "AP", "false_alarms": "false alarms", "let_through": "let through"}
     over = "lesions" if named(known.groups) else "images"
     table = headed(f"unknown against known classes; 95 % intervals over {over}", ["score"], list(titles.values()))
-    for name, score in SCORES.items():
-        separated = separation(score(known.logits), score(ood.logits), (known.groups, ood.groups))
+    for name, of in SCORES.items():
+        separated = separation(of(known.logits), of(ood.logits), (known.groups, ood.groups))
         figures = [getattr(separated, field) for field in titles]
-        table.add_row(name, *(f"{each.value:.3f}\n{each.low:.3f}\N{EN DASH}{each.high:.3f}" for each in figures))
+        table.add_row(
+            name, *(f"{score(each.value)}\n{score(each.low)}\N{EN DASH}{score(each.high)}" for each in figures)
+        )
     console.print(table)
     for field, heading in titles.items():
         console.print(f"{heading}: {DEFINITIONS[field]}", soft_wrap=True)

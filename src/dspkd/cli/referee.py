@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dspkd.cli.errors import one_line_errors
+from dspkd.reports.rounding import score
 
 if TYPE_CHECKING:
     from dspkd.evaluation.metrics import Summary
@@ -149,7 +150,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
             figures = [getattr(summaries[path], metric) for metric in METRICS]
             table.add_row(
                 f"{name} {number}" if len(several) > 1 else name,
-                *("-" if figure is None or np.isnan(figure) else f"{figure:.3f}" for figure in figures),
+                *("-" if figure is None or np.isnan(figure) else score(figure) for figure in figures),
             )
     terminal().print(table)
     for metric in sorted(dict.fromkeys(row.metric for row in results), key=decide_by.__ne__):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from dspkd.reports.rounding import score
 from dspkd.runtime.console import headed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def print_results(console: Console, results: Iterable[tuple[str, int, Summary]])
     table = headed("test set", ["run"], ["parameters", "balanced accuracy", "macro F1", "accuracy"])
     for name, parameters, summary in results:
         figures = (summary.balanced_accuracy, summary.f1_macro, summary.accuracy)
-        table.add_row(name, f"{parameters:,}", *map(_share, figures))
+        table.add_row(name, f"{parameters:,}", *map(score, figures))
     console.print(table)
 
 
@@ -47,7 +48,7 @@ def print_agreement(
         )
         kl = "-" if row.kl is None else f"{row.kl:.3f}"
         counts = [f"{count:,} of {total:,}" for count, total in outcomes]
-        table.add_row(row.name, f"{row.images:,}", *counts, _share(row.agreement), kl)
+        table.add_row(row.name, f"{row.images:,}", *counts, score(row.agreement), kl)
     console.print(table)
     for entry in forgotten[:most]:
         predictions = "  ".join(f"{who} {top} ({entry.truth} {p:.2f})" for who, (top, p) in entry.predictions.items())
@@ -70,11 +71,11 @@ def print_summary(console: Console, summary: Summary, groups: Sequence[str]) -> 
     table = headed(title, ["class"], ["images", "recall", "precision", "specificity", "F1", "AUC"])
     for row in summary.per_class:
         recall, f1 = (row.recall, row.f1) if row.images else (None, None)
-        table.add_row(row.name, str(row.images), *map(_share, (recall, row.precision, row.specificity, f1, row.auc)))
+        table.add_row(row.name, str(row.images), *map(score, (recall, row.precision, row.specificity, f1, row.auc)))
     console.print(table)
     console.print(
-        f"balanced accuracy {summary.balanced_accuracy:.3f}  macro F1 {summary.f1_macro:.3f}  "
-        f"accuracy {summary.accuracy:.3f}  AUC {_share(summary.auc_macro)}"
+        f"balanced accuracy {score(summary.balanced_accuracy)}  macro F1 {score(summary.f1_macro)}  "
+        f"accuracy {score(summary.accuracy)}  AUC {score(summary.auc_macro)}"
     )
     if summary.absent:
         console.print(f"no image of {', '.join(summary.absent)}: left out of the means", soft_wrap=True)
@@ -102,18 +103,20 @@ def _with_interval(estimate: Estimate | None) -> str:
     """Return the number with its interval below: side by side they do not fit into 80 columns."""
     if estimate is None:
         return "-"
-    return f"{estimate.value:.3f}\n{estimate.low:.3f} to {estimate.high:.3f}"
+    return f"{score(estimate.value)}\n{score(estimate.low)} to {score(estimate.high)}"
 
 
 def print_challenge(console: Console, challenge: Challenge) -> None:
     """Print the metrics of the ISIC 2019 challenge."""
     console.print(
-        f"by the rules of ISIC 2019: balanced accuracy {challenge.balanced_accuracy:.3f}  AUC {_share(challenge.auc)}  "
-        f"AUC above sensitivity 0.8 {_share(challenge.auc_above_80)}  "
-        f"average precision {_share(challenge.average_precision)}\n"
-        f"  at probability 0.5: sensitivity {challenge.sensitivity:.3f}  specificity {challenge.specificity:.3f}  "
-        f"dice {challenge.dice:.3f}  PPV {challenge.ppv:.3f}  NPV {challenge.npv:.3f}  "
-        f"accuracy {challenge.accuracy:.3f}",
+        f"by the rules of ISIC 2019: balanced accuracy {score(challenge.balanced_accuracy)}  "
+        f"AUC {score(challenge.auc)}  "
+        f"AUC above sensitivity 0.8 {score(challenge.auc_above_80)}  "
+        f"average precision {score(challenge.average_precision)}\n"
+        f"  at probability 0.5: sensitivity {score(challenge.sensitivity)}  "
+        f"specificity {score(challenge.specificity)}  "
+        f"dice {score(challenge.dice)}  PPV {score(challenge.ppv)}  NPV {score(challenge.npv)}  "
+        f"accuracy {score(challenge.accuracy)}",
         soft_wrap=True,
     )
 
@@ -209,7 +212,7 @@ def print_split_inflation(console: Console, measured: tuple[SplitInflation, ...]
     for inflation in measured:
         low, high = inflation.interval
         means = (sum(scores) / seeds for scores in (inflation.by_image, inflation.by_group))
-        table.add_row(inflation.probe, *map(_share, means), f"{inflation.mean:+.3f}", f"{low:+.3f} to {high:+.3f}")
+        table.add_row(inflation.probe, *map(score, means), f"{inflation.mean:+.3f}", f"{low:+.3f} to {high:+.3f}")
     console.print(table)
     console.print(
         f"with a split by image, {sum(measured[0].leaked) / seeds:.1%} of the test images show a lesion or patient of "
@@ -234,7 +237,3 @@ def print_claims(console: Console, findings: list[ClaimFinding], *, passed: bool
             console.print(f"    assuming that {assumption}", soft_wrap=True)
     counts = Counter(str(finding.severity) for finding in findings)
     console.print(", ".join(f"{count} {severity}" for severity, count in counts.items()), soft_wrap=True)
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -14,6 +14,10 @@ from dspkd.evaluation.predictions import Predictions
 BINS = 15
 """Number of bins of equal width, as in Guo et al."""
 
+FEWEST_ERRORS = 10
+"""Wrong validation images below which the temperature is at least 1 (inferred): without errors, no probability is too
+large for it, and it would take that of cancers from the classes that are not predicted."""
+
 _TEMPERATURES = (0.05, 20.0)
 
 DEFINITIONS: dict[str, str] = {
@@ -74,8 +78,8 @@ def reliability(predictions: Predictions) -> list[Bin]:
 def temperature(validation: Predictions) -> float:
     """Fit the temperature that logits are divided by so that the log loss on `validation` is least.
 
-    One number for all images and classes, so no prediction changes. Between 0.05 and 20; an end is reached only where
-    every prediction is right, or none is.
+    One number for all images and classes, so no prediction changes. Between 0.05 and 20; the upper end is reached only
+    where no prediction is right. It is at least 1 where fewer than `FEWEST_ERRORS` images are wrong (inferred).
 
     Source: Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017.
     """
@@ -85,7 +89,8 @@ def temperature(validation: Predictions) -> float:
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(np.exp(fit.x))
+    fitted = float(np.exp(fit.x))
+    return max(1.0, fitted) if (validation.predicted != validation.labels).sum() < FEWEST_ERRORS else fitted
 
 
 def scaled(predictions: Predictions, temperature: float) -> Predictions:

@@ -85,6 +85,13 @@ def find(name: str) -> type[Term]:
         term = offered[name].load()
         if not _is_term(term):
             raise RecipeError(f"method {name!r}: {_origin(offered[name])} is not a dspkd.methods.Term")
+        from torch import nn
+
+        if hasattr(nn.ModuleDict(), name):  # which holds the terms of a stage by name
+            raise RecipeError(
+                f"method {name!r} of {_origin(offered[name])}: a method may not be called as an attribute of "
+                "torch.nn.ModuleDict; rename its entry point"
+            )
         return term
     if name in ("dsp_kd", "dspkd"):
         raise RecipeError(

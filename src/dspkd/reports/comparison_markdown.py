@@ -160,11 +160,11 @@ def _runs(results: Results) -> str:
 
 def _recalls(results: Results) -> str:
     images = ", ".join(f"{name} {count:,}" for name, count in results.classes.items())
+    present = [name for name, count in results.classes.items() if count]
     rows = [
-        [arm.name, *(f"{fmean(run.recalls[name] for run in arm.runs):.3f}" for name in results.classes)]
-        for arm in results.arms
+        [arm.name, *(f"{fmean(run.recalls[name] for run in arm.runs):.3f}" for name in present)] for arm in results.arms
     ]
-    return f"Recall by class, mean over runs. Test images: {images}.\n\n" + _table(["method", *results.classes], rows)
+    return f"Recall by class, mean over runs. Test images: {images}.\n\n" + _table(["method", *present], rows)
 
 
 def _card(results: Results) -> str:

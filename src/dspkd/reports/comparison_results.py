@@ -87,7 +87,7 @@ class Results:
     images, groups
         Of the test set; groups are the lesions or patients that the data set names, 0 without ids.
     classes
-        Test images of each class that has any.
+        Test images of each class; 0 of one that only training images have.
     controls
         Names of the arms that learn from labels alone: plain, label smoothing.
     decide_by
@@ -192,7 +192,7 @@ def tabulate(
     lesions = named(runs[0].predictions("test").groups)
     splits = ", ".join(dict.fromkeys(run.data.split_digest for run in runs))
     where = {"path": data.path, "layout": data.layout, "digest": data.digest, "split": splits}
-    classes = {row.name: row.images for row in test.per_class if row.images}
+    classes = {row.name: row.images for row in test.per_class}
     return Results(
         name, where, data.synthetic, test.images, lesions, classes, present, ranked[0].metric, arms, teacher_runs,
         compared, dict(failed), list(unequal), ranked[0].folds, ranked[0].repeats,

@@ -36,6 +36,7 @@ def _templates() -> jinja2.Environment:
         DARK=style.DARK,
         DEFINITIONS=_DEFINITIONS,
         CALIBRATION=calibration.DEFINITIONS,
+        FEWEST_ERRORS=calibration.FEWEST_ERRORS,
         ABSENT=data_card.ABSENT,
     )
     environment.filters.update(

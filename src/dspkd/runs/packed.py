@@ -30,7 +30,7 @@ from dspkd.runs.folds import is_fold
 from dspkd.runs.holdout import TestEvaluation
 from dspkd.runs.records import EARLIER, DataSummary, Environment, Result
 from dspkd.runs.run_folder import Run
-from dspkd.runtime.files import write_json, write_text
+from dspkd.runtime.files import sha256_of, write_json, write_text
 
 RUN, TEST = "run.json", "test.csv.gz"
 DIGITS = 4
@@ -42,7 +42,10 @@ TEACHERS = "teachers"
 
 @dataclass(frozen=True)
 class _Figures:
-    """``run.json``; `recipe_sha256` is of the packed recipe, whose digest is not that of the run."""
+    """``run.json``; `recipe_sha256` is of the packed recipe, whose digest is not that of the run.
+
+    `test_sha256` is of the packed predictions; empty in runs that were packed before it was recorded.
+    """
 
     result: Result
     data: DataSummary
@@ -50,6 +53,7 @@ class _Figures:
     test_evaluations: tuple[TestEvaluation, ...]
     early_evaluations: tuple[TestEvaluation, ...]
     recipe_sha256: str
+    test_sha256: str = ""
 
 
 class PackedRun(Run):
@@ -119,6 +123,9 @@ class PackedRun(Run):
                 f"{self.folder}: {TEST} has the classes {', '.join(self.predictions().classes)}, {RUN} "
                 f"{', '.join(self.result.classes)}; pack the run again"
             )
+        packed = self._figures.test_sha256
+        if packed and sha256_of(self.folder / TEST) != packed:
+            raise RunError(f"{self.folder}: {TEST} is not the one that was packed with {RUN}; pack the run again")
         return self
 
 
@@ -213,7 +220,7 @@ def _write(run: Run, place: Path, taught_by: Mapping[str, str]) -> None:
     )
     write_text(RunFiles(place).recipe, text)
     run.predictions("test").save(place / TEST, digits=DIGITS)
-    write_json(place / RUN, asdict(figures))
+    write_json(place / RUN, asdict(replace(figures, test_sha256=sha256_of(place / TEST))))
 
 
 def _sha256(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from dspkd.data.assumptions import NO_IDS
 from dspkd.deploy.bundle.refusals import NARROWEST, SHORTEST
 from dspkd.deploy.bundle.spec import BundleSpec
-from dspkd.deploy.export.thresholds import FEWEST_ERRORS
+from dspkd.evaluation.calibration import FEWEST_ERRORS
 
 LIMITS = (
     "Measured only on the images named below: no other cameras, light, skin tones, body sites or diseases.",
@@ -174,7 +174,7 @@ def _confidence(spec: BundleSpec, certificate: Mapping[str, Any]) -> list[str]:
 
 
 def _why(temperature: float) -> str:
-    if temperature == 1:  # as `thresholds.fit` sets it, which fits no such number
+    if temperature == 1:  # as `calibration.temperature` sets it, which fits no such number
         return f": at least 1, as fewer than {FEWEST_ERRORS} validation images were wrong"
     return ", which minimises the log loss on validation"
 

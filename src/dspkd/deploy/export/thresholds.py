@@ -20,11 +20,6 @@ COVERAGE = 0.9
 """The share of images answered where no class is melanoma, which sets the confidence threshold otherwise (inferred)."""
 
 
-FEWEST_ERRORS = 10
-"""Wrong validation images below which the temperature is at least 1 (inferred): without errors, no probability is too
-large for it, and it would take that of cancers from the classes that are not predicted."""
-
-
 @dataclass(frozen=True)
 class Thresholds:
     """Temperature and thresholds; see `dspkd.deploy.bundle.spec.BundleSpec`.
@@ -74,8 +69,6 @@ def fit(validation: Predictions, kinds: Sequence[Malignancy], coverage: float | 
         `coverage` is no share.
     """
     temperature = calibration.temperature(validation)
-    if (validation.predicted != validation.labels).sum() < FEWEST_ERRORS:
-        temperature = max(1.0, temperature)
     calibrated = calibration.scaled(validation, temperature)
     refer_below, rule = _refer_below(calibrated, coverage)
     refer_from = referral.threshold(calibrated, kinds)

@@ -12,7 +12,7 @@ from dspkd.experiments.paper.claims.bounds import (
 )
 from dspkd.experiments.paper.claims.finding import ClaimFinding, Severity
 from dspkd.experiments.paper.claims.granularity import sizes
-from dspkd.experiments.paper.claims.rows import ALL_CLASSES, ClaimRow, ClaimTable, Number
+from dspkd.experiments.paper.claims.rows import ALL_CLASSES, NO_OTHER_CLASS, ClaimRow, ClaimTable, Number
 
 USUAL = 0.2
 """Usual share of a data set in the test set of a single split (inferred: 10 to 20 %)."""
@@ -41,6 +41,9 @@ def _specificity(row: ClaimRow) -> ClaimFinding:
     printed, images = row.figures["specificity"], list(row.classes.values())
     accuracy = _shares(row.figures["accuracy"])
     low, high = specificity_bounds(images, accuracy, "macro")
+    high = (
+        1.0 if row.empty_classes else high
+    )  # an image that is predicted as one of them is no false positive of the others
     from_, to = _shares(printed)
     where = _place(row, printed)
     sums = f"accuracy {row.figures['accuracy']}: macro specificity in {_percent(low, high)}; printed {printed}"
@@ -65,6 +68,7 @@ def _specificity(row: ClaimRow) -> ClaimFinding:
     )
     message = f"no confusion matrix of these classes has this accuracy and this macro specificity; {other}"
     assumptions = (*row.assumptions_for(printed), *([row.classes_assume] if row.classes_assume else []))
+    assumptions += (NO_OTHER_CLASS,) if from_ > high else ()
     return ClaimFinding("specificity", Severity.IMPOSSIBLE, where, message, sums, assumptions)
 
 
@@ -93,18 +97,22 @@ def _f1_of_classes(row: ClaimRow) -> ClaimFinding:
     where = f"{' and '.join(places)}: {row.name}" if places else row.name
     f1, accuracy = [_shares(number) for number in scores], _shares(printed)
     low, high = accuracy_bounds(f1, None)
+    low = 0.0 if row.empty_classes else low
     sums = f"accuracy is a weighted mean of F1, so it lies in {_percent(low, high)}; printed {printed}"
     assumptions = (*row.assumptions_for(printed, scores[0]), SINGLE_RUNS)
     assumptions += () if row.all_classes else (ALL_CLASSES,)
+    assumptions += (NO_OTHER_CLASS,) if accuracy[1] < low else ()
     if not _overlap(accuracy, (low, high)):
         message = "no confusion matrix has this accuracy and these F1 scores, whatever the sizes of the classes"
         return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, message, sums, assumptions)
     if row.classes and set(row.classes) == set(row.f1_of):
         low, high = accuracy_bounds(f1, [row.classes[name] for name in row.f1_of])
+        low = 0.0 if row.empty_classes else low
         sums += f"; with the sizes of the classes in {_percent(low, high)}"
         if not _overlap(accuracy, (low, high)):
             message = "no confusion matrix of these classes has this accuracy and these F1 scores"
             assumptions += (row.classes_assume,) if row.classes_assume else ()
+            assumptions += (NO_OTHER_CLASS,) if accuracy[1] < low else ()
             return ClaimFinding("f1-of-classes", Severity.IMPOSSIBLE, where, message, sums, assumptions)
     return ClaimFinding(
         "f1-of-classes", Severity.PASSED, where, "accuracy is consistent with the F1 of the classes", sums

@@ -183,6 +183,7 @@ def _row(settings: Mapping[str, Any], place: str) -> ClaimRow:
         runs=_whole(settings.get("runs", 1), f"{place}: runs"),
         images=_images(settings.get("images"), place),
         classes={key: count for key, count in classes.items() if count},
+        empty_classes=not all(classes.values()),
         classes_assume=str(settings.get("classes_assume", "")),
         assumes={at: str(settings["assumes"])} if "assumes" in settings else {},
     )

@@ -15,6 +15,9 @@ COSTS = ("parameters", "time")
 ALL_CLASSES = "the F1 of every class is printed"
 """What a rule supposes of a table with F1 scores that does not state its classes."""
 
+NO_OTHER_CLASS = "no image is predicted as a class that has no test images"
+"""What a rule supposes where its sum over the classes must be over all predictions."""
+
 Role = Literal["teacher", "baseline", "student"]
 
 
@@ -74,7 +77,9 @@ class ClaimRow:
     images
         The least and the greatest number of test images.
     classes, classes_assume
-        Images of each class, and the assumption under which these are those of the test images.
+        Images of each class that has any, and the assumption under which these are those of the test images.
+    empty_classes
+        Whether the models know classes without test images, as which images may be predicted.
     assumes
         ``{table: assumption under which its figures are this row's}``.
     """
@@ -95,6 +100,7 @@ class ClaimRow:
     images: tuple[int, int] | None = None
     classes: Mapping[str, int] = field(default_factory=dict)
     classes_assume: str = ""
+    empty_classes: bool = False
     assumes: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -168,6 +174,7 @@ class ClaimTable:
                     spreads={**row.spreads, **there.spreads},
                     f1_of={**row.f1_of, **there.f1_of},
                     classes=there.classes or row.classes,
+                    empty_classes=there.empty_classes or row.empty_classes,
                     classes_assume=there.classes_assume or row.classes_assume,
                     assumes={**row.assumes, **there.assumes},
                     network=there.network or row.network,
