@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from dspkd.reports.rounding import score
 from dspkd.runtime.console import headed
+from dspkd.runtime.rounding import score
 
 if TYPE_CHECKING:
     from dspkd.evaluation.significance import Verdict

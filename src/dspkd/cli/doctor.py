@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dspkd.cli.errors import one_line_errors
 from dspkd.cli.recipes import RecipeArgument, SetOption
-from dspkd.reports.rounding import score
+from dspkd.runtime.rounding import score
 
 if TYPE_CHECKING:
     from dspkd.experiments.teacher_check.examine import Examination

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from dspkd.cli.errors import one_line_errors
-from dspkd.reports.rounding import score
+from dspkd.runtime.rounding import score
 
 if TYPE_CHECKING:
     from dspkd.evaluation.metrics import Summary

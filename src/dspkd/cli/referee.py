@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dspkd.cli.errors import one_line_errors
-from dspkd.reports.rounding import score
+from dspkd.runtime.rounding import score
 
 if TYPE_CHECKING:
     from dspkd.evaluation.metrics import Summary

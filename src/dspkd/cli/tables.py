@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dspkd.reports.rounding import score
 from dspkd.runtime.console import headed
+from dspkd.runtime.rounding import score
 
 if TYPE_CHECKING:
     from dspkd.data.audit.audit import Audit

@@ -17,11 +17,11 @@ from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.shares import wilson
 from dspkd.evaluation.stratified import FEW
 from dspkd.reports.outcomes import PARTS, load_predictions
-from dspkd.reports.rounding import percent
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open
+from dspkd.runtime.rounding import percent
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ from pathlib import Path
 import jinja2
 
 from dspkd.evaluation import calibration, metrics, ranking
-from dspkd.reports import data_card, rounding, style, wording
+from dspkd.reports import data_card, style, wording
+from dspkd.runtime import rounding
 from dspkd.runtime.files import write_text
 
 _DEFINITIONS = metrics.DEFINITIONS | ranking.DEFINITIONS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dspkd.data.table import is_named
 from dspkd.evaluation.metrics import Summary
 from dspkd.reports import data_card
-from dspkd.reports.rounding import score
 from dspkd.reports.wording import counted
 from dspkd.runs.run_folder import Run
+from dspkd.runtime.rounding import score
 
 _FEW = 50
 """Test images of a class below which the step of its recall is worth a warning."""

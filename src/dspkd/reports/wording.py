@@ -9,8 +9,8 @@ from dspkd.evaluation.metrics import Summary
 from dspkd.evaluation.scoring import TITLES
 from dspkd.evaluation.significance import POWER, Verdict
 from dspkd.reports.comparison import ArmRuns
-from dspkd.reports.rounding import score
 from dspkd.runs.run_folder import Run
+from dspkd.runtime.rounding import score
 
 DISCLAIMER = (
     "This is a research result, not a diagnosis. The model has not been assessed as a medical device; its "

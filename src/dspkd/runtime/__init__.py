@@ -1,1 +1,1 @@
-"""Processes, seeds, files, memory and progress: code that knows nothing of images."""
+"""Processes, seeds, files, memory, progress and rounding: code that knows nothing of images."""

@@ -1,6 +1,7 @@
 """Nothing of a report reads as certain that is not."""
 
-from dspkd.reports import html, rounding
+from dspkd.reports import html
+from dspkd.runtime import rounding
 
 
 def test_scores_and_shares_read_0_or_1_only_where_they_are():
