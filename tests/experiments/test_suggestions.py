@@ -6,7 +6,7 @@ import pytest
 from dspkd.evaluation.softening import confidence, softened
 from dspkd.experiments.teacher_check import suggestions
 from dspkd.recipes import schema
-from dspkd.recipes.overrides import override
+from dspkd.recipes.overrides import assign, parsed
 from dspkd.runs.explain import StageFacts, TermFacts
 
 LOGITS = (6 * np.random.default_rng(0).normal(size=(300, 8))).astype(np.float32)
@@ -50,7 +50,7 @@ def test_the_suggested_temperature_brings_confidence_to_the_nearer_bound(method,
     target = min(max(soft.confidence, suggestions.SOFT), 0.7)
     (setting,) = suggestions.temperatures([soft], 0.7)
     settings = tomllib.loads(schema.dump(student))
-    override(settings, setting.line)
+    assign(settings, [parsed(setting.line)])
     term = schema.parse(settings).stages[0].terms[1]
     after = confidence(softened(logits, term.options[option], spread=spread))
     assert after == pytest.approx(target, abs=0.01)

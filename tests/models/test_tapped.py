@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.transforms.v2.functional import normalize
 
 from dspkd.models import zoo
-from dspkd.models.entries import ENTRIES, OWN
+from dspkd.models.entries import ENTRIES
 
 # Large networks have small sisters here, of the same class: their own shapes are checked on the meta device.
 SISTERS = {
@@ -20,7 +20,7 @@ SISTERS = {
     "resnet50": "resnet26",
 }
 NAMES = sorted({SISTERS.get(name, name) for name in zoo.names()})
-LIBRARIES = [name for name in NAMES if name not in OWN]
+LIBRARIES = [name for name in NAMES if name not in ENTRIES or ENTRIES[name].library != "dspkd"]
 POOLED_PLAINLY = [name for name in NAMES if name != "convnext_atto"]
 SMALL = ["shufflenet_v2_x1_0", "shufflenet_v1_x1_0", "mobilenetv2", "tiny"]
 OTHERS = ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mobilenetv3_small_050"]

@@ -19,6 +19,7 @@ NAMES = {
 }  # fmt: skip
 ALSO_NAMED_IN = {
     "deploy/export/huggingface.py": {"model.safetensors"},  # of a Hugging Face folder, which has the same name
+    "models/hub_folder.py": {"model.safetensors"},  # of a Hugging Face folder
     "models/weights.py": {"model.safetensors"},  # of a Hugging Face folder
     "models/from_timm.py": {"model.safetensors"},  # on a hub
     "deploy/bundle/reader.py": {"recipe.toml"},  # a bundle is read without what knows runs

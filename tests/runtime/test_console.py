@@ -104,7 +104,7 @@ def test_a_summary_has_a_row_per_class_and_no_recall_for_a_class_without_images(
     assert printed(console)[0].strip() == "3 images of 2 lesions or patients"
     assert row(console, "MEL") == ["MEL", "2", "0.500", "1.000", "1.000", "0.667", "1.000"]
     assert row(console, "[NV]") == ["[NV]", "1", "1.000", "0.500", "0.500", "0.667", "1.000"]
-    assert row(console, "DF") == ["DF", "0", "-", "0.000", "1.000", "-", "-"]
+    assert row(console, "DF") == ["DF", "0", "\N{EN DASH}", "0.000", "1.000", "\N{EN DASH}", "\N{EN DASH}"]
     assert printed(console)[-2:] == [
         "balanced accuracy 0.750  macro F1 0.667  accuracy 0.667  AUC 1.000",
         "no image of DF: left out of the means",

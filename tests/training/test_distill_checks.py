@@ -201,10 +201,10 @@ class Uncounted(IterableDataset):
         return iter([(images[row], labels[row]) for row in range(self.has)])
 
 
-@pytest.mark.parametrize(("said", "has"), [(12, 6), (6, 12)])
+@pytest.mark.parametrize(("said", "has", "came"), [(12, 6, "2"), (6, 12, "more")])
 @pytest.mark.filterwarnings("ignore:Length of IterableDataset")
-def test_a_loader_that_yields_another_number_of_batches_is_refused(said, has):
-    with pytest.raises(DataError, match=rf"^loader: has a length of {said // 3} batches and yielded {has // 3}"):
+def test_a_loader_that_yields_another_number_of_batches_is_refused(said, has, came):
+    with pytest.raises(DataError, match=rf"^loader: has a length of {said // 3} batches and yielded {came};"):
         distill(network(0), None, DataLoader(Uncounted(said, has), batch_size=3), terms=["labels"], epochs=1)
 
 

@@ -55,6 +55,3 @@ ENTRIES = {
     "tiny": ZooEntry("dspkd", "tiny", note="for tests and demonstrations only"),
     "tiny_wide": ZooEntry("dspkd", "tiny_wide", note="for tests and demonstrations only"),
 }
-
-OWN = ("shufflenet_v1_x1_0", "wide_shufflenet", "tiny", "tiny_wide")
-"""Networks that no library has."""

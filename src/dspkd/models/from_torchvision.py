@@ -51,12 +51,7 @@ class TracedWalk:
 
 def tapped(key: str, *, name: str, classes: int) -> Tapped:
     """Return torchvision's ShuffleNetV2 `key` (``shufflenet_v2_x1_0`` and its other widths) with random weights."""
-    return Tapped(
-        models.get_model(key, num_classes=classes),
-        walk_shufflenet,
-        name=name,
-        download=_Download(key),
-    )
+    return Tapped(models.get_model(key, num_classes=classes), walk_shufflenet, name=name, download=_Download(key))
 
 
 def traced(key: str, *, name: str, classes: int) -> Tapped:
@@ -90,15 +85,8 @@ def traced(key: str, *, name: str, classes: int) -> Tapped:
     trained = models.get_model_weights(key)
     means = next(iter(trained)).transforms()
     mean, std = (tuple(getattr(means, each, usual)) for each, usual in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)))
-    return Tapped(
-        network,
-        TracedWalk(taps),
-        name=name,
-        mean=mean,
-        std=std,
-        head=head,
-        download=_Download(key) if _IMAGENET in trained.__members__ else None,
-    )
+    download = _Download(key) if _IMAGENET in trained.__members__ else None
+    return Tapped(network, TracedWalk(taps), name=name, mean=mean, std=std, head=head, download=download)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dspkd.errors import PartialWeightsError, WeightsError
@@ -212,3 +213,17 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         hashed.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return hashed.hexdigest()
+
+
+def as_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file with its metadata sorted: the library writes them in an order that differs each time.
+
+    The file begins with the length of its header in 8 bytes, then the header as JSON, padded with spaces.
+    """
+    file = save(dict(tensors), metadata=dict(metadata))
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[8 + length :]

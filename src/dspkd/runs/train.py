@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -22,6 +21,7 @@ from dspkd.evaluation.inference import predict
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.models import hub_folder
+from dspkd.models.weights import as_safetensors
 from dspkd.recipes.schema import Recipe
 from dspkd.runs import (
     answers,
@@ -223,7 +223,7 @@ def _conclude(
     averaged = {"ema": str(recipe.train.ema)} if recipe.train.ema else {}
     manifest = files.manifest
     with manifest.recording(files.weights), atomic_open(files.weights, "wb") as file:
-        file.write(save(weights, metadata={**hub_folder.metadata(student), **averaged}))
+        file.write(as_safetensors(weights, {**hub_folder.metadata(student), **averaged}))
     test = holdout.evaluate_test(context.split, files.folder, purpose=holdout.TRAINING)
     rows = {"val": context.split.rows("val"), "test": test}
     predictions = {

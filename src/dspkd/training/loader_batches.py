@@ -44,11 +44,13 @@ class LoaderBatches:
         yielded = 0
         for batch in batches_of(self._loader, "loader", classes=self._classes, view=number):
             yielded += 1
-            if yielded <= len(self):
-                yield batch
+            if yielded > len(self):
+                break
+            yield batch
         if yielded != len(self):
+            came = "more" if yielded > len(self) else f"{yielded}"
             raise DataError(
-                f"loader: has a length of {len(self)} batches and yielded {yielded}; correct __len__ of its dataset"
+                f"loader: has a length of {len(self)} batches and yielded {came}; correct __len__ of its dataset"
             )
 
 
