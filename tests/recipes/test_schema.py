@@ -6,7 +6,7 @@ import pytest
 
 from dspkd.errors import RecipeError
 from dspkd.recipes import schema
-from dspkd.recipes.stage import RampConfig, StageConfig, TermConfig
+from dspkd.recipes.stage import RampConfig
 
 GOOD = """
 name = "dsp_kd"
@@ -51,31 +51,14 @@ def test_a_recipe_is_read_from_a_file(good):
         (["stages.1.optimizer='sgd'", "stages.1.weight_decay=0.05"], 0.05),
         (["stages.1.weight_decay=0.05", "stages.1.optimizer='sgd'"], 0.05),
         (["stages.1.weight_decay=0.0"], 0.0),
-        (["stages.1.weight_decay=0.01", "stages.1.optimizer='sgd'"], 0.01),
     ],
 )
 def test_the_default_weight_decay_is_that_of_the_optimizer(good, tmp_path, overrides, decay):
     first, second = schema.load(good, overrides).stages
     assert (first.weight_decay, second.weight_decay) == (0.05, decay)
     assert dataclasses.replace(second, lr=0.1).weight_decay == decay
-    written_out = tmp_path / "written_out.toml"
-    written_out.write_text(schema.dump(schema.load(good)))
+    (written_out := tmp_path / "written_out.toml").write_text(schema.dump(schema.load(good)))
     assert schema.load(written_out, overrides).stages == (first, second)
-
-
-def test_a_written_out_decay_of_sgd_does_not_stay_with_adamw(good, tmp_path):
-    written_out = tmp_path / "written_out.toml"
-    written_out.write_text(schema.dump(schema.load(good, ["stages.1.optimizer='sgd'"])))
-    assert schema.load(written_out, ["stages.1.optimizer='adamw'"]) == schema.load(good)
-    kept = schema.load(written_out, ["stages.0.optimizer='sgd'", "stages.1.lr=0.1"]).stages
-    assert [stage.weight_decay for stage in kept] == [1e-4, 1e-4]
-
-
-def test_a_stage_made_in_python_has_the_decay_of_its_optimiser():
-    terms = (TermConfig(method="labels"),)
-    stage = StageConfig(name="labels", epochs=1, lr=0.1, terms=terms, optimizer="sgd")
-    assert stage.weight_decay == 1e-4
-    assert StageConfig(name="labels", epochs=1, lr=0.1, terms=terms).weight_decay == 0.05
 
 
 @pytest.mark.parametrize(
@@ -88,7 +71,6 @@ def test_a_stage_made_in_python_has_the_decay_of_its_optimiser():
         ("stages.1.terms.0.wieght=3", r"stages\.1\.terms\.0\.wieght: no such key; did you mean 'weight'"),
         ("images.randaugment.magnitud=3", r"images\.randaugment\.magnitud: .*'magnitude'"),
         ("data.columns.lables=['x']", r"data\.columns\.lables: no such key; did you mean 'label"),
-        ("teacher={runs='x'}", r"teacher\.runs: no such key; did you mean 'run'"),
         ("techer='x'", r"techer: no such key; did you mean 'teacher'"),
         ("qqq=1", r"qqq: no such key; known: name, data"),
         ("stages.1.start='best'", r"stages\.1\.start: .*'previous'"),
@@ -316,10 +298,3 @@ def test_no_torch_is_needed_to_read_a_recipe():
 
     code = "import sys, dspkd.recipes.schema, dspkd.recipes.catalog, dspkd.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_path_from_the_users_home_is_expanded(good, monkeypatch):
-    monkeypatch.setenv("HOME", "/users/ada")
-    read = schema.load(good, ["data.path='~/images'", "model.weights='~/w.pth'", "teacher=['~/a', 'b']"])
-    assert (read.data.path, read.model.weights) == ("/users/ada/images", "/users/ada/w.pth")
-    assert read.teacher.run == ("/users/ada/a", "b")
