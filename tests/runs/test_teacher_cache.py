@@ -163,37 +163,63 @@ def test_filling_continues_where_it_was_killed(lesions, teacher, tmp_path, machi
     assert equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
-def test_other_weights_and_other_transforms_are_not_read_from_the_cache(
-    lesions, teacher, tmp_path, machine, monkeypatch
-):
+class KilledAtFilling(NullProgress):
+    def prepare(self, what, done, of):
+        if "tiny_wide" in what:
+            raise Killed
+
+
+@pytest.fixture(scope="module")
+def filled(lesions, teacher, tmp_path_factory):
+    """Return the machine settings of a cache that a run of one epoch has filled, and the stages of that run."""
     one = [{**LOGITS, "epochs": 1}]
-    run.train(recipe_for(lesions, teacher=str(teacher), machine=machine, stages=one), tmp_path / "first")
-    computed = count_teacher_images(monkeypatch)
-    other = tmp_path / "other"
-    run.train(recipe_for(lesions, model={"name": "tiny_wide"}, stages=[stage("labels")]), other)
-    for n, changes in enumerate(
-        [
-            {"teacher": str(other)},
-            {"teacher": [str(teacher), str(other)]},
-            {"teacher": {"run": [str(teacher), str(other)], "weights": "label"}},
-            {"teacher": {"run": str(teacher), "views": 2}},
-            {"teacher": {"run": str(teacher), "size": 40}},
-            {"teacher": {"run": str(teacher), "size": 48}},
-            {"teacher": {"run": str(teacher), "cross_fit": 2}},
-            {"images": {"size": 32, "randaugment": {"num_ops": 2}, "views": 2}},
-            {"images": {"size": 40, "randaugment": {"num_ops": 1}, "views": 2}},
-            {"images": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "erasing": 0.5}},
-            {"train": {"batch_size": 16, "balance": 0.5, "precision": "bfloat16"}},
-        ]
-    ):
-        computed.clear()
-        settings = {"teacher": str(teacher), "machine": machine, "stages": one, **changes}
-        run.train(recipe_for(lesions, **settings), tmp_path / f"changed{n}")
-        assert sum(computed) > 100, changes
-    # A teacher with other artefacts removed is refused, so these are compared in the key of the cache.
-    about = [
-        build.augmentation(schema.ImagesConfig(artefacts=removed)).about for removed in ((), ("colour_constancy",))
-    ]
+    machine = {"cache": str(tmp_path_factory.mktemp("cache"))}
+    recipe = recipe_for(lesions, teacher=str(teacher), machine=machine, stages=one)
+    run.train(recipe, tmp_path_factory.mktemp("runs") / "first")
+    return {"machine": machine, "stages": one}
+
+
+@pytest.fixture(scope="module")
+def other_teacher(lesions, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "other"
+    run.train(recipe_for(lesions, model={"name": "tiny_wide"}, stages=[stage("labels")]), out)
+    return out
+
+
+def test_the_same_run_again_computes_no_outputs(lesions, teacher, filled, tmp_path):
+    run.train(recipe_for(lesions, teacher=str(teacher), **filled), tmp_path / "again", KilledAtFilling())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"teacher": "OTHER"},
+        {"teacher": ["TEACHER", "OTHER"]},
+        {"teacher": {"run": ["TEACHER", "OTHER"], "weights": "label"}},
+        {"teacher": {"run": "TEACHER", "views": 2}},
+        {"teacher": {"run": "TEACHER", "size": 40}},
+        {"teacher": {"run": "TEACHER", "size": 48}},
+        {"teacher": {"run": "TEACHER", "cross_fit": 2}},
+        {"images": {"size": 32, "randaugment": {"num_ops": 2}, "views": 2}},
+        {"images": {"size": 40, "randaugment": {"num_ops": 1}, "views": 2}},
+        {"images": {"size": 32, "randaugment": {"num_ops": 1}, "views": 2, "erasing": 0.5}},
+        {"train": {"batch_size": 16, "balance": 0.5, "precision": "bfloat16"}},
+    ],
+    ids=str,
+)
+def test_other_weights_and_other_transforms_are_not_read_from_the_cache(
+    lesions, teacher, other_teacher, filled, tmp_path, changes
+):
+    text = json.dumps({"teacher": "TEACHER", **changes})
+    settings = json.loads(text.replace("TEACHER", str(teacher)).replace("OTHER", str(other_teacher)))
+    with pytest.raises(Killed):
+        run.train(recipe_for(lesions, **filled, **settings), tmp_path / "run", KilledAtFilling())
+
+
+def test_the_key_of_the_cache_has_the_removed_artefacts():
+    """A teacher with other artefacts removed is refused, so no run can show it."""
+    removed = [(), ("colour_constancy",)]
+    about = [build.augmentation(schema.ImagesConfig(artefacts=artefacts)).about for artefacts in removed]
     assert about[0] != about[1]
 
 
@@ -201,18 +227,12 @@ def keys_of(cache):
     return {path.name for path in cache.glob("teacher-*")}
 
 
-def test_outputs_of_another_version_are_not_read(lesions, teacher, tmp_path, machine, monkeypatch):
-    recipe = recipe_for(lesions, teacher=str(teacher), machine=machine, stages=[{**LOGITS, "epochs": 1}])
-    run.train(recipe, tmp_path / "first")
-    keys = [keys_of(tmp_path / "cache")]
+@pytest.mark.parametrize("package", ["dspkd", "torch", "torchvision", "timm"])
+def test_outputs_of_another_version_are_not_read(lesions, teacher, filled, tmp_path, monkeypatch, package):
     real = run.teacher_cache.version
-    for package in ("dspkd", "torch", "torchvision", "timm"):
-        monkeypatch.setattr(
-            run.teacher_cache, "version", lambda name, other=package: "0.0" if name == other else real(name)
-        )
-        run.train(recipe, tmp_path / package)
-        keys.append(keys_of(tmp_path / "cache"))
-    assert [len(each) for each in keys] == [1, 2, 3, 4, 5]
+    monkeypatch.setattr(run.teacher_cache, "version", lambda name: "0.0" if name == package else real(name))
+    with pytest.raises(Killed):
+        run.train(recipe_for(lesions, teacher=str(teacher), **filled), tmp_path / "run", KilledAtFilling())
 
 
 def test_a_cache_needs_a_folder(lesions, teacher, tmp_path):

@@ -150,7 +150,7 @@ def _compare_files(files: list[str], groups: Path | None, decide_by: str) -> Non
             figures = [getattr(summaries[path], metric) for metric in METRICS]
             table.add_row(
                 f"{name} {number}" if len(several) > 1 else name,
-                *("-" if figure is None or np.isnan(figure) else score(figure) for figure in figures),
+                *(score(None if figure is None or np.isnan(figure) else figure) for figure in figures),
             )
     terminal().print(table)
     for metric in sorted(dict.fromkeys(row.metric for row in results), key=decide_by.__ne__):

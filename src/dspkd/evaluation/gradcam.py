@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dspkd.models.modes import evaluating
 from dspkd.models.tapped import Explained, Tapped
 
 
@@ -41,14 +42,11 @@ def grad_cam(network: nn.Module, images_B3HW: Tensor, classes_B: Tensor) -> Tens
     Source: Selvaraju et al., *Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization*,
     ICCV 2017.
     """
-    training = network.training
-    network.eval()
-    with torch.enable_grad():
+    with evaluating(network), torch.enable_grad():
         explained = _explained(network, images_B3HW.detach().requires_grad_())  # frozen networks need gradients too
         chosen = explained.logits.float().gather(1, classes_B.to(explained.logits.device)[:, None]).sum()
         (slopes,) = torch.autograd.grad(chosen, explained.features)  # images do not mix in evaluation mode
     map_BCHW, slopes_BCHW = explained.as_map(explained.features), explained.as_map(slopes)
-    network.train(training)
     weights_BC11 = slopes_BCHW.float().mean(dim=(2, 3), keepdim=True)
     heat_BHW = (weights_BC11 * map_BCHW.detach().float()).sum(dim=1).relu()
     greatest_B11 = heat_BHW.amax(dim=(1, 2), keepdim=True)

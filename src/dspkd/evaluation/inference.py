@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dspkd.data.table import Table
 from dspkd.evaluation.predictions import Predictions
+from dspkd.models.modes import evaluating
 from dspkd.types import Batch, Output
 
 
@@ -30,12 +31,10 @@ def predict(
     device, bf16
         Where to compute, and whether in bfloat16.
     """
-    training = network.training
-    network.eval()
-    predictions, _ = predict_with_features(
-        lambda batch: network(batch.images), table, batches, device=device, bf16=bf16
-    )
-    network.train(training)
+    with evaluating(network):
+        predictions, _ = predict_with_features(
+            lambda batch: network(batch.images), table, batches, device=device, bf16=bf16
+        )
     return predictions
 
 

@@ -41,9 +41,8 @@ def _specificity(row: ClaimRow) -> ClaimFinding:
     printed, images = row.figures["specificity"], list(row.classes.values())
     accuracy = _shares(row.figures["accuracy"])
     low, high = specificity_bounds(images, accuracy, "macro")
-    high = (
-        1.0 if row.empty_classes else high
-    )  # an image that is predicted as one of them is no false positive of the others
+    if row.empty_classes:  # an image that is predicted as one of them is no false positive of the others
+        high = 1.0
     from_, to = _shares(printed)
     where = _place(row, printed)
     sums = f"accuracy {row.figures['accuracy']}: macro specificity in {_percent(low, high)}; printed {printed}"
