@@ -19,12 +19,12 @@ TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
 
 LONGEST = (
-    "runs/test_teacher_cache", "training/test_ddp", "runtime/test_distributed", "deploy/serve/test_page",
-    "deploy/serve/test_page_order", "training/test_average", "experiments/test_own_images", "recipes/test_published",
-    "cli/test_runs", "test_readme", "deploy/serve/test_hosting", "cli/test_main", "recipes/test_catalog",
-    "experiments/test_folds_of_grids", "experiments/test_compare_resumed", "deploy/test_usage_reports",
-    "methods/test_docs", "training/test_loggers", "experiments/paper/test_reproduce", "training/test_compile",
-    "test_docs_site",
+    "runs/test_teacher_cache", "runtime/test_distributed", "test_results", "deploy/serve/test_page",
+    "experiments/paper/test_reproduce", "recipes/test_published", "experiments/test_compare_resumed",
+    "deploy/test_usage_reports", "training/test_compile", "deploy/serve/test_page_order", "test_readme",
+    "training/test_ddp", "deploy/serve/test_modes", "test_docs_site", "cli/test_main", "methods/test_docs",
+    "training/test_average", "experiments/test_own_images", "cli/test_runs", "deploy/serve/test_hosting",
+    "recipes/test_catalog", "experiments/test_folds_of_grids", "training/test_loggers",
 )  # fmt: skip
 """Files that begin first, by the time that they take: one that began last would leave the other workers idle."""
 
