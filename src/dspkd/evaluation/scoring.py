@@ -97,16 +97,19 @@ class _Ranks:
         few_N = ~mine_N if self.turned else mine_N
         places_B, place_F = np.unique(scores_N[few_N], return_inverse=True)
         below_Q, up_to_Q = (np.searchsorted(places_B, scores_N[~few_N], side) for side in ("left", "right"))
+        others_Q, tied_Q = group_N[~few_N], below_Q < up_to_Q
         self.few_BG = _incidence(place_F, group_N[few_N], (len(places_B), groups))
-        # Cell 2b + 1 has the others at place b, cell 2b those between the places b - 1 and b.
-        self.others_CG = _incidence(below_Q + up_to_Q, group_N[~few_N], (2 * len(places_B) + 1, groups))
+        # Row b has the others above place b - 1 and not above place b; the last row those above all places.
+        self.others_PG = _incidence(below_Q, others_Q, (len(places_B) + 1, groups))
+        self.places_T, tie_U = np.unique(below_Q[tied_Q], return_inverse=True)
+        self.tied_TG = _incidence(tie_U, others_Q[tied_Q], (len(self.places_T), groups))
 
     def __call__(self, times_GS: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the pairs won ``[S]``, ties counting half, and all pairs; exact up to 16 million images."""
-        few_BS, others_CS = self.few_BG @ times_GS, self.others_CG @ times_GS
-        passed_CS = np.cumsum(others_CS, axis=0)
-        won_S = (few_BS * (passed_CS[1::2] - others_CS[1::2] / 2)).sum(axis=0, dtype=np.float64)
-        pairs_S = few_BS.sum(axis=0, dtype=np.float64) * passed_CS[-1]
+        few_BS, passed_PS = self.few_BG @ times_GS, np.cumsum(self.others_PG @ times_GS, axis=0)
+        pairs_S = few_BS.sum(axis=0, dtype=np.float64) * passed_PS[-1]
+        ties_S = (few_BS[self.places_T] * (self.tied_TG @ times_GS)).sum(axis=0, dtype=np.float64)
+        won_S = (few_BS * passed_PS[:-1]).sum(axis=0, dtype=np.float64) - ties_S / 2
         return pairs_S - won_S if self.turned else won_S, pairs_S
 
 
