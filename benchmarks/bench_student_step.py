@@ -1,6 +1,7 @@
 """A student's training step on a CPU: compiled, in bfloat16, on two threads, and without the norm of its gradient.
 
     python benchmarks/bench_student_step.py
+    python benchmarks/bench_student_step.py --kinds "two threads" "two threads, default of OpenMP" --busy 2
     python benchmarks/bench_student_step.py --size 224 --batch 16 --kinds "two threads" bfloat16
 
 Plain training on one batch of random images, as `dspkd train` does it: forward, backward, clipping, AdamW. Each
@@ -8,6 +9,9 @@ contestant has a process and takes turns with the others, five steps each. Ratio
 thread are medians, with quartiles, over the rounds. The first compiled step is timed by itself, with an empty cache of
 the compiler: by the clock and, compilers included, in processor time. The last line says when it has paid, and how many
 more images a run of 30 minutes trains on than one that does not compile.
+
+`two threads` soon sleep while they wait for each other, as in every process that imports dspkd before torch; by the
+default of OpenMP they compute meanwhile. With `--busy N`, N other processes compute all the time.
 
 Two runs at once are compared by `bench_compare.py`.
 """
@@ -30,18 +34,21 @@ from dspkd.training import loop
 STEPS = 5
 """Steps in a turn."""
 
+OPENMP = "two threads, default of OpenMP"
+
 KINDS = {
     "float32": {},
     "bfloat16": {"bf16": True},
     "compiled": {"compiled": True},
     "two threads": {},
+    OPENMP: {},
     "without norm": {},
 }
 
 
 def step_of(name, student, size, batch):
     """Return a function that takes a training step of this kind."""
-    torch.set_num_threads(2 if name == "two threads" else 1)
+    torch.set_num_threads(2 if name.startswith("two threads") else 1)
     arithmetic = loop.StepConfig(device=torch.device("cpu"), **KINDS[name])
     return training_step(student, size, batch, arithmetic, clips=name != "without norm")
 
@@ -70,6 +77,20 @@ def _processors():
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
+def contestant(name, setting):
+    """Start the process of a kind of step; OpenMP reads how threads wait when torch is loaded there."""
+    ours = os.environ.pop("GOMP_SPINCOUNT") if name == OPENMP else None
+    process = SeparateProcess(take_steps, name, *setting)
+    if ours:
+        os.environ["GOMP_SPINCOUNT"] = ours
+    return process
+
+
+def compute():
+    while True:
+        pass
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", default="shufflenet_v2_x1_0")
@@ -77,18 +98,21 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS)[1:], default=list(KINDS)[1:])
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="processes that compute beside the steps")
     arguments = parser.parse_args()
     setting = (arguments.student, arguments.size, arguments.batch)
     if "compiled" in arguments.kinds:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             clock, processors = pool.apply(partial(first_compiled_step, *setting))
         print(f"first compiled step: {clock:.0f} s by the clock, {processors:.0f} s of processors", flush=True)
-    field = {name: SeparateProcess(take_steps, name, *setting) for name in ("float32", *arguments.kinds)}
+    field = {name: contestant(name, setting) for name in ("float32", *arguments.kinds)}
+    for _ in range(arguments.busy):
+        multiprocessing.Process(target=compute, daemon=True).start()
     try:
         spent = take_turns(field, arguments.rounds)
     finally:
-        for contestant in field.values():
-            contestant.end()
+        for process in field.values():
+            process.end()
     for name, pairs in spent.items():
         milliseconds = 1000 * np.median(pairs, axis=0) / STEPS
         print(f"{name:20} {milliseconds[0]:7.1f} ms a step by the clock, {milliseconds[1]:7.1f} ms of processors")

@@ -2,6 +2,8 @@ import os
 import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# More processes than cores run tests: threads that waited by computing, OpenMP's default, would hold up the others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from pathlib import Path
 from types import SimpleNamespace
 

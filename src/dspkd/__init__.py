@@ -5,7 +5,8 @@
 >>> run.test.balanced_accuracy  # doctest: +SKIP
 
 Importing this imports nothing else: each name is loaded when it is first used. It turns off the usage reports of ONNX
-Runtime, Hugging Face and Ray for this process and those it starts, unless the environment says otherwise.
+Runtime, Hugging Face and Ray for this process and those it starts, and lets torch's threads sleep while they wait,
+unless the environment says otherwise.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ _NO_USAGE_REPORTS = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "
 
 for _variable, _value in _NO_USAGE_REPORTS.items():
     os.environ.setdefault(_variable, _value)
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # GNU OpenMP, with which torch computes on Linux, reads this when torch is loaded. Its threads wait for each other
+    # by computing, 300,000 turns by default; where other programs use the cores, too, steps take many times as long.
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
 _HOMES = {
     "Predictor": ("dspkd.deploy.bundle.predictor", "Predictor"),
