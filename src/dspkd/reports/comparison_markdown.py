@@ -133,7 +133,8 @@ def _verdicts_by(results: Results, metric: str) -> str:
     ps = ["p", "p pooled", "p pairwise"]
     headings = ["method", "against", "verdict", "difference", "95 %", *ps, "minimum detectable difference"]
     less = "; less is better" * (metric in LOWER_IS_BETTER)
-    text = f"{_capital(metric)} against the controls, {len(rows)} pairs, in {wording.unit_of(metric)}{less}:"
+    pairs = wording.counted(len(rows), "pair")
+    text = f"{_capital(metric)} against the controls, {pairs}, in {wording.unit_of(metric)}{less}:"
     return f"{text}\n\n{_table(headings, rows)}" if rows else ""
 
 
