@@ -79,7 +79,7 @@ def _processors():
 
 def contestant(name, setting):
     """Start the process of a kind of step; OpenMP reads how threads wait when torch is loaded there."""
-    ours = os.environ.pop("GOMP_SPINCOUNT") if name == OPENMP else None
+    ours = os.environ.pop("GOMP_SPINCOUNT", None) if name == OPENMP else None
     process = SeparateProcess(take_steps, name, *setting)
     if ours:
         os.environ["GOMP_SPINCOUNT"] = ours
