@@ -163,9 +163,16 @@ def test_what_is_taken_from_the_columns_is_said(files, tmp_path):
     replace(of, logits=np.round(of.logits)).save(rounded)
     tied = int((np.sort(np.round(of.logits))[:, -1] == np.sort(np.round(of.logits))[:, -2]).sum())
     out = call("referee", files["good", 0], rounded)[0]
-    assert f"{tied} images with several largest scores: of these classes the first of A, B, C counts" in out
+    assert f"{tied} images with several largest scores: of these classes the one whose name comes first counts" in out
     plain = call("referee", files["good", 0], files["poor", 0])[0]
-    assert not any(words in plain for words in ("column fold", "no image is of", "warning", "several largest"))
+    quiet = ("column fold", "no image is of", "warning", "several largest", "are rounded")
+    assert not any(words in plain for words in quiet)
+    header = ",".join(["id,label,group", *(f"prob_{k}" for k in range(9))])
+    for name in ("one", "two"):
+        rows = [f"{n},{n % 9},{n}," + ",".join(["0.52", "0.44", *["0.00"] * 7]) for n in range(9)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]))
+    out = call("referee", tmp_path / "one.csv", tmp_path / "two.csv")[0]
+    assert "two.csv: the probabilities of 9 images are rounded and sum to 0.96 to 0.96; log loss takes them" in out
 
 
 @pytest.mark.parametrize("units", [1, 3])

@@ -12,6 +12,7 @@ from dspkd.evaluation.intervals import Scores, estimate, percentiles, resample, 
 from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import METRICS, scorers
+from dspkd.evaluation.shares import wilson
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,15 @@ def test_f1_of_each_class_is_that_of_scikit_learn_and_its_mean_is_macro_f1():
         np.testing.assert_allclose([scores.observed[place] for scores in by_class.values()], expected)
     together = np.mean([scores.drawn for scores in by_class.values()], axis=0)
     np.testing.assert_allclose(together, whole["f1_macro"].drawn)
+
+
+def test_an_f1_of_0_or_1_has_an_interval_with_a_width():
+    labels = np.arange(60) // 20
+    logits = np.eye(3, dtype=np.float32)[np.where(labels == 2, 1, labels)]
+    ids = tuple(f"i{n}" for n in range(60))
+    scores = resample_f1([Predictions(("A", "B", "C"), ids, ids, labels, logits)], resamples=50)
+    assert percentiles(scores["A"]) == pytest.approx(wilson(20, np.ones(20)))
+    assert percentiles(scores["C"]) == pytest.approx(wilson(0, np.ones(20)))
 
 
 def test_pooled_variance_is_obuchowski_and_rocketts_but_for_the_lesions_of_a_pair(shared):

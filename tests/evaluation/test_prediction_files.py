@@ -30,15 +30,15 @@ def written(tmp_path):
 
 def test_probabilities_are_read_back_whatever_their_columns_are_called(written):
     (run,) = load_together([written("a.csv", HEADER, ROWS)])
-    np.testing.assert_allclose(run.probabilities, [[0.9, 0.1], [0.25, 0.75], [1, 0]], atol=1e-6)
-    assert (run.classes, run.ids, run.groups) == (("NV", "MEL"), ("a", "b", "c"), ("1", "1", "2"))
-    assert run.labels.tolist() == [0, 1, 0]
+    np.testing.assert_allclose(run.probabilities, [[0.1, 0.9], [0.75, 0.25], [0, 1]], atol=1e-6)
+    assert (run.classes, run.ids, run.groups) == (("MEL", "NV"), ("a", "b", "c"), ("1", "1", "2"))
+    assert run.labels.tolist() == [1, 0, 1]
 
 
 def test_names_may_be_in_another_case(written):
     (run,) = load_together([written("a.csv", ["ID", "Label", "Probability_NV", "probability_MEL", "Group"], ROWS)])
-    assert (run.classes, run.ids, run.groups) == (("NV", "MEL"), ("a", "b", "c"), ("1", "1", "2"))
-    np.testing.assert_allclose(run.probabilities[1], [0.25, 0.75], atol=1e-6)
+    assert (run.classes, run.ids, run.groups) == (("MEL", "NV"), ("a", "b", "c"), ("1", "1", "2"))
+    np.testing.assert_allclose(run.probabilities[1], [0.75, 0.25], atol=1e-6)
 
 
 def test_our_own_file_is_read_as_it_is(drawn, tmp_path):
@@ -59,11 +59,41 @@ def test_another_order_of_images_and_classes_changes_nothing(written):
     np.testing.assert_array_equal(one.logits, other.logits)
 
 
+def test_a_tie_goes_to_the_same_class_whatever_the_order_of_columns_in_the_first_file(written):
+    tied = [["a", "NV", "0.5", "0.5", "1"], ["b", "MEL", "0.5", "0.5", "1"], ["c", "NV", "0.8", "0.2", "2"]]
+    turned = [[image, label, q, p, lesion] for image, label, p, q, lesion in tied]
+    first = written("a.csv", HEADER, tied)
+    second = written("b.csv", ["id", "label", "prob_MEL", "prob_NV", "group"], turned)
+    for files in ([first, second], [second, first]):
+        assert [summarise(run).accuracy for run in load_together(files)] == [pytest.approx(2 / 3)] * 2
+
+
+def test_decimal_commas_are_read_where_no_score_has_a_point(written):
+    path = written("a.csv", [";".join(HEADER)], [])
+    path.write_text(path.read_text() + "".join(f"{';'.join(row).replace('.', ',')}\n" for row in ROWS))
+    (run,) = load_together([path])
+    np.testing.assert_allclose(run.written, [[0.1, 0.9], [0.75, 0.25], [0, 1]])
+    with pytest.raises(DataError, match=r"line 2: prob_NV must be a number, got '0,9'"):
+        load_together([written("b.csv", HEADER, [["a", "NV", "0,9", "0.1", "1"]])])
+
+
+@pytest.mark.parametrize(("decimals", "total", "read"), [(2, 0.82, True), (6, 0.95, False), (3, 0.98, True)])
+def test_probabilities_sum_to_1_but_for_what_rounding_to_their_decimals_explains(written, decimals, total, read):
+    names = [f"prob_{k:02d}" for k in range(40)]
+    rest = [f"{cell:.{decimals}f}" for cell in (total - 0.4 - 3e-5, 0.4 + 3e-5, *[0.0] * 38)]
+    path = written("a.csv", ["id", "label", "group", *names], [["a", "00", "1", *rest], ["b", "01", "2", *rest]])
+    if read:
+        np.testing.assert_allclose(load_together([path])[0].probabilities[:, 1], 0.4 / total, rtol=1e-3)
+    else:
+        with pytest.raises(DataError, match=r"their sum is 0\.95; add the column of a class that is left out"):
+            load_together([path])
+
+
 def test_groups_and_labels_come_from_the_metadata_where_the_file_lacks_them(written):
     scores = written("a.csv", ["id", "logit_NV", "logit_MEL"], [["b", "1", "2"], ["a", "3", "-4"]])
     metadata = written("meta.csv", ["isic_id", "patient_id", "label"], [["a", "p", "NV"], ["b", "q", "MEL"]])
     (run,) = load_together([scores], metadata)
-    assert (run.groups, run.labels.tolist()) == (("q", "p"), [1, 0])
+    assert (run.groups, run.labels.tolist()) == (("q", "p"), [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +116,8 @@ def test_groups_and_labels_come_from_the_metadata_where_the_file_lacks_them(writ
             r"hold percentages, .* sum to 100; divide them by 100 and call the columns prob_<class>",
         ),
         (HEADER, [["a", "NV", "1.1", "-0.1", "1"]], "probabilities must be at least 0"),
-        (HEADER, [["a", "NV", "nan", "0.1", "1"]], "their sum is nan"),
+        (HEADER, [["a", "NV", "nan", "0.1", "1"]], "line 2: prob_NV must be finite, also in float32, got 'nan'"),
+        (["id", "label", "logit_A", "group"], [["a", "A", "1e39", "1"]], "line 2: logit_A must be finite.* got '1e39'"),
         (HEADER, [["a", "NV", "0.9", "0.1", "anonymous"]], "'anonymous', which names no lesion or patient"),
         (HEADER, [["a", "NV", "x", "0.1", "1"]], r"line 2: prob_NV must be a number, got 'x'"),
         (HEADER, [["a", "NV", "0.9", "0.1", "1"]] * 2, "'a' is there a second time"),

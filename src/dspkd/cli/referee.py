@@ -21,6 +21,9 @@ _FEW = 5
 """Lesions or patients below which a warning is due: methods that are equal on average differed significantly in 23 % of
 200 simulated studies with 2 patients of 40 images each, in 18 % with 3, and in 6 to 8 % with 5 to 30."""
 
+_ROUNDED = 0.0101
+"""How far the probabilities of an image may be from 1 in sum before a warning is due (inferred)."""
+
 
 def referee(
     files: Annotated[
@@ -186,8 +189,14 @@ def _cautions(runs: Mapping[Path, Predictions], summaries: Mapping[Path, Summary
     for path, run in runs.items():
         if tied := summaries[path].tied:
             lines.append(
-                f"{path}: {wording.counted(tied, 'image')} with several largest scores: of these classes the first of "
-                f"{', '.join(run.classes)} counts as predicted; give more decimals"
+                f"{path}: {wording.counted(tied, 'image')} with several largest scores: of these classes the one whose "
+                "name comes first counts as predicted; give more decimals"
+            )
+        sums_N = np.ones(1) if run.written is None else run.written.sum(axis=1)
+        if (off_N := np.abs(sums_N - 1) > _ROUNDED).any():
+            lines.append(
+                f"{path}: the probabilities of {wording.counted(int(off_N.sum()), 'image')} are rounded and sum to "
+                f"{sums_N.min():.3g} to {sums_N.max():.3g}; log loss takes them divided by their sum; give more decimals"
             )
         if zeros := int(zero_truths(run).sum()):
             lines.append(

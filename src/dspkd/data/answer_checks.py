@@ -44,7 +44,7 @@ def check_values(
     if kind != "probabilities":
         return
     sums_N = values.sum(axis=1)
-    for row in np.flatnonzero((np.abs(sums_N - 1) > rounding(len(columns))) | (values < 0).any(axis=1))[:1]:
+    for row in np.flatnonzero((np.abs(sums_N - 1) > rounding(values)) | (values < 0).any(axis=1))[:1]:
         raise DataError(
             f"{path}, {place(row)}: probabilities must be at least 0 and sum to 1, their sum is {sums_N[row]:.4g}; "
             f"{remedy_for(values[row])}"

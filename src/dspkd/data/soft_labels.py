@@ -46,22 +46,30 @@ def heaviest(soft_NK: NDArray[np.float32], labels_N: NDArray[np.int64]) -> NDArr
     return np.where(present_N >= largest_N, labels_N, soft_NK.argmax(axis=1))
 
 
-def rounding(classes: int) -> float:
-    """Return how far the probabilities of an image may be from 1 in sum: each is rounded to two decimals, or more."""
-    return max(0.01, 0.005 * classes) + 1e-6
+def rounding(scores_NK: NDArray[np.floating]) -> float:
+    """Return how far the probabilities of an image may be from 1 in sum: 0.01, or more where rounding explains it.
+
+    That of K probabilities with d decimals, at least two, explains up to K / 2 units of the last one.
+    """
+    steps = (0.01, 0.001, 0.0001)
+    step = next((s for s in steps if np.allclose(scores_NK / s, np.rint(scores_NK / s), rtol=0, atol=1e-3)), 0.0)
+    return max(0.01, step / 2 * scores_NK.shape[-1]) + 1e-6
 
 
 def remedy_for(scores_K: NDArray[np.floating]) -> str:
     """Return what to do with the scores of an image that are no probabilities, for a message."""
-    percentages = (scores_K >= 0).all() and abs(scores_K.sum() - 100) <= 100 * rounding(len(scores_K))
-    return "divide percentages by 100" if percentages else "call the columns logit_<class> if they are logits"
+    if (scores_K >= 0).all() and abs(scores_K.sum() - 100) <= 100 * rounding(scores_K / 100):
+        return "divide percentages by 100"
+    if ((scores_K >= 0) & (scores_K <= 1)).all():
+        return "add the column of a class that is left out, or divide them by their sum"
+    return "call the columns logit_<class> if they are logits"
 
 
 def require_logits(path: Path, scores_NK: NDArray[np.floating]) -> None:
     """Raise DataError where scores in columns of logits are probabilities, or percentages."""
-    sums_N, near = scores_NK.sum(axis=1), rounding(scores_NK.shape[1])
+    sums_N = scores_NK.sum(axis=1)
     for total, what, divide in ((1, "probabilities", ""), (100, "percentages", "divide them by 100 and ")):
-        if (scores_NK >= 0).all() and (np.abs(sums_N - total) <= total * near).all():
+        if (scores_NK >= 0).all() and (np.abs(sums_N / total - 1) <= rounding(scores_NK / total)).all():
             raise DataError(
                 f"{path}: the columns logit_<class> hold {what}, as those of every image sum to {total}; "
                 f"{divide}call the columns prob_<class>"

@@ -186,7 +186,8 @@ def draws(groups: int, resamples: int, *, seed: int = 0) -> Iterator[NDArray[np.
 def resample_f1(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: int = 0) -> dict[str, Scores]:
     """Return ``{class: scores}`` of the F1 of each class that has images, on the resamples of `resample`.
 
-    A resample without an image of a class, true or predicted, gives it 0: its interval then begins there.
+    A resample without an image of a class, true or predicted, gives it 0: its interval then begins there. That of an F1
+    of 0 or 1 is Wilson's of a recall of the class, as resamples may not vary it.
     """
     counts_GX = counts(runs)
     names = runs[0].classes
@@ -194,7 +195,10 @@ def resample_f1(runs: Sequence[Predictions], *, resamples: int = 10_000, seed: i
     observed_1RK = parts(counts_GX.sum(axis=0, keepdims=True), len(names))[2]
     drawn_SRK = np.concatenate(drawn)
     present = np.flatnonzero(counts_GX[:, : len(names)].sum(axis=0))
-    return {names[k]: Scores(observed_1RK[0, :, k], drawn_SRK[:, :, k].T) for k in present}
+    return {
+        names[k]: Scores(observed_1RK[0, :, k], drawn_SRK[:, :, k].T, weights=counts_GX[:, k].astype(np.float64))
+        for k in present
+    }
 
 
 def percentiles(scores: Scores, run: int = 0) -> tuple[float, float]:

@@ -26,7 +26,9 @@ _COLUMNS = "expected the columns id, label, group and logit_<class> or prob_<cla
 def load_together(
     files: Sequence[Path], groups: Path | None = None, log: Callable[[str], None] = lambda _: None
 ) -> list[Predictions]:
-    """Read prediction files of the same images; all come out in the order of images and classes of the first.
+    """Read prediction files of the same images; all come out in the order of images of the first.
+
+    Classes are in the order of their names, so that of tied ones the first is the same whatever the order of columns.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def load_together(
         CSV files with the columns ``id`` (or ``image``, ``image_id``, ``isic_id``), ``label`` (the true class),
         ``group`` (or ``patient_id``, ``lesion_id``: the first that no image lacks, as lesions of one patient look
         similar too), and for each class ``logit_<class>``, ``prob_<class>`` or ``probability_<class>``; the names may
-        be in any case, but for those of classes. Probabilities must sum to 1; they are kept in `Predictions.written`,
+        be in any case, but for those of classes. Probabilities must sum to 1, but for rounding; they are kept in `Predictions.written`,
         and their logits have the smallest normal float32 in place of 0 (inferred). Out-of-fold predictions of a
         cross-validation also have ``fold``, the number of the network that predicted the image.
     groups
@@ -53,7 +55,7 @@ def load_together(
     runs = [_load(read_rows(path), metadata, sources) for path in files]
     for source in sources:
         log(source)
-    first = runs[0]
+    first = _with_classes(runs[0], tuple(sorted(runs[0].classes)))
     return [first, *(_aligned(run, first, path, files[0]) for run, path in zip(runs[1:], files[1:], strict=True))]
 
 
@@ -69,7 +71,7 @@ def _load(rows: Rows, metadata: Rows | None, sources: dict[str, None]) -> Predic
     if prefix is None:
         raise DataError(f"{rows.path}: no class scores among {', '.join(rows.columns)}; {_COLUMNS}")
     classes = tuple(name[len(prefix) :] for name in columns_of[prefix])
-    scores_NK = np.stack([_numbers(rows, name) for name in columns_of[prefix]], axis=1)
+    scores_NK = _numbers(rows, columns_of[prefix])
     written_NK = None if prefix == "logit_" else scores_NK
     if written_NK is None:
         require_logits(rows.path, scores_NK)
@@ -165,19 +167,27 @@ def _cells(rows: Rows, column: str) -> tuple[str, ...]:
     return cells
 
 
-def _numbers(rows: Rows, name: str) -> NDArray[np.float64]:
-    for row, cell in enumerate(rows.columns[name]):
-        try:
-            float(cell)
-        except ValueError:
-            raise DataError(f"{rows.at(row)}: {name} must be a number, got {cell!r}") from None
-    return np.array(rows.columns[name], dtype=np.float64)
+def _numbers(rows: Rows, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return ``[N, K]``, the numbers of these columns; they have decimal commas where none has a point."""
+    commas = not any("." in cell for name in names for cell in rows.columns[name])
+    largest = float(np.finfo(np.float32).max)
+    numbers_NK = np.empty((len(rows.lines), len(names)))
+    for column, name in enumerate(names):
+        for row, cell in enumerate(rows.columns[name]):
+            try:
+                number = float(cell.replace(",", ".") if commas else cell)
+            except ValueError:
+                raise DataError(f"{rows.at(row)}: {name} must be a number, got {cell!r}") from None
+            if not abs(number) <= largest:
+                raise DataError(f"{rows.at(row)}: {name} must be finite, also in float32, got {cell!r}")
+            numbers_NK[row, column] = number
+    return numbers_NK
 
 
 def _logits(rows: Rows, probabilities_NK: NDArray[np.float64]) -> NDArray[np.float64]:
     sums_N = probabilities_NK.sum(axis=1)
-    near = rounding(probabilities_NK.shape[1])
-    for row in np.flatnonzero(~(np.abs(sums_N - 1) <= near) | (probabilities_NK < 0).any(axis=1))[:1]:
+    near = rounding(probabilities_NK)
+    for row in np.flatnonzero((np.abs(sums_N - 1) > near) | (probabilities_NK < 0).any(axis=1))[:1]:
         raise DataError(
             f"{rows.at(row)}: probabilities must be at least 0 and sum to 1, their sum is {sums_N[row]:.4g}; "
             f"{remedy_for(probabilities_NK[row])}"
@@ -192,17 +202,21 @@ def _aligned(run: Predictions, first: Predictions, path: Path, first_path: Path)
             raise DataError(
                 f"{path}: other {what} than {first_path}, such as {odd[0]!r}; give files about the same {what}"
             )
-    ordered = run.of(first.ids)
-    columns = [run.classes.index(name) for name in first.classes]
-    aligned = replace(
-        ordered,
-        classes=first.classes,
-        labels=np.array([first.classes.index(run.classes[label]) for label in ordered.labels], dtype=np.int64),
-        logits=ordered.logits[:, columns],
-        written=None if ordered.written is None else ordered.written[:, columns],
-    )
+    aligned = _with_classes(run.of(first.ids), first.classes)
     try:
         require_same_images(first, aligned, folds=False)
     except DataError as error:
         raise DataError(f"{path} against {first_path}: {error}") from None
     return aligned
+
+
+def _with_classes(run: Predictions, classes: tuple[str, ...]) -> Predictions:
+    """Return predictions with their classes in another order."""
+    columns = [run.classes.index(name) for name in classes]
+    return replace(
+        run,
+        classes=classes,
+        labels=np.argsort(columns)[run.labels],
+        logits=run.logits[:, columns],
+        written=None if run.written is None else run.written[:, columns],
+    )
