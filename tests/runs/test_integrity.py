@@ -173,3 +173,11 @@ def test_a_damaged_record_of_files_is_named(folder):
     (folder / "files.json").write_text(json.dumps({"sha256": ["recipe.toml"]}))
     with pytest.raises(RunError, match=r"files\.json: is damaged"):
         Run(folder).require_finished()
+
+
+def test_a_finished_run_without_digests_of_its_files_is_not_called_whole(folder):
+    RunFiles(folder).manifest.path.write_text('{"sha256": {}}')
+    result = CliRunner().invoke(app, ["check", str(folder)])
+    assert result.exit_code == 2
+    assert f"{folder / 'model.safetensors'}: has no digest in files.json, so it cannot be checked" in result.output
+    assert "are as training wrote them" not in result.output

@@ -12,6 +12,7 @@ from dspkd.runs.files import RunFiles
 
 _LOG = logging.getLogger(__name__)
 _said: list[Path] = []
+_LOST = "restore that file from a copy, or train the recipe into another folder"
 
 
 def require_whole(files: RunFiles) -> None:
@@ -50,6 +51,8 @@ def require_unchanged(files: RunFiles) -> None:
 def problems(files: RunFiles) -> list[str]:
     """Return a line for each file that is not as training wrote it, with what can be done; empty if all are.
 
+    Of a finished run also for each file without a digest, which nobody can check.
+
     Raises
     ------
     RunError
@@ -60,7 +63,13 @@ def problems(files: RunFiles) -> list[str]:
             f"{files.folder}: has no {files.manifest.path.name}: an older version trained it, or it is packed; its "
             "files cannot be checked"
         )
-    return list(_differences(files).values())
+    recorded = files.manifest.digests()
+    written = [files.split, *files.made_again] if files.result.is_file() else []
+    unknown = [path for path in written if path.is_file() and path.relative_to(files.folder).as_posix() not in recorded]
+    return [
+        *_differences(files).values(),
+        *(f"{path}: has no digest in {files.manifest.path.name}, so it cannot be checked; {_LOST}" for path in unknown),
+    ]
 
 
 def _differences(files: RunFiles) -> dict[str, str]:
