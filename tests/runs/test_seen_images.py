@@ -20,6 +20,18 @@ def first(lesions, tmp_path_factory):
     return trained(teacher_recipe(lesions, stages=[stage("labels")]), tmp_path_factory.mktemp("seen") / "first")
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """Return other lesions of the same classes."""
+    folder = tmp_path_factory.mktemp("seen") / "elsewhere"
+    synthesize(folder, images=120, size=48, seed=5)
+    for table in folder.glob("*.csv"):
+        table.write_text(table.read_text().replace("SYN_", "NEW_"))
+    for path in folder.rglob("*.jpg"):
+        path.rename(path.with_name(path.name.replace("SYN_", "NEW_")))
+    return folder
+
+
 def starting(lesions, weights, **settings):
     return recipe(lesions, **{"model": {"name": "tiny_wide", "weights": str(weights)}, **settings})
 
@@ -47,14 +59,9 @@ def test_a_first_stage_on_the_same_split_and_weights_of_no_run_are_taken(lesions
     assert (tmp_path / "other" / "result.json").exists()
 
 
-def test_weights_that_come_from_such_a_run_by_way_of_another_are_refused(lesions, first, tmp_path):
-    synthesize(tmp_path / "elsewhere", images=120, size=48, seed=5)
-    for table in (tmp_path / "elsewhere").glob("*.csv"):
-        table.write_text(table.read_text().replace("SYN_", "NEW_"))
-    for path in (tmp_path / "elsewhere").rglob("*.jpg"):
-        path.rename(path.with_name(path.name.replace("SYN_", "NEW_")))
+def test_weights_that_come_from_such_a_run_by_way_of_another_are_refused(lesions, elsewhere, first, tmp_path):
     between = tmp_path / "between"
-    run.train(starting(tmp_path / "elsewhere", first / "model.safetensors", stages=[stage("labels")]), between)
+    run.train(starting(elsewhere, first / "model.safetensors", stages=[stage("labels")]), between)
     message = rf"^model\.weights = '{between}', which started from '{first}.*': was trained on \d+ .* of this run's"
     with pytest.raises(DataError, match=message):
         run.train(starting(lesions, between, split={"seed": 7}), tmp_path / "run")
@@ -96,6 +103,23 @@ def test_the_initial_weights_of_a_teacher_are_followed(lesions, first, tmp_path)
         shutil.copy(first / name, weights.parent / name)
     with pytest.raises(DataError, match=rf"^teacher {teacher}: its model\.weights = .* of its student's validation or"):
         build.evaluated_teacher(learning, dataset.table, dataset.split, CPU)
+
+
+def test_the_teacher_of_a_teacher_is_followed(lesions, elsewhere, first, tmp_path):
+    """The teacher's own images are others, so that its teacher was none of its test images."""
+    kd = [stage("kd", LABELS, {"method": "kd"})]
+    teacher = trained(recipe(elsewhere, teacher=str(first), stages=kd), tmp_path / "teacher")
+    for seed, leaks in ((0, False), (7, True)):
+        learning = recipe(lesions, teacher=str(teacher), split={"seed": seed}, stages=kd)
+        dataset = build.load_data(learning)
+        if leaks:
+            message = (
+                rf"^teacher {teacher}: its teacher '{first}': was trained on \d+ .* of its student's validation or"
+            )
+            with pytest.raises(DataError, match=message):
+                build.evaluated_teacher(learning, dataset.table, dataset.split, CPU)
+        else:
+            assert build.evaluated_teacher(learning, dataset.table, dataset.split, CPU)
 
 
 @pytest.mark.parametrize(("left_out", "refused"), [("", True), ("copy", False)])

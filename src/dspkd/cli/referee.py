@@ -196,7 +196,8 @@ def _cautions(runs: Mapping[Path, Predictions], summaries: Mapping[Path, Summary
         if (off_N := np.abs(sums_N - 1) > _ROUNDED).any():
             lines.append(
                 f"{path}: the probabilities of {wording.counted(int(off_N.sum()), 'image')} are rounded and sum to "
-                f"{sums_N.min():.3g} to {sums_N.max():.3g}; log loss takes them divided by their sum; give more decimals"
+                f"{sums_N.min():.3g} to {sums_N.max():.3g}; log loss takes them divided by their sum; "
+                "give more decimals"
             )
         if zeros := int(zero_truths(run).sum()):
             lines.append(

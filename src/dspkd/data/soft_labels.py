@@ -53,7 +53,7 @@ def rounding(scores_NK: NDArray[np.floating]) -> float:
     """
     steps = (0.01, 0.001, 0.0001)
     step = next((s for s in steps if np.allclose(scores_NK / s, np.rint(scores_NK / s), rtol=0, atol=1e-3)), 0.0)
-    return max(0.01, step / 2 * scores_NK.shape[-1]) + 1e-6
+    return float(max(0.01, step / 2 * scores_NK.shape[-1]) + 1e-6)
 
 
 def remedy_for(scores_K: NDArray[np.floating]) -> str:

@@ -36,9 +36,9 @@ def load_together(
         CSV files with the columns ``id`` (or ``image``, ``image_id``, ``isic_id``), ``label`` (the true class),
         ``group`` (or ``patient_id``, ``lesion_id``: the first that no image lacks, as lesions of one patient look
         similar too), and for each class ``logit_<class>``, ``prob_<class>`` or ``probability_<class>``; the names may
-        be in any case, but for those of classes. Probabilities must sum to 1, but for rounding; they are kept in `Predictions.written`,
-        and their logits have the smallest normal float32 in place of 0 (inferred). Out-of-fold predictions of a
-        cross-validation also have ``fold``, the number of the network that predicted the image.
+        be in any case, but for those of classes. Probabilities must sum to 1, but for rounding; they are kept in
+        `Predictions.written`, and their logits have the smallest normal float32 in place of 0 (inferred). Out-of-fold
+        predictions of a cross-validation also have ``fold``, the number of the network that predicted the image.
     groups
         A CSV file with an id and a group, or a label, for each image. Its groups go before those of the files; its
         labels are for files without any.

@@ -78,7 +78,7 @@ def divided(recipe: Recipe, table: Table) -> data.Dataset:
     dataset = data.Dataset.of(table, data.SplitOptions(**asdict(recipe.split)))
     splits.require_training_images(table, dataset.split)
     splits.require_no_empty_part(table, dataset.split)
-    seen_images.require_unseen_by_weights(recipe.model.weights, table, dataset.split)
+    seen_images.require_unseen_before(recipe, table, dataset.split)
     return dataset
 
 
@@ -213,8 +213,8 @@ def teacher(
     RunError
         A run is not finished.
     DataError
-        A run has other classes or another order of them, or it or the run of its initial weights was trained on lesions
-        of the student's validation or test set.
+        A run has other classes or another order of them, or it or a run that its weights or teachers are from was
+        trained on lesions of the student's validation or test set.
     """
     members = [_member(Path(run), images, parts, device).averaging(views) for run in runs]
     return members[0] if len(members) == 1 else EnsembleTeacher(members, weights) if members else None
@@ -240,7 +240,7 @@ def _member(run: Path, images: Table, parts: Split, device: torch.device) -> Fro
             'data.classes = "FILE" renames, merges, drops and orders them'
         )
     seen_images.require_unseen(f"teacher {run}", run, "its student's", images, parts)
-    seen_images.require_unseen_by_weights(made_by.recipe.model.weights, images, parts, teacher=run)
+    seen_images.require_unseen_before(made_by.recipe, images, parts, teacher=run)
     spec = replace(network.spec, class_prior=class_priors.of_run(made_by, network.spec))
     return FrozenTeacher(hardware.placed(network, device), spec, name=network.name)
 

@@ -233,7 +233,7 @@ def _dataset(recipe: Recipe, table: Table, files: RunFiles) -> tuple[data.Datase
         leak = leakage.accept(table, split, waiver=recipe.split.waiver, where=str(files.split))
         recorded = resume.recorded_data(files)
         dataset = data.Dataset(table, split, leak, recorded.split_how if recorded else "")
-        seen_images.require_unseen_by_weights(recipe.model.weights, table, split)
+        seen_images.require_unseen_before(recipe, table, split)
     else:
         dataset = build.divided(recipe, table)
         with files.manifest.recording(files.split):

@@ -11,6 +11,7 @@ from dspkd.data.image_files import bare
 from dspkd.data.split import Split
 from dspkd.data.table import Table, count_of
 from dspkd.errors import DataError
+from dspkd.recipes.schema import Recipe
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import Run
 
@@ -58,42 +59,47 @@ def require_unseen(network: str, run: Path, whose: str, images: Table, parts: Sp
         )
 
 
-def require_unseen_by_weights(weights: str, images: Table, parts: Split, *, teacher: Path | None = None) -> None:
+def require_unseen_before(recipe: Recipe, images: Table, parts: Split, *, teacher: Path | None = None) -> None:
     """Refuse initial weights from a run that was trained on lesions of the validation or test set.
 
-    So is a run whose own initial weights are from such a run, and so on.
+    So is a run whose own initial weights or teachers are from such a run, and so on.
 
-    Weights that lie in no run folder pass: what they were trained on is unknown.
+    Weights that lie in no run folder pass: what they were trained on is unknown. So does a teacher that is gone.
 
     Parameters
     ----------
-    weights
-        ``model.weights`` of a recipe.
+    recipe
+        The recipe whose ``model.weights`` they are; of a teacher, its own teachers count as well.
     images, parts
         The images and their sets.
     teacher
-        The teacher whose initial weights they are; None where they are the run's own.
+        The teacher whose recipe it is; None for that of the run itself, whose teachers are checked as they are read.
 
     Raises
     ------
     DataError
         See `require_unseen`.
     """
-    own = f"model.weights = {weights!r}"
-    network, whose = (own, "this run's") if teacher is None else (f"teacher {teacher}: its {own}", "its student's")
-    for run, way in _runs_behind(weights):
-        require_unseen(network + way, run, whose, images, parts)
+    passed: set[Path] = set()
+    own, whose = ("", "this run's") if teacher is None else (f"teacher {teacher}: its ", "its student's")
+    for run, way in _runs_behind(f"{own}model.weights = ", recipe.model.weights, passed):
+        require_unseen(way, run, whose, images, parts)
+    for each in recipe.teacher.run if recipe.teacher and teacher else ():
+        for run, way in _runs_behind(f"{own}teacher ", each, passed):
+            require_unseen(way, run, whose, images, parts)
 
 
-def _runs_behind(weights: str) -> Iterator[tuple[Path, str]]:
-    """Yield the run that weights are from, the one whose weights that one started from, and so on, with the way."""
-    way, passed = "", set()
-    while Path(weights).exists():
-        run = Path(weights) if Path(weights).is_dir() else Path(weights).parent
-        files = RunFiles(run)
-        if run.resolve() in passed or not (files.recipe.is_file() and files.split.is_file()):
-            return
-        yield run, way
-        passed.add(run.resolve())
-        weights = Run(run).recipe.model.weights
-        way += f", which started from {weights!r}"
+def _runs_behind(way: str, source: str, passed: set[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield the run of weights or of a teacher, each that it started from or learned from, and so on, with the way."""
+    path = Path(source)
+    run = path if path.is_dir() else path.parent
+    files = RunFiles(run)
+    if not path.exists() or run.resolve() in passed or not (files.recipe.is_file() and files.split.is_file()):
+        return
+    passed.add(run.resolve())
+    way += repr(source)
+    yield run, way
+    recipe = Run(run).recipe
+    yield from _runs_behind(f"{way}, which started from ", recipe.model.weights, passed)
+    for teacher in recipe.teacher.run if recipe.teacher else ():
+        yield from _runs_behind(f"{way}, which learned from ", teacher, passed)
