@@ -185,6 +185,62 @@ def test_results_md_is_read_by_method_and_by_run(write):
     assert run.model == "kd, seed 0"
 
 
+def test_methods_of_several_comparisons_on_a_page_and_listed_runs_are_rows_of_their_own(write):
+    head = "| method | macro F1 | accuracy |\n| --- | --- | --- |\n"
+    text = f"""\
+# Results
+
+## From scratch
+
+### scratch
+
+{head}| `kd` | 0.547 ± 0.008 | 0.759 ± 0.002 |
+
+```bash
+# no heading
+```
+
+## Pretrained
+
+{head}| `kd` | 0.601 ± 0.008 | 0.783 ± 0.002 |
+{head}| `kd` | 0.60, 0.61 | 0.78, 0.79 |
+"""
+    rows = read(write(text.replace("0.002 |\n| method", "0.002 |\n\n| method"), "page.md"))
+    assert [(row.model, row.data, row.figures["accuracy"].value) for row in rows] == [
+        ("kd", "From scratch, scratch", 75.9), ("kd", "Pretrained", 78.3), ("kd, run 1", "Pretrained", 78),
+        ("kd, run 2", "Pretrained", 79),
+    ]  # fmt: skip
+    assert not [finding for finding in check(rows) if finding.rule == "two-values"]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["**88.39** ± 0.31", "**88.39 ± 0.31**", "88.39 ± .31*", "88.39<sup>a</sup> (± 0.31)", r"$88.39 \pm 0.31$",
+     "88.39 +/- 0.31 [1]", "88,39 ± 0,31", "88.39 % ± 0.31 %", "__88.39__ ± 0.31\u2020"],
+)  # fmt: skip
+def test_bold_print_footnotes_and_decimal_commas_are_read(write, cell):
+    text = (
+        f"| method | accuracy | macro F1 | delta |\n| --- | --- | --- | --- |\n| A\\|B | {cell} | n/a | \u2191 2.10 |\n"
+    )
+    (row,) = read(write(text, "page.md"))
+    figures = (str(row.figures["accuracy"]), row.spreads["accuracy"].value, row.delta.value)
+    assert (row.model, *figures) == ("A|B", "88.39", 0.31, 2.1)
+    assert "f1" not in row.figures
+
+
+def test_a_csv_may_have_semicolons_and_its_columns_differ_in_what_they_hold(write):
+    (row,) = read(write("model;accuracy;sensitivity;delta\nkd;86,21;82,49;\N{MINUS SIGN}1,1\n"))
+    assert [str(row.figures[key]) for key in ("accuracy", "recall")] == ["86.21", "82.49"]
+    assert row.delta.value == -1.1
+    with pytest.raises(DataError, match="the columns 'accuracy' and 'Top-1' are both accuracy; leave one out"):
+        read(write("model,accuracy,Top-1\nkd,90,91\n"))
+    page = "| method | F1 (macro) | F1 (weighted) |\n| --- | --- | --- |\n| kd | 80.1 | 88.3 |\n"
+    assert str(read(write(page, "page.md"))[0].figures["f1"]) == "80.1"
+    of_classes = "| method | class | recall |\n| --- | --- | --- |\n| kd | MEL | 80.1 |\n"
+    with pytest.raises(DataError, match="has no row"):
+        read(write(of_classes, "page.md"))
+
+
 @pytest.mark.parametrize(
     ("cell", "value", "digits"),
     [("1.26 M", 1.26e6, -4), ("950", 950, 0), ("1,261,804", 1261804, 0), ("1262k", 1.262e6, -3), ("0.5G", 5e8, -8),

@@ -126,9 +126,15 @@ def test_a_figure_that_is_printed_twice_is_the_same():
 def test_specificity_is_checked_against_the_sizes_of_the_classes():
     classes = {"A": 90, "B": 10}
     # 80 of 100 correct: only 10 of the 20 errors can be called A, so 1 - (10 / 10 + 10 / 90) / 2 = 0.444 is the least.
-    for printed, severity in (("44.44", "passed"), ("44.0", "impossible"), ("88.9", "passed"), ("89.0", "impossible")):
+    of_one = "needs explanation"
+    for printed, severity in (("44.44", "passed"), ("44.0", of_one), ("88.9", "passed"), ("89.0", of_one)):
         finding = one("specificity", row("kd", classes=classes, accuracy="80.00", specificity=printed))
         assert finding.severity == severity, finding
+    # With A as the positive class, all 10 images of B may be wrong.
+    finding = one("specificity", row("kd", classes=classes, accuracy="80.00", specificity="0.00"))
+    assert "with A as the positive class" in finding.message
+    small = {"A": 50, "B": 50}
+    assert one("specificity", row("kd", classes=small, accuracy="90.0", specificity="79.0")).severity == "impossible"
     assert one("specificity", row("kd", accuracy="80.00", specificity="44.4")).severity == "could not be checked"
     assert one("specificity", row("kd", classes=classes, specificity="44.4")).severity == "could not be checked"
 
@@ -198,7 +204,16 @@ def test_balanced_accuracy_is_macro_recall():
     assert found("75.02").severity == "impossible"
     assert "weighted by images" not in found("75.02").message
     assert "weighted by images" in found("90.00").message
+    assert found("90.00").severity == "needs explanation"
     assert found("80.00").assumes == ("recall is the plain mean over the classes",)
+
+
+def test_recall_and_specificity_of_one_of_two_classes_have_balanced_accuracy_as_their_mean():
+    of_one = row("kd", accuracy="90.0", balanced_accuracy="86.0", recall="80.0", specificity="92.0")
+    (finding,) = [f for f in check([of_one]) if f.rule == "balanced-accuracy" and "recall" in f.message]
+    assert finding.severity == "passed"
+    positive = row("kd", classes={"A": 50, "B": 50}, precision="90.0", f1="92.4", balanced_accuracy="70.0")
+    assert severities("f1-of-means", positive) == []
 
 
 @pytest.mark.parametrize("recall", ["recall", "balanced_accuracy"])

@@ -38,6 +38,18 @@ def specificity_bounds(images: Sequence[float], accuracy: tuple[float, float], a
     return 1 - _taken(images, weights, many, most=True), 1 - _taken(images, weights, few, most=False)
 
 
+def single_specificity_bounds(
+    images: Sequence[float], accuracy: tuple[float, float], positive: int
+) -> tuple[float, float]:
+    r"""Return the least and the greatest specificity with one of two classes as the positive one.
+
+    It is the recall of the other class, whose :math:`N_-` images have between :math:`E - N_+` and E errors.
+    """
+    few, many = (sum(images) * (1 - share) for share in reversed(accuracy))
+    negatives = sum(images) - images[positive]
+    return 1 - min(many, negatives) / negatives, 1 - max(0.0, few - images[positive]) / negatives
+
+
 def _taken(images: Sequence[float], weights: Sequence[float], errors: float, *, most: bool) -> float:
     """Return the most, or the least, by which so many errors can lower the mean."""
     first, second, *_ = sorted(range(len(images)), key=lambda c: -weights[c] if most else weights[c])

@@ -8,6 +8,7 @@ from dspkd.experiments.paper.claims.bounds import (
     accuracy_bounds,
     balanced_accuracy_bounds,
     majority_needed,
+    single_specificity_bounds,
     specificity_bounds,
 )
 from dspkd.experiments.paper.claims.finding import ClaimFinding, Severity
@@ -50,6 +51,13 @@ def _specificity(row: ClaimRow) -> ClaimFinding:
         return ClaimFinding(
             "specificity", Severity.PASSED, where, "macro specificity is consistent with accuracy and class sizes", sums
         )
+    if len(images) == 2:
+        for positive, name in enumerate(row.classes):
+            if _overlap((from_, to), single_specificity_bounds(images, accuracy, positive)):
+                message = (
+                    f"not the macro specificity of both classes; that with {name} as the positive class alone fits"
+                )
+                return ClaimFinding("specificity", Severity.UNEXPLAINED, where, message, sums)
     if to < low:
         share = majority_needed(to, accuracy[1], len(images))
         largest = max(row.classes, key=lambda name: row.classes[name])
@@ -139,16 +147,22 @@ def balanced_accuracy(table: ClaimTable) -> Iterator[ClaimFinding]:
 
 
 def _is_recall(row: ClaimRow, printed: Number, recall: Number) -> ClaimFinding:
-    same = abs(printed.value - recall.value) <= printed.half + recall.half + 1e-9
-    accuracy = row.figures.get("accuracy")
+    accuracy, specificity = row.figures.get("accuracy"), row.figures.get("specificity")
     message = "balanced accuracy is the mean recall of the classes"
-    if not same:
-        message += "; the two differ"
-        if accuracy and abs(accuracy.value - recall.value) <= accuracy.half + recall.half + 1e-9:
-            message += ", and this recall equals accuracy: it is weighted by images"
-    assumptions = () if same else (*row.assumptions_for(printed, recall), "recall is the plain mean over the classes")
-    severity = Severity.PASSED if same else Severity.IMPOSSIBLE
     sums = f"balanced accuracy {printed}; recall {recall}"
+    severity = Severity.PASSED
+    if not _equal(printed, recall):
+        severity = Severity.IMPOSSIBLE
+        message += "; the two differ"
+        if accuracy and _equal(accuracy, recall):
+            severity = Severity.UNEXPLAINED
+            message += ", and this recall equals accuracy: it is weighted by images"
+        elif specificity and _equal(printed, _mean(recall, specificity)):
+            severity = Severity.PASSED
+            message = "balanced accuracy is the mean of recall and specificity: they are of one of two classes"
+            sums += f"; specificity {specificity}"
+    assumes = "recall is the plain mean over the classes"
+    assumptions = (*row.assumptions_for(printed, recall), assumes) if severity is not Severity.PASSED else ()
     return ClaimFinding("balanced-accuracy", severity, _place(row, printed), message, sums, assumptions)
 
 
@@ -167,10 +181,12 @@ def _balanced_accuracy(row: ClaimRow, printed: Number) -> ClaimFinding:
 def f1_of_means(table: ClaimTable) -> Iterator[ClaimFinding]:
     """Check that macro F1 is at most the mean of macro precision and macro recall: so it is in every class and run.
 
-    Supposes that all three are plain means over the same classes. Balanced accuracy serves as recall.
+    Supposes that all three are plain means over the same classes. Balanced accuracy serves as recall, but not of two
+    classes, of which the other figures are often those of the positive one.
     """
     for row in table.joined:
-        recall = row.figures.get("recall", row.figures.get("balanced_accuracy"))
+        stands_in = None if len(row.classes) == 2 else row.figures.get("balanced_accuracy")  # F1 may be of one class
+        recall = row.figures.get("recall", stands_in)
         if recall is None or not {"f1", "precision"} <= set(row.figures):
             continue
         printed, precision = row.figures["f1"], row.figures["precision"]
@@ -248,6 +264,15 @@ def _place(row: ClaimRow, printed: Number) -> str:
 def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
     """Return whether two intervals have a point in common, up to rounding of floats."""
     return one[1] >= other[0] - 1e-9 and one[0] <= other[1] + 1e-9
+
+
+def _equal(one: Number, other: Number) -> bool:
+    """Return whether two figures are the same but for rounding."""
+    return abs(one.value - other.value) <= one.half + other.half + 1e-9
+
+
+def _mean(one: Number, other: Number) -> Number:
+    return Number((one.value + other.value) / 2, min(one.digits, other.digits))
 
 
 def _percent(low: float, high: float) -> str:

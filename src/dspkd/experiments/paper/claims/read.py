@@ -6,7 +6,6 @@ their digits: ``88.50`` is not ``88.5``.
 
 from __future__ import annotations
 
-import csv
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +16,13 @@ from typing import Any
 
 from dspkd.errors import DataError, suggest
 from dspkd.experiments.paper.claims.own_results import from_json
-from dspkd.experiments.paper.claims.rows import COSTS, METRICS, ClaimRow, Number
+from dspkd.experiments.paper.claims.rows import COSTS, FIGURES, KEYS, WORDS, ClaimRow, Number
+from dspkd.experiments.paper.claims.text_tables import from_csv, from_markdown
 
 PAPER = Path(__file__).with_name("paper.toml")
 """The tables of the DSP-KD paper."""
 
-WORDS = ("model", "data", "table", "network", "role", "teacher", "baseline", "delta_from")
-FIGURES = (*METRICS, *COSTS, "gmacs", "delta")
-KEYS = (*WORDS, *FIGURES, "runs", "images", "classes", "classes_assume", "f1_of", "sd", "assumes")
-"""Keys that a row may have."""
-
-_NUMBER = re.compile(r"[+-]?\d+(?:\.(\d*))?(?:[eE]([+-]?\d{1,2}))?")
+_NUMBER = re.compile(r"[+-]?(?=\.?\d)\d*(?:\.(\d*))?(?:[eE]([+-]?\d{1,2}))?")
 _COUNT = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d*)?) ?([kKMG]?)")
 """A number of parameters, such as 1,261,804 or 1.26 M."""
 _POWER = {"": "", "k": "e3", "K": "e3", "M": "e6", "G": "e9"}
@@ -73,83 +68,10 @@ def _from_toml(text: str) -> list[dict[str, Any]]:
     return [data.get(row.get("data", ""), {}) | row for row in rows]
 
 
-def _from_csv(text: str) -> list[dict[str, Any]]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    table = list(csv.reader(lines))
-    headings = [_heading(each) for each in table[0]] if table else []
-    for each, written in zip(headings, table[0] if table else [], strict=True):
-        if not each:
-            raise DataError(f"no column is called {written!r}; {suggest(written, KEYS)}")
-    return [_cells(headings, cells) for cells in table[1:]]
-
-
-def _from_markdown(text: str) -> list[dict[str, Any]]:
-    """Return the rows of all tables with a model and a figure; other columns and tables are skipped."""
-    rows = []
-    for block in re.findall(r"(?:^\|.*\|[ \t]*\n?)+", text, flags=re.MULTILINE):
-        table = [[cell.strip(" *`") for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
-        headings = [_heading(each) for each in table[0]]
-        if "model" in headings and set(headings) & set(METRICS + COSTS) and "against" not in table[0]:
-            rows += [_cells(headings, cells) for cells in table[2:]]
-    return rows
-
-
-def _cells(headings: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    """Return a row of text as the settings that a TOML file would have."""
-    row: dict[str, Any] = {}
-    if len(cells) != len(headings):
-        raise DataError(f"a row has {len(cells)} cells, the headings are {len(headings)}: {', '.join(cells)}")
-    for heading, cell in zip(headings, map(str.strip, cells), strict=True):
-        kind, _, of = heading.partition(":")
-        if not heading or cell in ("", "-", "\N{EN DASH}"):
-            continue
-        if of:
-            row.setdefault({"f1": "f1_of", "sd": "sd"}[kind], {})[of] = cell
-        elif kind == "classes":
-            row[kind] = {name: count for name, _, count in (part.partition("=") for part in cell.split())}
-        elif kind == "images":
-            row[kind] = re.split(r"\s*(?:-|\N{EN DASH}|to)\s*", cell)
-        elif "±" in cell:
-            row[kind], _, spread = (part.strip() for part in cell.partition("±"))
-            row.setdefault("sd", {})[kind] = spread
-        else:
-            row[kind] = cell
-    if "seed" in row:
-        row["model"] = f"{row.get('model', '')}, seed {row.pop('seed')}"
-    return row
-
-
-_CALLED = {
-    "arm": "model",
-    "method": "model",
-    "seeds": "runs",
-    "top1": "accuracy",
-    "balancedaccuracy": "balanced_accuracy",
-}
-_CALLED |= {
-    "macrof1": "f1",
-    "f1score": "f1",
-    "params": "parameters",
-    "inferencetime": "time",
-    "flops": "gmacs",
-    "macroaveragef1": "f1",
-}
-_CALLED |= {re.sub("[^a-z0-9]", "", key): key for key in (*KEYS, "seed")}
-
-
-def _heading(heading: str) -> str:
-    """Return the key for a column's heading, such as ``f1:MEL``; empty if there is none."""
-    kind, _, of = heading.strip().partition(":")
-    if of.strip() and kind.strip().lower() in ("f1", "sd"):
-        return f"{kind.strip().lower()}:{_heading(of) if kind.strip().lower() == 'sd' else of.strip()}"
-    plain = re.sub(r"/.*|\(.*?\)|%", "", heading.lower())
-    return _CALLED.get(re.sub("[^a-z0-9]", "", plain), "")
-
-
 _READERS: dict[str, Callable[[str], list[dict[str, Any]]]] = {
     ".toml": _from_toml,
-    ".csv": _from_csv,
-    ".md": _from_markdown,
+    ".csv": from_csv,
+    ".md": from_markdown,
     ".json": from_json,
 }
 

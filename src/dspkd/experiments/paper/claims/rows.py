@@ -12,6 +12,11 @@ METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity"
 COSTS = ("parameters", "time")
 """Figures of the deployed network, in any unit."""
 
+WORDS = ("model", "data", "table", "network", "role", "teacher", "baseline", "delta_from")
+FIGURES = (*METRICS, *COSTS, "gmacs", "delta")
+KEYS = (*WORDS, *FIGURES, "runs", "images", "classes", "classes_assume", "f1_of", "sd", "assumes")
+"""Keys that a row may have as it is read."""
+
 ALL_CLASSES = "the F1 of every class is printed"
 """What a rule supposes of a table with F1 scores that does not state its classes."""
 
