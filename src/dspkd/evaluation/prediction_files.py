@@ -82,11 +82,12 @@ def _load(rows: Rows, metadata: Rows | None, sources: dict[str, None]) -> Predic
     for row, label in enumerate(labels):
         if label not in number:
             raise DataError(f"{rows.at(row)}: no class is called {label!r}; {suggest(label, classes)}")
+    groups = _groups(rows, metadata, ids, sources)
     try:
         return Predictions(
             classes,
             ids,
-            _groups(rows, metadata, ids, sources),
+            groups,
             np.array([number[label] for label in labels], dtype=np.int64),
             scores_NK.astype(np.float32),
             _folds(rows),
@@ -151,7 +152,9 @@ def _of_images(table: Rows, rows: Rows, ids: Sequence[str]) -> Rows:
     """Return the rows of a table about these images of a file, in their order; DataError where one is missing."""
     row_of = table.unique(_name(table, _ID))
     if missing := [image for image in ids if image not in row_of]:
-        raise DataError(f"{table.path}: {len(missing)} images of {rows.path} are missing, such as {missing[0]!r}")
+        raise DataError(
+            f"{table.path}: has no row for {len(missing)} of {len(ids)} images of {rows.path}, such as {missing[0]!r}"
+        )
     return table.take([row_of[image] for image in ids])
 
 
