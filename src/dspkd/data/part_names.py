@@ -61,6 +61,8 @@ _DISTINCT = 12
 """Different cells beyond which a column is no split."""
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "#n/a"})
 """Cells that programs write for a missing value, in lower case."""
+_ERROR = re.compile(r"#(?:div/0|[^\W\d_]+)[!?]|#n/?[adv]")
+"""Errors of a spreadsheet in any language, in lower case: #REF!, #DIV/0!, #WERT!, #NV."""
 
 _UNKNOWN = """
     unknown unkn unk unidentified undefined undetermined indeterminate unspecified unassigned unavailable unrecorded
@@ -112,8 +114,11 @@ def is_missing(cell: str) -> bool:
 
     >>> [is_missing(cell) for cell in ("", "NaN", "None", "<NA>", "unknown", "0")]
     [True, True, True, True, False, False]
+    >>> [is_missing(cell) for cell in ("#REF!", "#DIV/0!", "#NAME?", "#NV", "#12")]
+    [True, True, True, True, False]
     """
-    return cell.strip().lower() in _MISSING
+    plain = cell.strip().lower()
+    return plain in _MISSING or (plain.startswith("#") and _ERROR.fullmatch(plain) is not None)
 
 
 def is_unknown(cell: str) -> bool:
@@ -135,6 +140,8 @@ def names_no_one(cell: str) -> bool:
 
 
 def _says(cell: str, words: re.Pattern[str]) -> bool:
+    if is_missing(cell):
+        return True
     if re.search(r"\d", cell):
         return False
     return not (letters := _letters(cell)) or words.fullmatch(letters) is not None

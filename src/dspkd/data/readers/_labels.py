@@ -13,7 +13,8 @@ from dspkd.data.class_names import composed
 from dspkd.data.csv_rows import Rows
 from dspkd.data.part_names import is_missing, split_column, squeezed, unclear_column
 from dspkd.data.readers._columns import LABEL, is_attribute, is_id, matching, same
-from dspkd.data.readers._marks import dividing, is_binary, marked, single_spans, value_of, values_of
+from dspkd.data.readers._label_cells import ONE_LABEL, alone, missing_among, refuse_several
+from dspkd.data.readers._marks import dividing, is_binary, marked, numbered, single_spans, value_of, values_of
 from dspkd.data.soft_labels import normalised
 from dspkd.errors import DataError, first_few, suggest
 
@@ -24,10 +25,6 @@ OTHER_LABEL = (
 
 _ROUNDING = 0.01
 """Difference from 1 of the sum of weights that are written with two digits or more. Inferred."""
-_WORDS = "and|or|vs|versus|with|und|oder|mit|et|ou|avec|y|o|con|e|com|ed"
-_BETWEEN = (rf"\s*[|;,/+&:\\>]\s*|\s+(?:(?:{_WORDS})\.?|[-\u2013\u2014])\s+", r"\s+")
-"""What may stand between labels in one cell."""
-_LIST_OF_ONE = re.compile(r"""\[\s*(?:"([^"]*)"|'([^']*)'|(\d+))?\s*\]""")
 _FLAG = re.compile(
     "(?:is)?(?:(?:fe)?male|weiblich|mannlich|femenino|masculino|feminin|masculin|femmin|femminile|maschile|homme|femme"
     "|left|right|links|rechts|clinical|dermato?scop(?:ic|y)|klinisch|dermatoskopisch|closeup|overview|macro(?:scopic)?"
@@ -36,7 +33,6 @@ _FLAG = re.compile(
 """Flags of sexes, sides and kinds of image, as `squeezed` writes them."""
 _MOST = 20
 """Different cells of a column beyond which it looks like names of something else than classes. Inferred."""
-_ONE_LABEL = "a network here gives an image one class; keep one label for each image, or leave such images out"
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
     """Return the classes that the cells of a column name, sorted, or numbers in their order."""
     cells = filled(rows, column, names)
     names = {composed(cell): composed(name) for cell, name in names.items()}
-    _refuse_several(rows, column, cells)
+    refuse_several(rows, column, cells)
     whole = all(re.fullmatch(r"[-+]?\d+(\.0*)?", cell) for cell in set(cells))
     if whole:
         cells = tuple(cell.partition(".")[0] for cell in cells)  # 1.0 is 1, as a spreadsheet may have it
@@ -115,24 +111,15 @@ def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
 def filled(rows: Rows, column: str, names: Collection[str] = ()) -> tuple[str, ...]:
     """Return the cells of a column, a list of one label as this label; DataError for a missing one not in `names`."""
     cells = rows.filled(column)
-    alone = {cell: composed(_alone(cell)) for cell in set(cells)}
+    label_of = {cell: composed(alone(cell)) for cell in set(cells)}
+    missing = missing_among(set(label_of.values()))
     for row, cell in enumerate(cells):
-        if is_missing(alone[cell]) and cell not in names:
+        if label_of[cell] in missing and cell not in names:
             raise DataError(
                 f"{rows.at(row)}: column {column!r} is {cell!r}, which stands for a missing value; give the "
                 "image a class, or leave out its row"
             )
-    return tuple(alone[cell] for cell in cells)
-
-
-def _alone(cell: str) -> str:
-    """Return the label of a list that holds one, as JSON has it, "" of an empty list; any other cell as it is.
-
-    >>> [_alone(cell) for cell in ('["mel"]', "[3]", "[]", "[a]", '["mel", "nv"]')]
-    ['mel', '3', '', '[a]', '["mel", "nv"]']
-    """
-    listed = _LIST_OF_ONE.fullmatch(cell) if cell.startswith("[") else None
-    return cell if listed is None else next((label for label in listed.groups() if label), "")
+    return tuple(label_of[cell] for cell in cells)
 
 
 def in_order(cells: Sequence[str]) -> tuple[str, ...]:
@@ -160,7 +147,7 @@ def from_one_hot(rows: Rows, columns: Sequence[str]) -> Labels:
                 f"{where}expected 1 or 0 in {', '.join(columns)}, or weights that sum to 1 in every row, got "
                 f"{', '.join(rows.column(name)[row] for name in columns)}"
             )
-        several = f"{len(named)} labels ({', '.join(named)}); {_ONE_LABEL}"
+        several = f"{len(named)} labels ({', '.join(named)}); {ONE_LABEL}"
         none = f"no label: no 1 in {', '.join(columns)}"
         raise DataError(f"{where}{several if named else none} ({(~good_N).sum():,} such rows){_hint(ones_NK, columns)}")
     note = f"{rows.path.name}: classes from the columns {', '.join(map(repr, columns))}, 1 for the class of the image"
@@ -197,6 +184,8 @@ def from_weights(rows: Rows, columns: Sequence[str]) -> Labels | None:
 def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
     """Return the column that is called as one of classes is, or the columns of 0 and 1 where none is.
 
+    Of columns of 0 and 1 that are called so and numbered, as a form with boxes to check has them, each is a class.
+
     Raises
     ------
     DataError
@@ -208,6 +197,8 @@ def recognised(rows: Rows, beside: Collection[str]) -> str | tuple[str, ...]:
     filled = [name for name in candidates if any(rows.columns[name])] or candidates
     if filled:
         first, *further = filled
+        if len(columns := numbered(first, rows.columns)) > 1:
+            return columns
         if "path" in beside and first == "label":  # the layout's own names
             return first
         differing = [name for name in further if not _agree(rows.columns[first], rows.columns[name])]
@@ -277,15 +268,3 @@ def _agree(first: Sequence[str], second: Sequence[str]) -> bool:
     """Return whether two columns divide the rows in the same way."""
     pairs = set(zip(first, second, strict=True))
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
-
-
-def _refuse_several(rows: Rows, column: str, cells: Sequence[str]) -> None:
-    """Raise DataError where a cell holds a list of labels that other cells hold alone, or a list in brackets."""
-    alone = set(cells)
-    for cell in alone:
-        listed = [item.strip(" '\"") for item in cell.strip("[]{}()").split(",")] if cell[:1] in "[{(" else []
-        split = ([each for each in re.split(mark, cell) if each] for mark in _BETWEEN)
-        several = listed or next((each for each in split if len(each) > 1 and alone.issuperset(each)), [])
-        if len(several) > 1:
-            where = rows.at(list(cells).index(cell))
-            raise DataError(f"{where}: column {column!r} has {len(several)} labels, {cell[:60]!r}; {_ONE_LABEL}")

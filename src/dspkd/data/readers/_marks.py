@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -47,6 +48,18 @@ def is_binary(cells: Sequence[str], *, marks: bool = False) -> bool:
     if not values <= {0.0, 1.0}:
         return False
     return 1.0 in values if marks else _MARKS.isdisjoint(cell.lower() for cell in known)
+
+
+def numbered(name: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the columns of 0 and 1 that are called as this one, with numbers; () where it has no number.
+
+    >>> boxes = {"diagnosis___1": ["1", "0"], "diagnosis___2": ["0", "1"], "diagnosis": ["a", "b"]}
+    >>> numbered("diagnosis___1", boxes), numbered("diagnosis", boxes)
+    (('diagnosis___1', 'diagnosis___2'), ())
+    """
+    bare = re.sub(r"\d+$", "", name)
+    such = re.compile(re.escape(bare) + r"\d+")
+    return tuple(each for each in columns if bare != name and such.fullmatch(each) and is_binary(columns[each]))
 
 
 def marked(columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
