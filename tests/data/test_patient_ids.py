@@ -179,6 +179,8 @@ def test_codes_of_any_name_are_doubted_however_many_images_each_has_and_attribut
         ("Müller", unicodedata.normalize("NFD", "Müller"), True),
         ("PAT_1", "pat-01", True),
         ("P 1", "P1", True),
+        ("P\u20131", "P-1", True),
+        ("P1\u200b", "P1", True),
         ("P1_2", "P12", False),
         ("1-2", "12", False),
         ("1.1", "1.10", False),

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from dspkd.data import soft_labels
+from dspkd.data.part_names import visible
 from dspkd.data.table import Table
 from dspkd.errors import DataError
 
@@ -35,7 +36,7 @@ def with_composed_names(table: Table) -> Table:
 
 
 def refuse_spellings(table: Table) -> None:
-    """Raise DataError if two classes differ in case, spaces, hyphens, underscores or leading zeros alone."""
+    """Raise DataError if two classes differ in case, accents, spaces, hyphens, underscores or leading zeros alone."""
     first: dict[str, str] = {}
     for name in table.classes:
         other = first.setdefault(_key(name), name)
@@ -53,10 +54,13 @@ def _key(name: str) -> str:
 
     >>> _key("Basal_cell-carcinoma") == _key("basal  cell carcinoma"), _key("01") == _key("1")
     (True, True)
+    >>> _key("M\u00e9lanome.") == _key("melanome"), _key("nv") == _key("nv\u200b")
+    (True, True)
     >>> _key("1-2") == _key("12"), _key("-1") == _key("1"), _key("ER+") == _key("ER-")
     (False, False, False)
     """
-    plain = unicodedata.normalize("NFKC", name).casefold().strip()
+    letters = unicodedata.normalize("NFKD", visible(name)).casefold()
+    plain = unicodedata.normalize("NFC", re.sub("(?<=[a-z])[\\u0300-\\u036f]+", "", letters)).strip(" .,;:")
     if re.fullmatch(r"[-+]?\d+", plain):
         return str(int(plain))
     return re.sub(r"(?<=[^\W\d_])[\s_-]+(?=\w)|(?<=\w)[\s_-]+(?=[^\W\d_])", "", plain)

@@ -57,6 +57,10 @@ _NO_CLASS = re.compile(
     r"|(?:un|not)labell?ed(?:images?|data|set)?"
 )
 """Names of folders, as `squeezed` writes them, whose images have no class."""
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+"""Characters of no width, as copied text has them."""
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
+"""Hyphens and dashes that a word processor puts in place of "-"."""
 _DISTINCT = 12
 """Different cells beyond which a column is no split."""
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "#n/a"})
@@ -107,6 +111,15 @@ def squeezed(name: str) -> str:
     ('patientid', 'patientid', 'lesionno', 'lasion')
     """
     return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", name).lower())
+
+
+def visible(text: str) -> str:
+    r"""Return a text without marks that nobody sees, such as a zero-width space, and with one kind of hyphen.
+
+    >>> visible("P\u20137\u200b"), visible("\ufeffnv")
+    ('P-7', 'nv')
+    """
+    return text if text.isascii() else _DASHES.sub("-", _UNSEEN.sub("", text))
 
 
 def is_missing(cell: str) -> bool:

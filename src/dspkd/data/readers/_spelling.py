@@ -7,6 +7,7 @@ import unicodedata
 from collections import defaultdict
 from dataclasses import replace
 
+from dspkd.data.part_names import visible
 from dspkd.data.table import Table, is_named
 from dspkd.errors import first_few
 
@@ -26,8 +27,8 @@ def with_one_spelling(table: Table) -> Table:
     first = {name: names[0] for names in several for name in names}
     such = first_few([" and ".join(map(repr, names)) for names in several])
     note = (
-        "lesion or patient ids that differ only in case, spaces, hyphens, underscores, accents of another encoding, a "
-        f"final .0 or leading zeros are taken as one: {such}"
+        "lesion or patient ids that differ only in case, spaces, hyphens, underscores, accents of another encoding, "
+        f"unseen characters, a final .0 or leading zeros are taken as one: {such}"
     )
     return replace(
         table,
@@ -41,7 +42,9 @@ def spelled(group: str) -> str:
 
     >>> [spelled(group) for group in ("007", "7.0", "P07", "p 7", "PAT_7", "pat-07", "1.10", "1-2", "0")]
     ['7', '7', 'p7', 'p7', 'pat7', 'pat7', '1.10', '1-2', '0']
+    >>> spelled("PAT\u20137\u200b")
+    'pat7'
     """
-    plain = re.sub(r"^(\d+)\.0+$", r"\1", unicodedata.normalize("NFKC", group).casefold())
+    plain = re.sub(r"^(\d+)\.0+$", r"\1", unicodedata.normalize("NFKC", visible(group)).casefold())
     joined = re.sub(r"(?<=[^\W\d_])[\s_-]+(?=\w)|(?<=\w)[\s_-]+(?=[^\W\d_])", "", plain)
     return re.sub(r"(?<![\d.])0+(?=\d)", "", joined)
