@@ -54,6 +54,7 @@ def counts(table):
         (text("image,label,note", [(*row, '"one\ntwo, three"') for row in ROWS]), ""),
         (text("image,label,age", [(*row, "54,5") for row in ROWS], ";"), "semicolons"),
         (TEXT.replace("image,label", " Image Name , Class Label "), "'Class Label'"),
+        (text("image,label", [(f'"{name}"', f'"{label}"') for name, label in ROWS]).replace(",", ", "), ""),
     ],
 )
 def test_a_table_is_read_however_it_was_saved(table, note, tmp_path):
@@ -204,6 +205,19 @@ def test_nullable_json_lines_leave_the_cells_of_other_rows_where_they_are(tmp_pa
     lines = ['{"image": "i0.jpg", "label": "mel"}', '{"label": "nv", "image": "i1.jpg", "age": 7}']
     table = read(tmp_path, "\n".join(lines), images=NAMES[:2], name="t.jsonl")
     assert table.attributes["age"] == ("", "7")
+
+
+@pytest.mark.parametrize("name", ["labels.jsonl", "labels.json"])
+def test_objects_within_objects_are_columns_of_their_own(name, tmp_path):
+    entries = [
+        {"image": {"path": image}, "label": {"name": label, "id": 3}, "patient": {"id": n // 2}}
+        for n, (image, label) in enumerate(ROWS)
+    ]
+    table = read(
+        tmp_path, json.dumps(entries) if name.endswith("json") else "\n".join(map(json.dumps, entries)), name=name
+    )
+    assert counts(table) == {"mel": 4, "nv": 4}
+    assert (table.origin.group, len(set(table.groups))) == ("patient.id", 4)
 
 
 def test_classes_of_a_parquet_dictionary_are_text(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from dspkd import data
 from dspkd.data import spreadsheet, table_files
+from dspkd.errors import DataError
 
 openpyxl = pytest.importorskip("openpyxl", reason="needs openpyxl: pip install 'dspkd[xlsx]'")
 
@@ -75,3 +76,53 @@ def test_the_sheet_whose_header_names_images_is_read_behind_a_legend(header, tmp
 def test_where_no_sheet_names_images_the_first_with_two_columns_is_read(tmp_path):
     save(tmp_path / "t.xlsx", {"title": [["Study"]], "Legend": LEGEND, "other": [["a", "b"], [1, 2]]})
     assert table_files.header_of(tmp_path / "t.xlsx") == ("code", "meaning")
+
+
+SHEETS = {
+    "train": [["image", "patient", "label"], *([f"{n}.jpg", f"P{n // 2}", "ab"[n // 2 % 2]] for n in range(8))],
+    "test": [["Patient", "Image", "Label"], *([f"P{n // 2}", f"{n}.jpg", "ab"[n // 2 % 2]] for n in range(8, 12))],
+}
+
+
+def read(root, sheets):
+    for n in range(12):
+        (root / f"{n}.jpg").touch()
+    save(root / "t.xlsx", sheets)
+    return data.read("auto", root)
+
+
+def test_sheets_of_the_same_columns_are_one_table_and_called_after_parts_these(tmp_path):
+    table = read(tmp_path, SHEETS)
+    assert table.parts == ("train",) * 8 + ("test",) * 4
+    assert table.groups == tuple(f"P{n // 2}" for n in range(12))
+    assert "t.xlsx: sheets 'train', 'test' of 2" in table.origin.notes
+    table = read(tmp_path, {"2023": SHEETS["train"], "2024": SHEETS["test"], "Legend": LEGEND})
+    assert (len(table), table.parts, table.origin.doubts) == (12, (), ())
+
+
+def test_ids_in_a_sheet_that_is_not_read_are_doubted(tmp_path):
+    images = [["image", "lesion", "label"], *([f"{n}.jpg", f"L{n // 2}", "ab"[n // 2 % 2]] for n in range(12))]
+    lesions = [["lesion", "patient_id"], *([f"L{n}", f"P{n // 2}"] for n in range(6))]
+    (doubt,) = read(tmp_path, {"images": images, "lesions": lesions}).origin.doubts
+    assert "t.xlsx: sheet 'lesions' has the column 'patient_id' and is not read" in doubt
+    save(tmp_path / "t.xlsx", {"images": images})
+    (tmp_path / "lesions.csv").write_text("".join(f"{','.join(row)}\n" for row in lesions))
+    assert len(set(data.read("auto", tmp_path).groups)) == 3
+
+
+def test_ids_in_another_sheet_beside_class_folders_are_doubted(tmp_path):
+    for n in range(4):
+        (tmp_path / "ab"[n % 2]).mkdir(exist_ok=True)
+        (tmp_path / "ab"[n % 2] / f"{n}.jpg").touch()
+    images = [["image", "site"], *([f"{n}.jpg", "back"] for n in range(4))]
+    save(tmp_path / "t.xlsx", {"images": images, "people": [["Pat-Nr", "age"], ["7", "50"]]})
+    (doubt,) = data.read("auto", tmp_path).origin.doubts
+    assert "sheet 'people' has the column 'Pat-Nr'" in doubt
+
+
+def test_rows_of_spaces_are_empty_and_a_column_that_is_there_twice_is_named(tmp_path):
+    rows = [*SHEETS["train"], *SHEETS["test"][1:]]
+    rows[9:] = [[image, patient, label] for patient, image, label in rows[9:]]
+    assert len(read(tmp_path, {"data": [*rows, [" ", "  ", " "]]})) == 12
+    with pytest.raises(DataError, match=r"different names, and 'note' is there twice; rename one"):
+        read(tmp_path, {"data": [[*rows[0], "note", "note"], *([*row, "x", "y"] for row in rows[1:])]})

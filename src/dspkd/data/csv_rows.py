@@ -129,7 +129,7 @@ def read_rows(path: Path, *, without: Callable[[str], bool] = lambda _: False) -
         with io.TextIOWrapper(io.BytesIO(content), encoding=encoding, newline="") as text, suppress(UnicodeDecodeError):
             begins = beginning(io.StringIO(text.read(_HEADER), newline=""))
             text.seek(0)
-            reader = csv.reader(text, strict=True, delimiter=begins.delimiter)
+            reader = csv.reader(text, strict=True, delimiter=begins.delimiter, skipinitialspace=True)
             columns, lines, blank = _columns(path, reader, begins.titles, without)
             break
     else:
@@ -206,7 +206,9 @@ def read_header(path: Path) -> tuple[str, ...]:
             how: dict[str, Any] = {"encoding": encoding, "errors": errors, "newline": ""}
             with gzip.open(path, "rt", **how) if packed else path.open(**how) as lines, suppress(UnicodeError):
                 begins = beginning(lines)
-                reader = csv.reader(chain(begins.lines, lines), strict=True, delimiter=begins.delimiter)
+                reader = csv.reader(
+                    chain(begins.lines, lines), strict=True, delimiter=begins.delimiter, skipinitialspace=True
+                )
                 cells = next(from_header(reader, begins.titles), [])
                 return tuple(_without_empty_end(list(map(_clean, cells))))
     return ()

@@ -20,17 +20,39 @@ _FIRST = 1_000_000
 def entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each object of a table with its line, or its place in the list, counted from 1.
 
+    Of an object within it, ``{"patient": {"id": 7}}``, each value has a name of its own, ``patient.id``.
+
     Raises
     ------
     DataError
         The file cannot be read, is not JSON, or holds something else than objects.
     """
-    return _of_list(path) if path.suffix.lower() == LIST else _of_lines(path)
+    every = _of_list(path) if path.suffix.lower() == LIST else _of_lines(path)
+    return ((number, _flat(entry)) for number, entry in every)
 
 
 def names(path: Path) -> tuple[str, ...]:
     """Return the names in the first object; empty where there is none. Of lines, a broken one is a DataError."""
-    return _first_of_list(path) if path.suffix.lower() == LIST else tuple(next(_of_lines(path), (0, {}))[1])
+    first = _first_of_list(path) if path.suffix.lower() == LIST else next(_of_lines(path), (0, {}))[1]
+    return tuple(_flat(first))
+
+
+def _flat(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without objects within it.
+
+    >>> _flat({"image": "a.jpg", "patient": {"id": 7, "seen": {"in": 2024}}, "tags": {}})
+    {'image': 'a.jpg', 'patient.id': 7, 'patient.seen.in': 2024}
+    """
+    flat: dict[str, Any] = {}
+    stack = [("", entry)]
+    while stack:
+        before, inner = stack.pop()
+        for name, value in inner.items():
+            if isinstance(value, dict):
+                stack.append((f"{before}{name}.", value))
+            else:
+                flat.setdefault(f"{before}{name}", value)
+    return flat
 
 
 def _of_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -61,11 +83,11 @@ def _of_list(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, entry
 
 
-def _first_of_list(path: Path) -> tuple[str, ...]:
+def _first_of_list(path: Path) -> dict[str, Any]:
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         text = file.read(_FIRST).lstrip()
     try:
         entry, _ = json.JSONDecoder().raw_decode(text.removeprefix("[").lstrip())
     except (json.JSONDecodeError, RecursionError):
-        return ()
-    return tuple(entry) if text.startswith("[") and isinstance(entry, dict) else ()
+        return {}
+    return entry if text.startswith("[") and isinstance(entry, dict) else {}

@@ -8,10 +8,12 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dspkd.data.csv_header import WITHIN, header_row, names_an_image
+from dspkd.data.part_names import part_of, squeezed
 from dspkd.errors import DataError
 from dspkd.runtime.zip_files import DAMAGED
 
@@ -22,14 +24,63 @@ _CHUNK, _OVERLAP = 1 << 20, 200
 Row = tuple[int, tuple[Any, ...]]
 """The number of a row, from 1, and its cells."""
 
+_Ranges = Mapping[int, Sequence[tuple[int, int]]]
+"""``{first row: [(column from 0, last row)]}`` of merged cells."""
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A sheet of a spreadsheet, the row of its header, from 1, the names in it, and whether it looks like a table.
+
+    `rank` is 0 where the header names images, 1 where it has two names or more, else 2.
+    """
+
+    sheet: Any
+    header: int
+    names: tuple[str, ...]
+    rank: int
+
+    @property
+    def title(self) -> str:
+        return str(self.sheet.title)
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the names as they are compared."""
+        return [squeezed(name) or name for name in self.names]
+
 
 @contextmanager
 def sheet(path: Path, *, merged: bool = True) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[int, dict[str, Any]]]]]:
-    """Give notes on which sheet is used and on merged cells, and each row's number and cells.
+    """Give notes on which sheets are used and on merged cells, and each row's number and cells.
 
-    Empty rows and columns without a name are left out, and what is above the header. Cells that are `merged` over
-    several rows hold their value in each of them.
+    Sheets of the same columns are one table; those called after parts have them in the column ``split``. Empty rows and
+    columns without a name are left out, and what is above the header. Cells that are `merged` over several rows hold
+    their value in each of them.
     """
+    with _opened(path) as sheets:
+        chosen = _chosen(sheets)
+        names = [name for name in chosen[0].names if name]
+        if merged and (twice := next((name for name in names if names.count(name) > 1), None)):
+            raise DataError(f"{path}: the columns must have different names, and {twice!r} is there twice; rename one")
+        titles = ", ".join(repr(each.title) for each in chosen)
+        notes = [f"sheet{'s' * (len(chosen) > 1)} {titles} of {len(sheets)}"] if len(sheets) > 1 else []
+        ranges = [_ranges(path, each.sheet._worksheet_path, each.header) if merged else {} for each in chosen]
+        if number := sum(len(cells) for own in ranges for cells in own.values()):
+            notes.append(f"{number:,} cells that are merged over several rows hold their value in each")
+        yield tuple(f"{path.name}: {note}" for note in notes), _entries(chosen, ranges)
+
+
+def other_sheets(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return ``{title: names of columns}`` of the sheets that `sheet` leaves out."""
+    with _opened(path) as sheets:
+        used = {each.title for each in _chosen(sheets)}
+        return {each.title: each.names for each in map(_header, sheets) if each.title not in used}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Sequence[Any]]:
+    """Give the sheets of a file."""
     try:
         import openpyxl
     except ImportError:
@@ -38,27 +89,22 @@ def sheet(path: Path, *, merged: bool = True) -> Iterator[tuple[tuple[str, ...],
         ) from None
     try:
         with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
-            chosen, above = _chosen(book.worksheets)
-            rows = enumerate(chosen.iter_rows(values_only=True), start=1)
-            filled = ((number, cells) for number, cells in rows if number > above and _count(cells))
-            header, titles = next(filled, (0, ()))
-            names = [text_of(name) for name in titles]
-            if len(set(filter(None, names))) < len(list(filter(None, names))):
-                raise DataError(f"{path}: the columns must have different names, got {', '.join(names)}")
-            notes = [f"sheet {chosen.title!r} of {len(book.worksheets)}"] if len(book.worksheets) > 1 else []
-            ranges = _ranges(path, chosen._worksheet_path, header) if merged else {}
-            if ranges:
-                number = sum(map(len, ranges.values()))
-                notes.append(f"{number:,} cells that are merged over several rows hold their value in each")
-            yield (
-                tuple(f"{path.name}: {note}" for note in notes),
-                (
-                    (number, {name: cell for name, cell in zip(names, cells, strict=False) if name})
-                    for number, cells in _spread(filled, ranges)
-                ),
-            )
+            yield book.worksheets
     except (OSError, TypeError, *DAMAGED) as e:
         raise DataError(f"{path}: not a readable spreadsheet: {e}") from None
+
+
+def _entries(chosen: Sequence[_Sheet], ranges: Sequence[_Ranges]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the cells of each row of all sheets, the columns called as in the first."""
+    name_of = dict(zip(chosen[0].keys, chosen[0].names, strict=True))
+    parts = len(chosen) > 1 and all(part_of(each.title) for each in chosen) and "split" not in name_of
+    for each, own in zip(chosen, ranges, strict=True):
+        names = [name_of[key] for key in each.keys]
+        rows = enumerate(each.sheet.iter_rows(values_only=True), start=1)
+        filled = ((number, cells) for number, cells in rows if number > each.header and any(map(text_of, cells)))
+        for number, cells in _spread(filled, own):
+            entry = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+            yield number, {"split": each.title, **entry} if parts else entry
 
 
 def text_of(value: object) -> str:
@@ -68,26 +114,29 @@ def text_of(value: object) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False).strip('"')
 
 
-def _chosen(sheets: Sequence[Any]) -> tuple[Any, int]:
-    """Return the sheet to read, and the rows above its header.
+def _chosen(sheets: Sequence[Any]) -> list[_Sheet]:
+    """Return the sheet to read, and others of the same columns.
 
-    That is the first whose header names images, as one behind a legend does; else the first with two columns or more.
+    It is the first whose header names images, as one behind a legend does; else the first with two columns or more.
     """
-    wide: list[tuple[Any, int]] = []
-    for each in sheets:
-        rows = [list(map(text_of, cells)) for cells in each.iter_rows(values_only=True, max_row=WITHIN)]
-        above = header_row(rows)
-        if above is not None and names_an_image(rows[above]):
-            return each, above
-        wide += [] if above is None else [(each, above)]
-    return wide[0] if wide else (sheets[0], 0)
+    headers = list(map(_header, sheets))
+    first = min(headers, key=lambda each: each.rank)
+    same = [
+        each for each in headers if each is not first and len(first.names) > 1 and set(each.keys) == set(first.keys)
+    ]
+    return [first, *(each for each in same if len(each.names) == len(first.names))]
 
 
-def _count(cells: Iterable[Any]) -> int:
-    return sum(cell is not None for cell in cells)
+def _header(sheet: Any) -> _Sheet:
+    rows = [list(map(text_of, cells)) for cells in sheet.iter_rows(values_only=True, max_row=WITHIN)]
+    row = header_row(rows)
+    rank = 2 if row is None else 0 if names_an_image(rows[row]) else 1
+    if row is None:
+        row = next((number for number, cells in enumerate(rows) if any(cells)), 0)
+    return _Sheet(sheet, row + 1, tuple(rows[row]) if rows else (), rank)
 
 
-def _ranges(path: Path, inner: str, header: int) -> dict[int, list[tuple[int, int]]]:
+def _ranges(path: Path, inner: str, header: int) -> _Ranges:
     """Return ``{first row: [(column from 0, last row)]}`` of cells below the header that are merged over rows."""
     found: dict[int, list[tuple[int, int]]] = defaultdict(list)
     rest = b""
@@ -114,7 +163,7 @@ def _number_of(column: bytes) -> int:
     return number - 1
 
 
-def _spread(rows: Iterable[Row], ranges: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[Row]:
+def _spread(rows: Iterable[Row], ranges: _Ranges) -> Iterator[Row]:
     """Yield the rows with the value of a merged cell in each row that it covers."""
     held: dict[int, tuple[int, Any]] = {}
     for number, cells in rows:

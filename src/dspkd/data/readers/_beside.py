@@ -13,6 +13,7 @@ from dspkd.data.readers._columns import grouping, is_id
 from dspkd.data.readers._groups import taken
 from dspkd.data.readers._inner_tables import tables_below, unread
 from dspkd.data.readers._several import is_empty, with_columns_beside
+from dspkd.data.spreadsheet import other_sheets
 from dspkd.data.table import Table, group_or_own
 from dspkd.data.table_files import header_of, stem, tables_in
 from dspkd.errors import first_few
@@ -107,4 +108,19 @@ def of_one_file(rows: Rows, image: str) -> tuple[str, ...]:
                 f"{rows.path.name} alone: images of one person may be in both training and test set; set data.path to "
                 f"the folder, or write that column into {rows.path.name}"
             )
+    return tuple(doubts)
+
+
+def of_other_sheets(rows: Rows) -> tuple[str, ...]:
+    """Return doubts about sheets of a spreadsheet that are not read and have ids which its rows lack."""
+    known = {squeezed(name) for name, cells in rows.columns.items() if not is_empty(cells)}
+    doubts = []
+    for file in dict.fromkeys(rows.files or (rows.path,)):
+        for title, names in other_sheets(file).items() if file.suffix.lower() == ".xlsx" else ():
+            if missing := [repr(name) for name in names if is_id(name) and squeezed(name) not in known]:
+                doubts.append(
+                    f"{file.name}: sheet {title!r} has the column {first_few(missing)} and is not read: images of one "
+                    "person may be in both training and test set; write that column into the sheet of the images, or "
+                    "save the sheet as a CSV beside it"
+                )
     return tuple(doubts)

@@ -19,6 +19,7 @@ from dspkd.data.image_files import (
     unread_note,
 )
 from dspkd.data.part_names import holds_any_class, holds_no_class, part_of
+from dspkd.data.readers._beside import of_other_sheets
 from dspkd.data.readers._columns import IMAGE, find, grouping, is_id, is_person, may_be_people, refuse_label
 from dspkd.data.readers._containers import labels_in
 from dspkd.data.readers._file_names import Files
@@ -198,7 +199,7 @@ def read_metadata(
     if group is not None and not (tables or columns):
         raise DataError(f"{path}: there is no *.csv here, so images cannot be grouped by {group!r}")
     groups, chosen = taken(columns, grouping(columns, group, rows.path), len(ids))
-    doubts = rows.doubts + inner.doubts + chosen.doubts
+    doubts = rows.doubts + inner.doubts + chosen.doubts + of_other_sheets(rows)
     doubts += sum(
         (unread(file, path, f"{tables[0].name} is used", [*columns, chosen.column or ""]) for file in left), ()
     )

@@ -11,7 +11,7 @@ from dspkd.data.columns import Columns
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import folders_in
 from dspkd.data.part_names import part_of, squeezed
-from dspkd.data.readers._beside import about_images, of_one_file, tables_beside, with_doubts
+from dspkd.data.readers._beside import about_images, of_one_file, of_other_sheets, tables_beside, with_doubts
 from dspkd.data.readers._columns import IMAGE, LABEL, Grouping, find, grouping, is_id, matching, may_be_people, same
 from dspkd.data.readers._folders import people_of
 from dspkd.data.readers._groups import taken
@@ -125,6 +125,7 @@ def _read(files: Sequence[Path], columns: Columns, wanted: str, *, alone: bool =
     around = of_one_file(rows, image) if alone and columns.group is None else ()
     own, known = rows, {image, *columns.attributes.values()}
     rows = rows if alone else with_columns_beside(rows, image, tables_beside(root, files))
+    around += of_other_sheets(rows) if columns.group is None else ()
     if len(hot := binary_columns(own, known)) > 1:  # flags of another table are no classes beside these
         known |= {*binary_columns(rows, known)} - {*hot}
     labels = read_labels(rows, columns.label, columns.names, beside=known)
