@@ -17,6 +17,7 @@ from dspkd.data.decode_cache import fingerprints
 from dspkd.data.image_files import bare, images_below, refuse_other_encodings
 from dspkd.data.readers import read
 from dspkd.data.readers._groups import ids_beside
+from dspkd.data.readers._people_in_names import people_in_names
 from dspkd.data.readers._spelling import spelled
 from dspkd.data.split import UNUSED, Split
 from dspkd.data.table import UNLABELLED, Table
@@ -161,6 +162,8 @@ def find(folder: Path, group: str | None = None) -> UnlabelledImages:
         with suppress(DataError):
             beside = ids_beside(folder, [path.relative_to(folder).as_posix() for path in paths], group)
             group_of = dict(zip(paths, beside, strict=True))
+    if not any(group_of.values()):
+        group_of = dict(zip(paths, people_in_names([path.name for path in paths], 0), strict=False))
     return UnlabelledImages(
         folder,
         tuple(f"unlabelled/{path.relative_to(folder).as_posix()}" for path in paths),

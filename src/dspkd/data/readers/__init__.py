@@ -23,6 +23,7 @@ from dspkd.data.readers._columns import is_person, same
 from dspkd.data.readers._inner_tables import tables_below, unread
 from dspkd.data.readers._nearest import refuse_other_labels
 from dspkd.data.readers._other_folders import with_folders_noted
+from dspkd.data.readers._people_in_names import with_people_in_names
 from dspkd.data.readers._spelling import with_one_spelling
 from dspkd.data.readers.class_folders import has_class_folders
 from dspkd.data.table import Table
@@ -113,7 +114,8 @@ def read(
         path = _within(path, label=one_label or "")
     else:
         path = _within(path, label=one_label or "", layout=layout)
-    table = with_one_spelling(with_composed_names(_read(layout, path, columns, one_label)))
+    table = with_composed_names(_read(layout, path, columns, one_label))
+    table = with_one_spelling(with_people_in_names(table) if columns.group is None else table)
     refuse_other_encodings((*table.paths, *table.origin.unread))
     if automatic:
         refuse_other_labels(table, layout)

@@ -180,6 +180,11 @@ def is_person(folder: str) -> bool:
     return bare != name and any(kind.fullmatch(bare) for kind in _KINDS)
 
 
+def is_weak(folder: str) -> bool:
+    """Return whether a folder called after a case or lesion may be a kind of these, or a visit; its number decides."""
+    return _WEAK.fullmatch(squeezed(folder).rstrip("0123456789")) is not None
+
+
 def may_be_people(folders: Collection[str]) -> bool:
     """Return whether folders are called after patients, cases or lesions, or perhaps by their numbers alone.
 
