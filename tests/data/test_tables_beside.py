@@ -139,8 +139,8 @@ def test_images_without_a_label_are_not_said_to_lack_a_row(tmp_path):
 
 @pytest.mark.parametrize("folder", ["images", "Bilder"])
 def test_columns_of_other_names_are_shown_with_the_remedy(folder, tmp_path):
-    lay(tmp_path, (folder,), [("t.csv", "Datei,Diagnose", alternate)])
-    with pytest.raises(DataError, match=r"t\.csv has the columns Datei, Diagnose.*data\.columns\.image.*--image"):
+    lay(tmp_path, (folder,), [("t.csv", "Plik,Diagnose", alternate)])
+    with pytest.raises(DataError, match=r"t\.csv has the columns Plik, Diagnose.*data\.columns\.image.*--image"):
         data.read("auto", tmp_path)
 
 

@@ -20,7 +20,8 @@ WITHIN = 20
 """Lines, or rows of a sheet, within which a header that names an image lies."""
 
 _IMAGE = re.compile(
-    r"(?:image|img|photo|picture|file|isic)(?:file)?(?:id|name|path|file|no|nr|number)?|(?:rel|relative|full)?path|fname"
+    r"(?:image|img|photo|picture|file|isic|bild|datei|foto)(?:file|datei)?(?:id|name|path|pfad|file|no|nr|number)?"
+    r"|(?:rel|relative|full)?path|fname|fichier|archivo|imagen|arquivo|imagem|immagine"
 )
 """Columns, as `squeezed` writes them, by which the header of the images is known below a title or a legend."""
 

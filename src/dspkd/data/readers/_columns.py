@@ -15,9 +15,14 @@ from dspkd.errors import DataError, first_few, suggest
 IMAGE = (
     "path", "file", "filename", "filepath", "imagepath", "imagefile", "imagefilename", "image", "imagename", "imageid",
     "isicid", "imgid", "imgname", "img", "imgpath", "imgfile", "photo", "photoid", "photoname", "picture",
-    "relpath", "relativepath", "fullpath", "fname", "md5hash", "id",
+    "relpath", "relativepath", "fullpath", "fname", "md5hash",
+    "bild", "bildname", "bilddatei", "bildid", "bildnr", "datei", "dateiname", "dateipfad", "foto", "fotoname",
+    "nomfichier", "nomdufichier", "fichier", "nomimage", "archivo", "nombrearchivo", "nombredelarchivo", "imagen",
+    "nombreimagen", "arquivo", "nomearquivo", "nomedoarquivo", "imagem", "nomeimagem", "immagine", "nomeimmagine",
+    "nomefile", "bestandsnaam", "afbeelding", "id",
 )  # fmt: skip
-"""Columns that may name the image, as `squeezed` writes them; the first that exists is used."""
+"""Columns that may name the image, as `squeezed` writes them, also in German, French, Spanish, Portuguese, Italian and
+Dutch; the first that exists is used."""
 
 LABEL = (
     "label", "class", "classname", "labelname", "diagnosis", "dx", "diagnostic", "disease", "category", "target",
@@ -130,7 +135,7 @@ def grouping(
     arms = [name for name in candidates if squeezed(name) == "group" and _are_few(filled[name]) and name not in flags]
     weak = [name for name in candidates if _WEAK.fullmatch(squeezed(name)) and not are_ids(filled[name])]
     candidates = [name for name in candidates if name not in {*weak, *arms, *own, *flags} and filled[name]]
-    people = [name for name in candidates if own and not _is_of_people(own[0]) and _is_of_people(name)]
+    people = [name for name in candidates if own and not is_of_people(own[0]) and is_of_people(name)]
     used = [*people, *own, *(name for name in candidates if name not in people)]
     if own:
         return Grouping(used[0], others=tuple(used[1:]))
@@ -142,7 +147,7 @@ def grouping(
             f"of several columns of ids, {used[0]!r} is used and not {others}: {order}; data.group = {used[1]!r} "
             "or --group changes it"
         )
-    of_patients = bool(used) and _is_of_people(used[0])
+    of_patients = bool(used) and is_of_people(used[0])
     left_out = {*used, *flags, *counts, *stages, split_column(columns)}
     doubts = [
         f"column {name!r} looks like a lesion or patient id ({repeats(columns[name])}) and is not used: if it is one, "
@@ -155,7 +160,8 @@ def grouping(
     return Grouping(used[0] if used else None, tuple(notes), tuple(doubts), tuple(used[1:]))
 
 
-def _is_of_people(name: str) -> bool:
+def is_of_people(name: str) -> bool:
+    """Return whether a column is called as one of patients is."""
     return _PATIENT.fullmatch(squeezed(name)) is not None
 
 

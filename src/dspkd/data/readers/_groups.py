@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from statistics import median
 
 from dspkd.data.csv_rows import Rows
 from dspkd.data.part_names import names_no_one, squeezed
-from dspkd.data.readers._columns import Grouping, find, grouping
+from dspkd.data.readers._columns import Grouping, find, grouping, is_of_people
 from dspkd.data.readers._id_cells import WHOLE
 from dspkd.data.readers._several import with_columns_beside
 from dspkd.data.table_files import tables_in
@@ -24,6 +24,8 @@ _PLACEHOLDER = re.compile(
 _INITIALS = re.compile(r"(?:[^\W\d_]\W?){1,4}")
 _SHORT = re.compile(r"[^\W\d_]\W?[^\W\d_]?\W?")
 _MARKED = re.compile(r"[./ ]\S")
+_FOR_ONE = 10
+"""Ids of one person from which on they are not of one person. Inferred."""
 _SHARE, _TIMES = 0.2, 10
 """Share of the rows, and times the median of the other ids, from which on initials stand for no one. Inferred."""
 
@@ -39,6 +41,7 @@ def taken(columns: dict[str, tuple[str, ...]], chosen: Grouping, rows: int) -> t
     groups, notes = _known(chosen.column, columns.pop(chosen.column))
     doubts = _merged_cells(chosen.column, groups)
     others = {name: cells for name in chosen.others if any(cells := _known(name, columns[name])[0])}
+    doubts += _of_several(chosen.column, groups, others)
     full = _filled(groups, others) if others and not all(groups) else groups
     if number := sum(bool(new) and not group for group, new in zip(groups, full, strict=True)):
         names = first_few([repr(name) for name in others])
@@ -100,6 +103,27 @@ def _merged_cells(column: str, groups: Sequence[str]) -> tuple[str, ...]:
         f"column {column!r} has each id once, and empty cells below: if a spreadsheet had merged cells there, write "
         "the id into every row; else images of one person may be in both training and test set",
     )
+
+
+def _of_several(column: str, groups: Sequence[str], others: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return doubts about other columns of patients of which one id has several groups, as where each visit has one.
+
+    Ids with many groups each are of something else, such as hospitals.
+    """
+    doubts = []
+    for name, cells in others.items() if is_of_people(column) else ():
+        of: dict[str, set[str]] = defaultdict(set)
+        for group, cell in zip(groups, cells, strict=True):
+            of[cell] |= {group} if group and cell else set()
+        several = {cell: sorted(known) for cell, known in of.items() if len(known) > 1}
+        if is_of_people(name) and several and len(set(groups)) <= _FOR_ONE * len(of):
+            cell, known = next(iter(several.items()))
+            doubts.append(
+                f"{len(several):,} ids in column {name!r} have several in {column!r}, such as {cell!r}: "
+                f"{first_few(known)}; if these are one person, images of it may be in both training and test set: set "
+                f"data.group = {name!r} in the recipe, or --group {name!r}"
+            )
+    return tuple(doubts)
 
 
 def _filled(groups: Sequence[str], others: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from dspkd.data.csv_header import names_an_image
 from dspkd.data.part_names import names_no_one
 
 WHOLE = re.compile(r"([0-9]+)(?:\.0*)?")
@@ -30,6 +31,8 @@ _OF_PEOPLE = re.compile(
     "|lasion|lesao|пациент|患者|病人|환자"
 )
 _ID_WORD = re.compile(r"id|n[ºo°ru]|code|key|hash|anon|pseud|#")
+
+_ENDS_IN_ID = re.compile(r"(?:^|[^a-z])(?:id|no|nr|num|number|key|code)\W*$")
 
 _NO_IDS = frozenset(
     [
@@ -91,6 +94,8 @@ def look_like_ids(name: str, cells: Sequence[str]) -> bool:
 
     >>> look_like_ids("patientGUID", ["P1", "P2"] * 30), look_like_ids("ipp", [f"99{n // 20:04}" for n in range(600)])
     (True, True)
+    >>> look_like_ids("record_id", [str(n // 12) for n in range(360)])
+    True
     >>> look_like_ids("patient_age", ["40", "50"] * 30), look_like_ids("patient_sex", ["m", "f"] * 30)
     (False, False)
     """
@@ -108,7 +113,8 @@ def look_like_ids(name: str, cells: Sequence[str]) -> bool:
     if beside != plain and not any(word in beside for word in _NO_IDS):
         numbers = all(map(WHOLE.fullmatch, filled)) and distinct >= FEWEST
         return certain or (numbers and _ID_WORD.search(beside) is not None)
-    return certain and distinct >= _MANY
+    numbered = _ENDS_IN_ID.search(plain) and not names_an_image([name]) and all(map(WHOLE.fullmatch, filled))
+    return distinct >= _MANY and (certain or bool(numbered))
 
 
 def repeats(cells: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
 from dspkd.data.csv_rows import Rows
@@ -15,6 +15,8 @@ ONE_LABEL = "a network here gives an image one class; keep one label for each im
 _WORDS = "and|or|vs|versus|with|und|oder|mit|et|ou|avec|y|o|con|e|com|ed"
 _BETWEEN = (rf"\s*[|;,/+&:\\>]\s*|\s+(?:(?:{_WORDS})\.?|[-\u2013\u2014])\s+", r"\s+")
 """What may stand between labels in one cell."""
+_FEW = 50
+"""Number below which those of classes lie that have 99 beside them for an unknown one. Inferred."""
 _LIST_OF_ONE = re.compile(r"""\[\s*(?:"([^"]*)"|'([^']*)'|(\d+))?\s*\]""")
 
 
@@ -36,6 +38,26 @@ def missing_among(cells: Collection[str]) -> frozenset[str]:
     """
     marks = {cell for cell in cells if not any(map(str.isalnum, cell))}
     return frozenset({cell for cell in cells if is_missing(cell)} | (marks if len(marks) < len(cells) else set()))
+
+
+def placeholders(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return a doubt about a number among the classes that may stand for no label: -1 beside 0, or 99 beside few.
+
+    >>> placeholders(["0", "1", "-1"])
+    ("the class '-1' (1 images) may stand for no label: if it does, leave out its rows",)
+    >>> placeholders(["1", "2", "99"])[0][:14], placeholders(["-1", "1"]), placeholders(["98", "99"])
+    ("the class '99'", (), ())
+    """
+    counts = Counter(cells)
+    if not all(re.fullmatch(r"-?\d+", cell) for cell in counts):
+        return ()
+    others = [int(cell) for cell in counts if not re.fullmatch(r"-\d+|9{2,}", cell)]
+    known = len(others) > 1 and max(others) < _FEW and (0 in others or 1 in others)
+    return tuple(
+        f"the class {cell!r} ({number:,} images) may stand for no label: if it does, leave out its rows"
+        for cell, number in counts.items()
+        if known and re.fullmatch(r"-(?:1|9+)|9{2,}", cell)
+    )
 
 
 def refuse_several(rows: Rows, column: str, cells: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from dspkd.data.class_names import composed
 from dspkd.data.csv_rows import Rows
 from dspkd.data.part_names import is_missing, split_column, squeezed, unclear_column
 from dspkd.data.readers._columns import LABEL, is_attribute, is_id, matching, same
-from dspkd.data.readers._label_cells import ONE_LABEL, alone, missing_among, refuse_several
+from dspkd.data.readers._label_cells import ONE_LABEL, alone, missing_among, placeholders, refuse_several
 from dspkd.data.readers._marks import dividing, is_binary, marked, numbered, single_spans, value_of, values_of
 from dspkd.data.soft_labels import normalised
 from dspkd.errors import DataError, first_few, suggest
@@ -105,7 +105,8 @@ def from_names(rows: Rows, column: str, names: Mapping[str, str]) -> Labels:
         cells = tuple(names[cell] for cell in cells)
     classes = tuple(dict.fromkeys(names.values())) if names else in_order(cells)
     number = {name: k for k, name in enumerate(classes)}
-    return Labels(classes, np.array([number[cell] for cell in cells], dtype=np.int64), (column,))
+    numbers = np.array([number[cell] for cell in cells], dtype=np.int64)
+    return Labels(classes, numbers, (column,), doubts=placeholders(cells) if whole and not names else ())
 
 
 def filled(rows: Rows, column: str, names: Collection[str] = ()) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import bare, images_below, remedy, unread_below
 from dspkd.data.part_names import holds_no_class
 from dspkd.data.readers._containers import containers_below
@@ -52,6 +53,15 @@ def locate(
     if spare > 0:
         notes.append(f"{spare:,} image files below {root} are not in {table.name} and are not used")
     return paths, tuple(notes)
+
+
+def other_column(rows: Rows, image: str) -> str:
+    """Return, for a message, which other column of a table names image files below its folder; "" where none does."""
+    stems = {file.stem for file in images_below(rows.path.parent)}
+    for name, cells in rows.columns.items():
+        if name != image and all(cell and bare(path_of(cell)) in stems for cell in cells):
+            return f"; the column {name!r} names files there: set data.columns.image = {name!r}"
+    return ""
 
 
 def _without_masks(root: Path, images: Sequence[Path], names: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -17,7 +17,7 @@ from dspkd.data.readers._folders import people_of
 from dspkd.data.readers._groups import taken
 from dspkd.data.readers._labels import OTHER_LABEL, binary_columns, read_labels, recognised
 from dspkd.data.readers._left_out import left_out
-from dspkd.data.readers._locate import locate, refuse_shared
+from dspkd.data.readers._locate import locate, other_column, refuse_shared
 from dspkd.data.readers._patient_rows import naming_column, rows_of_images
 from dspkd.data.readers._several import joined, with_columns_beside, within, without_repeats
 from dspkd.data.readers.class_folders import above_class_folders, has_class_folders
@@ -286,7 +286,10 @@ def _located(rows: Rows, image: str) -> tuple[str, tuple[str, ...], tuple[Path, 
     root, ids = rows.path.parent, tuple(rows.unique(image))
     paths = tuple(root / PurePath(posixpath.normpath(name.replace("\\", "/"))) for name in ids)
     if missing_of(paths):
-        paths, notes = locate(root, ids, rows.path)
+        try:
+            paths, notes = locate(root, ids, rows.path)
+        except DataError as error:
+            raise DataError(f"{error}{other_column(rows, image)}") from None
         return image, ids, paths, notes
     refuse_shared(ids, paths, rows.path)
     return image, ids, paths, ()
