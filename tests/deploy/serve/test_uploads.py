@@ -75,6 +75,18 @@ def test_a_body_without_a_form_with_images_is_refused(bundle_file, body, content
     assert (response.status_code, message in response.json()["detail"]) == (status, True), response.text
 
 
+@pytest.mark.parametrize("missing", [3, 8, 100])
+def test_a_body_that_ends_too_early_loses_no_file_in_silence(bundle_file, jpeg, missing):
+    """Its length is as in the header, as a proxy or a client writes it that cuts; the first file is whole."""
+    part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n' + jpeg + b"\r\n"
+    whole = part + part + b"--b--"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    for body, status in ((whole, 200), (whole[:-missing], 400)):
+        response = talk(bundle_file, lambda client, body=body: client.post("/predict", content=body, headers=headers))
+        assert response.status_code == status, response.text
+    assert "before its last boundary" in response.json()["detail"]
+
+
 def streamed(data, *, length=None, wait=0.0):
     """Return the arguments of a POST whose body arrives in pieces, with this Content-Length, if any."""
     head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'

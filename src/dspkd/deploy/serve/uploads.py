@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
@@ -27,6 +27,24 @@ class Upload:
     data: bytes
 
 
+class _WholeForm(MultiPartParser):
+    """A parser that refuses a body without its last boundary: by itself it leaves out the part before the cut."""
+
+    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None], *, max_files: int, max_fields: int):
+        super().__init__(headers, self._to_the_end(stream), max_files=max_files, max_fields=max_fields)
+        self._ended = False
+
+    def on_end(self) -> None:
+        """Note the last boundary."""
+        self._ended = True
+
+    async def _to_the_end(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async for chunk in stream:
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("the body ends before its last boundary: a part is missing; send all again")
+
+
 async def read(request: Request, limits: Limits, slot: Slot) -> list[Upload]:
     """Read the files of a multipart request.
 
@@ -41,7 +59,7 @@ async def read(request: Request, limits: Limits, slot: Slot) -> list[Upload]:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limits.upload_bytes:
         raise HTTPException(413, f"{int(length):,} bytes are more than {limits.upload_bytes:,}, which is the limit")
-    parser = MultiPartParser(request.headers, _counted(request, slot), max_files=limits.files, max_fields=_MOST_TEXTS)
+    parser = _WholeForm(request.headers, _counted(request, slot), max_files=limits.files, max_fields=_MOST_TEXTS)
     parser.spool_max_size = limits.upload_bytes  # no body is larger, so that no file is spooled to disk
     parser.max_part_size = limits.upload_bytes
     try:
