@@ -238,3 +238,28 @@ def test_a_network_may_have_more_than_tensors_in_its_state(tmp_path, ema):
 def test_a_term_that_needs_other_views_says_how_to_give_them():
     with pytest.raises(DataError, match="this loader does not yield: train by a recipe, or yield dspkd"):
         distill(network(0), network(1), data(), terms=["mlld"], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (nn.Softmax(dim=1), r"returned probabilities, .*want logits: remove the softmax"),
+        (nn.Threshold(math.inf, math.nan), r"logits of the first batch are not finite; check the images"),
+    ],
+)
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_outputs_that_are_no_logits_are_refused(role, last, message):
+    """Trained on, probabilities would be softened a second time: a teacher that hardly tells its classes apart."""
+    networks = {"student": network(0), "teacher": network(1)}
+    networks[role] = nn.Sequential(networks[role], last)
+    with pytest.raises(RecipeError, match=rf"^{role}: .*{message}"):
+        distill(**networks, loader=data(), terms=["labels", "kd"], epochs=1)
+    networks[role] = nn.Sequential(networks[role][0], nn.LogSoftmax(dim=1))
+    distill(**networks, loader=data(), terms=["labels", "kd"], epochs=1)
+
+
+def test_a_validation_image_without_finite_logits_is_no_image_of_class_0():
+    images, labels = data().dataset.tensors
+    bad = batches(torch.where(torch.arange(len(images))[:, None, None, None] == 3, math.nan, images), labels)
+    with pytest.raises(DataError, match=r"^validation: the student's logits are not finite"):
+        distill(network(0), None, data(), terms=["labels"], epochs=1, validation=bad)

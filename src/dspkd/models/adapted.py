@@ -13,6 +13,9 @@ from dspkd.errors import RecipeError
 from dspkd.models.modes import evaluating
 from dspkd.types import TAPS, NetworkSpec, Output
 
+_ROUNDING = 1e-3
+"""How far the sum of probabilities may be from 1, with the rounding of float16."""
+
 STRIDES = {4: "stride4", 8: "stride8", 16: "stride16", 32: "stride32"}
 
 
@@ -39,7 +42,8 @@ class Adapted(nn.Module):
     Raises
     ------
     RecipeError
-        The network does not return logits ``[B, K]``, or a map has another size than when it was found.
+        The network returns no logits ``[B, K]``, or such as are not finite, or probabilities; or a map has another size
+        than when it was found.
     """
 
     def __init__(self, network: nn.Module, sample: Tensor, *, role: str) -> None:
@@ -74,6 +78,7 @@ class Adapted(nn.Module):
         """Return what a second call returns; RecipeError where its maps are not those of the first."""
         with evaluating(self.network), torch.no_grad():
             output: Output = self(sample)
+        _require_logits(output.logits, self._role)
         for stride, tap in STRIDES.items():
             wanted = _grid(sample, stride)
             if tap in output.maps and (size := tuple(output.maps[tap].shape[2:])) != wanted:
@@ -107,6 +112,21 @@ def _logits(output: Any, role: str) -> Tensor:
         came = f"{list(logits.shape)}" if isinstance(logits, Tensor) else type(output).__name__
         raise RecipeError(f"{role}: its forward pass returned {came}; want logits [B, K], or an object with .logits")
     return logits
+
+
+def _require_logits(logits_BK: Tensor, role: str) -> None:
+    """Refuse what is no logits: as a teacher, probabilities would be softened twice and teach next to nothing."""
+    logits_BK = logits_BK.float()
+    if not logits_BK.isfinite().all():
+        raise RecipeError(
+            f"{role}: its logits of the first batch are not finite; check the images of the loader and its weights"
+        )
+    sum_to_1 = (logits_BK.sum(dim=1) - 1).abs().max() < _ROUNDING
+    if logits_BK.shape[1] > 1 and sum_to_1 and logits_BK.min() >= 0:
+        raise RecipeError(
+            f"{role}: its forward pass returned probabilities, whose rows sum to 1; want logits: remove the softmax at "
+            "its end, or return their logarithm: output.clamp_min(1e-6).log()"
+        )
 
 
 def _find(network: nn.Module, sample: Tensor) -> tuple[dict[str, str], str]:

@@ -279,7 +279,10 @@ def _scores(
     with torch.inference_mode():
         for batch in batches_of(validation, "validation", classes=classes):
             labels.append(batch.labels.cpu())
-            predicted.append(network(batch.images.to(device)).logits.argmax(dim=1).cpu())
+            logits_BK = network(batch.images.to(device)).logits
+            if not logits_BK.isfinite().all():  # whose largest would be class 0
+                raise DataError("validation: the student's logits are not finite; check the images of this loader")
+            predicted.append(logits_BK.argmax(dim=1).cpu())
     if not labels:
         raise DataError("validation: yields no batch")
     label_N, right_N = torch.cat(labels).numpy(), (torch.cat(labels) == torch.cat(predicted)).numpy()
