@@ -49,9 +49,10 @@ def test_the_name_of_a_file_hides_nothing_in_the_message_and_does_not_fill_the_s
 
 
 def test_a_full_disk_without_a_name_is_one_line_and_other_errors_without_one_keep_their_traceback(capsys):
-    with pytest.raises(typer.Exit), one_line_errors():
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert capsys.readouterr().err.startswith(f"error: {os.strerror(errno.ENOSPC)}; make room")
+    for number in (errno.ENOSPC, errno.EFBIG):
+        with pytest.raises(typer.Exit), one_line_errors():
+            raise OSError(number, os.strerror(number))
+        assert capsys.readouterr().err.startswith(f"error: {os.strerror(number)}; make room")
     with pytest.raises(OSError, match="Input/output"), one_line_errors():
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 

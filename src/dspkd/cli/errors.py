@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import typer
 
 from dspkd.errors import DspkdError
+from dspkd.runtime.files import DISK_ERRORS
 
 EXTRAS = {
     "onnx": "export",
@@ -25,8 +26,6 @@ EXTRAS = {
 _ON_CPU = "DefaultCPUAllocator"
 """In torch's message where memory of the processor is lacking."""
 
-_DISK = (errno.ENOSPC, errno.EDQUOT)
-
 REMEDIES = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions, or choose another place, such as with --out"),
     errno.EROFS: "this place cannot be written to; choose another one, such as with --out",
@@ -35,7 +34,7 @@ REMEDIES = {
     ),
     errno.ENAMETOOLONG: "choose a shorter one",
     errno.EISDIR: "a folder has the name of the file; choose another name for it",
-    **dict.fromkeys(_DISK, "make room, or choose a place on another disk; what is finished stays"),
+    **dict.fromkeys(DISK_ERRORS, "make room, or choose a place on another disk; what is finished stays"),
 }
 """What helps against an error of the operating system, by its number."""
 
@@ -55,7 +54,7 @@ def one_line_errors(*, stopped: str = "stopped") -> Iterator[None]:
         raise typer.Exit(code=2) from None
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "")
-        if error.filename is None and error.errno not in _DISK:
+        if error.filename is None and error.errno not in DISK_ERRORS:
             raise
         place = f"{error.filename}: " if error.filename is not None else ""
         line = DspkdError(f"{place}{error.strerror}{remedy and f'; {remedy}'}")  # a file's name may hide something

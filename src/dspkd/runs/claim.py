@@ -12,8 +12,9 @@ from dspkd.recipes.schema import Recipe
 from dspkd.runs import integrity, resume
 from dspkd.runs.files import RunFiles
 from dspkd.runtime import lock, manifest
+from dspkd.runtime.files import DISK_ERRORS
 
-_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+_REFUSALS = {*DISK_ERRORS, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 """Errors of the system about a disk that is full, broken or not to be written to."""
 
 

@@ -14,20 +14,32 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of the operating system about a disk without room for a file; by themselves they do not name it."""
+
 
 @contextmanager
 def atomic_open(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file for writing that replaces `path` only when the block ends without an exception.
 
-    Raises IsADirectoryError where `path` is a folder. A process that is killed leaves the old file, or none, and a
-    ``.partial`` beside it, which the next one overwrites. Text is UTF-8, and line ends are written as given.
+    Raises IsADirectoryError where `path` is a folder. Where the disk is full, the error names `path`. A process that is
+    killed leaves the old file, or none, and a ``.partial`` beside it, which the next one overwrites; after an exception
+    there is none. Text is UTF-8, and line ends are written as given.
     """
     _require_no_folder(path)
     partial = path.with_name(path.name + ".partial")
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    with partial.open(mode, **text) as file:
-        yield file
-    partial.replace(path)
+    file = partial.open(mode, **text)
+    try:
+        with file:
+            yield file
+        partial.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def require_file(path: Path) -> None:
