@@ -163,6 +163,8 @@ def test_unknown_classes_are_asked_for_in_one_line():
     [
         ("benign_indeterminate", "unknown"), ("Benign_Uncertain", "unknown"), ("benign?", "unknown"),
         ("benign_vs_atypical", "premalignant"), ("benign_vs_mel", "malignant"), ("benign MEL", "malignant"),
+        ("benign_keratosis_actinic", "premalignant"), ("Benign nevus giant congenital", "premalignant"),
+        ("benign_lentigo_solar", "benign"), ("benign_nevus_congenital", "benign"),
         ("benign_BCC", "malignant"), ("Benign_AK", "premalignant"), ("benign_not_confirmed", "unknown"),
         ("benign_to_be_excised", "unknown"), ("benign_nevus", "benign"), ("benign", "benign"),
         ("benign_other_growth", "benign"),

@@ -100,10 +100,12 @@ def _stated(class_name: str) -> Malignancy:
 
 
 def _of_benign(class_name: str) -> Malignancy:
-    """Return what a name that begins with "benign" states: a graver disease, a doubt or an unknown word counts."""
+    """Return what a name that begins with "benign" states: a graver disease, a doubt or an unknown word counts.
+
+    The words of a disease may be in any order, as in "benign keratosis, actinic".
+    """
     words = _normalised(class_name).split()[1:]
-    runs = [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
-    kinds: list[Malignancy] = [row.malignancy for run in runs if (row := _table().get(run))]
+    kinds: list[Malignancy] = [row.malignancy for name, row in _table().items() if set(name.split()) <= set(words)]
     plain = all(word in _benign_words() or _PLAIN.fullmatch(word) for word in words)
     known = plain and not _DOUBTED.search(" ".join(words))
     return min([*kinds, "benign" if known else "unknown"], key=_GRAVEST.index)
