@@ -187,7 +187,7 @@ def is_person(folder: str) -> bool:
 
 
 def is_weak(folder: str) -> bool:
-    """Return whether a folder called after a case or lesion may be a kind of these, or a visit; its number decides."""
+    """Return whether a name such as "case 3" or "visit 3" may also be a kind of case or a visit, and no patient."""
     return _WEAK.fullmatch(squeezed(folder).rstrip("0123456789")) is not None
 
 

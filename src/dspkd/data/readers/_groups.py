@@ -25,7 +25,7 @@ _INITIALS = re.compile(r"(?:[^\W\d_]\W?){1,4}")
 _SHORT = re.compile(r"[^\W\d_]\W?[^\W\d_]?\W?")
 _MARKED = re.compile(r"[./ ]\S")
 _FOR_ONE = 10
-"""Ids of one person from which on they are not of one person. Inferred."""
+"""Mean number of ids in the used column for each id of another one, above which the other is no patient. Inferred."""
 _SHARE, _TIMES = 0.2, 10
 """Share of the rows, and times the median of the other ids, from which on initials stand for no one. Inferred."""
 
@@ -108,7 +108,7 @@ def _merged_cells(column: str, groups: Sequence[str]) -> tuple[str, ...]:
 def _of_several(column: str, groups: Sequence[str], others: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return doubts about other columns of patients of which one id has several groups, as where each visit has one.
 
-    Ids with many groups each are of something else, such as hospitals.
+    A column with more than `_FOR_ONE` of them for each id on average is of something else, such as hospitals.
     """
     doubts = []
     for name, cells in others.items() if is_of_people(column) else ():
