@@ -228,6 +228,19 @@ def test_bold_print_footnotes_and_decimal_commas_are_read(write, cell):
     assert "f1" not in row.figures
 
 
+def test_bars_at_the_ends_of_lines_may_be_left_out(write):
+    page = "# Page\n\nA | bar in the text.\n\nmodel | accuracy\n--- | ---:\nKD | 87.1\nplain | 86.2\n\nA | bar.\n"
+    assert [(row.model, str(row.figures["accuracy"])) for row in read(write(page, "t.md"))] == [
+        ("KD", "87.1"),
+        ("plain", "86.2"),
+    ]
+
+
+def test_a_second_figure_in_brackets_is_refused_with_the_way_to_write_it(write):
+    with pytest.raises(DataError, match=r"row 1 \(KD\): f1 is '82.49 \(0.31\)'.*write 82.49 ± 0.31"):
+        read(write("model,f1\nKD,82.49 (0.31)\n"))
+
+
 def test_a_csv_may_have_semicolons_and_its_columns_differ_in_what_they_hold(write):
     (row,) = read(write("model;accuracy;sensitivity;delta\nkd;86,21;82,49;\N{MINUS SIGN}1,1\n"))
     assert [str(row.figures[key]) for key in ("accuracy", "recall")] == ["86.21", "82.49"]

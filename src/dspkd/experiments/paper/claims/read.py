@@ -120,8 +120,16 @@ def _count(value: Any, key: str) -> Any:
 def _number(value: Any, table: str, place: str) -> Number:
     text = str(value).strip().rstrip("%").strip()
     if not (match := _NUMBER.fullmatch(text)):
-        raise DataError(f"{place} is {value!r}; expected a number, such as 87.39")
+        raise DataError(f"{place} is {value!r}; expected a number, such as 87.39{_spread(text)}")
     return Number(float(text), len(match[1] or "") - int(match[2] or 0), table)
+
+
+def _spread(text: str) -> str:
+    """Return how to write a figure with another in brackets, of which only the author knows what it is."""
+    number, bracket, second = text.partition("(")
+    if not (bracket and _NUMBER.fullmatch(number.strip()) and _NUMBER.fullmatch(second.rstrip(") "))):
+        return ""
+    return f"; if the bracket has a standard deviation over seeds, write {number.strip()} ± {second.rstrip(') ')}"
 
 
 def _whole(value: Any, place: str) -> int:

@@ -11,7 +11,11 @@ from dspkd.errors import DataError, suggest
 from dspkd.experiments.paper.claims.rows import COSTS, FIGURES, KEYS, METRICS
 
 _CODE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
-_HEADING_OR_TABLE = re.compile(r"^(#{2,6}) +(.*?)[ #]*$|(?:^\|.*\|[ \t]*\n?)+", flags=re.MULTILINE)
+_HEADING = r"^(#{2,6}) +(.*?)[ #]*$"
+_LINE = r"^.*\|.*\n?"
+_RULE = r"^[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$\n?"
+"""The second line of a table, ``| --- | ---: |``; the bars at the ends of lines may be left out."""
+_HEADING_OR_TABLE = re.compile(rf"{_HEADING}|{_LINE}{_RULE}(?:{_LINE})*", flags=re.MULTILINE)
 _MARKS = re.compile(r"<sup>.*?</sup>|\*|__|[`$\u2020\u2021\u00a7\u00b6]|\s*\[\w+\]$")
 """Bold print and references to footnotes."""
 _USUAL = {"\N{MINUS SIGN}": "-", r"\pm": "±", "+/-": "±", "+-": "±"}
