@@ -13,7 +13,7 @@ from dspkd.evaluation.metrics import summarise
 from dspkd.evaluation.predictions import Predictions
 from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import verdicts
-from dspkd.reports import wording
+from dspkd.reports import comparison_markdown, comparison_results, wording
 from dspkd.reports.comparison import ResampledArms, agreement, arms, differing, unanimity
 from dspkd.runs import run_folder
 
@@ -182,6 +182,16 @@ def test_a_warning_that_is_among_the_cautions_stands_once_in_the_head(runs, fabr
         head = page(written).words.partition("Metrics All on")[0]
         assert head.lower().count("no lesion or patient ids") == times
         assert head.count("3 files were left out") == 1
+
+
+def test_a_class_of_few_lesions_is_warned_of_on_the_page_and_in_the_tables(runs, fabricated, page, tmp_path):
+    warning = "few lesions or patients (3 of <b>x</b>): verdicts by means over classes err more often"
+    few = [fabricated(name, name=name, **SMALL | {"images": (20, 30, 4)}) for name in ("one", "two")]
+    for folders, times in ((few, 1), (runs, 0)):
+        words = page(reports.compare(folders, tmp_path / "compare.html")).words
+        assert words.lower().count(warning) == times
+        results = comparison_results.tabulate("", folders, [], controls=(), failed={}, unequal=[])
+        assert comparison_markdown.markdown([results]).count(f"**{warning}") == times
 
 
 def test_one_run_each_is_said_to_tell_nothing_on_the_page(runs, fabricated, page, tmp_path):

@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from dspkd.evaluation.metrics import Summary
     from dspkd.evaluation.predictions import Predictions
 
-_FEW = 5
-"""Lesions or patients below which a warning is due: methods that are equal on average differed significantly in 23 % of
-200 simulated studies with 2 patients of 40 images each, in 18 % with 3, and in 6 to 8 % with 5 to 30. Likewise those of
-a single class: with 1 lesion in one of three classes in 14 % by AUROC and 19 % by log loss, with 3 in 6 and 9 %, with
-5 in 5 and 6 %."""
-
 _ROUNDED = 0.0101
 """How far the probabilities of an image may be from 1 in sum before a warning is due (inferred)."""
 
@@ -171,7 +165,7 @@ def _cautions(runs: Mapping[Path, Predictions], summaries: Mapping[Path, Summary
 
     from dspkd.errors import DataError
     from dspkd.evaluation.scoring import zero_truths
-    from dspkd.reports import wording
+    from dspkd.reports import few_lesions, wording
 
     first = next(iter(runs.values()))
     units = len(set(first.groups))
@@ -180,16 +174,7 @@ def _cautions(runs: Mapping[Path, Predictions], summaries: Mapping[Path, Summary
             f"referee: all {len(first):,} images are of one lesion or patient, {first.groups[0]!r}, and one cannot "
             "tell; check the column of groups, or give --groups FILE"
         )
-    lines = []
-    if units < _FEW:
-        lines.append(f"warning: only {units} lesions or patients: verdicts err more often than in 5 % of cases")
-    lesions_of = {name: len(of) for name, of in _groups_of_classes(first).items() if units >= _FEW > len(of)}
-    if lesions_of:
-        few = ", ".join(f"{number} of {name}" for name, number in lesions_of.items())
-        lines.append(
-            f"warning: few lesions or patients ({few}): verdicts by means over classes err more often than in 5 % of "
-            "cases"
-        )
+    lines = [f"warning: {each}" for each in few_lesions.warnings(first)]
     if first.folds is not None:
         networks = len(np.unique(first.folds))
         lines.append(f"column fold: predictions of {networks} networks, each for its own images; remove it otherwise")
@@ -214,14 +199,6 @@ def _cautions(runs: Mapping[Path, Predictions], summaries: Mapping[Path, Summary
                 "not defined and is left out; give logits, or probabilities with more decimals"
             )
     return lines
-
-
-def _groups_of_classes(run: Predictions) -> dict[str, set[str]]:
-    """Return the lesions or patients of each class that has images."""
-    groups: dict[str, set[str]] = {}
-    for label, group in sorted(zip(run.labels.tolist(), run.groups, strict=True)):
-        groups.setdefault(run.classes[label], set()).add(group)
-    return groups
 
 
 def _methods(files: Sequence[str]) -> dict[str, list[Path]]:

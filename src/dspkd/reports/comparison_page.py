@@ -14,6 +14,7 @@ from dspkd.evaluation.stratified import FEW
 from dspkd.reports import (
     compute_cost,
     critical_difference,
+    few_lesions,
     fidelity_by_arm,
     glance,
     holdout,
@@ -111,7 +112,10 @@ def compare(runs: Sequence[Path], out: Path, decide_by: str = METRICS[0], *, cau
         curves=curves,
         ids=named(sources[0].predictions("test").groups),
         unlabelled=unlabelled.sentences(sources),
-        data_warnings=_not_among(cautions, [warning for run in sources for warning in run.data.warnings]),
+        data_warnings=[
+            *_not_among(cautions, [warning for run in sources for warning in run.data.warnings]),
+            *few_lesions.warnings(sources[0].predictions("test")),
+        ],
         holdout=holdout.of_several(sources),
         holdout_warnings=[holdout.warning(run) for run in sources],
         gaps=gaps,

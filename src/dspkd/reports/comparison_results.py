@@ -13,7 +13,7 @@ from dspkd.data.table import named
 from dspkd.evaluation.metrics import Summary, summarise
 from dspkd.evaluation.scoring import METRICS
 from dspkd.evaluation.significance import Verdict
-from dspkd.reports import comparison, compute_cost, fidelity_by_arm, holdout, unlabelled
+from dspkd.reports import comparison, compute_cost, few_lesions, fidelity_by_arm, holdout, unlabelled
 from dspkd.reports.comparison import ResampledArms
 from dspkd.reports.compute_cost import ComputeCost
 from dspkd.reports.fidelity_by_arm import ArmFidelity
@@ -200,7 +200,10 @@ def tabulate(
         leaks=list(dict.fromkeys(str(run.data.leak) for run in runs if run.data.leak)),
         card=next((run.data.card for run in runs if run.data.card), {}),
         split_how=data.split_how,
-        warnings=list(dict.fromkeys(warning for run in runs for warning in run.data.warnings)),
+        warnings=[
+            *dict.fromkeys(warning for run in runs for warning in run.data.warnings),
+            *few_lesions.warnings(runs[0].predictions("test")),
+        ],
         unlabelled=unlabelled.sentences(runs),
     )  # fmt: skip
 
