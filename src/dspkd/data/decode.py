@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dspkd.data.artefacts import removed
-from dspkd.data.image_formats import open_photograph, reason
+from dspkd.data.image_formats import has_white_at_zero, open_photograph, reason
 from dspkd.data.orientation import orientation, upright
 from dspkd.data.table import Table
 from dspkd.errors import DamagedImagesError, DataError
@@ -93,14 +93,15 @@ def upright_rgb(image: Image.Image, short_side: int | None = None) -> Image.Imag
         scale = short_side / min(width, height)
         # Decoding at twice the size leaves the antialiasing to the resize below.
         image.draft(None, (round(2 * scale * image.width), round(2 * scale * image.height)))
-    rgb = _rgb(upright(image))
+    inverted = has_white_at_zero(image)
+    rgb = _rgb(upright(image), inverted=inverted)
     if short_side is not None:
         rgb = rgb.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
     return rgb
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return the image in RGB."""
+def _rgb(image: Image.Image, *, inverted: bool) -> Image.Image:
+    """Return the image in RGB; `inverted` is whether 0 is white in 16-bit grey."""
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range; save the image with 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -108,6 +109,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         if grey.min() < 0 or grey.max() > 65535:
             raise ValueError(f"grey values {grey.min()} to {grey.max()} are not 16-bit; save with 8 or 16 bits")
         nearest = np.rint(np.arange(65536) / 257).astype(np.uint8)
+        nearest = nearest[::-1] if inverted else nearest
         rows = [nearest[row] for row in grey]  # row by row, since all at once takes twenty times the image
         return Image.fromarray(np.stack(rows)).convert("RGB")
     if image.has_transparency_data:
