@@ -72,6 +72,25 @@ def test_sixteen_bits_are_rounded_to_eight():
     assert decode(file)[0, :, 0].tolist() == [0, 0, 1, 1, 254, 255]
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("short_side", [None, 8])
+def test_twelve_bits_in_sixteen_are_refused(tmp_path, suffix, short_side):
+    grey = smooth(20, 30)[..., 0].astype(np.uint16)
+    Image.fromarray(grey * 16).save(tmp_path / f"a.{suffix}")
+    with pytest.raises(DataError, match=rf"a\.{suffix}: .*perhaps 12 bits in 16; scale it"):
+        decode(tmp_path / f"a.{suffix}", short_side=short_side)
+    Image.fromarray(grey * 257).save(tmp_path / f"a.{suffix}")
+    decode(tmp_path / f"a.{suffix}", short_side=short_side)
+
+
+def test_an_image_that_would_fill_the_memory_when_resized_is_refused(tmp_path):
+    Image.new("RGB", (65_000, 2)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: .*65000 x 2 pixels; an image may be 32 times as long as wide"):
+        decode(tmp_path / "a.png", short_side=8)
+    Image.new("RGB", (64, 2)).save(tmp_path / "a.png")
+    assert decode(tmp_path / "a.png", short_side=8).shape == (8, 256, 3)
+
+
 def test_transparent_pixels_are_laid_over_black(tmp_path):
     alpha = np.array([[0, 255], [51, 255]], dtype=np.uint8)
     Image.fromarray(np.dstack([CORNERS, alpha])).save(tmp_path / "rgba.png")

@@ -126,3 +126,18 @@ def test_rows_of_spaces_are_empty_and_a_column_that_is_there_twice_is_named(tmp_
     assert len(read(tmp_path, {"data": [*rows, [" ", "  ", " "]]})) == 12
     with pytest.raises(DataError, match=r"different names, and 'note' is there twice; rename one"):
         read(tmp_path, {"data": [[*rows[0], "note", "note"], *([*row, "x", "y"] for row in rows[1:])]})
+
+
+def test_messages_name_the_sheet_of_a_row_where_several_are_one_table(tmp_path):
+    for n in range(4):
+        (tmp_path / f"{n}.jpg").touch()
+    first = [["image", "label"], ["0.jpg", "mel"], ["1.jpg", "nv"]]
+    save(tmp_path / "t.xlsx", {"Ulm": first, "Bonn": [["image", "label"], ["2.jpg", "mel"], ["3.jpg", None]]})
+    with pytest.raises(DataError, match=r"t\.xlsx, sheet 'Bonn', line 3: column 'label' is empty"):
+        data.read("auto", tmp_path)
+    save(tmp_path / "t.xlsx", {"Ulm": first, "Bonn": [["image", "label"], ["1.jpg", "mel"]]})
+    with pytest.raises(DataError, match=r"sheet 'Bonn', line 2: .*first in \S+t\.xlsx, sheet 'Ulm', line 3"):
+        data.read("auto", tmp_path)
+    save(tmp_path / "t.xlsx", {"Ulm": [*first, ["2.jpg", None]]})
+    with pytest.raises(DataError, match=r"t\.xlsx, line 4: column 'label' is empty"):
+        data.read("auto", tmp_path)

@@ -47,6 +47,8 @@ class Rows:
         Lines about what was unusual in the file: another delimiter, empty rows.
     files
         The file of each row, where they come from several; else empty.
+    sheets
+        The sheet of each row, where they come from several sheets of a file; else empty.
     doubts
         Lines about tables beside it with columns of lesion or patient ids that are not used.
     """
@@ -56,11 +58,16 @@ class Rows:
     lines: tuple[int, ...]
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    sheets: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
     def at(self, row: int) -> str:
-        """Return where a row stands, for a message: its file and line."""
-        return f"{self.files[row] if self.files else self.path}, line {self.lines[row]}"
+        """Return where a row stands, for a message: its file, its sheet where there are several, and its line."""
+        return f"{self._file(row)}, line {self.lines[row]}"
+
+    def _file(self, row: int) -> str:
+        sheet = f", sheet {self.sheets[row]!r}" if self.sheets and self.sheets[row] else ""
+        return f"{self.files[row] if self.files else self.path}{sheet}"
 
     def take(self, rows: Sequence[int]) -> Rows:
         """Return these rows, in this order; one may be there twice."""
@@ -69,6 +76,7 @@ class Rows:
             columns={name: tuple(cells[row] for row in rows) for name, cells in self.columns.items()},
             lines=tuple(self.lines[row] for row in rows),
             files=tuple(self.files[row] for row in rows) if self.files else (),
+            sheets=tuple(self.sheets[row] for row in rows) if self.sheets else (),
         )
 
     def column(self, name: str) -> tuple[str, ...]:
@@ -91,7 +99,7 @@ class Rows:
         for row, cell in enumerate(self.filled(name)):
             if cell in row_of:
                 before = row_of[cell]
-                elsewhere = self.files and self.files[before] != self.files[row]
+                elsewhere = self._file(before) != self._file(row)
                 first = f"in {self.at(before)}" if elsewhere else f"on line {self.lines[before]}"
                 raise DataError(
                     f"{self.at(row)}: {name} {cell!r} is there a second time (first {first}); keep one of the two"

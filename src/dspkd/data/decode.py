@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dspkd.data.artefacts import removed
-from dspkd.data.image_formats import open_photograph, reason
+from dspkd.data.image_formats import has_white_at_zero, open_photograph, reason
 from dspkd.data.orientation import orientation, upright
 from dspkd.data.table import Table
 from dspkd.errors import DamagedImagesError, DataError
+
+LONGEST = 32
+"""How many times as long as wide an image may be: resized, a longer one could fill the memory (inferred)."""
+
+_HIGHEST_OF_12 = round(4095 / 257)
 
 _SWAPS_SIDES = {5, 6, 7, 8}
 """EXIF orientations that swap width and height."""
@@ -45,7 +50,8 @@ def decode(path: Path, *, short_side: int | None = None, artefacts: Sequence[str
     ------
     DataError
         The file is missing, damaged or cut short, its pixels have an unknown range, or there are more of them than
-        ``PIL.Image.MAX_IMAGE_PIXELS``; or an artefact's name is unknown.
+        ``PIL.Image.MAX_IMAGE_PIXELS``; it is more than `LONGEST` times as long as wide, or nearly black in 16 bits, as
+        one of 12 bits is; or an artefact's name is unknown.
     """
     try:
         with _opened(path) as image:
@@ -87,20 +93,26 @@ def upright_rgb(image: Image.Image, short_side: int | None = None) -> Image.Imag
     # Pillow itself only warns between this number and its double, and the warning may be ignored.
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
         raise ValueError(f"{width} x {height} pixels are more than {Image.MAX_IMAGE_PIXELS}; make it smaller")
+    if max(width, height) > LONGEST * min(width, height):
+        raise ValueError(f"{width} x {height} pixels; an image may be {LONGEST} times as long as wide, no more")
+    has_16_bits = image.mode.startswith("I") or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     if orientation(image) in _SWAPS_SIDES:
         width, height = height, width
     if short_side is not None:
         scale = short_side / min(width, height)
         # Decoding at twice the size leaves the antialiasing to the resize below.
         image.draft(None, (round(2 * scale * image.width), round(2 * scale * image.height)))
-    rgb = _rgb(upright(image))
+    inverted = has_white_at_zero(image)
+    rgb = _rgb(upright(image), inverted=inverted)
+    if has_16_bits and 0 < max(np.ravel(rgb.getextrema())) <= _HIGHEST_OF_12:
+        raise ValueError("nearly black, perhaps 12 bits in 16; scale it to 0 to 65535, or save it with 8 bits")
     if short_side is not None:
         rgb = rgb.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
     return rgb
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return the image in RGB."""
+def _rgb(image: Image.Image, *, inverted: bool) -> Image.Image:
+    """Return the image in RGB; `inverted` is whether 0 is white in 16-bit grey."""
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range; save the image with 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -108,6 +120,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         if grey.min() < 0 or grey.max() > 65535:
             raise ValueError(f"grey values {grey.min()} to {grey.max()} are not 16-bit; save with 8 or 16 bits")
         nearest = np.rint(np.arange(65536) / 257).astype(np.uint8)
+        nearest = nearest[::-1] if inverted else nearest
         rows = [nearest[row] for row in grey]  # row by row, since all at once takes twenty times the image
         return Image.fromarray(np.stack(rows)).convert("RGB")
     if image.has_transparency_data:

@@ -16,6 +16,9 @@ from dspkd.data import dicom
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Pillow's names of the formats that are always opened, AVIF where this Pillow reads it."""
 
+_BITS, _PHOTOMETRIC, _PLANES = 258, 262, 284
+"""Tags of TIFF: the bits of each colour, whether 0 is white, and whether each colour has a plane of its own."""
+
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
@@ -29,6 +32,9 @@ def open_image(file: Path | IO[bytes]) -> Image.Image:
     """
     image = Image.open(file, formats=_readable())
     image.filename = ""  # by a name Pillow maps an uncompressed TIFF with its sides as turned, which scrambles it
+    if _is_misread(image):
+        image.close()
+        raise ValueError("a TIFF of 16 bits with a plane for each colour, uncompressed; save it as PNG")
     return image
 
 
@@ -50,6 +56,11 @@ def open_photograph(file: Path | IO[bytes]) -> Image.Image:
         return _open_heif(file)
 
 
+def has_white_at_zero(image: Image.Image) -> bool:
+    """Return whether 0 is white in an image, not yet decoded, whose values Pillow gives as they are: in 16 bits."""
+    return image.mode.startswith("I") and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+
+
 def reason(error: Exception) -> str:
     """Return in words why an image cannot be read, from what its decoder raised."""
     if isinstance(error, MemoryError):
@@ -57,6 +68,13 @@ def reason(error: Exception) -> str:
     if isinstance(error, IsADirectoryError):
         return "it is a folder, or one that cannot be listed"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _is_misread(image: Image.Image) -> bool:
+    """Return whether Pillow takes each half of 16 bits for a pixel."""
+    tags = getattr(image, "tag_v2", {})
+    planes = tags.get(_PLANES) == 2 and max(tags.get(_BITS, (1,))) > 8
+    return planes and any(codec == "raw" for codec, *_ in getattr(image, "tile", ()))
 
 
 def _is_heif(file: Path | IO[bytes]) -> bool:

@@ -24,6 +24,9 @@ _CHUNK, _OVERLAP = 1 << 20, 200
 Row = tuple[int, tuple[Any, ...]]
 """The number of a row, from 1, and its cells."""
 
+Entry = tuple[int, dict[str, Any], str]
+"""The number of a row, from 1, its cells by the names of their columns, and its sheet where there are several."""
+
 _Ranges = Mapping[int, Sequence[tuple[int, int]]]
 """``{first row: [(column from 0, last row)]}`` of merged cells."""
 
@@ -51,8 +54,8 @@ class _Sheet:
 
 
 @contextmanager
-def sheet(path: Path, *, merged: bool = True) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[int, dict[str, Any]]]]]:
-    """Give notes on which sheets are used and on merged cells, and each row's number and cells.
+def sheet(path: Path, *, merged: bool = True) -> Iterator[tuple[tuple[str, ...], Iterator[Entry]]]:
+    """Give notes on which sheets are used and on merged cells, and each row.
 
     Sheets of the same columns are one table; those called after parts have them in the column ``split``. Empty rows and
     columns without a name are left out, and what is above the header. Cells that are `merged` over several rows hold
@@ -94,8 +97,8 @@ def _opened(path: Path) -> Iterator[Sequence[Any]]:
         raise DataError(f"{path}: not a readable spreadsheet: {e}") from None
 
 
-def _entries(chosen: Sequence[_Sheet], ranges: Sequence[_Ranges]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the number and the cells of each row of all sheets, the columns called as in the first."""
+def _entries(chosen: Sequence[_Sheet], ranges: Sequence[_Ranges]) -> Iterator[Entry]:
+    """Yield each row of all sheets, the columns called as in the first."""
     name_of = dict(zip(chosen[0].keys, chosen[0].names, strict=True))
     parts = len(chosen) > 1 and all(part_of(each.title) for each in chosen) and "split" not in name_of
     for each, own in zip(chosen, ranges, strict=True):
@@ -104,7 +107,8 @@ def _entries(chosen: Sequence[_Sheet], ranges: Sequence[_Ranges]) -> Iterator[tu
         filled = ((number, cells) for number, cells in rows if number > each.header and any(map(text_of, cells)))
         for number, cells in _spread(filled, own):
             entry = {name: cell for name, cell in zip(names, cells, strict=False) if name}
-            yield number, {"split": each.title, **entry} if parts else entry
+            title = each.title if len(chosen) > 1 else ""
+            yield number, {"split": title, **entry} if parts else entry, title
 
 
 def text_of(value: object) -> str:

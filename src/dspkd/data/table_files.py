@@ -40,7 +40,7 @@ def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) 
     """
     suffix = path.suffix.lower()
     if suffix in (*json_rows.LINES, json_rows.LIST):
-        return _from_entries(path, json_rows.entries(path), without)
+        return _from_entries(path, ((*entry, "") for entry in json_rows.entries(path)), without)
     if suffix == ".parquet":
         return _parquet(path, without)
     if suffix == ".xlsx":
@@ -137,6 +137,7 @@ def one_table(tables: list[Rows]) -> Rows:
         lines=tuple(line for rows in tables for line in rows.lines),
         notes=tuple(note for rows in tables for note in rows.notes),
         files=tuple(rows.path for rows in tables for _ in rows.lines),
+        sheets=tuple(each for rows in tables for each in rows.sheets or ("",) * len(rows.lines)),
     )
 
 
@@ -155,14 +156,15 @@ def respelled(columns: Mapping[str, tuple[str, ...]], spelled: dict[str, str]) -
 
 def _from_entries(
     path: Path,
-    entries: Iterable[tuple[int, dict[str, Any]]],
+    entries: Iterable[tuple[int, dict[str, Any], str]],
     without: Callable[[str], bool],
     notes: tuple[str, ...] = (),
 ) -> Rows:
     columns: dict[str, list[str]] = {}
     lines: list[int] = []
+    sheets: list[str] = []
     same: dict[str, str] = {}  # one string for all cells with the same text
-    for number, entry in entries:
+    for number, entry, title in entries:
         for name, value in entry.items():
             if not without(name):
                 column = columns.setdefault(name, [])
@@ -170,10 +172,11 @@ def _from_entries(
                 cell = text_of(value)
                 column.append(same.setdefault(cell, cell))
         lines.append(number)
+        sheets.append(title)
     if not lines:
         raise DataError(f"{path}: the table is empty; expected at least one line")
     full = {name: (*column, *("",) * (len(lines) - len(column))) for name, column in columns.items()}
-    return Rows(path, full, tuple(lines), notes)
+    return Rows(path, full, tuple(lines), notes, sheets=tuple(sheets) if any(sheets) else ())
 
 
 def schema_of(path: Path) -> Any:

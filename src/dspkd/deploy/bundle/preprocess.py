@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from dspkd.data.artefacts import removed
-from dspkd.data.decode import upright_rgb
+from dspkd.data.decode import LONGEST, upright_rgb
 from dspkd.data.image_formats import FORMATS, open_photograph, reason
 from dspkd.deploy.bundle import refusals
 from dspkd.deploy.bundle.spec import Preprocessing
@@ -28,9 +28,6 @@ from dspkd.errors import DataError
 Pixels = NDArray[np.float32]
 AnyImage = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
 """A file, its bytes, a Pillow image, or ``[H, W, 3]`` uint8 RGB."""
-
-LONGEST = 32
-"""Largest aspect ratio of an image: beyond it, resizing the short side would make a huge image."""
 
 
 def decode(image: AnyImage) -> Image.Image:
@@ -102,14 +99,9 @@ def _decoded(image: AnyImage, *, to_predict: bool = False) -> Image.Image:
     try:
         with _opener(image)() as opened:
             _check_aspect(opened, place)
-            if not to_predict:
-                return upright_rgb(opened)
-            refusals.check_file(opened, place)
-            has_16_bits = refusals.has_16_bits(opened)
-            rgb = upright_rgb(opened)
-            if has_16_bits:
-                refusals.check_bits(rgb, place)
-            return rgb
+            if to_predict:
+                refusals.check_file(opened, place)
+            return upright_rgb(opened)
     except DataError:
         raise
     except FileNotFoundError:

@@ -21,8 +21,6 @@ SHORTEST = 32
 NARROWEST = 8
 """Range of the network's input, of 255 in each colour, below which it shows nothing (inferred)."""
 
-_HIGHEST_OF_12 = round(4095 / 257)
-
 _REDUCED, _MASK, _SUBFILE_TYPE = 1, 4, 254
 """Of the pages of a TIFF file: thumbnails and masks, and the tag that says so."""
 
@@ -45,24 +43,6 @@ def check_file(image: Image.Image, place: str) -> None:
         raise DataError(
             f"{place}: {width} x {height} pixels; the shorter side of an image must have {SHORTEST} or more"
         )
-
-
-def has_16_bits(image: Image.Image) -> bool:
-    """Return whether an image, opened and not yet decoded, has more than 8 bits for a colour."""
-    return image.mode.startswith("I") or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-
-
-def check_bits(rgb: Image.Image, place: str) -> None:
-    """Check that an image of 16 bits, now of 8, is not nearly black, as one of 12 bits in 16 is: up to 4095 of 65535.
-
-    Raises
-    ------
-    DataError
-        It is.
-    """
-    highest = max(np.ravel(rgb.getextrema()))
-    if 0 < highest <= _HIGHEST_OF_12:
-        raise DataError(f"{place}: nearly black, perhaps 12 bits in 16; scale it to 0 to 65535, or save it with 8 bits")
 
 
 def check_input(image_3SS: NDArray[np.float32], place: str) -> None:
