@@ -49,6 +49,11 @@ class TracedWalk:
         return Output(values["logits"], values["pooled"], maps)
 
 
+def names() -> list[str]:
+    """Return the names of torchvision's classifiers, without the prefix."""
+    return [*models.list_models(module=models)]
+
+
 def tapped(key: str, *, name: str, classes: int) -> Tapped:
     """Return torchvision's ShuffleNetV2 `key` (``shufflenet_v2_x1_0`` and its other widths) with random weights."""
     return Tapped(models.get_model(key, num_classes=classes), walk_shufflenet, name=name, download=_Download(key))
@@ -65,7 +70,7 @@ def traced(key: str, *, name: str, classes: int) -> Tapped:
     RecipeError
         There is no such network, or it has no such maps or no such layer.
     """
-    known = models.list_models(module=models)
+    known = names()
     if key not in known:
         raise RecipeError(f"no model is called {name!r}; {suggest(key, known)}")
     if key.startswith("shufflenet_v2"):

@@ -56,9 +56,9 @@ def load(tapped: Tapped, source: str | Path, *, partial: bool = False) -> Loaded
         The file is missing, cannot be read or does not fit, or the download fails; or the file is in a Hugging Face
         folder of another network, or of images that are normalised in another way.
     """
-    if str(source) == "none":
+    if source == "none":
         return _fit(tapped, {}, "none", partial=partial)
-    if str(source) == "imagenet":
+    if source == "imagenet":
         return _fit(tapped, _downloaded(tapped), "imagenet", partial=partial)
     state, key = read(Path(source))
     state, prefix = _without_prefix(state, tapped.library_state(), str(source))

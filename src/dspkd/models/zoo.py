@@ -57,6 +57,18 @@ def names() -> list[str]:
     return sorted(ENTRIES)
 
 
+def has(name: str) -> bool:
+    """Return whether `name` is one of `names`, or of timm's or torchvision's networks; `make` may still refuse it."""
+    import timm
+
+    from dspkd.models import from_torchvision
+
+    if name.startswith(from_torchvision.PREFIX):
+        return name.removeprefix(from_torchvision.PREFIX) in from_torchvision.names()
+    known_tag = "." not in name or timm.is_model_pretrained(name)  # is_model takes any tag, as in resnet50.pth
+    return name in ENTRIES or (known_tag and timm.is_model(name))
+
+
 def make(name: str, *, classes: int, weights: str | Path = "none", partial_weights: bool = False) -> Tapped:
     """Return the network called `name`, in training mode, on the default device.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dspkd.experiments.budget import parse_budget
@@ -38,8 +39,9 @@ def distill_folder(
         Folder of everything; made if missing.
     student, teacher
         A network's name, ``timm:NAME``, ``torchvision:NAME``, a file or Hugging Face folder of weights, or
-        ``NAME=FILE``; for the teacher also a finished run or its folder. A teacher whose file has a classifier for
-        these classes is used as it is. By default chosen by the rules in `dspkd.experiments.own_images.rules`.
+        ``NAME=FILE``; for the teacher also a finished run or its folder. A `Path` is never a name. A teacher
+        whose file has a classifier for these classes is used as it is. By default chosen by the rules in
+        `dspkd.experiments.own_images.rules`.
     budget
         Time for everything: ``"2h"``, ``"1h30m"``, or seconds. None is no limit.
     group
@@ -63,8 +65,8 @@ def distill_folder(
     """
     options = Options(
         data=str(data),
-        student=None if student is None else str(student),
-        teacher=None if teacher is None else str(teacher.folder if isinstance(teacher, Run) else teacher),
+        student=_option(student),
+        teacher=_option(teacher.folder if isinstance(teacher, Run) else teacher),
         budget=parse_budget(budget) if isinstance(budget, str) else budget,
         group=group,
         label=label,
@@ -75,3 +77,10 @@ def distill_folder(
     console = terminal()
     with ConsoleProgress(console) as listener:
         return job.distill(options, Path(out), JobScreen(console, listener))
+
+
+def _option(value: str | Path | None) -> str | None:
+    """Return a name or path as the command takes it, where a path that could be a name begins with ``./``."""
+    if isinstance(value, Path) and len(value.parts) == 1:
+        return f".{os.sep}{value}"
+    return None if value is None else str(value)

@@ -11,6 +11,8 @@ from dspkd.models.tapped import Tapped
 from dspkd.runs.files import RunFiles
 from dspkd.runs.run_folder import WEIGHTS, Run
 
+_TIMM = "timm:"
+
 
 @dataclass(frozen=True)
 class Network:
@@ -55,6 +57,7 @@ def named(text: str, classes: int, *, option: str) -> Network:
     text
         A network's name, ``timm:NAME``, ``torchvision:NAME``, a file or Hugging Face folder of weights,
         ``NAME=FILE`` for weights of a network that is not recognised, or (for a teacher) the folder of a finished run.
+        A name is the network, also where a file or folder is called so; that is ``./NAME``.
     classes
         Number of classes of the data.
     option
@@ -67,8 +70,10 @@ def named(text: str, classes: int, *, option: str) -> Network:
     RunError
         The folder holds no finished run.
     """
+    if zoo.has(text.removeprefix(_TIMM)):
+        return _of_name(text, classes, option)
     path = Path(text)
-    if is_run(path):
+    if run_of(text):
         return _of_run(path, option)
     network, equals, file = text.partition("=")
     if path.is_file() and path.suffix not in WEIGHTS:
@@ -77,18 +82,24 @@ def named(text: str, classes: int, *, option: str) -> Network:
             f"{option} {text}: {what}; name a run, such as that of a bundle, or a file with {', '.join(WEIGHTS)}"
         )
     if path.exists() or (path.suffix in WEIGHTS and not equals):
-        return _of_weights(path, classes, option)
+        return _of_weights(text, classes, option)
     if equals:
-        return _with_weights(network, Path(file), classes, option)
-    try:
-        return _described(zoo.make(text.removeprefix("timm:"), classes=classes), "none")
-    except RecipeError as error:
-        raise RecipeError(f"{option} {text}: {error}") from None
+        return _with_weights(network, file, classes, option)
+    return _of_name(text, classes, option)
 
 
-def is_run(path: Path) -> bool:
-    """Return whether this is a run folder."""
-    return RunFiles(path).recipe.is_file()
+def run_of(text: str) -> Path | None:
+    """Return the run folder that an option names; None where it names anything else."""
+    path = Path(text)
+    return path if RunFiles(path).recipe.is_file() and not zoo.has(text.removeprefix(_TIMM)) else None
+
+
+def unused_path(text: str) -> str:
+    """Return a note where a name, which is that of a network, is also a file's or folder's; "" elsewhere."""
+    if not (Path(text).exists() and zoo.has(text.removeprefix(_TIMM))):
+        return ""
+    kind = "folder" if Path(text).is_dir() else "file"
+    return f"{text} is the network of this name, not the {kind} here; the {kind} is ./{text}"
 
 
 def with_pretrained_weights(network: Network, classes: int) -> tuple[Network, str]:
@@ -105,6 +116,13 @@ def with_pretrained_weights(network: Network, classes: int) -> tuple[Network, st
     return replace(network, weights="imagenet"), ""
 
 
+def _of_name(name: str, classes: int, option: str) -> Network:
+    try:
+        return _described(zoo.make(name.removeprefix(_TIMM), classes=classes), "none")
+    except RecipeError as error:
+        raise RecipeError(f"{option} {name}: {error}") from None
+
+
 def _described(made: Tapped, weights: str) -> Network:
     parameters = sum(value.numel() for value in made.parameters())
     return Network(made.name, weights, parameters, tuple(made.spec.channels))
@@ -116,36 +134,36 @@ def _of_run(folder: Path, option: str) -> Network:
     return replace(_described(Run(folder).require_finished().model, "run"), run=str(folder))
 
 
-def _of_weights(path: Path, classes: int, option: str) -> Network:
+def _of_weights(weights: str, classes: int, option: str) -> Network:
     """Return the network that a Hugging Face folder, or that of the file, names; else the one of ours that fits it."""
-    if not path.exists():
-        raise RecipeError(f"{option} {path}: there is no such file")
-    if named := hub_folder.architecture(path):
-        return _with_weights(named, path, classes, option)
+    if not Path(weights).exists():
+        raise RecipeError(f"{option} {weights}: there is no such file")
+    if named := hub_folder.architecture(Path(weights)):
+        return _with_weights(named, weights, classes, option)
     reasons = []
     fitting: list[Tapped] = []
     for name in zoo.names():
         try:
-            fitting.append(zoo.make(name, classes=classes, weights=path))
+            fitting.append(zoo.make(name, classes=classes, weights=weights))
         except PartialWeightsError as error:
             raise RecipeError(f"{option}: {error}") from None
         except WeightsError as error:
             reasons.append(str(error))
     if not fitting:
         raise RecipeError(
-            f"{option} {path}: fits none of our networks ({', '.join(zoo.names())}); for another of timm's or "
-            f"torchvision's, name it: {option} NAME={path}. For example: {reasons[0]}"
+            f"{option} {weights}: fits none of our networks ({', '.join(zoo.names())}); for another of timm's or "
+            f"torchvision's, name it: {option} NAME={weights}. For example: {reasons[0]}"
         )
-    return _loaded(min(fitting, key=lambda made: len(made.loaded.fresh if made.loaded else ())), path)
+    return _loaded(min(fitting, key=lambda made: len(made.loaded.fresh if made.loaded else ())), weights)
 
 
-def _with_weights(name: str, path: Path, classes: int, option: str) -> Network:
+def _with_weights(name: str, weights: str, classes: int, option: str) -> Network:
     try:
-        return _loaded(zoo.make(name.removeprefix("timm:"), classes=classes, weights=path), path)
+        return _loaded(zoo.make(name.removeprefix(_TIMM), classes=classes, weights=weights), weights)
     except (RecipeError, WeightsError) as error:
         raise RecipeError(f"{option}: {error}") from None
 
 
-def _loaded(made: Tapped, path: Path) -> Network:
+def _loaded(made: Tapped, weights: str) -> Network:
     assert made.loaded, "made with weights"
-    return replace(_described(made, str(path)), as_it_is=not made.loaded.fresh)
+    return replace(_described(made, weights), as_it_is=not made.loaded.fresh)

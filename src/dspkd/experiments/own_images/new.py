@@ -131,7 +131,7 @@ def new(options: Options, out: Path, *, progress: Progress | None, log: Callable
     started = time.monotonic()
     _claim(out)
     machine = _machine()
-    teacher_run = Path(options.teacher) if options.teacher and networks.is_run(Path(options.teacher)) else None
+    teacher_run = networks.run_of(options.teacher) if options.teacher else None
     split_file = Run(teacher_run).require_finished().files.split if teacher_run else None
     log(f"reading {options.data}: layout, ids, copies, unreadable images")
     columns = Columns(group=options.group, label=options.label)
@@ -225,6 +225,8 @@ def _networks(
     made = []
     for option, name in [*(("--teacher", name) for name in names), ("--student", options.student or rules.STUDENT)]:
         network = networks.named(name, classes, option=option)
+        if note := networks.unused_path(name):
+            log(f"{option}: {note}")
         if not offline:  # the next download would fail too, after a while
             network, reason = networks.with_pretrained_weights(network, classes)
             offline = "could not be downloaded" in reason
