@@ -47,6 +47,10 @@ _PLAIN = re.compile(
 """Words that state neither a doubt nor a disease, which a class that begins with "benign" may have besides those of the
 benign names of the table (inferred)."""
 
+_ALSO_GRAVER = frozenset({"actinic", "solar", "senile", "spitz", "reed", "spindle"})
+"""Words that benign and graver names of the table share, and that mean neither alone (inferred): an actinic lentigo is
+benign, an actinic keratosis is not."""
+
 _NOISE = {"photo", "picture", "image"}
 
 
@@ -105,9 +109,11 @@ def _of_benign(class_name: str) -> Malignancy:
     The words of a disease may be in any order, as in "benign keratosis, actinic".
     """
     words = _normalised(class_name).split()[1:]
-    kinds: list[Malignancy] = [row.malignancy for name, row in _table().items() if set(name.split()) <= set(words)]
+    rows = {name: row for name, row in _table().items() if set(name.split()) <= set(words)}
+    kinds: list[Malignancy] = [row.malignancy for row in rows.values()]
     plain = all(word in _benign_words() or _PLAIN.fullmatch(word) for word in words)
-    known = plain and not _DOUBTED.search(" ".join(words))
+    whole = _ALSO_GRAVER.isdisjoint(set(words) - set(" ".join(rows).split()))
+    known = plain and whole and not _DOUBTED.search(" ".join(words))
     return min([*kinds, "benign" if known else "unknown"], key=_GRAVEST.index)
 
 
