@@ -43,7 +43,7 @@ def assert_is_ph2(table):
     assert table.attributes["Asymmetry"] == ("0", "1", "2") * 3
 
 
-@pytest.mark.parametrize("mark", ["X", "x"])
+@pytest.mark.parametrize("mark", ["X", "x", "✓"])
 def test_ph2_is_read_from_its_spreadsheet(mark, tmp_path):
     openpyxl = pytest.importorskip("openpyxl", reason="needs openpyxl: pip install 'dspkd[xlsx]'")
     book = openpyxl.Workbook()
@@ -82,7 +82,11 @@ def one_hot(root, header, rows):
 
 
 @pytest.mark.parametrize(
-    "cells", [("1,0", "0,0"), ("1.00", "0.00"), ("1", ""), ("X", ""), ("True", "False"), ("1", "0,0")]
+    "cells",
+    [
+        *[("1,0", "0,0"), ("1.00", "0.00"), ("1", ""), ("1", "0,0"), ("True", "False"), ("X", ""), ("x", "\u2013")],
+        *[("Ja", "Nein"), ("oui", "NON"), ("Sí", "no"), ("Y", "N"), ("✓", ""), ("+", "-")],
+    ],
 )
 def test_one_hot_columns_are_read_in_any_spelling(cells, tmp_path):
     one, zero = cells

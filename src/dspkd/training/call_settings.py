@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from dspkd.errors import RecipeError
+from dspkd.errors import DataError, RecipeError
 from dspkd.recipes.stage import StageConfig
 
 TermLike = str | tuple[str, float] | tuple[str, float, dict[str, Any]]
@@ -31,6 +32,50 @@ def stage_of(terms: Sequence[TermLike], **settings: Any) -> StageConfig:
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}") from None
+
+
+def seed_of(seed: object) -> int:
+    """Return a seed as an integer of Python; RecipeError where it is none."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise RecipeError(f"seed: {seed!r}; want a whole number")
+    return int(seed)
+
+
+def require_ema_and_clip(ema: object, clip: object) -> None:
+    """Refuse a decay that is not in [0, 1), and a gradient norm that is not above 0.
+
+    Raises
+    ------
+    RecipeError
+        The message begins with the setting.
+    """
+    if not (isinstance(ema, Real) and 0 <= float(ema) < 1):
+        raise RecipeError(f"ema: a decay in [0, 1), e.g. 0.998, or 0 for none; got {ema!r}")
+    if not (isinstance(clip, Real) and float(clip) > 0):
+        raise RecipeError(f"clip: a gradient norm above 0, e.g. 5.0, or math.inf for none; got {clip!r}")
+
+
+def counts_of(class_counts: Sequence[int], classes: int) -> tuple[int, ...]:
+    """Return the training images of each of `classes` classes as integers, none where none are given.
+
+    Raises
+    ------
+    DataError
+        They are no list of whole numbers from 0, or not one for each class.
+    """
+    try:
+        counts = tuple(int(count) for count in class_counts)
+        whole = all(0 <= n == count for n, count in zip(counts, class_counts, strict=True))
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise DataError(f"class_counts: {class_counts!r}; give the number of training images of each class")
+    if counts and len(counts) != classes:
+        raise DataError(
+            f"class_counts: {len(counts)} numbers, {counts}, for a student of {classes} classes; give "
+            "the training images of each class, or leave it out"
+        )
+    return counts
 
 
 def _listed(terms: Sequence[TermLike]) -> list[dict[str, Any]]:

@@ -5,31 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from dspkd import methods
 from dspkd.errors import DataError, RecipeError, RunError
 from dspkd.methods import Term
-from dspkd.models.adapted import Adapted
 from dspkd.models.modes import as_before_on_error
-from dspkd.models.tapped import Tapped
 from dspkd.recipes.stage import StageConfig
 from dspkd.runtime import lock
 from dspkd.runtime.files import require_file
 from dspkd.runtime.seeds import seed_for
 from dspkd.training import generators, loop
-from dspkd.training.call_settings import TermLike, plain, stage_of
+from dspkd.training.call_networks import adapted, require_networks
+from dspkd.training.call_settings import TermLike, counts_of, plain, require_ema_and_clip, seed_of, stage_of
 from dspkd.training.distiller import Distiller
 from dspkd.training.loader_batches import LoaderBatches, batches_of, first_batch
 from dspkd.training.progress import NullProgress, ProgressListener
@@ -127,32 +126,24 @@ def distill(
     TrainingError
         A loss is not finite, or weights after an epoch.
     """
-    seed = int(seed)
+    seed = seed_of(seed)
     decay = {} if weight_decay is None else {"weight_decay": weight_decay}
     stage = stage_of(terms, epochs=epochs, lr=lr, optimizer=optimizer, warmup=warmup, **decay)
-    if not (isinstance(ema, Real) and 0 <= ema < 1):
-        raise RecipeError(f"ema: a decay in [0, 1), e.g. 0.998, or 0 for none; got {ema!r}")
-    if not (isinstance(clip, Real) and clip > 0):
-        raise RecipeError(f"clip: a gradient norm above 0, e.g. 5.0, or math.inf for none; got {clip!r}")
+    require_ema_and_clip(ema, clip)
+    if isinstance(progress, bool):
+        raise RecipeError(f"progress: {progress}; want a dspkd.training.progress.ProgressListener, or None")
+    require_networks(student, teacher)
     place = _device(device)
-    _require_trainable(student, teacher)
     student.to(place)
     mine = [network for network in (student, teacher) if network is not None]
     with generators.kept(), as_before_on_error(*mine), ExitStack() as stack:
         sample = first_batch(loader).to(place).images
-        learner = _network(student, sample, "student", stack)
+        learner = adapted(student, sample, "student", stack)
         frozen = None
         if teacher is not None:
-            network = _network(teacher.to(place), sample, "teacher", stack)
+            network = adapted(teacher.to(place), sample, "teacher", stack)
             frozen = FrozenTeacher(network, network.spec)
-        if wrong := [count for count in class_counts if not (count >= 0 and int(count) == count)]:
-            raise DataError(f"class_counts: {wrong[0]}; give the number of training images of each class")
-        counts = tuple(int(count) for count in class_counts)
-        if counts and len(counts) != learner.spec.classes:
-            raise DataError(
-                f"class_counts: {len(counts)} numbers, {counts}, for a student of {learner.spec.classes} classes; give "
-                "the training images of each class, or leave it out"
-            )
+        counts = counts_of(class_counts, learner.spec.classes)
         parts = _terms(stage, replace(learner.spec, class_counts=counts), frozen, seed)
         distiller = Distiller(learner, frozen, parts).to(place)
         folder = _folder(out, stack)
@@ -206,46 +197,14 @@ def _device(device: str | torch.device | None) -> torch.device:
 def _folder(out: str | Path | None, stack: ExitStack) -> Path:
     if out is None:
         return Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    if not isinstance(out, str | os.PathLike):
+        raise RunError(f"out: {out!r}; want a folder's path")
     folder = Path(out)
     try:
         require_file(folder / "last.pt")
     except OSError as error:
         raise RunError(f"out: {folder} cannot be a folder for checkpoints: {error.strerror}; choose another") from error
     return folder
-
-
-def _require_trainable(student: nn.Module, teacher: nn.Module | None) -> None:
-    trained = {id(value) for value in student.parameters() if value.requires_grad}
-    if not trained:
-        raise RecipeError(
-            "student: no parameter is trainable; a network that was the teacher of an earlier call stays frozen: "
-            "student.requires_grad_(True)"
-        )
-    if teacher is not None and not trained.isdisjoint(map(id, teacher.parameters())):
-        raise RecipeError(
-            "teacher: shares trainable parameters with the student, which would be frozen with it; pass a copy: "
-            "copy.deepcopy(teacher)"
-        )
-
-
-def _network(network: nn.Module, sample: Tensor, role: str, stack: ExitStack) -> Tapped | Adapted:
-    dtype = next((value.dtype for value in network.parameters()), sample.dtype)
-    mixed = RecipeError(
-        f"{role}: its weights are {dtype} and the loader's images {sample.dtype}; both must be of one type, e.g. "
-        f"{role}.float() and images.float()"
-    )
-    if isinstance(network, Tapped):
-        if dtype != sample.dtype:
-            raise mixed
-        return network
-    try:
-        adapted = Adapted(network, sample, role=role)
-    except RuntimeError as error:
-        if dtype == sample.dtype:
-            raise
-        raise mixed from error
-    stack.callback(adapted.release)
-    return adapted
 
 
 def _terms(

@@ -66,9 +66,10 @@ def first_batch(loader: DataLoader[Any]) -> Batch:
         steps = len(loader)
     except TypeError:
         raise DataError("loader: has no length; use a DataLoader of a dataset that has one") from None
-    if not steps:
+    batch = next(batches_of(loader, "loader"), None) if steps else None
+    if batch is None:
         raise DataError("loader: yields no batch")
-    return next(batches_of(loader, "loader"))
+    return batch
 
 
 def batches_of(loader: Iterable[Any], place: str, *, classes: int | None = None, view: int = 0) -> Iterator[Batch]:
@@ -77,10 +78,11 @@ def batches_of(loader: Iterable[Any], place: str, *, classes: int | None = None,
     Raises
     ------
     DataError
-        A batch is not ``(images, labels)``, or a label is not in [0, `classes`). The message begins with `place`.
+        A batch is not ``(images, labels)``, has no image, or (on a CPU) a value that is not finite; or a label is not
+        in [0, `classes`). The message begins with `place`.
     """
     first = 0
-    for item in loader:
+    for number, item in enumerate(loader, start=1):
         if isinstance(item, Batch):
             batch = item
         else:
@@ -88,6 +90,13 @@ def batches_of(loader: Iterable[Any], place: str, *, classes: int | None = None,
             index = torch.arange(first, first + len(labels))
             first += len(labels)
             batch = Batch(images, labels.long(), index, torch.full_like(index, view))
+        if not len(batch.images):
+            raise DataError(f"{place}: batch {number} has no image; leave it out")
+        if batch.images.device.type == "cpu" and not (finite_B := batch.images.flatten(1).isfinite().all(dim=1)).all():
+            raise DataError(
+                f"{place}: image {int(finite_B.int().argmin())} (from 0) of batch {number} has values that are not "
+                "finite; correct it or leave it out"
+            )
         if classes is not None:
             labels = batch.labels[: batch.labelled]
             outside = labels[(labels < 0) | (labels >= classes)]

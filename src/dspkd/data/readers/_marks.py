@@ -8,16 +8,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_WORDS = {"true": 1.0, "yes": 1.0, "x": 1.0, "false": 0.0, "no": 0.0, "": 0.0}
+_YES = "true yes y ja oui sí si sì sim x ✓ ✔ ☑ +"
+_NO = "false no n nein nee non não nao - \u2013 \u2014 ☐"  # the two escapes are the en and the em dash
+_MARKS = frozenset({"", "x", "✓", "✔", "☑", "☐", "+", "-", "\u2013", "\u2014"})
+"""Those that a reader sees as marks rather than as values."""
+_WORDS = dict.fromkeys(_YES.split(), 1.0) | dict.fromkeys(_NO.split(), 0.0) | {"": 0.0}
 """Words and marks, in lower case; an empty cell is one without a mark."""
-_MARKS = frozenset({"", "x"})
 
 
 def value_of(cell: str) -> float:
     """Return the number that a cell says, NaN where it is no number.
 
-    >>> [value_of(cell) for cell in ("1", "1,0", "0.00", "TRUE", "no", "X", "", "nv")]
-    [1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, nan]
+    >>> [value_of(cell) for cell in ("1", "1,0", "0.00", "TRUE", "no", "Ja", "N", "X", "✓", "", "nv")]
+    [1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, nan]
     """
     word = cell.lower()
     if word in _WORDS:
