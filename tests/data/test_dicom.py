@@ -68,12 +68,35 @@ def test_other_dicom_files_are_refused(tmp_path, pixels):
     with pytest.raises(DataError, match=r"a\.dcm: .*1 samples of 16 bits"):
         decode(write(tmp_path / "a.dcm", pixels[:, :, 0].astype(np.uint16), bits=16, photometric="MONOCHROME2"))
     (tmp_path / "b.dcm").write_bytes(b"x" * 200)
-    with pytest.raises(DataError, match=r"b\.dcm: not a readable image"):
+    with pytest.raises(DataError, match=r"b\.dcm: not a readable image: no DICOM file"):
         decode(tmp_path / "b.dcm")
     cut = write(tmp_path / "c.dcm", pixels)
     cut.write_bytes(cut.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"c\.dcm: not a readable image"):
         decode(cut)
+
+
+@pytest.mark.parametrize(
+    ("element", "value", "message"),
+    [
+        ("PhotometricInterpretation", "HSV", "its colours are HSV"),
+        ("PhotometricInterpretation", "", "its colours are unknown; only RGB and YBR"),
+        ("BitsStored", 7, "7 bits in 8"),
+    ],
+)
+def test_colours_that_would_be_taken_for_others_are_refused(tmp_path, pixels, element, value, message):
+    dataset = pydicom.dcmread(write(tmp_path / "a.dcm", pixels))
+    setattr(dataset, element, value)
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(DataError, match=rf"a\.dcm: not a readable image: {message}"):
+        decode(tmp_path / "a.dcm")
+
+
+def test_a_deflated_file_is_read(tmp_path, pixels):
+    dataset = pydicom.dcmread(write(tmp_path / "a.dcm", pixels))
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
+    assert np.array_equal(decode(tmp_path / "deflated.dcm"), pixels)
 
 
 def test_without_pydicom_the_error_names_the_extra(tmp_path, pixels, monkeypatch):
