@@ -145,3 +145,19 @@ def test_two_labels_in_a_cell_are_refused_whatever_is_between_them(mark, tmp_pat
 @pytest.mark.parametrize(("cells", "classes"), [(('"[""a""]"', "['b']"), ("a", "b")), (("[1]", "[0]"), ("0", "1"))])
 def test_a_list_of_one_label_is_this_label(cells, classes, tmp_path):
     assert labelled(tmp_path, "label", *cells).classes == classes
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mel", "nv"),
+    [
+        ("cp1251", "меланома", "невус"),
+        ("koi8-r", "меланома", "невус"),
+        ("gbk", "黑色素瘤", "痣"),
+        ("cp1253", "μελάνωμα", "σπίλος"),
+    ],
+)
+def test_an_encoding_of_another_script_is_refused_and_not_taken_for_accents(encoding, mel, nv, tmp_path):
+    rows = f"image,label\na.jpg,{mel}\nb.jpg,{nv}\n"
+    (tmp_path / "labels.csv").write_bytes(rows.encode(encoding))
+    with pytest.raises(DataError, match=r"labels\.csv, line \d: not UTF-8 text; save the table as CSV in UTF-8"):
+        data.read("csv", tmp_path)

@@ -92,3 +92,20 @@ def test_a_single_folder_beside_labels_that_are_not_read_is_no_class(name, tmp_p
     (tmp_path / name).write_text('{"images": [{"file": "pics/0.jpg", "label": "nevus"}]}')
     with pytest.raises(DataError, match=f"a single folder, 'pics', and beside it {name}, which may name the classes"):
         data.read("auto", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["backup", "New folder (2)", "mel - Copy", "duplicates", "excluded", "unsorted", "Unknown"]
+)
+def test_a_folder_that_is_called_as_no_class_is_a_class_with_a_doubt(name, tmp_path):
+    table = data.read(
+        "auto", lay(tmp_path, *(f"{each}/{n}{each}.jpg" for each in ("mel", "nv", name) for n in range(4)))
+    )
+    assert name in table.classes
+    assert [doubt for doubt in table.origin.doubts if f"{name!r} (4 images) is taken as a class, but" in doubt]
+
+
+def test_other_folders_are_classes_without_a_doubt(tmp_path):
+    names = ("mel", "nv", "other", "misc", "normal skin", "old scar", "UNK")
+    table = data.read("auto", lay(tmp_path, *(f"{each}/{n}{each}.jpg" for each in names for n in range(4))))
+    assert not any("is taken as a class" in doubt for doubt in table.origin.doubts)

@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 """Suffixes of tables as text, in lower case."""
 
 _WINDOWS = "cp1252"
+_NOT_WESTERN = re.compile(rb"[\xa1-\xff]{4}")
+"""Four accented letters of Windows-1252 in a row, which no Western language has. Inferred."""
 """The encoding in which spreadsheets in Europe and America save a CSV that is not UTF-8; equals Latin-1 for letters."""
 _HEADER = 1_000_000
 """Characters within which the header ends."""
@@ -249,12 +252,15 @@ def _content(path: Path) -> bytes:
 
 
 def _encodings(content: bytes) -> tuple[str, ...]:
-    """Return the encodings that a text may have, by its first two bytes; of UTF-16, one is 0 without a mark."""
+    """Return the encodings that a text may have, by its first two bytes; of UTF-16, one is 0 without a mark.
+
+    Windows-1252 is none where accented letters follow each other: then the text is Cyrillic, Chinese or another.
+    """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return ("utf-16",)
     if len(content) > 1 and 0 in content[:2]:
         return ("utf-16-be" if content[0] == 0 else "utf-16-le",)
-    return ("utf-8-sig", _WINDOWS)
+    return ("utf-8-sig",) if _NOT_WESTERN.search(content) else ("utf-8-sig", _WINDOWS)
 
 
 def _not_text(path: Path, content: bytes) -> DataError:

@@ -25,6 +25,7 @@ from dspkd.data.readers._nearest import refuse_other_labels
 from dspkd.data.readers._other_folders import with_folders_noted
 from dspkd.data.readers._people_in_names import with_people_in_names
 from dspkd.data.readers._spelling import with_one_spelling
+from dspkd.data.readers._unlikely_classes import unlikely_classes
 from dspkd.data.readers.class_folders import has_class_folders
 from dspkd.data.table import Table
 from dspkd.data.table_files import tables_in
@@ -125,7 +126,8 @@ def read(
     part = None if columns.part is None else same(table.attributes, columns.part, table.root)
     doubts = _left_out(outer, path, table) if columns.group is None else ()
     notes = (*_note(outer, path), *table.origin.notes)
-    origin = replace(table.origin, layout=layout, columns=named, notes=notes, doubts=table.origin.doubts + doubts)
+    doubts = (*table.origin.doubts, *doubts, *unlikely_classes(table))
+    origin = replace(table.origin, layout=layout, columns=named, notes=notes, doubts=doubts)
     return official_split.recognised(replace(table, origin=origin), part)
 
 
