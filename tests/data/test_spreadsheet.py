@@ -1,5 +1,7 @@
 """Spreadsheets as hospitals write them: merged cells, and a legend before the data."""
 
+import zipfile
+
 import pytest
 
 from dspkd import data
@@ -141,3 +143,42 @@ def test_messages_name_the_sheet_of_a_row_where_several_are_one_table(tmp_path):
     save(tmp_path / "t.xlsx", {"Ulm": [*first, ["2.jpg", None]]})
     with pytest.raises(DataError, match=r"t\.xlsx, line 4: column 'label' is empty"):
         data.read("auto", tmp_path)
+
+
+def of_six(root, label_of):
+    book = openpyxl.Workbook()
+    book.active.append(["image", "label"])
+    for n in range(6):
+        (root / f"{n}.jpg").touch()
+        book.active.append([f"{n}.jpg", label_of(n)])
+    return book
+
+
+def test_formulas_without_a_saved_result_are_refused_with_what_to_do(tmp_path):
+    of_six(tmp_path, lambda n: f'=IF({n}>2,"mel","nv")').save(tmp_path / "t.xlsx")
+    with pytest.raises(
+        DataError, match=r"t\.xlsx: the formula in B2 has no saved result \(6 such cells\); open .* save it"
+    ):
+        data.read("auto", tmp_path)
+
+
+def test_a_formula_whose_saved_result_is_an_empty_text_is_an_empty_cell(tmp_path):
+    of_six(tmp_path, lambda n: ("mel", "nv")[n % 2]).save(tmp_path / "plain.xlsx")
+    cell = b'<c r="C2" t="str"><f>IF(1,"","x")</f><v></v></c></row><row r="3"'
+    with zipfile.ZipFile(tmp_path / "plain.xlsx") as old, zipfile.ZipFile(tmp_path / "t.xlsx", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'</row><row r="3"', cell))
+    (tmp_path / "plain.xlsx").unlink()
+    assert data.read("auto", tmp_path).classes == ("mel", "nv")
+
+
+@pytest.mark.parametrize("chunk", [7, 1 << 20])
+def test_hidden_rows_are_used_with_a_note(chunk, tmp_path, monkeypatch):
+    monkeypatch.setattr(spreadsheet, "_CHUNK", chunk)
+    book = of_six(tmp_path, lambda n: ("mel", "nv")[n % 2])
+    for row in (1, 3, 4):
+        book.active.row_dimensions[row].hidden = True
+    book.save(tmp_path / "t.xlsx")
+    table = data.read("auto", tmp_path)
+    assert len(table) == 6
+    assert any("2 rows that are hidden, as by a filter, are used too" in note for note in table.origin.notes)

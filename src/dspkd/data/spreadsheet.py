@@ -18,6 +18,12 @@ from dspkd.errors import DataError
 from dspkd.runtime.zip_files import DAMAGED
 
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="\$?([A-Z]{1,3})\$?(\d{1,7}):\$?[A-Z]{1,3}\$?(\d{1,7})"')
+_HIDDEN = re.compile(rb'<(?:\w+:)?row\s[^>]*?\br="(\d{1,7})"[^>]*?\bhidden="(?:1|true)"')
+_UNSAVED = re.compile(
+    rb'<(?:\w+:)?c r="([A-Z]{1,3})(\d{1,7})"(?![^>]*t="str")[^>]*>'
+    rb"<(?:\w+:)?f[^>]*>[^<]*</(?:\w+:)?f>(?:<v ?/>|<v></v>)?</"
+)
+"""A formula without a result: programs that write spreadsheets leave it to the one that opens them."""
 _CHUNK, _OVERLAP = 1 << 20, 200
 """Bytes of a sheet that are searched at a time, and those of the end that are searched again."""
 
@@ -29,6 +35,15 @@ Entry = tuple[int, dict[str, Any], str]
 
 _Ranges = Mapping[int, Sequence[tuple[int, int]]]
 """``{first row: [(column from 0, last row)]}`` of merged cells."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a sheet has below its header: merged cells, the number of hidden rows, and formulas without a result."""
+
+    merged: _Ranges
+    hidden: int
+    unsaved: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -68,9 +83,17 @@ def sheet(path: Path, *, merged: bool = True) -> Iterator[tuple[tuple[str, ...],
             raise DataError(f"{path}: the columns must have different names, and {twice!r} is there twice; rename one")
         titles = ", ".join(repr(each.title) for each in chosen)
         notes = [f"sheet{'s' * (len(chosen) > 1)} {titles} of {len(sheets)}"] if len(sheets) > 1 else []
-        ranges = [_ranges(path, each.sheet._worksheet_path, each.header) if merged else {} for each in chosen]
-        if number := sum(len(cells) for own in ranges for cells in own.values()):
+        found = [_found(path, each.sheet._worksheet_path, each.header) for each in chosen] if merged else []
+        if unsaved := [cell for each in found for cell in each.unsaved]:
+            raise DataError(
+                f"{path}: the formula in {unsaved[0]} has no saved result ({len(unsaved):,} such cells); open the file "
+                "in a spreadsheet program and save it"
+            )
+        if number := sum(len(cells) for each in found for cells in each.merged.values()):
             notes.append(f"{number:,} cells that are merged over several rows hold their value in each")
+        if number := sum(each.hidden for each in found):
+            notes.append(f"{number:,} rows that are hidden, as by a filter, are used too; delete those to leave out")
+        ranges = [each.merged for each in found] or [{} for _ in chosen]
         yield tuple(f"{path.name}: {note}" for note in notes), _entries(chosen, ranges)
 
 
@@ -140,9 +163,11 @@ def _header(sheet: Any) -> _Sheet:
     return _Sheet(sheet, row + 1, tuple(rows[row]) if rows else (), rank)
 
 
-def _ranges(path: Path, inner: str, header: int) -> _Ranges:
-    """Return ``{first row: [(column from 0, last row)]}`` of cells below the header that are merged over rows."""
-    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+def _found(path: Path, inner: str, header: int) -> _Found:
+    """Return what a sheet has below its header that its cells alone do not say."""
+    merged: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    hidden: set[int] = set()
+    unsaved: dict[str, None] = {}
     rest = b""
     with zipfile.ZipFile(path) as archive, archive.open(inner) as xml:
         while chunk := xml.read(_CHUNK):
@@ -150,9 +175,13 @@ def _ranges(path: Path, inner: str, header: int) -> _Ranges:
             for match in _MERGED.finditer(text):
                 end, first, last = match.end(), int(match[2]), int(match[3])
                 if header < first < last:
-                    found[first].append((_number_of(match[1]), last))
+                    merged[first].append((_number_of(match[1]), last))
+            hidden.update(number for match in _HIDDEN.finditer(text) if (number := int(match[1])) > header)
+            for match in _UNSAVED.finditer(text):
+                if int(match[2]) > header:
+                    unsaved[(match[1] + match[2]).decode()] = None
             rest = text[max(end, len(text) - _OVERLAP) :]
-    return found
+    return _Found(merged, len(hidden), list(unsaved))
 
 
 def _number_of(column: bytes) -> int:
