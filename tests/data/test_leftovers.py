@@ -82,6 +82,8 @@ def test_of_several_folders_with_images_those_that_would_be_read_are_named(tmp_p
             r"1\.tar, 2\.tar may hold the images: unpack them first; .* WebDataset needs a labels\.csv",
         ),
         (["data.mdb"], "LMDB is not read here; write the images out"),
+        (["x.npy", "y.npy"], r"x\.npy, y\.npy may hold the images: arrays other than MedMNIST's are not read"),
+        (["train.h5"], r"train\.h5 may hold the images: arrays other than MedMNIST's are not read here; write"),
         (["dataset_dict.json", "train/data-0.arrow", "train/state.json"], r"to_parquet\('train\.parquet'\)"),
         (["train/0.tfrec"], "TFRecord is not read here"),
     ],
@@ -99,10 +101,23 @@ def test_images_that_a_table_names_may_be_in_an_archive(beside, what, tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["images/", "", "photos/"])
-@pytest.mark.parametrize("name", ["labels.xls", "labels.ods", "labels.xlsm", "a.json", "annotations.xml", "labels.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "labels.xls",
+        "labels.ods",
+        "labels.xlsm",
+        "labels.numbers",
+        "a.json",
+        "annotations.xml",
+        "labels.txt",
+        "a.sav",
+        "a.db",
+    ],
+)
 def test_a_file_that_may_name_the_classes_is_named(folder, name, tmp_path):
     lay(tmp_path, *(f"{folder}{n}.jpg" for n in range(3)), **{name: '{"0.jpg": "mel"}'})
-    then = "save it as .xlsx or CSV" if name[-4:] in (".xls", ".ods", "xlsm") else "write a labels.csv"
+    then = "save it as .xlsx or CSV" if name.endswith((".xls", ".ods", ".xlsm", ".numbers")) else "write a labels.csv"
     with pytest.raises(DataError, match=rf"{name}, which may name the classes .*; {then}"):
         data.read("auto", tmp_path)
 

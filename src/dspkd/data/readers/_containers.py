@@ -14,13 +14,19 @@ _CONTAINERS = {
     **dict.fromkeys((".zip", ".7z", ".rar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), _UNPACK),
     ".tar": f"{_UNPACK}; what is in a WebDataset needs {_TABLE} too",
     **dict.fromkeys((".tfrec", ".tfrecord", ".tfrecords"), f"TFRecord is not read here; {_WRITE_OUT}"),
+    **dict.fromkeys((".npz", ".npy", ".h5", ".hdf5"), f"arrays other than MedMNIST's are not read here; {_WRITE_OUT}"),
     ".mdb": f"LMDB is not read here; {_WRITE_OUT}",
     ".arrow": "what save_to_disk wrote is not read here; save each part as parquet, such as "
     "dataset['train'].to_parquet('train.parquet')",
 }
 """``{ending of a name: what makes its images readable}``."""
 
-_LABELS = (".json", ".xml", ".yaml", ".yml", ".txt", ".mat", ".pkl", ".xls", ".ods", ".xlsm")
+_SHEETS = (".xls", ".ods", ".xlsm", ".numbers")
+_LABELS = (
+    *(".json", ".xml", ".yaml", ".yml", ".txt", ".mat", ".pkl", ".pickle", ".feather"),
+    *(".sqlite", ".sqlite3", ".db", ".accdb", ".sav", ".dta", ".sas7bdat", ".rds", ".rdata"),
+    *_SHEETS,
+)
 """Suffixes of files that may hold labels, and are no table of ours."""
 _ABOUT = ("readme", "licen", "copying", "notice", "attribution", "citation", "changelog")
 """How names of files begin that hold no labels."""
@@ -51,7 +57,7 @@ def labels_in(path: Path) -> str:
     )
     if not names:
         return ""
-    sheets = all(name.lower().endswith((".xls", ".ods", ".xlsm")) for name in names)
+    sheets = all(name.lower().endswith(_SHEETS) for name in names)
     then = (
         "save it as .xlsx or CSV, with the columns 'image' and 'label'"
         if sheets
