@@ -140,6 +140,12 @@ UNEQUAL = [
 ]
 
 
+def test_what_only_lets_weights_be_loaded_may_differ(tmp_path):
+    kd = '{ recipe = "dermoscopy150/kd", set = ["model.partial_weights=false"] }'
+    (comparison,) = comparisons(tmp_path, f'methods = ["dermoscopy150/plain", {kd}]\n')
+    assert comparison.differences == []
+
+
 @pytest.mark.parametrize(("setting", "message"), UNEQUAL)
 def test_unequal_methods_are_refused_by_name_unless_the_grid_gives_a_reason(tmp_path, setting, message):
     methods = f'methods = ["dermoscopy150/plain", {{ recipe = "dermoscopy150/kd", set = ["{setting}"] }}]\n'

@@ -24,6 +24,8 @@ SMOOTHING = 0.1
 
 _ALWAYS = ("data", "split")
 _EQUAL = ("model", "images", "train")
+_PERMITS = "model.partial_weights"
+"""A setting that lets weights be loaded and changes none."""
 _UNLABELLED = ("data.unlabelled", "data.unlabelled_ratio")
 
 
@@ -73,6 +75,7 @@ def differences(methods: Mapping[str, Recipe]) -> list[str]:
         _sentence(name, first, *difference)
         for name, recipe in others
         for difference in (*_unequal_settings(base, recipe, _EQUAL), *_unequal_epochs(base, recipe))
+        if difference[0] != _PERMITS
     ]
 
 
