@@ -169,8 +169,9 @@ def test_class_counts_of_another_number_of_classes_are_refused(counts, term):
 
 
 def test_a_loader_that_shuffles_leaves_torchs_generator_as_it_was():
+    student, loader = network(0), DataLoader(data().dataset, batch_size=4, shuffle=True)
     before = torch.get_rng_state()
-    distill(network(0), None, DataLoader(data().dataset, batch_size=4, shuffle=True), terms=["labels"], epochs=1)
+    distill(student, None, loader, terms=["labels"], epochs=1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
