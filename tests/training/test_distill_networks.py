@@ -19,7 +19,8 @@ def batches(*tensors):
 
 @pytest.mark.parametrize("role", ["student", "teacher"])
 @pytest.mark.parametrize(
-    ("network_of", "message"), [(lambda: "tiny", r"zoo\.make\('tiny'"), (lambda: K, "torch module$")]
+    ("network_of", "message"),
+    [(lambda: "tiny", r"zoo\.make\('tiny'"), (lambda: K, "torch module$"), (lambda: 0, "torch module$")],
 )
 def test_what_is_no_network_is_refused(role, network_of, message):
     networks = {"student": network(0), "teacher": network(1)} | {role: network_of()}

@@ -25,9 +25,9 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz")
 """Suffixes of tables as text, in lower case."""
 
 _WINDOWS = "cp1252"
+"""The encoding in which spreadsheets in Europe and America save a CSV that is not UTF-8; equals Latin-1 for letters."""
 _NOT_WESTERN = re.compile(rb"[\xa1-\xff]{4}")
 """Four accented letters of Windows-1252 in a row, which no Western language has. Inferred."""
-"""The encoding in which spreadsheets in Europe and America save a CSV that is not UTF-8; equals Latin-1 for letters."""
 _HEADER = 1_000_000
 """Characters within which the header ends."""
 _SHARED = 24

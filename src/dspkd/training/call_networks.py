@@ -19,8 +19,8 @@ def require_networks(student: nn.Module, teacher: nn.Module | None) -> None:
     RecipeError
         Names the network and what to change.
     """
-    for role, network in {"student": student, "teacher": teacher or student}.items():
-        if not isinstance(network, nn.Module):
+    for role, network in {"student": student, "teacher": teacher}.items():
+        if not isinstance(network, nn.Module) and not (role == "teacher" and network is None):
             by_name = f", e.g. dspkd.models.zoo.make({network!r}, classes=8)" if isinstance(network, str) else ""
             raise RecipeError(f"{role}: {network!r} is a {type(network).__name__}; want a torch module{by_name}")
     trained = {id(value) for value in student.parameters() if value.requires_grad}
