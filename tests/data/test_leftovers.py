@@ -84,7 +84,6 @@ def test_of_several_folders_with_images_those_that_would_be_read_are_named(tmp_p
         (["data.mdb"], "LMDB is not read here; write the images out"),
         (["x.npy", "y.npy"], r"x\.npy, y\.npy may hold the images: arrays other than MedMNIST's are not read"),
         (["train.h5"], r"train\.h5 may hold the images: arrays other than MedMNIST's are not read here; write"),
-        (["dataset_dict.json", "train/data-0.arrow", "train/state.json"], r"to_parquet\('train\.parquet'\)"),
         (["train/0.tfrec"], "TFRecord is not read here"),
     ],
 )

@@ -125,7 +125,7 @@ def summary(given: Mapping[str, int], failed: int, left_out: int) -> str:
 
 def _advised(out: Path) -> dict[str, int]:
     """Return how many images of a written file got each advice."""
-    from dspkd.data.table_files import parquet
+    from dspkd.data.arrow_files import parquet
     from dspkd.deploy.bundle.advice import NOT_REACHED, REFER
     from dspkd.runtime import csv_text
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dspkd.data.answer_checks import Kind, check_ids, check_values
-from dspkd.data.table_files import parquet, schema_of
+from dspkd.data.arrow_files import parquet, schema_of
 from dspkd.errors import DataError, first_few, suggest
 from dspkd.runtime import csv_text
 from dspkd.runtime.files import atomic_open, require_file

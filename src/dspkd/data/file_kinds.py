@@ -15,6 +15,7 @@ _KINDS = (
     (b"7z\xbc\xaf", "a 7z archive", _ARCHIVE),
     (b"Rar!", "a RAR archive", _ARCHIVE),
     (b"PAR1", "a parquet file", "give its name the ending .parquet"),
+    (b"ARROW1", "an Arrow file", "give its name the ending .arrow"),
     (b"\x89HDF", "an HDF5 file of no layout that is read here", _ARRAYS),
     (b"\x93NUMPY", "an array of NumPy", _ARRAYS),
     (b"\xd0\xcf\x11\xe0", "a file of an old version of Excel or Word", "save the sheet as .xlsx or .csv"),

@@ -33,7 +33,8 @@ _NO_IMAGES = frozenset(
     | {".htm", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".rtf", ".parquet", ".zip", ".tar", ".gz", ".tgz"}
     | {".7z", ".rar", ".py", ".ipynb", ".r", ".m", ".sh", ".npz", ".npy", ".h5", ".hdf5", ".pkl", ".mat", ".pt"}
     | {".pth", ".safetensors", ".onnx", ".log", ".ini", ".cfg", ".lock", ".bib", ".tex", ".db", ".url", ".lnk"}
-    | {".md5", ".sha256", ".partial", ".arrow", ".tfrec", ".tfrecord", ".tfrecords", ".mdb", ".xlsm", ".cls"}
+    | {".md5", ".sha256", ".partial", ".arrow", ".feather", ".tfrec", ".tfrecord", ".tfrecords", ".mdb"}
+    | {".xlsm", ".cls"}
 )
 _NO_IMAGE_NAMES = frozenset(
     ["readme", "license", "licence", "citation", "changelog", "notice", "authors", "makefile", "md5sums", "sha256sums"]

@@ -1,24 +1,23 @@
-"""Tables in any common format: CSV, TSV, JSON, JSON lines, parquet, and the sheet of a spreadsheet."""
+"""Tables in any common format: CSV, TSV, JSON, JSON lines, parquet, Arrow, and the sheet of a spreadsheet."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from dspkd.data import csv_rows, json_rows
+from dspkd.data import arrow_files, csv_rows, json_rows
+from dspkd.data.arrow_files import is_nested
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import ignored
 from dspkd.data.part_names import squeezed
 from dspkd.data.spreadsheet import sheet, text_of
-from dspkd.errors import DataError, DspkdError
+from dspkd.errors import DataError
 
-SUFFIXES = (*csv_rows.SUFFIXES, *json_rows.LINES, ".parquet", ".xlsx")
-"""Suffixes of tables, in lower case. A spreadsheet needs the extra ``xlsx``, parquet the extra ``parquet``."""
+SUFFIXES = (*csv_rows.SUFFIXES, *json_rows.LINES, *arrow_files.SUFFIXES, ".xlsx")
+"""Suffixes of tables, in lower case. A spreadsheet needs the extra ``xlsx``, parquet and Arrow ``parquet``."""
 
 _TEXT = ".txt"
 
@@ -41,8 +40,8 @@ def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) 
     suffix = path.suffix.lower()
     if suffix in (*json_rows.LINES, json_rows.LIST):
         return _from_entries(path, ((*entry, "") for entry in json_rows.entries(path)), without)
-    if suffix == ".parquet":
-        return _parquet(path, without)
+    if suffix in arrow_files.SUFFIXES:
+        return _typed(path, without)
     if suffix == ".xlsx":
         with sheet(path) as (notes, entries):
             return _from_entries(path, entries, without, notes)
@@ -52,14 +51,14 @@ def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) 
 def header_of(path: Path) -> tuple[str, ...]:
     """Return the column names of a table and read no further; empty where it has none that can be read.
 
-    Of JSON, these are the names in the first object; of parquet, those of columns that hold text or numbers.
+    Of JSON, these are the names in the first object; of parquet and Arrow, those of columns that hold text or numbers.
     """
     suffix = path.suffix.lower()
     try:
         if suffix in (*json_rows.LINES, json_rows.LIST):
             return json_rows.names(path)
-        if suffix == ".parquet":
-            return tuple(field.name for field in schema_of(path) if not _is_nested(field))
+        if suffix in arrow_files.SUFFIXES:
+            return tuple(field.name for field in arrow_files.schema_of(path) if not is_nested(field))
         if suffix == ".xlsx":
             with sheet(path, merged=False) as (_, entries):
                 return tuple(next(entries)[1])
@@ -179,67 +178,16 @@ def _from_entries(
     return Rows(path, full, tuple(lines), notes, sheets=tuple(sheets) if any(sheets) else ())
 
 
-def schema_of(path: Path) -> Any:
-    """Return the schema of a parquet file, which is all that is read of it."""
-    module = parquet(path)
-    with reading_parquet(path):
-        return module.read_schema(path)
-
-
-def parquet(path: Path) -> ModuleType:
-    """Return the module `pyarrow.parquet`; DataError about `path` where it is not installed."""
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise DataError(
-            f"{path}: parquet needs pyarrow, which is not installed: pip install 'dspkd[parquet]'"
-        ) from None
-    module: ModuleType = pyarrow.parquet
-    return module
-
-
-@contextmanager
-def reading_parquet(path: Path) -> Iterator[None]:
-    """Make any error inside, of pyarrow on a damaged file, a DataError."""
-    try:
-        yield
-    except DspkdError:
-        raise
-    except Exception as error:  # pyarrow's errors are of many kinds, MemoryError among them
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: not a readable parquet file: {reason}") from None
-
-
-def _parquet(path: Path, without: Callable[[str], bool]) -> Rows:
-    names = [field.name for field in schema_of(path) if not (_is_nested(field) or without(field.name))]
-    import pyarrow.parquet
-
+def _typed(path: Path, without: Callable[[str], bool]) -> Rows:
+    names = [field.name for field in arrow_files.schema_of(path) if not (is_nested(field) or without(field.name))]
     columns: dict[str, list[str]] = {name: [] for name in names}
     same: dict[str, str] = {}  # one string for all cells with the same text
-    with reading_parquet(path), pyarrow.parquet.ParquetFile(path) as file:
-        rows = file.metadata.num_rows
-        for batch in file.iter_batches(columns=names):
-            for name, column in columns.items():
-                cells = map(text_of, batch.column(name).to_pylist())
-                column.extend(same.setdefault(cell, cell) for cell in cells)
+    rows = 0
+    for batch in arrow_files.batches(path, names):
+        rows += batch.num_rows
+        for name, column in columns.items():
+            cells = map(text_of, batch.column(name).to_pylist())
+            column.extend(same.setdefault(cell, cell) for cell in cells)
     if not rows:
         raise DataError(f"{path}: the table is empty; expected at least one line")
     return Rows(path, {name: tuple(column) for name, column in columns.items()}, tuple(range(1, rows + 1)))
-
-
-def _is_nested(field: Any) -> bool:
-    import pyarrow.types
-
-    kind = field.type
-    while pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind) or pyarrow.types.is_fixed_size_list(kind):
-        kind = kind.value_type
-    return bool(pyarrow.types.is_struct(kind)) or is_bytes(kind)
-
-
-def is_bytes(kind: Any) -> bool:
-    """Return whether a type of pyarrow is bytes, as pandas or Polars write them."""
-    import pyarrow.types
-
-    return bool(
-        pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind) or pyarrow.types.is_binary_view(kind)
-    )

@@ -16,14 +16,12 @@ _CONTAINERS = {
     **dict.fromkeys((".tfrec", ".tfrecord", ".tfrecords"), f"TFRecord is not read here; {_WRITE_OUT}"),
     **dict.fromkeys((".npz", ".npy", ".h5", ".hdf5"), f"arrays other than MedMNIST's are not read here; {_WRITE_OUT}"),
     ".mdb": f"LMDB is not read here; {_WRITE_OUT}",
-    ".arrow": "what save_to_disk wrote is not read here; save each part as parquet, such as "
-    "dataset['train'].to_parquet('train.parquet')",
 }
 """``{ending of a name: what makes its images readable}``."""
 
 _SHEETS = (".xls", ".ods", ".xlsm", ".numbers")
 _LABELS = (
-    *(".json", ".xml", ".yaml", ".yml", ".txt", ".mat", ".pkl", ".pickle", ".feather"),
+    *(".json", ".xml", ".yaml", ".yml", ".txt", ".mat", ".pkl", ".pickle"),
     *(".sqlite", ".sqlite3", ".db", ".accdb", ".sav", ".dta", ".sas7bdat", ".rds", ".rdata"),
     *_SHEETS,
 )

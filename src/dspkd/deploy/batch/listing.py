@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dspkd.data.arrow_files import parquet, reading
 from dspkd.data.image_files import SUFFIXES, is_folder, unread_in
-from dspkd.data.table_files import parquet, reading_parquet
 from dspkd.errors import DataError, suggest
 from dspkd.runtime import csv_text
 
@@ -220,7 +220,7 @@ def _of_csv(path: Path, column: str) -> Iterator[str]:
 
 def _of_parquet(path: Path, column: str) -> Iterator[str]:
     module = parquet(path)
-    with reading_parquet(path), module.ParquetFile(path) as file:
+    with reading(path), module.ParquetFile(path) as file:
         if column not in file.schema_arrow.names:
             raise DataError(f"{path}: there is no column {column!r}; {suggest(column, file.schema_arrow.names)}")
         row = 0

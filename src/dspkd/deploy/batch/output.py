@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dspkd.data.table_files import parquet
+from dspkd.data.arrow_files import parquet
 from dspkd.deploy.bundle.advice import ReferralRule
 from dspkd.errors import DataError
 from dspkd.runtime import csv_text

@@ -1,4 +1,4 @@
-"""Layout "huggingface": parquet files of the Hugging Face hub that hold the images themselves."""
+"""Layout "huggingface": parquet or Arrow files, as Hugging Face writes them, that hold the images themselves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dspkd.data import arrow_files
+from dspkd.data.arrow_files import is_bytes
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import folders_in, ignored
 from dspkd.data.part_names import is_missing, part_of
@@ -17,27 +19,28 @@ from dspkd.data.readers._columns import matching, same
 from dspkd.data.readers._labels import read_labels, recognised
 from dspkd.data.readers._published import labelled, table_of
 from dspkd.data.table import Table
-from dspkd.data.table_files import is_bytes, read_table, reading_parquet, schema_of
+from dspkd.data.table_files import read_table
 from dspkd.errors import DataError, first_few
 
 LAYOUTS = ("huggingface",)
 PRIORITY = 6
-EXPECTED = "parquet files with a column of images, such as data/train-00000-of-00001.parquet"
+EXPECTED = "parquet or Arrow files with a column of images, such as data/train-00000-of-00001.parquet"
 
 _ENDINGS = {b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"}
 
 
 def fits(path: Path, *, label: str = "label") -> str | None:  # noqa: ARG001
     """Return "huggingface" for such a file, or a folder that holds some, perhaps in ``data`` or in parts; else None."""
-    return "huggingface" if any(map(_image_columns, _files(path))) else None
+    return "huggingface" if any(not file.exists() or _image_columns(file) for file in _files(path)) else None
 
 
 def read(path: Path, *, layout: str = "huggingface", group: str | None = None, label: str | None = None) -> Table:
     """Read the images and labels of all parts; the images are unpacked once, into the user's cache.
 
-    The part is the beginning of a file's name, ``train-00000-of-00002``, or the folder, ``train/0000.parquet``. Numbers
-    of classes get the names that the description of their own file lists. The class is the column ``label``, or one
-    that is called so.
+    The part is the beginning of a file's name, ``train-00000-of-00002``, its end, ``ham10000-train``, or the folder,
+    ``train/0000.parquet``. Of what `save_to_disk` wrote, the files are those that ``state.json`` and
+    ``dataset_dict.json`` list. Numbers of classes get the names that the description of their own file lists. The class
+    is the column ``label``, or one that is called so.
 
     Raises
     ------
@@ -45,6 +48,8 @@ def read(path: Path, *, layout: str = "huggingface", group: str | None = None, l
         A file cannot be read, pyarrow is not installed, or no column holds images or classes.
     """
     files = _files(path)
+    if missing := [file.name for file in files if not file.exists()]:
+        raise DataError(f"{path}: state.json lists {first_few(missing)}, and there is no such file; copy it too")
     without = [file.name for file in files if not _image_columns(file)]
     if without or not files:
         raise DataError(f"{path}: layout {layout!r} expects {EXPECTED}; without: {first_few(without) or 'any'}")
@@ -68,12 +73,39 @@ def read(path: Path, *, layout: str = "huggingface", group: str | None = None, l
 
 
 def _files(path: Path) -> list[Path]:
+    """Return the files of a set: those in the folder or its ``data``, else those in the folders of its parts."""
     if path.is_file():
-        return [path] if path.suffix.lower() == ".parquet" else []
-    parts = [folder for folder in folders_in(path) if part_of(folder.name)] if path.is_dir() else []
-    own = [file for folder in (path, path / "data") if folder.is_dir() for file in folder.glob("*.parquet")]
-    found = own or [file for folder in parts for file in folder.glob("*.parquet")]
-    return sorted(file for file in found if not ignored(file.name))
+        return [path] if path.suffix.lower() in arrow_files.SUFFIXES else []
+    own = [file for folder in (path, path / "data") for file in _files_in(folder)]
+    return sorted(own or (file for folder in _parts(path) for file in _files_in(folder)))
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the folders that are parts of a set, by its own list (``dataset_dict.json``) or by their names."""
+    if not path.is_dir():
+        return []
+    listed = _described_in(path / "dataset_dict.json", "splits")
+    return [folder for folder in folders_in(path) if (folder.name in listed if listed else part_of(folder.name))]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files in a folder: those that ``state.json`` lists where it does, and no cached results of `map`."""
+    if not folder.is_dir():
+        return []
+    listed = [each for each in _described_in(folder / "state.json", "_data_files") if isinstance(each, dict)]
+    if listed:
+        return [folder / Path(str(each.get("filename"))).name for each in listed]
+    files = [file for suffix in arrow_files.SUFFIXES for file in folder.glob(f"*{suffix}") if not ignored(file.name)]
+    return [file for file in files if not file.name.startswith("cache-")]
+
+
+def _described_in(file: Path, key: str) -> list[Any]:
+    """Return a list in a description that `save_to_disk` writes; empty where there is none."""
+    try:
+        found = json.loads(file.read_bytes())[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return found if isinstance(found, list) else []
 
 
 def _name(file: Path, path: Path) -> str:
@@ -82,9 +114,9 @@ def _name(file: Path, path: Path) -> str:
 
 
 def _image_columns(file: Path) -> list[str]:
-    """Return the columns of a parquet file that hold images: structures of bytes and path, or bytes."""
+    """Return the columns of a file that hold images: structures of bytes and path, or bytes."""
     try:
-        fields = list(schema_of(file))
+        fields = list(arrow_files.schema_of(file))
     except DataError:
         return []
     return [str(field.name) for field in fields if is_bytes(field.type) or _holds_bytes(field.type)]
@@ -151,7 +183,7 @@ def _name_of(cell: str, described: list[str], file: Path, column: str) -> str:
 
 def _class_names(file: Path, column: str) -> list[str]:
     """Return the names of classes in the description that the hub's library writes; empty without one."""
-    described = (schema_of(file).metadata or {}).get(b"huggingface", b"{}")
+    described = (arrow_files.schema_of(file).metadata or {}).get(b"huggingface", b"{}")
     try:
         names = json.loads(described)["info"]["features"][column]["names"]
     except (ValueError, KeyError, TypeError):
@@ -161,19 +193,19 @@ def _class_names(file: Path, column: str) -> list[str]:
 
 def _stored(file: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each image; names are numbered, as those of a file may be equal or missing."""
-    import pyarrow.parquet
-
     column = _image_column(file)
     number = 0
-    with reading_parquet(file):
-        for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=64, columns=[column]):
-            for cell in batch.column(0).to_pylist():
-                content: Any = cell.get("bytes") if isinstance(cell, dict) else cell
-                if not content:
-                    raise DataError(f"{file}, row {number + 1}: no image; the column {column!r} holds its path alone")
-                ending = next((name for start, name in _ENDINGS.items() if content.startswith(start)), ".jpg")
-                yield f"{number:06d}{ending}", content
-                number += 1
+    for batch in arrow_files.batches(file, [column], size=64):
+        for cell in batch.column(0).to_pylist():
+            content: Any = cell.get("bytes") if isinstance(cell, dict) else cell
+            if not content:
+                raise DataError(
+                    f"{file}, row {number + 1}: no image; the column {column!r} holds its path alone: write the file "
+                    "with its images inside, or give the folder of the images with a table of their names and classes"
+                )
+            ending = next((name for start, name in _ENDINGS.items() if content.startswith(start)), ".jpg")
+            yield f"{number:06d}{ending}", content
+            number += 1
 
 
 def _write(files: Mapping[str, Path], folder: Path) -> None:
@@ -190,6 +222,12 @@ def _rows(name: str, file: Path, folder: Path) -> Rows:
     images = sorted(image.name for image in (folder / name).iterdir())
     if len(images) != len(rows.lines):
         raise DataError(f"{folder}: {len(images)} images of {len(rows.lines)}; delete this folder and try again")
-    part = part_of(name.split("-", maxsplit=1)[0])
+    part = _part(name)
     columns = {**rows.columns, "image": tuple(str(PurePosixPath(name, image)) for image in images)}
     return replace(rows, columns=columns if part is None else {"split": (part,) * len(images), **columns})
+
+
+def _part(name: str) -> str | None:
+    """Return the part that a file's name begins with, ``train-00000-of-00002``, or ends with, ``ham10000-train``."""
+    words = re.sub(r"-\d+-of-\d+$", "", name).split("-")
+    return part_of(words[0]) or part_of(words[-1])
