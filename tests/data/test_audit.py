@@ -175,7 +175,7 @@ def joined(groups, *pairs):
     named = tuple(group or f"image:{name}" for group, name in zip(groups, ids, strict=True))
     table = Table(("X",), ids, tuple(map(Path, ids)), np.zeros(len(ids), int), named, {}, Path())
     first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return merged_groups(table, Pairs(first, second, np.ones(len(first)), np.zeros(len(first), int)))
+    return merged_groups(table, first, second)
 
 
 @pytest.mark.parametrize(

@@ -140,12 +140,13 @@ def data_audit(
     with one_line_errors():
         from dspkd import reports
         from dspkd.cli.tables import print_audit
-        from dspkd.data import read
+        from dspkd.data import copies_by_name, read
         from dspkd.data import split as splitting
         from dspkd.data.audit.audit import GROUP, audit, write_merged
         from dspkd.runtime.console import progress_bar, terminal
 
-        table = read("auto", data, group=group)
+        as_read = read("auto", data, group=group)
+        table = copies_by_name.together(as_read)
         parts = None if split is None else splitting.load(split, table, by="image")
         with progress_bar(terminal()) as progress:
             audited = audit(table, parts, progress)
@@ -155,8 +156,8 @@ def data_audit(
         if out is not None:
             typer.echo(f"page: {reports.write_audit(audited, out)}")
         if merge is not None:
-            fewer = write_merged(merge, audited)
-            typer.echo(f"merged: {merge}; {len(set(table.groups)) - fewer:,} groups, {fewer:,} fewer than before")
+            groups = len(set(table.groups)) - write_merged(merge, audited)
+            typer.echo(f"merged: {merge}; {groups:,} groups, {len(set(as_read.groups)) - groups:,} fewer than before")
             typer.echo(f'a recipe reads it with data.path = "{merge}" and data.group = "{GROUP}"')
         if audited.invalid:
             raise typer.Exit(code=1)

@@ -1,4 +1,4 @@
-"""Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
+"""Put copies of images without a lesion or patient id into one group, so that no split separates them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dspkd.data import copies_by_name
 from dspkd.data.table import Table, is_named
 from dspkd.errors import DataError
 from dspkd.runtime.files import remembered
@@ -36,9 +37,10 @@ def merge(
     progress: Progress | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Table:
-    """Return the table with near copies in one group, where at least one of a pair has no lesion or patient id.
+    """Return the table with copies in one group, where at least one of a pair has no lesion or patient id.
 
-    Groups that the data set names stay apart from each other, unless an image without an id is a copy of both.
+    They are near copies by content, and by name; see `dspkd.data.copies_by_name`. Groups that the data set names stay
+    apart from each other, unless an image without an id is a copy of both.
 
     Parameters
     ----------
@@ -60,15 +62,13 @@ def merge(
     if not unnamed.any() or len(table) < 2:
         return table
     from dspkd.data.audit.audit import merged_groups
-    from dspkd.data.audit.duplicates import Pairs
 
     path = None if cache is None else cache / "copies" / f"{_key(table)}.json"
     kept = remembered(path, lambda: _rows(found if found is not None else _search(table, progress, log)))
+    table = copies_by_name.together(table)
     pairs = np.array(kept, dtype=np.int64).reshape(-1, 2)
     chosen = unnamed[pairs[:, 0]] | unnamed[pairs[:, 1]]
-    first, second = pairs[chosen].T
-    none = np.zeros(len(first), dtype=np.int64)
-    groups = merged_groups(table, Pairs(first, second, np.ones(len(first)), none))
+    groups = merged_groups(table, *pairs[chosen].T)
     size = Counter(groups)
     merged = sum(bool(alone) and size[group] > 1 for alone, group in zip(unnamed, groups, strict=True))
     return replace(table, groups=groups, origin=replace(table.origin, merged=merged))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dspkd.data import assumptions, official_split
 from dspkd.data.audit import duplicates, findings, fingerprint
@@ -153,15 +154,15 @@ def sources(table: Table) -> dict[str, int]:
     return dict(Counter(origins).most_common())
 
 
-def merged_groups(table: Table, pairs: Pairs) -> tuple[str, ...]:
-    """Return N groups in which copies are together: groups connected by copies become one.
+def merged_groups(table: Table, first_P: NDArray[np.int64], second_P: NDArray[np.int64]) -> tuple[str, ...]:
+    """Return N groups in which copies, P pairs of rows, are together: groups connected by copies become one.
 
     A merged group has the alphabetically first known name of its members; copies without a known group become
     ``copies:<first id>``, and an image without copies stays a group of its own.
     """
     number = {group: g for g, group in enumerate(dict.fromkeys(table.groups))}
     group_N = np.array([number[group] for group in table.groups])
-    cluster_G = duplicates.clusters(group_N[pairs.first], group_N[pairs.second], len(number))
+    cluster_G = duplicates.clusters(group_N[first_P], group_N[second_P], len(number))
     own = {f"image:{name}": name for name in table.ids} | {
         group: group.removeprefix("copies:") for group in table.groups if group.startswith("copies:")
     }
@@ -189,7 +190,7 @@ def write_merged(path: Path, audited: Audit) -> int:
         The file cannot be written.
     """
     table = audited.table
-    groups = merged_groups(table, audited.pairs)
+    groups = merged_groups(table, audited.pairs.first, audited.pairs.second)
     cells = ("" if group == f"image:{name}" else group for group, name in zip(groups, table.ids, strict=True))
     ids = grouping(table.attributes, None, path)
     left_out = {"path", "label", GROUP, ids.column, *ids.others}
