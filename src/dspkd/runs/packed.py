@@ -211,7 +211,7 @@ def _write(run: Run, place: Path, taught_by: Mapping[str, str]) -> None:
         if "teacher" in facts:
             facts["teacher"] = teacher
     figures = _Figures(
-        result=replace(run.result, teacher=teacher),
+        result=replace(run.result, teacher=teacher, fold_teachers=tuple(map(_name_of_fold, run.result.fold_teachers))),
         data=run.data,
         environment=environment,
         test_evaluations=run.test_evaluations,
@@ -221,6 +221,11 @@ def _write(run: Run, place: Path, taught_by: Mapping[str, str]) -> None:
     write_text(RunFiles(place).recipe, text)
     run.predictions("test").save(place / TEST, digits=DIGITS)
     write_json(place / RUN, asdict(replace(figures, test_sha256=sha256_of(place / TEST))))
+
+
+def _name_of_fold(teacher: str) -> str:
+    """Return the name of a teacher of a fold, which is not packed: ``teacher-cross-fit/KEY/fold-0``."""
+    return Path(*Path(teacher).parts[-3:]).as_posix()
 
 
 def _sha256(text: str) -> str:
