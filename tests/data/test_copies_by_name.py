@@ -14,11 +14,6 @@ from dspkd.data.dataset import Dataset, SplitOptions
 UUID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def lay(folder, *names):
     """Write images of noise, none like another, as JPEG."""
     for number, name in enumerate(names):
@@ -136,3 +131,15 @@ def test_the_audit_keeps_them_together_in_what_it_writes(tmp_path):
     assert copies_by_name.together(data.read("auto", tmp_path / "merged.csv", group="group")).groups.count(
         "copies:mel/1.jpg"
     ) == 2  # fmt: skip
+
+
+def test_the_audit_finds_copies_that_a_split_separates(tmp_path):
+    names = [f"{c}/{k}" for c in ("mel", "nv") for k in range(6)]
+    lay(tmp_path / "d", *names, "mel/1_rot15")
+    part = {"mel/1": "test", "nv/1": "test", "mel/2": "val", "nv/2": "val"}
+    rows = (f"{n}.jpg,image:{n}.jpg,{n.split('/')[0]},{part.get(n, 'train')}\n" for n in [*names, "mel/1_rot15"])
+    (tmp_path / "split.csv").write_text("id,group,label,part\n" + "".join(rows))
+    done = CliRunner().invoke(app, ["data", "audit", str(tmp_path / "d"), "--split", str(tmp_path / "split.csv")])
+    assert done.exit_code == 1
+    assert "invalidates: 1 set of copies, by their names, in more than one part" in " ".join(done.output.split())
+    assert "lesions or patients in more" not in done.output

@@ -15,11 +15,6 @@ pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'dsp
 NAMES = ["mel", "nv", "bcc"]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def stored(shade):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (shade, shade, shade)).save(buffer, "PNG")

@@ -10,10 +10,10 @@ from typing import Any
 
 from dspkd.errors import DataError, DspkdError
 
-IN_MEMORY = (".arrow", ".feather")
+ARROW = (".arrow", ".feather")
 """Suffixes of Arrow's own format, a stream (as Hugging Face writes) or a file with an index (as Feather does)."""
 
-SUFFIXES = (".parquet", *IN_MEMORY)
+SUFFIXES = (".parquet", *ARROW)
 
 _INDEXED = b"ARROW1"
 """How a file of Arrow with an index begins."""
@@ -46,7 +46,7 @@ def schema_of(path: Path) -> Any:
     """Return the schema of a file, which is all that is read of it."""
     module = parquet(path)
     with reading(path):
-        if path.suffix.lower() not in IN_MEMORY:
+        if path.suffix.lower() not in ARROW:
             return module.read_schema(path)
         with _opened(path) as reader:
             return reader.schema
@@ -62,7 +62,7 @@ def batches(path: Path, columns: Sequence[str], size: int = 65_536) -> Iterator[
     """
     module = parquet(path)
     with reading(path):
-        if path.suffix.lower() not in IN_MEMORY:
+        if path.suffix.lower() not in ARROW:
             with module.ParquetFile(path) as file:
                 yield from file.iter_batches(batch_size=size, columns=list(columns))
             return

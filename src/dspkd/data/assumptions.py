@@ -84,18 +84,18 @@ def _unlikely_ids(table: Table) -> list[str]:
 
 
 def _merged(images: int) -> str:
-    return f"{images:,} images without an id are near copies of others and share a group with them"
+    return f"{images:,} images without an id are copies of others and share a group with them"
 
 
 def _copies_apart(table: Table, split: Split) -> list[str]:
-    """Warn of images that are near copies of each other and in two parts of an official split."""
+    """Warn of images that are copies of each other and in two parts of an official split."""
     groups = np.array(table.groups)
     training = {group for group in groups[split.places("train")] if group.startswith("copies:")}
     test = groups[split.places("test")]
     known = sum(group in training for group in test)
     if not known:
         return []
-    return [f"{known:,} of {len(test):,} test images are near copies of training images: results are overstated"]
+    return [f"{known:,} of {len(test):,} test images are copies of training images: results are overstated"]
 
 
 def _absent_classes(table: Table, split: Split) -> list[str]:

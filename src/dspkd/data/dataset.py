@@ -169,7 +169,7 @@ def _split(table: Table, options: SplitOptions) -> tuple[Split, str, str]:
         split, how = splits.split(table, val=val, test=test, seed=seed, by=options.by), "split"
     known = all(map(is_named, table.groups))
     unit = "image" if options.by == "image" or not any(map(is_named, table.groups)) else "lesion or patient"
-    copied = ", near copies together" if table.origin.merged and unit == "image" and options.by == "group" else ""
+    copied = ", copies together" if table.origin.merged and unit == "image" and options.by == "group" else ""
     how += f" at random by {unit}{copied}{'' if known or unit == 'image' else ' where known'}, seed {options.seed}"
     if table.origin.unclear and not options.official:
         how += "; no column or folder is used, as split.official = false"
@@ -236,7 +236,7 @@ def load_table(
     path, layout, group, columns, licences, classes
         As for `load`.
     merge_copies
-        Put near copies of images without a lesion or patient id into one group; see `dspkd.data.copies.merge`. All
+        Put copies of images without a lesion or patient id into one group; see `dspkd.data.copies.merge`. All
         images are read once for that.
     cache, progress, log
         Where the copies are remembered, by default in the user's cache folder, and what learns of the search.

@@ -172,7 +172,7 @@ def group_or_own(groups: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
 def is_named(group: str) -> bool:
     """Return whether a group is a lesion or patient that the data set names.
 
-    Otherwise it is an image of unknown lesion and patient, or near copies that were put together.
+    Otherwise it is an image of unknown lesion and patient, or copies that were put together.
     """
     return not group.startswith(("image:", "copies:"))
 

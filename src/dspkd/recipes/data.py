@@ -65,7 +65,7 @@ class DataConfig:
     """Classes that are neither malignant nor premalignant, likewise. A class that neither the table nor the recipe
     knows is always referred, but does not count as a cancer where a threshold is set or the sensitivity is measured."""
     merge_copies: bool = True
-    """Put near copies of images without a lesion or patient id into one group, so that no split separates them."""
+    """Put copies of images without a lesion or patient id into one group, so that no split separates them."""
     unlabelled: FilePath | None = None
     """A folder of images without labels, from which terms learn that read a teacher and no labels. Copies of validation
     and test images are left out; see `dspkd.data.unlabelled`."""

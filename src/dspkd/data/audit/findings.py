@@ -83,8 +83,13 @@ def of_files(table: Table, prints: Fingerprints) -> list[AuditFinding]:
 def of_parts(table: Table, split: Split, pairs: Pairs) -> list[AuditFinding]:
     """Find lesions or patients, and copies, that are in two parts of a split."""
     parts = split.parts
-    groups = [rows for rows in rows_of(table.groups).values() if len({str(parts[row]) for row in rows}) > 1]
+    crossing = {
+        group: rows for group, rows in rows_of(table.groups).items() if len({str(parts[row]) for row in rows}) > 1
+    }
+    groups = [rows for group, rows in crossing.items() if is_named(group)]
     apart = parts[pairs.first] != parts[pairs.second]
+    by_content = {*pairs.first[apart].tolist(), *pairs.second[apart].tolist()}
+    by_name = [rows for group, rows in crossing.items() if not is_named(group) and by_content.isdisjoint(rows)]
     findings = []
     if groups:
         text = f"{_count(len(groups), 'lesion or patient', 'lesions or patients')} in more than one part of the split"
@@ -94,6 +99,10 @@ def of_parts(table: Table, split: Split, pairs: Pairs) -> list[AuditFinding]:
         advice = "merge groups with --merge, then make a new split"
         cases = paired(table, pairs.take(apart))
         findings.append(AuditFinding("copies_cross_parts", "invalidates", text, cases, advice))
+    if by_name:
+        text = f"{_count(len(by_name), 'set')} of copies, by their names, in more than one part of the split"
+        advice = "write a table with groups, with --merge, then make a new split"
+        findings.append(AuditFinding("named_copies_cross_parts", "invalidates", text, _ids(table, by_name), advice))
     return findings
 
 

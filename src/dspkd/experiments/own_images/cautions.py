@@ -46,6 +46,7 @@ def about_groups(table: Table, copies: int) -> list[str]:
 
 _DOUBTFUL = {
     "copies_cross_parts": "the scores may be too high",
+    "named_copies_cross_parts": "the scores may be too high",
     "copies_differ_in_label": "one of the labels is wrong, or they are no copies",
 }
 """``{kind of an audit's finding: what it does to results}``, of those that are not said elsewhere."""
