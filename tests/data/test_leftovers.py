@@ -115,14 +115,14 @@ def test_images_that_a_table_names_may_be_in_an_archive(beside, what, tmp_path):
     ],
 )
 def test_a_file_that_may_name_the_classes_is_named(folder, name, tmp_path):
-    lay(tmp_path, *(f"{folder}{n}.jpg" for n in range(3)), **{name: '{"0.jpg": "mel"}'})
+    lay(tmp_path, *(f"{folder}{n}.jpg" for n in range(3)), **{name: '{"size": 3}'})
     then = "save it as .xlsx or CSV" if name.endswith((".xls", ".ods", ".xlsm", ".numbers")) else "write a labels.csv"
     with pytest.raises(DataError, match=rf"{name}, which may name the classes .*; {then}"):
         data.read("auto", tmp_path)
 
 
 def test_a_table_without_a_header_is_refused_as_such(tmp_path):
-    lay(tmp_path, *IMAGES, labels__csv="0.jpg,nv\n1.jpg,mel\n2.jpg,nv\n")
+    lay(tmp_path, *IMAGES, labels__csv="0.jpg,nv,7\n1.jpg,mel,8\n2.jpg,nv,9\n")
     with pytest.raises(DataError, match=r"labels\.csv has no header, as its first line names an image, 0\.jpg"):
         data.read("auto", tmp_path)
 

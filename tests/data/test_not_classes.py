@@ -89,7 +89,7 @@ def test_a_single_folder_beside_labels_that_are_not_read_is_no_class(name, tmp_p
     lay(tmp_path, *(f"pics/{n}.jpg" for n in range(4)))
     (tmp_path / "README.txt").write_text("about")
     assert data.read("auto", tmp_path).classes == ("pics",)
-    (tmp_path / name).write_text('{"images": [{"file": "pics/0.jpg", "label": "nevus"}]}')
+    (tmp_path / name).write_text('{"classes": {"nevus": ["pics/0.jpg", "pics/1.jpg"]}}')
     with pytest.raises(DataError, match=f"a single folder, 'pics', and beside it {name}, which may name the classes"):
         data.read("auto", tmp_path)
 

@@ -1,12 +1,14 @@
-"""Tables in JSON: an object a line, or a list of objects."""
+"""Tables in JSON: an object a line, a list of objects, or one of the forms of `json_shapes`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dspkd.data import json_shapes
 from dspkd.data.csv_rows import lines_of
 from dspkd.errors import DataError
 
@@ -27,13 +29,13 @@ def entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     DataError
         The file cannot be read, is not JSON, or holds something else than objects.
     """
-    every = _of_list(path) if path.suffix.lower() == LIST else _of_lines(path)
+    every = _of_document(path) if path.suffix.lower() == LIST else _of_lines(path)
     return ((number, _flat(entry)) for number, entry in every)
 
 
 def names(path: Path) -> tuple[str, ...]:
     """Return the names in the first object; empty where there is none. Of lines, a broken one is a DataError."""
-    first = _first_of_list(path) if path.suffix.lower() == LIST else next(_of_lines(path), (0, {}))[1]
+    first = _first_of_document(path) if path.suffix.lower() == LIST else next(_of_lines(path), (0, {}))[1]
     return tuple(_flat(first))
 
 
@@ -69,25 +71,34 @@ def _of_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, entry
 
 
-def _of_list(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each object of a JSON list with its place, counted from 1."""
+def _of_document(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of a JSON list, or of a table in another form, with its place, counted from 1."""
     try:
-        entries = json.loads("".join(lines_of(path)))
+        document = json.loads("".join(lines_of(path)))
     except (json.JSONDecodeError, RecursionError) as e:
         raise DataError(f"{path}: not JSON: {e}") from None
-    if not isinstance(entries, list):
-        raise DataError(f'{path}: expected a list of objects such as [{{"image": ..., "label": ...}}]')
+    listed = document if isinstance(document, list) else None
+    entries = json_shapes.of_object(document, str(path)) if isinstance(document, dict) else listed
+    if entries is None:
+        raise DataError(f'{path}: expected a list of objects such as [{{"image": ..., "label": ...}}], or COCO')
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict):
             raise DataError(f"{path}, entry {number}: expected an object, got {str(entry)[:40]}")
-        yield number, entry
+        yield number, json_shapes.of_task(entry) if json_shapes.is_task(entry) else entry
 
 
-def _first_of_list(path: Path) -> dict[str, Any]:
+def _first_of_document(path: Path) -> dict[str, Any]:
+    """Return the first object of a list, of which no more is read, or of a table in another form; {} where none is."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         text = file.read(_FIRST).lstrip()
+    if text.startswith("{"):
+        with suppress(DataError):
+            return next(_of_document(path))[1]
+        return {}
     try:
         entry, _ = json.JSONDecoder().raw_decode(text.removeprefix("[").lstrip())
     except (json.JSONDecodeError, RecursionError):
         return {}
-    return entry if text.startswith("[") and isinstance(entry, dict) else {}
+    if not (text.startswith("[") and isinstance(entry, dict)):
+        return {}
+    return json_shapes.of_task(entry) if json_shapes.is_task(entry) else entry

@@ -1,4 +1,4 @@
-"""Tables in any common format: CSV, TSV, JSON, JSON lines, parquet, Arrow, and the sheet of a spreadsheet."""
+"""Tables in any common format: CSV, TSV, a list, JSON, JSON lines, parquet, Arrow, and the sheet of a spreadsheet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dspkd.data import arrow_files, csv_rows, json_rows
+from dspkd.data import arrow_files, csv_rows, image_lists, json_rows
 from dspkd.data.arrow_files import is_nested
 from dspkd.data.csv_rows import Rows
 from dspkd.data.image_files import ignored
@@ -26,7 +26,7 @@ _NAMES_IMAGES = re.compile(r".*(image|img|file|path|photo|isicid).*")
 
 
 def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) -> Rows:
-    """Return the rows of a table of any format in `SUFFIXES`, by its suffix; another is read as CSV.
+    """Return the rows of a table of any format in `SUFFIXES`, by its suffix; another is read as CSV, or as a list.
 
     Cells that are empty, null or missing are "", numbers and lists are text as in JSON. A spreadsheet is the first of
     its sheets that names images, else that has two columns, from the first row that fills two or a wider one below it
@@ -45,7 +45,7 @@ def read_table(path: Path, *, without: Callable[[str], bool] = lambda _: False) 
     if suffix == ".xlsx":
         with sheet(path) as (notes, entries):
             return _from_entries(path, entries, without, notes)
-    return csv_rows.read_rows(path, without=without)
+    return image_lists.read_list(path) if image_lists.is_list(path) else csv_rows.read_rows(path, without=without)
 
 
 def header_of(path: Path) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def header_of(path: Path) -> tuple[str, ...]:
                 return tuple(next(entries)[1])
     except (DataError, StopIteration):
         return ()
-    return csv_rows.read_header(path)
+    return image_lists.COLUMNS if image_lists.is_list(path) else csv_rows.read_header(path)
 
 
 def tables_in(folder: Path) -> list[Path]:
@@ -80,7 +80,7 @@ def _is_table(file: Path) -> bool:
     if name.endswith(json_rows.LIST):
         return bool(header_of(file))
     if name.endswith(_TEXT):
-        header = csv_rows.read_header(file)
+        header = header_of(file)
         return len(header) > 1 and any(_NAMES_IMAGES.fullmatch(squeezed(column)) for column in header) and _whole(file)
     return name.endswith(SUFFIXES)
 
@@ -88,7 +88,7 @@ def _is_table(file: Path) -> bool:
 def _whole(file: Path) -> bool:
     """Return whether a text has as many cells in each row as in its header."""
     try:
-        csv_rows.read_rows(file)
+        read_table(file)
     except DataError:
         return False
     return True

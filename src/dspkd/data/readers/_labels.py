@@ -20,6 +20,7 @@ from dspkd.errors import DataError, first_few, suggest
 
 OTHER_LABEL = (
     "diagnosisname", "dxname", "diagnose", "diagnostico", "diagnosi", "klasse", "classe", "clase", "befund", "etiqueta",
+    "choice", "choices",
 )  # fmt: skip
 """Columns that may name the class where there is none of `LABEL`."""
 
